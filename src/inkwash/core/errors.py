@@ -1,0 +1,72 @@
+"""The one family of errors that a user of Inkwash may see.
+
+Every class derives from :class:`InkwashError`. Its message is one plain sentence that names what was wrong, the
+value, what is allowed and how to mend it. The command line prints that sentence and exits with ``exit_code``; a
+server maps the same classes to status codes. A traceback therefore always means a bug of ours.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class InkwashError(Exception):
+    """Base of all errors that are meant for the reader of the message, not for a debugger."""
+
+    exit_code: ClassVar[int] = 1
+
+    @property
+    def message(self) -> str:
+        """The sentence for the user, always on one line."""
+        return " ".join(str(self).split())
+
+
+class ConfigError(InkwashError):
+    """A setting or a configuration file is missing, of a wrong kind or out of range."""
+
+    exit_code = 2
+
+
+class WeightsError(InkwashError):
+    """A checkpoint is unknown, incomplete, damaged, or does not belong to the network it was loaded into."""
+
+    exit_code = 2
+
+
+class MediaError(InkwashError):
+    """A picture cannot be read, is of an unsupported kind or too large, or cannot be written."""
+
+    exit_code = 2
+
+
+class MissingExtraError(InkwashError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
+
+    exit_code = 2
+
+    def __init__(self, feature: str, *, extra: str) -> None:
+        super().__init__(f"{feature} needs the optional extra {extra!r}: install it with pip install 'inkwash[{extra}]'.")
+        self.extra = extra
+
+
+class Cancelled(InkwashError):
+    """The work was stopped on request, between two tokens or two steps; nothing was written."""
+
+    exit_code = 130
+
+    def __init__(self, message: str = "Cancelled; nothing was written.") -> None:
+        super().__init__(message)
+
+
+class RequestError(InkwashError):
+    """One field of a request is invalid; carries what an HTTP answer needs (status, code, name of the field)."""
+
+    exit_code = 2
+
+    def __init__(
+        self, message: str, *, status: int = 400, code: str = "invalid_request", param: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
