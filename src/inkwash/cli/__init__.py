@@ -1,0 +1,1 @@
+"""Command line: one file per command; everything heavy is imported inside functions."""

@@ -1,0 +1,1 @@
+"""Media: the one pixel path. Reading, checking and writing pictures, and the bundled fonts."""
