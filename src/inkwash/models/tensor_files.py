@@ -1,0 +1,147 @@
+"""What a folder of safetensors files says it holds, read from headers and index without reading a number.
+
+Every way in which such a folder can be wrong (missing, cut short, garbage, an index that promises other things than
+the files hold) is found here and told in one sentence that names the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from inkwash.core.errors import WeightsError
+
+BASE_NAMES = ("model", "diffusion_pytorch_model")
+NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTensor:
+    """Where one tensor lies and what its header says, before a single number is read."""
+
+    file: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """A JSON object from a checkpoint's file; one sentence when it is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} is missing; the checkpoint is incomplete, download or write it again.") from error
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path} is damaged: it does not hold readable JSON ({reason(error)}); download or write it again."
+        ) from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} is damaged: it should hold a JSON object, not {type(content).__name__}.")
+    return content
+
+
+def read_headers(folder: Path) -> dict[str, StoredTensor]:
+    """Every tensor of the safetensors files of a folder, by name, from the headers alone."""
+    files, listed = _files(folder)
+    stored: dict[str, StoredTensor] = {}
+    for file in files:
+        for name, entry in _header(file).items():
+            if name in stored:
+                raise WeightsError(f"{file} holds the tensor {name}, and so does {stored[name].file.name}.")
+            stored[name] = entry
+    if listed is not None:
+        _check_index(folder, stored, listed)
+    return stored
+
+
+def _files(folder: Path) -> tuple[list[Path], dict[str, str] | None]:
+    """The weight files of a folder, and the index that lists their tensors where there is one."""
+    if not folder.is_dir():
+        raise WeightsError(f"{folder} is not a folder; a checkpoint folder with *.safetensors files is expected.")
+    for base in BASE_NAMES:
+        if (single := folder / f"{base}.safetensors").is_file():
+            return [single], None
+        if (index := folder / f"{base}.safetensors.index.json").is_file():
+            return _indexed_files(index)
+    singles = sorted(folder.glob("*.safetensors"))
+    if len(singles) == 1:
+        return singles, None
+    if singles:
+        raise WeightsError(
+            f"{folder} holds {len(singles)} safetensors files ({some([s.name for s in singles])}) and no index; "
+            f"expected one file or {BASE_NAMES[0]}.safetensors.index.json beside them."
+        )
+    other = sorted([*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.ckpt"), *folder.glob("*.pth")])
+    found = f"only {some([o.name for o in other])}, which can run code when opened" if other else "none"
+    raise WeightsError(f"{folder} must hold its weights as *.safetensors, and there is {found}.")
+
+
+def _indexed_files(index: Path) -> tuple[list[Path], dict[str, str]]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map or not all(isinstance(v, str) for v in weight_map.values()):
+        raise WeightsError(f"{index} is damaged: it has no 'weight_map' from tensor names to file names.")
+    names = sorted(set(weight_map.values()))
+    if outside := [name for name in names if Path(name).name != name]:
+        raise WeightsError(f"{index} points outside its folder ({some(outside)}); only plain file names are allowed.")
+    if missing := [name for name in names if not (index.parent / name).is_file()]:
+        raise WeightsError(
+            f"{index} lists {len(names)} files and {count(missing, 'is', 'are')} missing ({some(missing)}); "
+            "download them again."
+        )
+    return [index.parent / name for name in names], weight_map
+
+
+def _check_index(folder: Path, stored: Mapping[str, StoredTensor], listed: Mapping[str, str]) -> None:
+    wrong = [name for name, file in listed.items() if name not in stored or stored[name].file.name != file]
+    if wrong:
+        raise WeightsError(
+            f"{folder / listed[wrong[0]]} does not hold {count(wrong, 'tensor', 'tensors')} that the index promises "
+            f"there ({some(wrong)})."
+        )
+    if extra := [name for name in stored if name not in listed]:
+        raise WeightsError(
+            f"{stored[extra[0]].file} holds {count(extra, 'tensor', 'tensors')} that the index does not list "
+            f"({some(extra)})."
+        )
+
+
+def _header(file: Path) -> dict[str, StoredTensor]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
+            return {
+                name: StoredTensor(file=file, name=name, shape=tuple(part.get_shape()), dtype=part.get_dtype())
+                for name, part in slices.items()
+            }
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{file} is damaged or cut short ({file.stat().st_size} bytes; {reason(error)}); download it again."
+        ) from error
+
+
+def reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).strip().rstrip(".")
+
+
+def count(items: list[str], one: str, many: str) -> str:
+    return f"{len(items)} {one if len(items) == 1 else many}"
+
+
+def some(items: list[str]) -> str:
+    more = len(items) - NAMES_SHOWN
+    return ", ".join(items[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,321 @@
+"""Networks from and to safetensors folders, strictly and without a second copy in memory.
+
+``load_module`` builds the network with parameters that occupy nothing (meta device), checks every name, shape and
+kind against the headers of the files, and only then streams tensor after tensor into place. ``save_module`` writes
+the same layout back, sharded with an index where it is large. Either the whole network is read or written, or one
+sentence says which file is wrong and the first keys that do not fit.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from inkwash.core.errors import WeightsError
+from inkwash.models.tensor_files import StoredTensor, count, read_headers, reason, some, write_json
+
+MAX_SHARD_BYTES = 5 * 10**9
+WINDOW_BYTES = 32 * 2**20  # a file is mapped anew after this much, so that pages already copied leave memory
+FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+M = TypeVar("M", bound=nn.Module)
+INTEGERS = {"I64", "I32", "I16", "I8", "U8", "BOOL"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyTable:
+    """How names in a checkpoint correspond to names in our module, read in both directions.
+
+    ``renames`` maps a checkpoint's name, or the beginning of names (ending in a dot), to the module's. ``tied`` maps
+    a second name under which a checkpoint may hold a tensor to its first name: either will do, one is read.
+    ``dropped`` are patterns of names that a checkpoint may hold and our network has no use for.
+    """
+
+    renames: Mapping[str, str] = field(default_factory=dict)
+    tied: Mapping[str, str] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(set(self.renames.values())) != len(self.renames):
+            raise ValueError("two checkpoint names are renamed to the same module name; the table must be one to one")
+
+    def to_module(self, name: str) -> str:
+        return _rename(name, self.renames)
+
+    def to_checkpoint(self, name: str) -> str:
+        return _rename(name, {module: checkpoint for checkpoint, module in self.renames.items()})
+
+    def is_dropped(self, name: str) -> bool:
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.dropped)
+
+
+def load_module(
+    build: Callable[[], M],
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    keys: KeyTable | None = None,
+    prefix: str = "",
+) -> M:
+    """Build a network and fill it from the safetensors files of ``folder``.
+
+    ``dtype`` is that of the floating tensors (``None`` keeps each as stored). With ``prefix`` only the checkpoint
+    names that begin with it are read, and the prefix is cut off. The module comes back in ``eval`` mode.
+    Raises ``WeightsError`` for a missing, damaged or foreign checkpoint; no module is returned then.
+    """
+    stored = read_headers(folder)
+    stored = {name.removeprefix(prefix): entry for name, entry in stored.items() if name.startswith(prefix)}
+    with parameters_on_meta():
+        module = build()
+    plan = _match(module, stored, keys or KeyTable(), folder)
+    _fill(module, plan, dtype, torch.device(device))
+    for owner, name, buffer in _buffers(module):
+        owner._buffers[name] = buffer.to(device)
+    return module.eval()
+
+
+def save_module(
+    module: nn.Module,
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    base_name: str = "model",
+    keys: KeyTable | None = None,
+) -> None:
+    """Write a network's tensors as ``base_name.safetensors``, or as shards with an index where that is too large.
+
+    Files appear under their names only when all of them are complete; a failure leaves what was there before.
+    """
+    table = keys or KeyTable()
+    tensors = {table.to_checkpoint(name): tensor for name, tensor in _unique_state(module).items()}
+    sizes = {name: _bytes(tensor, dtype) for name, tensor in tensors.items()}
+    shards = _shards(sizes, max_shard_bytes)
+    names = _shard_names(base_name, len(shards))
+    partial = {name: folder / f".{name}.{os.getpid()}.partial" for name in names}
+    index = folder / f"{base_name}.safetensors.index.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _require_space(folder, sum(sizes.values()))
+        for name, shard in zip(names, shards, strict=True):
+            save_file({key: _stored(tensors[key], dtype) for key in shard}, partial[name], metadata={"format": "pt"})
+        old = set(folder.glob(f"{base_name}.safetensors")) | set(folder.glob(f"{base_name}-*-of-*.safetensors"))
+        for name in names:
+            os.replace(partial[name], folder / name)
+        if len(names) > 1:
+            weight_map = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
+            write_json(index, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map})
+        else:
+            index.unlink(missing_ok=True)
+        for path in old - {folder / name for name in names}:
+            path.unlink()
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"The weights could not be written to {folder} ({reason(error)}): "
+            "check free space and permissions, or choose another folder."
+        ) from error
+    finally:
+        for path in partial.values():
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def parameters_on_meta() -> Iterator[None]:
+    """Inside, parameters that this thread creates take no memory; buffers are computed as usual.
+
+    Buffers are left alone on purpose: those outside the checkpoint (tables, ranges) would be lost on meta.
+    """
+    thread = threading.get_ident()
+
+    def to_meta(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
+        if parameter is None or parameter.is_meta or threading.get_ident() != thread:
+            return None
+        return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
+
+    handle = register_module_parameter_registration_hook(to_meta)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _rename(name: str, table: Mapping[str, str]) -> str:
+    if name in table:
+        return table[name]
+    prefixes = [prefix for prefix in table if prefix.endswith(".") and name.startswith(prefix)]
+    if not prefixes:
+        return name
+    longest = max(prefixes, key=len)
+    return table[longest] + name.removeprefix(longest)
+
+
+def _match(
+    module: nn.Module, stored: Mapping[str, StoredTensor], table: KeyTable, folder: Path
+) -> dict[str, StoredTensor]:
+    """Which stored tensor fills which name of the module; raises one sentence when anything is left over."""
+    expected = module.state_dict(keep_vars=True)
+    tied = {table.to_module(second): table.to_module(first) for second, first in table.tied.items()}
+    first_name: dict[int, str] = {}
+    for name, tensor in expected.items():
+        first = first_name.setdefault(id(tensor), name)
+        if first != name:
+            tied[name] = first
+    plan: dict[str, StoredTensor] = {}
+    unexpected: list[str] = []
+    for key, entry in stored.items():
+        name = table.to_module(key)
+        name = tied.get(name, name)
+        if name in expected:
+            plan.setdefault(name, entry)
+        elif not table.is_dropped(key):
+            unexpected.append(key)
+    missing = [table.to_checkpoint(name) for name in expected if name not in plan and name not in tied]
+    shapes, kinds = _misfits(expected, plan)
+    _raise_misfits(folder, stored, missing, unexpected, shapes, kinds)
+    return plan
+
+
+def _misfits(expected: Mapping[str, Tensor], plan: Mapping[str, StoredTensor]) -> tuple[list[str], list[str]]:
+    shapes, kinds = [], []
+    for name, entry in plan.items():
+        want = expected[name]
+        if tuple(want.shape) != entry.shape:
+            shapes.append(f"{entry.name} is {list(entry.shape)}, the network's is {list(want.shape)}")
+        elif entry.dtype not in (FLOATS if want.is_floating_point() else INTEGERS):
+            kinds.append(f"{entry.name} is {entry.dtype}, the network's is {str(want.dtype).removeprefix('torch.')}")
+    return shapes, kinds
+
+
+def _raise_misfits(
+    folder: Path,
+    stored: Mapping[str, StoredTensor],
+    missing: list[str],
+    unexpected: list[str],
+    shapes: list[str],
+    kinds: list[str],
+) -> None:
+    parts = [
+        f"{count(found, 'tensor', 'tensors')} {what} ({some(found)})"
+        for what, found in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of the wrong shape", shapes),
+            ("of the wrong kind", kinds),
+        )
+        if found
+    ]
+    if parts:
+        files = sorted({entry.file for entry in stored.values()})
+        place = files[0] if len(files) == 1 else folder
+        raise WeightsError(f"{place} does not fit this network: {'; '.join(parts)}.")
+
+
+def _fill(module: nn.Module, plan: Mapping[str, StoredTensor], dtype: torch.dtype | None, device: torch.device) -> None:
+    expected = module.state_dict(keep_vars=True)
+    places: dict[int, list[str]] = {}
+    for name, tensor in expected.items():
+        places.setdefault(id(tensor), []).append(name)
+    for name, value in _stream(plan, dtype, device):
+        old = expected[name]
+        new = nn.Parameter(value, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else value
+        for place in places[id(old)]:
+            owner, _, leaf = place.rpartition(".")
+            holder = module.get_submodule(owner)
+            (holder._parameters if isinstance(old, nn.Parameter) else holder._buffers)[leaf] = new
+
+
+def _stream(
+    plan: Mapping[str, StoredTensor], dtype: torch.dtype | None, device: torch.device
+) -> Iterator[tuple[str, Tensor]]:
+    """Tensors one by one as memory of their own; the mapped file is let go after every window."""
+    for window in _windows(plan):
+        file = plan[window[0]].file
+        try:
+            with safe_open(file, framework="pt") as opened:
+                for name in window:
+                    raw = opened.get_tensor(plan[name].name)
+                    target = dtype if dtype is not None and raw.is_floating_point() else raw.dtype
+                    yield name, raw.to(device=device, dtype=target, copy=True)
+                    del raw
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{file} could not be read to its end ({reason(error)}).") from error
+
+
+def _windows(plan: Mapping[str, StoredTensor]) -> Iterator[list[str]]:
+    window: list[str] = []
+    held = 0
+    for name, entry in sorted(plan.items(), key=lambda item: item[1].file):
+        if window and (plan[window[0]].file != entry.file or held > WINDOW_BYTES):
+            yield window
+            window, held = [], 0
+        window.append(name)
+        held += torch.Size(entry.shape).numel() * 4
+    if window:
+        yield window
+
+
+def _buffers(module: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    for owner in module.modules():
+        for name, buffer in owner._buffers.items():
+            if buffer is not None:
+                yield owner, name, buffer
+
+
+def _unique_state(module: nn.Module) -> dict[str, Tensor]:
+    """The state without second names of a tied tensor, which safetensors must not store twice."""
+    seen: set[int] = set()
+    unique = {}
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        if tensor.is_meta:
+            raise WeightsError(f"The tensor {name} has no values (it is on the meta device), so it cannot be saved.")
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            unique[name] = tensor
+    return unique
+
+
+def _bytes(tensor: Tensor, dtype: torch.dtype | None) -> int:
+    size = dtype.itemsize if dtype is not None and tensor.is_floating_point() else tensor.element_size()
+    return tensor.numel() * size
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    target = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to(device="cpu", dtype=target).contiguous()
+
+
+def _shards(sizes: Mapping[str, int], max_shard_bytes: int) -> list[list[str]]:
+    shards: list[list[str]] = [[]]
+    held = 0
+    for name, size in sizes.items():
+        if shards[-1] and held + size > max_shard_bytes:
+            shards.append([])
+            held = 0
+        shards[-1].append(name)
+        held += size
+    return shards
+
+
+def _shard_names(base: str, count: int) -> list[str]:
+    if count == 1:
+        return [f"{base}.safetensors"]
+    return [f"{base}-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1)]
+
+
+def _require_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(f"{needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free")
