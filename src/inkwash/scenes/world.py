@@ -1,0 +1,70 @@
+"""Constants of the world: colours, faces, shapes, styles, and the 32 px cell grid they stand on.
+
+Every table's order is part of the label contract of ``labels.py`` (a label is an index into it), so append only.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+CELL = 32
+MIN_SIDE, MAX_SIDE = 128, 1024
+
+RGB = tuple[int, int, int]
+
+COLORS: dict[str, RGB] = {
+    "white": (255, 255, 255),
+    "black": (20, 20, 20),
+    "red": (220, 40, 40),
+    "blue": (35, 80, 210),
+    "green": (30, 150, 70),
+    "yellow": (250, 215, 50),
+    "orange": (245, 130, 25),
+    "purple": (125, 55, 170),
+    "pink": (248, 160, 200),
+    "gray": (140, 140, 140),
+}
+COLOR_NAMES = tuple(COLORS)
+COLOR_IDS = {name: i for i, name in enumerate(COLOR_NAMES)}
+NO_COLOR = len(COLOR_NAMES)
+
+POSTER_FACES = ("sans", "serif", "mono")
+FREE_FACES = ("sans", "serif", "mono", "italic", "condensed", "light")
+FACES = (*FREE_FACES, "cjk")
+
+SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond")
+SHAPE_SIZES = (64, 96)
+
+STYLES = (
+    "flat", "gradient", "striped", "outlined", "shadowed", "framed", "dotted", "paper", "pixelated", "sketch",
+)  # fmt: skip
+LEVELS = ("first", "free", "full")
+SPLITS = ("train", "held_out")
+
+TEXT_CONTRAST = 2.8
+SHAPE_CONTRAST = 1.25
+
+
+def luminance(rgb: RGB) -> float:
+    """Relative luminance of sRGB (WCAG 2.2), 0 to 1."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in rgb)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a: str, b: str) -> float:
+    """WCAG contrast ratio of two named colours, 1 (same) to 21."""
+    high, low = sorted((luminance(COLORS[a]), luminance(COLORS[b])), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@lru_cache(maxsize=None)
+def text_colors(background: str) -> tuple[str, ...]:
+    """Names of the colours in which text is readable on this background; never empty."""
+    return tuple(name for name in COLORS if contrast(name, background) >= TEXT_CONTRAST)
+
+
+@lru_cache(maxsize=None)
+def shape_colors(background: str) -> tuple[str, ...]:
+    """Names of the colours in which a shape can be told from this background."""
+    far = [n for n in COLORS if sum((x - y) ** 2 for x, y in zip(COLORS[n], COLORS[background], strict=True)) > 90**2]
+    return tuple(far)
