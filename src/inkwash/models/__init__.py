@@ -1,0 +1,1 @@
+"""The networks, one folder per family, with the weight adapters and the registry of names."""

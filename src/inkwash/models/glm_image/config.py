@@ -1,0 +1,259 @@
+"""Configurations of the AR generator, its ViT and its VQ, with the field names of the released config.json.
+
+`from_dict` reads a released file (unknown bookkeeping keys are ignored, a missing size is an error) and `to_dict`
+writes one that the reference library loads. No size has a default: every checkpoint states its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from inkwash.core.errors import ConfigError
+
+ACTIVATIONS = ("gelu", "gelu_pytorch_tanh", "silu")
+
+
+def read_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of ``values`` that are fields of the dataclass ``cls``; a missing required one is a ConfigError."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{cls.__name__} must be a JSON object, got {values!r}; restore the file from its checkpoint.")
+    fields = dataclasses.fields(cls)
+    no_default = dataclasses.MISSING
+    missing = [f.name for f in fields if f.default is no_default and values.get(f.name) is None]
+    if missing:
+        raise ConfigError(f"{cls.__name__} lacks {', '.join(missing)}; restore config.json from its checkpoint.")
+    return {f.name: values[f.name] for f in fields if f.name in values}
+
+
+def require_positive(config: Any, *names: str) -> None:
+    """Every named field must be a whole number above zero."""
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{type(config).__name__}.{name} must be a whole number of at least 1, got {value!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RopeParameters:
+    """Rotary settings: which share of a head is rotated, and how its frequencies are dealt to the three axes."""
+
+    rope_type: str = "default"
+    rope_theta: float = 10000.0
+    partial_rotary_factor: float = 1.0
+    mrope_section: tuple[int, ...] = (8, 12, 12)
+
+    def __post_init__(self) -> None:
+        if self.rope_type != "default":
+            raise ConfigError(f"rope_type must be 'default', got {self.rope_type!r}.")
+        if not 0 < self.partial_rotary_factor <= 1:
+            raise ConfigError(f"partial_rotary_factor must lie in (0, 1], got {self.partial_rotary_factor!r}.")
+        object.__setattr__(self, "mrope_section", tuple(self.mrope_section))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        return cls(**read_fields(cls, values))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "mrope_section": list(self.mrope_section)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ARTextConfig:
+    """The decoder-only transformer that writes semantic tokens."""
+
+    vocab_size: int
+    vision_vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    rope_parameters: RopeParameters
+    head_dim: int | None = None
+    hidden_act: str = "silu"
+    rms_norm_eps: float = 1e-5
+    attention_bias: bool = True
+    max_position_embeddings: int = 131072
+    initializer_range: float = 0.02
+    pad_token_id: int | None = None
+    eos_token_id: int | None = None
+
+    def __post_init__(self) -> None:
+        require_positive(
+            self, "vocab_size", "vision_vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"
+        )
+        require_positive(self, "num_attention_heads", "num_key_value_heads", "max_position_embeddings")
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ConfigError(
+                f"num_attention_heads must be a multiple of num_key_value_heads, got {self.num_attention_heads} and "
+                f"{self.num_key_value_heads}."
+            )
+        if self.head_dim is None:
+            object.__setattr__(self, "head_dim", self.hidden_size // self.num_attention_heads)
+        require_positive(self, "head_dim")
+        if self.hidden_act not in ACTIVATIONS:
+            raise ConfigError(f"hidden_act must be one of {', '.join(ACTIVATIONS)}, got {self.hidden_act!r}.")
+        if sum(self.rope_parameters.mrope_section) * 2 != self.rotary_dim:
+            raise ConfigError(
+                f"mrope_section must sum to half of the {self.rotary_dim} rotated channels, got "
+                f"{list(self.rope_parameters.mrope_section)}."
+            )
+
+    @property
+    def head_width(self) -> int:
+        """Channels of one head; `head_dim` with its default filled in."""
+        assert self.head_dim is not None
+        return self.head_dim
+
+    @property
+    def rotary_dim(self) -> int:
+        return int(self.head_width * self.rope_parameters.partial_rotary_factor)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        values = dict(values)
+        if values.get("num_key_value_heads") is None:
+            values["num_key_value_heads"] = values.get("num_attention_heads")
+        rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
+        loose = {k: values[k] for k in ("rope_theta", "partial_rotary_factor") if values.get(k) is not None}
+        values["rope_parameters"] = RopeParameters.from_dict({**loose, **rope})
+        if isinstance(values.get("eos_token_id"), list | tuple):
+            values["eos_token_id"] = values["eos_token_id"][0]
+        return cls(**read_fields(cls, values))
+
+    def to_dict(self) -> dict[str, Any]:
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {
+            **fields,
+            "model_type": "glm_image_text",
+            "attention_dropout": 0.0,
+            "use_cache": True,
+            "rope_parameters": self.rope_parameters.to_dict(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionConfig:
+    """The ViT that looks at reference images."""
+
+    depth: int
+    hidden_size: int
+    num_heads: int
+    intermediate_size: int
+    image_size: int
+    patch_size: int
+    in_channels: int = 3
+    hidden_act: str = "gelu"
+    attention_bias: bool = True
+    layer_norm_eps: float = 1e-6
+    spatial_merge_size: int = 1
+    initializer_range: float = 0.02
+
+    def __post_init__(self) -> None:
+        require_positive(self, "depth", "hidden_size", "num_heads", "intermediate_size", "image_size", "patch_size")
+        if self.hidden_size % self.num_heads:
+            raise ConfigError(f"hidden_size {self.hidden_size} must be a multiple of num_heads {self.num_heads}.")
+        if self.image_size < self.patch_size:
+            raise ConfigError(f"image_size {self.image_size} must be at least patch_size {self.patch_size}.")
+        if self.hidden_act not in ACTIVATIONS:
+            raise ConfigError(f"hidden_act must be one of {', '.join(ACTIVATIONS)}, got {self.hidden_act!r}.")
+        if self.spatial_merge_size != 1:
+            raise ConfigError(f"spatial_merge_size must be 1 for this family, got {self.spatial_merge_size!r}.")
+
+    @property
+    def grid(self) -> int:
+        """Side of the square of learned positions."""
+        return self.image_size // self.patch_size
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        values = dict(values)
+        for name in ("image_size", "patch_size"):
+            values[name] = _square(name, values.get(name))
+        return cls(**read_fields(cls, values))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "model_type": "glm_image_vision", "attention_dropout": 0.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQConfig:
+    """The codebook that turns ViT features into semantic tokens."""
+
+    embed_dim: int
+    num_embeddings: int
+    latent_channels: int
+    in_channels: int = 3
+    initializer_range: float = 0.02
+
+    def __post_init__(self) -> None:
+        require_positive(self, "embed_dim", "num_embeddings", "latent_channels")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        return cls(**read_fields(cls, values))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "model_type": "glm_image_vqmodel"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ARConfig:
+    """Everything in `vision_language_encoder/config.json`."""
+
+    text_config: ARTextConfig
+    vision_config: VisionConfig
+    vq_config: VQConfig
+    image_token_id: int
+    image_start_token_id: int
+    image_end_token_id: int
+
+    def __post_init__(self) -> None:
+        if self.vq_config.latent_channels != self.vision_config.hidden_size:
+            raise ConfigError(
+                f"vq_config.latent_channels {self.vq_config.latent_channels} must equal vision_config.hidden_size "
+                f"{self.vision_config.hidden_size}."
+            )
+        text = self.text_config
+        for name in ("image_token_id", "image_start_token_id", "image_end_token_id"):
+            value = getattr(self, name)
+            if not 0 <= value < text.vocab_size:
+                raise ConfigError(f"{name} {value!r} lies outside the vocabulary of {text.vocab_size} ids.")
+        if not self.vq_config.num_embeddings <= text.vision_vocab_size <= text.vocab_size:
+            raise ConfigError(
+                f"vision_vocab_size {text.vision_vocab_size} must lie between the number of codes "
+                f"{self.vq_config.num_embeddings} and vocab_size {text.vocab_size}."
+            )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        parts = read_fields(cls, values)
+        parts["text_config"] = ARTextConfig.from_dict(parts["text_config"])
+        parts["vision_config"] = VisionConfig.from_dict(parts["vision_config"])
+        parts["vq_config"] = VQConfig.from_dict(parts["vq_config"])
+        return cls(**parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "architectures": ["GlmImageForConditionalGeneration"],
+            "model_type": "glm_image",
+            "image_token_id": self.image_token_id,
+            "image_start_token_id": self.image_start_token_id,
+            "image_end_token_id": self.image_end_token_id,
+            "tie_word_embeddings": False,
+            "text_config": self.text_config.to_dict(),
+            "vision_config": self.vision_config.to_dict(),
+            "vq_config": self.vq_config.to_dict(),
+        }
+
+
+def _square(name: str, value: Any) -> Any:
+    """The reference also allows [side, side]."""
+    if isinstance(value, list | tuple):
+        if len(set(value)) != 1:
+            raise ConfigError(f"{name} must be square, got {list(value)}.")
+        return value[0]
+    return value

@@ -1,0 +1,59 @@
+"""A key/value cache whose memory is allocated once.
+
+The length of an AR run is known before it starts, so nothing ever grows or is copied. Writing takes either one
+start for the whole batch, and then returns views that end at the last written token, or a start per row (a tensor),
+and then returns the whole buffers: the caller's mask hides what is not written yet.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class StaticCache:
+    """Keys and values of all layers, (layers, B, Hkv, max_length, D)."""
+
+    def __init__(
+        self,
+        layers: int,
+        batch: int,
+        kv_heads: int,
+        max_length: int,
+        head_dim: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.max_length = max_length
+        # zeros, not empty: a masked score times an uninitialised NaN would still be NaN
+        self.k = torch.zeros(layers, batch, kv_heads, max_length, head_dim, dtype=dtype, device=device)
+        self.v = torch.zeros_like(self.k)
+
+    @property
+    def batch(self) -> int:
+        return self.k.shape[1]
+
+    def update(self, layer: int, k: Tensor, v: Tensor, start: int | Tensor) -> tuple[Tensor, Tensor]:
+        """Write k, v (B, Hkv, L, D) at ``start`` and return what attention should read.
+
+        ``start`` int: views (B, Hkv, start + L, D). ``start`` (B,) integer tensor: the full buffers.
+        """
+        keys, values = self.k[layer], self.v[layer]
+        length = k.shape[2]
+        if isinstance(start, int):
+            assert start + length <= self.max_length, f"cache of {self.max_length} written at {start}+{length}"
+            keys[:, :, start : start + length] = k
+            values[:, :, start : start + length] = v
+            return keys[:, :, : start + length], values[:, :, : start + length]
+        slots = start[:, None, None, None] + torch.arange(length, device=k.device)[None, None, :, None]
+        slots = slots.expand(k.shape)
+        keys.scatter_(2, slots, k.to(keys.dtype))
+        values.scatter_(2, slots, v.to(values.dtype))
+        return keys, values
+
+    def select(self, rows: Tensor) -> StaticCache:
+        """A cache of the given rows, repeats allowed: one prefill then serves several samples of it."""
+        chosen = object.__new__(StaticCache)
+        chosen.max_length = self.max_length
+        chosen.k, chosen.v = self.k[:, rows].clone(), self.v[:, rows].clone()
+        return chosen
