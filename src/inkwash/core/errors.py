@@ -45,7 +45,9 @@ class MissingExtraError(InkwashError):
     exit_code = 2
 
     def __init__(self, feature: str, *, extra: str) -> None:
-        super().__init__(f"{feature} needs the optional extra {extra!r}: install it with pip install 'inkwash[{extra}]'.")
+        super().__init__(
+            f"{feature} needs the optional extra {extra!r}: install it with pip install 'inkwash[{extra}]'."
+        )
         self.extra = extra
 
 

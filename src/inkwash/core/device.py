@@ -1,0 +1,103 @@
+"""Where and how to compute: device, number type and CPU threads. Torch is imported inside the functions.
+
+On a CPU the default number type is float32, because a picture must be the same alone and in any batch there; on an
+accelerator it is bfloat16, the type the released weights are stored in.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inkwash.core import env
+from inkwash.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CpuFeatures:
+    """What the processor can do with 16-bit numbers; without either, bfloat16 is slower than float32."""
+
+    avx512_bf16: bool
+    amx_bf16: bool
+
+    @property
+    def bf16(self) -> bool:
+        """Whether bfloat16 matrix products run in hardware."""
+        return self.avx512_bf16 or self.amx_bf16
+
+
+def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> CpuFeatures:
+    """Reads the processor's flags; on systems without that file nothing is claimed."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    flags = next((set(line.split()) for line in lines if line.startswith(("flags", "Features"))), set())
+    return CpuFeatures(avx512_bf16="avx512_bf16" in flags, amx_bf16={"amx_bf16", "amx_tile"} <= flags)
+
+
+def usable_cores(cpu_max: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Cores this process may use: its affinity, and the container's quota where there is one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = cpu_max.read_text(encoding="utf-8").split()
+        cores = min(cores, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such file, or the word "max": no quota
+        pass
+    return cores
+
+
+def set_threads() -> int:
+    """Sets torch's CPU threads: INKWASH_THREADS, else OMP_NUM_THREADS, else the usable cores. Returns the number."""
+    import torch
+
+    wanted = env.threads()
+    if wanted is None and not os.environ.get("OMP_NUM_THREADS"):
+        wanted = usable_cores()
+    if wanted is not None and wanted != torch.get_num_threads():
+        torch.set_num_threads(wanted)
+    return torch.get_num_threads()
+
+
+def pick_device(name: str | torch.device | None = None) -> torch.device:
+    """The named device, else INKWASH_DEVICE, else the accelerator, else the CPU.
+
+    Raises ConfigError for a name that torch does not know or a device that is not there.
+    """
+    import torch
+
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    chosen = name or os.environ.get("INKWASH_DEVICE", "").strip() or accelerator or "cpu"
+    available = ", ".join(["cpu", *([str(accelerator.type)] if accelerator else [])])
+    try:
+        device = torch.device(chosen)
+    except RuntimeError:
+        raise ConfigError(f"The device {str(chosen)!r} is unknown: this machine has {available}.") from None
+    if device.type in ("cpu", "meta"):
+        return device
+    count = torch.accelerator.device_count() if accelerator and accelerator.type == device.type else 0
+    if (device.index or 0) >= count:
+        raise ConfigError(f"The device {str(device)!r} is not there: this machine has {available}.")
+    return device
+
+
+def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
+    """The named number type, else float32 on a CPU and bfloat16 elsewhere; raises ConfigError for other names."""
+    import torch
+
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype is None or dtype == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    if dtype not in DTYPES:
+        raise ConfigError(f"The number type {dtype!r} is unknown: it must be one of {', '.join(DTYPES)}.")
+    found = getattr(torch, dtype)
+    assert isinstance(found, torch.dtype)
+    return found
