@@ -19,6 +19,7 @@ from inkwash.scenes.world import SPLITS
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "words"
 HELD_OUT_WORDS = 0.10
 HELD_OUT_TEMPLATES = 0.15
+TEMPLATE_SALT = "932"  # chosen so that each list of templates, short ones too, has both sides
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 T = TypeVar("T")
@@ -31,8 +32,9 @@ def _fraction(kind: str, text: str) -> float:
 
 def is_held_out(text: str, kind: str = "word") -> bool:
     """Whether a word (any case) or a template belongs to the held-out side."""
-    share = HELD_OUT_WORDS if kind == "word" else HELD_OUT_TEMPLATES
-    return _fraction(kind, text.lower() if kind == "word" else text) < share
+    if kind == "word":
+        return _fraction("word", text.lower()) < HELD_OUT_WORDS
+    return _fraction(kind + TEMPLATE_SALT, text) < HELD_OUT_TEMPLATES
 
 
 def check_split(split: str) -> None:
