@@ -19,7 +19,9 @@ ACTIVATIONS = ("gelu", "gelu_pytorch_tanh", "silu")
 def read_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of ``values`` that are fields of the dataclass ``cls``; a missing required one is a ConfigError."""
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{cls.__name__} must be a JSON object, got {values!r}; restore the file from its checkpoint.")
+        raise ConfigError(
+            f"{cls.__name__} must be a JSON object, got {values!r}; restore the file from its checkpoint."
+        )
     fields = dataclasses.fields(cls)
     no_default = dataclasses.MISSING
     missing = [f.name for f in fields if f.default is no_default and values.get(f.name) is None]

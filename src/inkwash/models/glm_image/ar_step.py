@@ -1,0 +1,141 @@
+"""One token per row, as short as possible: the AR generator's decode path.
+
+A 9B model reads all its weights for every token, a small one spends its time between kernels; so q, k and v become
+one product, the rotation four kernels, and no module is called. The tensors of the module are shared except for the
+fused one. `ARGenerator.forward` is the naive twin, and a test holds this file to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inkwash.models.glm_image.ar import ARBlock, ARGenerator
+from inkwash.models.glm_image.vision import ACTIVATIONS
+from inkwash.nn.attention import additive_mask
+from inkwash.nn.cache import StaticCache
+from inkwash.nn.norm import rms_norm
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    norm_in: Tensor
+    qkv: Tensor
+    qkv_bias: Tensor | None
+    out: Tensor
+    norm_attn: Tensor
+    norm_mlp_in: Tensor
+    gate_up: Tensor
+    down: Tensor
+    norm_mlp: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTables:
+    """Rotary tables of every position of a plan: cosines, and sines with the sign of the rotation, (N, B, 1, R)."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+class StepDecoder:
+    """Frozen weights of an `ARGenerator`, laid out for decoding; make a new one after the weights change."""
+
+    def __init__(self, model: ARGenerator) -> None:
+        text = model.config.text_config
+        self.language_model = model.model.language_model
+        self.heads, self.kv_heads, self.head_dim = text.num_attention_heads, text.num_key_value_heads, text.head_width
+        self.rotary_dim, self.eps = text.rotary_dim, text.rms_norm_eps
+        self.activation = ACTIVATIONS[text.hidden_act]
+        self.layers = [_fuse(layer) for layer in self.language_model.layers if isinstance(layer, ARBlock)]
+        self.head = model.lm_head.weight.detach()
+
+    @torch.no_grad()
+    def plan_tables(self, positions: Tensor) -> PlanTables:
+        """Everything about the positions (3, B, N) of a plan, once."""
+        cos, sin = (table.permute(2, 0, 1, 3).contiguous() for table in self.language_model.rotary(positions))
+        sin[..., : self.rotary_dim // 2].neg_()
+        return PlanTables(cos, sin)
+
+    @torch.no_grad()
+    def step(
+        self,
+        ids: Tensor,
+        tables: PlanTables,
+        index: int,
+        cache: StaticCache,
+        start: int | Tensor,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Token ``index`` of the plan, ids (B,), written at ``start`` of the cache -> logits (B, vision vocabulary).
+
+        ``mask`` hides keys: (B, S) bool with True where a key may be seen, or the same as an additive tensor (see
+        `key_mask`, which saves the conversion per layer). With a ``start`` per row the mask must also hide what is
+        not written yet.
+        """
+        batch = ids.shape[0]
+        cos, sin = tables.cos[index], tables.sin[index]
+        if mask is not None:
+            keys = start + 1 if isinstance(start, int) else cache.max_length
+            mask = additive_mask(mask[:, :keys], cache.k.dtype)[:, None, None]
+        x = F.embedding(ids, self.language_model.embed_tokens.weight)
+        for number, layer in enumerate(self.layers):
+            h = rms_norm(x, layer.norm_in, self.eps)
+            qkv = F.linear(h, layer.qkv, layer.qkv_bias).view(batch, self.heads + 2 * self.kv_heads, self.head_dim)
+            h = self._attend(qkv, cos, sin, mask, cache, number, start)
+            x = x + rms_norm(F.linear(h, layer.out), layer.norm_attn, self.eps)
+            gate, up = F.linear(rms_norm(x, layer.norm_mlp_in, self.eps), layer.gate_up).chunk(2, dim=-1)
+            h = F.linear(self.activation(gate) * up, layer.down)
+            x = x + rms_norm(h, layer.norm_mlp, self.eps)
+        return F.linear(rms_norm(x, self.language_model.norm.weight, self.eps), self.head)
+
+    def _attend(
+        self,
+        qkv: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None,
+        cache: StaticCache,
+        number: int,
+        start: int | Tensor,
+    ) -> Tensor:
+        """qkv (B, H + 2 Hkv, D), rotated in place -> attended values (B, H * D)."""
+        batch, heads, kv_heads = qkv.shape[0], self.heads, self.kv_heads
+        turning = qkv[:, : heads + kv_heads, : self.rotary_dim]
+        swapped = turning.roll(self.rotary_dim // 2, -1)
+        turning.mul_(cos).addcmul_(swapped, sin)
+        q, k, v = qkv.split([heads, kv_heads, kv_heads], dim=1)
+        keys, values = cache.update(number, k.unsqueeze(2), v.unsqueeze(2), start)
+        q = q.reshape(batch, kv_heads, heads // kv_heads, self.head_dim)  # one group of heads per key head
+        out = F.scaled_dot_product_attention(q, keys, values, mask)
+        return out.reshape(batch, heads * self.head_dim)
+
+
+def fuse_for_decode(model: ARGenerator) -> StepDecoder:
+    """The decode path of a model; the model itself is not changed."""
+    return StepDecoder(model)
+
+
+def key_mask(keep: Tensor, max_length: int, dtype: torch.dtype) -> Tensor:
+    """(B, L) bool of a left-padded prompt -> additive (B, max_length): prompt padding hidden, the plan visible."""
+    return additive_mask(F.pad(keep, (0, max_length - keep.shape[1]), value=True), dtype)
+
+
+def _fuse(layer: ARBlock) -> _Layer:
+    attn = layer.self_attn
+    projections = (attn.q_proj, attn.k_proj, attn.v_proj)
+    biases = [p.bias.detach() for p in projections if p.bias is not None]
+    return _Layer(
+        norm_in=layer.input_layernorm.weight.detach(),
+        qkv=torch.cat([p.weight.detach() for p in projections]),
+        qkv_bias=torch.cat(biases) if biases else None,
+        out=attn.o_proj.weight.detach(),
+        norm_attn=layer.post_self_attn_layernorm.weight.detach(),
+        norm_mlp_in=layer.post_attention_layernorm.weight.detach(),
+        gate_up=layer.mlp.gate_up_proj.weight.detach(),
+        down=layer.mlp.down_proj.weight.detach(),
+        norm_mlp=layer.post_mlp_layernorm.weight.detach(),
+    )
