@@ -1,0 +1,460 @@
+"""The diffusion decoder: from prior tokens, glyph embeddings and noise to the velocity of a flow-matching step.
+
+A single-stream transformer. Image tokens (2x2 latent cells) and glyph tokens share every matrix; each kind has its
+own AdaLN shift, scale and gate. Reference pictures enter as keys and values computed once at timestep 0.
+`Decoder.forward` is the plain pass for training; `prepare` + `step` do the step-independent work once and are held
+to `forward` by test. Parameter names are those of the released checkpoint's `transformer/` folder.
+Sources: DiT, arXiv:2212.09748; QK norm, arXiv:2302.05442; rotary positions, arXiv:2104.09864.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from inkwash.core.errors import ConfigError
+from inkwash.models.glm_image.decoder_config import DecoderConfig
+from inkwash.models.glm_image.references import KeyValue, References
+from inkwash.nn.attention import attention
+from inkwash.nn.rope import apply_rotary_half, image_rotary
+
+Rotary = tuple[Tensor, Tensor]
+
+NORM_EPS = 1e-5
+
+
+def sinusoid(values: Tensor, width: int) -> Tensor:
+    """Cosines, then sines, of (N,) values at `width / 2` frequencies from 1 down to 1/10000, fp32 (N, width)."""
+    half = width // 2
+    frequencies = torch.exp(torch.arange(half, dtype=torch.float32, device=values.device) * (-math.log(10000.0) / half))
+    angles = values.float()[:, None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+def plain_norm(x: Tensor) -> Tensor:
+    """Layer norm without learned parameters."""
+    return F.layer_norm(x, x.shape[-1:], eps=NORM_EPS).to(x.dtype)
+
+
+def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """AdaLN: x (B, L, D), shift and scale (B or 1, D)."""
+    return torch.addcmul(shift[:, None], plain_norm(x), 1 + scale[:, None])
+
+
+class Embedder(nn.Module):
+    """Two linear layers with a SiLU between, named as the checkpoint names its embedders."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(inputs, width)
+        self.linear_2 = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear_2(F.silu(self.linear_1(x.to(self.linear_1.weight.dtype))))
+
+
+class TimeConditionEmbed(nn.Module):
+    """Timestep, target size and crop corner as one vector that steers every AdaLN."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.time_width, self.condition_width = config.time_embed_dim, config.condition_dim
+        self.timestep_embedder = Embedder(config.time_embed_dim, config.time_embed_dim)
+        self.condition_embedder = Embedder(4 * config.condition_dim, config.time_embed_dim)
+
+    def forward(self, timestep: Tensor, target_size: Tensor, crop: Tensor) -> Tensor:
+        """timestep (B,), target_size and crop (B, 2) in pixels, height first -> (B, time_embed_dim)."""
+        numbers = torch.cat([crop, target_size], dim=1)  # (B, 4)
+        condition = rearrange(sinusoid(numbers.flatten(), self.condition_width), "(b n) d -> b (n d)", n=4)
+        time = self.timestep_embedder(sinusoid(timestep, self.time_width))
+        return F.silu(time + self.condition_embedder(condition))
+
+
+class ImageProjector(nn.Module):
+    """Patches of the latent as tokens."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.patch = config.patch_size
+        self.proj = nn.Linear(config.in_channels * config.patch_size**2, config.width)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        patches = rearrange(latents, "b c (h p) (w q) -> b (h w) (c p q)", p=self.patch, q=self.patch)
+        return self.proj(patches.to(self.proj.weight.dtype))
+
+
+class Activated(nn.Module):
+    """A linear layer followed by `gelu`, `gelu-tanh` or `silu`."""
+
+    def __init__(self, inputs: int, outputs: int, activation: str) -> None:
+        super().__init__()
+        self.proj = nn.Linear(inputs, outputs)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.proj(x)
+        if self.activation == "silu":
+            return F.silu(x)
+        return F.gelu(x, approximate="tanh" if self.activation == "gelu-tanh" else "none")
+
+
+class FeedForward(nn.Module):
+    """Activated linear layer, then a linear layer; `net.1` is an empty place that the checkpoint counts."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, activation: str) -> None:
+        super().__init__()
+        self.net = nn.ModuleList([Activated(inputs, hidden, activation), nn.Identity(), nn.Linear(hidden, outputs)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net[2](self.net[0](x))
+
+
+class Attention(nn.Module):
+    """Projections of the joint sequence; queries and keys are normalised, image tokens rotated."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, width)
+        self.to_k = nn.Linear(width, width)
+        self.to_v = nn.Linear(width, width)
+        self.to_out = nn.ModuleList([nn.Linear(width, width)])
+        self.fused: tuple[Tensor, Tensor] | None = None
+
+    def project(self, x: Tensor, rotary: Rotary, glyphs: int) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, glyphs + N, D) -> q, k, v (B, heads, glyphs + N, head_dim)."""
+        q, k, v = (rearrange(part, "b l (h d) -> b h l d", h=self.heads) for part in self._linear(x))
+        q, k = plain_norm(q).to(v.dtype), plain_norm(k).to(v.dtype)
+        return _rotate_images(q, rotary, glyphs), _rotate_images(k, rotary, glyphs), v
+
+    def merge(self, heads: Tensor) -> Tensor:
+        return self.to_out[0](rearrange(heads, "b h l d -> b l (h d)"))
+
+    def _linear(self, x: Tensor) -> Sequence[Tensor]:
+        if self.fused is not None and not torch.is_grad_enabled():
+            return F.linear(x, *self.fused).chunk(3, dim=-1)
+        return self.to_q(x), self.to_k(x), self.to_v(x)
+
+    def _apply(self, fn, recurse: bool = True):  # type: ignore[no-untyped-def]
+        # A move or a cast makes new parameters, which the fused matrix would no longer share.
+        self.fused = None
+        return super()._apply(fn, recurse)
+
+
+def _rotate_images(x: Tensor, rotary: Rotary, glyphs: int) -> Tensor:
+    if glyphs == 0:
+        return apply_rotary_half(x, *rotary)
+    return torch.cat([x[:, :, :glyphs], apply_rotary_half(x[:, :, glyphs:], *rotary)], dim=2)
+
+
+class Modulation(nn.Module):
+    """AdaLN parameters from the time condition: `parts` numbers per channel."""
+
+    def __init__(self, inputs: int, width: int, parts: int) -> None:
+        super().__init__()
+        self.parts = parts
+        self.linear = nn.Linear(inputs, parts * width)
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """(B, time_embed_dim) -> (B, parts, D)."""
+        return rearrange(self.linear(condition), "b (n d) -> b n d", n=self.parts)
+
+
+class Block(nn.Module):
+    """One transformer block over image tokens and glyph tokens."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.norm1 = Modulation(config.time_embed_dim, width, 12)
+        self.attn1 = Attention(width, config.num_attention_heads)
+        self.ff = FeedForward(width, 4 * width, width, "gelu-tanh")
+
+    def forward(
+        self,
+        image: Tensor,
+        glyph: Tensor,
+        condition: Tensor,
+        rotary: Rotary,
+        mask: Tensor | None = None,
+        references: References | None = None,
+        layer: int = 0,
+    ) -> tuple[Tensor, Tensor]:
+        """image (B, N, D), glyph (B, Lg, D), condition (B, time_embed_dim), mask bool (B, Lg + N) of keys."""
+        return self.run(image, glyph, self.norm1(condition), rotary, mask, references, layer)
+
+    def run(
+        self,
+        image: Tensor,
+        glyph: Tensor,
+        modulation: Tensor,
+        rotary: Rotary,
+        mask: Tensor | None,
+        references: References | None,
+        layer: int,
+    ) -> tuple[Tensor, Tensor]:
+        """The block with its modulation (B or 1, 12, D) already computed."""
+        q, k, v = self.project(image, glyph, modulation, rotary)
+        heads = _attend(q, k, v, mask, references, layer)
+        return self.finish(image, glyph, heads, modulation)
+
+    def project(self, image: Tensor, glyph: Tensor, modulation: Tensor, rotary: Rotary) -> tuple[Tensor, ...]:
+        """Queries, keys and values of the joint sequence, glyph tokens first."""
+        shift, c_shift, scale, c_scale = modulation[:, :4].unbind(1)
+        joint = _joint(modulated_norm(glyph, c_shift, c_scale), modulated_norm(image, shift, scale))
+        return self.attn1.project(joint, rotary, glyph.shape[1])
+
+    def finish(self, image: Tensor, glyph: Tensor, heads: Tensor, modulation: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention's output projection and the feed-forward part, both gated."""
+        gate, c_gate, shift, c_shift, scale, c_scale, last_gate, last_c_gate = modulation[:, 4:].unbind(1)
+        image, glyph = _gated(image, glyph, self.attn1.merge(heads), gate, c_gate)
+        joint = _joint(modulated_norm(glyph, c_shift, c_scale), modulated_norm(image, shift, scale))
+        return _gated(image, glyph, self.ff(joint), last_gate, last_c_gate)
+
+
+def _joint(glyph: Tensor, image: Tensor) -> Tensor:
+    return image if glyph.shape[1] == 0 else torch.cat([glyph, image], dim=1)
+
+
+def _gated(image: Tensor, glyph: Tensor, joint: Tensor, gate: Tensor, c_gate: Tensor) -> tuple[Tensor, Tensor]:
+    """Add the joint output to both residual streams, each through its own gate (B or 1, D)."""
+    glyphs = glyph.shape[1]
+    image = torch.addcmul(image, joint[:, glyphs:], gate[:, None])
+    return image, torch.addcmul(glyph, joint[:, :glyphs], c_gate[:, None]) if glyphs else glyph
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, references: References | None, layer: int) -> Tensor:
+    """Joint attention; the first `references.rows` rows also see their reference pictures."""
+    if references is None:
+        return attention(q, k, v, mask=None if mask is None else mask[:, None, None])
+    rows = references.rows
+    seen, seen_mask = references.extend(layer, (k[:rows], v[:rows]), None if mask is None else mask[:rows])
+    heads = attention(q[:rows], *seen, mask=None if seen_mask is None else seen_mask[:, None, None])
+    if rows == q.shape[0]:
+        return heads
+    rest = None if mask is None else mask[rows:, None, None]
+    return torch.cat([heads, attention(q[rows:], k[rows:], v[rows:], mask=rest)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConditions:
+    """Everything about a drawing that no step changes, made by `Decoder.prepare`."""
+
+    glyph: Tensor  # (B, Lg, D) projected
+    prior: Tensor  # (B, N, D) projected
+    rotary: Rotary
+    modulations: tuple[Tensor, ...]  # per block (steps, B or 1, 12, D)
+    final: Tensor  # (steps, B or 1, 2, D)
+    mask: Tensor | None  # bool (B, Lg + N)
+    references: References | None
+
+    @property
+    def steps(self) -> int:
+        return self.final.shape[0]
+
+
+class Decoder(nn.Module):
+    """The diffusion transformer of GLM-Image."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.image_projector = ImageProjector(config)
+        self.glyph_projector = FeedForward(config.text_embed_dim, width, width, "gelu")
+        self.prior_token_embedding = nn.Embedding(config.prior_vq_quantizer_codebook_size, width)
+        self.prior_projector = FeedForward(width, width, width, "silu")
+        self.time_condition_embed = TimeConditionEmbed(config)
+        self.transformer_blocks = nn.ModuleList([Block(config) for _ in range(config.num_layers)])
+        self.norm_out = Modulation(config.time_embed_dim, width, 2)
+        self.proj_out = nn.Linear(width, config.out_channels * config.patch_size**2)
+
+    def forward(
+        self,
+        latents: Tensor,
+        glyphs: Tensor,
+        prior_ids: Tensor,
+        timestep: Tensor,
+        target_size: Tensor,
+        crop: Tensor,
+        *,
+        glyph_mask: Tensor | None = None,
+        prior_drop: Tensor | None = None,
+        references: References | None = None,
+    ) -> Tensor:
+        """Velocity (B, C, H, W) of noisy latents (B, C, H, W).
+
+        glyphs (B, Lg, text_embed_dim) with bool glyph_mask (B, Lg), False where padded; prior_ids (B, N) on the
+        grid of patches, dropped where prior_drop (B,) is True; timestep (B,) from 0 to the number of training
+        timesteps less one; target_size and crop (B, 2) in pixels, height first.
+        """
+        grid = self._grid(latents, prior_ids)
+        image = self.image_projector(latents) + self.project_prior(prior_ids, prior_drop)
+        glyph = self.project_glyphs(glyphs)
+        condition = self.time_condition_embed(timestep, target_size, crop)
+        rotary = self._rotary(grid, latents.device)
+        mask = _key_mask(glyph_mask, image.shape[1])
+        for layer, block in enumerate(self.transformer_blocks):
+            image, glyph = block(image, glyph, condition, rotary, mask, references, layer)
+        return self._output(image, self.norm_out(condition), grid)
+
+    def project_glyphs(self, glyphs: Tensor) -> Tensor:
+        """Glyph embeddings (B, Lg, text_embed_dim) as tokens (B, Lg, D)."""
+        return self.glyph_projector(glyphs.to(self.proj_out.weight.dtype))
+
+    def project_prior(self, prior_ids: Tensor, prior_drop: Tensor | None = None) -> Tensor:
+        """Prior token ids (B, N) as an addition to the image tokens (B, N, D); a dropped row embeds as zeros."""
+        embedded = self.prior_token_embedding(prior_ids)
+        if prior_drop is not None:
+            embedded = embedded.masked_fill(prior_drop[:, None, None], 0.0)
+        return self.prior_projector(embedded)
+
+    def encode_reference(self, latent: Tensor, prior_ids: Tensor, target_size: Tensor) -> list[KeyValue]:
+        """Keys and values (B, heads, N, head_dim) of reference pictures, one pair for each layer.
+
+        latent (B, C, H, W) clean and normalised, prior_ids (B, N) its own semantic tokens, target_size (B, 2) its
+        size in pixels. Collect them for a batch with `References.collect`.
+        """
+        grid = self._grid(latent, prior_ids)
+        image = self.image_projector(latent) + self.project_prior(prior_ids)
+        glyph = image[:, :0]
+        zeros = target_size.new_zeros(target_size.shape)
+        condition = self.time_condition_embed(zeros[:, 0], target_size, zeros)
+        rotary = self._rotary(grid, latent.device)
+        kept: list[KeyValue] = []
+        for block in self.transformer_blocks:
+            modulation = block.norm1(condition)
+            q, k, v = block.project(image, glyph, modulation, rotary)
+            kept.append((k.contiguous(), v.contiguous()))
+            if len(kept) < len(self.transformer_blocks):
+                image, glyph = block.finish(image, glyph, attention(q, k, v), modulation)
+        return kept
+
+    @torch.no_grad()
+    def prepare(
+        self,
+        glyphs: Tensor,
+        prior_ids: Tensor,
+        timesteps: Tensor,
+        target_size: Tensor,
+        crop: Tensor,
+        *,
+        size: tuple[int, int],
+        glyph_mask: Tensor | None = None,
+        prior_drop: Tensor | None = None,
+        references: References | None = None,
+    ) -> DecoderConditions:
+        """Do once what no step changes; `size` is (H, W) of the latents, timesteps (steps,) one for each step.
+
+        With guidance the rows are the conditional ones first, then the unconditional ones.
+        """
+        grid = size[0] // self.config.patch_size, size[1] // self.config.patch_size
+        if grid[0] * grid[1] != prior_ids.shape[1]:
+            raise ConfigError(f"{prior_ids.shape[1]} prior tokens do not fill a grid of {grid[0]}x{grid[1]} patches.")
+        if bool((target_size == target_size[:1]).all() & (crop == crop[:1]).all()):
+            target_size, crop = target_size[:1], crop[:1]  # one modulation serves all rows
+        condition = self._conditions(timesteps, target_size, crop)
+        steps = timesteps.shape[0]
+        return DecoderConditions(
+            glyph=self.project_glyphs(glyphs),
+            prior=self.project_prior(prior_ids, prior_drop),
+            rotary=self._rotary(grid, prior_ids.device),
+            modulations=tuple(_by_step(block.norm1(condition), steps) for block in self.transformer_blocks),
+            final=_by_step(self.norm_out(condition), steps),
+            mask=_key_mask(glyph_mask, prior_ids.shape[1]),
+            references=references,
+        )
+
+    @torch.no_grad()
+    def step(self, latents: Tensor, conditions: DecoderConditions, i: int) -> Tensor:
+        """Velocity of step i for latents (B, C, H, W); rows fewer than the conditions' are repeated to fill them."""
+        grid = latents.shape[2] // self.config.patch_size, latents.shape[3] // self.config.patch_size
+        image = self.image_projector(latents)
+        image = image.repeat(conditions.prior.shape[0] // image.shape[0], 1, 1) + conditions.prior
+        glyph = conditions.glyph
+        for layer, block in enumerate(self.transformer_blocks):
+            modulation = conditions.modulations[layer][i]
+            image, glyph = block.run(
+                image, glyph, modulation, conditions.rotary, conditions.mask, conditions.references, layer
+            )
+        return self._output(image, conditions.final[i], grid)
+
+    def _conditions(self, timesteps: Tensor, target_size: Tensor, crop: Tensor) -> Tensor:
+        """Time conditions of every step and row, (steps * rows, time_embed_dim)."""
+        steps, rows = timesteps.shape[0], target_size.shape[0]
+        return self.time_condition_embed(
+            timesteps.repeat_interleave(rows), target_size.repeat(steps, 1), crop.repeat(steps, 1)
+        )
+
+    def _grid(self, latents: Tensor, prior_ids: Tensor) -> tuple[int, int]:
+        height, width = latents.shape[2:]
+        patch = self.config.patch_size
+        if height % patch or width % patch:
+            raise ConfigError(f"Latents of {height}x{width} cells do not divide into patches of {patch}x{patch}.")
+        grid = height // patch, width // patch
+        if grid[0] * grid[1] != prior_ids.shape[1]:
+            raise ConfigError(f"{prior_ids.shape[1]} prior tokens do not fill a grid of {grid[0]}x{grid[1]} patches.")
+        return grid
+
+    def _rotary(self, grid: tuple[int, int], device: torch.device) -> Rotary:
+        return image_rotary(*grid, self.config.attention_head_dim, device=device)
+
+    def _output(self, image: Tensor, modulation: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Final AdaLN (scale first, then shift), projection and patches back to a picture."""
+        scale, shift = modulation.unbind(1)
+        patch = self.config.patch_size
+        tokens = self.proj_out(modulated_norm(image, shift, scale))
+        return rearrange(tokens, "b (h w) (c p q) -> b c (h p) (w q)", h=grid[0], w=grid[1], p=patch, q=patch)
+
+
+def _by_step(modulation: Tensor, steps: int) -> Tensor:
+    return rearrange(modulation, "(s b) n d -> s b n d", s=steps)
+
+
+def _key_mask(glyph_mask: Tensor | None, images: int) -> Tensor | None:
+    """Which keys of the joint sequence exist: bool (B, Lg + N), or None for all."""
+    if glyph_mask is None:
+        return None
+    return F.pad(glyph_mask.bool(), (0, images), value=True)
+
+
+def fuse_qkv(decoder: Decoder) -> None:
+    """Store each block's query, key and value matrices in one, for one product at inference.
+
+    `to_q`, `to_k` and `to_v` become views into the fused matrix: no memory is added, state dicts keep their names and
+    training, which ignores the fused matrix, keeps working. A move or a cast of the module undoes it.
+    """
+    for block in decoder.transformer_blocks:
+        attn = block.attn1
+        layers = [attn.to_q, attn.to_k, attn.to_v]
+        if any(type(layer) is not nn.Linear for layer in layers):
+            continue  # adapted or quantised from outside: its own forward must run
+        weight = torch.cat([layer.weight.data for layer in layers])
+        bias = torch.cat([layer.bias.data for layer in layers])
+        for layer, w, b in zip(layers, weight.chunk(3), bias.chunk(3), strict=True):
+            layer.weight.data, layer.bias.data = w, b
+        attn.fused = (weight, bias)
+
+
+def init_weights(decoder: Decoder) -> None:
+    """Start every block as the identity: AdaLN and output layers at zero, embeddings small, the rest Xavier."""
+    for module in decoder.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+    nn.init.normal_(decoder.prior_token_embedding.weight, std=0.02)
+    for embedder in (decoder.time_condition_embed.timestep_embedder, decoder.time_condition_embed.condition_embedder):
+        nn.init.normal_(embedder.linear_1.weight, std=0.02)
+        nn.init.normal_(embedder.linear_2.weight, std=0.02)
+    for layer in (
+        *(block.norm1.linear for block in decoder.transformer_blocks),
+        decoder.norm_out.linear,
+        decoder.proj_out,
+    ):
+        nn.init.zeros_(layer.weight)

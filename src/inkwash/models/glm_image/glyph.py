@@ -1,0 +1,219 @@
+"""The glyph encoder: the bytes of the texts to be drawn, as embeddings that say which letters stand where.
+
+A T5 encoder over ByT5 byte ids, with relative position biases shared by all layers and no scaling of the scores.
+Parameter names are those of the released checkpoint's `text_encoder/` folder; the embedding table is stored once,
+as `shared.weight`.
+Sources: T5, arXiv:1910.10683; ByT5, arXiv:2105.13626.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from inkwash.models.glm_image.decoder_config import GlyphConfig
+from inkwash.nn.attention import attention
+from inkwash.nn.norm import RMSNorm
+
+PAD_ID, EOS_ID, BYTE_OFFSET = 0, 1, 3
+MAX_BYTES = 2048
+HIDDEN = -1e4  # a score that softmax turns to 0 and that every dtype can hold
+
+
+def byte_ids(text: str, max_length: int = MAX_BYTES) -> list[int]:
+    """ByT5 ids of a text: its UTF-8 bytes moved up by 3, then the end mark; cut to `max_length` ids."""
+    return [byte + BYTE_OFFSET for byte in text.encode("utf-8")[: max_length - 1]] + [EOS_ID]
+
+
+def glyph_ids(texts: Sequence[str], max_length: int = MAX_BYTES) -> tuple[Tensor, Tensor]:
+    """Ids and bool mask (T, L) of the texts of one picture; no text counts as the empty one.
+
+    The released pipeline puts one visible pad id before every text when their *number* is even, and the decoder was
+    trained with that.
+    """
+    lead = [PAD_ID] if texts and len(texts) % 2 == 0 else []
+    rows = [lead + byte_ids(text, max_length) for text in texts or [""]]
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [PAD_ID] * (longest - len(row)) for row in rows])
+    lengths = torch.tensor([len(row) for row in rows])
+    return ids, torch.arange(longest) < lengths[:, None]
+
+
+class SelfAttention(nn.Module):
+    """T5 attention; only the first layer's owns the position biases."""
+
+    def __init__(self, config: GlyphConfig, *, first: bool) -> None:
+        super().__init__()
+        inner = config.num_heads * config.d_kv
+        self.heads = config.num_heads
+        self.q = nn.Linear(config.d_model, inner, bias=False)
+        self.k = nn.Linear(config.d_model, inner, bias=False)
+        self.v = nn.Linear(config.d_model, inner, bias=False)
+        self.o = nn.Linear(inner, config.d_model, bias=False)
+        if first:
+            self.relative_attention_bias = nn.Embedding(config.relative_attention_num_buckets, config.num_heads)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """x (B, L, D), bias (B, heads, L, L) added to the scores."""
+        q, k, v = (rearrange(part(x), "b l (h d) -> b h l d", h=self.heads) for part in (self.q, self.k, self.v))
+        return self.o(rearrange(attention(q, k, v, mask=bias, scale=1.0), "b h l d -> b l (h d)"))
+
+
+class Dense(nn.Module):
+    """One activated layer and one linear layer."""
+
+    def __init__(self, config: GlyphConfig) -> None:
+        super().__init__()
+        self.activation = config.feed_forward_proj
+        self.wi = nn.Linear(config.d_model, config.d_ff, bias=False)
+        self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.wo(_activate(self.wi(x), self.activation))
+
+
+class GatedDense(nn.Module):
+    """An activated layer times a linear one, then a linear layer."""
+
+    def __init__(self, config: GlyphConfig) -> None:
+        super().__init__()
+        self.activation = config.feed_forward_proj
+        self.wi_0 = nn.Linear(config.d_model, config.d_ff, bias=False)
+        self.wi_1 = nn.Linear(config.d_model, config.d_ff, bias=False)
+        self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.wo(_activate(self.wi_0(x), self.activation) * self.wi_1(x))
+
+
+def _activate(x: Tensor, kind: str) -> Tensor:
+    """The activation of a `feed_forward_proj` value; T5 means the tanh form by `gated-gelu`."""
+    if kind == "relu":
+        return F.relu(x)
+    if kind == "gated-silu":
+        return F.silu(x)
+    return F.gelu(x, approximate="tanh" if kind == "gated-gelu" else "none")
+
+
+class AttentionLayer(nn.Module):
+    """Norm and attention of one block."""
+
+    def __init__(self, config: GlyphConfig, *, first: bool) -> None:
+        super().__init__()
+        self.SelfAttention = SelfAttention(config, first=first)
+        self.layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        return self.SelfAttention(self.layer_norm(x), bias)
+
+
+class DenseLayer(nn.Module):
+    """Norm and feed-forward of one block."""
+
+    def __init__(self, config: GlyphConfig) -> None:
+        super().__init__()
+        gated = config.feed_forward_proj.startswith("gated-")
+        self.DenseReluDense = GatedDense(config) if gated else Dense(config)
+        self.layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.DenseReluDense(self.layer_norm(x))
+
+
+class GlyphBlock(nn.Module):
+    """One encoder block; its two parts are numbered as the checkpoint numbers them."""
+
+    def __init__(self, config: GlyphConfig, *, first: bool) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList([AttentionLayer(config, first=first), DenseLayer(config)])
+
+    def forward(self, x: Tensor, bias: Tensor, dropout: float) -> Tensor:
+        x = x + F.dropout(self.layer[0](x, bias), dropout, self.training)
+        return x + F.dropout(self.layer[1](x), dropout, self.training)
+
+
+class Stack(nn.Module):
+    """The blocks and the final norm."""
+
+    def __init__(self, config: GlyphConfig) -> None:
+        super().__init__()
+        self.block = nn.ModuleList([GlyphBlock(config, first=i == 0) for i in range(config.num_layers)])
+        self.final_layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+
+
+class GlyphEncoder(nn.Module):
+    """T5 encoder; `dropout` acts in training mode only and is 0 unless a recipe asks for it."""
+
+    def __init__(self, config: GlyphConfig, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.config, self.dropout = config, dropout
+        self.shared = nn.Embedding(config.vocab_size, config.d_model)
+        self.encoder = Stack(config)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """ids (B, L), mask (B, L), nonzero where an id is real -> embeddings (B, L, d_model)."""
+        x = F.dropout(self.shared(ids), self.dropout, self.training)
+        bias = self.position_bias(ids.shape[1]).masked_fill(~mask[:, None, None].bool(), HIDDEN)
+        for block in self.encoder.block:
+            x = block(x, bias, self.dropout)
+        return F.dropout(self.encoder.final_layer_norm(x), self.dropout, self.training)
+
+    def encode(self, texts: Sequence[Sequence[str]], max_length: int = MAX_BYTES) -> tuple[Tensor, Tensor]:
+        """Glyph embeddings of a batch: the texts of each picture -> (B, L, d_model) and bool mask (B, L).
+
+        The texts of a picture are encoded apart from each other and then stand one after another without gaps.
+        """
+        device = self.shared.weight.device
+        rows = []
+        for row in texts:
+            ids, mask = (part.to(device) for part in glyph_ids(row, max_length))
+            rows.append(self(ids, mask)[mask])
+        lengths = torch.tensor([row.shape[0] for row in rows], device=device)
+        embeddings = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        return embeddings, torch.arange(embeddings.shape[1], device=device) < lengths[:, None]
+
+    def position_bias(self, length: int) -> Tensor:
+        """Relative position biases (1, heads, L, L)."""
+        table = self.encoder.block[0].layer[0].SelfAttention.relative_attention_bias
+        places = torch.arange(length, device=table.weight.device)
+        buckets = relative_buckets(
+            places[None] - places[:, None],
+            self.config.relative_attention_num_buckets,
+            self.config.relative_attention_max_distance,
+        )
+        return rearrange(table(buckets), "q k h -> 1 h q k")
+
+
+def relative_buckets(distance: Tensor, buckets: int, max_distance: int) -> Tensor:
+    """Bucket of each signed distance: half the buckets look back and half ahead, exact near by, logarithmic far off."""
+    half = buckets // 2
+    exact = half // 2
+    size = distance.abs()
+    far = torch.log(size.float() / exact) / math.log(max_distance / exact) * (half - exact)
+    far = (exact + far.clamp(min=0).long()).clamp(max=half - 1)
+    return torch.where(size < exact, size, far) + (distance > 0) * half
+
+
+def init_weights(encoder: GlyphEncoder) -> None:
+    """T5's own scales: every product keeps unit variance, queries absorb the missing score scaling."""
+    config = encoder.config
+    factor = config.initializer_factor
+    for name, parameter in encoder.named_parameters():
+        kind = name.split(".")[-2]
+        if "norm" in kind:
+            nn.init.constant_(parameter, factor)
+        elif kind == "shared":
+            nn.init.normal_(parameter, std=factor)
+        elif kind == "q":
+            nn.init.normal_(parameter, std=factor * (config.d_model * config.d_kv) ** -0.5)
+        elif kind == "o":
+            nn.init.normal_(parameter, std=factor * (config.num_heads * config.d_kv) ** -0.5)
+        elif kind == "wo":
+            nn.init.normal_(parameter, std=factor * config.d_ff**-0.5)
+        else:
+            nn.init.normal_(parameter, std=factor * config.d_model**-0.5)
