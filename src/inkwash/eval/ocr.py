@@ -14,6 +14,10 @@ from typing import Any
 from PIL import Image
 
 from inkwash.core.errors import ConfigError, MissingExtraError
+from inkwash.eval.spacing import join_letterspaced, plain_width
+
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,7 @@ class ReaderConfig:
     enlarge_to: int = 320  # the picture's longer side is brought to at least this many pixels
     detect_side: int = 320  # and its shorter side, for finding lines only
     min_score: float = 0.5  # lines the recogniser is less sure of are dropped
+    join_tracking: bool = True  # see `spacing`
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -42,7 +47,7 @@ class Line:
 
     text: str
     score: float
-    box: tuple[float, float, float, float]  # left, top, right, bottom
+    box: Box
 
 
 class Reader:
@@ -64,14 +69,24 @@ class Reader:
                 (round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC
             )
         blue_first = np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])  # the library wants BGR arrays
-        result = self._engine(blue_first)
+        result = self._engine(blue_first, return_word_box=True)
         if result.txts is None:
             return []
-        lines = [
-            Line(text=text, score=float(score), box=_bounds(corners, scale))
-            for corners, text, score in zip(result.boxes, result.txts, result.scores, strict=True)
-        ]
-        return reading_order(lines)
+        letters = result.word_results if len(result.word_results) == len(result.txts) else [()] * len(result.txts)
+        return reading_order(
+            [
+                self._line(text, float(score), _bounds(corners), spots, scale)
+                for text, score, corners, spots in zip(result.txts, result.scores, result.boxes, letters, strict=True)
+            ]
+        )
+
+    def _line(self, text: str, score: float, box: Box, spots: Sequence[Any], scale: float) -> Line:
+        text = plain_width(text)
+        if self.config.join_tracking:
+            placed = [_bounds(corners) for _, _, corners in spots if corners is not None]
+            text = join_letterspaced(text, [(left + right) / 2 for left, _, right, _ in placed], box[3] - box[1])
+        left, top, right, bottom = (side / scale for side in box)
+        return Line(text=text, score=score, box=(left, top, right, bottom))
 
     def texts(self, image: Image.Image) -> list[str]:
         """Only the strings of `read`."""
@@ -94,9 +109,9 @@ def _same_row(a: Line, b: Line) -> bool:
     return overlap > 0.5 * min(a.box[3] - a.box[1], b.box[3] - b.box[1])
 
 
-def _bounds(corners: Any, scale: float) -> tuple[float, float, float, float]:
-    xs = [float(point[0]) / scale for point in corners]
-    ys = [float(point[1]) / scale for point in corners]
+def _bounds(corners: Any) -> Box:
+    xs = [float(point[0]) for point in corners]
+    ys = [float(point[1]) for point in corners]
     return min(xs), min(ys), max(xs), max(ys)
 
 
@@ -104,6 +119,7 @@ def _judge_name(config: ReaderConfig) -> str:
     from importlib.metadata import version
 
     settings = f"side={config.detect_side},enlarge={config.enlarge_to},score={config.min_score:g}"
+    settings += ",join" if config.join_tracking else ""
     return f"ppocrv6-small[rapidocr=={version('rapidocr')},{settings}]"
 
 
@@ -118,6 +134,7 @@ def _load_engine(config: ReaderConfig) -> Any:
             "Global.log_level": "error",
             "Global.use_cls": False,  # nothing in our pictures stands upside down
             "Global.text_score": config.min_score,
+            "Global.return_single_char_box": True,
             "Det.ocr_version": OCRVersion.PPOCRV6,
             "Det.model_type": ModelType.SMALL,
             "Det.limit_side_len": config.detect_side,

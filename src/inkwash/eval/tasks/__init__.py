@@ -1,0 +1,1 @@
+"""What can be evaluated: drawing scenes and editing them."""

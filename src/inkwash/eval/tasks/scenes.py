@@ -1,0 +1,190 @@
+"""Scoring pictures of held-out scenes: words by OCR, background, shapes and colours by `scenes.check`.
+
+`held_out(n, seed=...)` gives the scenes and their captions; case i depends on the seed and i only, so a smaller run is
+a prefix of a larger one. `score_images(images, scenes, reader)` takes finished pictures from anywhere, and is what a
+training run calls between two steps. Nothing here knows how a picture was made.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from inkwash.core.errors import ConfigError
+from inkwash.eval.metrics import WordScore, interval, mean, mean_closeness, score_words, word_accuracy
+from inkwash.eval.predictions import Judge, Predictions
+from inkwash.eval.tasks.facts import Facts, check_facts
+from inkwash.scenes.caption import caption
+from inkwash.scenes.grammar import Scene, sample_scene
+from inkwash.scenes.render import render
+
+TRUTH_FLOOR = 0.95  # a judge that reads less of the rendered truth may not judge anything else
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One question to the model: the prompt, and the scene it describes."""
+
+    scene: Scene
+    prompt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureScore:
+    """What one picture got right."""
+
+    index: int
+    prompt: str
+    wanted: tuple[str, ...]
+    read: tuple[str, ...]
+    words: WordScore
+    facts: Facts
+
+    @property
+    def regions(self) -> int:
+        return len(self.wanted)
+
+    @property
+    def closeness(self) -> float:
+        return mean(self.words.closeness) if self.words.total else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScenesReport:
+    """All scores of a run; every number is derived from the pictures, nothing is stored twice."""
+
+    pictures: tuple[PictureScore, ...]
+    judge: str
+
+    @property
+    def n(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def word_accuracy(self) -> float:
+        return word_accuracy(picture.words for picture in self.pictures)
+
+    @property
+    def ned(self) -> float:
+        return mean_closeness(picture.words for picture in self.pictures)
+
+    @property
+    def background_accuracy(self) -> float:
+        return mean([float(p.facts.background) for p in self.pictures if p.facts.background is not None])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the word accuracy."""
+        return interval(sum(p.words.correct for p in self.pictures), sum(p.words.total for p in self.pictures))
+
+    @property
+    def per_regions(self) -> dict[str, dict[str, Any]]:
+        """The three main numbers again, for the pictures with one text, with two, ..."""
+        counts = sorted({picture.regions for picture in self.pictures})
+        parts = {str(count): self._of(lambda p, count=count: p.regions == count) for count in counts}  # type: ignore[misc]
+        return {count: part.summary() for count, part in parts.items()}
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "word_accuracy": _number(self.word_accuracy),
+            "ned": _number(self.ned),
+            "background_accuracy": _number(self.background_accuracy),
+            "n": self.n,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON answer: the three numbers, then what is needed to trust them. nan becomes null."""
+        whole = self.summary()
+        count = whole.pop("n")
+        facts = [picture.facts for picture in self.pictures]
+        return {
+            **whole,
+            "per_regions": self.per_regions,
+            "n": count,
+            "words": sum(picture.words.total for picture in self.pictures),
+            "word_accuracy_95": [_number(side) for side in self.interval],
+            "whole_pictures": _number(mean([float(p.words.correct == p.words.total) for p in self.pictures])),
+            "shape_accuracy": _number(mean([float(right) for fact in facts for right in fact.shapes])),
+            "shape_color_accuracy": _number(mean([float(right) for fact in facts for right in fact.shape_colors])),
+            "text_color_accuracy": _number(mean([float(right) for fact in facts for right in fact.text_colors])),
+            "judge": self.judge,
+        }
+
+    def worst_first(self) -> list[PictureScore]:
+        """Misread pictures first, the least legible of them on top."""
+        return sorted(self.pictures, key=lambda p: (p.words.correct == p.words.total, p.closeness, p.index))
+
+    def _of(self, keep: Callable[[PictureScore], bool]) -> ScenesReport:
+        return ScenesReport(pictures=tuple(p for p in self.pictures if keep(p)), judge=self.judge)
+
+
+def held_out(
+    count: int, *, seed: int = 0, regions: tuple[int, int] = (1, 2), width: int = 256, height: int = 256
+) -> list[Case]:
+    """`count` scenes of held-out words with captions of held-out templates."""
+    if count < 1:
+        raise ConfigError(f"the number of scenes is {count}; it must be at least 1.")
+    return [_case(random.Random(f"scenes:{seed}:{i}"), regions, width, height) for i in range(count)]
+
+
+def _case(rng: random.Random, regions: tuple[int, int], width: int, height: int) -> Case:
+    scene = sample_scene(rng, width=width, height=height, regions=regions, split="held_out")
+    return Case(scene=scene, prompt=caption(scene, rng, split="held_out"))
+
+
+def score_images(
+    images: Sequence[Image.Image],
+    scenes: Sequence[Scene],
+    reader: Judge | Predictions,
+    *,
+    prompts: Sequence[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ScenesReport:
+    """Score picture i against scene i.
+
+    With `prompts`, only facts that the prompt states are held against a picture (a background that nobody asked for
+    cannot be wrong); without them everything in the scene counts.
+    """
+    if len(images) != len(scenes) or (prompts is not None and len(prompts) != len(scenes)):
+        raise ConfigError(f"{len(images)} pictures were given for {len(scenes)} scenes; one picture per scene is needed.")
+    predictions = reader if isinstance(reader, Predictions) else Predictions(reader)
+    scores = []
+    for index, (image, scene) in enumerate(zip(images, scenes, strict=True)):
+        prompt = prompts[index] if prompts is not None else None
+        scores.append(_score(index, image, scene, prompt, predictions))
+        if progress is not None:
+            progress(index + 1, len(images))
+    return ScenesReport(pictures=tuple(scores), judge=predictions.judge.name)
+
+
+def _score(index: int, image: Image.Image, scene: Scene, prompt: str | None, reader: Predictions) -> PictureScore:
+    wanted = tuple(item.text for item in scene.texts)
+    read = reader.texts(image)
+    return PictureScore(
+        index=index,
+        prompt=prompt or "",
+        wanted=wanted,
+        read=read,
+        words=score_words(wanted, read),
+        facts=check_facts(image, scene, prompt),
+    )
+
+
+def prove_judge(scenes: Iterable[Scene], reader: Judge | Predictions, *, floor: float = TRUTH_FLOOR) -> ScenesReport:
+    """Let the judge read the rendered truth; ConfigError when it misses more than `1 - floor` of the words."""
+    truth = list(scenes)
+    report = score_images([render(scene) for scene in truth], truth, reader)
+    if any(scene.texts for scene in truth) and not report.word_accuracy >= floor:
+        raise ConfigError(
+            f"the judge {report.judge} reads only {report.word_accuracy:.3f} of the words in perfect pictures, "
+            f"{floor:g} is needed; draw larger pictures or another number of regions."
+        )
+    return report
+
+
+def _number(value: float) -> float | None:
+    return None if value != value else round(value, 6)
