@@ -43,8 +43,8 @@ def check_size(size: Size) -> Size:
         if not MIN_SIDE <= side <= MAX_SIDE or side % SIZE_STEP:
             nearest = min(max(round(side / SIZE_STEP) * SIZE_STEP, MIN_SIDE), MAX_SIDE)
             raise RequestError(
-                f"The {name} {side} of size {size} is not allowed: it must be a multiple of {SIZE_STEP} from {MIN_SIDE} "
-                f"to {MAX_SIDE}; the nearest is {nearest}.",
+                f"The {name} {side} of size {size} is not allowed: it must be a multiple of {SIZE_STEP} from "
+                f"{MIN_SIDE} to {MAX_SIDE}; the nearest is {nearest}.",
                 param="size",
             )
     if size.aspect > MAX_ASPECT:

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias, Union
 from inkwash.core.errors import RequestError
 
 PathLike: TypeAlias = str | os.PathLike[str]
-JsonValue: TypeAlias = Union[str, int, float, bool, None, "list[JsonValue]", "dict[str, JsonValue]"]
+JsonValue: TypeAlias = Union[str, int, float, bool, "list[JsonValue]", "dict[str, JsonValue]", None]
 
 _SIZE = re.compile(r"\s*(\d{1,6})\s*[xX×*]\s*(\d{1,6})\s*")
 
