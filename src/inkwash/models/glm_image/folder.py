@@ -1,0 +1,125 @@
+"""The layout of a GLM-Image checkpoint folder: which parts it has, and what a folder is that is not one.
+
+No network is imported here, so that the command line can tell what a folder holds without loading torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inkwash.core.errors import WeightsError
+from inkwash.models.tensor_files import read_json, some
+
+INDEX_FILE = "model_index.json"
+GENERATION_FILE = "generation_config.json"
+PIPELINE_CLASS = "GlmImagePipeline"
+EXPECTED = f"expected a GLM-Image checkpoint: {INDEX_FILE} for {PIPELINE_CLASS} and its part folders"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One sub-folder: who else reads it, under which class, and how its files are called."""
+
+    library: str
+    class_name: str
+    config_file: str = "config.json"
+    model_type: str | None = None  # what a transformers config says; diffusers configs name their class
+    weights_name: str | None = None
+
+
+PARTS = {
+    "vision_language_encoder": Part(
+        library="transformers",
+        class_name="GlmImageForConditionalGeneration",
+        model_type="glm_image",
+        weights_name="model",
+    ),
+    "processor": Part(library="transformers", class_name="GlmImageProcessor", config_file="tokenizer_config.json"),
+    "tokenizer": Part(library="transformers", class_name="ByT5Tokenizer", config_file="tokenizer_config.json"),
+    "text_encoder": Part(library="transformers", class_name="T5EncoderModel", model_type="t5", weights_name="model"),
+    "transformer": Part(
+        library="diffusers", class_name="GlmImageTransformer2DModel", weights_name="diffusion_pytorch_model"
+    ),
+    "vae": Part(library="diffusers", class_name="AutoencoderKL", weights_name="diffusion_pytorch_model"),
+    "scheduler": Part(
+        library="diffusers", class_name="FlowMatchEulerDiscreteScheduler", config_file="scheduler_config.json"
+    ),
+}
+
+
+def inspect_folder(folder: Path) -> None:
+    """Raise one sentence that says what the folder is, unless it is a complete GLM-Image checkpoint."""
+    if not folder.exists():
+        raise WeightsError(f"{folder} does not exist; {EXPECTED}.")
+    if not folder.is_dir():
+        raise WeightsError(f"{folder} is a file; {EXPECTED}.")
+    if not (folder / INDEX_FILE).is_file():
+        raise WeightsError(f"{folder} {_describe(folder)}; {EXPECTED}.")
+    pipeline = read_json(folder / INDEX_FILE).get("_class_name")
+    if pipeline != PIPELINE_CLASS:
+        raise WeightsError(f"{folder} holds a {pipeline} checkpoint by its {INDEX_FILE}; {EXPECTED}.")
+    if missing := [f"{name}/" for name, part in PARTS.items() if not (folder / name / part.config_file).is_file()]:
+        raise WeightsError(f"{folder} is incomplete: {some(missing)} missing or empty; download or copy it again.")
+    for name, part in PARTS.items():
+        _check_part(folder / name / part.config_file, part)
+
+
+def pipeline_index() -> dict[str, object]:
+    """``model_index.json``: which class of which library reads each part."""
+    parts = {name: [part.library, part.class_name] for name, part in sorted(PARTS.items())}
+    return {"_class_name": PIPELINE_CLASS, "_diffusers_version": "0.42.1", **parts}
+
+
+def generation_config(*, end: int, pad: int | None, vision_vocab_size: int) -> dict[str, Any]:
+    """How the AR generator is sampled: temperature 0.9, top-p 0.75 and no top-k, as the released model asks."""
+    return {
+        "_from_model_config": False,
+        "do_sample": True,
+        "eos_token_id": end,
+        "pad_token_id": pad,
+        "temperature": 0.9,
+        "top_k": vision_vocab_size,  # all of them: the reference library would otherwise keep 50
+        "top_p": 0.75,
+    }
+
+
+def byte_tokenizer_config() -> dict[str, object]:
+    """``tokenizer/``: ByT5 needs no vocabulary, only the names of its three special bytes and its sentinels."""
+    return {
+        "eos_token": "</s>",
+        "extra_ids": 125,
+        "model_max_length": 2048,
+        "pad_token": "<pad>",
+        "tokenizer_class": "ByT5Tokenizer",
+        "unk_token": "<unk>",
+    }
+
+
+def _describe(folder: Path) -> str:
+    """What a folder without a pipeline index seems to be."""
+    entries = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    if not entries:
+        return "is empty"
+    if "config.json" in entries:
+        config = read_json(folder / "config.json")
+        kind = config.get("_class_name") or config.get("model_type") or "an unnamed network"
+        inside = [name for name, part in PARTS.items() if kind in (part.class_name, part.model_type)]
+        whole = f" (the {inside[0]}/ part alone; name the folder above it)" if inside else ""
+        return f"holds a single network of kind {kind}{whole}"
+    if found := [name for name in PARTS if name in entries]:
+        return f"has {some([f'{name}/' for name in found])} but no {INDEX_FILE}"
+    return f"holds {some(entries)}"
+
+
+def _check_part(file: Path, part: Part) -> None:
+    config = read_json(file)
+    if part.library == "diffusers":
+        found, wanted = config.get("_class_name"), part.class_name
+    elif part.model_type is not None:
+        found, wanted = config.get("model_type"), part.model_type
+    else:
+        return
+    if found != wanted:
+        raise WeightsError(f"{file} is of kind {found}; expected {wanted}, as in a GLM-Image checkpoint.")
