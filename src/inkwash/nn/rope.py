@@ -54,7 +54,7 @@ def apply_rotary_half(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     The arithmetic runs in the wider of the two dtypes: fp32 tables make it an fp32 island.
     """
     half = cos.shape[-1] // 2
-    first, second, rest = x.split([half, half, x.shape[-1] - 2 * half], dim=-1)
+    first, second, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
     c, s = cos[..., :half], sin[..., :half]
     rotated = [(first * c - second * s).to(x.dtype), (second * c + first * s).to(x.dtype)]
     return torch.cat(rotated if rest.shape[-1] == 0 else [*rotated, rest], dim=-1)

@@ -107,9 +107,9 @@ class StepDecoder:
         turning = qkv[:, : heads + kv_heads, : self.rotary_dim]
         swapped = turning.roll(self.rotary_dim // 2, -1)
         turning.mul_(cos).addcmul_(swapped, sin)
-        q, k, v = qkv.split([heads, kv_heads, kv_heads], dim=1)
-        keys, values = cache.update(number, k.unsqueeze(2), v.unsqueeze(2), start)
-        q = q.reshape(batch, kv_heads, heads // kv_heads, self.head_dim)  # one group of heads per key head
+        k, v = qkv[:, heads : heads + kv_heads, None], qkv[:, heads + kv_heads :, None]
+        keys, values = cache.update(number, k, v, start)
+        q = qkv[:, :heads].reshape(batch, kv_heads, heads // kv_heads, self.head_dim)  # one group of heads per key head
         out = F.scaled_dot_product_attention(q, keys, values, mask)
         return out.reshape(batch, heads * self.head_dim)
 

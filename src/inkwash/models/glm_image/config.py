@@ -20,7 +20,7 @@ def read_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of ``values`` that are fields of the dataclass ``cls``; a missing required one is a ConfigError."""
     if not isinstance(values, Mapping):
         raise ConfigError(
-            f"{cls.__name__} must be a JSON object, got {values!r}; restore the file from its checkpoint."
+            f"{cls.__name__} must be a JSON object, got {values!r}; restore config.json from its checkpoint."
         )
     fields = dataclasses.fields(cls)
     no_default = dataclasses.MISSING

@@ -38,9 +38,7 @@ def prompt_positions(
     starts = [i + 1 for i, token in enumerate(ids) if token == image_start]
     ends = [i for i, token in enumerate(ids) if token == image_end]
     if len(ends) != len(grids) or len(starts) < len(ends):
-        raise ConfigError(
-            f"The prompt holds {len(ends)} finished image blocks, but {len(grids)} image grids were given."
-        )
+        raise ConfigError(f"The prompt holds {len(ends)} finished images, but {len(grids)} image grids were given.")
     parts: list[Tensor] = []
     position = done = 0
     for number, (start, end, grid) in enumerate(zip(starts, ends, grids, strict=False), 1):
