@@ -6,10 +6,11 @@ import pytest
 import torch
 from diffusers import GlmImageTransformer2DModel
 from diffusers.models.transformers.transformer_glm_image import GlmImageKVCache
+from torch import Tensor
+
 from inkwash.models.glm_image.decoder import Decoder, fuse_qkv
 from inkwash.models.glm_image.decoder_config import DecoderConfig
 from inkwash.models.glm_image.references import References
-from torch import Tensor
 
 CONFIG = DecoderConfig(
     in_channels=3,
@@ -166,7 +167,7 @@ def test_guided_steps(pair) -> None:
 
 def test_bfloat16(pair) -> None:
     """A bf16 copy strays from fp32 no further than the reference's bf16 copy does, give or take rounding."""
-    reference, ours = pair
+    reference, _ = pair
     x = inputs(2, 4, 6, 4)
     expected = run_reference(reference, x)
     low_reference = GlmImageTransformer2DModel.from_config(CONFIG.to_dict()).bfloat16().eval()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -179,7 +180,8 @@ class GlyphEncoder(nn.Module):
 
     def position_bias(self, length: int) -> Tensor:
         """Relative position biases (1, heads, L, L)."""
-        table = self.encoder.block[0].layer[0].SelfAttention.relative_attention_bias
+        first = cast("GlyphBlock", self.encoder.block[0])
+        table = cast("AttentionLayer", first.layer[0]).SelfAttention.relative_attention_bias
         places = torch.arange(length, device=table.weight.device)
         buckets = relative_buckets(
             places[None] - places[:, None],

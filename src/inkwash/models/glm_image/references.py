@@ -73,10 +73,11 @@ def _join_pictures(pictures: Sequence[Sequence[KeyValue]]) -> list[KeyValue]:
     """Pictures one after another, per layer."""
     if any(layers[0][0].shape[0] != 1 for layers in pictures):
         raise ConfigError("A reference holds several pictures at once; split its rows and pass them one by one.")
-    return [
-        (torch.cat([k for k, _ in of], dim=2), torch.cat([v for _, v in of], dim=2))
-        for of in zip(*pictures, strict=True)
-    ]
+    return [_cat(of, dim=2) for of in zip(*pictures, strict=True)]
+
+
+def _cat(pairs: Sequence[KeyValue], dim: int) -> KeyValue:
+    return torch.cat([k for k, _ in pairs], dim), torch.cat([v for _, v in pairs], dim)
 
 
 def _pad(pair: KeyValue, length: int) -> KeyValue:

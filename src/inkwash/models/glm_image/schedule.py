@@ -90,6 +90,8 @@ def shift_sigmas(config: SchedulerConfig, sigmas: Numbers, tokens: int) -> Numbe
     if not config.shift_terminal:
         return shifted
     rest = 1 - shifted
+    if rest[-1] <= 0:
+        raise ConfigError("One step at full noise cannot be stretched to shift_terminal; take more steps.")
     return 1 - rest * (1 - config.shift_terminal) / rest[-1]
 
 

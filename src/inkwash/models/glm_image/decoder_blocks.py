@@ -1,0 +1,240 @@
+"""The diffusion decoder's parts: embedders, joint attention with two-kind AdaLN, and the transformer block.
+
+Image tokens and glyph tokens are kept as two tensors and joined only for a matrix product, because each kind has
+its own shift, scale and gate. Every part takes tensors and plain numbers; nothing here knows about steps or
+guidance. Parameter names follow the released checkpoint's `transformer/` folder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from inkwash.models.glm_image.decoder_config import DecoderConfig
+from inkwash.models.glm_image.references import References
+from inkwash.nn.attention import attention
+from inkwash.nn.rope import apply_rotary_half
+
+Rotary = tuple[Tensor, Tensor]
+
+NORM_EPS = 1e-5
+
+
+def sinusoid(values: Tensor, width: int) -> Tensor:
+    """Cosines, then sines, of (N,) values at `width / 2` frequencies from 1 down to 1/10000, fp32 (N, width)."""
+    half = width // 2
+    frequencies = torch.exp(torch.arange(half, dtype=torch.float32, device=values.device) * (-math.log(10000.0) / half))
+    angles = values.float()[:, None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+def plain_norm(x: Tensor) -> Tensor:
+    """Layer norm without learned parameters."""
+    return F.layer_norm(x, x.shape[-1:], eps=NORM_EPS).to(x.dtype)
+
+
+def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """AdaLN: x (B, L, D), shift and scale (B or 1, D)."""
+    return torch.addcmul(shift[:, None], plain_norm(x), 1 + scale[:, None])
+
+
+class Embedder(nn.Module):
+    """Two linear layers with a SiLU between, named as the checkpoint names its embedders."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(inputs, width)
+        self.linear_2 = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.silu(self.linear_1(x.to(self.linear_1.weight.dtype)))
+        return self.linear_2(x)
+
+
+class TimeConditionEmbed(nn.Module):
+    """Timestep, target size and crop corner as one vector that steers every AdaLN."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.time_width, self.condition_width = config.time_embed_dim, config.condition_dim
+        self.timestep_embedder = Embedder(config.time_embed_dim, config.time_embed_dim)
+        self.condition_embedder = Embedder(4 * config.condition_dim, config.time_embed_dim)
+
+    def forward(self, timestep: Tensor, target_size: Tensor, crop: Tensor) -> Tensor:
+        """timestep (B,), target_size and crop (B, 2) in pixels, height first -> (B, time_embed_dim)."""
+        numbers = torch.cat([crop, target_size], dim=1)  # (B, 4)
+        condition = rearrange(sinusoid(numbers.flatten(), self.condition_width), "(b n) d -> b (n d)", n=4)
+        time = self.timestep_embedder(sinusoid(timestep, self.time_width))
+        return F.silu(time + self.condition_embedder(condition))
+
+
+class ImageProjector(nn.Module):
+    """Patches of the latent as tokens."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.patch = config.patch_size
+        self.proj = nn.Linear(config.in_channels * config.patch_size**2, config.width)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        patches = rearrange(latents, "b c (h p) (w q) -> b (h w) (c p q)", p=self.patch, q=self.patch)
+        return self.proj(patches.to(self.proj.weight.dtype))
+
+
+class Activated(nn.Module):
+    """A linear layer followed by `gelu`, `gelu-tanh` or `silu`."""
+
+    def __init__(self, inputs: int, outputs: int, activation: str) -> None:
+        super().__init__()
+        self.proj = nn.Linear(inputs, outputs)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.proj(x)
+        if self.activation == "silu":
+            return F.silu(x)
+        return F.gelu(x, approximate="tanh" if self.activation == "gelu-tanh" else "none")
+
+
+class FeedForward(nn.Module):
+    """Activated linear layer, then a linear layer; `net.1` is an empty place that the checkpoint counts."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, activation: str) -> None:
+        super().__init__()
+        self.net = nn.ModuleList([Activated(inputs, hidden, activation), nn.Identity(), nn.Linear(hidden, outputs)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net[2](self.net[0](x))
+
+
+class Attention(nn.Module):
+    """Projections of the joint sequence; queries and keys are normalised, image tokens rotated."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, width)
+        self.to_k = nn.Linear(width, width)
+        self.to_v = nn.Linear(width, width)
+        self.to_out = nn.ModuleList([nn.Linear(width, width)])
+        self.fused: tuple[Tensor, Tensor] | None = None
+
+    def project(self, x: Tensor, rotary: Rotary, glyphs: int) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, glyphs + N, D) -> q, k, v (B, heads, glyphs + N, head_dim)."""
+        q, k, v = (rearrange(part, "b l (h d) -> b h l d", h=self.heads) for part in self._linear(x))
+        q, k = plain_norm(q).to(v.dtype), plain_norm(k).to(v.dtype)
+        return _rotate_images(q, rotary, glyphs), _rotate_images(k, rotary, glyphs), v
+
+    def merge(self, heads: Tensor) -> Tensor:
+        return self.to_out[0](rearrange(heads, "b h l d -> b l (h d)"))
+
+    def _linear(self, x: Tensor) -> Sequence[Tensor]:
+        if self.fused is not None and not torch.is_grad_enabled():
+            return F.linear(x, *self.fused).chunk(3, dim=-1)
+        return self.to_q(x), self.to_k(x), self.to_v(x)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # A move or a cast makes new parameters, which the fused matrix would no longer share.
+        self.fused = None
+        return super()._apply(fn, recurse)
+
+
+def _rotate_images(x: Tensor, rotary: Rotary, glyphs: int) -> Tensor:
+    if glyphs == 0:
+        return apply_rotary_half(x, *rotary)
+    return torch.cat([x[:, :, :glyphs], apply_rotary_half(x[:, :, glyphs:], *rotary)], dim=2)
+
+
+class Modulation(nn.Module):
+    """AdaLN parameters from the time condition: `parts` numbers per channel."""
+
+    def __init__(self, inputs: int, width: int, parts: int) -> None:
+        super().__init__()
+        self.parts = parts
+        self.linear = nn.Linear(inputs, parts * width)
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """(B, time_embed_dim) -> (B, parts, D)."""
+        return rearrange(self.linear(condition), "b (n d) -> b n d", n=self.parts)
+
+
+class Block(nn.Module):
+    """One transformer block over image tokens and glyph tokens."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.norm1 = Modulation(config.time_embed_dim, width, 12)
+        self.attn1 = Attention(width, config.num_attention_heads)
+        self.ff = FeedForward(width, 4 * width, width, "gelu-tanh")
+
+    def forward(
+        self,
+        image: Tensor,
+        glyph: Tensor,
+        condition: Tensor,
+        rotary: Rotary,
+        mask: Tensor | None = None,
+        references: References | None = None,
+        layer: int = 0,
+    ) -> tuple[Tensor, Tensor]:
+        """image (B, N, D), glyph (B, Lg, D), condition (B, time_embed_dim), mask bool (B, Lg + N) of keys."""
+        return self.run(image, glyph, self.norm1(condition), rotary, mask, references, layer)
+
+    def run(
+        self,
+        image: Tensor,
+        glyph: Tensor,
+        modulation: Tensor,
+        rotary: Rotary,
+        mask: Tensor | None,
+        references: References | None,
+        layer: int,
+    ) -> tuple[Tensor, Tensor]:
+        """The block with its modulation (B or 1, 12, D) already computed."""
+        q, k, v = self.project(image, glyph, modulation, rotary)
+        heads = _attend(q, k, v, mask, references, layer)
+        return self.finish(image, glyph, heads, modulation)
+
+    def project(self, image: Tensor, glyph: Tensor, modulation: Tensor, rotary: Rotary) -> tuple[Tensor, ...]:
+        """Queries, keys and values of the joint sequence, glyph tokens first."""
+        shift, c_shift, scale, c_scale = modulation[:, :4].unbind(1)
+        joint = _joint(modulated_norm(glyph, c_shift, c_scale), modulated_norm(image, shift, scale))
+        return self.attn1.project(joint, rotary, glyph.shape[1])
+
+    def finish(self, image: Tensor, glyph: Tensor, heads: Tensor, modulation: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention's output projection and the feed-forward part, both gated."""
+        gate, c_gate, shift, c_shift, scale, c_scale, last_gate, last_c_gate = modulation[:, 4:].unbind(1)
+        image, glyph = _gated(image, glyph, self.attn1.merge(heads), gate, c_gate)
+        joint = _joint(modulated_norm(glyph, c_shift, c_scale), modulated_norm(image, shift, scale))
+        return _gated(image, glyph, self.ff(joint), last_gate, last_c_gate)
+
+
+def _joint(glyph: Tensor, image: Tensor) -> Tensor:
+    return image if glyph.shape[1] == 0 else torch.cat([glyph, image], dim=1)
+
+
+def _gated(image: Tensor, glyph: Tensor, joint: Tensor, gate: Tensor, c_gate: Tensor) -> tuple[Tensor, Tensor]:
+    """Add the joint output to both residual streams, each through its own gate (B or 1, D)."""
+    glyphs = glyph.shape[1]
+    image = torch.addcmul(image, joint[:, glyphs:], gate[:, None])
+    return image, torch.addcmul(glyph, joint[:, :glyphs], c_gate[:, None]) if glyphs else glyph
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, references: References | None, layer: int) -> Tensor:
+    """Joint attention; the first `references.rows` rows also see their reference pictures."""
+    if references is None:
+        return attention(q, k, v, mask=None if mask is None else mask[:, None, None])
+    rows = references.rows
+    seen, seen_mask = references.extend(layer, (k[:rows], v[:rows]), None if mask is None else mask[:rows])
+    heads = attention(q[:rows], *seen, mask=None if seen_mask is None else seen_mask[:, None, None])
+    if rows == q.shape[0]:
+        return heads
+    rest = None if mask is None else mask[rows:, None, None]
+    return torch.cat([heads, attention(q[rows:], k[rows:], v[rows:], mask=rest)])
