@@ -1,0 +1,64 @@
+"""``inkwash edit``: a prompt and one or several pictures become a new picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inkwash.cli import options as o
+
+Images = Annotated[list[Path], typer.Option("--image", help="A picture to start from; give it again for more.")]
+Mask = Annotated[
+    Path | None, typer.Option("--mask", help="Grey picture of the first one's size: only what is white may change.")
+]
+
+
+def edit(
+    prompt: o.Prompt,
+    image: Images,
+    mask: Mask = None,
+    output: o.Output = Path("out.png"),
+    model: o.Model = "nano",
+    size: o.SizeText = None,
+    steps: o.Steps = None,
+    guidance: o.Guidance = 1.5,
+    negative: o.Negative = None,
+    seed: o.Seed = None,
+    n: o.Count = 1,
+    layout: o.LayoutChoice = "new",
+    temperature: o.Temperature = 0.9,
+    top_p: o.TopP = 0.75,
+    device: o.DeviceName = None,
+    dtype: o.Dtype = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Draw from a prompt and one or several pictures.
+
+    Example: inkwash edit 'Replace the background with blue' --image poster.png -o blue.png
+    """
+    from inkwash.cli.draw import draw
+    from inkwash.cli.settings import DrawSettings, draw_seed, read_prompt
+    from inkwash.core.types import Size
+
+    settings = DrawSettings(
+        prompt=read_prompt(prompt),
+        images=tuple(image),
+        mask=mask,
+        output=output,
+        model=model,
+        size=None if size is None else Size.parse(size),
+        steps=steps,
+        guidance=guidance,
+        negative=negative,
+        seed=draw_seed() if seed is None else seed,
+        n=n,
+        layout=layout,
+        temperature=temperature,
+        top_p=top_p,
+        device=device,
+        dtype=dtype,
+    )
+    draw(settings, as_json=json, quiet=quiet)

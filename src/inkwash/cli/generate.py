@@ -1,0 +1,52 @@
+"""``inkwash generate``: a prompt becomes one or several pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inkwash.cli import options as o
+
+
+def generate(
+    prompt: o.Prompt,
+    output: o.Output = Path("out.png"),
+    model: o.Model = "nano",
+    size: o.SizeText = None,
+    steps: o.Steps = None,
+    guidance: o.Guidance = 1.5,
+    negative: o.Negative = None,
+    seed: o.Seed = None,
+    n: o.Count = 1,
+    layout: o.LayoutChoice = "new",
+    temperature: o.Temperature = 0.9,
+    top_p: o.TopP = 0.75,
+    device: o.DeviceName = None,
+    dtype: o.Dtype = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Draw pictures from a prompt.
+
+    Example: inkwash generate 'A poster that says "HELLO"' -o poster.png --seed 7
+    """
+    from inkwash.cli.draw import draw
+    from inkwash.cli.settings import DrawSettings, draw_seed, read_prompt
+    from inkwash.core.types import Size
+
+    settings = DrawSettings(
+        prompt=read_prompt(prompt),
+        output=output,
+        model=model,
+        size=None if size is None else Size.parse(size),
+        steps=steps,
+        guidance=guidance,
+        negative=negative,
+        seed=draw_seed() if seed is None else seed,
+        n=n,
+        layout=layout,
+        temperature=temperature,
+        top_p=top_p,
+        device=device,
+        dtype=dtype,
+    )
+    draw(settings, as_json=json, quiet=quiet)

@@ -1,0 +1,38 @@
+"""The options that several commands share, each written once with its help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import typer
+
+Layout: TypeAlias = Literal["new", "same"]
+
+Prompt = Annotated[
+    str, typer.Argument(help="What to draw; put the words to be written in quotation marks. - reads stdin.")
+]
+Output = Annotated[Path, typer.Option("-o", "--output", help="File to write: .png, .webp or .jpg by its suffix.")]
+Model = Annotated[str, typer.Option("--model", help="A name that `inkwash models` lists, or a checkpoint folder.")]
+SizeText = Annotated[
+    str | None,
+    typer.Option("--size", metavar="WxH", help="Width x height, multiples of 32 [default: the model's own]."),
+]
+Steps = Annotated[int | None, typer.Option("--steps", help="Denoising steps [default: the model's own].")]
+Guidance = Annotated[float, typer.Option("--guidance", help="Guidance scale; 1 turns it off.")]
+Negative = Annotated[str | None, typer.Option("--negative", help="Words to keep out of the picture.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same picture [default: drawn and printed].")]
+Count = Annotated[int, typer.Option("-n", "--n", help="How many pictures; picture i has seed + i.")]
+LayoutChoice = Annotated[
+    Layout, typer.Option("--layout", help="For -n > 1: a new plan for each picture, or one plan for all.")
+]
+Temperature = Annotated[float, typer.Option("--temperature", help="Sampling temperature of the plan.")]
+TopP = Annotated[float, typer.Option("--top-p", help="Nucleus mass that the plan is sampled from.")]
+DeviceName = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps ... [default: the best there is].")
+]
+Dtype = Annotated[
+    str | None, typer.Option("--dtype", help="float32, bfloat16 or float16 [default: float32 on a CPU, else bfloat16].")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]

@@ -1,0 +1,103 @@
+"""Everything one drawing command was asked for, checked before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from inkwash import __version__
+from inkwash.core import limits
+from inkwash.core.errors import RequestError
+from inkwash.core.types import Size
+
+_MAX_STDIN = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawSettings:
+    """One drawing: n pictures of one prompt. ``None`` leaves a value to the model."""
+
+    prompt: str
+    output: Path
+    model: str
+    size: Size | None
+    steps: int | None
+    guidance: float
+    negative: str | None
+    seed: int
+    n: int
+    layout: Literal["new", "same"]
+    temperature: float
+    top_p: float
+    device: str | None
+    dtype: str | None
+    images: tuple[Path, ...] = ()
+    mask: Path | None = None
+
+    def __post_init__(self) -> None:
+        limits.check_prompt(self.prompt)
+        limits.check_count(self.n)
+        limits.check_seed(self.seed)
+        limits.check_guidance(self.guidance)
+        limits.check_temperature(self.temperature)
+        limits.check_top_p(self.top_p)
+        if self.size is not None:
+            limits.check_size(self.size)
+        if self.steps is not None:
+            limits.check_steps(self.steps)
+
+    @property
+    def seeds(self) -> list[int]:
+        """One seed per picture."""
+        return [self.seed + i for i in range(self.n)]
+
+    @property
+    def files(self) -> list[Path]:
+        """One file per picture: the output itself, or numbered from 1 when there are several."""
+        if self.n == 1:
+            return [self.output]
+        return [self.output.with_stem(f"{self.output.stem}-{i + 1}") for i in range(self.n)]
+
+    def metadata(self, index: int, size: tuple[int, int], steps: int | None) -> dict[str, Any]:
+        """What the file of one picture says about how it was made."""
+        said: dict[str, Any] = {
+            "software": f"inkwash {__version__}",
+            "model": self.model,
+            "prompt": self.prompt,
+            "size": f"{size[0]}x{size[1]}",
+            "steps": steps,
+            "guidance": self.guidance,
+            "seed": self.seeds[index],
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+        }
+        if self.negative:
+            said["negative"] = self.negative
+        if self.images:
+            said["images"] = [path.name for path in self.images]
+        if self.n > 1:  # with one shared plan the first seed made the plan, and the own seed the noise
+            said |= {"layout": self.layout, "first_seed": self.seed, "index": index + 1, "n": self.n}
+        return said
+
+
+def read_prompt(argument: str) -> str:
+    """The prompt itself, or stdin when it is ``-``."""
+    if argument != "-":
+        return argument
+    content = sys.stdin.buffer.read(_MAX_STDIN + 1)
+    if len(content) > _MAX_STDIN:
+        raise RequestError("The prompt on stdin is longer than 1 MiB: describe one picture.", param="prompt")
+    try:
+        return content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"The prompt on stdin is not UTF-8 text (byte {error.start + 1}): convert it first.", param="prompt"
+        ) from None
+
+
+def draw_seed() -> int:
+    """A fresh seed, short enough to be typed again."""
+    return secrets.randbelow(2**31)

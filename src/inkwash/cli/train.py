@@ -1,0 +1,33 @@
+"""``inkwash train``: runs one of the training recipes, with single settings changed from the command line."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Recipe = Annotated[str | None, typer.Argument(metavar="RECIPE", help="Name of the recipe; none lists them.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, as a.b=c.")
+]
+
+
+def train(recipe: Recipe = None, overrides: Overrides = None) -> None:
+    """Run a training recipe; an interrupted run goes on where it stopped.
+
+    Example: inkwash train RECIPE --set steps=2000
+    """
+    from inkwash.core.errors import ConfigError
+
+    for override in overrides or []:
+        key, equals, _ = override.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {override!r} is not KEY=VALUE: write it like --set steps=2000.")
+
+    from inkwash import recipes
+
+    names = recipes.names()
+    if recipe is None:
+        print("\n".join(names))
+        return
+    recipes.run(recipe, overrides or [])
