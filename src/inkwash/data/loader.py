@@ -1,0 +1,40 @@
+"""A loader whose batch number n is a pure function of n.
+
+Workers only change the speed: the order is the same for any number of them, and a run that continues at
+step n asks for batch n and all later ones. Rendering happens in the workers, beside the training process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset
+
+Batch = dict[str, Any]
+
+
+class StepDataset(Dataset[Batch]):
+    """`make(step)` as a map-style dataset; `make` must be picklable for worker processes."""
+
+    def __init__(self, make: Callable[[int], Batch], total: int) -> None:
+        self.make = make
+        self.total = total
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.make(step)
+
+
+def step_batches(make: Callable[[int], Batch], *, first: int, total: int, workers: int = 1) -> Iterator[Batch]:
+    """Batches first, first + 1, ..., total - 1 in this order."""
+    loader = DataLoader(
+        StepDataset(make, total),
+        batch_size=None,
+        sampler=range(first, total),
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+    )
+    return iter(loader)

@@ -1,0 +1,150 @@
+"""Batches of rendered scenes for every stage, each a pure function of (seed, step).
+
+The classes are frozen dataclasses and therefore picklable: worker processes call them with step numbers.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from inkwash.data.loader import Batch
+from inkwash.scenes.edit import sample_edit
+from inkwash.scenes.grammar import Scene, sample_scene
+from inkwash.scenes.labels import LABELS, cell_labels
+from inkwash.scenes.render import render
+
+
+def step_rng(seed: int, step: int) -> random.Random:
+    """The random state of one batch."""
+    return random.Random(f"{seed}/{step}")
+
+
+def pixels_of(scene: Scene) -> np.ndarray:
+    """uint8 (H, W, 3)."""
+    return np.asarray(render(scene), dtype=np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelCrops:
+    """Crops at any place and several scales, for the autoencoder: {"pixels": uint8 (B, crop, crop, 3)}.
+
+    `phases` lists (first step, crop, batch): small crops give many quick steps, whole pictures at the end set the
+    statistics that group normalisation meets in use.
+    """
+
+    seed: int
+    phases: tuple[tuple[int, int, int], ...]
+    size: int = 256
+    levels: tuple[str, ...] = ("first",)
+
+    def __call__(self, step: int) -> Batch:
+        rng = step_rng(self.seed, step)
+        crop, batch = [(crop, batch) for first, crop, batch in self.phases if first <= step][-1]
+        return {"pixels": np.stack([self._one(rng, crop) for _ in range(batch)])}
+
+    def _one(self, rng: random.Random, crop: int) -> np.ndarray:
+        level = rng.choice(self.levels)
+        scene = sample_scene(rng, width=self.size, height=self.size, level=level, random_words=0.5)
+        image = render(scene)
+        if rng.random() < 0.35:
+            side = max(crop, round(self.size * rng.uniform(0.6, 1.5)))
+            image = image.resize((side, side), Image.Resampling.BICUBIC)
+        left, top = rng.randint(0, image.width - crop), rng.randint(0, image.height - crop)
+        return np.asarray(image.crop((left, top, left + crop, top + crop)), dtype=np.uint8)
+
+
+CANVASES = ((256, 256), (256, 256), (256, 256), (256, 128), (128, 256), (192, 192), (256, 384), (384, 256), (128, 128))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledScenes:
+    """Half-size pictures with what every cell shows, for the semantic tokenizer.
+
+    {"pixels": uint8 (B, H/2, W/2, 3), one int64 (B, N) entry per head of `scenes.labels.LABELS`}; all pictures of
+    a batch share one canvas, drawn from CANVASES. A little noise makes the tokens of redrawn pictures stable.
+    """
+
+    seed: int
+    batch: int
+    level: str = "first"
+    noise: float = 6.0
+    canvases: tuple[tuple[int, int], ...] = CANVASES
+
+    def __call__(self, step: int) -> Batch:
+        rng = step_rng(self.seed, step)
+        width, height = rng.choice(self.canvases)
+        scenes = [
+            sample_scene(rng, width=width, height=height, level=self.level, random_words=0.5)
+            for _ in range(self.batch)
+        ]
+        pixels = np.stack([half_size(render(scene)) for scene in scenes])
+        if self.noise:
+            sigmas = np.array([rng.choice((0.0, rng.uniform(0, self.noise))) for _ in scenes])
+            noise = np.random.default_rng(rng.getrandbits(32)).normal(size=pixels.shape) * sigmas[:, None, None, None]
+            pixels = np.clip(pixels + noise, 0, 255).astype(np.uint8)
+        labels = [cell_labels(scene) for scene in scenes]
+        return {"pixels": pixels} | {name: np.stack([one[name].ravel() for one in labels]) for name in LABELS}
+
+
+def half_size(image: Image.Image) -> np.ndarray:
+    """What the ViT sees of a picture: bicubic at half the width and height, uint8 (H/2, W/2, 3)."""
+    return np.asarray(image.resize((image.width // 2, image.height // 2), Image.Resampling.BICUBIC), dtype=np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """From step `first` on: batches of `batch` pictures on one of `canvases` (width, height), drawn per step."""
+
+    first: int
+    batch: int
+    canvases: tuple[tuple[int, int], ...]
+
+
+def phase_at(phases: tuple[Phase, ...], step: int) -> Phase:
+    """The last phase that has begun."""
+    return [phase for phase in phases if phase.first <= step][-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureBatches:
+    """Whole pictures with the texts in them, for the diffusion decoder.
+
+    {"pixels": uint8 (B, H, W, 3), "half": uint8 (B, H/2, W/2, 3), "texts": list of lists}. A share of the batches
+    are edits, with {"sources": uint8 (B, H, W, 3), "sources_half": ...}: one reference picture each.
+    """
+
+    seed: int
+    phases: tuple[Phase, ...]
+    level: str = "first"
+    edits: float = 0.0
+
+    def __call__(self, step: int) -> Batch:
+        rng = step_rng(self.seed, step)
+        phase = phase_at(self.phases, step)
+        width, height = rng.choice(phase.canvases)
+        editing = rng.random() < self.edits
+        pairs = [self._pair(rng, width, height, editing) for _ in range(phase.batch)]
+        batch = _pictures([target for _, target in pairs], "pixels", "half")
+        batch["texts"] = [[text.text for text in target.texts] for _, target in pairs]
+        if editing:
+            batch |= _pictures([source for source, _ in pairs], "sources", "sources_half")
+        return batch
+
+    def _pair(self, rng: random.Random, width: int, height: int, editing: bool) -> tuple[Scene, Scene]:
+        if editing:
+            edit = sample_edit(rng, width=width, height=height)
+            return edit.sources[0], edit.target
+        scene = sample_scene(rng, width=width, height=height, level=self.level, random_words=0.5)
+        return scene, scene
+
+
+def _pictures(scenes: list[Scene], whole: str, half: str) -> Batch:
+    images = [render(scene) for scene in scenes]
+    return {
+        whole: np.stack([np.asarray(image, dtype=np.uint8) for image in images]),
+        half: np.stack([half_size(image) for image in images]),
+    }

@@ -1,0 +1,223 @@
+"""The variational autoencoder between pixels and the decoder's latents (AutoencoderKL).
+
+One picture of H x W pixels becomes `latent_channels` x H/8 x W/8 numbers and back. Parameter names are
+those of the released `vae/` folder, so a checkpoint loads without renaming. Latents are normalised per
+channel with the mean and the standard deviation kept in the configuration; the decoder only ever sees
+normalised latents.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from inkwash.models.glm_image.decoder_config import VAEConfig
+
+_EPS = 1e-6
+
+
+class ResnetBlock(nn.Module):
+    """Two 3x3 convolutions with group normalisation and a skip: (B, C_in, H, W) -> (B, C_out, H, W)."""
+
+    def __init__(self, channels_in: int, channels_out: int, groups: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups, channels_in, eps=_EPS)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.norm2 = nn.GroupNorm(groups, channels_out, eps=_EPS)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        if channels_in != channels_out:
+            self.conv_shortcut = nn.Conv2d(channels_in, channels_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv2(F.silu(self.norm2(h)))
+        skip = self.conv_shortcut(x) if hasattr(self, "conv_shortcut") else x
+        return skip + h
+
+
+class SpatialAttention(nn.Module):
+    """Single-head self-attention over all positions of a feature map (B, C, H, W)."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.group_norm = nn.GroupNorm(groups, channels, eps=_EPS)
+        self.to_q = nn.Linear(channels, channels)
+        self.to_k = nn.Linear(channels, channels)
+        self.to_v = nn.Linear(channels, channels)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        height = x.shape[2]
+        tokens = rearrange(self.group_norm(x), "b c h w -> b 1 (h w) c")
+        mixed = F.scaled_dot_product_attention(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens))
+        return x + rearrange(self.to_out[0](mixed), "b 1 (h w) c -> b c h w", h=height)
+
+
+class Downsample(nn.Module):
+    """Halve height and width; pads right and bottom only, as the released weights expect."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Module):
+    """Double height and width by nearest neighbour, then a 3x3 convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class Level(nn.Module):
+    """One resolution of the encoder or the decoder: resnet blocks, then an optional change of resolution."""
+
+    def __init__(self, channels_in: int, channels_out: int, blocks: int, groups: int, resample: str | None) -> None:
+        super().__init__()
+        self.resnets = nn.ModuleList(
+            ResnetBlock(channels_in if i == 0 else channels_out, channels_out, groups) for i in range(blocks)
+        )
+        if resample == "down":
+            self.downsamplers = nn.ModuleList([Downsample(channels_out)])
+        elif resample == "up":
+            self.upsamplers = nn.ModuleList([Upsample(channels_out)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.resnets:
+            x = block(x)
+        for name in ("downsamplers", "upsamplers"):
+            if hasattr(self, name):
+                x = getattr(self, name)[0](x)
+        return x
+
+
+class MidBlock(nn.Module):
+    """The coarsest resolution: resnet, attention over all positions, resnet."""
+
+    def __init__(self, channels: int, groups: int, attention: bool) -> None:
+        super().__init__()
+        self.resnets = nn.ModuleList(ResnetBlock(channels, channels, groups) for _ in range(2))
+        self.attentions = nn.ModuleList([SpatialAttention(channels, groups)] if attention else [])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.resnets[0](x)
+        for mix in self.attentions:
+            x = mix(x)
+        return self.resnets[1](x)
+
+
+class Encoder(nn.Module):
+    """Pixels (B, 3, H, W) -> mean and log-variance stacked (B, 2 * latent, H/8, W/8)."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        widths, groups = config.block_out_channels, config.norm_num_groups
+        self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
+        self.down_blocks = nn.ModuleList(
+            Level(
+                widths[max(i - 1, 0)],
+                width,
+                config.layers_per_block,
+                groups,
+                "down" if i + 1 < len(widths) else None,
+            )
+            for i, width in enumerate(widths)
+        )
+        self.mid_block = MidBlock(widths[-1], groups, config.mid_block_add_attention)
+        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=_EPS)
+        self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv_in(x)
+        for level in self.down_blocks:
+            x = level(x)
+        return self.conv_out(F.silu(self.conv_norm_out(self.mid_block(x))))
+
+
+class PixelDecoder(nn.Module):
+    """Latents (B, latent, h, w) -> pixels (B, 3, 8h, 8w)."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        widths, groups = tuple(reversed(config.block_out_channels)), config.norm_num_groups
+        self.conv_in = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
+        self.mid_block = MidBlock(widths[0], groups, config.mid_block_add_attention)
+        self.up_blocks = nn.ModuleList(
+            Level(
+                widths[max(i - 1, 0)],
+                width,
+                config.layers_per_block + 1,
+                groups,
+                "up" if i + 1 < len(widths) else None,
+            )
+            for i, width in enumerate(widths)
+        )
+        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=_EPS)
+        self.conv_out = nn.Conv2d(widths[-1], config.out_channels, 3, padding=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.mid_block(self.conv_in(z))
+        for level in self.up_blocks:
+            x = level(x)
+        return self.conv_out(F.silu(self.conv_norm_out(x)))
+
+
+class AutoencoderKL(nn.Module):
+    """Encoder and decoder with the released parameter names; pixels are in [-1, 1]."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = PixelDecoder(config)
+        latent = config.latent_channels
+        self.quant_conv = nn.Conv2d(2 * latent, 2 * latent, 1) if config.use_quant_conv else None
+        self.post_quant_conv = nn.Conv2d(latent, latent, 1) if config.use_post_quant_conv else None
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels (B, 3, H, W) -> mean and log-variance, each (B, latent, H/8, W/8), not normalised."""
+        moments = self.encoder(pixels)
+        if self.quant_conv is not None:
+            moments = self.quant_conv(moments)
+        mean, logvar = moments.chunk(2, dim=1)
+        return mean, logvar.clamp(-30.0, 20.0)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (B, latent, h, w), not normalised -> pixels (B, 3, 8h, 8w)."""
+        if self.post_quant_conv is not None:
+            latents = self.post_quant_conv(latents)
+        return self.decoder(latents)
+
+    def normalize(self, latents: Tensor) -> Tensor:
+        """Per-channel (z - mean) / std: what the diffusion decoder sees."""
+        mean, std = self._statistics(latents)
+        return (latents - mean) / std
+
+    def denormalize(self, latents: Tensor) -> Tensor:
+        """Inverse of `normalize`."""
+        mean, std = self._statistics(latents)
+        return latents * std + mean
+
+    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (1, -1, 1, 1)
+        mean = torch.tensor(self.config.latents_mean, device=like.device, dtype=like.dtype).view(shape)
+        std = torch.tensor(self.config.latents_std, device=like.device, dtype=like.dtype).view(shape)
+        return mean, std
+
+
+def init_weights(vae: AutoencoderKL, logvar: float = -6.0) -> None:
+    """Start for training: torch's own scales, but a posterior narrow enough that its noise does not hide the mean."""
+    latent = vae.config.latent_channels
+    bias = vae.encoder.conv_out.bias
+    assert bias is not None
+    with torch.no_grad():
+        bias[latent:] = logvar
+        vae.encoder.conv_out.weight[latent:] *= 0.1

@@ -1,0 +1,1 @@
+"""Training loops, one flat loop per network, over small shared pieces (optimiser, EMA, run folder)."""

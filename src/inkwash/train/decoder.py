@@ -1,0 +1,182 @@
+"""Train the diffusion decoder and the glyph encoder: flow matching on the autoencoder's latents.
+
+The picture's own semantic tokens are the prior (teacher tokens) and its texts are the glyph condition; each is
+dropped now and then, together or alone, so that guidance works. The noise level is logit-normal
+(arXiv:2403.03206); the decoder is told the unshifted time that inference would tell it at that level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from inkwash.data.loader import Batch, step_batches
+from inkwash.models.glm_image.decoder import Decoder
+from inkwash.models.glm_image.decoder_config import SchedulerConfig
+from inkwash.models.glm_image.glyph import GlyphEncoder, glyph_ids
+from inkwash.models.glm_image.references import References
+from inkwash.models.glm_image.schedule import add_noise, shift_amount
+from inkwash.models.glm_image.vae import AutoencoderKL
+from inkwash.models.glm_image.vision import VisionEncoder
+from inkwash.models.glm_image.vq import VQModel
+from inkwash.train.device import autocast, to_device
+from inkwash.train.optim import EMA, make_optimizers, set_lr, warmup_cosine
+from inkwash.train.run import Run
+from inkwash.train.tokenizer import clip_normalize
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderTraining:
+    """Settings of the stage; the drop rates are for the glyph texts, the prior, and both together."""
+
+    steps: int
+    lr: float = 1e-3
+    warmup: int = 100
+    ema: float = 0.998
+    drop_glyphs: float = 0.06
+    drop_prior: float = 0.04
+    drop_both: float = 0.08
+    corrupt: float = 0.02
+    workers: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenParts:
+    """What the decoder learns from and does not change: autoencoder, ViT, codebook, schedule."""
+
+    vae: AutoencoderKL
+    vision: VisionEncoder
+    vq: VQModel
+    scheduler: SchedulerConfig
+
+    @torch.no_grad()
+    def latents(self, pixels: Tensor) -> Tensor:
+        """uint8 (B, H, W, 3) -> normalised latents (B, C, H/8, W/8), fp32."""
+        x = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        with autocast(pixels.device):
+            mean = self.vae.encode(x)[0]
+        return self.vae.normalize(mean.float())
+
+    @torch.no_grad()
+    def tokens(self, half: Tensor) -> Tensor:
+        """Half-size uint8 pictures (B, H/2, W/2, 3) -> semantic tokens (B, rows, columns)."""
+        patch = self.vision.config.patch_size
+        ids = self.vq.encode(self.vision(clip_normalize(half)))
+        return ids.view(len(half), half.shape[1] // patch, half.shape[2] // patch)
+
+
+def upsample_tokens(ids: Tensor) -> Tensor:
+    """Semantic tokens (B, h, w) -> prior ids (B, 4 h w) on the decoder's grid, each repeated 2 x 2."""
+    return ids.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2).flatten(1)
+
+
+def encode_texts(encoder: GlyphEncoder, rows: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
+    """As `GlyphEncoder.encode`, but all texts of all rows in one pass: (B, L, D) and bool mask (B, L)."""
+    device = encoder.shared.weight.device
+    pieces = [glyph_ids(row) for row in rows]
+    longest = max(ids.shape[1] for ids, _ in pieces)
+    pad = [(0, longest - ids.shape[1]) for ids, _ in pieces]
+    ids = torch.cat([nn.functional.pad(ids, p) for (ids, _), p in zip(pieces, pad, strict=True)]).to(device)
+    mask = torch.cat([nn.functional.pad(m, p) for (_, m), p in zip(pieces, pad, strict=True)]).to(device)
+    encoded = encoder(ids, mask)
+    counts = [len(ids) for ids, _ in pieces]
+    joined = [e[m] for e, m in zip(encoded.split(counts), mask.split(counts), strict=True)]
+    lengths = torch.tensor([len(row) for row in joined], device=device)
+    padded = nn.utils.rnn.pad_sequence(joined, batch_first=True)
+    return padded, torch.arange(padded.shape[1], device=device) < lengths[:, None]
+
+
+def sample_times(batch: int, mu: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Logit-normal noise levels (B,) and the unshifted times in (0, 1] that a linear shift by mu maps to them."""
+    sigma = torch.sigmoid(torch.randn(batch, device=device))
+    return sigma, sigma / (mu - mu * sigma + sigma)
+
+
+def train_decoder(
+    decoder: Decoder,
+    glyph: GlyphEncoder,
+    frozen: FrozenParts,
+    make: Callable[[int], Batch],
+    folder: Path,
+    config: DecoderTraining,
+    *,
+    device: torch.device,
+    sample: Callable[[int], None] | None = None,
+    sample_every: int = 500,
+) -> None:
+    """Run or continue the stage; averaged weights are in `decoder` and `glyph` afterwards."""
+    trained: list[nn.Module] = [decoder.train().to(device), glyph.train().to(device)]
+    optimizers = make_optimizers(trained, lr=config.lr, muon_marker="transformer_blocks.")
+    ema = EMA(trained, config.ema)
+    run = Run(folder, {"decoder": decoder, "glyph": glyph}, optimizers, ema, total=config.steps)
+    first = run.resume()
+    for step, batch in enumerate(step_batches(make, first=first, total=config.steps, workers=config.workers), first):
+        set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
+        loss = decoder_loss(decoder, glyph, frozen, batch, config, device)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([p for m in trained for p in m.parameters()], 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        ema.update()
+        run.log(step, len(batch["pixels"]), velocity=float(loss.detach()))
+        if sample is not None and (step + 1) % sample_every == 0:
+            ema.swap()
+            sample(step + 1)
+            ema.swap()
+    ema.swap()
+
+
+def decoder_loss(
+    decoder: Decoder,
+    glyph: GlyphEncoder,
+    frozen: FrozenParts,
+    batch: Batch,
+    config: DecoderTraining,
+    device: torch.device,
+) -> Tensor:
+    """Mean squared error of the velocity over one batch."""
+    pixels = to_device(batch["pixels"], device)
+    clean, ids = frozen.latents(pixels), frozen.tokens(to_device(batch["half"], device))
+    count, height, width = pixels.shape[:3]
+    drop = torch.rand(count)
+    no_glyphs = drop < config.drop_glyphs + config.drop_both
+    no_prior = (drop >= config.drop_glyphs) & (drop < config.drop_glyphs + config.drop_both + config.drop_prior)
+    texts = [[] if no_glyphs[i] else row for i, row in enumerate(batch["texts"])]
+    wrong = torch.rand(ids.shape) < config.corrupt
+    ids = torch.where(wrong.to(device), torch.randint_like(ids, frozen.vq.config.num_embeddings), ids)
+    tokens = ids[0].numel() * 4
+    sigma, times = sample_times(count, shift_amount(frozen.scheduler, tokens), device)
+    noise = torch.randn_like(clean)
+    noisy = add_noise(clean, noise, sigma.view(-1, 1, 1, 1))
+    timestep = (times * frozen.scheduler.num_train_timesteps - 1).clamp(min=0)
+    size = torch.tensor([[height, width]], device=device, dtype=torch.float32).expand(count, -1)
+    with autocast(device):
+        references = _references(decoder, frozen, batch, device) if "sources" in batch else None
+        glyphs, mask = encode_texts(glyph, texts)
+        velocity = decoder(
+            noisy,
+            glyphs,
+            upsample_tokens(ids),
+            timestep,
+            size,
+            torch.zeros_like(size),
+            glyph_mask=mask,
+            prior_drop=no_prior.to(device),
+            references=references,
+        )
+    return (velocity.float() - (noise - clean)).square().mean()
+
+
+def _references(decoder: Decoder, frozen: FrozenParts, batch: Batch, device: torch.device) -> References:
+    """Every row's own reference picture as keys and values, with gradient."""
+    sources = to_device(batch["sources"], device)
+    latents, ids = frozen.latents(sources), frozen.tokens(to_device(batch["sources_half"], device))
+    size = torch.tensor([sources.shape[1:3]], device=device, dtype=torch.float32).expand(len(sources), -1)
+    layers = decoder.encode_reference(latents, upsample_tokens(ids), size)
+    return References(layers=tuple(layers), rows=len(sources))

@@ -1,0 +1,236 @@
+"""Train the semantic tokenizer: a ViT and a codebook whose tokens say what their cell shows.
+
+Every quantised token must tell the background, the letter, its colour and face, or the shape and which part
+of it (cross-entropy, only where the question makes sense), and redraw its patch coarsely. The first steps run
+without quantisation; then the codebook is set to k-means centres of the features and follows them as a running
+mean; codes that nothing uses are moved onto badly represented features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from inkwash.data.loader import Batch, step_batches
+from inkwash.models.glm_image.vision import VisionEncoder
+from inkwash.models.glm_image.vq import VQModel
+from inkwash.train.device import autocast, to_device
+from inkwash.train.optim import make_optimizers, set_lr, warmup_cosine
+from inkwash.train.run import Run
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerTraining:
+    """Settings of the stage. `weights` are per label head; a head counts only where `where` says so."""
+
+    steps: int
+    lr: float = 1e-3
+    warmup: int = 100
+    free_steps: int = 800
+    revive_every: int = 100
+    reconstruction: float = 1.0
+    commitment: float = 0.5
+    codebook_decay: float = 0.98
+    workers: int = 1
+
+
+class Heads(nn.Module):
+    """What a token must tell: one linear classifier per label and a coarse patch. Used in training only."""
+
+    def __init__(self, labels: dict[str, int], width: int, patch_numbers: int) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU())
+        self.classifiers = nn.ModuleDict({name: nn.Linear(4 * width, classes) for name, classes in labels.items()})
+        self.patch = nn.Linear(4 * width, patch_numbers)
+
+    def forward(self, tokens: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        hidden = self.trunk(tokens)
+        return {name: head(hidden) for name, head in self.classifiers.items()}, self.patch(hidden)
+
+
+def clip_normalize(pixels: Tensor) -> Tensor:
+    """uint8 (B, H, W, 3) -> (B, 3, H, W) with the mean and deviation of the released processor."""
+    mean = torch.tensor(CLIP_MEAN, device=pixels.device)
+    std = torch.tensor(CLIP_STD, device=pixels.device)
+    return rearrange((pixels.float() / 255 - mean) / std, "b h w c -> b c h w")
+
+
+def relevant(labels: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Where each head's question makes sense, as bool (B, N) masks."""
+    kind = labels["kind"]
+    everywhere = torch.ones_like(kind, dtype=torch.bool)
+    letter, thing = kind == 1, kind == 2
+    return {
+        "background": everywhere,
+        "kind": everywhere,
+        "letter": letter,
+        "face": letter,
+        "color": letter | thing,
+        "shape": thing,
+        "part": thing,
+    }
+
+
+def head_losses(
+    logits: dict[str, Tensor], labels: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Sum of the masked cross-entropies, and the accuracy of each head."""
+    masks = relevant(labels)
+    total = torch.zeros((), device=labels["kind"].device)
+    accuracy: dict[str, Tensor] = {}
+    for name, values in logits.items():
+        mask = masks[name].float()
+        count = mask.sum().clamp(min=1)
+        each = F.cross_entropy(values.float().flatten(0, 1), labels[name].flatten(), reduction="none")
+        total = total + (each * mask.flatten()).sum() / count
+        accuracy[name] = ((values.argmax(-1) == labels[name]).float() * mask).sum() / count
+    return total, accuracy
+
+
+class Codebook:
+    """Running-mean codebook around a VQModel: k-means start, decayed means, revival of unused codes."""
+
+    def __init__(self, vq: VQModel, decay: float) -> None:
+        self.vq = vq
+        self.decay = decay
+        weight = vq.quantize.embedding.weight
+        self.counts = torch.ones(len(weight), device=weight.device)
+        self.sums = weight.detach().clone()
+
+    @torch.no_grad()
+    def start(self, features: Tensor, rounds: int = 8) -> None:
+        """k-means on unit vectors (M, E), starting from a random choice of them."""
+        codes = len(self.counts)
+        centres = features[torch.randperm(len(features))[:codes]].clone()
+        if len(centres) < codes:
+            extra = centres[torch.randint(len(centres), (codes - len(centres),))]
+            centres = torch.cat([centres, F.normalize(extra + 0.05 * torch.randn_like(extra), dim=-1)])
+        for _ in range(rounds):
+            ids = torch.cat([(part @ centres.T).argmax(1) for part in features.split(8192)])
+            counts = torch.bincount(ids, minlength=codes).float()
+            sums = torch.zeros_like(centres).index_add_(0, ids, features)
+            lost = counts == 0
+            sums[lost] = features[torch.randint(len(features), (int(lost.sum()),))]
+            centres = F.normalize(sums, dim=-1)
+        self.counts.fill_(1.0)
+        self.sums.copy_(centres)
+        self.vq.quantize.embedding.weight.copy_(centres)
+
+    @torch.no_grad()
+    def follow(self, z: Tensor, ids: Tensor) -> None:
+        """One running-mean update from features (M, E) and their ids (M,)."""
+        counts = torch.bincount(ids, minlength=len(self.counts)).float()
+        sums = torch.zeros_like(self.sums).index_add_(0, ids, z)
+        used = counts > 0
+        # Only codes that were used move: rare ones keep their place instead of fading between two visits.
+        keep = torch.where(used, self.decay, 1.0)
+        self.counts.mul_(keep).add_(counts * (1 - keep))
+        self.sums.mul_(keep[:, None]).add_(sums * (1 - keep)[:, None])
+        self.vq.quantize.embedding.weight.copy_(F.normalize(self.sums, dim=-1))
+
+    @torch.no_grad()
+    def revive(self, usage: Tensor, z: Tensor, ids: Tensor) -> int:
+        """Move codes without any use in `usage` onto the features that their code represents worst."""
+        dead = (usage == 0).nonzero().flatten()
+        codes = F.embedding(ids, self.vq.quantize.directions())
+        worst = (z - codes).square().sum(1).argsort(descending=True)[: max(1, len(z) // 8)]
+        chosen = worst[torch.randperm(len(worst))[: len(dead)]]
+        dead = dead[: len(chosen)]
+        self.sums[dead] = z[chosen]
+        self.counts[dead] = 1.0
+        self.vq.quantize.embedding.weight.copy_(F.normalize(self.sums, dim=-1))
+        return len(dead)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"counts": self.counts, "sums": self.sums}
+
+
+@torch.no_grad()
+def collect_features(
+    vision: VisionEncoder, vq: VQModel, batches: list[Tensor], device: torch.device, empty_share: int = 12
+) -> Tensor:
+    """Unit features of many cells, each picture's near-duplicates thinned, for the k-means start: (M, E)."""
+    kept: list[Tensor] = []
+    for pixels, kinds in batches:  # type: ignore[misc]
+        with autocast(device):
+            z = vq.project(vision(clip_normalize(to_device(pixels, device)))).flatten(0, 1)
+        full = to_device(kinds, device).flatten() > 0
+        empty = (~full).nonzero().flatten()
+        kept += [z[full], z[empty[torch.randperm(len(empty))[: max(1, len(empty) // empty_share)]]]]
+    return torch.cat(kept)
+
+
+def train_tokenizer(
+    vision: VisionEncoder,
+    vq: VQModel,
+    labels: dict[str, int],
+    make: Callable[[int], Batch],
+    folder: Path,
+    config: TokenizerTraining,
+    *,
+    device: torch.device,
+) -> None:
+    """Run or continue the stage. `make(step)` gives {"pixels": uint8 (B, H, W, 3), label: (B, N) ...}."""
+    patch = vision.config.patch_size
+    heads = Heads(labels, vq.config.embed_dim, 3 * patch * patch)
+    for module in (vision, vq, heads):
+        module.train().to(device)
+    vq.quantize.embedding.weight.requires_grad_(False)
+    optimizers = make_optimizers([vision, vq, heads], lr=config.lr, muon_marker="blocks.")
+    codebook = Codebook(vq, config.codebook_decay)
+    bookkeeping = nn.Module()
+    for name, value in codebook.state_dict().items():
+        bookkeeping.register_buffer(name, value)
+    usage = torch.zeros(vq.config.num_embeddings, device=device)
+    modules = {"vision": vision, "vq": vq, "heads": heads, "codebook": bookkeeping}
+    run = Run(folder, modules, optimizers, None, total=config.steps)
+    first = run.resume()
+    for step, batch in enumerate(step_batches(make, first=first, total=config.steps, workers=config.workers), first):
+        set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
+        if step == config.free_steps:
+            many = [make(config.steps + i) for i in range(60)]
+            codebook.start(collect_features(vision, vq, [(b["pixels"], b["kind"]) for b in many], device))  # type: ignore[misc]
+        truth = {name: to_device(batch[name], device) for name in labels}
+        pixels = clip_normalize(to_device(batch["pixels"], device))
+        with autocast(device):
+            features = vision(pixels)
+            if step < config.free_steps:
+                tokens = vq.project(features)
+                commitment = torch.zeros(())
+            else:
+                tokens, ids, commitment = vq(features)
+            logits, patches = heads(tokens)
+            free_logits, _ = heads(vq.project(features))
+        loss, accuracy = head_losses(logits, truth)
+        free_loss, _ = head_losses(free_logits, truth)
+        target = rearrange(pixels, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
+        error = (patches.float() - target).abs().mean()
+        total = loss + 0.5 * free_loss + config.reconstruction * error + config.commitment * commitment
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        values = {"loss": loss, "error": error, **{f"{name}_acc": value for name, value in accuracy.items()}}
+        numbers = {name: float(value.detach()) for name, value in values.items()}
+        numbers["usage"] = 0.0
+        if step >= config.free_steps:
+            z = vq.project(features.detach()).detach().flatten(0, 1)
+            codebook.follow(z, ids.flatten())
+            usage.mul_(0.995).index_add_(0, ids.flatten(), torch.ones(ids.numel(), device=device))
+            usage[usage < 0.05] = 0.0
+            numbers["usage"] = float((usage > 0).float().mean())
+            if (step + 1) % config.revive_every == 0 and step < 0.85 * config.steps:
+                codebook.revive(usage, z, ids.flatten())
+        run.log(step, len(pixels), **numbers)
+    for module in (vision, vq):
+        module.eval()

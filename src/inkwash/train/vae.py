@@ -1,0 +1,98 @@
+"""Train the autoencoder on rendered pictures: absolute error, edges, and a light pull to a unit Gaussian.
+
+Text lives in edges, so the difference of neighbouring pixels is matched as well as the pixels. At the end
+the per-channel mean and standard deviation of the latents are measured; they become `latents_mean` and
+`latents_std` of the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from inkwash.data.loader import Batch, step_batches
+from inkwash.models.glm_image.vae import AutoencoderKL
+from inkwash.train.device import autocast, to_device
+from inkwash.train.optim import EMA, make_optimizers, set_lr, warmup_cosine
+from inkwash.train.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAETraining:
+    """Settings of the stage. `kl` weighs the mean divergence per latent number."""
+
+    steps: int
+    lr: float = 1e-3
+    warmup: int = 100
+    kl: float = 3e-4
+    edges: float = 1.0
+    ema: float = 0.998
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.lr <= 0:
+            raise ValueError(f"steps and lr must be positive, got {self.steps} and {self.lr}")
+
+
+def vae_loss(vae: AutoencoderKL, pixels: Tensor, config: VAETraining) -> tuple[Tensor, dict[str, Tensor]]:
+    """Reconstruction of pixels (B, 3, H, W) in [-1, 1] from a sampled posterior; returns the loss and its parts."""
+    mean, logvar = vae.encode(pixels)
+    mean, logvar = mean.float(), logvar.float()
+    latents = mean + torch.randn_like(mean) * torch.exp(0.5 * logvar)
+    output = vae.decode(latents).float()
+    error = (output - pixels).abs().mean()
+    edge = (output.diff(dim=3) - pixels.diff(dim=3)).abs().mean() + (output.diff(dim=2) - pixels.diff(dim=2)).abs().mean()
+    kl = 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
+    return error + config.edges * edge + config.kl * kl, {"error": error, "edge": edge, "kl": kl}
+
+
+def train_vae(
+    vae: AutoencoderKL,
+    make: Callable[[int], Batch],
+    folder: Path,
+    config: VAETraining,
+    *,
+    device: torch.device,
+    sample: Callable[[int], None] | None = None,
+    sample_every: int = 500,
+) -> None:
+    """Run or continue the stage; the averaged weights are in `vae` afterwards.
+
+    `make(step)` gives {"pixels": uint8 (B, H, W, 3)}. `sample(step)` may draw a grid into the folder.
+    """
+    vae.train().to(device, memory_format=torch.channels_last)
+    optimizers = make_optimizers([vae], lr=config.lr, muon_marker=None, betas=(0.9, 0.99))
+    ema = EMA([vae], config.ema)
+    run = Run(folder, {"vae": vae}, optimizers, ema, total=config.steps)
+    first = run.resume()
+    batches: Iterator[Batch] = step_batches(make, first=first, total=config.steps, workers=config.workers)
+    for step, batch in enumerate(batches, start=first):
+        set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
+        pixels = to_device(batch["pixels"], device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        with autocast(device):
+            loss, parts = vae_loss(vae, pixels, config)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        ema.update()
+        run.log(step, len(pixels), **{name: float(value.detach()) for name, value in parts.items()})
+        if sample is not None and (step + 1) % sample_every == 0:
+            ema.swap()
+            sample(step + 1)
+            ema.swap()
+    ema.swap()
+    vae.eval()
+
+
+@torch.no_grad()
+def latent_statistics(vae: AutoencoderKL, batches: Iterator[Tensor]) -> tuple[list[float], list[float]]:
+    """Per-channel mean and standard deviation of the posterior means over batches of pixels (B, 3, H, W)."""
+    means = torch.cat([vae.encode(pixels)[0].float().transpose(0, 1).flatten(1) for pixels in batches], dim=1)
+    return means.mean(dim=1).tolist(), means.std(dim=1).tolist()
