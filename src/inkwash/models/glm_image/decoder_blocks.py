@@ -148,7 +148,8 @@ class Attention(nn.Module):
 def _rotate_images(x: Tensor, rotary: Rotary, glyphs: int) -> Tensor:
     if glyphs == 0:
         return apply_rotary_half(x, *rotary)
-    return torch.cat([x[:, :, :glyphs], apply_rotary_half(x[:, :, glyphs:], *rotary)], dim=2)
+    glyph, image = x.split([glyphs, x.shape[2] - glyphs], dim=2)  # one concatenation backward; slices fill zeros
+    return torch.cat([glyph, apply_rotary_half(image, *rotary)], dim=2)
 
 
 class Modulation(nn.Module):
@@ -204,13 +205,13 @@ class Block(nn.Module):
 
     def project(self, image: Tensor, glyph: Tensor, modulation: Tensor, rotary: Rotary) -> tuple[Tensor, ...]:
         """Queries, keys and values of the joint sequence, glyph tokens first."""
-        shift, c_shift, scale, c_scale = modulation[:, :4].unbind(1)
+        shift, c_shift, scale, c_scale = modulation.unbind(1)[:4]
         joint = _joint(modulated_norm(glyph, c_shift, c_scale), modulated_norm(image, shift, scale))
         return self.attn1.project(joint, rotary, glyph.shape[1])
 
     def finish(self, image: Tensor, glyph: Tensor, heads: Tensor, modulation: Tensor) -> tuple[Tensor, Tensor]:
         """Attention's output projection and the feed-forward part, both gated."""
-        gate, c_gate, shift, c_shift, scale, c_scale, last_gate, last_c_gate = modulation[:, 4:].unbind(1)
+        gate, c_gate, shift, c_shift, scale, c_scale, last_gate, last_c_gate = modulation.unbind(1)[4:]
         image, glyph = _gated(image, glyph, self.attn1.merge(heads), gate, c_gate)
         joint = _joint(modulated_norm(glyph, c_shift, c_scale), modulated_norm(image, shift, scale))
         return _gated(image, glyph, self.ff(joint), last_gate, last_c_gate)
@@ -222,9 +223,10 @@ def _joint(glyph: Tensor, image: Tensor) -> Tensor:
 
 def _gated(image: Tensor, glyph: Tensor, joint: Tensor, gate: Tensor, c_gate: Tensor) -> tuple[Tensor, Tensor]:
     """Add the joint output to both residual streams, each through its own gate (B or 1, D)."""
-    glyphs = glyph.shape[1]
-    image = torch.addcmul(image, joint[:, glyphs:], gate[:, None])
-    return image, torch.addcmul(glyph, joint[:, :glyphs], c_gate[:, None]) if glyphs else glyph
+    if glyph.shape[1] == 0:
+        return torch.addcmul(image, joint, gate[:, None]), glyph
+    glyph_out, image_out = joint.split([glyph.shape[1], image.shape[1]], dim=1)
+    return torch.addcmul(image, image_out, gate[:, None]), torch.addcmul(glyph, glyph_out, c_gate[:, None])
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, references: References | None, layer: int) -> Tensor:
