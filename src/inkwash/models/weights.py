@@ -145,7 +145,7 @@ def parameters_on_meta() -> Iterator[None]:
             return None
         return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
 
-    handle = register_module_parameter_registration_hook(to_meta)
+    handle = register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]  # may return a parameter
     try:
         yield
     finally:
@@ -234,7 +234,10 @@ def _fill(module: nn.Module, plan: Mapping[str, StoredTensor], dtype: torch.dtyp
         for place in places[id(old)]:
             owner, _, leaf = place.rpartition(".")
             holder = module.get_submodule(owner)
-            (holder._parameters if isinstance(old, nn.Parameter) else holder._buffers)[leaf] = new
+            if isinstance(new, nn.Parameter):
+                holder._parameters[leaf] = new
+            else:
+                holder._buffers[leaf] = new
 
 
 def _stream(

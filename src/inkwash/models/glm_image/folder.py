@@ -26,7 +26,7 @@ class Part:
     class_name: str
     config_file: str = "config.json"
     model_type: str | None = None  # what a transformers config says; diffusers configs name their class
-    weights_name: str | None = None
+    weights_name: str = ""  # beginning of the names of its safetensors files; empty for a part without weights
 
 
 PARTS = {
@@ -55,15 +55,20 @@ def inspect_folder(folder: Path) -> None:
         raise WeightsError(f"{folder} does not exist; {EXPECTED}.")
     if not folder.is_dir():
         raise WeightsError(f"{folder} is a file; {EXPECTED}.")
+    inspect_index(folder)
+    if missing := [f"{name}/" for name, part in PARTS.items() if not (folder / name / part.config_file).is_file()]:
+        raise WeightsError(f"{folder} is incomplete: {some(missing)} missing or empty; download or copy it again.")
+    for name, part in PARTS.items():
+        _check_part(folder / name / part.config_file, part)
+
+
+def inspect_index(folder: Path) -> None:
+    """The first half of ``inspect_folder``: is there an index, and does it name this family?"""
     if not (folder / INDEX_FILE).is_file():
         raise WeightsError(f"{folder} {_describe(folder)}; {EXPECTED}.")
     pipeline = read_json(folder / INDEX_FILE).get("_class_name")
     if pipeline != PIPELINE_CLASS:
         raise WeightsError(f"{folder} holds a {pipeline} checkpoint by its {INDEX_FILE}; {EXPECTED}.")
-    if missing := [f"{name}/" for name, part in PARTS.items() if not (folder / name / part.config_file).is_file()]:
-        raise WeightsError(f"{folder} is incomplete: {some(missing)} missing or empty; download or copy it again.")
-    for name, part in PARTS.items():
-        _check_part(folder / name / part.config_file, part)
 
 
 def pipeline_index() -> dict[str, object]:

@@ -1,0 +1,103 @@
+"""Snapshots of checkpoints from the two hubs: Hugging Face, and ModelScope (an optional extra).
+
+Both keep what they fetched in a cache, resume broken downloads and are asked for named files only. ``HF_ENDPOINT``
+points to a mirror; ``INKWASH_OFFLINE`` or ``HF_HUB_OFFLINE`` forbids asking at all; ``INKWASH_CACHE`` moves the cache.
+Whatever goes wrong comes back as one sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from inkwash.core import env
+from inkwash.core.errors import MissingExtraError, WeightsError
+
+NAMES = {"huggingface": "Hugging Face", "modelscope": "ModelScope"}
+
+
+def fetch(repo: str, *, patterns: Sequence[str], revision: str | None = None, hub: str = "huggingface") -> Path:
+    """The local folder with the files of ``repo`` that match ``patterns``, downloaded where they are not there yet.
+
+    ``revision`` is a branch, tag or commit; ``None`` is the hub's default. Raises ``WeightsError``, or
+    ``MissingExtraError`` when the hub's own library is not installed.
+    """
+    download = {"huggingface": from_hugging_face, "modelscope": from_modelscope}[hub]
+    return download(repo, patterns=patterns, revision=revision)
+
+
+def from_hugging_face(repo: str, *, patterns: Sequence[str], revision: str | None = None) -> Path:
+    """A snapshot through ``huggingface_hub``, in its own cache unless ``INKWASH_CACHE`` is set."""
+    from huggingface_hub import errors, snapshot_download
+
+    offline = env.offline()
+    try:
+        folder = snapshot_download(
+            repo,
+            revision=revision,
+            cache_dir=_cache("huggingface"),
+            allow_patterns=list(patterns),
+            local_files_only=offline,
+            endpoint=os.environ.get("HF_ENDPOINT") or None,
+            library_name="inkwash",
+        )
+    except errors.GatedRepoError as error:
+        raise WeightsError(
+            f"{repo} asks on Hugging Face for its terms to be accepted: do so on its page, then run hf auth login."
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise WeightsError(
+            f"Hugging Face has no model {repo}, or it is private: check the name, or run hf auth login."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise WeightsError(f"{repo} has no revision {revision!r} on Hugging Face: check the branch or tag.") from error
+    except errors.HFValidationError as error:
+        raise WeightsError(
+            f"{repo!r} is not a model name on Hugging Face; one looks like zai-org/GLM-Image."
+        ) from error
+    except Exception as error:  # the library lets errors of its transport through, which have no common base
+        raise _unreachable(repo, "huggingface", error, offline) from error
+    return Path(folder)
+
+
+def from_modelscope(repo: str, *, patterns: Sequence[str], revision: str | None = None) -> Path:
+    """A snapshot through ``modelscope``, in its own cache unless ``INKWASH_CACHE`` is set."""
+    try:
+        from modelscope import snapshot_download
+    except ImportError as error:
+        raise MissingExtraError("Downloading from ModelScope", extra="modelscope") from error
+    offline = env.offline()
+    try:
+        folder = snapshot_download(
+            repo,
+            revision=revision,
+            cache_dir=_cache("modelscope"),
+            allow_patterns=list(patterns),
+            local_files_only=offline,
+        )
+    except Exception as error:  # as above
+        raise _unreachable(repo, "modelscope", error, offline) from error
+    return Path(folder)
+
+
+def _cache(hub: str) -> str | None:
+    """Where to keep snapshots; ``None`` leaves it to the hub's library, whose cache other programs share."""
+    return str(env.cache_dir() / hub) if os.environ.get("INKWASH_CACHE", "").strip() else None
+
+
+def _unreachable(repo: str, hub: str, error: Exception, offline: bool) -> WeightsError:
+    place = NAMES[hub]
+    if offline:
+        return WeightsError(
+            f"{repo} is not complete in the local cache and downloads are switched off: unset INKWASH_OFFLINE and "
+            "HF_HUB_OFFLINE, or give the path of a folder that holds it."
+        )
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    reason = " ".join(str(cause).split()) or type(cause).__name__
+    return WeightsError(
+        f"{repo} could not be fetched from {place} ({reason[:200]}): check the network and free disk space and run the "
+        "command again (it resumes), set HF_ENDPOINT to a mirror, or give the path of a folder that holds it."
+    )

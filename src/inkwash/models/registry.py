@@ -1,0 +1,181 @@
+"""The models Inkwash knows by name, and the way from a name or a path to a folder on this machine.
+
+``resolve`` takes what a user types after ``--model``: a known name (``nano`` ships inside the package), a folder, or
+any repository on a hub that holds a checkpoint of this family. ``resolve_name`` makes the same decision without
+touching the network or torch, so that a misspelt name fails at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from inkwash.core import env
+from inkwash.core.errors import WeightsError
+from inkwash.models import hub
+from inkwash.models.glm_image.folder import INDEX_FILE, PARTS, inspect_folder, inspect_index
+
+DEFAULT_MODEL = "nano"
+DRAWS, SEES = "draws", "sees"
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_DOCUMENTS = ("README.md", "LICENSE*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry:
+    """What is known about a model before it is on disk."""
+
+    name: str
+    kind: str  # draws pictures, or sees them
+    parameters: str
+    gigabytes: float
+    licence: str
+    huggingface: str | None = None  # repository ids; None for a model that ships inside the package
+    modelscope: str | None = None
+    revision: str | None = None  # pinned where a certain one is known to work; None is the hub's newest
+    loadable: bool = True
+    note: str = ""
+
+    @property
+    def bundled(self) -> bool:
+        return self.huggingface is None and self.modelscope is None
+
+
+def _glm_v(name: str, parameters: str, gigabytes: float, note: str) -> ModelEntry:
+    return ModelEntry(
+        name=f"zai-org/{name}",
+        kind=SEES,
+        parameters=parameters,
+        gigabytes=gigabytes,
+        licence="MIT",
+        huggingface=f"zai-org/{name}",
+        modelscope=f"ZhipuAI/{name}",
+        loadable=False,
+        note=note,
+    )
+
+
+MODELS: tuple[ModelEntry, ...] = (
+    ModelEntry(
+        name="nano",
+        kind=DRAWS,
+        parameters="under 30M",
+        gigabytes=0.06,
+        licence="Apache-2.0",
+        note="ships inside the package, trained by its own recipes; 256x256, English",
+    ),
+    ModelEntry(
+        name="zai-org/GLM-Image",
+        kind=DRAWS,
+        parameters="16B",
+        gigabytes=36,
+        licence="MIT",
+        huggingface="zai-org/GLM-Image",
+        modelscope="ZhipuAI/GLM-Image",
+        note="9B autoregressive generator and 7B diffusion decoder; ViT and VQ weights under Apache-2.0",
+    ),
+    _glm_v("GLM-4.1V-9B-Thinking", "10B", 21, "dense, thinks before it answers"),
+    _glm_v("GLM-4.1V-9B-Base", "10B", 21, "dense, not tuned for chat"),
+    _glm_v("GLM-4.5V", "108B", 216, "mixture of experts, 12B active"),
+    _glm_v("GLM-4.5V-FP8", "108B", 110, "mixture of experts, 12B active, 8-bit weights"),
+)
+
+
+def find(name: str) -> ModelEntry | None:
+    """The entry of a known name; case and a missing owner do not matter."""
+    wanted = name.strip().lower()
+    for entry in MODELS:
+        names = {entry.name, entry.name.rpartition("/")[2], entry.modelscope or entry.name}
+        if wanted in {known.lower() for known in names}:
+            return entry
+    return None
+
+
+def resolve_name(name: str) -> ModelEntry | Path | str:
+    """What a name means: a known entry, an existing local folder, or the id of a repository on a hub.
+
+    Nothing is downloaded. Raises ``WeightsError`` for what cannot be any of them, with the nearest known name, and
+    for a known model that this edition has no code for.
+    """
+    if entry := find(name):
+        if not entry.loadable:
+            raise WeightsError(
+                f"{entry.name} is known but cannot be loaded by this edition, which draws and does not yet see: "
+                f"choose one of {_choices()}."
+            )
+        return entry
+    text = name.strip()
+    path = Path(text).expanduser()
+    if text and path.exists():
+        return path
+    looks_local = text.startswith((".", "~", "/", "\\")) or text.count("/") > 1 or text.endswith("/")
+    if text and looks_local:
+        raise WeightsError(f"The model folder {path} does not exist; give an existing folder or one of {_choices()}.")
+    if near := _nearest(text):
+        raise WeightsError(f"Unknown model {name!r}: did you mean {near!r}? Known are {_choices()}, or give a folder.")
+    if _REPOSITORY.fullmatch(text):
+        return text
+    raise WeightsError(
+        f"Unknown model {name!r}: use one of {_choices()}, the path of a checkpoint folder, or a hub repository "
+        "written as owner/name."
+    )
+
+
+def resolve(name: str | Path) -> Path:
+    """The folder of a model on this machine, fetched first where it must be; the folder is complete and of this family.
+
+    ``INKWASH_HUB`` chooses the hub. Raises ``WeightsError`` or ``MissingExtraError`` in one sentence.
+    """
+    found = resolve_name(str(name))
+    if isinstance(found, Path):
+        folder = found
+    elif isinstance(found, ModelEntry) and found.bundled:
+        folder = bundled_folder(found.name)
+    else:
+        folder = _fetch(found)
+    inspect_folder(folder)
+    return folder
+
+
+def bundled_folder(name: str) -> Path:
+    """Where a model that ships inside the package lies."""
+    folder = Path(str(resources.files("inkwash"))) / "assets" / name
+    if not (folder / INDEX_FILE).is_file():
+        raise WeightsError(
+            f"The model {name} is missing from this installation ({folder}): install inkwash again, or give the path of "
+            "a checkpoint folder."
+        )
+    return folder
+
+
+def _fetch(found: ModelEntry | str) -> Path:
+    place = env.hub()
+    revision = None
+    if isinstance(found, str):
+        repo = found
+    else:
+        on_hub = found.modelscope if place == "modelscope" else found.huggingface
+        if on_hub is None:
+            raise WeightsError(f"{found.name} is not on {hub.NAMES[place]}: choose another hub with INKWASH_HUB.")
+        repo, revision = on_hub, found.revision
+    inspect_index(hub.fetch(repo, patterns=(INDEX_FILE,), revision=revision, hub=place))
+    return hub.fetch(repo, patterns=wanted_files(), revision=revision, hub=place)
+
+
+def wanted_files() -> tuple[str, ...]:
+    """The files of a repository that belong to a checkpoint: no demo pictures, no weights in other formats."""
+    kinds = ("json", "safetensors", "jinja")
+    return (INDEX_FILE, *_DOCUMENTS, *(f"{part}/*.{kind}" for part in PARTS for kind in kinds))
+
+
+def _nearest(name: str) -> str | None:
+    known = {label.lower(): entry.name for entry in MODELS for label in (entry.name, entry.name.rpartition("/")[2])}
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.75)
+    return known[close[0]] if close else None
+
+
+def _choices() -> str:
+    return ", ".join(entry.name for entry in MODELS if entry.loadable)
