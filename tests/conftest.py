@@ -1,0 +1,20 @@
+"""Settings of the whole test suite: one CPU thread per worker is enough for tiny shapes, and nobody asks a network."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test depends on the user's INKWASH_ variables, and none writes into the user's cache."""
+    for name in list(os.environ):
+        if name.startswith("INKWASH_") and name != "INKWASH_RELEASED":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("INKWASH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

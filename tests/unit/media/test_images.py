@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -145,10 +146,8 @@ def test_damaged_files_never_raise_anything_else(data: st.DataObject) -> None:
     content = bytearray(packed(halves(RED, BLUE), format))
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(MediaError):  # any other exception fails
         assert load_image(bytes(content), max_pixels=10_000).mode == "RGB"
-    except MediaError as error:
-        assert error.message
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"\x89PNG\r\n\x1a\n"])
