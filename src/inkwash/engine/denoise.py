@@ -1,0 +1,154 @@
+"""The second stage: flow-matching steps of the diffusion decoder, then the VAE.
+
+The conditional and the unconditional half run as one batch; everything that no step changes is prepared once. Step
+after step is the outer loop and groups of pictures the inner one: on a CPU a group is one picture, because kernels
+there round differently for other batch sizes and a picture must not change with its batch mates; elsewhere it is
+all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inkwash.engine.request import Watch
+from inkwash.models.glm_image.decoder import Decoder, DecoderConditions
+from inkwash.models.glm_image.references import KeyValue, References
+from inkwash.models.glm_image.schedule import Schedule, add_noise, euler_step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What the decoder needs to know about one picture."""
+
+    prior_ids: Tensor  # (N,) on the decoder's grid
+    glyphs: Tensor  # (Lg, Dg)
+    no_glyphs: Tensor  # (Lu, Dg), of the unconditional half
+    references: tuple[Sequence[KeyValue], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inpaint:
+    """Latents to keep: `keep` (B, 1, h, w) is True where the original stays."""
+
+    clean: Tensor
+    noise: Tensor
+    keep: Tensor
+
+    def blend(self, latents: Tensor, sigma: Tensor) -> Tensor:
+        """Put the original at noise level `sigma` back where it stays."""
+        return torch.where(self.keep, add_noise(self.clean, self.noise, sigma), latents)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepState:
+    """What a callback may see after a step; `x0` is the decoder's present guess of the finished latents."""
+
+    index: int
+    sigma: Tensor
+    latents: Tensor
+    x0: Tensor
+
+
+StepCallback = Callable[[StepState], Tensor | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoiser:
+    """One run: pictures of one size, their schedule and guidance."""
+
+    decoder: Decoder
+    schedule: Schedule
+    guidance_scale: float
+    size: tuple[int, int]  # of the picture, in pixels
+    crop: tuple[int, int] = (0, 0)
+    pictures_per_pass: int | None = None
+    _passes: list[tuple[slice, DecoderConditions]] = field(default_factory=list)
+
+    @property
+    def guided(self) -> bool:
+        return self.guidance_scale > 1
+
+    @torch.no_grad()
+    def prepare(self, pictures: Sequence[Picture], latent_size: tuple[int, int]) -> None:
+        """Do the step-independent work for these pictures, in passes."""
+        device = self.decoder.proj_out.weight.device
+        size = self.pictures_per_pass or (1 if device.type == "cpu" else len(pictures))
+        self._passes.clear()
+        for at in range(0, len(pictures), size):
+            part = slice(at, min(at + size, len(pictures)))
+            self._passes.append((part, self._conditions(pictures[part], latent_size, device)))
+
+    @torch.no_grad()
+    def run(
+        self,
+        latents: Tensor,
+        watch: Watch,
+        *,
+        inpaint: Inpaint | None = None,
+        on_step: StepCallback | None = None,
+    ) -> Tensor:
+        """Denoise latents (B, C, h, w); `on_step` may return latents to go on with."""
+        sigmas = self.schedule.sigmas.to(latents.device)
+        latents = latents.float()
+        watch.begin("denoise", self.schedule.steps)
+        for index in range(self.schedule.steps):
+            sigma, next_sigma = sigmas[index], sigmas[index + 1]
+            velocity = self._velocity(latents, index, watch)
+            x0 = latents - sigma * velocity if on_step is not None else latents
+            latents = euler_step(latents, velocity, sigma, next_sigma)
+            if inpaint is not None:
+                latents = inpaint.blend(latents, next_sigma)
+            if on_step is not None:
+                replaced = on_step(StepState(index=index, sigma=sigma, latents=latents, x0=x0))
+                latents = latents if replaced is None else replaced.to(latents)
+            watch.advance()
+        return latents
+
+    def _velocity(self, latents: Tensor, index: int, watch: Watch) -> Tensor:
+        parts = []
+        for part, conditions in self._passes:
+            watch.check()
+            velocity = self.decoder.step(latents[part], conditions, index).float()
+            if self.guided:
+                conditional, unconditional = velocity.chunk(2)
+                velocity = unconditional + self.guidance_scale * (conditional - unconditional)
+            parts.append(velocity)
+        return torch.cat(parts)
+
+    def _conditions(
+        self, pictures: Sequence[Picture], latent_size: tuple[int, int], device: torch.device
+    ) -> DecoderConditions:
+        """Rows: every picture's conditional half, then, under guidance, every unconditional one."""
+        count = len(pictures)
+        halves = 2 if self.guided else 1
+        rows = [picture.glyphs for picture in pictures]
+        if self.guided:
+            rows += [picture.no_glyphs for picture in pictures]
+        glyphs, mask = pad_glyphs(rows)
+        prior = torch.stack([picture.prior_ids for picture in pictures]).to(device)
+        return self.decoder.prepare(
+            glyphs.to(device),
+            prior.repeat(halves, 1),
+            self.schedule.model_timesteps.to(device),
+            torch.tensor([self.size], dtype=torch.float32, device=device).repeat(count * halves, 1),
+            torch.tensor([self.crop], dtype=torch.float32, device=device).repeat(count * halves, 1),
+            size=latent_size,
+            glyph_mask=None if mask is None else mask.to(device),
+            prior_drop=torch.arange(count * halves, device=device) >= count,
+            references=References.collect([picture.references for picture in pictures]),
+        )
+
+
+def pad_glyphs(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """Glyph embeddings (L_i, Dg) as (B, L, Dg) and a bool mask (B, L), None where nothing is padded."""
+    lengths = [row.shape[0] for row in rows]
+    longest = max(lengths)
+    glyphs = torch.stack([F.pad(row, (0, 0, 0, longest - row.shape[0])) for row in rows])
+    if min(lengths) == longest:
+        return glyphs, None
+    return glyphs, torch.arange(longest, device=glyphs.device) < torch.tensor(lengths, device=glyphs.device)[:, None]

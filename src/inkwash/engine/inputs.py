@@ -1,0 +1,137 @@
+"""From the loose arguments of a pipeline call to lists of one entry for each prompt, checked.
+
+Every refusal is one sentence with the argument, its value, what is allowed and how to mend it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from inkwash.core import limits
+from inkwash.core.errors import RequestError
+from inkwash.core.types import Size
+from inkwash.media.images import load_image
+
+Picture: TypeAlias = Any  # a PIL image, a path, bytes, an array (H, W, 3) or a tensor (3, H, W)
+
+
+def as_prompts(prompt: str | Sequence[str] | None, name: str = "prompt") -> list[str] | None:
+    """A prompt or several as a list; each must have something to say."""
+    if prompt is None:
+        return None
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    if not prompts or not all(isinstance(each, str) for each in prompts):
+        raise RequestError(f"{name} must be a text or a list of texts, not {prompt!r}.", param=name)
+    return [limits.check_prompt(each) for each in prompts]
+
+
+def as_negatives(negative: str | Sequence[str] | None, batch: int) -> list[str]:
+    """One negative prompt for each prompt; a single one serves all, none means no text."""
+    negatives = [negative or ""] * batch if negative is None or isinstance(negative, str) else list(negative)
+    if len(negatives) != batch or not all(isinstance(each, str) for each in negatives):
+        raise RequestError(
+            f"negative_prompt holds {len(negatives)} texts for {batch} prompts: pass one for each, or a single one.",
+            param="negative_prompt",
+        )
+    return negatives
+
+
+def as_images(image: Any, batch: int) -> list[list[Image.Image]]:
+    """Reference pictures of each prompt; a list of lists may give every prompt its own number of them."""
+    if image is None:
+        return [[] for _ in range(batch)]
+    if not isinstance(image, list | tuple):
+        image = [image]
+    nested = [isinstance(each, list | tuple) or each is None for each in image]
+    if batch == 1 and not any(nested):
+        image, nested = [image], [True]
+    if not all(nested) or len(image) != batch:
+        raise RequestError(
+            f"image must be a list of {batch} lists of pictures, one list for each of the {batch} prompts"
+            " (an empty list for a prompt without references).",
+            param="image",
+        )
+    return [[as_rgb(each) for each in pictures or ()] for pictures in image]
+
+
+def as_rgb(picture: Picture) -> Image.Image:
+    """Any kind of picture as 8-bit RGB."""
+    if isinstance(picture, Tensor):
+        picture = picture.detach().cpu().movedim(-3, -1).float().numpy()
+    if isinstance(picture, np.ndarray):
+        if picture.ndim != 3 or picture.shape[-1] != 3:
+            raise RequestError(
+                f"A picture given as an array must be (H, W, 3), as a tensor (3, H, W); got shape {picture.shape}.",
+                param="image",
+            )
+        if picture.dtype != np.uint8:
+            if not np.isfinite(picture).all() or picture.min() < 0 or picture.max() > 1:
+                raise RequestError("A picture given as numbers must lie in 0..1, or be of type uint8.", param="image")
+            picture = (picture * 255).round().astype(np.uint8)
+        return Image.fromarray(picture)
+    return load_image(picture)
+
+
+def picture_size(height: int | None, width: int | None, natural: tuple[int, int] = (1024, 1024)) -> tuple[int, int]:
+    """Height and width in pixels: as given, one side alone meaning a square, else the natural size."""
+    if height is None and width is None:
+        height, width = natural
+    height, width = (width, width) if height is None else (height, height if width is None else width)
+    assert height is not None and width is not None
+    for side in (height, width):
+        if isinstance(side, bool) or not isinstance(side, int):
+            raise RequestError(f"The size holds {side!r}, but sides are whole numbers of pixels.", param="size")
+    limits.check_size(Size(width, height))
+    return height, width
+
+
+def check_one_source(prompts: Sequence[str] | None, prompt_embeds: Tensor | None, priors: Tensor | None) -> None:
+    """Exactly one of prompt and prompt_embeds; embeddings alone cannot be planned from."""
+    if (prompts is None) == (prompt_embeds is None):
+        said = "neither" if prompts is None else "both"
+        raise RequestError(f"Give either prompt or prompt_embeds; {said} of them was given.", param="prompt")
+    if prompts is None and priors is None:
+        raise RequestError(
+            "prompt_embeds hold only the quoted texts, not the picture: give prior_token_ids with them, or a prompt.",
+            param="prompt_embeds",
+        )
+
+
+def check_prior_companions(
+    priors: Tensor | None, image_ids: Sequence[Tensor] | None, grids: Sequence[Tensor] | None, has_images: bool
+) -> None:
+    """prior_token_image_ids and source_image_grid_thw come together, with prior_token_ids and the pictures."""
+    if (image_ids is None) != (grids is None):
+        raise RequestError(
+            "prior_token_image_ids and source_image_grid_thw belong together: pass both or neither.",
+            param="prior_token_image_ids",
+        )
+    if image_ids is not None and (priors is None or not has_images):
+        raise RequestError(
+            "prior_token_image_ids needs prior_token_ids and image as well: pass what generate_prior_tokens returned, "
+            "and the pictures it was given.",
+            param="prior_token_image_ids",
+        )
+
+
+def check_tensor(name: str, value: Tensor, shape: tuple[int | None, ...]) -> None:
+    """A tensor argument of the expected shape, None standing for any length."""
+    fits = isinstance(value, Tensor) and value.ndim == len(shape)
+    if not fits or any(want is not None and have != want for have, want in zip(value.shape, shape, strict=True)):
+        got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise RequestError(f"{name} must be a tensor of shape ({wanted}), not {got}.", param=name)
+
+
+def repeat_to(name: str, value: Tensor, prompts: int, pictures: int) -> Tensor:
+    """Rows for each prompt repeated for its pictures; rows for each picture as they are."""
+    if value.shape[0] not in (prompts, pictures):
+        raise RequestError(
+            f"{name} has {value.shape[0]} rows, but there are {prompts} prompts and {pictures} pictures.", param=name
+        )
+    return value if value.shape[0] == pictures else value.repeat_interleave(pictures // prompts, dim=0)

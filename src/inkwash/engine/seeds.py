@@ -1,0 +1,74 @@
+"""One random generator for each picture, and what each stage draws from it.
+
+The noise is the first thing drawn from a picture's generator, as in the reference pipeline; the plan is sampled from
+a second generator whose seed is a digest of the first one's state. So the noise is the same whether a plan was
+sampled or given, a plan is the same whether it was asked for alone or with its picture, and neither depends on the
+other pictures of a batch. No global random state is read or written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from inkwash.core.errors import RequestError
+
+_SEEDS = 2**63
+_DRAWN_SEEDS = 2**32  # seeds that we draw ourselves stay short enough to type
+
+
+def make_generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+    return torch.Generator(device).manual_seed(seed)
+
+
+def per_picture(generator: torch.Generator | Sequence[torch.Generator] | None, count: int) -> list[torch.Generator]:
+    """A generator for each of `count` pictures.
+
+    A list is taken as it is. A single generator serves the first picture itself; picture k gets a new one with the
+    seed of the first plus k, or a digest of its state plus k if it was used before. None draws a seed.
+    """
+    if generator is None:
+        base = secrets.randbelow(_DRAWN_SEEDS)
+        return [make_generator(base + k) for k in range(count)]
+    if isinstance(generator, torch.Generator):
+        base = generator.initial_seed() if is_fresh(generator) else digest(generator)
+        return [generator, *(make_generator((base + k) % _SEEDS, generator.device) for k in range(1, count))]
+    generators = list(generator)
+    if len(generators) != count or not all(isinstance(each, torch.Generator) for each in generators):
+        raise RequestError(
+            f"{len(generators)} generators were given for {count} pictures: pass one torch.Generator for each picture, "
+            "or a single one.",
+            param="generator",
+        )
+    return generators
+
+
+def is_fresh(generator: torch.Generator) -> bool:
+    """True while nothing was drawn since the seed was set."""
+    unused = make_generator(generator.initial_seed(), generator.device)
+    return torch.equal(generator.get_state(), unused.get_state())
+
+
+def reported_seed(generator: torch.Generator) -> int | None:
+    """The seed that repeats the picture; None for a generator that was used before."""
+    return generator.initial_seed() if is_fresh(generator) else None
+
+
+def digest(generator: torch.Generator) -> int:
+    """A number below 2**63 that stands for the generator's whole state; draws nothing."""
+    state = generator.get_state().cpu().numpy().tobytes()
+    return int.from_bytes(hashlib.sha256(state).digest()[:8], "little") % _SEEDS
+
+
+def plan_generator(generator: torch.Generator) -> torch.Generator:
+    """The generator of the AR stage, always on the CPU, where one number per token costs nothing."""
+    return make_generator(digest(generator))
+
+
+def noise(generator: torch.Generator, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Starting noise (1, C, H, W), drawn on the generator's own device and in the decoder's number type."""
+    return torch.randn((1, *shape), generator=generator, device=generator.device, dtype=dtype).to(device)

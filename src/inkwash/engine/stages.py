@@ -1,0 +1,129 @@
+"""The steps from prompts to what the decoder reads, each a short method over the parts of a checkpoint.
+
+`GlmImagePipeline` calls them in order; recipes and the trainer's sampler may call them one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from inkwash.engine import seeds
+from inkwash.engine.ar import Row, read_prompt, reference_codes, sample_plans
+from inkwash.engine.pixels import encode_picture
+from inkwash.engine.plan import join_references, split_references, upsample
+from inkwash.engine.request import Watch
+from inkwash.engine.sampling import Sampling
+from inkwash.models.glm_image.ar_step import fuse_for_decode
+from inkwash.models.glm_image.glyph import MAX_BYTES
+from inkwash.models.glm_image.glyphs import glyph_texts
+from inkwash.models.glm_image.processor import CELL, Prompt
+from inkwash.models.glm_image.references import KeyValue
+from inkwash.models.glm_image.schedule import Schedule, schedule
+from inkwash.models.glm_image.weights import GlmImageParts
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The parts of a checkpoint at work; no state of its own."""
+
+    parts: GlmImageParts
+
+    @property
+    def device(self) -> torch.device:
+        return self.parts.decoder.proj_out.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.parts.decoder.proj_out.weight.dtype
+
+    def prompts(
+        self, texts: Sequence[str], images: Sequence[Sequence[Image.Image]], height: int, width: int
+    ) -> list[Prompt]:
+        """Token ids, grids and pixels of every prompt."""
+        prepare = self.parts.processor.prepare
+        return [prepare(text, height, width, own) for text, own in zip(texts, images, strict=True)]
+
+    def codes(self, prompts: Sequence[Prompt]) -> list[list[Tensor]]:
+        """Semantic tokens of every prompt's references."""
+        return [reference_codes(self.parts.ar, prompt) for prompt in prompts]
+
+    def plans(
+        self,
+        prompts: Sequence[Prompt],
+        codes: Sequence[Sequence[Tensor]],
+        owners: Sequence[int],
+        generators: Sequence[torch.Generator],
+        sampling: Sampling,
+        watch: Watch,
+        rows_per_pass: int | None = None,
+    ) -> Tensor:
+        """Prior tokens (P, N) of P plans; plan i belongs to prompt `owners[i]` and draws from `generators[i]`."""
+        watch.check()
+        prefixes = [read_prompt(self.parts.ar, prompt, own) for prompt, own in zip(prompts, codes, strict=True)]
+        rows = [
+            Row(prefixes[owner], torch.rand(prefixes[owner].tokens, generator=generator))
+            for owner, generator in zip(owners, generators, strict=True)
+        ]
+        step = fuse_for_decode(self.parts.ar)
+        drawn = sample_plans(self.parts.ar, step, rows, sampling, watch, rows_per_pass=rows_per_pass)
+        targets = [prompts[owner].target for owner in owners]
+        return torch.stack([upsample(tokens[-h * w :], (h, w)) for tokens, (h, w) in zip(drawn, targets, strict=True)])
+
+    @torch.no_grad()
+    def glyphs(self, text: str, max_length: int = MAX_BYTES) -> Tensor:
+        """Embeddings (L, Dg) of the quoted texts of one prompt."""
+        embeddings, _ = self.parts.glyph.encode([glyph_texts(text)], max_length)
+        return embeddings[0]
+
+    @torch.no_grad()
+    def reference_keys(self, prompt: Prompt, ids: Tensor, sizes: Tensor) -> tuple[list[KeyValue], ...]:
+        """The decoder's keys and values of a prompt's references, from their pixels and upsampled codes."""
+        grids = [reference.grid for reference in prompt.references]
+        keys = []
+        for reference, own in zip(prompt.references, split_references(ids, sizes, grids), strict=True):
+            latent = encode_picture(self.parts.vae, reference.picture.to(self.device))
+            target_size = torch.tensor([reference.picture.shape[-2:]], dtype=torch.float32, device=self.device)
+            keys.append(self.parts.decoder.encode_reference(latent, own[None].to(self.device), target_size))
+        return tuple(keys)
+
+    def noise(self, generator: torch.Generator, height: int, width: int) -> Tensor:
+        """Starting latents (1, C, h, w) of one picture."""
+        scale = self.parts.vae.config.scale_factor
+        shape = (self.parts.decoder.config.in_channels, height // scale, width // scale)
+        return seeds.noise(generator, shape, self.dtype, self.device)
+
+    def schedule(
+        self,
+        height: int,
+        width: int,
+        steps: int,
+        timesteps: Sequence[float] | None = None,
+        sigmas: Sequence[float] | None = None,
+    ) -> Schedule:
+        """The noise schedule of a picture of this size."""
+        cell = self.parts.vae.config.scale_factor * self.parts.decoder.config.patch_size
+        tokens = (height // cell) * (width // cell)
+        return schedule(self.parts.scheduler, tokens, steps, timesteps=timesteps, sigmas=sigmas)
+
+    def natural_size(self, images: Sequence[Sequence[Image.Image]]) -> tuple[int, int]:
+        """Height and width when none is asked for: those of the first reference, else what the VAE was trained on."""
+        for own in images:
+            if own:
+                rows, columns = self.parts.processor.pictures.grid(own[0].height, own[0].width)
+                return rows * CELL, columns * CELL
+        side = self.parts.vae.config.sample_size // CELL * CELL
+        return side, side
+
+
+def reference_inputs(prompts: Sequence[Prompt], codes: Sequence[Sequence[Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    """For every prompt, the upsampled ids of its references and their grids, as `generate_prior_tokens` returns them."""
+    pairs = [
+        join_references([each.cpu() for each in own], [reference.grid for reference in prompt.references])
+        for prompt, own in zip(prompts, codes, strict=True)
+    ]
+    return [ids for ids, _ in pairs], [sizes for _, sizes in pairs]
