@@ -1,24 +1,29 @@
 """Scene -> a prompt as a person would write it, in English or Chinese.
 
-Every text that the picture shows stands in double quotation marks exactly as drawn. Shapes are always named;
-colours, places and faces are named most of the time (what is left out is free). Templates come from one side of the
-split (``words.of_split``); held-out captions use held-out templates only.
+Every text that the picture shows stands in double quotation marks exactly as drawn. Shapes and unusual styles are
+always named; colours, places and faces are named most of the time. What is left out is free, and ``describe`` says
+what was named, so that a score asks for nothing the prompt did not. Templates come from one side of the split
+(``words.of_split``); held-out captions use held-out templates only.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache
 
 from inkwash.core.errors import ConfigError
-from inkwash.scenes import phrases
-from inkwash.scenes.grammar import Box, Scene, ShapeItem, TextItem
+from inkwash.scenes import edit_phrases, phrases
+from inkwash.scenes.caption_zh import chinese
+from inkwash.scenes.scene import Box, Scene, ShapeItem, TextItem
 from inkwash.scenes.words import of_split
 
 COLOR_RATE = 0.65
+SHAPE_COLOR_RATE = 0.9
 BACKGROUND_RATE = 0.8
 PLACE_RATE = 0.35
+SHAPE_PLACE_RATE = 0.5
 FACE_RATE = 0.3
 
 FACE_WORDS = {
@@ -31,11 +36,34 @@ FACE_WORDS = {
     "cjk": ("Chinese",),
 }
 
+STYLE_WORDS = {
+    "flat": "in a flat style",
+    "gradient": "with a gradient background",
+    "striped": "with a striped background",
+    "outlined": "with outlined shapes",
+    "shadowed": "with drop shadows",
+    "framed": "with a frame around it",
+    "dotted": "with a dotted background",
+    "paper": "on textured paper",
+    "pixelated": "in pixel art style",
+    "sketch": "as a hatched sketch",
+}
 
-@lru_cache(maxsize=None)
-def _templates(name: str, split: str) -> tuple[str, ...]:
-    everything: tuple[str, ...] = getattr(phrases, name)
-    return of_split(everything, split) or everything
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """A prompt and what it names: ``background``, ``style``, ``text0.color``, ``text0.place``, ``object1.size``, ..."""
+
+    prompt: str
+    named: frozenset[str]
+
+
+@cache
+def templates(name: str, split: str) -> tuple[str, ...]:
+    """One side of a template list of ``phrases`` or ``edit_phrases``."""
+    if hasattr(phrases, name):
+        return of_split(getattr(phrases, name), split)
+    return of_split(getattr(edit_phrases, name), split, "edit")
 
 
 def vertical(box: Box, height: int) -> str:
@@ -66,30 +94,29 @@ def place(box: Box, scene: Scene, rng: random.Random) -> str:
     return rng.choice((f"at the {v} {h}", f"in the {v} {h} corner"))
 
 
-def describe_text(item: TextItem, scene: Scene, rng: random.Random) -> str:
-    """``"HELLO" in white serif letters at the top``, with parts left out at random."""
+def describe_text(item: TextItem, scene: Scene, rng: random.Random, said: set[str], name: str) -> str:
+    """``"HELLO" in white serif letters at the top``, with parts left out at random; what is said goes into ``said``."""
     phrase = f'"{item.text}"'
     color = item.color if rng.random() < COLOR_RATE else ""
     face = rng.choice(FACE_WORDS[item.face]) if rng.random() < FACE_RATE else ""
-    if color and face:
-        phrase += f" in {color} {face} {rng.choice(('letters', 'type'))}"
+    if face:
+        phrase += f" in {color} {face} {rng.choice(('letters', 'type'))}".replace("  ", " ")
     elif color:
         phrase += rng.choice((f" in {color}", f" in {color} letters", f" in {color}"))
-    elif face:
-        phrase += f" in {face} {rng.choice(('letters', 'type'))}"
-    if rng.random() < PLACE_RATE:
+    where = rng.random() < PLACE_RATE
+    if where:
         phrase += " " + place(item.box, scene, rng)
+    said |= {f"{name}.{part}" for part, is_said in (("color", color), ("face", face), ("place", where)) if is_said}
     return phrase
 
 
-def describe_shape(item: ShapeItem, scene: Scene, rng: random.Random) -> str:
-    """``a big red star at the bottom left``, with parts left out at random."""
-    size = rng.choice(("big ", "large ")) if item.size > 64 else rng.choice(("small ", "little "))
-    color = f"{item.color} " if rng.random() < 0.9 else ""
-    phrase = article(f"{size if rng.random() < 0.3 else ''}{color}{item.shape}")
-    if rng.random() < PLACE_RATE + 0.15:
-        phrase += " " + place(item.box, scene, rng)
-    return phrase
+def describe_shape(item: ShapeItem, scene: Scene, rng: random.Random, said: set[str], name: str) -> str:
+    """``a big red star at the bottom left``, with parts left out at random; what is said goes into ``said``."""
+    size = rng.choice(("big ", "large ") if item.size > 64 else ("small ", "little ")) if rng.random() < 0.3 else ""
+    color = f"{item.color} " if rng.random() < SHAPE_COLOR_RATE else ""
+    where = rng.random() < SHAPE_PLACE_RATE
+    said |= {f"{name}.{part}" for part, is_said in (("color", color), ("size", size), ("place", where)) if is_said}
+    return article(f"{size}{color}{item.shape}") + (" " + place(item.box, scene, rng) if where else "")
 
 
 def _join(parts: list[str], word: str) -> str:
@@ -98,26 +125,48 @@ def _join(parts: list[str], word: str) -> str:
     return ", ".join(parts[:-1]) + f" {word} " + parts[-1]
 
 
-def _english(scene: Scene, rng: random.Random, split: str) -> str:
-    texts = _join([describe_text(t, scene, rng) for t in scene.texts], "and")
-    shapes = _join([describe_shape(o, scene, rng) for o in scene.objects], "and")
-    slots = {"N": rng.choice(phrases.NOUNS), "B": scene.background, "T": texts, "O": shapes}
-    if not texts:
-        return rng.choice(_templates("NO_TEXT" if shapes else "BARE", split)).format(**slots)
-    kind = "COLORED" if rng.random() < BACKGROUND_RATE else "PLAIN"
-    sentence = rng.choice(_templates(kind, split)).format(**slots)
-    if shapes:
-        sentence = rng.choice(_templates("TAILS", split)).format(S=sentence.rstrip(".?"), O=shapes)
-    return _tidy(sentence)
+def _english(scene: Scene, rng: random.Random, split: str) -> Description:
+    said: set[str] = set()
+    texts = _join([describe_text(t, scene, rng, said, f"text{i}") for i, t in enumerate(scene.texts)], "and")
+    shapes = _join([describe_shape(o, scene, rng, said, f"object{i}") for i, o in enumerate(scene.objects)], "and")
+    if texts:
+        kind = "COLORED" if rng.random() < BACKGROUND_RATE else "PLAIN"
+    else:
+        kind = "NO_TEXT" if shapes else "BARE"
+    template = rng.choice(templates(kind, split))
+    if "{B}" in template:
+        said.add("background")
+    sentence = fill(template, N=rng.choice(phrases.NOUNS), B=scene.background, T=texts, O=shapes)
+    if scene.style != "flat":
+        said.add("style")
+        sentence = f"{sentence.rstrip('.?')}, {STYLE_WORDS[scene.style]}"
+    if texts and shapes:
+        sentence = fill(rng.choice(templates("TAILS", split)), S=sentence.rstrip(".?"), O=shapes)
+    return Description(prompt=_tidy(sentence), named=frozenset(said))
+
+
+def fill(template: str, **slots: str) -> str:
+    """Put the slots in, in one pass: drawn texts may hold braces."""
+    return re.sub(r"\{([A-Z])\}", lambda match: slots[match.group(1)], template)
 
 
 def _tidy(sentence: str) -> str:
-    """Mend the articles that the slots break: "a orange sign" -> "an orange sign"."""
-    return re.sub(r"\b([Aa]) (?=orange|image)", r"\1n ", sentence)
+    """Mend the articles that the slots break, outside quotation marks: "a orange sign" -> "an orange sign"."""
+    parts = sentence.split('"')
+    parts[::2] = [re.sub(r"\b([Aa]) (?=orange|image)", r"\1n ", part) for part in parts[::2]]
+    return '"'.join(parts)
+
+
+def describe(scene: Scene, rng: random.Random, *, split: str = "train", language: str = "en") -> Description:
+    """One prompt for a scene, in ``en`` or ``zh``, with the list of what it names."""
+    if language == "en":
+        return _english(scene, rng, split)
+    if language == "zh":
+        prompt, said = chinese(scene, rng, split)
+        return Description(prompt=prompt, named=said)
+    raise ConfigError(f"unknown caption language {language!r}: choose en or zh")
 
 
 def caption(scene: Scene, rng: random.Random, *, split: str = "train", language: str = "en") -> str:
     """One prompt for a scene, in ``en`` or ``zh``."""
-    if language == "en":
-        return _english(scene, rng, split)
-    raise ConfigError(f"unknown caption language {language!r}: choose en or zh")
+    return describe(scene, rng, split=split, language=language).prompt

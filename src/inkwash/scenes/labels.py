@@ -9,11 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inkwash.scenes.grammar import Scene, ShapeItem, TextItem
+from inkwash.scenes.lettering import letter_boxes
+from inkwash.scenes.scene import Box, Cell, Scene, ShapeItem, TextItem, covered_cells
 from inkwash.scenes.words import LETTERS
 from inkwash.scenes.world import CELL, COLOR_IDS, COLOR_NAMES, FACES, NO_COLOR, SHAPE_SIZES, SHAPES
 
 EMPTY, LETTER, OBJECT = 0, 1, 2
+SEEN_CELL, SEEN_LETTER = 0.08, 0.4  # a character counts when it fills this share of a cell, or shows this share of it
 PART_OFFSETS = {size: sum((s // CELL) ** 2 for s in SHAPE_SIZES if s < size) for size in SHAPE_SIZES}
 PARTS = 1 + sum((size // CELL) ** 2 for size in SHAPE_SIZES)
 
@@ -30,21 +32,48 @@ LABELS: dict[str, int] = {
 Labels = dict[str, NDArray[np.int64]]
 
 
+def _overlap(box: Box, cell: Cell) -> int:
+    """Pixels that a box and a cell share."""
+    row, col = cell
+    wide = min(box[2], (col + 1) * CELL) - max(box[0], col * CELL)
+    high = min(box[3], (row + 1) * CELL) - max(box[1], row * CELL)
+    return max(0, wide) * max(0, high)
+
+
+def _letters_by_cell(item: TextItem) -> dict[Cell, str]:
+    """For each cell that shows enough of a character, the character it shows most of."""
+    best: dict[Cell, tuple[int, str]] = {}
+    for letter, box in letter_boxes(item):
+        area = max(1, (box[2] - box[0]) * (box[3] - box[1]))
+        for cell in covered_cells(box):
+            shared = _overlap(box, cell)
+            if (shared >= SEEN_CELL * CELL**2 or shared >= SEEN_LETTER * area) and shared > best.get(cell, (0, ""))[0]:
+                best[cell] = (shared, letter)
+    return {cell: letter for cell, (_, letter) in best.items()}
+
+
 def _label_text(labels: Labels, item: TextItem) -> None:
-    for letter, (row, col) in zip(item.text, item.cells, strict=True):
+    for (row, col), letter in _letters_by_cell(item).items():
         labels["kind"][row, col] = LETTER
         labels["letter"][row, col] = LETTERS.find(letter.upper()) + 1
         labels["color"][row, col] = COLOR_IDS[item.color]
         labels["face"][row, col] = FACES.index(item.face) + 1
+        labels["shape"][row, col] = labels["part"][row, col] = 0
 
 
 def _label_shape(labels: Labels, item: ShapeItem) -> None:
-    n, (left, top, _, _) = item.size // CELL, item.box
-    here = np.s_[top // CELL : top // CELL + n, left // CELL : left // CELL + n]
-    labels["kind"][here] = OBJECT
-    labels["color"][here] = COLOR_IDS[item.color]
-    labels["shape"][here] = SHAPES.index(item.shape) + 1
-    labels["part"][here] = 1 + PART_OFFSETS[item.size] + np.arange(n * n).reshape(n, n)
+    """Part: the place of the cell in the shape's own n x n grid; shapes of other sizes use the nearest grid."""
+    left, top, _, _ = item.box
+    nominal = min(SHAPE_SIZES, key=lambda size: abs(size - item.size))
+    n = nominal // CELL
+    for row, col in covered_cells(item.box):
+        y, x = (row + 0.5) * CELL - top, (col + 0.5) * CELL - left
+        if not (0 <= y < item.size and 0 <= x < item.size):
+            continue
+        labels["kind"][row, col] = OBJECT
+        labels["color"][row, col] = COLOR_IDS[item.color]
+        labels["shape"][row, col] = SHAPES.index(item.shape) + 1
+        labels["part"][row, col] = 1 + PART_OFFSETS[nominal] + int(y * n / item.size) * n + int(x * n / item.size)
 
 
 def cell_labels(scene: Scene) -> Labels:

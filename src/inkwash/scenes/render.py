@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw
 
 from inkwash.core.errors import MediaError
 from inkwash.media.fonts import load_font
-from inkwash.scenes.grammar import Scene, ShapeItem, TextItem
-from inkwash.scenes.world import CELL, COLORS
+from inkwash.scenes import styles
+from inkwash.scenes.scene import Scene, ShapeItem, TextItem
+from inkwash.scenes.world import CELL
 
 CAP_HEIGHT = 24
 NARROWEST, WIDEST = 20, 28
@@ -84,20 +85,25 @@ def shape_mask(shape: str, size: int) -> Image.Image:
     return big.resize((size, size), Image.Resampling.BOX)
 
 
-def _draw_text(image: Image.Image, item: TextItem) -> None:
-    for letter, (row, col) in zip(item.text, item.cells, strict=True):
-        image.paste(COLORS[item.color], (col * CELL, row * CELL), letter_mask(item.face, letter))
-
-
-def _draw_shape(image: Image.Image, item: ShapeItem) -> None:
-    image.paste(COLORS[item.color], item.box[:2], shape_mask(item.shape, item.size))
+def item_mask(item: TextItem | ShapeItem) -> Image.Image:
+    """The coverage mask ("L") of a whole item, as large as its box."""
+    if isinstance(item, ShapeItem):
+        return shape_mask(item.shape, item.size)
+    left, top, right, bottom = item.box
+    mask = Image.new("L", (right - left, bottom - top), 0)
+    if item.lettering == "free":
+        font = load_font(item.face, item.size)
+        ink_left, ink_top, _, _ = font.getbbox(item.text)
+        ImageDraw.Draw(mask).text((-ink_left, -ink_top), item.text, font=font, fill=255)
+        return mask
+    for i, letter in enumerate(item.text):
+        mask.paste(letter_mask(item.face, letter), (i * CELL, 0))
+    return mask
 
 
 def render(scene: Scene) -> Image.Image:
     """The RGB picture of a scene; the same scene always gives the same pixels."""
-    image = Image.new("RGB", (scene.width, scene.height), COLORS[scene.background])
-    for shape in scene.objects:
-        _draw_shape(image, shape)
-    for text in scene.texts:
-        _draw_text(image, text)
-    return image
+    image = styles.background(scene)
+    for item in scene.items:
+        styles.paint(image, item_mask(item), item, scene)
+    return styles.finish(image, scene)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,22 +19,22 @@ from inkwash.scenes.world import SPLITS
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "words"
 HELD_OUT_WORDS = 0.10
 HELD_OUT_TEMPLATES = 0.15
-TEMPLATE_SALT = "932"  # chosen so that each list of templates, short ones too, has both sides
+SALTS = {"word": "word", "template": "template932", "edit": "edit28"}  # so that short lists, too, have both sides
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 T = TypeVar("T")
 
 
-def _fraction(kind: str, text: str) -> float:
-    digest = hashlib.sha256(f"{kind}:{text}".encode()).digest()
+def _fraction(salt: str, text: str) -> float:
+    digest = hashlib.sha256(f"{salt}:{text}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def is_held_out(text: str, kind: str = "word") -> bool:
-    """Whether a word (any case) or a template belongs to the held-out side."""
+    """Whether a word (any case), a caption ``template`` or an ``edit`` template belongs to the held-out side."""
     if kind == "word":
-        return _fraction("word", text.lower()) < HELD_OUT_WORDS
-    return _fraction(kind + TEMPLATE_SALT, text) < HELD_OUT_TEMPLATES
+        return _fraction(SALTS[kind], text.lower()) < HELD_OUT_WORDS
+    return _fraction(SALTS[kind], text) < HELD_OUT_TEMPLATES
 
 
 def check_split(split: str) -> None:
@@ -48,7 +48,7 @@ def of_split(items: Sequence[str], split: str, kind: str = "template") -> tuple[
     return tuple(item for item in items if is_held_out(item, kind) == (split == "held_out"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def word_list(language: str = "en") -> tuple[str, ...]:
     """All words of a language, lower case, sorted."""
     path = FOLDER / f"{language}.txt"
@@ -57,7 +57,7 @@ def word_list(language: str = "en") -> tuple[str, ...]:
     return tuple(path.read_text(encoding="utf-8").split())
 
 
-@lru_cache(maxsize=None)
+@cache
 def words(split: str, shortest: int = 3, longest: int = 8, language: str = "en") -> tuple[str, ...]:
     """The words of one side of the split with a length in the given range."""
     return tuple(w for w in of_split(word_list(language), split, "word") if shortest <= len(w) <= longest)
@@ -77,3 +77,27 @@ def sample_word(rng: random.Random, split: str, longest: int = 8, random_words: 
         return random_word(rng, longest)
     length = rng.randint(3, longest)
     return rng.choice(words(split, length, length)).upper()
+
+
+PATTERNS = (
+    "{w}", "{w} {w}", "{w} {w} {w}", "{w} & {w}", "{w}!", "{w}?", "{w}, {w}", "{w}-{w}", "{w}: {n}", "{n} {w}",
+    "{w} {n}%",    "{n}% {w}", "{w} {n}:{m}", "${n}.{m}", "No. {n} {w}", "{w} {w}!", "{w} #{n}", "{w} {n}", "{w} {w} {n}",
+)  # fmt: skip
+ZH_PATTERNS = ("{w}", "{w}", "{w}", "{w}{n}", "{w}！", "{w}，{w}", "{n}%{w}")
+
+
+def _cased(word: str, style: int) -> str:
+    return (word.upper(), word.capitalize(), word.lower())[style]
+
+
+def sample_phrase(rng: random.Random, split: str, *, language: str = "en", random_words: float = 0.0) -> str:
+    """A line of one to three words of the split, maybe with digits and punctuation, in one style of case."""
+    if language == "zh":
+        pattern = rng.choice(ZH_PATTERNS)
+        fill = [rng.choice(words(split, 1, 8, "zh")) for _ in range(pattern.count("{w}"))]
+    else:
+        pattern, style = rng.choice(PATTERNS), rng.randrange(3)
+        fill = [_cased(sample_word(rng, split, 8, random_words), style) for _ in range(pattern.count("{w}"))]
+    for word in fill:
+        pattern = pattern.replace("{w}", word, 1)
+    return pattern.replace("{n}", str(rng.randint(1, 99))).replace("{m}", f"{rng.randint(0, 59):02d}")

@@ -5,7 +5,7 @@ Every table's order is part of the label contract of ``labels.py`` (a label is a
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 CELL = 32
 MIN_SIDE, MAX_SIDE = 128, 1024
@@ -38,6 +38,7 @@ SHAPE_SIZES = (64, 96)
 STYLES = (
     "flat", "gradient", "striped", "outlined", "shadowed", "framed", "dotted", "paper", "pixelated", "sketch",
 )  # fmt: skip
+SHAPE_STYLES = ("outlined", "pixelated", "sketch")  # these change shapes only
 LEVELS = ("first", "free", "full")
 SPLITS = ("train", "held_out")
 
@@ -57,13 +58,13 @@ def contrast(a: str, b: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@lru_cache(maxsize=None)
+@cache
 def text_colors(background: str) -> tuple[str, ...]:
     """Names of the colours in which text is readable on this background; never empty."""
     return tuple(name for name in COLORS if contrast(name, background) >= TEXT_CONTRAST)
 
 
-@lru_cache(maxsize=None)
+@cache
 def shape_colors(background: str) -> tuple[str, ...]:
     """Names of the colours in which a shape can be told from this background."""
     far = [n for n in COLORS if sum((x - y) ** 2 for x, y in zip(COLORS[n], COLORS[background], strict=True)) > 90**2]

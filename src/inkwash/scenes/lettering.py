@@ -1,0 +1,121 @@
+"""Setting text: grid lettering (one capital per 32 px cell) and free lettering (any words, proportional).
+
+Free lettering is measured with the same font call that draws it, so that a ``TextItem.box`` is its exact ink box.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from inkwash.media.fonts import load_font
+from inkwash.scenes.scene import Box, Scene, TextItem, covered_cells, fits, place_item
+from inkwash.scenes.words import sample_phrase
+from inkwash.scenes.world import CELL, FREE_FACES, text_colors
+
+GRID_CAP = 24
+SMALLEST_EM = 14
+EDGE = 8
+
+
+def grid_text(text: str, row: int, col: int, *, face: str, color: str) -> TextItem:
+    """A word in grid lettering whose first letter stands in cell (row, col)."""
+    cells = tuple((row, col + i) for i in range(len(text)))
+    box = (col * CELL, row * CELL, (col + len(text)) * CELL, (row + 1) * CELL)
+    return TextItem(text=text, face=face, color=color, size=GRID_CAP, box=box, lettering="grid", cells=cells)
+
+
+def ink_size(text: str, face: str, size: int) -> tuple[int, int]:
+    """Width and height in pixels of the ink of a line of free text."""
+    left, top, right, bottom = load_font(face, size).getbbox(text)
+    return round(right - left), round(bottom - top)
+
+
+def free_text(text: str, left: int, top: int, *, face: str, color: str, size: int) -> TextItem:
+    """A line of free text whose ink starts at (left, top)."""
+    width, height = ink_size(text, face, size)
+    box = (left, top, left + width, top + height)
+    return TextItem(text=text, face=face, color=color, size=size, box=box, lettering="free", cells=covered_cells(box))
+
+
+def letter_boxes(item: TextItem) -> list[tuple[str, Box]]:
+    """Each character of a text with the pixel box it stands in, spaces left out."""
+    if item.lettering == "grid":
+        return [(c, (x * CELL, y * CELL, (x + 1) * CELL, (y + 1) * CELL)) for c, (y, x) in _zip(item)]
+    font = load_font(item.face, item.size)
+    origin = item.box[0] - font.getbbox(item.text)[0]
+    ends = [origin + font.getlength(item.text[:i]) for i in range(len(item.text) + 1)]
+    _, top, _, bottom = item.box
+    spans = zip(item.text, ends, ends[1:], strict=False)
+    return [(c, (round(a), top, round(b), bottom)) for c, a, b in spans if not c.isspace()]
+
+
+def _zip(item: TextItem) -> list[tuple[str, tuple[int, int]]]:
+    return list(zip(item.text, item.cells, strict=True))
+
+
+def shrink_to(text: str, face: str, size: int, width: int) -> int | None:
+    """The largest em size up to ``size`` at which the line is no wider than ``width``; None below the smallest."""
+    natural, _ = ink_size(text, face, size)
+    if natural > width:
+        size = int(size * width / natural)
+    while size >= SMALLEST_EM and ink_size(text, face, size)[0] > width:
+        size -= 1
+    return size if size >= SMALLEST_EM else None
+
+
+def sample_free_text(
+    rng: random.Random, scene: Scene, split: str, language: str, random_words: float
+) -> TextItem | None:
+    """A line of free text at a free place of the scene; None when it does not fit."""
+    text = sample_phrase(rng, split, language=language, random_words=random_words)
+    face = "cjk" if language == "zh" else rng.choice(FREE_FACES)
+    side = min(scene.width, scene.height)
+    wished = rng.randint(max(SMALLEST_EM, side // 16), max(20, side // 4))
+    size = shrink_to(text, face, wished, scene.width - 2 * EDGE)
+    if size is None:
+        return None
+    color = rng.choice(text_colors(scene.background))
+
+    def make(left: int, top: int) -> TextItem:
+        return free_text(text, left, top, face=face, color=color, size=size)
+
+    return place_item(rng, scene, make, ink_size(text, face, size), step=4)
+
+
+def reset(item: TextItem, text: str, scene: Scene) -> TextItem | None:
+    """The item with other words in the same place, face, colour and size (free text may shrink); None if they collide.
+
+    ``scene`` is the scene without the item.
+    """
+    if item.lettering == "grid":
+        return _reset_grid(item, text, scene)
+    size = shrink_to(text, item.face, item.size, scene.width - 2 * EDGE)
+    if size is None:
+        return None
+    width, _ = ink_size(text, item.face, size)
+    center = (item.box[0] + item.box[2]) // 2
+    left = min(max(center - width // 2, EDGE), scene.width - EDGE - width)
+    made = free_text(text, left, item.box[1], face=item.face, color=item.color, size=size)
+    return made if fits(made, scene) else None
+
+
+def _reset_grid(item: TextItem, text: str, scene: Scene) -> TextItem | None:
+    row, col = item.cells[0]
+    room, old_room = scene.cols - len(text), scene.cols - len(item.text)
+    if room < 0:
+        return None
+    col = room // 2 if col == old_room // 2 else 0 if col == 0 else room if col == old_room else min(col, room)
+    made = grid_text(text, row, col, face=item.face, color=item.color)
+    return made if fits(made, scene) else None
+
+
+def moved(item: TextItem, left: int, top: int) -> TextItem:
+    """The item with its box at another place (cell-aligned for grid lettering)."""
+    if item.lettering == "grid":
+        return grid_text(item.text, top // CELL, left // CELL, face=item.face, color=item.color)
+    return free_text(item.text, left, top, face=item.face, color=item.color, size=item.size)
+
+
+def recolored(item: TextItem, color: str) -> TextItem:
+    return replace(item, color=color)
