@@ -159,6 +159,8 @@ class VAEConfig(_Config):
             values = getattr(self, name)
             if values is not None and len(values) != self.latent_channels:
                 self._reject(name, f"{self.latent_channels} numbers, one for each latent channel")
+        if (self.latents_mean is None) != (self.latents_std is None):
+            self._reject("latents_std", "given exactly where latents_mean is given")
         if self.latents_std is not None and min(self.latents_std) <= 0:
             self._reject("latents_std", "above 0 in every channel")
 

@@ -3,17 +3,22 @@
 One picture of H x W pixels becomes `latent_channels` x H/8 x W/8 numbers and back. Parameter names are
 those of the released `vae/` folder, so a checkpoint loads without renaming. Latents are normalised per
 channel with the mean and the standard deviation kept in the configuration; the decoder only ever sees
-normalised latents.
+normalised latents. `decode_tiled` bounds the memory of large pictures by decoding overlapping tiles.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from inkwash.core.errors import ConfigError
 from inkwash.models.glm_image.decoder_config import VAEConfig
+from inkwash.nn.attention import attention
 
 _EPS = 1e-6
 
@@ -51,7 +56,7 @@ class SpatialAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         height = x.shape[2]
         tokens = rearrange(self.group_norm(x), "b c h w -> b 1 (h w) c")
-        mixed = F.scaled_dot_product_attention(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens))
+        mixed = attention(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens))
         return x + rearrange(self.to_out[0](mixed), "b 1 (h w) c -> b c h w", h=height)
 
 
@@ -196,6 +201,41 @@ class AutoencoderKL(nn.Module):
             latents = self.post_quant_conv(latents)
         return self.decoder(latents)
 
+    def decode_tiled(
+        self,
+        latents: Tensor,
+        *,
+        tile: int = 128,
+        overlap: int = 32,
+        on_tile: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """`decode` in square tiles of `tile` latent cells that share at least `overlap` cells with their neighbours.
+
+        Shared strips fade from one tile into the next. Norms and attention see one tile at a time, so the result is
+        close to `decode` but not equal; latents that fit into one tile are decoded exactly. `on_tile(done, total)`
+        is called after each tile; it may raise to stop.
+        """
+        if not 0 <= overlap < tile:
+            raise ConfigError(f"The overlap of tiles is {overlap} cells, but must be at least 0 and below {tile}.")
+        height, width = latents.shape[2:]
+        tops, lefts = tile_starts(height, tile, overlap), tile_starts(width, tile, overlap)
+        if len(tops) * len(lefts) == 1:
+            return self.decode(latents)
+        scale = self.config.scale_factor
+        rows = fades([y * scale for y in tops], height * scale, tile * scale, overlap * scale).to(latents.device)
+        columns = fades([x * scale for x in lefts], width * scale, tile * scale, overlap * scale).to(latents.device)
+        shape = latents.shape[0], self.config.out_channels, height * scale, width * scale
+        canvas = torch.zeros(shape, device=latents.device)
+        for n, (i, j) in enumerate(product(range(len(tops)), range(len(lefts)))):
+            y, x = tops[i], lefts[j]
+            pixels = self.decode(latents[:, :, y : y + tile, x : x + tile])
+            down = slice(y * scale, (y + tile) * scale)
+            right = slice(x * scale, (x + tile) * scale)
+            canvas[:, :, down, right] += pixels * (rows[i, down, None] * columns[j, right])
+            if on_tile is not None:
+                on_tile(n + 1, len(tops) * len(lefts))
+        return canvas.to(latents.dtype)
+
     def normalize(self, latents: Tensor) -> Tensor:
         """Per-channel (z - mean) / std: what the diffusion decoder sees."""
         mean, std = self._statistics(latents)
@@ -207,17 +247,32 @@ class AutoencoderKL(nn.Module):
         return latents * std + mean
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation (1, latent, 1, 1); a VAE without any uses its shift and scaling factors."""
+        mean, std = self.config.latents_mean, self.config.latents_std
+        if mean is None or std is None:
+            mean, std = (self.config.shift_factor or 0.0,), (1.0 / self.config.scaling_factor,)
         shape = (1, -1, 1, 1)
-        mean = torch.tensor(self.config.latents_mean, device=like.device, dtype=like.dtype).view(shape)
-        std = torch.tensor(self.config.latents_std, device=like.device, dtype=like.dtype).view(shape)
-        return mean, std
+        return (
+            torch.tensor(mean, device=like.device, dtype=like.dtype).view(shape),
+            torch.tensor(std, device=like.device, dtype=like.dtype).view(shape),
+        )
 
 
-def init_weights(vae: AutoencoderKL, logvar: float = -6.0) -> None:
-    """Start for training: torch's own scales, but a posterior narrow enough that its noise does not hide the mean."""
-    latent = vae.config.latent_channels
-    bias = vae.encoder.conv_out.bias
-    assert bias is not None
-    with torch.no_grad():
-        bias[latent:] = logvar
-        vae.encoder.conv_out.weight[latent:] *= 0.1
+def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
+    """Where tiles of one axis begin: as few as keep the overlap, evenly spread, the last one flush with the end."""
+    if length <= tile:
+        return [0]
+    gaps = -(-(length - tile) // (tile - overlap))
+    return [round(i * (length - tile) / gaps) for i in range(gaps + 1)]
+
+
+def fades(starts: list[int], length: int, tile: int, ramp: int) -> Tensor:
+    """Weights (tiles, length) of tiles along one axis: they rise and fall over `ramp` places and sum to 1."""
+    places = torch.arange(length) + 0.5
+    first = torch.tensor(starts)[:, None]
+    rise, fall = (places - first) / max(ramp, 1), (first + tile - places) / max(ramp, 1)
+    inside = (rise > 0) & (fall > 0)
+    rise = torch.where(first == 0, 1.0, rise)  # the border of the picture is no seam
+    fall = torch.where(first + tile >= length, 1.0, fall)
+    weights = torch.minimum(rise, fall).clamp(0.0, 1.0) * inside
+    return weights / weights.sum(0)
