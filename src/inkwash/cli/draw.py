@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inkwash.cli.settings import DrawSettings
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from inkwash.cli.progress import Bars
+    from inkwash.engine.request import CancelToken
 
 
 def draw(settings: DrawSettings, *, as_json: bool, quiet: bool) -> None:
@@ -39,20 +41,25 @@ def draw(settings: DrawSettings, *, as_json: bool, quiet: bool) -> None:
     started = time.perf_counter()
     cancel = CancelToken()
     with Bars(shown=False if quiet else None) as bars:
-        pictures, steps = interruptible(lambda: _work(settings, references, mask, bars, cancel), cancel.cancel)
-    report(settings, pictures, steps, time.perf_counter() - started, as_json=as_json)
+        pictures = interruptible(lambda: _work(settings, references, mask, bars, cancel), cancel.cancel)
+    report(settings, pictures, time.perf_counter() - started, as_json=as_json)
 
 
 def check_model(name: str) -> None:
-    """Raises WeightsError for an unknown model name before torch is loaded."""
-    from inkwash.models.registry import resolve_name
+    """Raises WeightsError for an unknown name, or a folder that is no checkpoint, before torch is loaded."""
+    from inkwash.models.glm_image.folder import inspect_folder
+    from inkwash.models.registry import ModelEntry, bundled_folder, resolve_name
 
-    resolve_name(name)
+    found = resolve_name(name)
+    if isinstance(found, Path):
+        inspect_folder(found)
+    elif isinstance(found, ModelEntry) and found.bundled:
+        inspect_folder(bundled_folder(found.name))
 
 
 def _work(
-    settings: DrawSettings, references: list[Image.Image], mask: Image.Image | None, bars: Bars, cancel: Any
-) -> tuple[list[Image.Image], int]:
+    settings: DrawSettings, references: list[Image.Image], mask: Image.Image | None, bars: Bars, cancel: CancelToken
+) -> list[Image.Image]:
     bars.move("load", 0, None)
     import torch
 
@@ -65,7 +72,6 @@ def _work(
         settings.model, torch_dtype=device.pick_dtype(settings.dtype, place), device_map=place
     )
     bars.move("load", 1, 1)
-    steps = settings.steps
     width, height = settings.size or (None, None)
     output = pipe(
         prompt=settings.prompt,
@@ -73,7 +79,7 @@ def _work(
         mask=mask,
         height=height,
         width=width,
-        **({} if steps is None else {"num_inference_steps": steps}),
+        num_inference_steps=settings.steps,
         guidance_scale=settings.guidance,
         negative_prompt=settings.negative,
         num_images_per_prompt=settings.n,
@@ -84,18 +90,18 @@ def _work(
         progress=bars,
         cancel=cancel,
     )
-    return output.images, steps
+    assert not isinstance(output, tuple)
+    pictures: list[Image.Image] = output.images
+    return pictures
 
 
-def report(
-    settings: DrawSettings, pictures: list[Image.Image], steps: int | None, seconds: float, *, as_json: bool
-) -> None:
+def report(settings: DrawSettings, pictures: list[Image.Image], seconds: float, *, as_json: bool) -> None:
     """Writes the files with their settings and prints what was made; one bad file does not lose the others."""
     from inkwash.media.images import save_image
 
     said, failure = [], None
     for index, (file, picture) in enumerate(zip(settings.files, pictures, strict=True)):
-        metadata = settings.metadata(index, picture.size, steps)
+        metadata = settings.metadata(index, picture.size)
         try:
             save_image(picture, file, metadata=metadata)
             said.append({"path": str(file), **metadata})

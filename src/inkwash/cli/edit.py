@@ -40,7 +40,7 @@ def edit(
     Example: inkwash edit 'Replace the background with blue' --image poster.png -o blue.png
     """
     from inkwash.cli.draw import draw
-    from inkwash.cli.settings import DrawSettings, draw_seed, read_prompt
+    from inkwash.cli.settings import DrawSettings, default_steps, draw_seed, read_prompt
     from inkwash.core.types import Size
 
     settings = DrawSettings(
@@ -50,7 +50,7 @@ def edit(
         output=output,
         model=model,
         size=None if size is None else Size.parse(size),
-        steps=steps,
+        steps=default_steps(model) if steps is None else steps,
         guidance=guidance,
         negative=negative,
         seed=draw_seed() if seed is None else seed,

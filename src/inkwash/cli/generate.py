@@ -30,7 +30,7 @@ def generate(
     Example: inkwash generate 'A poster that says "HELLO"' -o poster.png --seed 7
     """
     from inkwash.cli.draw import draw
-    from inkwash.cli.settings import DrawSettings, draw_seed, read_prompt
+    from inkwash.cli.settings import DrawSettings, default_steps, draw_seed, read_prompt
     from inkwash.core.types import Size
 
     settings = DrawSettings(
@@ -38,7 +38,7 @@ def generate(
         output=output,
         model=model,
         size=None if size is None else Size.parse(size),
-        steps=steps,
+        steps=default_steps(model) if steps is None else steps,
         guidance=guidance,
         negative=negative,
         seed=draw_seed() if seed is None else seed,

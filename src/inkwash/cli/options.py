@@ -16,9 +16,15 @@ Output = Annotated[Path, typer.Option("-o", "--output", help="File to write: .pn
 Model = Annotated[str, typer.Option("--model", help="A name that `inkwash models` lists, or a checkpoint folder.")]
 SizeText = Annotated[
     str | None,
-    typer.Option("--size", metavar="WxH", help="Width x height, multiples of 32 [default: the model's own]."),
+    typer.Option(
+        "--size",
+        metavar="WxH",
+        help="Width x height, multiples of 32 [default: the model's own, or the first picture's].",
+    ),
 ]
-Steps = Annotated[int | None, typer.Option("--steps", help="Denoising steps [default: the model's own].")]
+Steps = Annotated[
+    int | None, typer.Option("--steps", help="Denoising steps [default: 20 for bundled models, else 50].")
+]
 Guidance = Annotated[float, typer.Option("--guidance", help="Guidance scale; 1 turns it off.")]
 Negative = Annotated[str | None, typer.Option("--negative", help="Words to keep out of the picture.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same picture [default: drawn and printed].")]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+
+    from inkwash.engine.request import Progress
 
 STAGES = {
     "load": "Loading the model",
@@ -16,35 +18,26 @@ STAGES = {
 }
 
 
-class StageProgress(Protocol):
-    """What the engine reports: a stage and how far it is."""
-
-    stage: str
-    done: int
-    total: int
-
-
 class Bars:
     """Turns the engine's reports into bars; may be called from any thread."""
 
     def __init__(self, *, shown: bool | None = None) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-        from rich.progress import TimeRemainingColumn as Remaining
+        from rich import progress as rich
 
         self.shown = sys.stderr.isatty() if shown is None else shown
         columns = (
-            TextColumn("{task.description:<20}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            Remaining(elapsed_when_finished=False),
+            rich.TextColumn("{task.description:<20}"),
+            rich.BarColumn(),
+            rich.MofNCompleteColumn(),
+            rich.TimeElapsedColumn(),
+            rich.TextColumn("left"),
+            rich.TimeRemainingColumn(elapsed_when_finished=False),
         )
-        self._progress = Progress(*columns, console=Console(stderr=True), disable=not self.shown, transient=True)
+        self._progress = rich.Progress(*columns, console=Console(stderr=True), disable=not self.shown, transient=True)
         self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, report: StageProgress) -> None:
+    def __call__(self, report: Progress) -> None:
         """Moves the bar of one stage, opening it at its first report."""
         self.move(report.stage, report.done, report.total)
 

@@ -24,7 +24,7 @@ class DrawSettings:
     output: Path
     model: str
     size: Size | None
-    steps: int | None
+    steps: int
     guidance: float
     negative: str | None
     seed: int
@@ -46,8 +46,7 @@ class DrawSettings:
         limits.check_top_p(self.top_p)
         if self.size is not None:
             limits.check_size(self.size)
-        if self.steps is not None:
-            limits.check_steps(self.steps)
+        limits.check_steps(self.steps)
 
     @property
     def seeds(self) -> list[int]:
@@ -61,14 +60,14 @@ class DrawSettings:
             return [self.output]
         return [self.output.with_stem(f"{self.output.stem}-{i + 1}") for i in range(self.n)]
 
-    def metadata(self, index: int, size: tuple[int, int], steps: int | None) -> dict[str, Any]:
+    def metadata(self, index: int, size: tuple[int, int]) -> dict[str, Any]:
         """What the file of one picture says about how it was made."""
         said: dict[str, Any] = {
             "software": f"inkwash {__version__}",
             "model": self.model,
             "prompt": self.prompt,
             "size": f"{size[0]}x{size[1]}",
-            "steps": steps,
+            "steps": self.steps,
             "guidance": self.guidance,
             "seed": self.seeds[index],
             "temperature": self.temperature,
@@ -96,6 +95,14 @@ def read_prompt(argument: str) -> str:
         raise RequestError(
             f"The prompt on stdin is not UTF-8 text (byte {error.start + 1}): convert it first.", param="prompt"
         ) from None
+
+
+def default_steps(model: str) -> int:
+    """Steps when none are asked for: the bundled models are done sooner than the released ones."""
+    from inkwash.models.registry import find
+
+    entry = find(model)
+    return 20 if entry is not None and entry.bundled else 50
 
 
 def draw_seed() -> int:
