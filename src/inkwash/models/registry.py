@@ -114,10 +114,10 @@ def resolve_name(name: str) -> ModelEntry | Path | str:
     looks_local = text.startswith((".", "~", "/", "\\")) or text.count("/") > 1 or text.endswith("/")
     if text and looks_local:
         raise WeightsError(f"The model folder {path} does not exist; give an existing folder or one of {_choices()}.")
-    if near := _nearest(text):
-        raise WeightsError(f"Unknown model {name!r}: did you mean {near!r}? Known are {_choices()}, or give a folder.")
     if _REPOSITORY.fullmatch(text):
         return text
+    if near := _nearest(text):
+        raise WeightsError(f"Unknown model {name!r}: did you mean {near!r}? Known are {_choices()}, or give a folder.")
     raise WeightsError(
         f"Unknown model {name!r}: use one of {_choices()}, the path of a checkpoint folder, or a hub repository "
         "written as owner/name."
@@ -129,7 +129,7 @@ def resolve(name: str | Path) -> Path:
 
     ``INKWASH_HUB`` chooses the hub. Raises ``WeightsError`` or ``MissingExtraError`` in one sentence.
     """
-    found = resolve_name(str(name))
+    found = name if isinstance(name, Path) else resolve_name(name)
     if isinstance(found, Path):
         folder = found
     elif isinstance(found, ModelEntry) and found.bundled:
@@ -145,8 +145,8 @@ def bundled_folder(name: str) -> Path:
     folder = Path(str(resources.files("inkwash"))) / "assets" / name
     if not (folder / INDEX_FILE).is_file():
         raise WeightsError(
-            f"The model {name} is missing from this installation ({folder}): install inkwash again, or give the path of "
-            "a checkpoint folder."
+            f"The model {name} is missing from this installation ({folder}): install inkwash again, or give the path "
+            "of a checkpoint folder."
         )
     return folder
 
@@ -161,7 +161,14 @@ def _fetch(found: ModelEntry | str) -> Path:
         if on_hub is None:
             raise WeightsError(f"{found.name} is not on {hub.NAMES[place]}: choose another hub with INKWASH_HUB.")
         repo, revision = on_hub, found.revision
-    inspect_index(hub.fetch(repo, patterns=(INDEX_FILE,), revision=revision, hub=place))
+    try:
+        index = hub.fetch(repo, patterns=(INDEX_FILE,), revision=revision, hub=place)
+    except WeightsError as error:
+        near = _nearest(repo)
+        if near is None or near == repo:
+            raise
+        raise WeightsError(f"{error} Did you mean {near!r}?") from error
+    inspect_index(index)
     return hub.fetch(repo, patterns=wanted_files(), revision=revision, hub=place)
 
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -101,7 +101,9 @@ def save_module(
     Files appear under their names only when all of them are complete; a failure leaves what was there before.
     """
     table = keys or KeyTable()
-    tensors = {table.to_checkpoint(name): tensor for name, tensor in _unique_state(module).items()}
+    state = _unique_state(module)
+    assert all(table.to_module(table.to_checkpoint(name)) == name for name in state), "the key table is ambiguous"
+    tensors = {table.to_checkpoint(name): tensor for name, tensor in state.items()}
     sizes = {name: _bytes(tensor, dtype) for name, tensor in tensors.items()}
     shards = _shards(sizes, max_shard_bytes)
     names = _shard_names(base_name, len(shards))
@@ -112,6 +114,7 @@ def save_module(
         _require_space(folder, sum(sizes.values()))
         for name, shard in zip(names, shards, strict=True):
             save_file({key: _stored(tensors[key], dtype) for key in shard}, partial[name], metadata={"format": "pt"})
+            partial[name].chmod(0o644)  # the library makes files that only their owner may read
         old = set(folder.glob(f"{base_name}.safetensors")) | set(folder.glob(f"{base_name}-*-of-*.safetensors"))
         for name in names:
             os.replace(partial[name], folder / name)
@@ -129,7 +132,8 @@ def save_module(
         ) from error
     finally:
         for path in partial.values():
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
 
 
 @contextmanager
