@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -52,9 +53,11 @@ class Predictions:
         line = json.dumps({"picture": key, "judge": self.judge.name, "lines": self._known[key]}, ensure_ascii=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-            with path.open("a", encoding="utf-8") as file:
-                file.write(("\n" if torn else "") + line + "\n")
+            with path.open("ab+") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - 1))
+                torn = size > 0 and file.read(1) != b"\n"  # an earlier run was killed inside a line
+                file.write((("\n" if torn else "") + line + "\n").encode())
         except OSError as problem:
             raise MediaError(f"cannot write the predictions to {path}: {problem.strerror}.") from problem
 

@@ -8,6 +8,7 @@ refuses to mix pictures of two runs. `load_all` takes the pictures of such a fol
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class Drawn:
 
 
 def draw_all(
-    draw: Draw,
+    open_draw: Callable[[], Draw],
     count: int,
     *,
     batch: int = 4,
@@ -43,13 +44,19 @@ def draw_all(
     settings: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Drawn:
-    """Pictures 0..count-1; those already in `folder` are taken from there, the others drawn `batch` at a time."""
+    """Pictures 0..count-1; those already in `folder` are taken from there, the others drawn `batch` at a time.
+
+    `open_draw` makes the drawing function; it is called once, and only when a picture is missing.
+    """
     if folder is not None:
         claim_folder(folder, settings or {})
     images = {i: load_image(path) for i, path in _present(folder, count).items()}
     missing = [i for i in range(count) if i not in images]
     report = progress or (lambda done, total: None)
     report(len(images), count)
+    if not missing:
+        return Drawn(images=tuple(images[i] for i in range(count)), seconds=math.nan)
+    draw = open_draw()
     start = time.perf_counter()
     for first in range(0, len(missing), batch):
         numbers = missing[first : first + batch]
@@ -58,12 +65,18 @@ def draw_all(
             if folder is not None:
                 save_image(image, folder / f"{i:05d}.png")
         report(len(images), count)
-    seconds = (time.perf_counter() - start) / len(missing) if missing else float("nan")
+    seconds = (time.perf_counter() - start) / len(missing)
     return Drawn(images=tuple(images[i] for i in range(count)), seconds=seconds)
 
 
 def load_all(folder: Path, count: int) -> Drawn:
     """Pictures 0..count-1 of a folder, matched by the number in their name (00000.png, 1.webp ...); none may miss."""
+    paths = check_folder(folder, count)
+    return Drawn(images=tuple(load_image(paths[i]) for i in range(count)), seconds=math.nan)
+
+
+def check_folder(folder: Path, count: int) -> dict[int, Path]:
+    """The files of pictures 0..count-1; MediaError when the folder or one of them is not there."""
     if not folder.is_dir():
         raise MediaError(f"{folder} is not a folder; give the folder that holds the pictures 00000.png, 00001.png ...")
     present = _present(folder, count)
@@ -73,28 +86,35 @@ def load_all(folder: Path, count: int) -> Drawn:
             f"{folder} lacks {len(absent)} of the {count} pictures, first {absent[0]:05d}.png; "
             f"draw them, or score fewer with -n (a missing picture would flatter the score)."
         )
-    return Drawn(images=tuple(load_image(present[i]) for i in range(count)), seconds=float("nan"))
+    return present
 
 
 def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
     """Write the settings beside the pictures, or hold them against those of an earlier run."""
-    path = folder / SETTINGS_FILE
-    wanted = json.loads(json.dumps(dict(settings)))
-    earlier = read_settings(folder)
-    if earlier is not None:
-        different = sorted(key for key in wanted if key in earlier and earlier[key] != wanted[key])
-        if different:
-            key = different[0]
-            raise ConfigError(
-                f"{folder} holds pictures of another run: {key} is {earlier[key]!r} there and {wanted[key]!r} here; "
-                f"give another folder or the same settings."
-            )
+    if check_settings(folder, settings):
         return
+    wanted = json.dumps(dict(settings), indent=2, ensure_ascii=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(wanted, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / SETTINGS_FILE).write_text(wanted + "\n", encoding="utf-8")
     except OSError as problem:
         raise MediaError(f"cannot write into {folder}: {problem.strerror}; give a folder you may write to.") from problem
+
+
+def check_settings(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether an earlier run left its settings in the folder; ConfigError when they are others than these."""
+    earlier = read_settings(folder)
+    if earlier is None:
+        return False
+    wanted = json.loads(json.dumps(dict(settings)))
+    different = sorted(key for key in wanted if key in earlier and earlier[key] != wanted[key])
+    if different:
+        key = different[0]
+        raise ConfigError(
+            f"{folder} holds pictures of another run: {key} is {earlier[key]!r} there and {wanted[key]!r} here; "
+            f"give another folder or the same settings."
+        )
+    return True
 
 
 def read_settings(folder: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Facts of a scene other than its words: background, shapes and colours, as far as the prompt states them."""
+"""Facts that a picture can be held against: background, texts, shapes and colours, as far as the prompt states them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from inkwash.scenes.grammar import Scene
+from inkwash.eval.metrics import score_words
+from inkwash.scenes.scene import Scene
 from inkwash.scenes.world import COLOR_NAMES, COLORS
 
 
@@ -20,6 +21,36 @@ class Facts:
     shapes: tuple[bool, ...] = ()
     shape_colors: tuple[bool, ...] = ()
     text_colors: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True, order=True)
+class Fact:
+    """One statement about a scene."""
+
+    kind: str  # background, text
+    value: str
+
+    def __str__(self) -> str:
+        return self.value if self.kind == "text" else f"{self.kind} {self.value}"
+
+
+class Witness:
+    """Says of one picture, and the lines read from it, whether it shows a fact."""
+
+    def __init__(self, image: Image.Image, read: tuple[str, ...]) -> None:
+        self._background = main_color(image)
+        self._read = read
+
+    def shows(self, fact: Fact) -> bool:
+        if fact.kind == "background":
+            return fact.value == self._background
+        score = score_words([fact.value], self._read)
+        return score.correct == score.total
+
+
+def scene_facts(scene: Scene) -> frozenset[Fact]:
+    """Everything about a scene that a witness can confirm."""
+    return frozenset({Fact("background", scene.background), *(Fact("text", item.text) for item in scene.texts)})
 
 
 def unquoted(prompt: str) -> str:

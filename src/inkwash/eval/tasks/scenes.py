@@ -19,8 +19,9 @@ from inkwash.eval.metrics import WordScore, interval, mean, mean_closeness, scor
 from inkwash.eval.predictions import Judge, Predictions
 from inkwash.eval.tasks.facts import Facts, check_facts
 from inkwash.scenes.caption import caption
-from inkwash.scenes.grammar import Scene, sample_scene
+from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.render import render
+from inkwash.scenes.scene import Scene
 
 TRUTH_FLOOR = 0.95  # a judge that reads less of the rendered truth may not judge anything else
 

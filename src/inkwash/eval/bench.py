@@ -1,0 +1,216 @@
+"""A whole evaluation as one function: cases, proof of the judge, pictures, scores.
+
+`run_scenes(ScenesRun(n=200), open_pipeline)` is what `inkwash eval scenes` calls, `run_edits` what `inkwash eval edits`
+calls. The pipeline is opened only after everything that can fail early has been checked, and not at all when finished
+pictures are scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from inkwash.core import limits
+from inkwash.core.errors import ConfigError
+from inkwash.core.types import Size
+from inkwash.eval.ocr import Reader
+from inkwash.eval.predictions import Judge, Predictions
+from inkwash.eval.run import Draw, Drawn, check_folder, check_settings, draw_all, load_all
+from inkwash.eval.sources import SOURCES, DrawConfig, drawer, edit_drawer
+from inkwash.eval.tasks.edits import KINDS, EditCase, EditsReport, held_out_edits, score_edits
+from inkwash.eval.tasks.scenes import Case, ScenesReport, held_out, prove_judge, score_images
+
+if TYPE_CHECKING:
+    from inkwash.engine.pipeline import GlmImagePipeline
+
+OpenPipeline = Callable[[], "GlmImagePipeline"]
+StageProgress = Callable[[str, int, int], None]  # stage (judge, draw, read), done, total
+
+MAX_CASES = 100_000
+PROOF_CASES = 24
+PREDICTIONS_FILE = "predictions.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What both tasks have in common."""
+
+    n: int
+    size: Size = Size(256, 256)
+    model: str = "nano"
+    fingerprint: str = ""  # of the weights, so that a resumed folder never mixes two editions of a model
+    draw: DrawConfig = field(default_factory=DrawConfig)
+    batch: int = 4
+    images: Path | None = None  # finished pictures to score instead of drawing
+    out: Path | None = None  # where drawn pictures and predictions are kept, and taken from on a second run
+
+    def __post_init__(self) -> None:
+        limits.check_whole("n", self.n, 1, MAX_CASES)
+        limits.check_whole("batch", self.batch, 1, 1024)
+        limits.check_size(self.size)
+        if self.images is not None and self.out is not None:
+            raise ConfigError(f"both a folder to score ({self.images}) and one to draw into ({self.out}) are given; give one.")
+
+    def settings(self) -> dict[str, Any]:
+        """What decides a picture: written beside the pictures and into the report."""
+        drawing = {key: value for key, value in asdict(self.draw).items() if key != "cancel"}
+        return {"model": self.model, "fingerprint": self.fingerprint, "size": str(self.size), **drawing}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScenesRun(Run):
+    """`inkwash eval scenes`."""
+
+    regions: tuple[int, int] = (1, 2)
+    source: str = "ar"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.source not in SOURCES:
+            raise ConfigError(f"the source is {self.source!r}; it must be one of {', '.join(SOURCES)}.")
+        low, high = self.regions
+        if not 1 <= low <= high <= 5:
+            raise ConfigError(f"the regions {low}-{high} are not a range within 1 to 5, lowest first; write it like 1-2.")
+
+    def settings(self) -> dict[str, Any]:
+        return {"task": "scenes", "source": self.source, "regions": list(self.regions), **super().settings()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditsRun(Run):
+    """`inkwash eval edits`."""
+
+    kinds: tuple[str, ...] = ("background", "words")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unknown = [kind for kind in self.kinds if kind not in KINDS]
+        if unknown or not self.kinds:
+            raise ConfigError(f"the edit kinds are {self.kinds}; each must be one of {', '.join(KINDS)}.")
+
+    def settings(self) -> dict[str, Any]:
+        return {"task": "edits", "kinds": list(self.kinds), **super().settings()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScenesResult:
+    """A report with the pictures it is about."""
+
+    report: ScenesReport
+    cases: Sequence[Case]
+    images: Sequence[Image.Image]
+    settings: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.report.to_dict(), **self.settings}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditsResult:
+    """A report with the pictures it is about."""
+
+    report: EditsReport
+    cases: Sequence[EditCase]
+    images: Sequence[Image.Image]
+    settings: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.report.to_dict(), **self.settings}
+
+
+def run_scenes(
+    run: ScenesRun, open_pipeline: OpenPipeline, *, reader: Judge | None = None, progress: StageProgress | None = None
+) -> ScenesResult:
+    """Draw (or take) the pictures of n held-out scenes and score them."""
+    tell = progress or (lambda stage, done, total: None)
+    check_folders(run)
+    cases = held_out(run.n, seed=run.draw.seed, regions=run.regions, width=run.size.width, height=run.size.height)
+    judge = reader or Reader()
+    predictions = Predictions(judge, run.out / PREDICTIONS_FILE if run.out else None)
+    proof = _prove(cases, judge, tell) if run.source != "truth" else None
+
+    def open_drawer() -> Draw:
+        return drawer(run.source, cases, None if run.source == "truth" else open_pipeline(), run.draw)
+
+    drawn = _pictures(run, open_drawer, tell)
+    _check_sizes(drawn.images, run.size)
+    report = score_images(
+        drawn.images,
+        [case.scene for case in cases],
+        predictions,
+        prompts=[case.prompt for case in cases],
+        progress=lambda done, total: tell("read", done, total),
+    )
+    settings = {**_told(run), "seconds_per_picture": _seconds(drawn), "truth_word_accuracy": proof}
+    return ScenesResult(report=report, cases=cases, images=drawn.images, settings=settings)
+
+
+def run_edits(
+    run: EditsRun, open_pipeline: OpenPipeline, *, reader: Judge | None = None, progress: StageProgress | None = None
+) -> EditsResult:
+    """Ask for n held-out edits of rendered scenes and score what came back."""
+    tell = progress or (lambda stage, done, total: None)
+    check_folders(run)
+    cases = held_out_edits(run.n, seed=run.draw.seed, kinds=run.kinds, width=run.size.width, height=run.size.height)
+    judge = reader or Reader()
+    predictions = Predictions(judge, run.out / PREDICTIONS_FILE if run.out else None)
+    proof = _prove([Case(scene=case.edit.target, prompt=case.edit.instruction) for case in cases], judge, tell)
+    drawn = _pictures(run, lambda: edit_drawer(cases, open_pipeline(), run.draw), tell)
+    _check_sizes(drawn.images, run.size)
+    report = score_edits(drawn.images, cases, predictions, progress=lambda done, total: tell("read", done, total))
+    settings = {**_told(run), "seconds_per_picture": _seconds(drawn), "truth_word_accuracy": proof}
+    return EditsResult(report=report, cases=cases, images=drawn.images, settings=settings)
+
+
+def check_folders(run: Run) -> None:
+    """Fail before any work when the folders do not fit the run."""
+    if run.images is not None:
+        check_folder(run.images, run.n)
+        check_settings(run.images, {key: value for key, value in run.settings().items() if key in _SCENE_KEYS})
+
+
+_SCENE_KEYS = ("task", "regions", "kinds", "seed", "size")  # what decides the cases, whoever drew the pictures
+
+
+def _prove(cases: Sequence[Case], judge: Judge, tell: StageProgress) -> float:
+    """A judge proves itself before it judges: it must read the rendered truth of the first cases."""
+    tell("judge", 0, 1)
+    proof = prove_judge([case.scene for case in cases[:PROOF_CASES]], judge)
+    tell("judge", 1, 1)
+    return round(proof.word_accuracy, 6)
+
+
+def _pictures(run: Run, open_drawer: Callable[[], Draw], tell: StageProgress) -> Drawn:
+    if run.images is not None:
+        return load_all(run.images, run.n)
+    return draw_all(
+        open_drawer,
+        run.n,
+        batch=run.batch,
+        folder=run.out,
+        settings=run.settings(),
+        progress=lambda done, total: tell("draw", done, total),
+    )
+
+
+def _check_sizes(images: Sequence[Image.Image], size: Size) -> None:
+    for i, image in enumerate(images):
+        if image.size != tuple(size):
+            raise ConfigError(
+                f"picture {i} is {image.width}x{image.height}, but the scenes are {size}; give --size {image.width}x{image.height}."
+            )
+
+
+def _told(run: Run) -> dict[str, Any]:
+    settings = run.settings()
+    if run.images is not None:
+        settings |= {"model": None, "images": str(run.images), "steps": None, "guidance": None}
+    return settings
+
+
+def _seconds(drawn: Drawn) -> float | None:
+    return None if drawn.seconds != drawn.seconds else round(drawn.seconds, 4)

@@ -1,0 +1,154 @@
+"""The HTML page of an evaluation: numbers and settings on top, then every picture, the misread ones first.
+
+One file without scripts or network: pictures are embedded as small data URLs. The layout is in
+`templates/report.html.j2`; this file only turns reports into cards.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from PIL import Image
+
+from inkwash.core.errors import MediaError
+from inkwash.eval.tasks.edits import EditsReport
+from inkwash.eval.tasks.scenes import PictureScore, ScenesReport
+
+TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
+PICTURE_SIDE = 256  # larger pictures are shrunk for the page
+_QUALITY = 85
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One embedded picture with its caption."""
+
+    label: str
+    url: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One case on the page."""
+
+    number: int
+    prompt: str
+    pictures: tuple[Picture, ...]
+    wanted: tuple[tuple[str, bool], ...]  # words to be drawn, and whether each was found
+    read: tuple[str, ...]
+    marks: tuple[tuple[str, bool], ...]  # facts and whether they hold
+    good: bool
+
+
+def scenes_page(
+    report: ScenesReport,
+    images: Sequence[Image.Image],
+    *,
+    title: str,
+    settings: Mapping[str, Any],
+    truths: Sequence[Image.Image] = (),
+) -> str:
+    """The page of `inkwash eval scenes`; `truths` are the rendered scenes, shown beside the pictures."""
+    cards = []
+    for score in report.worst_first():
+        pictures = [embed(images[score.index], "drawn")]
+        if truths:
+            pictures.append(embed(truths[score.index], "asked for"))
+        cards.append(_scene_card(score, tuple(pictures)))
+    return _render(title, report.to_dict(), settings, cards)
+
+
+def edits_page(
+    report: EditsReport,
+    images: Sequence[Image.Image],
+    sources: Sequence[Image.Image],
+    *,
+    title: str,
+    settings: Mapping[str, Any],
+) -> str:
+    """The page of `inkwash eval edits`: before and after, failed edits first."""
+    cards = [
+        Card(
+            number=score.index,
+            prompt=score.instruction,
+            pictures=(embed(sources[score.index], "before"), embed(images[score.index], "after")),
+            wanted=tuple((word, score.changed) for word in score.wanted),
+            read=score.read,
+            marks=((score.kind, score.changed), ("rest kept", score.kept)),
+            good=score.changed and score.kept,
+        )
+        for score in report.worst_first()
+    ]
+    return _render(title, report.to_dict(), settings, cards)
+
+
+def embed(image: Image.Image, label: str) -> Picture:
+    """A picture as a data URL."""
+    small = image.convert("RGB")
+    small.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=_QUALITY)
+    url = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return Picture(label=label, url=url, width=small.width, height=small.height)
+
+
+def write_page(html: str, path: Path) -> None:
+    """Write the page whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(html, encoding="utf-8")
+        part.replace(path)
+    except OSError as problem:
+        raise MediaError(f"cannot write the page {path}: {problem.strerror}; give a file you may write.") from problem
+
+
+def _scene_card(score: PictureScore, pictures: tuple[Picture, ...]) -> Card:
+    found = iter(score.words.found)
+    wanted = tuple((text, all([next(found) for _ in text.split()])) for text in score.wanted)
+    return Card(
+        number=score.index,
+        prompt=score.prompt,
+        pictures=pictures,
+        wanted=wanted,
+        read=score.read,
+        marks=tuple(_marks(score)),
+        good=all(right for _, right in wanted),
+    )
+
+
+def _marks(score: PictureScore) -> Iterable[tuple[str, bool]]:
+    facts = score.facts
+    if facts.background is not None:
+        yield "background", facts.background
+    for label, values in (
+        ("shapes", facts.shapes),
+        ("shape colours", facts.shape_colors),
+        ("text colours", facts.text_colors),
+    ):
+        if values:
+            yield label, all(values)
+
+
+def _render(title: str, numbers: Mapping[str, Any], settings: Mapping[str, Any], cards: Sequence[Card]) -> str:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"] = _number
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    plain = {key: value for key, value in numbers.items() if isinstance(value, int | float) or value is None}
+    tables = {key: value for key, value in numbers.items() if isinstance(value, Mapping) and value}
+    known = {**settings, "judge": numbers["judge"]}
+    return template.render(title=title, numbers=plain, tables=tables, settings=known, cards=cards)
+
+
+def _number(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,156 @@
+"""Where the scored pictures come from: four cuts through the model that say which part loses the words.
+
+`ar` draws from the prompt; `teacher` skips the AR generator and gives the decoder the semantic tokens of the true picture;
+`vae` only takes the true picture through the autoencoder; `truth` is the rendered scene, which tests judge and world.
+Each is a function from case numbers to pictures, and each picture has its own seed, so no batch size changes any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from inkwash.core import limits
+from inkwash.core.errors import ConfigError
+from inkwash.eval.run import Draw
+from inkwash.eval.tasks.edits import EditCase
+from inkwash.eval.tasks.scenes import Case
+from inkwash.scenes.render import render
+
+if TYPE_CHECKING:
+    import torch
+
+    from inkwash.engine.pipeline import GlmImagePipeline
+
+SOURCES = ("ar", "teacher", "vae", "truth")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawConfig:
+    """How the model is asked; picture i has seed + i."""
+
+    seed: int = 0
+    steps: int | None = None  # None: the model's own
+    guidance: float = 1.5
+    temperature: float | None = None  # None: the checkpoint's
+    top_p: float | None = None
+    cancel: Any = None  # the engine's CancelToken
+
+    def __post_init__(self) -> None:
+        limits.check_seed(self.seed)
+        limits.check_guidance(self.guidance)
+        if self.temperature is not None:
+            limits.check_temperature(self.temperature)
+        if self.top_p is not None:
+            limits.check_top_p(self.top_p)
+        if self.steps is not None:
+            limits.check_steps(self.steps)
+
+    def generators(self, numbers: Sequence[int]) -> list[torch.Generator]:
+        """One generator per picture."""
+        import torch
+
+        return [torch.Generator().manual_seed(self.seed + i) for i in numbers]
+
+    def arguments(self, numbers: Sequence[int]) -> dict[str, Any]:
+        """The arguments every call of the pipeline gets."""
+        steps = {} if self.steps is None else {"num_inference_steps": self.steps}
+        return {
+            **steps,
+            "guidance_scale": self.guidance,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "generator": self.generators(numbers),
+            "cancel": self.cancel,
+        }
+
+
+def drawer(source: str, cases: Sequence[Case], pipe: GlmImagePipeline | None, config: DrawConfig) -> Draw:
+    """The function that draws cases; `truth` needs no pipeline."""
+    if source not in SOURCES:
+        raise ConfigError(f"the source is {source!r}; it must be one of {', '.join(SOURCES)}.")
+    if source == "truth":
+        return lambda numbers: [render(cases[i].scene) for i in numbers]
+    assert pipe is not None, f"the source {source} needs a model"
+    draws: dict[str, Callable[..., Draw]] = {"ar": _from_prompt, "teacher": _from_truth_tokens, "vae": _through_vae}
+    return draws[source](cases, pipe, config)
+
+
+def edit_drawer(cases: Sequence[EditCase], pipe: GlmImagePipeline, config: DrawConfig) -> Draw:
+    """The function that draws edits: the instruction with the rendered source scenes as reference pictures."""
+
+    def draw(numbers: Sequence[int]) -> Sequence[Image.Image]:
+        edits = [cases[i].edit for i in numbers]
+        return pipe(
+            prompt=[edit.instruction for edit in edits],
+            image=[[render(scene) for scene in edit.sources] for edit in edits],
+            height=edits[0].target.height,
+            width=edits[0].target.width,
+            **config.arguments(numbers),
+        ).images
+
+    return draw
+
+
+def _from_prompt(cases: Sequence[Case], pipe: GlmImagePipeline, config: DrawConfig) -> Draw:
+    def draw(numbers: Sequence[int]) -> Sequence[Image.Image]:
+        scene = cases[numbers[0]].scene
+        prompts = [cases[i].prompt for i in numbers]
+        return pipe(prompt=prompts, height=scene.height, width=scene.width, **config.arguments(numbers)).images
+
+    return draw
+
+
+def _from_truth_tokens(cases: Sequence[Case], pipe: GlmImagePipeline, config: DrawConfig) -> Draw:
+    def draw(numbers: Sequence[int]) -> Sequence[Image.Image]:
+        scene = cases[numbers[0]].scene
+        tokens = true_tokens(pipe, [render(cases[i].scene) for i in numbers])
+        return pipe(
+            prompt=[cases[i].prompt for i in numbers],
+            height=scene.height,
+            width=scene.width,
+            prior_token_ids=tokens,
+            **config.arguments(numbers),
+        ).images
+
+    return draw
+
+
+def _through_vae(cases: Sequence[Case], pipe: GlmImagePipeline, config: DrawConfig) -> Draw:
+    def draw(numbers: Sequence[int]) -> Sequence[Image.Image]:
+        return [vae_round_trip(pipe, render(cases[i].scene)) for i in numbers]
+
+    return draw
+
+
+def true_tokens(pipe: GlmImagePipeline, images: Sequence[Image.Image]) -> torch.Tensor:
+    """Semantic tokens (B, N) of equally large pictures, on the decoder's grid of 16 x 16 pixels."""
+    import numpy as np
+    import torch
+    from einops import rearrange, repeat
+
+    from inkwash.data.scenes import half_size
+
+    settings, weight = pipe.parts.processor.pictures, next(pipe.parts.ar.parameters())
+    pixels = torch.from_numpy(np.stack([half_size(image) for image in images])).float() * settings.rescale_factor
+    normal = (pixels - torch.tensor(settings.image_mean)) / torch.tensor(settings.image_std)
+    with torch.no_grad():
+        ids = pipe.parts.ar.image_ids(rearrange(normal, "b h w c -> b c h w").to(weight.device, weight.dtype))
+    rows = images[0].height // (2 * settings.patch_size)
+    return repeat(ids, "b (h w) -> b (h p w q)", h=rows, p=2, q=2)
+
+
+def vae_round_trip(pipe: GlmImagePipeline, image: Image.Image) -> Image.Image:
+    """A picture encoded and decoded by the autoencoder, with nothing in between."""
+    import numpy as np
+    import torch
+    from einops import rearrange
+
+    from inkwash.engine.pixels import decode_latents, encode_picture, to_output
+
+    values = torch.from_numpy(np.asarray(image, dtype=np.float32) / 127.5 - 1.0)
+    latents = encode_picture(pipe.parts.vae, rearrange(values, "h w c -> c h w"))
+    return to_output(decode_latents(pipe.parts.vae, latents), "pil")[0]
