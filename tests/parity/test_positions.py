@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.parity.ar_reference import END, PAD, START, grid_tensor, pair, prompt_ids, reference_inputs
 from torch import Tensor
 
 from inkwash.core.errors import ConfigError
@@ -17,7 +18,6 @@ from inkwash.models.glm_image.positions import (
     prompt_positions,
     stack_plans,
 )
-from tests.parity.ar_reference import END, PAD, START, grid_tensor, pair, prompt_ids, reference_inputs
 
 GRIDS = st.tuples(st.integers(1, 7), st.integers(1, 7))
 
@@ -93,7 +93,7 @@ def test_grid_positions_walk_rows_then_columns() -> None:
 
 def test_a_grid_that_does_not_fill_its_block_is_named() -> None:
     ids = prompt_ids([(3, 5)])
-    with pytest.raises(ConfigError, match="Reference image 1 fills 15 tokens.*3x4 needs 12"):
+    with pytest.raises(ConfigError, match="image 1 fills 15 tokens of the prompt, but its grid of 3x4 needs 12"):
         prompt_positions(ids, [(3, 4)], image_start=START, image_end=END)
     with pytest.raises(ConfigError, match="1 finished images, but 2 image grids"):
         prompt_positions(ids, [(3, 5), (1, 1)], image_start=START, image_end=END)

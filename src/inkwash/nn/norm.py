@@ -58,7 +58,7 @@ class _Differentiable(torch.autograd.Function):
         with torch.autocast(grad.device.type, enabled=False):
             mean = (product @ weight).unsqueeze(-1) / weight.shape[0]
         dx = (grad * weight).addcmul_(normed, mean, value=-1).mul_(inverse)
-        return dx, product.flatten(0, -2).sum(0), None
+        return dx, product.reshape(-1, product.shape[-1]).sum(0), None
 
 
 def _inverse_rms(x: Tensor, eps: float) -> Tensor:
