@@ -15,6 +15,7 @@ from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.glyph import init_weights as init_glyph_weights
 from inkwash.models.glm_image.references import References
+from inkwash.nn.attention import attention
 
 CONFIG = DecoderConfig(
     in_channels=4,
@@ -124,6 +125,33 @@ def test_step_equals_forward(decoder: Decoder, sizes_differ: bool) -> None:
         with torch.no_grad():
             expected = decoder(**{**x, "timestep": timestep.expand(3)}, **more)
         torch.testing.assert_close(decoder.step(x["latents"], conditions, i), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_steps_need_no_masks(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scattered padding and references of several lengths reach the attention kernel as plain slices."""
+    x = inputs(rows=5)
+    mask = torch.tensor([[1, 0, 1, 0, 1], [0, 0, 1, 1, 1], [0, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 1, 0]]).bool()
+    with torch.no_grad():
+        a, b = (decoder.encode_reference(*picture(seed, 4, 2 + 2 * seed)) for seed in (1, 2))
+        references = References.collect([[a, b], [b], []])
+        expected = decoder(**{**x, "timestep": torch.full((5,), 7.0)}, glyph_mask=mask, references=references)
+    names = ("glyphs", "prior_ids", "target_size", "crop")
+    conditions = decoder.prepare(
+        **{name: x[name] for name in names},
+        timesteps=torch.tensor([7.0]),
+        size=(4, 6),
+        glyph_mask=mask,
+        references=references,
+    )
+    assert [(group.start, group.stop) for group in conditions.groups] == [(0, 1), (1, 2), (2, 3), (3, 5)]
+    assert conditions.glyph.shape[1] == 3
+
+    def plain(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
+        assert options == {}
+        return attention(q, k, v)
+
+    monkeypatch.setattr("inkwash.models.glm_image.row_groups.attention", plain)
+    torch.testing.assert_close(decoder.step(x["latents"], conditions, 0), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_steps_repeat_latents_for_guidance(decoder: Decoder) -> None:

@@ -10,6 +10,7 @@ Sources: DiT, arXiv:2212.09748; QK norm, arXiv:2302.05442; rotary positions, arX
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
@@ -29,6 +30,7 @@ from inkwash.models.glm_image.decoder_blocks import (
 )
 from inkwash.models.glm_image.decoder_config import DecoderConfig
 from inkwash.models.glm_image.references import KeyValue, References
+from inkwash.models.glm_image.row_groups import RowGroup, attend_groups, group_rows, pack_right
 from inkwash.nn.attention import attention
 from inkwash.nn.rope import image_rotary
 
@@ -42,7 +44,7 @@ class DecoderConditions:
     rotary: Rotary
     modulations: tuple[Tensor, ...]  # per block (steps, B or 1, 12, D)
     final: Tensor  # (steps, B or 1, 2, D)
-    mask: Tensor | None  # bool (B, Lg + N)
+    groups: tuple[RowGroup, ...]
     references: References | None
 
     @property
@@ -155,14 +157,17 @@ class Decoder(nn.Module):
         if bool((target_size == target_size[:1]).all() & (crop == crop[:1]).all()):
             target_size, crop = target_size[:1], crop[:1]  # one modulation serves all rows
         condition = self._conditions(timesteps, target_size, crop)
-        steps = timesteps.shape[0]
+        steps, rows = timesteps.shape[0], prior_ids.shape[0]
+        skips, seen = [0] * rows, [0] * rows if references is None else references.lengths(rows)
+        if glyph_mask is not None:
+            glyphs, skips = pack_right(glyphs, glyph_mask.bool())
         return DecoderConditions(
             glyph=self.project_glyphs(glyphs),
             prior=self.project_prior(prior_ids, prior_drop),
             rotary=self._rotary(grid, prior_ids.device),
             modulations=tuple(_by_step(block.norm1(condition), steps) for block in self.blocks),
             final=_by_step(self.norm_out(condition), steps),
-            mask=_key_mask(glyph_mask, prior_ids.shape[1]),
+            groups=group_rows(skips, seen),
             references=references,
         )
 
@@ -174,10 +179,8 @@ class Decoder(nn.Module):
         image = image.repeat(conditions.prior.shape[0] // image.shape[0], 1, 1) + conditions.prior
         glyph = conditions.glyph
         for layer, block in enumerate(self.blocks):
-            modulation = conditions.modulations[layer][i]
-            image, glyph = block.run(
-                image, glyph, modulation, conditions.rotary, conditions.mask, conditions.references, layer
-            )
+            see = partial(attend_groups, groups=conditions.groups, references=conditions.references, layer=layer)
+            image, glyph = block.run(image, glyph, conditions.modulations[layer][i], conditions.rotary, see)
         return self._output(image, conditions.final[i], grid)
 
     def _conditions(self, timesteps: Tensor, target_size: Tensor, crop: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Self
 
 import torch
@@ -186,22 +187,15 @@ class Block(nn.Module):
         layer: int = 0,
     ) -> tuple[Tensor, Tensor]:
         """image (B, N, D), glyph (B, Lg, D), condition (B, time_embed_dim), mask bool (B, Lg + N) of keys."""
-        return self.run(image, glyph, self.norm1(condition), rotary, mask, references, layer)
+        see = partial(attend_masked, mask=mask, references=references, layer=layer)
+        return self.run(image, glyph, self.norm1(condition), rotary, see)
 
     def run(
-        self,
-        image: Tensor,
-        glyph: Tensor,
-        modulation: Tensor,
-        rotary: Rotary,
-        mask: Tensor | None,
-        references: References | None,
-        layer: int,
+        self, image: Tensor, glyph: Tensor, modulation: Tensor, rotary: Rotary, see: Callable[..., Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """The block with its modulation (B or 1, 12, D) already computed."""
+        """The block with its modulation (B or 1, 12, D) already computed; `see(q, k, v)` is its attention."""
         q, k, v = self.project(image, glyph, modulation, rotary)
-        heads = _attend(q, k, v, mask, references, layer)
-        return self.finish(image, glyph, heads, modulation)
+        return self.finish(image, glyph, see(q, k, v), modulation)
 
     def project(self, image: Tensor, glyph: Tensor, modulation: Tensor, rotary: Rotary) -> tuple[Tensor, ...]:
         """Queries, keys and values of the joint sequence, glyph tokens first."""
@@ -229,8 +223,10 @@ def _gated(image: Tensor, glyph: Tensor, joint: Tensor, gate: Tensor, c_gate: Te
     return torch.addcmul(image, image_out, gate[:, None]), torch.addcmul(glyph, glyph_out, c_gate[:, None])
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, references: References | None, layer: int) -> Tensor:
-    """Joint attention; the first `references.rows` rows also see their reference pictures."""
+def attend_masked(
+    q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None, references: References | None, layer: int
+) -> Tensor:
+    """Joint attention under a mask (B, L) of keys; the first `references.rows` rows also see their references."""
     if references is None:
         return attention(q, k, v, mask=None if mask is None else mask[:, None, None])
     rows = references.rows

@@ -45,6 +45,12 @@ def glyph_ids(texts: Sequence[str], max_length: int = MAX_BYTES) -> tuple[Tensor
     return ids, torch.arange(longest) < lengths[:, None]
 
 
+def _stack(parts: Sequence[Tensor]) -> Tensor:
+    """Tensors (T_i, L_i) one below another, filled up with zeros to the longest row."""
+    longest = max(part.shape[1] for part in parts)
+    return torch.cat([F.pad(part, (0, longest - part.shape[1])) for part in parts])
+
+
 class SelfAttention(nn.Module):
     """T5 attention; only the first layer's owns the position biases."""
 
@@ -170,12 +176,13 @@ class GlyphEncoder(nn.Module):
         The texts of a picture are encoded apart from each other and then stand one after another without gaps.
         """
         device = self.shared.weight.device
-        rows = []
-        for row in texts:
-            ids, mask = (part.to(device) for part in glyph_ids(row, max_length))
-            rows.append(self(ids, mask)[mask])
-        lengths = torch.tensor([row.shape[0] for row in rows], device=device)
+        pieces = [glyph_ids(row, max_length) for row in texts]
+        ids = _stack([ids for ids, _ in pieces]).to(device)
+        mask = _stack([mask for _, mask in pieces]).to(device)
+        counts = [len(ids) for ids, _ in pieces]
+        rows = [e[m] for e, m in zip(self(ids, mask).split(counts), mask.split(counts), strict=True)]
         embeddings = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        lengths = torch.tensor([len(row) for row in rows], device=device)
         return embeddings, torch.arange(embeddings.shape[1], device=device) < lengths[:, None]
 
     def position_bias(self, length: int) -> Tensor:

@@ -56,6 +56,20 @@ class References:
         layers = _join_pictures(pictures)
         return cls(layers=tuple(layers), rows=rows) if layers else None
 
+    def lengths(self, rows: int) -> list[int]:
+        """How many reference keys each of `rows` rows sees; reads the mask, so call it once, outside of the loop."""
+        seen = [self.layers[0][0].shape[2]] * self.rows if self.mask is None else self.mask.sum(1).tolist()
+        return seen + [0] * (rows - self.rows)
+
+    def of_rows(self, layer: int, start: int, stop: int, length: int) -> KeyValue:
+        """A layer's first `length` keys and values of some rows, (stop - start, heads, length, head_dim)."""
+        k, v = self.layers[layer]
+        rows = slice(start, stop) if k.shape[0] > 1 else slice(0, 1)
+        return (
+            k[rows, :, :length].expand(stop - start, -1, -1, -1),
+            v[rows, :, :length].expand(stop - start, -1, -1, -1),
+        )
+
     def extend(self, layer: int, own: KeyValue, mask: Tensor | None) -> tuple[KeyValue, Tensor | None]:
         """Put a layer's references before the rows' own keys and values; mask is (rows, L) of the own keys."""
         k, v = self.layers[layer]
