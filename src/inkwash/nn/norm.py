@@ -9,6 +9,7 @@ Source: Zhang and Sennrich 2019, arXiv:1910.07467.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,8 +20,7 @@ from torch.autograd.function import once_differentiable
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """``weight * x / rms(x)`` over the last dimension; x (..., D), weight (D,)."""
     if weight.dtype == torch.float32 and torch.is_grad_enabled():
-        result: Tensor = _Differentiable.apply(x.float(), weight, eps)
-        return result
+        return _differentiable(x.float(), weight, eps)
     wide = x.float()
     return weight * (wide * _inverse_rms(wide, eps)).to(x.dtype)
 
@@ -58,9 +58,14 @@ class _Differentiable(torch.autograd.Function):
         with torch.autocast(grad.device.type, enabled=False):
             mean = (product @ weight).unsqueeze(-1) / weight.shape[0]
         dx = (grad * weight).addcmul_(normed, mean, value=-1).mul_(inverse)
-        return dx, product.reshape(-1, product.shape[-1]).sum(0), None
+        dweight = product.reshape(-1, product.shape[-1]).sum(0)
+        return dx, dweight, None
+
+
+_differentiable: Callable[[Tensor, Tensor, float], Tensor] = _Differentiable.apply
 
 
 def _inverse_rms(x: Tensor, eps: float) -> Tensor:
     """1 / rms of the last dimension, kept as one; fp32."""
-    return (torch.linalg.vector_norm(x, dim=-1, keepdim=True).square() / x.shape[-1] + eps).rsqrt()
+    norm: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return (norm.square() / x.shape[-1] + eps).rsqrt()

@@ -46,7 +46,8 @@ class ARAttention(nn.Module):
         if cache is not None:
             k, v = cache.update(layer, k, v, start)
         out = attention(q, k, v, mask=mask, causal=mask is None)
-        return self.o_proj(rearrange(out, "b h l d -> b l (h d)"))
+        result: Tensor = self.o_proj(rearrange(out, "b h l d -> b l (h d)"))
+        return result
 
 
 class ARMLP(nn.Module):
@@ -58,7 +59,8 @@ class ARMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
-        return self.down_proj(self.activation(gate) * up)
+        out: Tensor = self.down_proj(self.activation(gate) * up)
+        return out
 
 
 class ARBlock(nn.Module):
@@ -76,7 +78,8 @@ class ARBlock(nn.Module):
     ) -> Tensor:
         attended = self.self_attn(self.input_layernorm(x), rotary, mask, cache, layer, start)
         x = x + self.post_self_attn_layernorm(attended)
-        return x + self.post_mlp_layernorm(self.mlp(self.post_attention_layernorm(x)))
+        update: Tensor = self.post_mlp_layernorm(self.mlp(self.post_attention_layernorm(x)))
+        return x + update
 
 
 class LanguageModel(nn.Module):
@@ -104,11 +107,12 @@ class LanguageModel(nn.Module):
         start: int | Tensor,
         mask: Tensor | None,
     ) -> Tensor:
-        x = self.embed_tokens(input_ids)
+        x: Tensor = self.embed_tokens(input_ids)
         rotary = self.rotary(positions)
         for index, layer in enumerate(self.layers):
             x = layer(x, rotary, mask, cache, index, start)
-        return self.norm(x)
+        hidden: Tensor = self.norm(x)
+        return hidden
 
 
 class ARModel(nn.Module):
@@ -150,7 +154,8 @@ class ARGenerator(nn.Module):
         length = input_ids.shape[1]
         if mask is None or mask.dim() == 2:
             mask = _causal(mask, length, start, cache, input_ids.device)
-        return self.model.language_model(input_ids, positions, cache, start, mask)
+        hidden: Tensor = self.model.language_model(input_ids, positions, cache, start, mask)
+        return hidden
 
     def make_cache(self, batch: int, max_length: int) -> StaticCache:
         """An empty cache of this model's shape, dtype and device."""

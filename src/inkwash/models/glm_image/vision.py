@@ -73,7 +73,8 @@ class VisionAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = rearrange(self.qkv(x), "b l (three h d) -> three b h l d", three=3, h=self.heads)
-        return self.proj(rearrange(attention(q, k, v), "b h l d -> b l (h d)"))
+        out: Tensor = self.proj(rearrange(attention(q, k, v), "b h l d -> b l (h d)"))
+        return out
 
 
 class VisionMLP(nn.Module):
@@ -84,7 +85,8 @@ class VisionMLP(nn.Module):
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(self.activation(self.fc1(x)))
+        out: Tensor = self.fc2(self.activation(self.fc1(x)))
+        return out
 
 
 class VisionBlock(nn.Module):
@@ -97,7 +99,8 @@ class VisionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        update: Tensor = self.mlp(self.norm2(x))
+        return x + update
 
 
 class VisionEncoder(nn.Module):
@@ -113,7 +116,7 @@ class VisionEncoder(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (B, C, H, W), both sides multiples of the patch -> features (B, h*w, D)."""
         height, width = self.grid(pixels)
-        x = self.patch_embed(pixels) + self.embeddings(height, width)
+        x: Tensor = self.patch_embed(pixels) + self.embeddings(height, width)
         for block in self.blocks:
             x = block(x)
         return x
