@@ -24,31 +24,33 @@ def interruptible(work: Callable[[], T], cancel: Callable[[], None], *, grace: f
     """Runs ``work()`` and returns its result; Ctrl-C calls ``cancel()`` and raises Cancelled."""
     results: list[T] = []
     failures: list[BaseException] = []
+    finished = threading.Event()
 
     def body() -> None:
         try:
             results.append(work())
         except BaseException as error:  # carried over to the main thread
             failures.append(error)
+        finally:
+            finished.set()
 
-    thread = threading.Thread(target=body, name="inkwash-work", daemon=True)
-    thread.start()
     try:
-        while thread.is_alive():
-            thread.join(0.2)
+        threading.Thread(target=body, name="inkwash-work", daemon=True).start()
+        while not finished.wait(0.2):  # not Thread.join: interrupted, it may take a running thread for finished
+            pass
     except KeyboardInterrupt:
-        _stop(thread, cancel, grace)
+        _stop(finished, cancel, grace)
         raise Cancelled("Interrupted; nothing was written.") from None
     if failures:
         raise failures[0]
     return results[0]
 
 
-def _stop(thread: threading.Thread, cancel: Callable[[], None], grace: float) -> None:
+def _stop(finished: threading.Event, cancel: Callable[[], None], grace: float) -> None:
     cancel()
     with contextlib.suppress(KeyboardInterrupt):  # an impatient second Ctrl-C
-        thread.join(grace)
-    if thread.is_alive():  # deep inside one long operation: an orderly shutdown would wait for it
+        finished.wait(grace)
+    if not finished.is_set():  # deep inside one long operation: an orderly shutdown would wait for it
         print("\ninkwash: Interrupted; nothing was written.", file=sys.stderr)
         sys.stderr.flush()
         os._exit(Cancelled.exit_code)

@@ -22,8 +22,8 @@ class Bars:
     """Turns the engine's reports into bars; may be called from any thread."""
 
     def __init__(self, *, shown: bool | None = None) -> None:
-        from rich.console import Console
         from rich import progress as rich
+        from rich.console import Console
 
         self.shown = sys.stderr.isatty() if shown is None else shown
         columns = (

@@ -1,0 +1,46 @@
+"""The root command: overview, version, lazy commands, and agreement between the table and the files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import inkwash as package
+from inkwash.cli import app
+from tests.unit.cli.conftest import Outcome
+
+Run = Callable[..., Outcome]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_the_overview_lists_every_command(inkwash: Run, arguments: list[str]) -> None:
+    outcome = inkwash(*arguments)
+    assert outcome.code == 0 and not outcome.err
+    for name, entry in app.COMMANDS.items():
+        assert f"\n  {name} " in outcome.out and entry.summary.split(":")[0] in outcome.out
+
+
+def test_version(inkwash: Run) -> None:
+    assert inkwash("--version").out == f"inkwash {package.__version__}\n"
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_every_command_has_help(inkwash: Run, name: str) -> None:
+    outcome = inkwash(name, "--help")
+    assert outcome.code == 0 and outcome.out.startswith(f"Usage: inkwash {name} ")
+
+
+def test_each_command_has_its_own_file() -> None:
+    folder = Path(app.__file__).parent
+    for name, entry in app.COMMANDS.items():
+        assert entry.module == f"inkwash.cli.{name}" and (folder / f"{name}.py").is_file()
+
+
+def test_the_package_offers_the_pipeline_lazily() -> None:
+    from inkwash.engine.pipeline import GlmImagePipeline
+
+    assert package.GlmImagePipeline is GlmImagePipeline and "GlmImagePipeline" in dir(package)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        package.Nothing  # noqa: B018

@@ -1,0 +1,63 @@
+"""Doctor: says what is there, and fails when no picture comes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from inkwash.cli.doctor import malloc_in_use
+from inkwash.core.errors import WeightsError
+from tests.unit.cli.conftest import Outcome
+
+Run = Callable[..., Outcome]
+
+
+def fake_pipeline(monkeypatch: pytest.MonkeyPatch, picture: Image.Image | Exception) -> None:
+    class Fake:
+        @classmethod
+        def from_pretrained(cls, name: str, **options: object) -> Fake:
+            if isinstance(picture, Exception):
+                raise picture
+            return cls()
+
+        def __call__(self, **asked: object) -> list[list[Image.Image]]:
+            assert isinstance(picture, Image.Image)
+            return [[picture]]
+
+    monkeypatch.setattr("inkwash.engine.pipeline.GlmImagePipeline", Fake)
+
+
+def test_says_what_is_there(inkwash: Run) -> None:
+    said = json.loads(inkwash("doctor", "--no-picture", "--device", "cpu", "--json").out)
+    assert said["versions"]["torch"].startswith("2.") and said["machine"]["device"] == "cpu"
+    assert said["machine"]["threads"] and said["machine"]["malloc"] and said["weights"]["model"].startswith("nano: ")
+    outcome = inkwash("doctor", "--no-picture")
+    assert outcome.code == 0 and all(word in outcome.out for word in ("versions", "bf16 in hardware", "weights", "hub"))
+
+
+def test_a_good_picture(inkwash: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_pipeline(monkeypatch, Image.linear_gradient("L").convert("RGB"))
+    outcome = inkwash("doctor")
+    assert outcome.code == 0 and "ok, 256x256" in outcome.out and "draw" in outcome.out
+
+
+def test_a_blank_picture_and_missing_weights_fail(inkwash: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_pipeline(monkeypatch, Image.new("RGB", (64, 64), "grey"))
+    outcome = inkwash("doctor")
+    assert outcome.code == 1 and "blank" in outcome.err and "versions" in outcome.out
+    fake_pipeline(monkeypatch, WeightsError("The model is not here."))
+    outcome = inkwash("doctor")
+    assert outcome.code == 2 and outcome.err == "inkwash: The model is not here.\n"
+
+
+def test_the_allocator_is_read_from_the_memory_map(tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    maps.write_text("7f00-7f01 r-xp /usr/lib/libjemalloc.so.2\n")
+    assert malloc_in_use(maps) == "jemalloc"
+    maps.write_text("7f00-7f01 r-xp /usr/lib/libc.so.6\n")
+    assert malloc_in_use(maps).startswith("the system's")
+    assert malloc_in_use(tmp_path / "none") == "unknown"

@@ -1,0 +1,122 @@
+"""Generate and edit: files, metadata, seeds and reports, with a fake pipeline."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from inkwash.core.errors import Cancelled, MediaError
+from inkwash.media.images import load_image, read_metadata
+from tests.unit.cli.conftest import FakePipeline, Outcome
+
+Run = Callable[..., Outcome]
+PROMPT = 'A poster that says "HELLO"'
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_one_picture_with_its_settings(inkwash: Run, pipeline: type[FakePipeline]) -> None:
+    outcome = inkwash("generate", PROMPT, "-o", "a.png", "--size", "96x64", "--seed", "7", "--negative", "frogs")
+    assert outcome.code == 0 and not outcome.err
+    assert "a.png" in outcome.out and "seed 7" in outcome.out and "96x64" in outcome.out
+    assert load_image("a.png").size == (96, 64) and load_image("a.png").getpixel((0, 0)) == (7, 0, 0)
+    said = read_metadata("a.png")
+    assert said["prompt"] == PROMPT and said["seed"] == 7 and said["size"] == "96x64" and said["steps"] == 20
+    assert said["model"] == "nano" and said["negative"] == "frogs" and said["software"].startswith("inkwash ")
+    asked = pipeline.calls[1]
+    assert (asked["width"], asked["height"], asked["num_inference_steps"]) == (96, 64, 20)
+    assert (asked["guidance_scale"], asked["temperature"], asked["top_p"]) == (1.5, 0.9, 0.75)
+    assert asked["negative_prompt"] == "frogs" and asked["image"] is None and asked["mask"] is None
+
+
+def test_every_option_reaches_the_engine(inkwash: Run, pipeline: type[FakePipeline]) -> None:
+    options = "--steps 3 --guidance 2.5 --temperature 0.5 --top-p 0.9 --layout same --model zai-org/GLM-Image -n 2"
+    assert inkwash("generate", PROMPT, "--device", "cpu", "--dtype", "bfloat16", *options.split()).code == 0
+    loaded, asked = pipeline.calls
+    assert loaded["name"] == "zai-org/GLM-Image"
+    assert str(loaded["torch_dtype"]) == "torch.bfloat16" and str(loaded["device_map"]) == "cpu"
+    names = ("num_inference_steps", "guidance_scale", "temperature", "top_p", "layout", "num_images_per_prompt")
+    assert [asked[name] for name in names] == [3, 2.5, 0.5, 0.9, "same", 2]
+
+
+def test_the_released_models_take_fifty_steps(inkwash: Run, pipeline: type[FakePipeline]) -> None:
+    inkwash("generate", PROMPT, "--model", "zai-org/GLM-Image")
+    assert pipeline.calls[1]["num_inference_steps"] == 50
+
+
+def test_several_pictures_are_numbered_and_have_own_seeds(inkwash: Run, pipeline: type[FakePipeline]) -> None:
+    assert inkwash("generate", PROMPT, "-o", "a.webp", "-n", "3", "--seed", "40").code == 0
+    assert sorted(path.name for path in Path().iterdir()) == ["a-1.webp", "a-2.webp", "a-3.webp"]
+    for i in range(3):
+        said = read_metadata(f"a-{i + 1}.webp")
+        assert said["seed"] == 40 + i and said["first_seed"] == 40 and said["index"] == i + 1 and said["n"] == 3
+        assert load_image(f"a-{i + 1}.webp").getpixel((0, 0)) == (40 + i, 0, 0)
+
+
+def test_a_seed_is_drawn_and_reported(inkwash: Run, pipeline: type[FakePipeline]) -> None:
+    seeds = set()
+    for _ in range(3):
+        outcome = inkwash("generate", PROMPT, "--json")
+        seeds.add(json.loads(outcome.out)["pictures"][0]["seed"])
+    assert len(seeds) == 3 and all(0 <= seed < 2**31 for seed in seeds)
+    assert read_metadata("out.png")["seed"] in seeds
+
+
+def test_json_is_one_object_and_nothing_else(inkwash: Run, pipeline: type[FakePipeline]) -> None:
+    outcome = inkwash("generate", "海报“你好”", "--json", "-n", "2", "--seed", "1")
+    said = json.loads(outcome.out)
+    assert outcome.out.count("\n") == 1 and not outcome.err
+    assert [one["path"] for one in said["pictures"]] == ["out-1.png", "out-2.png"]
+    assert said["pictures"][1]["prompt"] == "海报“你好”" and said["seconds"] >= 0
+
+
+def test_prompt_from_stdin(inkwash: Run, pipeline: type[FakePipeline], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("海报“你好”\n".encode())))
+    assert inkwash("generate", "-").code == 0
+    assert pipeline.calls[1]["prompt"] == "海报“你好”"
+
+
+def test_edit_passes_pictures_in_order_and_the_mask(inkwash: Run, pipeline: type[FakePipeline]) -> None:
+    Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save("first.png")
+    Image.new("CMYK", (32, 64), (0, 255, 255, 0)).save("second.jpg")
+    Image.new("L", (64, 64), 255).save("mask.png")
+    images = ["--image", "first.png", "--image", "second.jpg", "--mask", "mask.png"]
+    assert inkwash("edit", "make it blue", *images, "-o", "b.jpg").code == 0
+    asked = pipeline.calls[1]
+    assert [picture.size for picture in asked["image"]] == [(64, 64), (32, 64)]
+    assert asked["image"][0].getpixel((0, 0)) == (255, 255, 255) and asked["mask"].mode == "L"
+    assert read_metadata("b.jpg")["images"] == ["first.png", "second.jpg"]
+
+
+def test_a_cancelled_run_writes_nothing(inkwash: Run, pipeline: type[FakePipeline]) -> None:
+    pipeline.failure = Cancelled()
+    outcome = inkwash("generate", PROMPT)
+    assert outcome.code == 130 and outcome.err.count("\n") == 1 and not list(Path().iterdir())
+
+
+def test_one_bad_file_does_not_lose_the_others(
+    inkwash: Run, pipeline: type[FakePipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from inkwash.media import images
+
+    save = images.save_image
+
+    def full_disk_once(image: Image.Image, path: Path, **options: object) -> Path:
+        if path.name == "out-1.png":
+            raise MediaError("The disk is full.")
+        return save(image, path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(images, "save_image", full_disk_once)
+    outcome = inkwash("generate", PROMPT, "-n", "3")
+    assert outcome.code == 2 and "disk is full" in outcome.err
+    assert sorted(path.name for path in Path().iterdir()) == ["out-2.png", "out-3.png"]
+    assert "out-2.png" in outcome.out and "2 pictures" in outcome.out
