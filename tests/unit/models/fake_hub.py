@@ -27,7 +27,6 @@ class FakeHub:
     gated: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)  # files that are cut off half-way
     served: list[str] = field(default_factory=list)  # files whose bytes were sent
-    ranges: list[str] = field(default_factory=list)
     url: str = ""
 
 
@@ -99,8 +98,6 @@ class _Handler(BaseHTTPRequestHandler):
         start = 0
         if asked := self.headers.get("Range"):
             start = int(asked.removeprefix("bytes=").partition("-")[0])
-            if body and start:
-                self.content.ranges.append(name)
         self.send_response(206 if start else 200)
         self.send_header("ETag", f'"{_tag(path)}"')
         self.send_header("X-Repo-Commit", COMMIT)

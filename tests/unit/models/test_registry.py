@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.models.folders import hollow_checkpoint
 
 from inkwash.core.errors import WeightsError
 from inkwash.models import hub, registry
 from inkwash.models.glm_image.folder import PARTS, inspect_folder
 from inkwash.models.registry import MODELS, ModelEntry, resolve, resolve_name
+from tests.unit.models.folders import hollow_checkpoint
 
 
 def refusal(name: str | Path) -> str:
@@ -108,7 +108,7 @@ def test_entries_are_complete_and_unique() -> None:
 
 def test_names_are_decided_without_torch() -> None:
     script = (
-        "import sys; from inkwash.models.registry import resolve_name as r; r('nano'); 'torch' in sys.modules and 1/0"
+        "import sys; from inkwash.models.registry import resolve_name as r; r('nano'); 1 / ('torch' not in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
