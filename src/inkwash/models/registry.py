@@ -124,10 +124,11 @@ def resolve_name(name: str) -> ModelEntry | Path | str:
     )
 
 
-def resolve(name: str | Path) -> Path:
+def resolve(name: str | Path, *, revision: str | None = None) -> Path:
     """The folder of a model on this machine, fetched first where it must be; the folder is complete and of this family.
 
-    ``INKWASH_HUB`` chooses the hub. Raises ``WeightsError`` or ``MissingExtraError`` in one sentence.
+    ``INKWASH_HUB`` chooses the hub; ``revision`` is a branch, tag or commit there, in place of the pinned one.
+    Raises ``WeightsError`` or ``MissingExtraError`` in one sentence.
     """
     found = name if isinstance(name, Path) else resolve_name(name)
     if isinstance(found, Path):
@@ -135,7 +136,7 @@ def resolve(name: str | Path) -> Path:
     elif isinstance(found, ModelEntry) and found.bundled:
         folder = bundled_folder(found.name)
     else:
-        folder = _fetch(found)
+        folder = _fetch(found, revision)
     inspect_folder(folder)
     return folder
 
@@ -151,16 +152,15 @@ def bundled_folder(name: str) -> Path:
     return folder
 
 
-def _fetch(found: ModelEntry | str) -> Path:
+def _fetch(found: ModelEntry | str, revision: str | None) -> Path:
     place = env.hub()
-    revision = None
     if isinstance(found, str):
         repo = found
     else:
         on_hub = found.modelscope if place == "modelscope" else found.huggingface
         if on_hub is None:
             raise WeightsError(f"{found.name} is not on {hub.NAMES[place]}: choose another hub with INKWASH_HUB.")
-        repo, revision = on_hub, found.revision
+        repo, revision = on_hub, revision or found.revision
     try:
         index = hub.fetch(repo, patterns=(INDEX_FILE,), revision=revision, hub=place)
     except WeightsError as error:
