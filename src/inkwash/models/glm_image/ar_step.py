@@ -76,11 +76,27 @@ class StepDecoder:
         `key_mask`, which saves the conversion per layer). With a ``start`` per row the mask must also hide what is
         not written yet.
         """
-        batch = ids.shape[0]
-        cos, sin = tables.cos[index], tables.sin[index]
         if mask is not None:
             keys = start + 1 if isinstance(start, int) else cache.max_length
             mask = additive_mask(mask[:, :keys], cache.k.dtype)[:, None, None]
+        return self.forward_token(ids, tables.cos[index], tables.sin[index], cache, start, mask)
+
+    @torch.no_grad()
+    def forward_token(
+        self,
+        ids: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        cache: StaticCache,
+        start: int | Tensor,
+        mask: Tensor | None,
+    ) -> Tensor:
+        """The arithmetic of `step`, tensors in and tensor out.
+
+        With a ``start`` per row and an additive mask (B, 1, 1, S) no number passes through Python, so that the call
+        can be captured once and replayed.
+        """
+        batch = ids.shape[0]
         x = F.embedding(ids, self.language_model.embed_tokens.weight)
         for number, layer in enumerate(self.layers):
             h = rms_norm(x, layer.norm_in, self.eps)

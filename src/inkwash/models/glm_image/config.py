@@ -7,7 +7,7 @@ writes one that the reference library loads. No size has a default: every checkp
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,10 +18,7 @@ ACTIVATIONS = ("gelu", "gelu_pytorch_tanh", "silu")
 
 def read_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of ``values`` that are fields of the dataclass ``cls``; a missing required one is a ConfigError."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(
-            f"{cls.__name__} must be a JSON object, got {values!r}; restore config.json from its checkpoint."
-        )
+    values = _object(cls.__name__, values)
     fields = dataclasses.fields(cls)
     no_default = dataclasses.MISSING
     missing = [f.name for f in fields if f.default is no_default and values.get(f.name) is None]
@@ -30,12 +27,35 @@ def read_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     return {f.name: values[f.name] for f in fields if f.name in values}
 
 
-def require_positive(config: Any, *names: str) -> None:
-    """Every named field must be a whole number above zero."""
+def _object(name: str, values: Any) -> dict[str, Any]:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{name} must be a JSON object, got {values!r}; restore config.json from its checkpoint.")
+    return dict(values)
+
+
+def require_whole(config: Any, *names: str, minimum: int = 1) -> None:
+    """Every named field must be a whole number of at least ``minimum``."""
     for name in names:
         value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{type(config).__name__}.{name} must be a whole number of at least 1, got {value!r}.")
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+            raise ConfigError(
+                f"{type(config).__name__}.{name} must be a whole number of at least {minimum}, got {value!r}."
+            )
+
+
+def require_number(config: Any, *names: str) -> None:
+    """Every named field must be a finite number above zero."""
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise ConfigError(f"{type(config).__name__}.{name} must be a number above zero, got {value!r}.")
+
+
+def require_choice(config: Any, name: str, allowed: Sequence[str]) -> None:
+    """The named field must be one of a few words."""
+    value = getattr(config, name)
+    if value not in allowed:
+        raise ConfigError(f"{type(config).__name__}.{name} must be one of {', '.join(allowed)}, got {value!r}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +68,14 @@ class RopeParameters:
     mrope_section: tuple[int, ...] = (8, 12, 12)
 
     def __post_init__(self) -> None:
-        if self.rope_type != "default":
-            raise ConfigError(f"rope_type must be 'default', got {self.rope_type!r}.")
-        if not 0 < self.partial_rotary_factor <= 1:
-            raise ConfigError(f"partial_rotary_factor must lie in (0, 1], got {self.partial_rotary_factor!r}.")
-        object.__setattr__(self, "mrope_section", tuple(self.mrope_section))
+        require_choice(self, "rope_type", ("default",))
+        require_number(self, "rope_theta", "partial_rotary_factor")
+        if self.partial_rotary_factor > 1:
+            raise ConfigError(f"partial_rotary_factor must be at most 1, got {self.partial_rotary_factor!r}.")
+        sections = self.mrope_section
+        if not isinstance(sections, list | tuple) or not all(type(n) is int and n > 0 for n in sections):
+            raise ConfigError(f"mrope_section must be a list of whole numbers above zero, got {sections!r}.")
+        object.__setattr__(self, "mrope_section", tuple(sections))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -84,10 +107,10 @@ class ARTextConfig:
     eos_token_id: int | None = None
 
     def __post_init__(self) -> None:
-        require_positive(
-            self, "vocab_size", "vision_vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"
-        )
-        require_positive(self, "num_attention_heads", "num_key_value_heads", "max_position_embeddings")
+        require_whole(self, "vocab_size", "vision_vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")
+        require_whole(self, "num_attention_heads", "num_key_value_heads", "max_position_embeddings")
+        require_number(self, "rms_norm_eps", "initializer_range")
+        require_choice(self, "hidden_act", ACTIVATIONS)
         if self.num_attention_heads % self.num_key_value_heads:
             raise ConfigError(
                 f"num_attention_heads must be a multiple of num_key_value_heads, got {self.num_attention_heads} and "
@@ -95,9 +118,7 @@ class ARTextConfig:
             )
         if self.head_dim is None:
             object.__setattr__(self, "head_dim", self.hidden_size // self.num_attention_heads)
-        require_positive(self, "head_dim")
-        if self.hidden_act not in ACTIVATIONS:
-            raise ConfigError(f"hidden_act must be one of {', '.join(ACTIVATIONS)}, got {self.hidden_act!r}.")
+        require_whole(self, "head_dim")
         if sum(self.rope_parameters.mrope_section) * 2 != self.rotary_dim:
             raise ConfigError(
                 f"mrope_section must sum to half of the {self.rotary_dim} rotated channels, got "
@@ -116,18 +137,19 @@ class ARTextConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        values = dict(values)
+        values = _object(cls.__name__, values)
         if values.get("num_key_value_heads") is None:
             values["num_key_value_heads"] = values.get("num_attention_heads")
-        rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
+        rope = _object("rope_parameters", values.get("rope_parameters") or values.get("rope_scaling") or {})
         loose = {k: values[k] for k in ("rope_theta", "partial_rotary_factor") if values.get(k) is not None}
         values["rope_parameters"] = RopeParameters.from_dict({**loose, **rope})
         if isinstance(values.get("eos_token_id"), list | tuple):
-            values["eos_token_id"] = values["eos_token_id"][0]
+            values["eos_token_id"] = next(iter(values["eos_token_id"]), None)
         return cls(**read_fields(cls, values))
 
     def to_dict(self) -> dict[str, Any]:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        fields = {name: value for name, value in fields.items() if value is not None}
         return {
             **fields,
             "model_type": "glm_image_text",
@@ -155,13 +177,14 @@ class VisionConfig:
     initializer_range: float = 0.02
 
     def __post_init__(self) -> None:
-        require_positive(self, "depth", "hidden_size", "num_heads", "intermediate_size", "image_size", "patch_size")
+        require_whole(self, "depth", "hidden_size", "num_heads", "intermediate_size", "image_size", "patch_size")
+        require_whole(self, "in_channels")
         if self.hidden_size % self.num_heads:
             raise ConfigError(f"hidden_size {self.hidden_size} must be a multiple of num_heads {self.num_heads}.")
         if self.image_size < self.patch_size:
             raise ConfigError(f"image_size {self.image_size} must be at least patch_size {self.patch_size}.")
-        if self.hidden_act not in ACTIVATIONS:
-            raise ConfigError(f"hidden_act must be one of {', '.join(ACTIVATIONS)}, got {self.hidden_act!r}.")
+        require_number(self, "layer_norm_eps", "initializer_range")
+        require_choice(self, "hidden_act", ACTIVATIONS)
         if self.spatial_merge_size != 1:
             raise ConfigError(f"spatial_merge_size must be 1 for this family, got {self.spatial_merge_size!r}.")
 
@@ -172,7 +195,7 @@ class VisionConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        values = dict(values)
+        values = _object(cls.__name__, values)
         for name in ("image_size", "patch_size"):
             values[name] = _square(name, values.get(name))
         return cls(**read_fields(cls, values))
@@ -192,7 +215,8 @@ class VQConfig:
     initializer_range: float = 0.02
 
     def __post_init__(self) -> None:
-        require_positive(self, "embed_dim", "num_embeddings", "latent_channels")
+        require_whole(self, "embed_dim", "num_embeddings", "latent_channels")
+        require_number(self, "initializer_range")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -220,10 +244,11 @@ class ARConfig:
                 f"{self.vision_config.hidden_size}."
             )
         text = self.text_config
-        for name in ("image_token_id", "image_start_token_id", "image_end_token_id"):
-            value = getattr(self, name)
-            if not 0 <= value < text.vocab_size:
-                raise ConfigError(f"{name} {value!r} lies outside the vocabulary of {text.vocab_size} ids.")
+        names = ("image_token_id", "image_start_token_id", "image_end_token_id")
+        require_whole(self, *names, minimum=0)
+        for name in names:
+            if getattr(self, name) >= text.vocab_size:
+                raise ConfigError(f"{name} {getattr(self, name)} lies outside the vocabulary of {text.vocab_size} ids.")
         if not self.vq_config.num_embeddings <= text.vision_vocab_size <= text.vocab_size:
             raise ConfigError(
                 f"vision_vocab_size {text.vision_vocab_size} must lie between the number of codes "
