@@ -184,14 +184,34 @@ def test_fused_projections(decoder: Decoder) -> None:
     assert all(block.attn1.fused is None for block in decoder.blocks)
 
 
-def test_fusing_leaves_adapted_layers_alone(decoder: Decoder) -> None:
-    class Adapted(nn.Linear):
-        pass
+@pytest.mark.parametrize("when", ["before", "after"])
+@torch.no_grad()
+def test_fusing_leaves_adapted_layers_alone(decoder: Decoder, when: str) -> None:
+    """A layer that somebody wrapped, such as an adapter, keeps its own forward."""
 
-    decoder.blocks[0].attn1.to_q = Adapted(48, 48)
-    fuse_qkv(decoder)
-    assert decoder.blocks[0].attn1.fused is None
+    class Adapted(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * 1.5
+
+    plain, x = copy.deepcopy(decoder), inputs()
+    if when == "after":
+        fuse_qkv(decoder)
+    for model in (plain, decoder):
+        adapted = Adapted(48, 48)
+        adapted.load_state_dict(plain.blocks[0].attn1.to_v.state_dict())
+        model.blocks[0].attn1.to_v = adapted
+    if when == "before":
+        fuse_qkv(decoder)
     assert decoder.blocks[1].attn1.fused is not None
+    torch.testing.assert_close(decoder(**x), plain(**x))
+
+
+@pytest.mark.slow
+def test_one_graph(decoder: Decoder) -> None:
+    """The training pass traces as one graph, so a recipe may compile it."""
+    x, mask = inputs(), torch.arange(5) < torch.tensor([[5], [2]])
+    traced = torch.compile(decoder, backend="eager", fullgraph=True)
+    torch.testing.assert_close(traced(**x, glyph_mask=mask), decoder(**x, glyph_mask=mask))
 
 
 @pytest.mark.parametrize("mode", ["float32", "autocast", "bfloat16"])

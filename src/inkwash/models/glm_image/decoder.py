@@ -31,7 +31,6 @@ from inkwash.models.glm_image.decoder_blocks import (
 from inkwash.models.glm_image.decoder_config import DecoderConfig
 from inkwash.models.glm_image.references import KeyValue, References
 from inkwash.models.glm_image.row_groups import RowGroup, attend_groups, group_rows, pack_right
-from inkwash.nn.attention import attention
 from inkwash.nn.rope import image_rotary
 
 
@@ -126,11 +125,7 @@ class Decoder(nn.Module):
         rotary = self._rotary(grid, latent.device)
         kept: list[KeyValue] = []
         for block in self.blocks:
-            modulation = block.norm1(condition)
-            q, k, v = block.project(image, glyph, modulation, rotary)
-            kept.append((k.contiguous(), v.contiguous()))
-            if len(kept) < len(self.transformer_blocks):
-                image, glyph = block.finish(image, glyph, attention(q, k, v), modulation)
+            image, glyph = block(image, glyph, condition, rotary, keep=kept)
         return kept
 
     @torch.no_grad()

@@ -18,7 +18,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from inkwash.models.glm_image.decoder_config import DecoderConfig
-from inkwash.models.glm_image.references import References
+from inkwash.models.glm_image.references import KeyValue, References
 from inkwash.nn.attention import attention
 from inkwash.nn.rope import apply_rotary_half
 
@@ -30,8 +30,8 @@ NORM_EPS = 1e-5
 def sinusoid(values: Tensor, width: int) -> Tensor:
     """Cosines, then sines, of (N,) values at `width / 2` frequencies from 1 down to 1/10000, fp32 (N, width)."""
     half = width // 2
-    frequencies = torch.exp(torch.arange(half, dtype=torch.float32, device=values.device) * (-math.log(10000.0) / half))
-    angles = values.float()[:, None] * frequencies
+    exponents = -math.log(10000.0) * torch.arange(half, dtype=torch.float32, device=values.device) / half
+    angles = values.float()[:, None] * exponents.exp()
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
@@ -136,9 +136,10 @@ class Attention(nn.Module):
         return self.to_out[0](rearrange(heads, "b h l d -> b l (h d)"))
 
     def _linear(self, x: Tensor) -> Sequence[Tensor]:
-        if self.fused is not None and not torch.is_grad_enabled():
+        layers = (self.to_q, self.to_k, self.to_v)
+        if self.fused is not None and not torch.is_grad_enabled() and all(type(layer) is nn.Linear for layer in layers):
             return F.linear(x, *self.fused).chunk(3, dim=-1)
-        return self.to_q(x), self.to_k(x), self.to_v(x)
+        return [layer(x) for layer in layers]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # A move or a cast makes new parameters, which the fused matrix would no longer share.
@@ -185,30 +186,27 @@ class Block(nn.Module):
         mask: Tensor | None = None,
         references: References | None = None,
         layer: int = 0,
+        keep: list[KeyValue] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """image (B, N, D), glyph (B, Lg, D), condition (B, time_embed_dim), mask bool (B, Lg + N) of keys."""
-        see = partial(attend_masked, mask=mask, references=references, layer=layer)
+        """image (B, N, D), glyph (B, Lg, D), condition (B, time_embed_dim), mask bool (B, Lg + N) of keys.
+
+        `keep` collects the block's keys and values: that is how reference pictures are encoded.
+        """
+        see = partial(attend_masked, mask=mask, references=references, layer=layer, keep=keep)
         return self.run(image, glyph, self.norm1(condition), rotary, see)
 
     def run(
         self, image: Tensor, glyph: Tensor, modulation: Tensor, rotary: Rotary, see: Callable[..., Tensor]
     ) -> tuple[Tensor, Tensor]:
         """The block with its modulation (B or 1, 12, D) already computed; `see(q, k, v)` is its attention."""
-        q, k, v = self.project(image, glyph, modulation, rotary)
-        return self.finish(image, glyph, see(q, k, v), modulation)
-
-    def project(self, image: Tensor, glyph: Tensor, modulation: Tensor, rotary: Rotary) -> tuple[Tensor, ...]:
-        """Queries, keys and values of the joint sequence, glyph tokens first."""
-        shift, c_shift, scale, c_scale = modulation.unbind(1)[:4]
+        parts = modulation.unbind(1)
+        shift, c_shift, scale, c_scale, gate, c_gate = parts[:6]
         joint = _joint(modulated_norm(glyph, c_shift, c_scale), modulated_norm(image, shift, scale))
-        return self.attn1.project(joint, rotary, glyph.shape[1])
-
-    def finish(self, image: Tensor, glyph: Tensor, heads: Tensor, modulation: Tensor) -> tuple[Tensor, Tensor]:
-        """Attention's output projection and the feed-forward part, both gated."""
-        gate, c_gate, shift, c_shift, scale, c_scale, last_gate, last_c_gate = modulation.unbind(1)[4:]
+        heads = see(*self.attn1.project(joint, rotary, glyph.shape[1]))
         image, glyph = _gated(image, glyph, self.attn1.merge(heads), gate, c_gate)
+        shift, c_shift, scale, c_scale, gate, c_gate = parts[6:]
         joint = _joint(modulated_norm(glyph, c_shift, c_scale), modulated_norm(image, shift, scale))
-        return _gated(image, glyph, self.ff(joint), last_gate, last_c_gate)
+        return _gated(image, glyph, self.ff(joint), gate, c_gate)
 
 
 def _joint(glyph: Tensor, image: Tensor) -> Tensor:
@@ -224,9 +222,18 @@ def _gated(image: Tensor, glyph: Tensor, joint: Tensor, gate: Tensor, c_gate: Te
 
 
 def attend_masked(
-    q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None, references: References | None, layer: int
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    mask: Tensor | None,
+    references: References | None,
+    layer: int,
+    keep: list[KeyValue] | None = None,
 ) -> Tensor:
     """Joint attention under a mask (B, L) of keys; the first `references.rows` rows also see their references."""
+    if keep is not None:
+        keep.append((k.contiguous(), v.contiguous()))
     if references is None:
         return attention(q, k, v, mask=None if mask is None else mask[:, None, None])
     rows = references.rows
