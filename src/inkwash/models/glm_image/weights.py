@@ -166,9 +166,9 @@ def _check_agreement(
 ) -> None:
     """The sizes at which two parts meet must be the same on both sides."""
     pairs = (
-        ("semantic codes", "vision_language_encoder", ar.vq_config.num_embeddings,
+        ("number of semantic codes", "vision_language_encoder", ar.vq_config.num_embeddings,
          "transformer", decoder.prior_vq_quantizer_codebook_size),
-        ("latent channels", "vae", vae.latent_channels, "transformer", decoder.in_channels),
+        ("number of latent channels", "vae", vae.latent_channels, "transformer", decoder.in_channels),
         ("glyph width", "text_encoder", glyph.d_model, "transformer", decoder.text_embed_dim),
         ("image placeholder id", "vision_language_encoder", ar.image_token_id,
          "processor", processor.token_id("image_token")),
