@@ -78,6 +78,11 @@ def horizontal(box: Box, width: int) -> str:
     return "left" if middle < 0.36 else "right" if middle > 0.64 else "center"
 
 
+def zone(box: Box, scene: Scene) -> tuple[str, str]:
+    """The ninth of the canvas that a box stands in."""
+    return vertical(box, scene.height), horizontal(box, scene.width)
+
+
 def article(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from inkwash.core.errors import ConfigError
-from inkwash.scenes.caption import STYLE_WORDS, article, fill, horizontal, place, templates, vertical
+from inkwash.scenes.caption import STYLE_WORDS, article, fill, place, templates, zone
 from inkwash.scenes.grammar import add_shape, sample_scene
 from inkwash.scenes.lettering import grid_text, moved, reset, sample_free_text
 from inkwash.scenes.scene import Box, Scene, ShapeItem, TextItem, fits, place_item
@@ -185,11 +185,6 @@ def _remove(rng: random.Random, world: _World) -> _Change | None:
     item = rng.choice(source.items)
     named = name_shape(item, rng) if isinstance(item, ShapeItem) else name_text(item, source, rng)
     return world.say(rng, "REMOVE", O=named), (source,), _without(source, item)
-
-
-def zone(box: Box, scene: Scene) -> tuple[str, str]:
-    """The ninth of the canvas that a box stands in."""
-    return vertical(box, scene.height), horizontal(box, scene.width)
 
 
 def _destination(box: Box, scene: Scene) -> str:

@@ -80,7 +80,7 @@ def _sketched(mask: Image.Image) -> Image.Image:
     return ImageChops.lighter(ImageChops.subtract(mask, core), hatched)
 
 
-def _pixelated(mask: Image.Image) -> Image.Image:
+def pixelated(mask: Image.Image) -> Image.Image:
     small = mask.resize((max(1, mask.width // PIXEL), max(1, mask.height // PIXEL)), Image.Resampling.BOX)
     return small.point([255 * (v > 127) for v in range(256)]).resize(mask.size, Image.Resampling.NEAREST)
 
@@ -96,7 +96,7 @@ def paint(image: Image.Image, mask: Image.Image, item: TextItem | ShapeItem, sce
     elif scene.style == "sketch" and isinstance(item, ShapeItem):
         mask = _sketched(mask)
     elif scene.style == "pixelated" and isinstance(item, ShapeItem):
-        mask = _pixelated(mask)
+        mask = pixelated(mask)
     image.paste(COLORS[item.color], (left, top), mask)
 
 

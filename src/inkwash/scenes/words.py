@@ -81,7 +81,8 @@ def sample_word(rng: random.Random, split: str, longest: int = 8, random_words: 
 
 PATTERNS = (
     "{w}", "{w} {w}", "{w} {w} {w}", "{w} & {w}", "{w}!", "{w}?", "{w}, {w}", "{w}-{w}", "{w}: {n}", "{n} {w}",
-    "{w} {n}%",    "{n}% {w}", "{w} {n}:{m}", "${n}.{m}", "No. {n} {w}", "{w} {w}!", "{w} #{n}", "{w} {n}", "{w} {w} {n}",
+    "{w} {n}%", "{n}% {w}", "{w} {n}:{m}", "${n}.{m}", "No. {n} {w}", "{w} {w}!", "{w} #{n}", "{w} {n}",
+    "{w} {w} {n}",
 )  # fmt: skip
 ZH_PATTERNS = ("{w}", "{w}", "{w}", "{w}{n}", "{w}！", "{w}，{w}", "{n}%{w}")
 
