@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+INTERRUPTED = 130
 
 
 def main() -> None:
-    from inkwash.cli.app import run
+    """The program: its exit code is what the command line returns."""
+    try:
+        from inkwash.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # so early that not even the command line was there
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # nothing is left to do, and an orderly end of a loaded torch takes its time
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import TypeVar
 from inkwash.core.errors import Cancelled
 
 T = TypeVar("T")
-GRACE_SECONDS = 0.7
+GRACE_SECONDS = 0.5
 
 
 def interruptible(work: Callable[[], T], cancel: Callable[[], None], *, grace: float = GRACE_SECONDS) -> T:
