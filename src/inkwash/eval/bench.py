@@ -8,7 +8,7 @@ pictures are scored.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 OpenPipeline = Callable[[], "GlmImagePipeline"]
 StageProgress = Callable[[str, int, int], None]  # stage (judge, draw, read), done, total
 
+DEFAULT_SIZE = Size(256, 256)
 MAX_CASES = 100_000
 PROOF_CASES = 24
 PREDICTIONS_FILE = "predictions.jsonl"
@@ -40,7 +41,7 @@ class Run:
     """What both tasks have in common."""
 
     n: int
-    size: Size = Size(256, 256)
+    size: Size = DEFAULT_SIZE
     model: str = "nano"
     fingerprint: str = ""  # of the weights, so that a resumed folder never mixes two editions of a model
     draw: DrawConfig = field(default_factory=DrawConfig)
@@ -53,12 +54,22 @@ class Run:
         limits.check_whole("batch", self.batch, 1, 1024)
         limits.check_size(self.size)
         if self.images is not None and self.out is not None:
-            raise ConfigError(f"both a folder to score ({self.images}) and one to draw into ({self.out}) are given; give one.")
+            raise ConfigError(
+                f"both a folder to score ({self.images}) and one to draw into ({self.out}) are given; give one."
+            )
 
     def settings(self) -> dict[str, Any]:
         """What decides a picture: written beside the pictures and into the report."""
-        drawing = {key: value for key, value in asdict(self.draw).items() if key != "cancel"}
-        return {"model": self.model, "fingerprint": self.fingerprint, "size": str(self.size), **drawing}
+        return {
+            "model": self.model,
+            "fingerprint": self.fingerprint,
+            "size": str(self.size),
+            "seed": self.draw.seed,
+            "steps": self.draw.steps,
+            "guidance": self.draw.guidance,
+            "temperature": self.draw.temperature,
+            "top_p": self.draw.top_p,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +85,9 @@ class ScenesRun(Run):
             raise ConfigError(f"the source is {self.source!r}; it must be one of {', '.join(SOURCES)}.")
         low, high = self.regions
         if not 1 <= low <= high <= 5:
-            raise ConfigError(f"the regions {low}-{high} are not a range within 1 to 5, lowest first; write it like 1-2.")
+            raise ConfigError(
+                f"the regions {low}-{high} are not a range within 1 to 5, lowest first; write it like 1-2."
+            )
 
     def settings(self) -> dict[str, Any]:
         return {"task": "scenes", "source": self.source, "regions": list(self.regions), **super().settings()}
@@ -138,13 +151,7 @@ def run_scenes(
 
     drawn = _pictures(run, open_drawer, tell)
     _check_sizes(drawn.images, run.size)
-    report = score_images(
-        drawn.images,
-        [case.scene for case in cases],
-        predictions,
-        prompts=[case.prompt for case in cases],
-        progress=lambda done, total: tell("read", done, total),
-    )
+    report = score_images(drawn.images, cases, predictions, progress=lambda done, total: tell("read", done, total))
     settings = {**_told(run), "seconds_per_picture": _seconds(drawn), "truth_word_accuracy": proof}
     return ScenesResult(report=report, cases=cases, images=drawn.images, settings=settings)
 
@@ -173,6 +180,7 @@ def check_folders(run: Run) -> None:
         check_settings(run.images, {key: value for key, value in run.settings().items() if key in _SCENE_KEYS})
 
 
+_MODEL_KEYS = ("source", "model", "fingerprint", "steps", "guidance", "temperature", "top_p")
 _SCENE_KEYS = ("task", "regions", "kinds", "seed", "size")  # what decides the cases, whoever drew the pictures
 
 
@@ -200,15 +208,16 @@ def _pictures(run: Run, open_drawer: Callable[[], Draw], tell: StageProgress) ->
 def _check_sizes(images: Sequence[Image.Image], size: Size) -> None:
     for i, image in enumerate(images):
         if image.size != tuple(size):
-            raise ConfigError(
-                f"picture {i} is {image.width}x{image.height}, but the scenes are {size}; give --size {image.width}x{image.height}."
-            )
+            found = Size(image.width, image.height)
+            raise ConfigError(f"picture {i} is {found}, but the scenes are {size}; give --size {found}.")
 
 
 def _told(run: Run) -> dict[str, Any]:
     settings = run.settings()
     if run.images is not None:
-        settings |= {"model": None, "images": str(run.images), "steps": None, "guidance": None}
+        settings |= dict.fromkeys(_MODEL_KEYS) | {"images": str(run.images)}
+    elif settings.get("source") == "truth":
+        settings |= dict.fromkeys(_MODEL_KEYS) | {"source": "truth"}
     return settings
 
 

@@ -2,8 +2,8 @@
 
 Pure functions on plain strings: no model, no picture, no file. The definitions follow the scorer of
 TextCrafter's CVTG-2K: words are lower-cased whitespace pieces with punctuation and accents kept, a wanted word counts
-as right when it is *somewhere* among the words that were read, and every wanted word is compared with the read word that
-`difflib` finds most similar. Both averages run over words, not over pictures.
+as right when it is *somewhere* among the words that were read, and every wanted word is compared with the read word
+that `difflib` finds most similar. Both averages run over words, not over pictures.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 The weights are inside the rapidocr wheel, so nothing is downloaded. A judge's name carries its version and settings:
 numbers of two judges must never stand in one table. Small pictures are enlarged before they are read, because letters
-below about eight pixels are lost on every reader. Lines come back in reading order (rows from the top, each from the left).
+below about eight pixels are lost on every reader. Lines come back in reading order: rows from the top, each from the
+left.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from PIL import Image
 
 from inkwash.core.errors import ConfigError, MissingExtraError
 from inkwash.eval.spacing import join_letterspaced, plain_width
-
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 

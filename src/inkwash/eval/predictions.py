@@ -1,7 +1,7 @@
 """What a judge read in which picture, kept in a JSON-lines file so that nothing is read twice.
 
-A line is keyed by the picture's pixels and the judge's full name (version and settings), so a cache can be shared by runs,
-survives a kill in the middle of a line, and never answers for another judge.
+A line is keyed by the picture's pixels and the judge's full name (version and settings), so a cache can be shared by
+runs, survives a kill in the middle of a line, and never answers for another judge.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
 from inkwash.core.errors import MediaError
+from inkwash.eval.metrics import score_words
 from inkwash.eval.tasks.edits import EditsReport
 from inkwash.eval.tasks.scenes import PictureScore, ScenesReport
 
@@ -112,8 +113,7 @@ def write_page(html: str, path: Path) -> None:
 
 
 def _scene_card(score: PictureScore, pictures: tuple[Picture, ...]) -> Card:
-    found = iter(score.words.found)
-    wanted = tuple((text, all([next(found) for _ in text.split()])) for text in score.wanted)
+    wanted = tuple((text, score_words([text], score.read).correct == len(text.split())) for text in score.wanted)
     return Card(
         number=score.index,
         prompt=score.prompt,
@@ -131,6 +131,7 @@ def _marks(score: PictureScore) -> Iterable[tuple[str, bool]]:
         yield "background", facts.background
     for label, values in (
         ("shapes", facts.shapes),
+        ("shape places", facts.shape_places),
         ("shape colours", facts.shape_colors),
         ("text colours", facts.text_colors),
     ):

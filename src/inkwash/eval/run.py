@@ -1,12 +1,13 @@
 """Drawing many pictures for an evaluation: in batches, each with its own seed, resumable from a folder.
 
-`draw_all` knows nothing about models: it is given a function from picture numbers to pictures. With a folder, every picture
-is written as soon as it is drawn and a second run draws only what is missing; the folder remembers its settings and
-refuses to mix pictures of two runs. `load_all` takes the pictures of such a folder, or of any other generator.
+`draw_all` knows nothing about models: it is given a function from picture numbers to pictures. With a folder, every
+picture is written as soon as it is drawn and a second run draws only what is missing; the folder remembers its settings
+and refuses to mix pictures of two runs. `load_all` takes the pictures of such a folder, or of any other generator.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -24,6 +25,7 @@ Draw = Callable[[Sequence[int]], Sequence[Image.Image]]
 Progress = Callable[[int, int], None]  # pictures done, pictures in all
 
 SETTINGS_FILE = "settings.json"
+_HASHED_BYTES = 2**29
 SUFFIXES = (".png", ".webp", ".jpg", ".jpeg")
 
 
@@ -98,7 +100,9 @@ def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / SETTINGS_FILE).write_text(wanted + "\n", encoding="utf-8")
     except OSError as problem:
-        raise MediaError(f"cannot write into {folder}: {problem.strerror}; give a folder you may write to.") from problem
+        raise MediaError(
+            f"cannot write into {folder}: {problem.strerror}; give a folder you may write to."
+        ) from problem
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> bool:
@@ -127,6 +131,20 @@ def read_settings(folder: Path) -> dict[str, Any] | None:
     except ValueError as problem:
         raise ConfigError(f"{path} is not JSON ({problem}); delete it or give another folder.") from problem
     return found if isinstance(found, dict) else {}
+
+
+def fingerprint(folder: Path) -> str:
+    """A short name for the weights of a checkpoint folder: of their content, or of size and date if large."""
+    files = sorted(folder.rglob("*.safetensors"))
+    small = sum(file.stat().st_size for file in files) <= _HASHED_BYTES
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.relative_to(folder).as_posix().encode())
+        if small:
+            digest.update(file.read_bytes())
+        else:
+            digest.update(f"{file.stat().st_size}:{file.stat().st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
 
 
 def _present(folder: Path | None, count: int) -> dict[int, Path]:

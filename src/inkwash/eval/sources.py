@@ -1,8 +1,8 @@
 """Where the scored pictures come from: four cuts through the model that say which part loses the words.
 
-`ar` draws from the prompt; `teacher` skips the AR generator and gives the decoder the semantic tokens of the true picture;
-`vae` only takes the true picture through the autoencoder; `truth` is the rendered scene, which tests judge and world.
-Each is a function from case numbers to pictures, and each picture has its own seed, so no batch size changes any.
+`ar` draws from the prompt; `teacher` skips the AR generator and gives the decoder the semantic tokens of the true
+picture; `vae` only takes the true picture through the autoencoder; `truth` is the rendered scene, which tests judge
+and world. Each is a function from case numbers to pictures, and each picture has its own seed, so no batch size changes any.
 """
 
 from __future__ import annotations
@@ -84,13 +84,15 @@ def edit_drawer(cases: Sequence[EditCase], pipe: GlmImagePipeline, config: DrawC
 
     def draw(numbers: Sequence[int]) -> Sequence[Image.Image]:
         edits = [cases[i].edit for i in numbers]
-        return pipe(
-            prompt=[edit.instruction for edit in edits],
-            image=[[render(scene) for scene in edit.sources] for edit in edits],
-            height=edits[0].target.height,
-            width=edits[0].target.width,
-            **config.arguments(numbers),
-        ).images
+        return _images(
+            pipe(
+                prompt=[edit.instruction for edit in edits],
+                image=[[render(scene) for scene in edit.sources] for edit in edits],
+                height=edits[0].target.height,
+                width=edits[0].target.width,
+                **config.arguments(numbers),
+            )
+        )
 
     return draw
 
@@ -99,7 +101,7 @@ def _from_prompt(cases: Sequence[Case], pipe: GlmImagePipeline, config: DrawConf
     def draw(numbers: Sequence[int]) -> Sequence[Image.Image]:
         scene = cases[numbers[0]].scene
         prompts = [cases[i].prompt for i in numbers]
-        return pipe(prompt=prompts, height=scene.height, width=scene.width, **config.arguments(numbers)).images
+        return _images(pipe(prompt=prompts, height=scene.height, width=scene.width, **config.arguments(numbers)))
 
     return draw
 
@@ -108,15 +110,22 @@ def _from_truth_tokens(cases: Sequence[Case], pipe: GlmImagePipeline, config: Dr
     def draw(numbers: Sequence[int]) -> Sequence[Image.Image]:
         scene = cases[numbers[0]].scene
         tokens = true_tokens(pipe, [render(cases[i].scene) for i in numbers])
-        return pipe(
-            prompt=[cases[i].prompt for i in numbers],
-            height=scene.height,
-            width=scene.width,
-            prior_token_ids=tokens,
-            **config.arguments(numbers),
-        ).images
+        return _images(
+            pipe(
+                prompt=[cases[i].prompt for i in numbers],
+                height=scene.height,
+                width=scene.width,
+                prior_token_ids=tokens,
+                **config.arguments(numbers),
+            )
+        )
 
     return draw
+
+
+def _images(output: Any) -> Sequence[Image.Image]:
+    images: Sequence[Image.Image] = output.images
+    return images
 
 
 def _through_vae(cases: Sequence[Case], pipe: GlmImagePipeline, config: DrawConfig) -> Draw:
@@ -153,4 +162,5 @@ def vae_round_trip(pipe: GlmImagePipeline, image: Image.Image) -> Image.Image:
 
     values = torch.from_numpy(np.asarray(image, dtype=np.float32) / 127.5 - 1.0)
     latents = encode_picture(pipe.parts.vae, rearrange(values, "h w c -> c h w"))
-    return to_output(decode_latents(pipe.parts.vae, latents), "pil")[0]
+    decoded: Image.Image = to_output(decode_latents(pipe.parts.vae, latents), "pil")[0]
+    return decoded

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from itertools import pairwise
 
 WIDE = 0.75  # letter distance over line height; ordinary capitals measured 0.60-0.65, tracked ones 0.83-0.95
 EVEN = 1.3  # a word space in ordinary type measured 1.4 and more of the letter distance
@@ -31,7 +32,7 @@ def join_letterspaced(text: str, centres: Sequence[float], height: float) -> str
     letters = "".join(pieces)
     if len(pieces) < 2 or len(centres) != len(letters) or height <= 0:
         return text
-    steps = [right - left for left, right in zip(centres, centres[1:], strict=False)]
+    steps = [right - left for left, right in pairwise(centres)]
     ends = _piece_ends(pieces)
     inside = [step for i, step in enumerate(steps, start=1) if i not in ends]
     if not inside and len(letters) < 3:

@@ -16,31 +16,38 @@ from PIL import Image
 from inkwash.core.errors import ConfigError
 from inkwash.eval.metrics import interval, mean
 from inkwash.eval.predictions import Judge, Predictions
-from inkwash.eval.tasks.facts import Fact, Witness, scene_facts
+from inkwash.eval.tasks.facts import Fact, held_facts, scene_facts
 from inkwash.scenes.edit import Edit, sample_edit
+from inkwash.scenes.scene import Scene
 
-KINDS = ("background", "words")
+KINDS = ("background", "words", "recolor", "add", "remove", "move", "combine")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EditCase:
-    """One edit to ask for."""
+    """One edit to ask for, and what follows from its scenes."""
 
     edit: Edit
 
     @property
     def wanted(self) -> frozenset[Fact]:
         """What only the target shows."""
-        return scene_facts(self.edit.target) - scene_facts(self.edit.sources[0])
+        return self._of(self.edit.target) - self._of(self.edit.sources[0])
 
     @property
     def unwanted(self) -> frozenset[Fact]:
         """What only the (first) source shows."""
-        return scene_facts(self.edit.sources[0]) - scene_facts(self.edit.target)
+        return self._of(self.edit.sources[0]) - self._of(self.edit.target)
 
     @property
     def shared(self) -> frozenset[Fact]:
-        return scene_facts(self.edit.sources[0]) & scene_facts(self.edit.target)
+        """What must stay."""
+        return self._of(self.edit.sources[0]) & self._of(self.edit.target)
+
+    def _of(self, scene: Scene) -> frozenset[Fact]:
+        facts = scene_facts(scene)
+        # New words are asked for by their letters alone; longer ones do not fill the box of the old ones.
+        return frozenset(fact for fact in facts if self.edit.kind != "words" or fact.kind != "ink")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,16 +142,16 @@ def score_edits(
 
 
 def _score(index: int, image: Image.Image, case: EditCase, read: tuple[str, ...]) -> EditScore:
-    witness = Witness(image, read)
-    changed = all(map(witness.shows, case.wanted)) and not any(map(witness.shows, case.unwanted))
+    after = held_facts(image, read, case.edit.target)
+    before = held_facts(image, read, case.edit.sources[0])
     return EditScore(
         index=index,
         kind=case.edit.kind,
         instruction=case.edit.instruction,
-        wanted=tuple(sorted(str(fact) for fact in case.wanted)) or tuple(f"no {fact}" for fact in sorted(case.unwanted)),
+        wanted=tuple(map(str, sorted(case.wanted))) or tuple(f"no {fact}" for fact in sorted(case.unwanted)),
         read=read,
-        changed=changed,
-        kept=all(map(witness.shows, case.shared)),
+        changed=all(after[fact] for fact in case.wanted) and not any(before[fact] for fact in case.unwanted),
+        kept=all(after[fact] for fact in case.shared),
     )
 
 

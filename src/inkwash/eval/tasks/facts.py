@@ -1,16 +1,19 @@
-"""Facts that a picture can be held against: background, texts, shapes and colours, as far as the prompt states them."""
+"""Facts that a picture is held against besides reading: background, shapes, places and colours, through `scenes.check`.
+
+Two questions are asked. For a drawn scene: which of the things the prompt *named* are right (`check_facts`)? For an
+edit: which facts of a scene hold, each by itself, so that its two scenes can be compared (`held_facts`)?
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image
 
 from inkwash.eval.metrics import score_words
-from inkwash.scenes.scene import Scene
-from inkwash.scenes.world import COLOR_NAMES, COLORS
+from inkwash.scenes.check import check
+from inkwash.scenes.scene import Scene, ShapeItem, TextItem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,59 +23,83 @@ class Facts:
     background: bool | None = None
     shapes: tuple[bool, ...] = ()
     shape_colors: tuple[bool, ...] = ()
+    shape_places: tuple[bool, ...] = ()
     text_colors: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, order=True)
 class Fact:
-    """One statement about a scene."""
+    """One statement about a scene, such as text SALE, or shape color red star."""
 
-    kind: str  # background, text
+    kind: str
     value: str
 
     def __str__(self) -> str:
         return self.value if self.kind == "text" else f"{self.kind} {self.value}"
 
 
-class Witness:
-    """Says of one picture, and the lines read from it, whether it shows a fact."""
+def check_facts(image: Image.Image, scene: Scene, named: Collection[str] | None = None) -> Facts:
+    """What the prompt named (`caption.describe`), or everything without `named`, held against a picture."""
+    found = check(image, scene, named=named)
 
-    def __init__(self, image: Image.Image, read: tuple[str, ...]) -> None:
-        self._background = main_color(image)
-        self._read = read
+    def asked(name: str) -> bool:
+        return named is None or name in named
 
-    def shows(self, fact: Fact) -> bool:
-        if fact.kind == "background":
-            return fact.value == self._background
-        score = score_words([fact.value], self._read)
-        return score.correct == score.total
+    return Facts(
+        background=found.background_ok if asked("background") else None,
+        shapes=tuple(one.shape_ok for one in found.objects),
+        shape_colors=tuple(one.color_ok for i, one in enumerate(found.objects) if asked(f"object{i}.color")),
+        shape_places=tuple(one.place_ok for i, one in enumerate(found.objects) if asked(f"object{i}.place")),
+        text_colors=tuple(right for i, right in enumerate(found.text_colors) if asked(f"text{i}.color")),
+    )
+
+
+def held_facts(image: Image.Image, read: Sequence[str], scene: Scene, *, exact: bool = True) -> dict[Fact, bool]:
+    """Every fact of a scene, and whether the picture, from which `read` was read, shows it.
+
+    With `exact` everything must stand where the scene has it; without, a shape in the right ninth of the canvas and
+    letters of the right colour anywhere are enough, because an instruction says no more than that.
+    """
+    found = check(image, scene, named=None if exact else _all_names(scene))
+    held = {Fact("background", scene.background): found.background_ok}
+    for text, ink in zip(scene.texts, found.text_colors, strict=True):
+        score = score_words([text.text], read)
+        held[Fact("text", text.text)] = score.correct == score.total
+        held[ink_fact(text)] = ink
+    for shape, one in zip(scene.objects, found.objects, strict=True):
+        present, colored, placed = shape_facts(shape)
+        held |= {
+            present: one.shape_ok,
+            colored: one.shape_ok and one.color_ok,
+            placed: one.shape_ok and one.place_ok,
+        }
+    return held
 
 
 def scene_facts(scene: Scene) -> frozenset[Fact]:
-    """Everything about a scene that a witness can confirm."""
-    return frozenset({Fact("background", scene.background), *(Fact("text", item.text) for item in scene.texts)})
+    """The keys of `held_facts`, without a picture."""
+    facts = {Fact("background", scene.background)}
+    for text in scene.texts:
+        facts |= {Fact("text", text.text), ink_fact(text)}
+    for shape in scene.objects:
+        facts |= set(shape_facts(shape))
+    return frozenset(facts)
 
 
-def unquoted(prompt: str) -> str:
-    """The prompt without the texts to be drawn, in lower case."""
-    return re.sub(r'"[^"]*"|“[^”]*”|「[^」]*」', " ", prompt).lower().replace("grey", "gray")
+def _all_names(scene: Scene) -> frozenset[str]:
+    shapes = {f"object{i}.{what}" for i in range(len(scene.objects)) for what in ("color", "place")}
+    return frozenset({"background", *shapes, *(f"text{i}.color" for i in range(len(scene.texts)))})
 
 
-def states(prompt: str | None, *words: str) -> bool:
-    """Whether the prompt says these words next to each other, outside of quotation marks; no prompt says everything."""
-    if prompt is None:
-        return True
-    return re.search(r"\b" + r"\s+".join(map(re.escape, words)) + r"\b", unquoted(prompt)) is not None
+def ink_fact(item: TextItem) -> Fact:
+    """Letters of this colour stand in the text's box."""
+    return Fact("ink", f"{item.color} {item.text} at {item.box[0]},{item.box[1]}")
 
 
-def check_facts(image: Image.Image, scene: Scene, prompt: str | None = None) -> Facts:
-    """Hold the stated facts of a scene against a picture."""
-    return Facts(background=(main_color(image) == scene.background) if states(prompt, scene.background) else None)
-
-
-def main_color(image: Image.Image) -> str:
-    """The named colour that most pixels are nearest to."""
-    pixels = np.asarray(image.convert("RGB").resize((64, 64), Image.Resampling.NEAREST), dtype=np.int64).reshape(-1, 3)
-    palette = np.asarray(list(COLORS.values()), dtype=np.int64)
-    nearest = ((pixels[:, None, :] - palette[None]) ** 2).sum(-1).argmin(1)
-    return COLOR_NAMES[int(np.bincount(nearest, minlength=len(COLOR_NAMES)).argmax())]
+def shape_facts(item: ShapeItem) -> tuple[Fact, Fact, Fact]:
+    """The shape is there, has its colour, and stands at its place."""
+    return (
+        Fact("shape", item.shape),
+        Fact("shape color", f"{item.color} {item.shape}"),
+        Fact("shape place", f"{item.shape} at {item.box[0]},{item.box[1]}"),
+    )

@@ -1,7 +1,7 @@
 """Scoring pictures of held-out scenes: words by OCR, background, shapes and colours by `scenes.check`.
 
 `held_out(n, seed=...)` gives the scenes and their captions; case i depends on the seed and i only, so a smaller run is
-a prefix of a larger one. `score_images(images, scenes, reader)` takes finished pictures from anywhere, and is what a
+a prefix of a larger one. `score_images(images, cases, reader)` takes finished pictures from anywhere, and is what a
 training run calls between two steps. Nothing here knows how a picture was made.
 """
 
@@ -18,7 +18,7 @@ from inkwash.core.errors import ConfigError
 from inkwash.eval.metrics import WordScore, interval, mean, mean_closeness, score_words, word_accuracy
 from inkwash.eval.predictions import Judge, Predictions
 from inkwash.eval.tasks.facts import Facts, check_facts
-from inkwash.scenes.caption import caption
+from inkwash.scenes.caption import describe
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.render import render
 from inkwash.scenes.scene import Scene
@@ -31,7 +31,8 @@ class Case:
     """One question to the model: the prompt, and the scene it describes."""
 
     scene: Scene
-    prompt: str
+    prompt: str = ""
+    named: frozenset[str] | None = None  # what the prompt names (`caption.describe`); None asks for everything
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +112,7 @@ class ScenesReport:
             "whole_pictures": _number(mean([float(p.words.correct == p.words.total) for p in self.pictures])),
             "shape_accuracy": _number(mean([float(right) for fact in facts for right in fact.shapes])),
             "shape_color_accuracy": _number(mean([float(right) for fact in facts for right in fact.shape_colors])),
+            "shape_place_accuracy": _number(mean([float(right) for fact in facts for right in fact.shape_places])),
             "text_color_accuracy": _number(mean([float(right) for fact in facts for right in fact.text_colors])),
             "judge": self.judge,
         }
@@ -134,44 +136,46 @@ def held_out(
 
 def _case(rng: random.Random, regions: tuple[int, int], width: int, height: int) -> Case:
     scene = sample_scene(rng, width=width, height=height, regions=regions, split="held_out")
-    return Case(scene=scene, prompt=caption(scene, rng, split="held_out"))
+    description = describe(scene, rng, split="held_out")
+    return Case(scene=scene, prompt=description.prompt, named=description.named)
 
 
 def score_images(
     images: Sequence[Image.Image],
-    scenes: Sequence[Scene],
+    cases: Sequence[Case | Scene],
     reader: Judge | Predictions,
     *,
-    prompts: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ScenesReport:
-    """Score picture i against scene i.
+    """Score picture i against case i.
 
-    With `prompts`, only facts that the prompt states are held against a picture (a background that nobody asked for
-    cannot be wrong); without them everything in the scene counts.
+    Of a case, only what its prompt names is held against the picture (a background that nobody asked for cannot be
+    wrong); a bare scene asks for everything it holds, at its place.
     """
-    if len(images) != len(scenes) or (prompts is not None and len(prompts) != len(scenes)):
-        raise ConfigError(f"{len(images)} pictures were given for {len(scenes)} scenes; one picture per scene is needed.")
+    if len(images) != len(cases):
+        raise ConfigError(
+            f"{len(images)} pictures were given for {len(cases)} scenes; one picture per scene is needed."
+        )
     predictions = reader if isinstance(reader, Predictions) else Predictions(reader)
     scores = []
-    for index, (image, scene) in enumerate(zip(images, scenes, strict=True)):
-        prompt = prompts[index] if prompts is not None else None
-        scores.append(_score(index, image, scene, prompt, predictions))
+    for index, (image, case) in enumerate(zip(images, cases, strict=True)):
+        asked = Case(scene=case) if isinstance(case, Scene) else case
+        scores.append(_score(index, image, asked, predictions))
         if progress is not None:
             progress(index + 1, len(images))
     return ScenesReport(pictures=tuple(scores), judge=predictions.judge.name)
 
 
-def _score(index: int, image: Image.Image, scene: Scene, prompt: str | None, reader: Predictions) -> PictureScore:
-    wanted = tuple(item.text for item in scene.texts)
+def _score(index: int, image: Image.Image, case: Case, reader: Predictions) -> PictureScore:
+    wanted = tuple(item.text for item in case.scene.texts)
     read = reader.texts(image)
     return PictureScore(
         index=index,
-        prompt=prompt or "",
+        prompt=case.prompt,
         wanted=wanted,
         read=read,
         words=score_words(wanted, read),
-        facts=check_facts(image, scene, prompt),
+        facts=check_facts(image, case.scene, case.named),
     )
 
 

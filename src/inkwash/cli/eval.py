@@ -1,0 +1,168 @@
+"""``inkwash eval scenes`` and ``inkwash eval edits``: draw held-out cases, read them back, say how many were right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inkwash.cli import eval_session as session
+from inkwash.cli import options as o
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Draw held-out cases and read them back: word accuracy and more.",
+)
+
+Count = Annotated[int, typer.Option("-n", "--n", help="How many cases; case i is the same in every larger run.")]
+Seed = Annotated[int, typer.Option("--seed", help="Decides the cases and the noise; picture i has seed + i.")]
+SizeText = Annotated[str, typer.Option("--size", metavar="WxH", help="Width x height, multiples of 32.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the scores as JSON; - is stdout.")]
+HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with every picture.")]
+Images = Annotated[
+    Path | None, typer.Option("--images", metavar="DIR", help="Score the finished pictures 00000.png ... of a folder.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Keep the pictures there; a second run goes on from them.")
+]
+Batch = Annotated[int, typer.Option("--batch", help="Pictures drawn at once; changes speed and memory only.")]
+Temperature = Annotated[
+    float | None, typer.Option("--temperature", help="Sampling temperature [default: the model's].")
+]
+TopP = Annotated[float | None, typer.Option("--top-p", help="Nucleus mass [default: the model's].")]
+
+
+@app.command("scenes")
+def scenes(
+    n: Count = 200,
+    regions: Annotated[str, typer.Option("--regions", metavar="A-B", help="How many texts a picture has.")] = "1-2",
+    model: o.Model = "nano",
+    source: Annotated[
+        str,
+        typer.Option("--source", help="ar: the whole model; teacher: true tokens; vae: round trip; truth: no model."),
+    ] = "ar",
+    seed: Seed = 0,
+    size: SizeText = "256x256",
+    steps: o.Steps = None,
+    guidance: o.Guidance = 1.5,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    batch: Batch = 4,
+    images: Images = None,
+    out: Out = None,
+    json: JsonFile = None,
+    html: HtmlFile = None,
+    device: o.DeviceName = None,
+    dtype: o.Dtype = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Draw held-out scenes and read their words back by OCR.
+
+    Example: inkwash eval scenes -n 200 --regions 1-2 --html report.html
+    """
+    from inkwash.cli.settings import default_steps
+    from inkwash.core.types import Size
+    from inkwash.eval.bench import ScenesRun, run_scenes
+    from inkwash.eval.report import scenes_page, write_page
+    from inkwash.eval.sources import DrawConfig
+    from inkwash.scenes.render import render
+
+    session.check_outputs(json, html)
+    cancel, counts = session.cancel_token(), session.parse_regions(regions)
+    fingerprint = session.fingerprint(model) if images is None and source in ("ar", "teacher", "vae") else ""
+    run = ScenesRun(
+        n=n,
+        regions=counts,
+        source=source,
+        size=Size.parse(size),
+        model=model,
+        fingerprint=fingerprint,
+        draw=DrawConfig(
+            seed=seed,
+            steps=default_steps(model) if steps is None else steps,
+            guidance=guidance,
+            temperature=temperature,
+            top_p=top_p,
+            cancel=cancel,
+        ),
+        batch=batch,
+        images=images,
+        out=out,
+    )
+    opener = session.opener(model, device, dtype)
+    result = session.watched(lambda tell: run_scenes(run, opener, progress=tell), cancel, quiet=quiet, out=out)
+    session.write_json(json, result.to_dict())
+    if html is not None:
+        truths = [render(case.scene) for case in result.cases]
+        page = scenes_page(
+            result.report, result.images, title="Held-out scenes", settings=result.settings, truths=truths
+        )
+        write_page(page, html)
+    session.show(result.to_dict(), "per_regions", json)
+
+
+@app.command("edits")
+def edits(
+    n: Count = 100,
+    kinds: Annotated[str, typer.Option("--kinds", metavar="A,B", help="Kinds of edits, which take turns.")] = (
+        "background,words"
+    ),
+    model: o.Model = "nano",
+    seed: Seed = 0,
+    size: SizeText = "256x256",
+    steps: o.Steps = None,
+    guidance: o.Guidance = 1.5,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    batch: Batch = 4,
+    images: Images = None,
+    out: Out = None,
+    json: JsonFile = None,
+    html: HtmlFile = None,
+    device: o.DeviceName = None,
+    dtype: o.Dtype = None,
+    quiet: o.Quiet = False,
+) -> None:
+    """Edit held-out scenes: is the asked change there, and the rest as it was?
+
+    Example: inkwash eval edits -n 100 --kinds background,words
+    """
+    from inkwash.cli.settings import default_steps
+    from inkwash.core.types import Size
+    from inkwash.eval.bench import EditsRun, run_edits
+    from inkwash.eval.report import edits_page, write_page
+    from inkwash.eval.sources import DrawConfig
+    from inkwash.scenes.render import render
+
+    session.check_outputs(json, html)
+    cancel = session.cancel_token()
+    fingerprint = session.fingerprint(model) if images is None else ""
+    run = EditsRun(
+        n=n,
+        kinds=tuple(kind.strip() for kind in kinds.split(",")),
+        size=Size.parse(size),
+        model=model,
+        fingerprint=fingerprint,
+        draw=DrawConfig(
+            seed=seed,
+            steps=default_steps(model) if steps is None else steps,
+            guidance=guidance,
+            temperature=temperature,
+            top_p=top_p,
+            cancel=cancel,
+        ),
+        batch=batch,
+        images=images,
+        out=out,
+    )
+    opener = session.opener(model, device, dtype)
+    result = session.watched(lambda tell: run_edits(run, opener, progress=tell), cancel, quiet=quiet, out=out)
+    session.write_json(json, result.to_dict())
+    if html is not None:
+        before = [render(case.edit.sources[0]) for case in result.cases]
+        page = edits_page(result.report, result.images, before, title="Held-out edits", settings=result.settings)
+        write_page(page, html)
+    session.show(result.to_dict(), "per_kind", json)
