@@ -14,7 +14,7 @@ from torch import Tensor
 
 from inkwash.core import limits
 from inkwash.core.errors import RequestError
-from inkwash.core.types import Size
+from inkwash.engine.plan import Plan
 from inkwash.media.images import load_image
 
 Picture: TypeAlias = Any  # a PIL image, a path, bytes, an array (H, W, 3) or a tensor (3, H, W)
@@ -77,46 +77,39 @@ def as_rgb(picture: Picture) -> Image.Image:
     return load_image(picture)
 
 
-def picture_size(height: int | None, width: int | None, natural: tuple[int, int] = (1024, 1024)) -> tuple[int, int]:
-    """Height and width in pixels: as given, one side alone meaning a square, else the natural size."""
-    if height is None and width is None:
-        height, width = natural
-    height, width = (width, width) if height is None else (height, height if width is None else width)
-    assert height is not None and width is not None
-    for side in (height, width):
-        if isinstance(side, bool) or not isinstance(side, int):
-            raise RequestError(f"The size holds {side!r}, but sides are whole numbers of pixels.", param="size")
-    limits.check_size(Size(width, height))
-    return height, width
-
-
-def check_one_source(prompts: Sequence[str] | None, prompt_embeds: Tensor | None, priors: Tensor | None) -> None:
+def check_one_source(prompts: Sequence[str] | None, prompt_embeds: Tensor | None, plan: Plan | None) -> None:
     """Exactly one of prompt and prompt_embeds; embeddings alone cannot be planned from."""
     if (prompts is None) == (prompt_embeds is None):
         said = "neither" if prompts is None else "both"
         raise RequestError(f"Give either prompt or prompt_embeds; {said} of them was given.", param="prompt")
-    if prompts is None and priors is None:
+    if prompts is None and plan is None:
         raise RequestError(
             "prompt_embeds hold only the quoted texts, not the picture: give prior_token_ids with them, or a prompt.",
             param="prompt_embeds",
         )
 
 
-def check_prior_companions(
-    priors: Tensor | None, image_ids: Sequence[Tensor] | None, grids: Sequence[Tensor] | None, has_images: bool
-) -> None:
-    """prior_token_image_ids and source_image_grid_thw come together, with prior_token_ids and the pictures."""
+def as_plan(
+    priors: Tensor | None, image_ids: Sequence[Tensor] | None, grids: Sequence[Tensor] | None, image: Any
+) -> Plan | None:
+    """The plan in the reference's three arguments, of which the last two come together and with their pictures."""
     if (image_ids is None) != (grids is None):
         raise RequestError(
             "prior_token_image_ids and source_image_grid_thw belong together: pass both or neither.",
             param="prior_token_image_ids",
         )
-    if image_ids is not None and (priors is None or not has_images):
+    if image_ids is not None and (priors is None or image is None):
         raise RequestError(
             "prior_token_image_ids needs prior_token_ids and image as well: pass what generate_prior_tokens returned, "
             "and the pictures it was given.",
             param="prior_token_image_ids",
         )
+    if priors is None:
+        return None
+    check_tensor("prior_token_ids", priors, (None, None))
+    if image_ids is None or grids is None:
+        return Plan(priors)
+    return Plan(priors, list(image_ids), list(grids))
 
 
 def check_tensor(name: str, value: Tensor, shape: tuple[int | None, ...]) -> None:

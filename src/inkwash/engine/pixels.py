@@ -36,7 +36,7 @@ def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     scale = vae.config.scale_factor
     tiled = latents.shape[2] * latents.shape[3] * scale**2 > TILED_AREA
     decode = vae.decode_tiled if tiled else vae.decode
-    pixels = torch.cat([decode(one) for one in latents.split(1)])
+    pixels = torch.cat([decode(one[None]) for one in latents])
     return (pixels.float() / 2 + 0.5).clamp(0, 1)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from einops import repeat
@@ -58,4 +59,4 @@ def split_references(ids: Tensor, sizes: Tensor, grids: Sequence[Grid]) -> list[
             f"prior_token_image_ids has shape {tuple(ids.shape)}, but the pictures need {sum(lengths)} ids.",
             param="prior_token_image_ids",
         )
-    return list(ids.split(lengths))
+    return list(torch.tensor_split(ids, list(accumulate(lengths))[:-1]))

@@ -2,7 +2,7 @@
 
 A request is checked when it is made, so that everything behind it may trust its fields. A run reports through a
 `Watch`, which every stage calls between two tokens or two steps: it forwards exact progress and raises `Cancelled`
-as soon as the token says so.
+as soon as the token says so. Loads neither torch nor Pillow.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-from PIL import Image
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from inkwash.core import limits
 from inkwash.core.errors import Cancelled, RequestError
-from inkwash.engine.inputs import picture_size
+from inkwash.core.types import Size
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Stage: TypeAlias = Literal["prior", "denoise"]
 Layout: TypeAlias = Literal["new", "same"]
@@ -125,3 +126,16 @@ def check_layout(layout: str) -> None:
             f"The layout is {layout!r}, but must be 'new' (a plan for each picture) or 'same' (one plan, n noises).",
             param="layout",
         )
+
+
+def picture_size(height: int | None, width: int | None, natural: tuple[int, int] = (1024, 1024)) -> tuple[int, int]:
+    """Height and width in pixels: as given, one side alone meaning a square, else the natural size."""
+    if height is None and width is None:
+        height, width = natural
+    height, width = (width if height is None else height), (height if width is None else width)
+    for side in (height, width):
+        if isinstance(side, bool) or not isinstance(side, int):
+            raise RequestError(f"The size holds {side!r}, but sides are whole numbers of pixels.", param="size")
+    assert height is not None and width is not None
+    limits.check_size(Size(width, height))
+    return height, width

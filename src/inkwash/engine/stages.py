@@ -15,7 +15,7 @@ from torch import Tensor
 from inkwash.engine import seeds
 from inkwash.engine.ar import Row, read_prompt, reference_codes, sample_plans
 from inkwash.engine.pixels import encode_picture
-from inkwash.engine.plan import join_references, split_references, upsample
+from inkwash.engine.plan import Plan, join_references, split_references, upsample
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
 from inkwash.models.glm_image.ar_step import fuse_for_decode
@@ -120,10 +120,12 @@ class Stages:
         return side, side
 
 
-def reference_inputs(prompts: Sequence[Prompt], codes: Sequence[Sequence[Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
-    """For every prompt, the upsampled ids of its references and their grids, as `generate_prior_tokens` returns them."""
+def make_plan(tokens: Tensor, prompts: Sequence[Prompt], codes: Sequence[Sequence[Tensor]]) -> Plan:
+    """Tokens of the pictures and the codes of their references, as `generate_prior_tokens` returns them."""
+    if not any(prompt.references for prompt in prompts):
+        return Plan(tokens)
     pairs = [
         join_references([each.cpu() for each in own], [reference.grid for reference in prompt.references])
         for prompt, own in zip(prompts, codes, strict=True)
     ]
-    return [ids for ids, _ in pairs], [sizes for _, sizes in pairs]
+    return Plan(tokens, [ids for ids, _ in pairs], [sizes for _, sizes in pairs])

@@ -1,0 +1,107 @@
+"""The arguments of one pipeline call, with every check that needs no network.
+
+Refusals are one sentence with the argument, its value, what is allowed and how to mend it. What the arguments mean is
+said in `GlmImagePipeline.__call__`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from inkwash.core import limits
+from inkwash.core.errors import RequestError
+from inkwash.engine import inputs
+from inkwash.engine.pixels import check_output_type
+from inkwash.engine.plan import Plan
+from inkwash.engine.request import Layout, check_layout
+
+CALLBACK_TENSORS = ("latents", "prompt_embeds", "x0")
+Numbers = Sequence[float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """One call: what to draw, how, and from which numbers."""
+
+    prompt: str | Sequence[str] | None
+    image: Any
+    height: int | None
+    width: int | None
+    num_inference_steps: int
+    timesteps: Numbers
+    sigmas: Numbers
+    guidance_scale: float
+    num_images_per_prompt: int
+    generator: torch.Generator | Sequence[torch.Generator] | None
+    latents: Tensor | None
+    prompt_embeds: Tensor | None
+    negative_prompt_embeds: Tensor | None
+    crop: tuple[int, int]
+    output_type: str
+    callback_tensors: Sequence[str]
+    max_sequence_length: int
+    negative_prompt: str | Sequence[str] | None
+    mask: Any
+    layout: Layout
+    plan: Plan | None
+
+    def __post_init__(self) -> None:
+        inputs.check_one_source(self.texts, self.prompt_embeds, self.plan)
+        limits.check_count(self.num_images_per_prompt)
+        limits.check_steps(self.steps)
+        limits.check_guidance(self.guidance_scale)
+        limits.check_whole("max_sequence_length", self.max_sequence_length, 1, 2**20)
+        check_layout(self.layout)
+        check_output_type(self.output_type)
+        if self.mask is not None and (self.batch != 1 or not self.images[0]):
+            raise RequestError("mask needs exactly one prompt, with the picture to edit as its image.", param="mask")
+        unknown = [name for name in self.callback_tensors if name not in CALLBACK_TENSORS]
+        if unknown:
+            raise RequestError(
+                f"callback_on_step_end_tensor_inputs holds {unknown}, but may hold {list(CALLBACK_TENSORS)} only.",
+                param="callback_on_step_end_tensor_inputs",
+            )
+
+    @cached_property
+    def texts(self) -> list[str] | None:
+        return inputs.as_prompts(self.prompt)
+
+    @cached_property
+    def images(self) -> list[list[Image.Image]]:
+        """Reference pictures of each prompt, RGB."""
+        return inputs.as_images(self.image, self.batch)
+
+    @cached_property
+    def negatives(self) -> list[str]:
+        return inputs.as_negatives(self.negative_prompt, self.batch)
+
+    @property
+    def batch(self) -> int:
+        """How many prompts."""
+        if self.texts is not None:
+            return len(self.texts)
+        assert self.prompt_embeds is not None
+        return len(self.prompt_embeds)
+
+    @property
+    def count(self) -> int:
+        """How many pictures."""
+        return self.batch * self.num_images_per_prompt
+
+    @property
+    def owners(self) -> list[int]:
+        """The prompt of each picture."""
+        return [number // self.num_images_per_prompt for number in range(self.count)]
+
+    @property
+    def steps(self) -> int:
+        """Steps of the decoder; given timesteps or sigmas say it themselves."""
+        given = self.timesteps if self.timesteps is not None else self.sigmas
+        return self.num_inference_steps if given is None else len(given)
