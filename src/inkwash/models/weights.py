@@ -31,6 +31,7 @@ MAX_SHARD_BYTES = 5 * 10**9
 WINDOW_BYTES = 32 * 2**20  # a file is mapped anew after this much, so that pages already copied leave memory
 FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 M = TypeVar("M", bound=nn.Module)
+_BUILDING = threading.RLock()
 INTEGERS = {"I64", "I32", "I16", "I8", "U8", "BOOL"}
 
 
@@ -149,11 +150,12 @@ def parameters_on_meta() -> Iterator[None]:
             return None
         return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
 
-    handle = register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]  # may return a parameter
-    try:
-        yield
-    finally:
-        handle.remove()
+    with _BUILDING:  # the library's table of hooks must not change while another thread walks through it
+        handle = register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]  # may return one
+        try:
+            yield
+        finally:
+            handle.remove()
 
 
 def _rename(name: str, table: Mapping[str, str]) -> str:

@@ -267,6 +267,14 @@ def test_parameters_of_other_threads_stay_real() -> None:
     assert not nn.Linear(2, 2).weight.is_meta
 
 
+def test_several_threads_may_load_at_once(saved: tuple[Net, Path]) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda _: load_module(Net, saved[1]), range(40)))
+    assert all(same(saved[0], net) for net in loaded)
+
+
 def test_what_has_no_values_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no values"):
         save_module(nn.Linear(2, 2, device="meta"), tmp_path)
