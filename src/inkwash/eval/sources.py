@@ -2,7 +2,8 @@
 
 `ar` draws from the prompt; `teacher` skips the AR generator and gives the decoder the semantic tokens of the true
 picture; `vae` only takes the true picture through the autoencoder; `truth` is the rendered scene, which tests judge
-and world. Each is a function from case numbers to pictures, and each picture has its own seed, so no batch size changes any.
+and world. Each is a function from case numbers to pictures; each picture has its own seed, so the batch size changes
+none.
 """
 
 from __future__ import annotations

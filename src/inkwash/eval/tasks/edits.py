@@ -1,7 +1,8 @@
 """Scoring edits of held-out scenes: is the asked change there, and was everything else left alone?
 
 Both are read off the two scenes of an edit, for every kind alike: the facts that only the target has must hold in the
-picture and those that only the source had must be gone (`changed`); the facts both share must still hold (`kept`).
+picture and those that only the source had must be gone (`changed`); the facts both share must still hold (`kept`). New
+things may stand anywhere in the ninth of the canvas that the instruction names; old ones must be where they were.
 """
 
 from __future__ import annotations
@@ -142,6 +143,7 @@ def score_edits(
 
 
 def _score(index: int, image: Image.Image, case: EditCase, read: tuple[str, ...]) -> EditScore:
+    asked = held_facts(image, read, case.edit.target, exact=False)
     after = held_facts(image, read, case.edit.target)
     before = held_facts(image, read, case.edit.sources[0])
     return EditScore(
@@ -150,7 +152,7 @@ def _score(index: int, image: Image.Image, case: EditCase, read: tuple[str, ...]
         instruction=case.edit.instruction,
         wanted=tuple(map(str, sorted(case.wanted))) or tuple(f"no {fact}" for fact in sorted(case.unwanted)),
         read=read,
-        changed=all(after[fact] for fact in case.wanted) and not any(before[fact] for fact in case.unwanted),
+        changed=all(asked[fact] for fact in case.wanted) and not any(before[fact] for fact in case.unwanted),
         kept=all(after[fact] for fact in case.shared),
     )
 
