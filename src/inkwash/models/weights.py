@@ -30,9 +30,9 @@ from inkwash.models.tensor_files import StoredTensor, count, read_headers, reaso
 MAX_SHARD_BYTES = 5 * 10**9
 WINDOW_BYTES = 32 * 2**20  # a file is mapped anew after this much, so that pages already copied leave memory
 FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+INTEGERS = {"I64", "I32", "I16", "I8", "U8", "BOOL"}
 M = TypeVar("M", bound=nn.Module)
 _BUILDING = threading.RLock()
-INTEGERS = {"I64", "I32", "I16", "I8", "U8", "BOOL"}
 
 
 @dataclass(frozen=True, kw_only=True)
