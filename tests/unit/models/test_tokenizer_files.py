@@ -93,3 +93,7 @@ def test_the_written_folder_is_read_by_the_processor(tmp_path: Path) -> None:
     again = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     assert again.get_vocab() == TOKENIZER.get_vocab()
     assert json.loads((tmp_path / "preprocessor_config.json").read_text())["size"]["shortest_edge"] == 128**2
+
+
+def test_training_is_deterministic() -> None:
+    assert train_bpe(LINES, vocab_size=CODES + 1000, codes=CODES).to_str() == TOKENIZER.to_str()
