@@ -43,8 +43,9 @@ def choose(logits: Tensor, uniforms: Tensor, sampling: Sampling) -> Tensor:
     probabilities = (logits / sampling.temperature).softmax(dim=-1)
     ordered, ids = probabilities.sort(dim=-1, descending=True, stable=True)
     mass = ordered.cumsum(dim=-1)
-    last = (mass - ordered < sampling.top_p).sum(dim=-1, keepdim=True) - 1
-    last = last.clamp(min=0, max=(sampling.top_k or logits.shape[-1]) - 1)
+    limit = min(sampling.top_k or logits.shape[-1], logits.shape[-1])
+    nucleus = sampling.top_p * mass[:, limit - 1 : limit]  # top-p counts within the top-k, as in the reference
+    last = ((mass - ordered)[:, :limit] < nucleus).sum(dim=-1, keepdim=True).clamp(min=1) - 1
     reach = uniforms[:, None].to(mass) * mass.gather(-1, last)
     place = torch.searchsorted(mass, reach, right=True).minimum(last)
     return ids.gather(-1, place)[:, 0]

@@ -1,0 +1,76 @@
+"""One uniform number chooses one token: the right distribution, the right nucleus, and no dependence between rows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from inkwash.core.errors import RequestError
+from inkwash.engine.sampling import Sampling, choose
+
+LOGITS = st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=40)
+
+
+def logits_of(probabilities: list[float]) -> Tensor:
+    return torch.tensor([probabilities]).log()
+
+
+def test_uniform_numbers_reproduce_the_distribution() -> None:
+    probabilities = [0.1, 0.4, 0.2, 0.3]
+    numbers = (torch.arange(10_000) + 0.5) / 10_000
+    drawn = choose(logits_of(probabilities).expand(10_000, -1), numbers, Sampling(temperature=1.0, top_p=1.0))
+    assert torch.allclose(drawn.bincount(minlength=4) / 10_000, torch.tensor(probabilities), atol=2e-4)
+
+
+def test_nucleus_keeps_the_smallest_set_that_reaches_top_p() -> None:
+    numbers = (torch.arange(1000) + 0.5) / 1000
+    drawn = choose(logits_of([0.1, 0.4, 0.2, 0.3]).expand(1000, -1), numbers, Sampling(temperature=1.0, top_p=0.6))
+    assert torch.allclose(drawn.bincount(minlength=4) / 1000, torch.tensor([0, 4 / 7, 0, 3 / 7]), atol=2e-3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(LOGITS, st.floats(0.05, 1.0), st.floats(0, 1, exclude_max=True, width=32), st.integers(1, 50))
+def test_choice_lies_in_the_reference_nucleus(values: list[float], top_p: float, number: float, top_k: int) -> None:
+    from transformers.generation import TopKLogitsWarper, TopPLogitsWarper
+
+    logits = torch.tensor([values])
+    sampling = Sampling(temperature=1.0, top_p=top_p, top_k=top_k)
+    drawn = int(choose(logits, torch.tensor([number]), sampling))
+    ids = torch.zeros(1, 1, dtype=torch.long)
+    kept = TopPLogitsWarper(min(top_p + 1e-4, 1.0))(ids, TopKLogitsWarper(top_k)(ids, logits))
+    least = kept[kept > -torch.inf].min()
+    assert logits[0, drawn] >= least - 1e-3  # which of several equal tokens is kept is nobody's promise
+
+
+@settings(max_examples=100, deadline=None)
+@given(LOGITS)
+def test_greedy_and_a_narrow_nucleus_take_the_best(values: list[float]) -> None:
+    logits = torch.tensor([values])
+    number = torch.tensor([0.9])
+    assert logits[0, choose(logits, number, Sampling(temperature=0.0))] == logits.max()
+    assert logits[0, choose(logits, number, Sampling(temperature=1.0, top_k=1))] == logits.max()
+
+
+def test_rows_do_not_see_each_other() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, numbers = torch.randn(64, 200, generator=generator) * 3, torch.rand(64, generator=generator)
+    together = choose(logits, numbers, Sampling())
+    alone = [choose(logits[i : i + 1], numbers[i : i + 1], Sampling()) for i in range(64)]
+    assert torch.equal(together, torch.cat(alone))
+
+
+def test_extreme_numbers_stay_inside() -> None:
+    logits = torch.zeros(1, 5)
+    for number in (0.0, 1.0 - 2**-24):
+        assert 0 <= int(choose(logits, torch.tensor([number]), Sampling(top_p=1.0))) < 5
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": -1.0}, {"temperature": float("nan")}, {"top_p": 0.0}, {"top_p": 1.5}, {"top_k": 0}]
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(RequestError):
+        Sampling(**wrong)  # type: ignore[arg-type]
