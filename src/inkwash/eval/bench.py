@@ -7,7 +7,8 @@ pictures are scored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ StageProgress = Callable[[str, int, int], None]  # stage (judge, draw, read), do
 DEFAULT_SIZE = Size(256, 256)
 MAX_CASES = 100_000
 PROOF_CASES = 24
+_WORLD_CASES = 8
 PREDICTIONS_FILE = "predictions.jsonl"
 
 
@@ -90,7 +92,19 @@ class ScenesRun(Run):
             )
 
     def settings(self) -> dict[str, Any]:
-        return {"task": "scenes", "source": self.source, "regions": list(self.regions), **super().settings()}
+        world = digest(f"{case.scene} {case.prompt}" for case in self.cases(_WORLD_CASES))
+        return {
+            "task": "scenes",
+            "source": self.source,
+            "regions": list(self.regions),
+            "world": world,
+            **super().settings(),
+        }
+
+    def cases(self, n: int | None = None) -> list[Case]:
+        """The first n scenes, by default all of the run."""
+        width, height = self.size
+        return held_out(n or self.n, seed=self.draw.seed, regions=self.regions, width=width, height=height)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +120,13 @@ class EditsRun(Run):
             raise ConfigError(f"the edit kinds are {self.kinds}; each must be one of {', '.join(KINDS)}.")
 
     def settings(self) -> dict[str, Any]:
-        return {"task": "edits", "kinds": list(self.kinds), **super().settings()}
+        world = digest(f"{case.edit}" for case in self.cases(_WORLD_CASES))
+        return {"task": "edits", "kinds": list(self.kinds), "world": world, **super().settings()}
+
+    def cases(self, n: int | None = None) -> list[EditCase]:
+        """The first n edits, by default all of the run."""
+        width, height = self.size
+        return held_out_edits(n or self.n, seed=self.draw.seed, kinds=self.kinds, width=width, height=height)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +161,7 @@ def run_scenes(
     """Draw (or take) the pictures of n held-out scenes and score them."""
     tell = progress or (lambda stage, done, total: None)
     check_folders(run)
-    cases = held_out(run.n, seed=run.draw.seed, regions=run.regions, width=run.size.width, height=run.size.height)
+    cases = run.cases()
     judge = reader or Reader()
     predictions = Predictions(judge, run.out / PREDICTIONS_FILE if run.out else None)
     proof = _prove(cases, judge, tell) if run.source != "truth" else None
@@ -162,7 +182,7 @@ def run_edits(
     """Ask for n held-out edits of rendered scenes and score what came back."""
     tell = progress or (lambda stage, done, total: None)
     check_folders(run)
-    cases = held_out_edits(run.n, seed=run.draw.seed, kinds=run.kinds, width=run.size.width, height=run.size.height)
+    cases = run.cases()
     judge = reader or Reader()
     predictions = Predictions(judge, run.out / PREDICTIONS_FILE if run.out else None)
     proof = _prove([Case(scene=case.edit.target, prompt=case.edit.instruction) for case in cases], judge, tell)
@@ -173,6 +193,11 @@ def run_edits(
     return EditsResult(report=report, cases=cases, images=drawn.images, settings=settings)
 
 
+def digest(parts: Iterable[str]) -> str:
+    """A short name for the world: numbers are comparable only where scenes and captions are sampled the same way."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
 def check_folders(run: Run) -> None:
     """Fail before any work when the folders do not fit the run."""
     if run.images is not None:
@@ -181,7 +206,7 @@ def check_folders(run: Run) -> None:
 
 
 _MODEL_KEYS = ("source", "model", "fingerprint", "steps", "guidance", "temperature", "top_p")
-_SCENE_KEYS = ("task", "regions", "kinds", "seed", "size")  # what decides the cases, whoever drew the pictures
+_SCENE_KEYS = ("task", "regions", "kinds", "seed", "size", "world")  # what decides the cases, whoever drew the pictures
 
 
 def _prove(cases: Sequence[Case], judge: Judge, tell: StageProgress) -> float:

@@ -17,8 +17,8 @@ from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
 from inkwash.core.errors import MediaError
-from inkwash.eval.metrics import score_words
 from inkwash.eval.tasks.edits import EditsReport
+from inkwash.eval.tasks.facts import is_read
 from inkwash.eval.tasks.scenes import PictureScore, ScenesReport
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
@@ -113,7 +113,7 @@ def write_page(html: str, path: Path) -> None:
 
 
 def _scene_card(score: PictureScore, pictures: tuple[Picture, ...]) -> Card:
-    wanted = tuple((text, score_words([text], score.read).correct == len(text.split())) for text in score.wanted)
+    wanted = tuple((text, is_read(text, score.read)) for text in score.wanted)
     return Card(
         number=score.index,
         prompt=score.prompt,

@@ -38,8 +38,11 @@ class Fact:
         return self.value if self.kind == "text" else f"{self.kind} {self.value}"
 
 
-def check_facts(image: Image.Image, scene: Scene, named: Collection[str] | None = None) -> Facts:
-    """What the prompt named (`caption.describe`), or everything without `named`, held against a picture."""
+def check_facts(image: Image.Image, read: Sequence[str], scene: Scene, named: Collection[str] | None = None) -> Facts:
+    """What the prompt named (`caption.describe`), or everything without `named`, held against a picture.
+
+    A colour or place belongs to something: of a shape that is not there, or a text that was not read, it is wrong.
+    """
     found = check(image, scene, named=named)
 
     def asked(name: str) -> bool:
@@ -48,10 +51,24 @@ def check_facts(image: Image.Image, scene: Scene, named: Collection[str] | None 
     return Facts(
         background=found.background_ok if asked("background") else None,
         shapes=tuple(one.shape_ok for one in found.objects),
-        shape_colors=tuple(one.color_ok for i, one in enumerate(found.objects) if asked(f"object{i}.color")),
-        shape_places=tuple(one.place_ok for i, one in enumerate(found.objects) if asked(f"object{i}.place")),
-        text_colors=tuple(right for i, right in enumerate(found.text_colors) if asked(f"text{i}.color")),
+        shape_colors=tuple(
+            one.shape_ok and one.color_ok for i, one in enumerate(found.objects) if asked(f"object{i}.color")
+        ),
+        shape_places=tuple(
+            one.shape_ok and one.place_ok for i, one in enumerate(found.objects) if asked(f"object{i}.place")
+        ),
+        text_colors=tuple(
+            right and is_read(text.text, read)
+            for i, (text, right) in enumerate(zip(scene.texts, found.text_colors, strict=True))
+            if asked(f"text{i}.color")
+        ),
     )
+
+
+def is_read(text: str, read: Sequence[str]) -> bool:
+    """Whether every word of a text is among the lines that were read."""
+    score = score_words([text], read)
+    return score.correct == score.total
 
 
 def held_facts(image: Image.Image, read: Sequence[str], scene: Scene, *, exact: bool = True) -> dict[Fact, bool]:
@@ -63,8 +80,7 @@ def held_facts(image: Image.Image, read: Sequence[str], scene: Scene, *, exact: 
     found = check(image, scene, named=None if exact else _all_names(scene))
     held = {Fact("background", scene.background): found.background_ok}
     for text, ink in zip(scene.texts, found.text_colors, strict=True):
-        score = score_words([text.text], read)
-        held[Fact("text", text.text)] = score.correct == score.total
+        held[Fact("text", text.text)] = is_read(text.text, read)
         held[ink_fact(text)] = ink
     for shape, one in zip(scene.objects, found.objects, strict=True):
         present, colored, placed = shape_facts(shape)

@@ -175,7 +175,7 @@ def _score(index: int, image: Image.Image, case: Case, reader: Predictions) -> P
         wanted=wanted,
         read=read,
         words=score_words(wanted, read),
-        facts=check_facts(image, case.scene, case.named),
+        facts=check_facts(image, read, case.scene, case.named),
     )
 
 
