@@ -69,6 +69,17 @@ def test_logits(references: list[Grid], plan: list[Grid], with_grad: bool) -> No
     assert relative_error(logits.detach(), expected) < 1e-5
 
 
+def test_names_and_shapes_at_the_released_size() -> None:
+    import transformers
+
+    rope = {**TEXT["rope_parameters"], "mrope_section": [8, 12, 12]}
+    config = transformers.GlmImageConfig(text_config={"rope_parameters": rope})
+    with torch.device("meta"):
+        expected = transformers.GlmImageForConditionalGeneration(config).state_dict()
+        found = ARGenerator(ARConfig.from_dict(config.to_dict())).state_dict()
+    assert {k: v.shape for k, v in found.items()} == {k: v.shape for k, v in expected.items()}
+
+
 @pytest.mark.parametrize("index", range(TEXT["num_hidden_layers"]))
 def test_block(index: int) -> None:
     reference, ours = pair()

@@ -66,6 +66,20 @@ def test_scores_depend_on_differences_only(
     assert torch.equal(rotate(q, a)[16:], q[16:])
 
 
+@pytest.mark.parametrize("width", [16, 20])
+def test_gradient_is_turned_back(width: int) -> None:
+    cos, sin = image_rotary(2, 3, 16)
+    generator = torch.Generator().manual_seed(6)
+    x = torch.randn(2, 6, width, generator=generator, requires_grad=True)
+    direction = torch.randn(2, 6, width, generator=generator)
+    turned = apply_rotary_half(x, cos, sin)
+    swapped = torch.cat([-x[..., 8:16], x[..., :8]], -1)
+    plain = torch.cat([x[..., :16] * cos + swapped * sin, x[..., 16:]], -1)
+    torch.testing.assert_close(turned, plain)
+    found, expected = (torch.autograd.grad((y * direction).sum(), x)[0] for y in (turned, plain))
+    torch.testing.assert_close(found, expected)
+
+
 def test_image_rotary_rows_then_columns() -> None:
     cos, sin = image_rotary(3, 2, 8)
     assert cos.shape == sin.shape == (6, 8)
