@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 from itertools import pairwise
 
-WIDE = 0.75  # letter distance over line height; ordinary capitals measured 0.60-0.65, tracked ones 0.83-0.95
+WIDE = 0.75  # letter distance over line height; ordinary capitals measured 0.60-0.65, tracked ones mostly 0.8-0.95
 EVEN = 1.3  # a word space in ordinary type measured 1.4 and more of the letter distance
 
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
@@ -38,8 +38,8 @@ def join_letterspaced(text: str, centres: Sequence[float], height: float) -> str
     if not inside and len(letters) < 3:
         return text  # "A B": nothing to compare the one distance with
     pitch = statistics.fmean(inside) if inside else statistics.median(steps)
-    if pitch < WIDE * height:
-        return text
+    if inside and pitch < WIDE * height:
+        return text  # ordinary type; a line of single letters only is spaced whatever its height
     joined = letters[0]
     for i, step in enumerate(steps, start=1):
         joined += (" " if i in ends and step >= EVEN * pitch else "") + letters[i]
