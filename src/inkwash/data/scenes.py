@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from inkwash.data.loader import Batch
+from inkwash.scenes.caption import caption
 from inkwash.scenes.edit import sample_edit
 from inkwash.scenes.grammar import Scene, sample_scene
 from inkwash.scenes.labels import LABELS, cell_labels
@@ -78,8 +79,7 @@ class LabelledScenes:
         rng = step_rng(self.seed, step)
         width, height = rng.choice(self.canvases)
         scenes = [
-            sample_scene(rng, width=width, height=height, level=self.level, random_words=0.5)
-            for _ in range(self.batch)
+            sample_scene(rng, width=width, height=height, level=self.level, random_words=0.5) for _ in range(self.batch)
         ]
         pixels = np.stack([half_size(render(scene)) for scene in scenes])
         if self.noise:
@@ -120,13 +120,14 @@ class PictureBatches:
     seed: int
     phases: tuple[Phase, ...]
     level: str = "first"
-    edits: float = 0.0
+    edits: float = 0.25
+    edits_from: int | None = None
 
     def __call__(self, step: int) -> Batch:
         rng = step_rng(self.seed, step)
         phase = phase_at(self.phases, step)
         width, height = rng.choice(phase.canvases)
-        editing = rng.random() < self.edits
+        editing = self.edits_from is not None and step >= self.edits_from and rng.random() < self.edits
         pairs = [self._pair(rng, width, height, editing) for _ in range(phase.batch)]
         batch = _pictures([target for _, target in pairs], "pixels", "half")
         batch["texts"] = [[text.text for text in target.texts] for _, target in pairs]
@@ -148,3 +149,14 @@ def _pictures(scenes: list[Scene], whole: str, half: str) -> Batch:
         whole: np.stack([np.asarray(image, dtype=np.uint8) for image in images]),
         half: np.stack([half_size(image) for image in images]),
     }
+
+
+def prompt_lines(rng: random.Random, count: int) -> list[str]:
+    """Captions and edit instructions, to train a tokenizer on."""
+    lines = []
+    for i in range(count):
+        if i % 3:
+            lines.append(caption(sample_scene(rng), rng))
+        else:
+            lines.append(sample_edit(rng).instruction)
+    return lines

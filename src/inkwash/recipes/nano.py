@@ -1,92 +1,195 @@
-"""Nano from nothing: the sizes of the small model and the four stages that train it.
+"""Nano from nothing: the stages that train the small model, and the export in the released layout.
 
-Each stage continues where it was killed. The order is VAE and tokenizer (independent of each other), then
-the decoder on their outputs and the AR generator on the tokenizer's. `export` writes the released layout.
+Each stage continues where it was killed. VAE and tokenizer are independent of each other; the decoder learns from
+both, the AR generator from the tokenizer. State lies in one folder per stage below `work`.
 """
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 
-from inkwash.data.scenes import LABELS, LabelledScenes, PixelCrops
-from inkwash.models.glm_image.config import VisionConfig, VQConfig
-from inkwash.models.glm_image.decoder_config import VAEConfig
-from inkwash.models.glm_image.vae import AutoencoderKL, init_weights
+from inkwash.data.plans import PlanBatches
+from inkwash.data.scenes import LABELS, LabelledScenes, Phase, PictureBatches, PixelCrops, prompt_lines
+from inkwash.models.glm_image import ar, decoder, glyph, vision, vq
+from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.decoder import Decoder
+from inkwash.models.glm_image.glyph import GlyphEncoder
+from inkwash.models.glm_image.processor import GlmImageProcessor
+from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, train_bpe, write_processor_files
+from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.glm_image.vision import VisionEncoder
-from inkwash.models.glm_image.vision import init_weights as init_vision
 from inkwash.models.glm_image.vq import VQModel
-from inkwash.models.glm_image.vq import init_weights as init_vq
+from inkwash.models.glm_image.weights import GlmImageParts, save_pipeline_parts
+from inkwash.recipes import nano_sizes as sizes
+from inkwash.recipes.samples import draw_from_tokens, read_back, save_grid, to_pixels
+from inkwash.train.ar import ARTraining, train_ar
+from inkwash.train.decoder import DecoderTraining, FrozenParts, train_decoder
 from inkwash.train.tokenizer import TokenizerTraining, train_tokenizer
-from inkwash.train.vae import VAETraining, latent_statistics, train_vae
+from inkwash.train.vae import VAETraining, init_vae, latent_statistics, train_vae
 
-LATENT_CHANNELS = 16
-VAE = VAEConfig(
-    block_out_channels=(16, 32, 64, 96),
-    layers_per_block=1,
-    latent_channels=LATENT_CHANNELS,
-    norm_num_groups=8,
-    scaling_factor=1.0,
-    use_quant_conv=False,
-    use_post_quant_conv=False,
-    sample_size=256,
-    latents_mean=(0.0,) * LATENT_CHANNELS,
-    latents_std=(1.0,) * LATENT_CHANNELS,
-)
+CPU = torch.device("cpu")
+VOCABULARY = 6400
+SMALL = ((256, 128), (256, 128), (128, 128), (128, 256), (192, 192), (256, 160))
+FULL = ((256, 256), (256, 256), (256, 256), (256, 128), (128, 256), (192, 256), (384, 256), (256, 384))
 
 
-def _pixels(batch: np.ndarray) -> torch.Tensor:
-    """uint8 (B, H, W, 3) -> float (B, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-
-
-def save_grid(pixels: torch.Tensor, path: Path, columns: int = 8) -> None:
-    """Pictures (B, 3, H, W) in [-1, 1] side by side as one PNG."""
-    images = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-    height, width = images.shape[1:3]
-    sheet = Image.new("RGB", (columns * width, -(-len(images) // columns) * height), "white")
-    for i, array in enumerate(images):
-        sheet.paste(Image.fromarray(array), ((i % columns) * width, (i // columns) * height))
-    sheet.save(path)
-
-
-def vae_stage(folder: Path, steps: int = 4200) -> None:
-    """Train the autoencoder, then measure its latent statistics; weights in `folder`/vae.pt."""
+def train_nano_vae(work: Path, steps: int = 4200) -> None:
+    """Train the autoencoder and measure its latent statistics: `work`/vae/vae.pt."""
     torch.manual_seed(0)
-    vae = AutoencoderKL(VAE)
-    init_weights(vae)
-    held = _pixels(PixelCrops(seed=99, phases=((0, 256, 8),))(0)["pixels"])
+    folder, model = work / "vae", AutoencoderKL(sizes.VAE)
+    init_vae(model)
+    held = to_pixels(PixelCrops(seed=99, phases=((0, 256, 8),))(0)["pixels"])
 
     def sample(step: int) -> None:
         with torch.no_grad():
-            output = vae.decode(vae.encode(held)[0])
+            output = model.decode(model.encode(held)[0])
         print(f"step {step}: held-out error {float((output - held).abs().mean()):.4f}", flush=True)
         save_grid(torch.cat([held, output]), folder / f"sample_{step:06d}.png")
 
     make = PixelCrops(seed=1, phases=((0, 64, 8), (steps * 5 // 6, 256, 2)))
-    train_vae(vae, make, folder, VAETraining(steps=steps), device=torch.device("cpu"), sample=sample)
-    batches = (_pixels(PixelCrops(seed=98, phases=((0, 256, 16),))(i)["pixels"]) for i in range(8))
-    mean, std = latent_statistics(vae, batches)
-    vae.config = replace(VAE, latents_mean=tuple(mean), latents_std=tuple(std))
-    torch.save({"weights": vae.state_dict(), "mean": mean, "std": std}, folder / "vae.pt")
+    train_vae(model, make, folder, VAETraining(steps=steps), device=CPU, sample=sample)
+    statistics = PixelCrops(seed=98, phases=((0, 256, 16),))
+    mean, std = latent_statistics(model, (to_pixels(statistics(i)["pixels"]) for i in range(8)))
+    torch.save({"weights": model.state_dict(), "mean": mean, "std": std}, folder / "vae.pt")
 
 
-CODES = 4096
-VISION = VisionConfig(depth=4, hidden_size=192, num_heads=3, intermediate_size=768, image_size=256, patch_size=16)
-VQ = VQConfig(embed_dim=64, num_embeddings=CODES, latent_channels=192)
-
-
-def tokenizer_stage(folder: Path, steps: int = 3000, batch: int = 32) -> None:
-    """Train ViT and codebook; weights in `folder`/tokenizer.pt."""
+def train_nano_tokenizer(work: Path, steps: int = 3000, batch: int = 32) -> None:
+    """Train ViT and codebook: `work`/tokenizer/tokenizer.pt."""
     torch.manual_seed(0)
-    vision, vq = VisionEncoder(VISION), VQModel(VQ)
-    init_vision(vision)
-    init_vq(vq)
+    encoder, codebook = VisionEncoder(sizes.VISION), VQModel(sizes.VQ)
+    vision.init_weights(encoder)
+    vq.init_weights(codebook)
     make = LabelledScenes(seed=2, batch=batch)
-    config = TokenizerTraining(steps=steps)
-    train_tokenizer(vision, vq, LABELS, make, folder, config, device=torch.device("cpu"))
-    torch.save({"vision": vision.state_dict(), "vq": vq.state_dict()}, folder / "tokenizer.pt")
+    folder = work / "tokenizer"
+    train_tokenizer(encoder, codebook, LABELS, make, folder, TokenizerTraining(steps=steps), device=CPU)
+    torch.save({"vision": encoder.state_dict(), "vq": codebook.state_dict()}, folder / "tokenizer.pt")
+
+
+def load_vae(work: Path) -> AutoencoderKL:
+    """The trained autoencoder with its latent statistics."""
+    state = torch.load(work / "vae" / "vae.pt", weights_only=True)
+    config = replace(sizes.VAE, latents_mean=tuple(state["mean"]), latents_std=tuple(state["std"]))
+    model = AutoencoderKL(config)
+    model.load_state_dict(state["weights"])
+    return model.eval().requires_grad_(False)
+
+
+def load_tokenizer(work: Path) -> tuple[VisionEncoder, VQModel]:
+    """The trained ViT and codebook."""
+    state = torch.load(work / "tokenizer" / "tokenizer.pt", weights_only=True)
+    encoder, codebook = VisionEncoder(sizes.VISION), VQModel(sizes.VQ)
+    encoder.load_state_dict(state["vision"])
+    codebook.load_state_dict(state["vq"])
+    return encoder.eval().requires_grad_(False), codebook.eval().requires_grad_(False)
+
+
+def frozen_parts(work: Path) -> FrozenParts:
+    """What the decoder learns from."""
+    encoder, codebook = load_tokenizer(work)
+    return FrozenParts(vae=load_vae(work), vision=encoder, vq=codebook, scheduler=sizes.SCHEDULER)
+
+
+def new_decoder() -> tuple[Decoder, GlyphEncoder]:
+    """Fresh decoder and glyph encoder."""
+    model, texts = Decoder(sizes.DECODER), GlyphEncoder(sizes.GLYPH)
+    decoder.init_weights(model)
+    glyph.init_weights(texts)
+    return model, texts
+
+
+def train_nano_decoder(work: Path, steps: int = 12000, batch: int = 16) -> None:
+    """Train decoder and glyph encoder on teacher tokens: `work`/decoder/decoder.pt."""
+    torch.manual_seed(0)
+    folder, frozen = work / "decoder", frozen_parts(work)
+    model, texts = new_decoder()
+    phases = (
+        Phase(first=0, batch=batch, canvases=SMALL),
+        Phase(first=steps * 6 // 10, batch=batch // 2, canvases=FULL),
+    )
+    held = PictureBatches(seed=97, phases=(Phase(first=0, batch=16, canvases=((256, 256),)),))(0)
+
+    def sample(step: int) -> None:
+        pixels = draw_from_tokens(model, texts, frozen, held, steps=12, guidance=1.5)
+        print(f"step {step}: {read_back(pixels, held['texts'])}", flush=True)
+        save_grid(pixels, folder / f"sample_{step:06d}.png")
+
+    make = PictureBatches(seed=3, phases=phases, edits_from=steps * 7 // 10)
+    train_decoder(
+        model, texts, frozen, make, folder, DecoderTraining(steps=steps), device=CPU, sample=sample, sample_every=1000
+    )
+    torch.save({"decoder": model.state_dict(), "glyph": texts.state_dict()}, folder / "decoder.pt")
+
+
+def write_nano_processor(work: Path) -> GlmImageProcessor:
+    """Train the BPE on captions and instructions once, and write the `processor/` folder."""
+    folder = work / "processor"
+    if not (folder / "tokenizer.json").exists():
+        bpe = train_bpe(prompt_lines(random.Random("bpe"), 20000), vocab_size=VOCABULARY, codes=sizes.CODES)
+        least, most = sizes.MIN_REFERENCE_SIDE**2, sizes.MAX_REFERENCE_SIDE**2
+        write_processor_files(folder, bpe, codes=sizes.CODES, min_pixels=least, max_pixels=most)
+    return GlmImageProcessor.from_folder(folder)
+
+
+def new_ar(work: Path, processor: GlmImageProcessor) -> ARGenerator:
+    """A fresh AR generator around the trained ViT and codebook."""
+    tokens = processor.tokenizer
+    pad_id, image_id = tokens.token_to_id(END_OF_TEXT), tokens.token_to_id(IMAGE)
+    model = ARGenerator(sizes.ar_config(tokens.get_vocab_size(), pad_id=pad_id, image_id=image_id))
+    ar.init_weights(model)
+    encoder, codebook = load_tokenizer(work)
+    model.model.visual.load_state_dict(encoder.state_dict())
+    model.model.vqmodel.load_state_dict(codebook.state_dict())
+    return model
+
+
+def train_nano_ar(work: Path, steps: int = 12000, batch: int = 32) -> None:
+    """Train the AR generator, edits included: `work`/ar/ar.pt."""
+    torch.manual_seed(0)
+    processor = write_nano_processor(work)
+    model = new_ar(work, processor)
+    phases = (Phase(first=0, batch=batch, canvases=SMALL), Phase(first=steps // 3, batch=batch, canvases=FULL))
+    make = PlanBatches(seed=4, phases=phases, preview_from=steps * 2 // 3)
+    train_ar(model, processor.tokenizer, make, work / "ar", ARTraining(steps=steps), device=CPU)
+    torch.save(model.state_dict(), work / "ar" / "ar.pt")
+
+
+def _averaged(folder: Path, final: Path, modules: list[torch.nn.Module], names: list[str]) -> None:
+    """Load finished weights, or the running average of an unfinished stage."""
+    if final.exists():
+        state = torch.load(final, weights_only=True)
+        for module, name in zip(modules, names, strict=True):
+            module.load_state_dict(state[name] if len(names) > 1 else state)
+        return
+    state = torch.load(folder / "state.pt", weights_only=True)
+    for module, name in zip(modules, names, strict=True):
+        module.load_state_dict(state["modules"][name])
+    shadow = iter(state["ema"]["shadow"])
+    with torch.no_grad():
+        for module in modules:
+            for parameter in module.parameters():
+                if parameter.requires_grad:
+                    parameter.copy_(next(shadow))
+
+
+def export_nano(work: Path, output: Path) -> Path:
+    """Write the checkpoint in bf16 from finished or unfinished stages."""
+    processor = write_nano_processor(work)
+    generator = new_ar(work, processor)
+    for part in (generator.model.visual, generator.model.vqmodel):
+        part.requires_grad_(False)
+    _averaged(work / "ar", work / "ar" / "ar.pt", [generator], ["model"])
+    model, texts = new_decoder()
+    _averaged(work / "decoder", work / "decoder" / "decoder.pt", [model, texts], ["decoder", "glyph"])
+    parts = GlmImageParts(
+        ar=generator,
+        decoder=model,
+        vae=load_vae(work),
+        glyph=texts,
+        processor=processor,
+        scheduler=sizes.SCHEDULER,
+    )
+    return save_pipeline_parts(parts, output, dtype=torch.bfloat16)

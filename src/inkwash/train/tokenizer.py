@@ -80,9 +80,7 @@ def relevant(labels: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def head_losses(
-    logits: dict[str, Tensor], labels: dict[str, Tensor]
-) -> tuple[Tensor, dict[str, Tensor]]:
+def head_losses(logits: dict[str, Tensor], labels: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
     """Sum of the masked cross-entropies, and the accuracy of each head."""
     masks = relevant(labels)
     total = torch.zeros((), device=labels["kind"].device)

@@ -1,0 +1,7 @@
+"""Complete runs as Python functions. ``names()`` lists them, ``run(name, overrides)`` calls one with changed settings."""
+
+from __future__ import annotations
+
+from inkwash.recipes.table import names, run
+
+__all__ = ["names", "run"]

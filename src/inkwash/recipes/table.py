@@ -1,0 +1,103 @@
+"""The recipes by name, and how ``--set key=value`` becomes the arguments of one.
+
+A recipe is a plain function; its parameters are its settings. A parameter that is a configuration dataclass is reached
+with a dot: ``a.b=c``. Nothing heavy is imported until a recipe runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from inkwash.core.errors import ConfigError
+
+RECIPES = {
+    "nano-vae": "inkwash.recipes.nano:train_nano_vae",
+    "nano-tokenizer": "inkwash.recipes.nano:train_nano_tokenizer",
+    "nano-decoder": "inkwash.recipes.nano:train_nano_decoder",
+    "nano-ar": "inkwash.recipes.nano:train_nano_ar",
+    "nano-export": "inkwash.recipes.nano:export_nano",
+}
+DEFAULT_PATHS = {"work": Path("work/nano"), "output": Path("work/nano/checkpoint")}
+_WORDS = {"true": True, "false": False}
+
+
+def names() -> list[str]:
+    """All recipes, in the order in which a model is made."""
+    return list(RECIPES)
+
+
+def run(name: str, overrides: Sequence[str] = ()) -> None:
+    """Runs a recipe to its end; raises ConfigError for an unknown name, key or value."""
+    if name not in RECIPES:
+        raise ConfigError(
+            f"There is no recipe {name!r}{_did_you_mean(name, RECIPES)}: it must be one of {_list(RECIPES)}."
+        )
+    module, _, function = RECIPES[name].partition(":")
+    recipe: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    recipe(**arguments(recipe, overrides))
+
+
+def arguments(recipe: Callable[..., Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The keyword arguments of a recipe: its own defaults, changed by ``key=value`` texts in their order."""
+    kinds = get_type_hints(recipe)
+    kinds.pop("return", None)
+    found: dict[str, Any] = {}
+    for name, parameter in inspect.signature(recipe).parameters.items():
+        default = parameter.default if parameter.default is not parameter.empty else DEFAULT_PATHS.get(name)
+        if default is not None:
+            found[name] = default
+    for override in overrides:
+        key, _, text = override.partition("=")
+        head, _, rest = key.strip().partition(".")
+        if head not in kinds:
+            raise _unknown(key, kinds)
+        found[head] = _changed(found.get(head), kinds[head], key.strip(), rest, text)
+    return found
+
+
+def _changed(value: Any, kind: Any, key: str, rest: str, text: str) -> Any:
+    """A plain value read from the text, or a dataclass with one field replaced, as deep as the key goes."""
+    if not rest:
+        return _read(kind, key, text)
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        raise ConfigError(f"--set {key}={text}: {key.removesuffix('.' + rest)} has no settings of its own.")
+    head, _, deeper = rest.partition(".")
+    kinds = get_type_hints(type(value))
+    if head not in {field.name for field in dataclasses.fields(value)}:
+        raise _unknown(key, kinds)
+    return dataclasses.replace(value, **{head: _changed(getattr(value, head), kinds[head], key, deeper, text)})
+
+
+def _read(kind: Any, key: str, text: str) -> Any:
+    text = text.strip()
+    try:
+        if kind is bool:
+            return _WORDS[text.lower()]
+        if kind in (int, float, str, Path):
+            return kind(text)
+    except (ValueError, KeyError):
+        expected = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        raise ConfigError(f"--set {key}={text}: {key} must be {expected}.") from None
+    raise ConfigError(f"--set {key}={text}: {key} is no single value; change it in the recipe.")
+
+
+def _unknown(key: str, known: dict[str, Any]) -> ConfigError:
+    last = key.rpartition(".")[2]
+    return ConfigError(
+        f"--set {key}: there is no setting {key!r}{_did_you_mean(last, known)}; known are {_list(known)}."
+    )
+
+
+def _did_you_mean(word: str, known: dict[str, Any]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _list(known: dict[str, Any]) -> str:
+    return ", ".join(known)

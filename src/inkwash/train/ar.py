@@ -1,0 +1,196 @@
+"""Train the AR generator: from a prompt to the semantic tokens of its picture.
+
+One row is the prompt, the image-start token, the plan (preview grid, then target grid; the target alone for
+edits) and the end token; the loss counts the plan and the end only, the preview with its own weight. Nano's
+preview is its target resized to the preview grid by nearest neighbour: at nano's sizes the preview grid is
+finer than the target's, so re-encoding an enlarged picture would add nothing to plan with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from inkwash.data.loader import Batch, step_batches
+from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.positions import Grid, decode_positions, prompt_positions
+from inkwash.models.glm_image.tokenizer_files import GRID_END, GRID_START, IMAGE, TokenLayout
+from inkwash.train.device import autocast, to_device
+from inkwash.train.optim import EMA, make_optimizers, set_lr, warmup_cosine
+from inkwash.train.run import Run
+from inkwash.train.tokenizer import clip_normalize
+
+LENGTH_STEP = 32
+PREVIEW_SIDE = 16  # tokens along the side of a square preview, as the released processor computes it
+
+
+@dataclass(frozen=True, kw_only=True)
+class ARTraining:
+    """Settings of the stage; `preview_weight` scales the loss of preview tokens against target tokens."""
+
+    steps: int
+    lr: float = 1e-3
+    warmup: int = 200
+    ema: float = 0.998
+    preview_weight: float = 0.5
+    workers: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """A batch ready for the network; `weight` is zero on everything that is not to be predicted."""
+
+    ids: Tensor  # (B, L)
+    positions: Tensor  # (3, B, L)
+    targets: Tensor  # (B, L) next ids
+    weight: Tensor  # (B, L)
+
+
+def preview_grid(rows: int, columns: int) -> Grid:
+    """Preview rows and columns of a target grid."""
+    ratio = rows / columns
+    return int(math.sqrt(ratio) * PREVIEW_SIDE), int(math.sqrt(1 / ratio) * PREVIEW_SIDE)
+
+
+def resize_tokens(ids: Tensor, grid: Grid) -> Tensor:
+    """Token grids (B, h, w) at another size by nearest neighbour."""
+    return F.interpolate(ids[:, None].float(), size=grid, mode="nearest")[:, 0].long()
+
+
+def build_rows(
+    tokenizer: Tokenizer,
+    layout: TokenLayout,
+    prompts: Sequence[str],
+    target: Tensor,
+    sources: Sequence[Tensor],
+    *,
+    preview: bool,
+    preview_weight: float,
+    pad_id: int,
+) -> Rows:
+    """Rows of one batch: target and every source are token grids (B, h, w)."""
+    grid: Grid = (target.shape[1], target.shape[2])
+    plans, grids = [target.flatten(1)], [grid]
+    if preview:
+        small = preview_grid(*grid)
+        plans, grids = [resize_tokens(target, small).flatten(1), *plans], [small, *grids]
+    plan = torch.cat([*plans, torch.full((len(prompts), 1), layout.image_end)], dim=1)
+    weights = torch.ones(plan.shape[1])
+    if preview:
+        weights[: plans[0].shape[1]] = preview_weight
+    tags = "".join(f"{GRID_START}{h} {w}{GRID_END}" for h, w in reversed(grids))
+    start, end = layout.token(layout.image_start), layout.token(layout.image_end)
+    pictures = "".join(f"{start}{IMAGE * s[0].numel()}{end}" for s in sources)
+    image_id = tokenizer.token_to_id(IMAGE)
+    ids_rows, position_rows = [], []
+    for i, prompt in enumerate(prompts):
+        ids = tokenizer.encode(f"{pictures}{prompt}{tags}{start}", add_special_tokens=False).ids
+        positions, begin = prompt_positions(
+            ids,
+            [(s.shape[1], s.shape[2]) for s in sources],
+            image_start=layout.image_start,
+            image_end=layout.image_end,
+        )
+        row = torch.tensor(ids)
+        if sources:
+            row[row == image_id] = torch.cat([s[i].flatten() for s in sources])
+        ids_rows.append(torch.cat([row, plan[i]]))
+        position_rows.append(torch.cat([positions, decode_positions(begin, grids)], dim=1))
+    return _pad_rows(ids_rows, position_rows, weights, pad_id)
+
+
+def _pad_rows(ids_rows: list[Tensor], position_rows: list[Tensor], weights: Tensor, pad_id: int) -> Rows:
+    """Pad at the end, where causal attention never looks from a counted token.
+
+    Lengths are rounded up: every new shape costs the CPU's matrix library a fresh set of kernels.
+    """
+    length = -(-max(map(len, ids_rows)) // LENGTH_STEP) * LENGTH_STEP
+    ids = torch.stack([F.pad(row, (0, length - len(row)), value=pad_id) for row in ids_rows])
+    positions = torch.stack([F.pad(row, (0, length - row.shape[1])) for row in position_rows], dim=1)
+    weight = torch.zeros(len(ids_rows), length)
+    for i, row in enumerate(ids_rows):
+        weight[i, len(row) - len(weights) - 1 : len(row) - 1] = weights
+    targets = torch.cat([ids[:, 1:], torch.full((len(ids), 1), pad_id)], dim=1)
+    return Rows(ids=ids, positions=positions, targets=targets, weight=weight)
+
+
+def ar_loss(model: ARGenerator, rows: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Weighted cross-entropy of the plan and its accuracy where the weight is largest (the target grid)."""
+    ids, positions = rows.ids.to(device), rows.positions.to(device)
+    weight, targets = rows.weight.to(device), rows.targets.to(device)
+    with autocast(device):
+        hidden = model(ids, positions)
+        counted = weight > 0
+        logits = model.lm_head(hidden[counted])
+    each = F.cross_entropy(logits.float(), targets[counted], reduction="none")
+    loss = (each * weight[counted]).sum() / weight.sum()
+    main = weight[counted] == weight.max()
+    right = (logits.argmax(-1) == targets[counted])[main].float().mean()
+    return loss, right
+
+
+def train_ar(
+    model: ARGenerator,
+    tokenizer: Tokenizer,
+    make: Callable[[int], Batch],
+    folder: Path,
+    config: ARTraining,
+    *,
+    device: torch.device,
+    sample: Callable[[int], None] | None = None,
+    sample_every: int = 1000,
+) -> None:
+    """Run or continue the stage; ViT and codebook stay as they are. Averaged weights are in `model` afterwards."""
+    model.train().to(device)
+    for frozen in (model.model.visual, model.model.vqmodel):
+        frozen.requires_grad_(False)
+    optimizers = make_optimizers([model], lr=config.lr, muon_marker="language_model.layers.")
+    ema = EMA([model], config.ema)
+    run = Run(folder, {"model": model}, optimizers, ema, total=config.steps)
+    layout = TokenLayout(codes=model.config.vq_config.num_embeddings)
+    pad_id = model.config.text_config.pad_token_id
+    assert pad_id is not None
+    first = run.resume()
+    for step, batch in enumerate(step_batches(make, first=first, total=config.steps, workers=config.workers), first):
+        set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
+        grids = [
+            _token_grid(model, to_device(half, device)).cpu() for half in (batch["half"], *batch.get("sources", ()))
+        ]
+        rows = build_rows(
+            tokenizer,
+            layout,
+            batch["prompts"],
+            grids[0],
+            grids[1:],
+            preview=bool(batch["preview"]),
+            preview_weight=config.preview_weight,
+            pad_id=pad_id,
+        )
+        loss, right = ar_loss(model, rows, device)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        ema.update()
+        kind = "edit" if len(grids) > 1 else "draw"
+        run.log(step, len(rows.ids), **{kind: float(loss.detach()), f"{kind}_right": float(right)})
+        if sample is not None and (step + 1) % sample_every == 0:
+            ema.swap()
+            sample(step + 1)
+            ema.swap()
+    ema.swap()
+
+
+def _token_grid(model: ARGenerator, half: Tensor) -> Tensor:
+    """Semantic tokens (B, h, w) of half-size uint8 pictures."""
+    patch = model.config.vision_config.patch_size
+    return model.image_ids(clip_normalize(half)).view(len(half), half.shape[1] // patch, half.shape[2] // patch)
