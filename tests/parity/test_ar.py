@@ -12,6 +12,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
+from inkwash.models.glm_image.ar import ARGenerator, init_weights
+from inkwash.models.glm_image.ar_step import fuse_for_decode, key_mask
+from inkwash.models.glm_image.config import ARConfig
+from inkwash.models.glm_image.positions import Grid, left_pad, stack_plans
 from tests.parity.ar_reference import (
     PAD,
     PLACEHOLDER,
@@ -26,12 +32,6 @@ from tests.parity.ar_reference import (
     reference_inputs,
     relative_error,
 )
-from torch import Tensor
-
-from inkwash.models.glm_image.ar import ARGenerator, init_weights
-from inkwash.models.glm_image.ar_step import fuse_for_decode, key_mask
-from inkwash.models.glm_image.config import ARConfig
-from inkwash.models.glm_image.positions import Grid, left_pad, stack_plans
 
 CASES: list[tuple[list[Grid], list[Grid]]] = [
     ([], [(4, 4), (8, 8)]),

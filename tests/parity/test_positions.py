@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.parity.ar_reference import END, PAD, START, grid_tensor, pair, prompt_ids, reference_inputs
 from torch import Tensor
 
 from inkwash.core.errors import ConfigError
@@ -18,6 +17,7 @@ from inkwash.models.glm_image.positions import (
     prompt_positions,
     stack_plans,
 )
+from tests.parity.ar_reference import END, PAD, START, grid_tensor, pair, prompt_ids, reference_inputs
 
 GRIDS = st.tuples(st.integers(1, 7), st.integers(1, 7))
 

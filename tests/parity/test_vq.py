@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from tests.parity.ar_reference import CODES, VQ, grid_tensor, packed, pair, pictures, relative_error
 
 from inkwash.models.glm_image.config import VQConfig
 from inkwash.models.glm_image.positions import Grid
 from inkwash.models.glm_image.vq import VQModel, init_weights
+from tests.parity.ar_reference import CODES, VQ, grid_tensor, packed, pair, pictures, relative_error
 
 
 def test_ids_are_exact() -> None:

@@ -58,3 +58,12 @@ def test_statistics_are_fp32_in_a_bf16_module(grad: bool) -> None:
 def test_large_values_do_not_overflow_in_half_precision() -> None:
     out = rms_norm(torch.full((1, 8), 6e4, dtype=torch.float16), torch.ones(8, dtype=torch.float16), 1e-6)
     torch.testing.assert_close(out, torch.ones(1, 8, dtype=torch.float16))
+
+
+def test_the_same_with_and_without_gradient_when_activations_are_bf16() -> None:
+    x = torch.randn(7, 32, generator=torch.Generator().manual_seed(5)).bfloat16()
+    weight = torch.linspace(0.5, 1.5, 32)
+    with torch.no_grad():
+        sampled = rms_norm(x, weight, 1e-5)
+    assert sampled.dtype == torch.float32
+    assert torch.equal(sampled, rms_norm(x, weight.requires_grad_(), 1e-5))
