@@ -71,7 +71,11 @@ def _changed(value: Any, kind: Any, key: str, rest: str, text: str) -> Any:
     kinds = get_type_hints(type(value))
     if head not in {field.name for field in dataclasses.fields(value)}:
         raise _unknown(key, kinds)
-    return dataclasses.replace(value, **{head: _changed(getattr(value, head), kinds[head], key, deeper, text)})
+    changed = _changed(getattr(value, head), kinds[head], key, deeper, text)
+    try:
+        return dataclasses.replace(value, **{head: changed})
+    except ValueError as error:
+        raise ConfigError(f"--set {key}={text}: {error}") from error
 
 
 def _read(kind: Any, key: str, text: str) -> Any:

@@ -1,0 +1,89 @@
+"""Recipes are found by name, and --set reaches their parameters with the right types or says why not."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from inkwash import recipes
+from inkwash.core.errors import ConfigError
+from inkwash.recipes import table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.rate > 0:
+            raise ValueError(f"rate is {self.rate}, but must be above 0.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    steps: int = 10
+    inner: Inner = field(default_factory=Inner)
+    sizes: tuple[int, ...] = (1, 2)
+
+
+def recipe(work: Path, steps: int = 5, fast: bool = False, name: str = "a", config: Outer = Outer()) -> None:
+    """A recipe with one parameter of each kind."""
+
+
+def test_every_name_is_a_function_whose_settings_have_values() -> None:
+    for name in recipes.names():
+        module, _, function = table.RECIPES[name].partition(":")
+        found = getattr(importlib.import_module(module), function)
+        assert set(table.arguments(found, [])) == set(inspect.signature(found).parameters), name
+
+
+def test_settings_are_read_by_type() -> None:
+    overrides = ["steps=7", "fast=True", "name=x=y", "work=~/w", "config.steps=3", "config.inner.rate=1e-3"]
+    found = table.arguments(recipe, overrides)
+    assert found == {
+        "work": Path("~/w"),
+        "steps": 7,
+        "fast": True,
+        "name": "x=y",
+        "config": Outer(steps=3, inner=Inner(rate=0.001)),
+    }
+    assert table.arguments(recipe, [])["config"] == Outer(), "defaults are never changed"
+
+
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [
+        ("stepz=1", "did you mean 'steps'"),
+        ("config.inner.rat=1", "did you mean 'rate'"),
+        ("steps=many", "whole number"),
+        ("fast=maybe", "true or false"),
+        ("config.inner.rate=x", "a number"),
+        ("config.inner.rate=-1", "must be above 0"),
+        ("steps.more=1", "no settings of its own"),
+        ("config=1", "no single value"),
+        ("config.sizes=1", "no single value"),
+    ],
+)
+def test_wrong_settings_are_named(override: str, word: str) -> None:
+    with pytest.raises(ConfigError, match=word):
+        table.arguments(recipe, [override])
+
+
+def test_an_unknown_recipe() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'nano-vae'"):
+        recipes.run("nano-vea")
+
+
+def test_run_calls_the_function_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def fake(work: Path, steps: int = 5) -> None:
+        calls.append((work, steps))
+
+    monkeypatch.setattr("inkwash.recipes.nano.train_nano_vae", fake)
+    recipes.run("nano-vae", ["steps=9"])
+    assert calls == [(Path("work/nano"), 9)]
