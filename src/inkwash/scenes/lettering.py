@@ -6,8 +6,11 @@ Free lettering is measured with the same font call that draws it, so that a ``Te
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from functools import lru_cache
 
+from PIL import Image, ImageDraw
+
+from inkwash.core.errors import MediaError
 from inkwash.media.fonts import load_font
 from inkwash.scenes.scene import Box, Scene, TextItem, covered_cells, fits, place_item
 from inkwash.scenes.words import sample_phrase
@@ -25,10 +28,24 @@ def grid_text(text: str, row: int, col: int, *, face: str, color: str) -> TextIt
     return TextItem(text=text, face=face, color=color, size=GRID_CAP, box=box, lettering="grid", cells=cells)
 
 
+@lru_cache(maxsize=4096)
+def ink_box(text: str, face: str, size: int) -> Box:
+    """The exact box of the ink of a line of free text that is drawn at the origin."""
+    font = load_font(face, size)
+    left, top, right, bottom = (round(v) for v in font.getbbox(text))
+    pad = 2 + size // 8  # getbbox leaves overhang out and counts the last letter's advance as ink
+    canvas = Image.new("L", (right - left + 2 * pad, bottom - top + 2 * pad), 0)
+    ImageDraw.Draw(canvas).text((pad - left, pad - top), text, font=font, fill=255)
+    found = canvas.getbbox()
+    if found is None:
+        raise MediaError(f"face {face!r} draws nothing for the text {text!r}: use visible characters")
+    return found[0] + left - pad, found[1] + top - pad, found[2] + left - pad, found[3] + top - pad
+
+
 def ink_size(text: str, face: str, size: int) -> tuple[int, int]:
     """Width and height in pixels of the ink of a line of free text."""
-    left, top, right, bottom = load_font(face, size).getbbox(text)
-    return round(right - left), round(bottom - top)
+    left, top, right, bottom = ink_box(text, face, size)
+    return right - left, bottom - top
 
 
 def free_text(text: str, left: int, top: int, *, face: str, color: str, size: int) -> TextItem:
@@ -43,7 +60,7 @@ def letter_boxes(item: TextItem) -> list[tuple[str, Box]]:
     if item.lettering == "grid":
         return [(c, (x * CELL, y * CELL, (x + 1) * CELL, (y + 1) * CELL)) for c, (y, x) in _zip(item)]
     font = load_font(item.face, item.size)
-    origin = item.box[0] - font.getbbox(item.text)[0]
+    origin = item.box[0] - ink_box(item.text, item.face, item.size)[0]
     ends = [origin + font.getlength(item.text[:i]) for i in range(len(item.text) + 1)]
     _, top, _, bottom = item.box
     spans = zip(item.text, ends, ends[1:], strict=False)
@@ -115,7 +132,3 @@ def moved(item: TextItem, left: int, top: int) -> TextItem:
     if item.lettering == "grid":
         return grid_text(item.text, top // CELL, left // CELL, face=item.face, color=item.color)
     return free_text(item.text, left, top, face=item.face, color=item.color, size=item.size)
-
-
-def recolored(item: TextItem, color: str) -> TextItem:
-    return replace(item, color=color)

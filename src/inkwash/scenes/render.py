@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from inkwash.core.errors import MediaError
 from inkwash.media.fonts import load_font
 from inkwash.scenes import styles
+from inkwash.scenes.lettering import ink_box
 from inkwash.scenes.scene import Scene, ShapeItem, TextItem
 from inkwash.scenes.world import CELL
 
@@ -93,7 +94,7 @@ def item_mask(item: TextItem | ShapeItem) -> Image.Image:
     mask = Image.new("L", (right - left, bottom - top), 0)
     if item.lettering == "free":
         font = load_font(item.face, item.size)
-        ink_left, ink_top, _, _ = font.getbbox(item.text)
+        ink_left, ink_top, _, _ = ink_box(item.text, item.face, item.size)
         ImageDraw.Draw(mask).text((-ink_left, -ink_top), item.text, font=font, fill=255)
         return mask
     for i, letter in enumerate(item.text):

@@ -20,6 +20,7 @@ from inkwash.scenes.styles import PIXEL
 from inkwash.scenes.world import COLOR_NAMES, COLORS, RGB, SHAPES
 
 PALETTE = np.array([COLORS[name] for name in COLOR_NAMES], dtype=np.float32)
+PALETTE_SQUARES = (PALETTE**2).sum(axis=1)
 COARSE = 4  # components are traced on a grid of this many pixels
 TEMPLATE = 48
 SMALLEST_SIDE = 30
@@ -54,13 +55,7 @@ def named_color(rgb: RGB) -> str:
 def color_ids(image: Image.Image) -> NDArray[np.int64]:
     """(H, W) index of the nearest named colour of each pixel, after a 3 x 3 median against noise."""
     pixels = np.asarray(image.convert("RGB").filter(ImageFilter.MedianFilter(3)), dtype=np.float32)
-    best = np.full(pixels.shape[:2], np.inf, dtype=np.float32)
-    ids = np.zeros(pixels.shape[:2], dtype=np.int64)
-    for index, color in enumerate(PALETTE):
-        distance = ((pixels - color) ** 2).sum(axis=2)
-        nearer = distance < best
-        best[nearer], ids[nearer] = distance[nearer], index
-    return ids
+    return (PALETTE_SQUARES - 2 * (pixels @ PALETTE.T)).argmin(axis=2)  # |p - c|^2 without |p|^2, equal for all c
 
 
 def _unit(mask: Image.Image) -> Bits:
@@ -78,7 +73,7 @@ def _template(shape: str, size: int) -> Bits:
 
 
 def classify(mask: Image.Image, pixelated: int = 0) -> tuple[str, float]:
-    """The shape that a mask looks most like, with the IoU; ``pixelated`` is the rough size of a pixel-art shape, or 0."""
+    """The shape that a mask looks most like, with the IoU. ``pixelated``: the rough size of a pixel-art shape, or 0."""
     unit = _unit(mask)
     sizes = (pixelated, pixelated + PIXEL, pixelated + 2 * PIXEL) if pixelated else (0,)
     scores = {
@@ -115,18 +110,19 @@ def _flood(bits: Bits) -> list[list[tuple[int, int]]]:
 
 def _component(members: list[tuple[int, int]], bits: Bits, color: str, pixel_art: bool) -> Component | None:
     rows, cols = zip(*members, strict=True)
-    top, bottom = min(rows) * COARSE, (max(rows) + 1) * COARSE
-    left, right = min(cols) * COARSE, (max(cols) + 1) * COARSE
-    width, height = right - left, bottom - top
+    width, height = (max(cols) - min(cols) + 1) * COARSE, (max(rows) - min(rows) + 1) * COARSE
     if max(width, height) < SMALLEST_SIDE or not 0.6 < width / height < 1.7:
         return None
-    keep = np.zeros(bits.shape, dtype=bool)
-    for r, c in members:
-        keep[r * COARSE : (r + 1) * COARSE, c * COARSE : (c + 1) * COARSE] = True
-    near = np.asarray(Image.fromarray(keep).convert("L").filter(ImageFilter.MaxFilter(2 * COARSE + 1))) > 0
-    mask = Image.fromarray(((bits & near) * 255).astype(np.uint8))
+    first_row, first_col = max(0, min(rows) - 1), max(0, min(cols) - 1)  # one coarse cell more on each side
+    here = bits[first_row * COARSE : (max(rows) + 2) * COARSE, first_col * COARSE : (max(cols) + 2) * COARSE]
+    keep = np.zeros((here.shape[0] // COARSE, here.shape[1] // COARSE), dtype=np.uint8)
+    keep[np.array(rows) - first_row, np.array(cols) - first_col] = 255
+    near = Image.fromarray(keep).filter(ImageFilter.MaxFilter(3)).resize(here.shape[::-1], Image.Resampling.NEAREST)
+    mask = Image.fromarray(((here & (np.asarray(near) > 0)) * 255).astype(np.uint8))
     shape, iou = classify(mask, max(width, height) // PIXEL * PIXEL if pixel_art else 0)
-    return Component(color=color, box=(left, top, right, bottom), shape=shape, iou=iou)
+    left, top, right, bottom = mask.getbbox() or (0, 0, width, height)
+    x, y = first_col * COARSE, first_row * COARSE
+    return Component(color=color, box=(left + x, top + y, right + x, bottom + y), shape=shape, iou=iou)
 
 
 def _closed(bits: Bits) -> Bits:

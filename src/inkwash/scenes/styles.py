@@ -15,7 +15,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from inkwash.scenes.scene import Scene, ShapeItem, TextItem
 from inkwash.scenes.world import COLORS, RGB, luminance
 
-SHADE = 0.14
+SHADE = 0.12
 SHADOW_OFFSET = 3
 FRAME = 5
 STRIPE = 16

@@ -11,7 +11,6 @@ import random
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 from inkwash.core.errors import ConfigError
 from inkwash.scenes.world import SPLITS
@@ -19,10 +18,13 @@ from inkwash.scenes.world import SPLITS
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "words"
 HELD_OUT_WORDS = 0.10
 HELD_OUT_TEMPLATES = 0.15
-SALTS = {"word": "word", "template": "template932", "edit": "edit28"}  # so that short lists, too, have both sides
+SALTS = {
+    "word": "word",
+    "template": "template932",
+    "edit": "edit28",
+    "question": "question240",
+}  # so that short lists, too, have both sides
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-T = TypeVar("T")
 
 
 def _fraction(salt: str, text: str) -> float:
@@ -31,7 +33,7 @@ def _fraction(salt: str, text: str) -> float:
 
 
 def is_held_out(text: str, kind: str = "word") -> bool:
-    """Whether a word (any case), a caption ``template`` or an ``edit`` template belongs to the held-out side."""
+    """Whether a word (in any case) or a template (of captions, ``edit`` or ``question``) is on the held-out side."""
     if kind == "word":
         return _fraction(SALTS[kind], text.lower()) < HELD_OUT_WORDS
     return _fraction(SALTS[kind], text) < HELD_OUT_TEMPLATES
