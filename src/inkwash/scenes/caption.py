@@ -25,6 +25,10 @@ BACKGROUND_RATE = 0.8
 PLACE_RATE = 0.35
 SHAPE_PLACE_RATE = 0.5
 FACE_RATE = 0.3
+ORDER_RATE = 0.25
+
+COLOR_WORDS = {"gray": ("gray", "gray", "grey")}
+ORDERS = ("{} on top and {} below", "{} above {}", "{} and below it {}", "{} and, underneath, {}", "{} over {}")
 
 FACE_WORDS = {
     "sans": ("sans-serif", "sans serif"),
@@ -99,16 +103,18 @@ def place(box: Box, scene: Scene, rng: random.Random) -> str:
     return rng.choice((f"at the {v} {h}", f"in the {v} {h} corner"))
 
 
-def describe_text(item: TextItem, scene: Scene, rng: random.Random, said: set[str], name: str) -> str:
+def describe_text(
+    item: TextItem, scene: Scene, rng: random.Random, said: set[str], name: str, *, placed: bool = True
+) -> str:
     """``"HELLO" in white serif letters at the top``, with parts left out at random; what is said goes into ``said``."""
     phrase = f'"{item.text}"'
-    color = item.color if rng.random() < COLOR_RATE else ""
+    color = color_word(item.color, rng) if rng.random() < COLOR_RATE else ""
     face = rng.choice(FACE_WORDS[item.face]) if rng.random() < FACE_RATE else ""
     if face:
         phrase += f" in {color} {face} {rng.choice(('letters', 'type'))}".replace("  ", " ")
     elif color:
         phrase += rng.choice((f" in {color}", f" in {color} letters", f" in {color}"))
-    where = rng.random() < PLACE_RATE
+    where = placed and rng.random() < PLACE_RATE
     if where:
         phrase += " " + place(item.box, scene, rng)
     said |= {f"{name}.{part}" for part, is_said in (("color", color), ("face", face), ("place", where)) if is_said}
@@ -118,10 +124,35 @@ def describe_text(item: TextItem, scene: Scene, rng: random.Random, said: set[st
 def describe_shape(item: ShapeItem, scene: Scene, rng: random.Random, said: set[str], name: str) -> str:
     """``a big red star at the bottom left``, with parts left out at random; what is said goes into ``said``."""
     size = rng.choice(("big ", "large ") if item.size > 64 else ("small ", "little ")) if rng.random() < 0.3 else ""
-    color = f"{item.color} " if rng.random() < SHAPE_COLOR_RATE else ""
-    where = rng.random() < SHAPE_PLACE_RATE
+    color = f"{color_word(item.color, rng)} " if rng.random() < SHAPE_COLOR_RATE else ""
+    beside = _beside_text(item, scene, rng) if rng.random() < ORDER_RATE else ""
+    where = not beside and rng.random() < SHAPE_PLACE_RATE
     said |= {f"{name}.{part}" for part, is_said in (("color", color), ("size", size), ("place", where)) if is_said}
-    return article(f"{size}{color}{item.shape}") + (" " + place(item.box, scene, rng) if where else "")
+    return article(f"{size}{color}{item.shape}") + (" " + place(item.box, scene, rng) if where else beside)
+
+
+def _beside_text(item: ShapeItem, scene: Scene, rng: random.Random) -> str:
+    """Where a shape lies as seen from all the text: `` above``, `` below it``, or nothing when it is neither."""
+    if scene.texts and item.box[3] <= min(text.box[1] for text in scene.texts):
+        return rng.choice((" above", " above it", " above the text"))
+    if scene.texts and item.box[1] >= max(text.box[3] for text in scene.texts):
+        return rng.choice((" below", " below it", " below the text", " under the text"))
+    return ""
+
+
+def color_word(name: str, rng: random.Random) -> str:
+    """What people call a colour of the world."""
+    return rng.choice(COLOR_WORDS.get(name, (name,)))
+
+
+def describe_texts(scene: Scene, rng: random.Random, said: set[str]) -> str:
+    """All the texts, top to bottom; two of them sometimes by their order instead of their places."""
+    pair = len(scene.texts) == 2 and scene.texts[0].box[3] <= scene.texts[1].box[1] and rng.random() < ORDER_RATE
+    parts = [describe_text(item, scene, rng, said, f"text{i}", placed=not pair) for i, item in enumerate(scene.texts)]
+    if pair:
+        said.add("order")
+        return rng.choice(ORDERS).format(*parts)
+    return _join(parts, "and")
 
 
 def _join(parts: list[str], word: str) -> str:
@@ -132,7 +163,7 @@ def _join(parts: list[str], word: str) -> str:
 
 def _english(scene: Scene, rng: random.Random, split: str) -> Description:
     said: set[str] = set()
-    texts = _join([describe_text(t, scene, rng, said, f"text{i}") for i, t in enumerate(scene.texts)], "and")
+    texts = describe_texts(scene, rng, said)
     shapes = _join([describe_shape(o, scene, rng, said, f"object{i}") for i, o in enumerate(scene.objects)], "and")
     if texts:
         kind = "COLORED" if rng.random() < BACKGROUND_RATE else "PLAIN"
@@ -141,7 +172,7 @@ def _english(scene: Scene, rng: random.Random, split: str) -> Description:
     template = rng.choice(templates(kind, split))
     if "{B}" in template:
         said.add("background")
-    sentence = fill(template, N=rng.choice(phrases.NOUNS), B=scene.background, T=texts, O=shapes)
+    sentence = fill(template, N=rng.choice(phrases.NOUNS), B=color_word(scene.background, rng), T=texts, O=shapes)
     if scene.style != "flat":
         said.add("style")
         sentence = f"{sentence.rstrip('.?')}, {STYLE_WORDS[scene.style]}"

@@ -35,6 +35,8 @@ PLAIN = (
     "Could you draw a {N} that says {T}?",
     "An image of a {N} which reads {T}",
     "Lettering: {T}",
+    "A {N} with the word {T}",
+    "a {N} with the word {T} on it",
 )
 
 COLORED = (
@@ -67,6 +69,9 @@ COLORED = (
     "A {N} showing {T} against a {B} background",
     "simple {B} {N}, text {T}",
     "Show {T} on a flat {B} background",
+    "A {B} {N} with the word {T}",
+    "a {B} {N} with the word {T} on it",
+    "A {B} {N} showing the word {T}",
     "An image with a {B} backdrop that says {T}",
 )
 

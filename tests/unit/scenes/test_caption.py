@@ -14,7 +14,7 @@ from inkwash.scenes import caption_zh, phrases
 from inkwash.scenes.caption import caption, describe, fill, horizontal, templates, vertical, zone
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.lettering import grid_text
-from inkwash.scenes.scene import Scene
+from inkwash.scenes.scene import Scene, ShapeItem
 from inkwash.scenes.words import is_held_out
 from inkwash.scenes.world import COLORS, LEVELS
 
@@ -59,7 +59,7 @@ def test_description_lists_what_it_names(language: str) -> None:
     for seed in range(300):
         scene = sample_scene(random.Random(seed), regions=(1, 1))
         said = describe(scene, random.Random(seed), language=language)
-        outside = re.sub(r'"[^"]*"|“[^“”]*”', "", said.prompt)
+        outside = re.sub(r'"[^"]*"|“[^“”]*”', "", said.prompt).replace("grey", "gray")
         used = {part.color for part in scene.items} | {scene.background}
         assert {name for name in COLORS if names[name] in outside} <= used
         if "background" in said.named:
@@ -70,6 +70,18 @@ def test_description_lists_what_it_names(language: str) -> None:
         if "text0.color" in said.named:
             assert names[scene.texts[0].color] in outside
     assert left_out > 10
+
+
+def test_order_of_two_texts_and_of_shapes() -> None:
+    words = (grid_text("UPPER", 1, 1, face="sans", color="white"), grid_text("LOWER", 5, 1, face="sans", color="white"))
+    star = ShapeItem(shape="star", color="red", size=64, box=(0, 192, 64, 256))
+    scene = Scene(width=256, height=256, background="blue", texts=words, objects=(star,))
+    ordered = [d for d in (describe(scene, random.Random(i)) for i in range(200)) if "order" in d.named]
+    assert 20 < len(ordered) < 90
+    assert all("text0.place" not in d.named and d.prompt.index("UPPER") < d.prompt.index("LOWER") for d in ordered)
+    assert any('"UPPER" above "LOWER"' in d.prompt for d in ordered)
+    prompts = {caption(scene, random.Random(i)) for i in range(300)}
+    assert any("star below" in p for p in prompts) and not any("star above" in p for p in prompts)
 
 
 def test_unusual_styles_are_always_named() -> None:
