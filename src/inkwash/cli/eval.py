@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -66,20 +67,19 @@ def scenes(
     from inkwash.cli.settings import default_steps
     from inkwash.core.types import Size
     from inkwash.eval.bench import ScenesRun, run_scenes
+    from inkwash.eval.ocr import Reader
     from inkwash.eval.report import scenes_page, write_page
     from inkwash.eval.sources import DrawConfig
     from inkwash.scenes.render import render
 
     session.check_outputs(json, html)
     cancel, counts = session.cancel_token(), session.parse_regions(regions)
-    fingerprint = session.fingerprint(model) if images is None and source in ("ar", "teacher", "vae") else ""
     run = ScenesRun(
         n=n,
         regions=counts,
         source=source,
         size=Size.parse(size),
         model=model,
-        fingerprint=fingerprint,
         draw=DrawConfig(
             seed=seed,
             steps=default_steps(model) if steps is None else steps,
@@ -92,8 +92,12 @@ def scenes(
         images=images,
         out=out,
     )
-    opener = session.opener(model, device, dtype)
-    result = session.watched(lambda tell: run_scenes(run, opener, progress=tell), cancel, quiet=quiet, out=out)
+    reader, opener = Reader(), session.opener(model, device, dtype)
+    if images is None and source != "truth":
+        run = replace(run, fingerprint=session.fingerprint(model))
+    result = session.watched(
+        lambda tell: run_scenes(run, opener, reader=reader, progress=tell), cancel, quiet=quiet, out=out
+    )
     session.write_json(json, result.to_dict())
     if html is not None:
         truths = [render(case.scene) for case in result.cases]
@@ -133,19 +137,18 @@ def edits(
     from inkwash.cli.settings import default_steps
     from inkwash.core.types import Size
     from inkwash.eval.bench import EditsRun, run_edits
+    from inkwash.eval.ocr import Reader
     from inkwash.eval.report import edits_page, write_page
     from inkwash.eval.sources import DrawConfig
     from inkwash.scenes.render import render
 
     session.check_outputs(json, html)
     cancel = session.cancel_token()
-    fingerprint = session.fingerprint(model) if images is None else ""
     run = EditsRun(
         n=n,
         kinds=tuple(kind.strip() for kind in kinds.split(",")),
         size=Size.parse(size),
         model=model,
-        fingerprint=fingerprint,
         draw=DrawConfig(
             seed=seed,
             steps=default_steps(model) if steps is None else steps,
@@ -158,8 +161,12 @@ def edits(
         images=images,
         out=out,
     )
-    opener = session.opener(model, device, dtype)
-    result = session.watched(lambda tell: run_edits(run, opener, progress=tell), cancel, quiet=quiet, out=out)
+    reader, opener = Reader(), session.opener(model, device, dtype)
+    if images is None:
+        run = replace(run, fingerprint=session.fingerprint(model))
+    result = session.watched(
+        lambda tell: run_edits(run, opener, reader=reader, progress=tell), cancel, quiet=quiet, out=out
+    )
     session.write_json(json, result.to_dict())
     if html is not None:
         before = [render(case.edit.sources[0]) for case in result.cases]

@@ -24,6 +24,7 @@ from inkwash.eval.run import Draw, Drawn, check_folder, check_settings, draw_all
 from inkwash.eval.sources import SOURCES, DrawConfig, drawer, edit_drawer
 from inkwash.eval.tasks.edits import KINDS, EditCase, EditsReport, held_out_edits, score_edits
 from inkwash.eval.tasks.scenes import Case, ScenesReport, held_out, prove_judge, score_images
+from inkwash.scenes.scene import Scene
 
 if TYPE_CHECKING:
     from inkwash.engine.pipeline import GlmImagePipeline
@@ -162,9 +163,10 @@ def run_scenes(
     tell = progress or (lambda stage, done, total: None)
     check_folders(run)
     cases = run.cases()
-    judge = reader or Reader()
-    predictions = Predictions(judge, run.out / PREDICTIONS_FILE if run.out else None)
-    proof = _prove(cases, judge, tell) if run.source != "truth" else None
+    predictions = Predictions(reader or Reader(), run.out / PREDICTIONS_FILE if run.out else None)
+    proof = None
+    if run.source != "truth":
+        proof = _prove([case.scene for case in run.cases(PROOF_CASES)], predictions, tell)
 
     def open_drawer() -> Draw:
         return drawer(run.source, cases, None if run.source == "truth" else open_pipeline(), run.draw)
@@ -183,9 +185,8 @@ def run_edits(
     tell = progress or (lambda stage, done, total: None)
     check_folders(run)
     cases = run.cases()
-    judge = reader or Reader()
-    predictions = Predictions(judge, run.out / PREDICTIONS_FILE if run.out else None)
-    proof = _prove([Case(scene=case.edit.target, prompt=case.edit.instruction) for case in cases], judge, tell)
+    predictions = Predictions(reader or Reader(), run.out / PREDICTIONS_FILE if run.out else None)
+    proof = _prove([case.edit.target for case in run.cases(PROOF_CASES)], predictions, tell)
     drawn = _pictures(run, lambda: edit_drawer(cases, open_pipeline(), run.draw), tell)
     _check_sizes(drawn.images, run.size)
     report = score_edits(drawn.images, cases, predictions, progress=lambda done, total: tell("read", done, total))
@@ -200,6 +201,8 @@ def digest(parts: Iterable[str]) -> str:
 
 def check_folders(run: Run) -> None:
     """Fail before any work when the folders do not fit the run."""
+    if run.out is not None:
+        check_settings(run.out, run.settings())
     if run.images is not None:
         check_folder(run.images, run.n)
         check_settings(run.images, {key: value for key, value in run.settings().items() if key in _SCENE_KEYS})
@@ -209,12 +212,12 @@ _MODEL_KEYS = ("source", "model", "fingerprint", "steps", "guidance", "temperatu
 _SCENE_KEYS = ("task", "regions", "kinds", "seed", "size", "world")  # what decides the cases, whoever drew the pictures
 
 
-def _prove(cases: Sequence[Case], judge: Judge, tell: StageProgress) -> float:
-    """A judge proves itself before it judges: it must read the rendered truth of the first cases."""
+def _prove(scenes: Sequence[Scene], judge: Predictions, tell: StageProgress) -> float | None:
+    """A judge proves itself before it judges: it must read the rendered truth."""
     tell("judge", 0, 1)
-    proof = prove_judge([case.scene for case in cases[:PROOF_CASES]], judge)
+    accuracy = prove_judge(scenes, judge)
     tell("judge", 1, 1)
-    return round(proof.word_accuracy, 6)
+    return None if accuracy != accuracy else round(accuracy, 6)
 
 
 def _pictures(run: Run, open_drawer: Callable[[], Draw], tell: StageProgress) -> Drawn:

@@ -179,16 +179,17 @@ def _score(index: int, image: Image.Image, case: Case, reader: Predictions) -> P
     )
 
 
-def prove_judge(scenes: Iterable[Scene], reader: Judge | Predictions, *, floor: float = TRUTH_FLOOR) -> ScenesReport:
-    """Let the judge read the rendered truth; ConfigError when it misses more than `1 - floor` of the words."""
-    truth = list(scenes)
-    report = score_images([render(scene) for scene in truth], truth, reader)
-    if any(scene.texts for scene in truth) and not report.word_accuracy >= floor:
+def prove_judge(scenes: Iterable[Scene], reader: Judge | Predictions, *, floor: float = TRUTH_FLOOR) -> float:
+    """The word accuracy of a judge on rendered truth; nan where nothing is to be read, ConfigError below `floor`."""
+    predictions = reader if isinstance(reader, Predictions) else Predictions(reader)
+    texts = [(scene, [text.text for text in scene.texts]) for scene in scenes]
+    accuracy = word_accuracy(score_words(wanted, predictions.texts(render(scene))) for scene, wanted in texts if wanted)
+    if accuracy < floor:
         raise ConfigError(
-            f"the judge {report.judge} reads only {report.word_accuracy:.3f} of the words in perfect pictures, "
+            f"the judge {predictions.judge.name} reads only {accuracy:.3f} of the words in perfect pictures, "
             f"{floor:g} is needed; draw larger pictures or another number of regions."
         )
-    return report
+    return accuracy
 
 
 def _number(value: float) -> float | None:
