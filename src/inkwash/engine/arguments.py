@@ -58,6 +58,7 @@ class Arguments:
         limits.check_steps(self.steps)
         limits.check_guidance(self.guidance_scale)
         limits.check_whole("max_sequence_length", self.max_sequence_length, 1, 2**20)
+        assert self.negatives is not None  # checks negative_prompt
         check_layout(self.layout)
         check_output_type(self.output_type)
         if self.mask is not None and (self.batch != 1 or not self.images[0]):

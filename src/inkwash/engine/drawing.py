@@ -46,6 +46,9 @@ class Drawing:
         self.seeds = [seeds.reported_seed(each) for each in generators]
         self.plan_generators = [seeds.plan_generator(each) for each in generators]
         self.noise = self._noise(generators)
+        for name in ("prompt_embeds", "negative_prompt_embeds"):
+            if getattr(a, name) is not None:
+                inputs.check_tensor(name, getattr(a, name), (a.batch, None, parts.decoder.config.text_embed_dim))
 
     def plan(self) -> Plan:
         """Prior tokens of every picture: as given, or sampled for each picture or each prompt."""
@@ -111,8 +114,8 @@ class Drawing:
 
     def _pictures(self, plan: Plan) -> list[Picture]:
         a = self.arguments
-        glyphs = self._embeds("prompt_embeds", a.texts or [], a.prompt_embeds)
-        no_glyphs = self._embeds("negative_prompt_embeds", a.negatives, a.negative_prompt_embeds)
+        glyphs = self._embeds(a.texts or [], a.prompt_embeds)
+        no_glyphs = self._embeds(a.negatives, a.negative_prompt_embeds)
         references = self._references(plan)
         tokens = plan.prior_token_ids.to(self.stages.device)
         return [
@@ -125,12 +128,10 @@ class Drawing:
             for number, owner in enumerate(a.owners)
         ]
 
-    def _embeds(self, name: str, texts: Sequence[str], given: Tensor | None) -> list[Tensor]:
+    def _embeds(self, texts: Sequence[str], given: Tensor | None) -> list[Tensor]:
         """Glyph embeddings (L, Dg) of each prompt: as given, or of its quoted texts."""
         if given is None:
             return [self.stages.glyphs(text, self.arguments.max_sequence_length) for text in texts]
-        width = self.stages.parts.decoder.config.text_embed_dim
-        inputs.check_tensor(name, given, (self.arguments.batch, None, width))
         return list(given.to(self.stages.device))
 
     def _references(self, plan: Plan) -> list[tuple[list[KeyValue], ...]]:

@@ -59,4 +59,4 @@ def split_references(ids: Tensor, sizes: Tensor, grids: Sequence[Grid]) -> list[
             f"prior_token_image_ids has shape {tuple(ids.shape)}, but the pictures need {sum(lengths)} ids.",
             param="prior_token_image_ids",
         )
-    return list(torch.tensor_split(ids, list(accumulate(lengths))[:-1]))
+    return [ids[end - length : end] for length, end in zip(lengths, accumulate(lengths), strict=True)]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.parity.tiny import make_tiny_reference
 
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.models.glm_image.weights import load_pipeline_parts
+from tests.parity.tiny import make_tiny_reference
 
 
 @pytest.fixture(scope="session")

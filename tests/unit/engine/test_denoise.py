@@ -1,0 +1,111 @@
+"""The denoising loop on its own: passes, guidance, callbacks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from inkwash.engine.denoise import Denoiser, Inpaint, Picture, StepState, pad_glyphs
+from inkwash.engine.pipeline import GlmImagePipeline
+from inkwash.engine.request import Watch
+from inkwash.models.glm_image.schedule import schedule
+
+SIZE = (64, 96)
+LATENT = (8, 12)
+
+
+def pictures_of(pipe: GlmImagePipeline) -> list[Picture]:
+    texts = ['"A"', "nothing", '"SEVERAL" and "WORDS"']
+    generator = torch.Generator().manual_seed(0)
+    return [
+        Picture(
+            prior_ids=torch.randint(0, 96, (24,), generator=generator),
+            glyphs=pipe.stages.glyphs(text),
+            no_glyphs=pipe.stages.glyphs(""),
+        )
+        for text in texts
+    ]
+
+
+def denoiser_of(pipe: GlmImagePipeline, guidance: float = 2.0, per_pass: int | None = None) -> Denoiser:
+    return Denoiser(
+        decoder=pipe.parts.decoder,
+        schedule=schedule(pipe.parts.scheduler, 24, 4),
+        guidance_scale=guidance,
+        size=SIZE,
+        pictures_per_pass=per_pass,
+    )
+
+
+def noise() -> Tensor:
+    return torch.randn(3, 16, *LATENT, generator=torch.Generator().manual_seed(1))
+
+
+def run(denoiser: Denoiser, pictures: list[Picture], latents: Tensor) -> Tensor:
+    denoiser.prepare(pictures, LATENT)
+    return denoiser.run(latents, Watch())
+
+
+def test_one_pass_and_passes_of_one_agree(pipe: GlmImagePipeline) -> None:
+    pictures = pictures_of(pipe)
+    apart = run(denoiser_of(pipe), pictures, noise())
+    for per_pass in (2, 3):
+        together = run(denoiser_of(pipe, per_pass=per_pass), pictures, noise())
+        assert (together - apart).abs().max() < 1e-5 * apart.abs().max()
+
+
+def test_guidance_is_the_naive_formula(pipe: GlmImagePipeline) -> None:
+    """Two plain forward passes for each step, without anything prepared."""
+    picture, denoiser, latents = pictures_of(pipe)[2], denoiser_of(pipe, 2.5), noise()[2:]
+    got = run(denoiser, [picture], latents)
+    plan, decoder = denoiser.schedule, pipe.parts.decoder
+    size, corner = torch.tensor([SIZE]), torch.zeros(1, 2)
+    for index in range(plan.steps):
+        time = plan.model_timesteps[index : index + 1]
+        halves = [
+            decoder(latents, glyphs[None], picture.prior_ids[None], time, size, corner, prior_drop=torch.tensor([drop]))
+            for glyphs, drop in [(picture.glyphs, False), (picture.no_glyphs, True)]
+        ]
+        velocity = halves[1] + 2.5 * (halves[0] - halves[1])
+        latents = latents + (plan.sigmas[index + 1] - plan.sigmas[index]) * velocity
+    assert torch.allclose(got, latents, atol=1e-5)
+
+
+def test_x0_is_where_the_last_step_ends(pipe: GlmImagePipeline) -> None:
+    seen: list[StepState] = []
+    denoiser = denoiser_of(pipe)
+    denoiser.prepare(pictures_of(pipe), LATENT)
+    final = denoiser.run(noise(), Watch(), on_step=seen.append)
+    assert [state.index for state in seen] == [0, 1, 2, 3]
+    assert torch.allclose(seen[-1].x0, final, atol=1e-5)
+    assert (seen[0].x0 - final).abs().max() > 1e-3
+
+
+def test_what_is_kept_ends_as_it_was(pipe: GlmImagePipeline) -> None:
+    keep = torch.zeros(1, 1, *LATENT, dtype=torch.bool)
+    keep[..., :6] = True
+    clean = torch.full((1, 16, *LATENT), 0.25)
+    denoiser = denoiser_of(pipe)
+    denoiser.prepare(pictures_of(pipe)[:1], LATENT)
+    final = denoiser.run(noise()[:1], Watch(), inpaint=Inpaint(clean=clean, noise=noise()[:1], keep=keep))
+    assert torch.equal(final[..., :6], clean[..., :6])
+    assert not torch.isclose(final[..., 6:], clean[..., 6:]).any(dim=1).all()
+
+
+def test_padding_of_glyphs() -> None:
+    glyphs, mask = pad_glyphs([torch.ones(2, 3), torch.ones(4, 3)])
+    assert glyphs.shape == (2, 4, 3) and mask is not None
+    assert mask.tolist() == [[True, True, False, False], [True] * 4]
+    assert pad_glyphs([torch.ones(2, 3), torch.ones(2, 3)])[1] is None
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0])
+def test_without_guidance_there_is_no_unconditional_half(
+    pipe: GlmImagePipeline, guidance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    forward = pipe.parts.decoder.proj_out.forward
+    monkeypatch.setattr(pipe.parts.decoder.proj_out, "forward", lambda x: rows.append(len(x)) or forward(x))
+    run(denoiser_of(pipe, guidance, per_pass=3), pictures_of(pipe), noise())
+    assert rows == [3] * 4
