@@ -76,6 +76,7 @@ class Drawing:
             guidance_scale=self.arguments.guidance_scale,
             size=(self.height, self.width),
             crop=self.arguments.crop,
+            pictures_per_pass=self.stages.pictures_per_pass,
         )
         denoiser.prepare(pictures, self.latent_size)
         on_step = None if callback is None else self._on_step(callback, denoiser, pictures)
@@ -86,7 +87,7 @@ class Drawing:
         self.watch.check()
         if self.arguments.output_type == "latent":
             return latents
-        pixels = decode_latents(self.stages.parts.vae, latents)
+        pixels = decode_latents(self.stages.parts.vae, latents, self.watch.check)
         return to_output(pixels if self.edit is None else self.edit.compose(pixels), self.arguments.output_type)
 
     def _noise(self, generators: Sequence[torch.Generator]) -> Tensor:

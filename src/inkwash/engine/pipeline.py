@@ -17,6 +17,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from inkwash.core import limits
 from inkwash.core.device import pick_device, pick_dtype
 from inkwash.core.errors import ConfigError, RequestError
 from inkwash.engine import inputs, seeds
@@ -37,9 +38,16 @@ Priors = tuple[Tensor, list[Tensor] | None, list[Tensor] | None]
 class GlmImagePipeline:
     """A checkpoint that draws; make one with `from_pretrained`, or from parts already in memory."""
 
-    def __init__(self, parts: GlmImageParts) -> None:
+    def __init__(self, parts: GlmImageParts, *, pictures_per_pass: int | None = None) -> None:
+        """`pictures_per_pass` None lets the pictures of a call share passes, except on a CPU.
+
+        There they go one by one, because a picture would else differ in its last bits with its batch mates; a number
+        gives that up for speed (docs/numerics.md).
+        """
+        if pictures_per_pass is not None:
+            limits.check_whole("pictures_per_pass", pictures_per_pass, 1, 1024)
         self.parts = parts
-        self.stages = Stages(parts)
+        self.stages = Stages(parts, pictures_per_pass)
         for network in self._networks():
             network.eval().requires_grad_(False)
 
@@ -50,17 +58,19 @@ class GlmImagePipeline:
         *,
         torch_dtype: torch.dtype | str | None = None,
         device_map: str | torch.device | None = None,
+        pictures_per_pass: int | None = None,
     ) -> Self:
         """Load a checkpoint by name ("nano", "zai-org/GLM-Image") or from a folder.
 
         `torch_dtype` None is float32 on a CPU and bfloat16 elsewhere; `device_map` is a device, None or "auto" for
-        the best one here.
+        the best one here; `pictures_per_pass` as in the constructor.
         """
         if isinstance(device_map, dict):
             raise ConfigError("device_map must name one device, such as 'cpu' or 'cuda'; a table is not supported.")
         device = pick_device(None if device_map in (None, "auto", "balanced") else device_map)
         folder = resolve(pretrained_model_name_or_path)
-        return cls(load_pipeline_parts(folder, dtype=pick_dtype(torch_dtype, device), device=device))
+        parts = load_pipeline_parts(folder, dtype=pick_dtype(torch_dtype, device), device=device)
+        return cls(parts, pictures_per_pass=pictures_per_pass)
 
     def save_pretrained(self, save_directory: str | Path, *, torch_dtype: torch.dtype | None = None) -> None:
         """Write the released folder layout; `torch_dtype` None keeps the number type in memory."""

@@ -6,6 +6,7 @@ batch; large ones in tiles.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -29,15 +30,21 @@ def check_output_type(output_type: str) -> None:
         )
 
 
+def _go_on() -> None:
+    """The check of a decoding that nobody stops."""
+
+
 @torch.no_grad()
-def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
-    """Normalised latents (B, C, h, w) -> pictures (B, 3, H, W) in [0, 1], fp32."""
+def decode_latents(vae: AutoencoderKL, latents: Tensor, check: Callable[[], None] = _go_on) -> Tensor:
+    """Normalised latents (B, C, h, w) -> pictures (B, 3, H, W) in [0, 1], fp32; `check` may raise between tiles."""
     latents = vae.denormalize(latents.to(next(vae.parameters()).dtype))
     scale = vae.config.scale_factor
     tiled = latents.shape[2] * latents.shape[3] * scale**2 > TILED_AREA
-    decode = vae.decode_tiled if tiled else vae.decode
-    pixels = torch.cat([decode(one[None]) for one in latents])
-    return (pixels.float() / 2 + 0.5).clamp(0, 1)
+    pixels = []
+    for one in latents.unsqueeze(1):
+        check()
+        pixels.append(vae.decode_tiled(one, on_tile=lambda *_: check()) if tiled else vae.decode(one))
+    return (torch.cat(pixels).float() / 2 + 0.5).clamp(0, 1)
 
 
 @torch.no_grad()

@@ -29,9 +29,10 @@ from inkwash.models.glm_image.weights import GlmImageParts
 
 @dataclass(frozen=True)
 class Stages:
-    """The parts of a checkpoint at work; no state of its own."""
+    """The parts of a checkpoint at work; `pictures_per_pass` None is one on a CPU and all of a call elsewhere."""
 
     parts: GlmImageParts
+    pictures_per_pass: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -60,7 +61,6 @@ class Stages:
         generators: Sequence[torch.Generator],
         sampling: Sampling,
         watch: Watch,
-        rows_per_pass: int | None = None,
     ) -> Tensor:
         """Prior tokens (P, N) of P plans; plan i belongs to prompt `owners[i]` and draws from `generators[i]`."""
         watch.check()
@@ -70,7 +70,7 @@ class Stages:
             for owner, generator in zip(owners, generators, strict=True)
         ]
         step = fuse_for_decode(self.parts.ar)
-        drawn = sample_plans(self.parts.ar, step, rows, sampling, watch, rows_per_pass=rows_per_pass)
+        drawn = sample_plans(self.parts.ar, step, rows, sampling, watch, rows_per_pass=self.pictures_per_pass)
         targets = [prompts[owner].target for owner in owners]
         return torch.stack([upsample(tokens[-h * w :], (h, w)) for tokens, (h, w) in zip(drawn, targets, strict=True)])
 

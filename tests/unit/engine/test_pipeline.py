@@ -151,6 +151,21 @@ def test_saved_and_loaded_again(pipe: GlmImagePipeline, tmp_path: Path) -> None:
     assert same(pipe(prompt="x", **SMALL, generator=seeded()), again(prompt="x", **SMALL, generator=seeded()))
 
 
+def test_pictures_may_share_passes_for_speed(pipe: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []
+    shared = GlmImagePipeline(pipe.parts, pictures_per_pass=2)
+    forward = pipe.parts.decoder.proj_out.forward
+    monkeypatch.setattr(pipe.parts.decoder.proj_out, "forward", lambda x: rows.append(len(x)) or forward(x))
+    generators = [[seeded(1), seeded(2)] for _ in range(2)]
+    apart = pipe(prompt=["x", "a longer one"], **TWO, generator=generators[0], output_type="latent")
+    together = shared(prompt=["x", "a longer one"], **TWO, generator=generators[1], output_type="latent")
+    assert rows == [2] * 6 + [4] * 3
+    assert torch.equal(apart.plan.prior_token_ids, together.plan.prior_token_ids)
+    assert torch.allclose(apart.images, together.images, atol=1e-4)
+    with pytest.raises(RequestError):
+        GlmImagePipeline(pipe.parts, pictures_per_pass=0)
+
+
 def test_to_moves_every_network(tiny_folder: Path) -> None:
     pipe = GlmImagePipeline.from_pretrained(tiny_folder, device_map=torch.device("cpu")).to("cpu", torch.bfloat16)
     parts = pipe.parts
