@@ -1,4 +1,4 @@
-"""Settings of the whole test suite: threads that wait politely, nobody asks a network, no variable of the user's counts."""
+"""Settings of the whole test suite: polite threads, nobody asks a network, no variable of the user's counts."""
 
 from __future__ import annotations
 
