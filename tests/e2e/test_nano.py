@@ -15,7 +15,7 @@ from tests.e2e.conftest import Command
 
 MAX_BYTES = 60 * 10**6
 MAX_RESIDENT = 1.5 * 2**30
-MAX_SECONDS = 30  # 10 on an idle machine of two cores; tests share theirs
+MAX_SECONDS, CORES = 10, 2
 
 
 def test_nano_is_small() -> None:
@@ -38,7 +38,10 @@ def test_a_poster_within_time_and_memory(tmp_path: Path) -> None:
         said = json.loads(pipe.read())
     assert os.waitstatus_to_exitcode(status) == 0
     assert load_image(out).size == (256, 256)
-    assert said["seconds"] < MAX_SECONDS
+    assert said["seconds"] > 0
+    assert (
+        usage.ru_utime + usage.ru_stime < MAX_SECONDS * CORES
+    )  # computing time: waiting for a busy machine is not ours
     assert usage.ru_maxrss * 1024 < MAX_RESIDENT  # Linux counts in KiB
 
 
