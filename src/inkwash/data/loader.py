@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 Batch = dict[str, Any]
@@ -36,5 +37,7 @@ def step_batches(make: Callable[[int], Batch], *, first: int, total: int, worker
         sampler=range(first, total),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
+        # An own generator: the loader would otherwise draw from the global one, and a resumed run would differ.
+        generator=torch.Generator(),
     )
     return iter(loader)

@@ -14,7 +14,7 @@ import numpy as np
 from inkwash.data.loader import Batch
 from inkwash.data.scenes import Phase, half_size, phase_at, step_rng
 from inkwash.scenes.caption import caption
-from inkwash.scenes.edit import sample_edit
+from inkwash.scenes.edit import Edit, sample_edit
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.render import render
 
@@ -42,7 +42,7 @@ class PlanBatches:
         if rng.random() < self.edits:
             return self._edits(rng, width, height, phase.batch)
         preview = step >= self.preview_from
-        count = phase.batch // 2 if preview else phase.batch
+        count = max(1, phase.batch // 2) if preview else phase.batch
         scenes = [
             sample_scene(rng, width=width, height=height, level=self.level, random_words=0.5) for _ in range(count)
         ]
@@ -51,7 +51,7 @@ class PlanBatches:
         return {"prompts": prompts, "half": half, "preview": preview}
 
     def _edits(self, rng: random.Random, width: int, height: int, count: int) -> Batch:
-        edits = []
+        edits: list[Edit] = []
         references = rng.choice((1, 1, 1, 2))
         while len(edits) < count:
             edit = sample_edit(rng, width=width, height=height)

@@ -24,11 +24,6 @@ def step_rng(seed: int, step: int) -> random.Random:
     return random.Random(f"{seed}/{step}")
 
 
-def pixels_of(scene: Scene) -> np.ndarray:
-    """uint8 (H, W, 3)."""
-    return np.asarray(render(scene), dtype=np.uint8)
-
-
 @dataclass(frozen=True, kw_only=True)
 class PixelCrops:
     """Crops at any place and several scales, for the autoencoder: {"pixels": uint8 (B, crop, crop, 3)}.

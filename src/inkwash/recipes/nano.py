@@ -57,6 +57,17 @@ def train_nano_vae(work: Path, steps: int = 4200) -> None:
     torch.save({"weights": model.state_dict(), "mean": mean, "std": std}, folder / "vae.pt")
 
 
+def refine_nano_vae(work: Path, steps: int = 3000) -> None:
+    """Sharpen the autoencoder's pixel half on its finished latents; the diffusion decoder need not know."""
+    torch.manual_seed(0)
+    folder, model = work / "vae_refined", load_vae(work)
+    model.decoder.requires_grad_(True)
+    make = PixelCrops(seed=5, phases=((0, 96, 6), (steps * 2 // 3, 256, 1)))
+    train_vae(model, make, folder, VAETraining(steps=steps, lr=5e-4, edges=1.5), device=CPU)
+    state = torch.load(work / "vae" / "vae.pt", weights_only=True)
+    torch.save(state | {"weights": model.state_dict()}, folder / "vae.pt")
+
+
 def train_nano_tokenizer(work: Path, steps: int = 3000, batch: int = 32) -> None:
     """Train ViT and codebook: `work`/tokenizer/tokenizer.pt."""
     torch.manual_seed(0)
@@ -70,8 +81,9 @@ def train_nano_tokenizer(work: Path, steps: int = 3000, batch: int = 32) -> None
 
 
 def load_vae(work: Path) -> AutoencoderKL:
-    """The trained autoencoder with its latent statistics."""
-    state = torch.load(work / "vae" / "vae.pt", weights_only=True)
+    """The trained autoencoder with its latent statistics, sharpened where that has been done."""
+    refined = work / "vae_refined" / "vae.pt"
+    state = torch.load(refined if refined.exists() else work / "vae" / "vae.pt", weights_only=True)
     config = replace(sizes.VAE, latents_mean=tuple(state["mean"]), latents_std=tuple(state["std"]))
     model = AutoencoderKL(config)
     model.load_state_dict(state["weights"])
@@ -101,14 +113,14 @@ def new_decoder() -> tuple[Decoder, GlyphEncoder]:
     return model, texts
 
 
-def train_nano_decoder(work: Path, steps: int = 12000, batch: int = 16) -> None:
+def train_nano_decoder(work: Path, steps: int = 7000, batch: int = 8) -> None:
     """Train decoder and glyph encoder on teacher tokens: `work`/decoder/decoder.pt."""
     torch.manual_seed(0)
     folder, frozen = work / "decoder", frozen_parts(work)
     model, texts = new_decoder()
     phases = (
         Phase(first=0, batch=batch, canvases=SMALL),
-        Phase(first=steps * 6 // 10, batch=batch // 2, canvases=FULL),
+        Phase(first=steps * 7 // 10, batch=batch // 2, canvases=FULL),
     )
     held = PictureBatches(seed=97, phases=(Phase(first=0, batch=16, canvases=((256, 256),)),))(0)
 
@@ -117,7 +129,7 @@ def train_nano_decoder(work: Path, steps: int = 12000, batch: int = 16) -> None:
         print(f"step {step}: {read_back(pixels, held['texts'])}", flush=True)
         save_grid(pixels, folder / f"sample_{step:06d}.png")
 
-    make = PictureBatches(seed=3, phases=phases, edits_from=steps * 7 // 10)
+    make = PictureBatches(seed=3, phases=phases, edits_from=steps * 17 // 20)
     train_decoder(
         model, texts, frozen, make, folder, DecoderTraining(steps=steps), device=CPU, sample=sample, sample_every=1000
     )
@@ -138,6 +150,7 @@ def new_ar(work: Path, processor: GlmImageProcessor) -> ARGenerator:
     """A fresh AR generator around the trained ViT and codebook."""
     tokens = processor.tokenizer
     pad_id, image_id = tokens.token_to_id(END_OF_TEXT), tokens.token_to_id(IMAGE)
+    assert pad_id is not None and image_id is not None
     model = ARGenerator(sizes.ar_config(tokens.get_vocab_size(), pad_id=pad_id, image_id=image_id))
     ar.init_weights(model)
     encoder, codebook = load_tokenizer(work)

@@ -18,6 +18,7 @@ from inkwash.core.errors import ConfigError
 
 RECIPES = {
     "nano-vae": "inkwash.recipes.nano:train_nano_vae",
+    "nano-vae-refined": "inkwash.recipes.nano:refine_nano_vae",
     "nano-tokenizer": "inkwash.recipes.nano:train_nano_tokenizer",
     "nano-decoder": "inkwash.recipes.nano:train_nano_decoder",
     "nano-ar": "inkwash.recipes.nano:train_nano_ar",

@@ -8,7 +8,6 @@ finer than the target's, so re-encoding an enlarged picture would add nothing to
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 from inkwash.data.loader import Batch, step_batches
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.positions import Grid, decode_positions, prompt_positions
+from inkwash.models.glm_image.processor import preview_grid
 from inkwash.models.glm_image.tokenizer_files import GRID_END, GRID_START, IMAGE, TokenLayout
 from inkwash.train.device import autocast, to_device
 from inkwash.train.optim import EMA, make_optimizers, set_lr, warmup_cosine
@@ -28,7 +28,6 @@ from inkwash.train.run import Run
 from inkwash.train.tokenizer import clip_normalize
 
 LENGTH_STEP = 32
-PREVIEW_SIDE = 16  # tokens along the side of a square preview, as the released processor computes it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +40,7 @@ class ARTraining:
     ema: float = 0.998
     preview_weight: float = 0.5
     workers: int = 1
+    save_every_s: float = 180.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +51,6 @@ class Rows:
     positions: Tensor  # (3, B, L)
     targets: Tensor  # (B, L) next ids
     weight: Tensor  # (B, L)
-
-
-def preview_grid(rows: int, columns: int) -> Grid:
-    """Preview rows and columns of a target grid."""
-    ratio = rows / columns
-    return int(math.sqrt(ratio) * PREVIEW_SIDE), int(math.sqrt(1 / ratio) * PREVIEW_SIDE)
 
 
 def resize_tokens(ids: Tensor, grid: Grid) -> Tensor:
@@ -153,7 +147,7 @@ def train_ar(
         frozen.requires_grad_(False)
     optimizers = make_optimizers([model], lr=config.lr, muon_marker="language_model.layers.")
     ema = EMA([model], config.ema)
-    run = Run(folder, {"model": model}, optimizers, ema, total=config.steps)
+    run = Run(folder, {"model": model}, optimizers, ema, total=config.steps, save_every_s=config.save_every_s)
     layout = TokenLayout(codes=model.config.vq_config.num_embeddings)
     pad_id = model.config.text_config.pad_token_id
     assert pad_id is not None

@@ -41,7 +41,9 @@ class DecoderTraining:
     drop_prior: float = 0.04
     drop_both: float = 0.08
     corrupt: float = 0.02
+    ns_steps: int = 3
     workers: int = 1
+    save_every_s: float = 180.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +96,16 @@ def train_decoder(
 ) -> None:
     """Run or continue the stage; averaged weights are in `decoder` and `glyph` afterwards."""
     trained: list[nn.Module] = [decoder.train().to(device), glyph.train().to(device)]
-    optimizers = make_optimizers(trained, lr=config.lr, muon_marker="transformer_blocks.")
+    optimizers = make_optimizers(trained, lr=config.lr, muon_marker="transformer_blocks.", ns_steps=config.ns_steps)
     ema = EMA(trained, config.ema)
-    run = Run(folder, {"decoder": decoder, "glyph": glyph}, optimizers, ema, total=config.steps)
+    run = Run(
+        folder,
+        {"decoder": decoder, "glyph": glyph},
+        optimizers,
+        ema,
+        total=config.steps,
+        save_every_s=config.save_every_s,
+    )
     first = run.resume()
     for step, batch in enumerate(step_batches(make, first=first, total=config.steps, workers=config.workers), first):
         set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))

@@ -81,10 +81,12 @@ class Run:
         }
         temporary = self.state_file.with_suffix(".tmp")
         try:
-            torch.save(state, temporary)
+            with temporary.open("wb") as file:  # torch.save by path turns a full disk into a RuntimeError
+                torch.save(state, file)
             os.replace(temporary, self.state_file)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            if temporary.is_file():
+                temporary.unlink()
             raise InkwashError(f"cannot save training state in {self.folder}: {error.strerror or error}") from error
         self._saved = time.monotonic()
 

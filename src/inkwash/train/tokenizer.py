@@ -18,14 +18,12 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from inkwash.data.loader import Batch, step_batches
+from inkwash.models.glm_image.tokenizer_files import CLIP_MEAN, CLIP_STD
 from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
 from inkwash.train.device import autocast, to_device
 from inkwash.train.optim import make_optimizers, set_lr, warmup_cosine
 from inkwash.train.run import Run
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +39,7 @@ class TokenizerTraining:
     commitment: float = 0.5
     codebook_decay: float = 0.98
     workers: int = 1
+    save_every_s: float = 180.0
 
 
 class Heads(nn.Module):
@@ -154,14 +153,14 @@ class Codebook:
 
 @torch.no_grad()
 def collect_features(
-    vision: VisionEncoder, vq: VQModel, batches: list[Tensor], device: torch.device, empty_share: int = 12
+    vision: VisionEncoder, vq: VQModel, batches: list[Batch], device: torch.device, empty_share: int = 12
 ) -> Tensor:
     """Unit features of many cells, each picture's near-duplicates thinned, for the k-means start: (M, E)."""
     kept: list[Tensor] = []
-    for pixels, kinds in batches:  # type: ignore[misc]
+    for batch in batches:
         with autocast(device):
-            z = vq.project(vision(clip_normalize(to_device(pixels, device)))).flatten(0, 1)
-        full = to_device(kinds, device).flatten() > 0
+            z = vq.project(vision(clip_normalize(to_device(batch["pixels"], device)))).flatten(0, 1)
+        full = to_device(batch["kind"], device).flatten() > 0
         empty = (~full).nonzero().flatten()
         kept += [z[full], z[empty[torch.randperm(len(empty))[: max(1, len(empty) // empty_share)]]]]
     return torch.cat(kept)
@@ -189,14 +188,15 @@ def train_tokenizer(
     for name, value in codebook.state_dict().items():
         bookkeeping.register_buffer(name, value)
     usage = torch.zeros(vq.config.num_embeddings, device=device)
+    bookkeeping.register_buffer("usage", usage)
     modules = {"vision": vision, "vq": vq, "heads": heads, "codebook": bookkeeping}
-    run = Run(folder, modules, optimizers, None, total=config.steps)
+    run = Run(folder, modules, optimizers, None, total=config.steps, save_every_s=config.save_every_s)
     first = run.resume()
     for step, batch in enumerate(step_batches(make, first=first, total=config.steps, workers=config.workers), first):
         set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
         if step == config.free_steps:
             many = [make(config.steps + i) for i in range(60)]
-            codebook.start(collect_features(vision, vq, [(b["pixels"], b["kind"]) for b in many], device))  # type: ignore[misc]
+            codebook.start(collect_features(vision, vq, many, device))
         truth = {name: to_device(batch[name], device) for name in labels}
         pixels = clip_normalize(to_device(batch["pixels"], device))
         with autocast(device):

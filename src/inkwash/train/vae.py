@@ -32,6 +32,7 @@ class VAETraining:
     edges: float = 1.0
     ema: float = 0.998
     workers: int = 1
+    save_every_s: float = 180.0
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.lr <= 0:
@@ -66,10 +67,11 @@ def train_vae(
 
     `make(step)` gives {"pixels": uint8 (B, H, W, 3)}. `sample(step)` may draw a grid into the folder.
     """
-    vae.train().to(device, memory_format=torch.channels_last)
+    vae.train().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trained = [p for p in vae.parameters() if p.requires_grad]
     optimizers = make_optimizers([vae], lr=config.lr, muon_marker=None, betas=(0.9, 0.99))
     ema = EMA([vae], config.ema)
-    run = Run(folder, {"vae": vae}, optimizers, ema, total=config.steps)
+    run = Run(folder, {"vae": vae}, optimizers, ema, total=config.steps, save_every_s=config.save_every_s)
     first = run.resume()
     batches: Iterator[Batch] = step_batches(make, first=first, total=config.steps, workers=config.workers)
     for step, batch in enumerate(batches, start=first):
@@ -80,7 +82,7 @@ def train_vae(
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         for optimizer in optimizers:
             optimizer.step()
         ema.update()
