@@ -140,8 +140,16 @@ class Denoiser:
             size=latent_size,
             glyph_mask=None if mask is None else mask.to(device),
             prior_drop=torch.arange(count * halves, device=device) >= count,
-            references=References.collect([picture.references for picture in pictures]),
+            references=_references(pictures),
         )
+
+
+def _references(pictures: Sequence[Picture]) -> References | None:
+    """Reference keys of every conditional row; stored once where all pictures share them (2 GB each, released)."""
+    first = pictures[0].references
+    if all(picture.references is first for picture in pictures):
+        return References.shared(first, len(pictures))
+    return References.collect([picture.references for picture in pictures])
 
 
 def pad_glyphs(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:

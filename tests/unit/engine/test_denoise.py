@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from inkwash.engine.denoise import Denoiser, Inpaint, Picture, StepState, pad_glyphs
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.request import Watch
+from inkwash.engine.stages import make_plan
 from inkwash.models.glm_image.schedule import schedule
 
 SIZE = (64, 96)
@@ -53,6 +57,22 @@ def test_one_pass_and_passes_of_one_agree(pipe: GlmImagePipeline) -> None:
     for per_pass in (2, 3):
         together = run(denoiser_of(pipe, per_pass=per_pass), pictures, noise())
         assert (together - apart).abs().max() < 1e-5 * apart.abs().max()
+
+
+def test_shared_references_are_those_of_each_row(pipe: GlmImagePipeline) -> None:
+    prompt = pipe.parts.processor.prepare("x", *SIZE, [Image.linear_gradient("L").resize((128, 160)).convert("RGB")])
+    plan = make_plan(torch.empty(0), [prompt], pipe.stages.codes([prompt]))
+    assert plan.prior_token_image_ids is not None and plan.source_image_grid_thw is not None
+    keys = pipe.stages.reference_keys(prompt, plan.prior_token_image_ids[0], plan.source_image_grid_thw[0])
+    plain = pictures_of(pipe)
+    shared = [replace(picture, references=keys) for picture in plain]
+    assert shared[0].references is shared[1].references
+    got = run(denoiser_of(pipe, per_pass=3), shared, noise())
+    mixed = run(denoiser_of(pipe, per_pass=3), [*shared[:2], plain[2]], noise())
+    assert torch.allclose(got[:2], mixed[:2], atol=1e-4)
+    without = run(denoiser_of(pipe, per_pass=3), plain, noise())
+    assert torch.allclose(without[2], mixed[2], atol=1e-4)
+    assert (without[:2] - mixed[:2]).abs().max() > 1e-2
 
 
 def test_guidance_is_the_naive_formula(pipe: GlmImagePipeline) -> None:
