@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from PIL import Image
 from inkwash.core import limits
 from inkwash.core.errors import ConfigError
 from inkwash.core.types import Size
-from inkwash.eval.ocr import Reader
+from inkwash.eval.ocr import Reader, ReaderConfig
 from inkwash.eval.predictions import Judge, Predictions
 from inkwash.eval.run import Draw, Drawn, check_folder, check_settings, draw_all, load_all
 from inkwash.eval.sources import SOURCES, DrawConfig, drawer, edit_drawer
@@ -175,6 +176,8 @@ def run_scenes(
     _check_sizes(drawn.images, run.size)
     report = score_images(drawn.images, cases, predictions, progress=lambda done, total: tell("read", done, total))
     settings = {**_told(run), "seconds_per_picture": _seconds(drawn), "truth_word_accuracy": proof}
+    if reader is None:
+        settings["word_accuracy_unjoined"] = _unjoined(run, cases, drawn, tell)
     return ScenesResult(report=report, cases=cases, images=drawn.images, settings=settings)
 
 
@@ -192,6 +195,14 @@ def run_edits(
     report = score_edits(drawn.images, cases, predictions, progress=lambda done, total: tell("read", done, total))
     settings = {**_told(run), "seconds_per_picture": _seconds(drawn), "truth_word_accuracy": proof}
     return EditsResult(report=report, cases=cases, images=drawn.images, settings=settings)
+
+
+def _unjoined(run: ScenesRun, cases: Sequence[Case], drawn: Drawn, tell: StageProgress) -> float:
+    """Word accuracy of the same pictures when every space that the recogniser sees counts as one."""
+    strict = Reader(ReaderConfig(join_tracking=False))
+    predictions = Predictions(strict, run.out / PREDICTIONS_FILE if run.out else None)
+    progress = partial(tell, "read again, unjoined")
+    return round(score_images(drawn.images, cases, predictions, progress=progress).word_accuracy, 6)
 
 
 def digest(parts: Iterable[str]) -> str:
