@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Nano from nothing: every stage continues where it was stopped, so this script can be started again at any time.
+#   bash runs/nano.sh [WORK]          WORK holds state, curves and samples; default work/nano
+#   NANO_STEPS=20 bash runs/nano.sh   a rehearsal of the whole way in minutes (the result draws nothing useful)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+work=${1:-work/nano}
+inkwash=${INKWASH:-.venv/bin/inkwash}
+[ -x "$inkwash" ] || make setup
+# A thread-caching allocator makes training steps about a third faster on CPUs.
+for lib in /usr/lib/*/libjemalloc.so.2 /usr/lib/*/libtcmalloc_minimal.so.4; do
+  [ -e "$lib" ] && export LD_PRELOAD=$lib && break
+done
+
+stage() {  # stage RECIPE: run it with the shortened steps of a rehearsal where asked for
+  echo "== $1"
+  "$inkwash" train "$1" --set "work=$work" ${NANO_STEPS:+--set "steps=$NANO_STEPS"}
+}
+
+stage nano-vae          # pixels <-> latents; text must survive it
+stage nano-vae-refined  # a sharper pixel half on the same latents
+stage nano-tokenizer    # ViT and codebook: what does each 32 px cell show?
+stage nano-decoder      # tokens, glyphs and noise -> latents
+stage nano-ar           # prompt (and pictures) -> tokens
+"$inkwash" train nano-export --set "work=$work" --set "output=$work/checkpoint"
+
+# The three numbers that say which part to feed next, and editing.
+for source in vae teacher ar; do
+  "$inkwash" eval scenes -n 200 --model "$work/checkpoint" --steps 20 --source "$source" --json "$work/scenes_$source.json"
+done
+"$inkwash" eval edits -n 100 --model "$work/checkpoint" --steps 20 --json "$work/edits.json"
