@@ -1,7 +1,7 @@
-"""Rotary position embeddings: three-axis ones for the AR generator, two-axis ones for the diffusion decoder.
+"""Rotary position embeddings: three-axis ones for the text decoders, two-axis ones for pictures.
 
-Both rotate the pair (x[i], x[i + R/2]) ("rotate half") of the first R channels of a head by an angle that is
-position times frequency, and leave the remaining channels alone. In the three-axis form (M-RoPE) the frequencies
+They rotate pairs of the first R channels of a head by an angle that is position times frequency, and leave the
+remaining channels alone; a pair is (x[i], x[i + R/2]) ("rotate half") or, in the dense GLM-V, (x[2i], x[2i + 1]). In the three-axis form (M-RoPE) the frequencies
 are cut into sections, and section i takes its position from axis i modulo 3 (time, height, width).
 Sources: Su et al. 2021, arXiv:2104.09864; Wang et al. 2024 (M-RoPE), arXiv:2409.12191.
 """
@@ -58,6 +58,15 @@ def apply_rotary_half(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     c, s = cos[..., :half], sin[..., :half]
     rotated = [(first * c - second * s).to(x.dtype), (second * c + first * s).to(x.dtype)]
     return torch.cat(rotated if rest.shape[-1] == 0 else [*rotated, rest], dim=-1)
+
+
+def apply_rotary_pairs(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """As `apply_rotary_half`, with the same tables, for the pairs (x[2i], x[2i + 1])."""
+    rotated, half = cos.shape[-1], cos.shape[-1] // 2
+    first, second, rest = x[..., 0:rotated:2], x[..., 1:rotated:2], x[..., rotated:]
+    c, s = cos[..., :half], sin[..., :half]
+    pairs = torch.stack([(first * c - second * s).to(x.dtype), (second * c + first * s).to(x.dtype)], dim=-1)
+    return torch.cat([pairs.flatten(-2), rest], dim=-1)
 
 
 def _doubled(angles: Tensor) -> tuple[Tensor, Tensor]:

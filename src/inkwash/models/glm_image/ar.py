@@ -9,77 +9,25 @@ The same forward trains, prefills and decodes; `ar_step.py` holds the short way 
 from __future__ import annotations
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from inkwash.models.glm_image import vision, vq
 from inkwash.models.glm_image.config import ARConfig, ARTextConfig
 from inkwash.models.glm_image.vision import ACTIVATIONS, VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
-from inkwash.nn.attention import attention
 from inkwash.nn.cache import StaticCache
+from inkwash.nn.decoder import FusedGatedMLP, GroupedAttention, Rotary, SandwichBlock, decoder_mask
 from inkwash.nn.norm import RMSNorm
-from inkwash.nn.rope import apply_rotary_half, multi_axis_rotary
-
-Rotary = tuple[Tensor, Tensor]
+from inkwash.nn.rope import multi_axis_rotary
 
 
-class ARAttention(nn.Module):
+class ARBlock(SandwichBlock):
     def __init__(self, config: ARTextConfig) -> None:
-        super().__init__()
-        self.head_dim = config.head_width
+        width = config.hidden_size
         heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self.q_proj = nn.Linear(config.hidden_size, heads * self.head_dim, bias=config.attention_bias)
-        self.k_proj = nn.Linear(config.hidden_size, kv_heads * self.head_dim, bias=config.attention_bias)
-        self.v_proj = nn.Linear(config.hidden_size, kv_heads * self.head_dim, bias=config.attention_bias)
-        self.o_proj = nn.Linear(heads * self.head_dim, config.hidden_size, bias=False)
-
-    def forward(
-        self, x: Tensor, rotary: Rotary, mask: Tensor | None, cache: StaticCache | None, layer: int, start: int | Tensor
-    ) -> Tensor:
-        q, k, v = (
-            rearrange(proj(x), "b l (h d) -> b h l d", d=self.head_dim)
-            for proj in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        cos, sin = (table.to(q.dtype) for table in rotary)
-        q, k = apply_rotary_half(q, cos, sin), apply_rotary_half(k, cos, sin)
-        if cache is not None:
-            k, v = cache.update(layer, k, v, start)
-        out = attention(q, k, v, mask=mask, causal=mask is None)
-        result: Tensor = self.o_proj(rearrange(out, "b h l d -> b l (h d)"))
-        return result
-
-
-class ARMLP(nn.Module):
-    def __init__(self, config: ARTextConfig) -> None:
-        super().__init__()
-        self.gate_up_proj = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
-        self.activation = ACTIVATIONS[config.hidden_act]
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
-        out: Tensor = self.down_proj(self.activation(gate) * up)
-        return out
-
-
-class ARBlock(nn.Module):
-    def __init__(self, config: ARTextConfig) -> None:
-        super().__init__()
-        self.self_attn = ARAttention(config)
-        self.mlp = ARMLP(config)
-        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.post_self_attn_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.post_mlp_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-
-    def forward(
-        self, x: Tensor, rotary: Rotary, mask: Tensor | None, cache: StaticCache | None, layer: int, start: int | Tensor
-    ) -> Tensor:
-        attended = self.self_attn(self.input_layernorm(x), rotary, mask, cache, layer, start)
-        x = x + self.post_self_attn_layernorm(attended)
-        update: Tensor = self.post_mlp_layernorm(self.mlp(self.post_attention_layernorm(x)))
-        return x + update
+        attn = GroupedAttention(width, heads, kv_heads, config.head_width, bias=config.attention_bias)
+        mlp = FusedGatedMLP(width, config.intermediate_size, ACTIVATIONS[config.hidden_act])
+        super().__init__(attn, mlp, width, config.rms_norm_eps)
 
 
 class LanguageModel(nn.Module):
@@ -152,8 +100,7 @@ class ARGenerator(nn.Module):
         if cache is None:
             assert isinstance(start, int) and start == 0, "start needs a cache"
         length = input_ids.shape[1]
-        if mask is None or mask.dim() == 2:
-            mask = _causal(mask, length, start, cache, input_ids.device)
+        mask = decoder_mask(mask, length, start, cache, input_ids.device)
         hidden: Tensor = self.model.language_model(input_ids, positions, cache, start, mask)
         return hidden
 
@@ -188,19 +135,3 @@ def init_weights(model: ARGenerator, std: float | None = None) -> None:
             nn.init.ones_(module.weight)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-def _causal(
-    keep: Tensor | None, length: int, start: int | Tensor, cache: StaticCache | None, device: torch.device
-) -> Tensor | None:
-    """Causal attention with hidden keys as (B, 1, L, S) bool, or None where the plain causal case needs no mask."""
-    if isinstance(start, int):
-        if keep is None:
-            return None
-        keys = start + length
-        seen = torch.arange(keys, device=device) <= torch.arange(start, keys, device=device)[:, None]
-        return seen & keep[:, None, None, :keys]
-    assert cache is not None
-    last = start[:, None] + torch.arange(length, device=device)  # (B, L)
-    seen = (torch.arange(cache.max_length, device=device) <= last[..., None])[:, None]
-    return seen if keep is None else seen & keep[:, None, None]
