@@ -24,7 +24,7 @@ def as_prompts(prompt: str | Sequence[str] | None, name: str = "prompt") -> list
     """A prompt or several as a list; each must have something to say."""
     if prompt is None:
         return None
-    prompts = list(prompt) if isinstance(prompt, list | tuple) else [prompt]
+    prompts: list[Any] = list(prompt) if isinstance(prompt, list | tuple) else [prompt]
     if not prompts or not all(isinstance(each, str) for each in prompts):
         raise RequestError(f"{name} must be a text or a list of texts, not {prompt!r}.", param=name)
     return [limits.check_prompt(each) for each in prompts]

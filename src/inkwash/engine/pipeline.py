@@ -48,8 +48,6 @@ class GlmImagePipeline:
             limits.check_whole("pictures_per_pass", pictures_per_pass, 1, 1024)
         self.parts = parts
         self.stages = Stages(parts, pictures_per_pass)
-        for network in self._networks():
-            network.eval().requires_grad_(False)
 
     @classmethod
     def from_pretrained(
@@ -70,7 +68,10 @@ class GlmImagePipeline:
         device = pick_device(None if device_map in (None, "auto", "balanced") else device_map)
         folder = resolve(pretrained_model_name_or_path)
         parts = load_pipeline_parts(folder, dtype=pick_dtype(torch_dtype, device), device=device)
-        return cls(parts, pictures_per_pass=pictures_per_pass)
+        pipe = cls(parts, pictures_per_pass=pictures_per_pass)
+        for network in pipe._networks():
+            network.eval().requires_grad_(False)
+        return pipe
 
     def save_pretrained(self, save_directory: str | Path, *, torch_dtype: torch.dtype | None = None) -> None:
         """Write the released folder layout; `torch_dtype` None keeps the number type in memory."""

@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from inkwash.core.errors import WeightsError
 from inkwash.models.tensor_files import StoredTensor, count, read_headers, reason, some, write_json
@@ -153,9 +154,22 @@ def parameters_on_meta() -> Iterator[None]:
     with _BUILDING:  # the library's table of hooks must not change while another thread walks through it
         handle = register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]  # may return one
         try:
-            yield
+            with _NoRandomValues():
+                yield
         finally:
             handle.remove()
+
+
+class _NoRandomValues(TorchFunctionMode):
+    """Random values for parameters on meta are not drawn: that alone makes torch import its compiler, for a second."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        tensor = args[0] if args else (kwargs or {}).get("tensor")
+        if getattr(func, "__module__", None) == nn.init.__name__ and isinstance(tensor, Tensor) and tensor.is_meta:
+            return tensor
+        return func(*args, **(kwargs or {}))
 
 
 def _rename(name: str, table: Mapping[str, str]) -> str:

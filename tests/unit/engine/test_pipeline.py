@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -245,3 +247,14 @@ def test_loading_what_is_not_there() -> None:
         GlmImagePipeline.from_pretrained("./no/such/folder")
     with pytest.raises(ConfigError, match="one device"):
         GlmImagePipeline.from_pretrained("nano", device_map={"transformer": 0})  # type: ignore[arg-type]
+
+
+def test_drawing_does_not_import_the_compiler(tiny_folder: Path) -> None:
+    """It takes a second of every start, and a single random value on the meta device is enough to bring it in."""
+    code = (
+        "import sys; from inkwash import GlmImagePipeline\n"
+        f"pipe = GlmImagePipeline.from_pretrained({str(tiny_folder)!r}, device_map='cpu')\n"
+        "pipe(prompt='x', height=64, width=64, num_inference_steps=1)\n"
+        "assert 'torch._dynamo' not in sys.modules and 'transformers' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
