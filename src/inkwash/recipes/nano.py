@@ -63,7 +63,7 @@ def refine_nano_vae(work: Path, steps: int = 3000) -> None:
     folder, model = work / "vae_refined", load_vae(work)
     model.decoder.requires_grad_(True)
     make = PixelCrops(seed=5, phases=((0, 96, 6), (steps * 2 // 3, 256, 1)))
-    train_vae(model, make, folder, VAETraining(steps=steps, lr=5e-4, edges=1.5), device=CPU)
+    train_vae(model, make, folder, VAETraining(steps=steps, lr=5e-4, edges=1.5, noise=0.1), device=CPU)
     state = torch.load(work / "vae" / "vae.pt", weights_only=True)
     torch.save(state | {"weights": model.state_dict()}, folder / "vae.pt")
 
@@ -129,7 +129,7 @@ def train_nano_decoder(work: Path, steps: int = 7000, batch: int = 8) -> None:
         print(f"step {step}: {read_back(pixels, held['texts'])}", flush=True)
         save_grid(pixels, folder / f"sample_{step:06d}.png")
 
-    make = PictureBatches(seed=3, phases=phases, edits_from=steps * 17 // 20)
+    make = PictureBatches(seed=3, phases=phases, edits_from=steps * 7 // 10)
     train_decoder(
         model, texts, frozen, make, folder, DecoderTraining(steps=steps), device=CPU, sample=sample, sample_every=1000
     )

@@ -23,13 +23,17 @@ from inkwash.train.run import Run
 
 @dataclass(frozen=True, kw_only=True)
 class VAETraining:
-    """Settings of the stage. `kl` weighs the mean divergence per latent number."""
+    """Settings of the stage. `kl` weighs the mean divergence per latent number.
+
+    `noise` is added to the sampled latents: the pixel half then forgives the small errors of drawn latents.
+    """
 
     steps: int
     lr: float = 1e-3
     warmup: int = 100
     kl: float = 3e-4
     edges: float = 1.0
+    noise: float = 0.0
     ema: float = 0.998
     workers: int = 1
     save_every_s: float = 180.0
@@ -43,7 +47,7 @@ def vae_loss(vae: AutoencoderKL, pixels: Tensor, config: VAETraining) -> tuple[T
     """Reconstruction of pixels (B, 3, H, W) in [-1, 1] from a sampled posterior; returns the loss and its parts."""
     mean, logvar = vae.encode(pixels)
     mean, logvar = mean.float(), logvar.float()
-    latents = mean + torch.randn_like(mean) * torch.exp(0.5 * logvar)
+    latents = mean + torch.randn_like(mean) * (torch.exp(0.5 * logvar) + config.noise)
     output = vae.decode(latents).float()
     error = (output - pixels).abs().mean()
     edge = (output.diff(dim=3) - pixels.diff(dim=3)).abs().mean() + (
