@@ -1,8 +1,9 @@
 """Rotary position embeddings: three-axis ones for the text decoders, two-axis ones for pictures.
 
 They rotate pairs of the first R channels of a head by an angle that is position times frequency, and leave the
-remaining channels alone; a pair is (x[i], x[i + R/2]) ("rotate half") or, in the dense GLM-V, (x[2i], x[2i + 1]). In the three-axis form (M-RoPE) the frequencies
-are cut into sections, and section i takes its position from axis i modulo 3 (time, height, width).
+remaining channels alone; a pair is (x[i], x[i + R/2]) ("rotate half") or, in the dense GLM-V, (x[2i], x[2i + 1]).
+In the three-axis form (M-RoPE) the frequencies are cut into sections, and section i takes its position from axis i
+modulo 3 (time, height, width).
 Sources: Su et al. 2021, arXiv:2104.09864; Wang et al. 2024 (M-RoPE), arXiv:2409.12191.
 """
 

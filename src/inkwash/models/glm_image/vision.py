@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from inkwash.core.errors import ConfigError
 from inkwash.models.glm_image.config import VisionConfig
 from inkwash.nn.attention import attention
+from inkwash.nn.grid import sample_grid
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -47,21 +47,8 @@ class PositionEmbedding(nn.Module):
         self.position_embedding = nn.Embedding(side * side, width)
 
     def forward(self, height: int, width: int) -> Tensor:
-        """(h*w, D): the value at the centre of every patch; points past the outermost centres take the border's.
-
-        fp32 island: interpolation weights in bf16 would move the sampling points.
-        """
-        weight = self.position_embedding.weight
-        square = rearrange(weight.float(), "(h w) d -> 1 d h w", h=self.side)
-        points = torch.stack(
-            [
-                _centres(width, weight.device).expand(height, width),
-                _centres(height, weight.device)[:, None].expand(height, width),
-            ],
-            dim=-1,
-        )
-        sampled = F.grid_sample(square, points[None], mode="bilinear", padding_mode="border", align_corners=False)
-        return rearrange(sampled, "1 d h w -> (h w) d").to(weight.dtype)
+        """(h*w, D): the value at the centre of every patch; points past the outermost centres take the border's."""
+        return sample_grid(self.position_embedding.weight, self.side, height, width, mode="bilinear")
 
 
 class VisionAttention(nn.Module):
@@ -142,8 +129,3 @@ def init_weights(model: VisionEncoder, std: float | None = None) -> None:
             nn.init.ones_(module.weight)
         if isinstance(module, nn.Linear | nn.Conv2d | nn.LayerNorm) and module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-def _centres(count: int, device: torch.device) -> Tensor:
-    """Centres of ``count`` cells on [-1, 1], fp32."""
-    return (torch.arange(count, dtype=torch.float32, device=device) + 0.5) / count * 2 - 1

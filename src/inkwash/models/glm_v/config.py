@@ -262,7 +262,12 @@ class GlmVConfig:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         text = self.text_config.to_dict()
         vision = {**self.vision_config.to_dict(), "model_type": text["model_type"].replace("_text", "_vision")}
-        return {**fields, "architectures": [ARCHITECTURES[self.model_type]], "text_config": text, "vision_config": vision}
+        return {
+            **fields,
+            "architectures": [ARCHITECTURES[self.model_type]],
+            "text_config": text,
+            "vision_config": vision,
+        }
 
 
 def _same(name: str, value: Any) -> Any:
