@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 
 import pytest
@@ -87,6 +88,13 @@ def test_reading_order_and_extra_words_cost_nothing(wanted: list[str], extra: li
 def test_found_words_are_exactly_the_closest_ones(wanted: list[str], read: list[str]) -> None:
     score = score_words(wanted, read)
     assert [value == 1.0 for value in score.closeness] == list(score.found)
+
+
+@given(TEXT, st.lists(TEXT, min_size=1, max_size=6))
+def test_the_nearest_word_is_the_one_that_difflib_names(wanted: str, read: list[str]) -> None:
+    seen, targets = words(read) or [""], words([wanted])
+    expected = [closeness(word, difflib.get_close_matches(word, seen, n=1, cutoff=0.0)[0]) for word in targets]
+    assert list(score_words([wanted], read).closeness) == expected
 
 
 @given(st.integers(0, 300), st.integers(0, 300))

@@ -175,11 +175,12 @@ def test_dpg_prompts_come_in_three_layouts(tmp_path: Path) -> None:
         dpg.read_prompts(tmp_path)
 
 
+CLOCK, DOG, TIE = {"class": "clock"}, {"class": "dog", "count": 1}, {"class": "tie", "count": 1}
 GENEVAL = [
-    {"tag": "counting", "include": [{"class": "clock", "count": 2}], "exclude": [{"class": "clock", "count": 3}]},
-    {"tag": "position", "include": [{"class": "dog", "count": 1}, {"class": "tie", "count": 1, "position": ["right of", 0]}]},
+    {"tag": "counting", "include": [{**CLOCK, "count": 2}], "exclude": [{**CLOCK, "count": 3}]},
+    {"tag": "position", "include": [DOG, {**TIE, "position": ["right of", 0]}]},
     {"tag": "colors", "include": [{"class": "car", "count": 1, "color": "pink"}]},
-]  # fmt: skip
+]
 
 
 def test_geneval_keeps_numbers_and_lines(tmp_path: Path) -> None:
