@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from inkwash.data.loader import Batch, step_batches
+from inkwash.data.loader import Batch
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.positions import Grid, decode_positions, prompt_positions
 from inkwash.models.glm_image.processor import preview_grid
@@ -151,8 +151,7 @@ def train_ar(
     layout = TokenLayout(codes=model.config.vq_config.num_embeddings)
     pad_id = model.config.text_config.pad_token_id
     assert pad_id is not None
-    first = run.resume()
-    for step, batch in enumerate(step_batches(make, first=first, total=config.steps, workers=config.workers), first):
+    for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
         grids = [
             _token_grid(model, to_device(half, device)).cpu() for half in (batch["half"], *batch.get("sources", ()))

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from inkwash.data.loader import Batch, step_batches
+from inkwash.data.loader import Batch
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.decoder_config import SchedulerConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder
@@ -106,8 +106,7 @@ def train_decoder(
         total=config.steps,
         save_every_s=config.save_every_s,
     )
-    first = run.resume()
-    for step, batch in enumerate(step_batches(make, first=first, total=config.steps, workers=config.workers), first):
+    for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
         loss = decoder_loss(decoder, glyph, frozen, batch, config, device)
         for optimizer in optimizers:

@@ -1,4 +1,4 @@
-"""A training run's folder: resumable state, a CSV log, a loss curve and a line of progress.
+"""A training run's folder: resumable state, a CSV log, a loss curve and a bar of progress.
 
 The state is written to a temporary file and moved into place, so a kill at any moment leaves either the
 old or the new state. Batches are a pure function of the step, so continuing at step n sees exactly the
@@ -12,18 +12,25 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from inkwash.core.errors import InkwashError
+from inkwash.data.loader import Batch, step_batches
 from inkwash.train.curve import draw_curve
 from inkwash.train.optim import EMA
 
 
 class Run:
-    """Bookkeeping of one stage: `resume`, then per step `log` and sometimes `save`."""
+    """Bookkeeping of one stage: `for step, batch in run.batches(...)`, and `log` at the end of every step.
+
+    On a terminal a bar shows the losses and the time left; elsewhere a line every ten seconds does.
+    """
 
     def __init__(
         self,
@@ -46,11 +53,22 @@ class Run:
         self.averages: dict[str, float] = {}
         self.first_step = 0
         self._saved = self._started = self._printed = time.monotonic()
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task(folder.name, total=total)
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def state_file(self) -> Path:
         return self.folder / "state.pt"
+
+    def batches(self, make: Callable[[int], Batch], *, workers: int) -> Iterator[tuple[int, Batch]]:
+        """Continue where the folder's state ends: (step, make(step)) up to the last step."""
+        first = self.resume()
+        self._bar.update(self._task, completed=first)
+        with self._bar:
+            yield from enumerate(step_batches(make, first=first, total=self.total, workers=workers), first)
 
     def resume(self) -> int:
         """Load the newest state when there is one; returns the next step to run."""
@@ -93,6 +111,7 @@ class Run:
     def log(self, step: int, samples: int, **values: float) -> None:
         """Count one finished step, keep running averages, print and save when it is time."""
         self.samples += samples
+        self._bar.update(self._task, completed=step + 1)
         for name, value in values.items():
             if not math.isfinite(value):
                 raise InkwashError(f"{name} became {value} at step {step}; the last good state is {self.state_file}")
@@ -109,8 +128,10 @@ class Run:
         seconds = (now - self._started) / max(1, step + 1 - self.first_step)
         left = seconds * (self.total - step - 1)
         numbers = " ".join(f"{name} {value:.4f}" for name, value in self.averages.items())
+        self._bar.update(self._task, description=f"{self.folder.name} {numbers}")
         line = f"step {step + 1}/{self.total} {numbers} {seconds * 1000:.0f} ms/step, {left / 60:.0f} min left"
-        print(line, file=sys.stderr, flush=True)
+        if self._bar.disable:
+            print(line, file=sys.stderr, flush=True)
         path = self.folder / "log.csv"
         new = not path.exists()
         with path.open("a", newline="") as file:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from inkwash.data.loader import Batch, step_batches
+from inkwash.data.loader import Batch
 from inkwash.models.glm_image.tokenizer_files import CLIP_MEAN, CLIP_STD
 from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
@@ -191,8 +191,7 @@ def train_tokenizer(
     bookkeeping.register_buffer("usage", usage)
     modules = {"vision": vision, "vq": vq, "heads": heads, "codebook": bookkeeping}
     run = Run(folder, modules, optimizers, None, total=config.steps, save_every_s=config.save_every_s)
-    first = run.resume()
-    for step, batch in enumerate(step_batches(make, first=first, total=config.steps, workers=config.workers), first):
+    for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
         if step == config.free_steps:
             many = [make(config.steps + i) for i in range(60)]

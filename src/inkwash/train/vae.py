@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from inkwash.data.loader import Batch, step_batches
+from inkwash.data.loader import Batch
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.train.device import autocast, to_device
 from inkwash.train.optim import EMA, make_optimizers, set_lr, warmup_cosine
@@ -76,9 +76,7 @@ def train_vae(
     optimizers = make_optimizers([vae], lr=config.lr, muon_marker=None, betas=(0.9, 0.99))
     ema = EMA([vae], config.ema)
     run = Run(folder, {"vae": vae}, optimizers, ema, total=config.steps, save_every_s=config.save_every_s)
-    first = run.resume()
-    batches: Iterator[Batch] = step_batches(make, first=first, total=config.steps, workers=config.workers)
-    for step, batch in enumerate(batches, start=first):
+    for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
         pixels = to_device(batch["pixels"], device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         with autocast(device):
