@@ -1,7 +1,8 @@
-"""What a judge read in which picture, kept in a JSON-lines file so that nothing is read twice.
+"""What a judge read in which picture, or answered about it, kept in a JSON-lines file so that nothing is asked twice.
 
-A line is keyed by the picture's pixels and the judge's full name (version and settings), so a cache can be shared by
-runs, survives a kill in the middle of a line, and never answers for another judge.
+A line is keyed by the picture's pixels, the judge's full name (version and settings) and the question, so a cache can
+be shared by runs, survives a kill in the middle of a line, and never answers for another judge. Readings are lines of
+text and have no question.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -33,24 +35,30 @@ def picture_hash(image: Image.Image) -> str:
     return digest.hexdigest()[:32]
 
 
-class Predictions:
-    """Reads pictures through a judge and remembers the answers; without a path only in memory."""
+class Memory:
+    """Answers of one judge by picture and question; without a path only in memory. Safe to use from many threads."""
 
-    def __init__(self, judge: Judge, path: Path | None = None) -> None:
+    def __init__(self, judge: str, path: Path | None = None) -> None:
         self.judge = judge
         self.path = path
-        self._known: dict[str, tuple[str, ...]] = _load(path, judge.name) if path else {}
+        self._known: dict[tuple[str, str], Any] = _load(path, judge) if path else {}
+        self._writing = threading.Lock()
 
-    def texts(self, image: Image.Image) -> tuple[str, ...]:
-        key = picture_hash(image)
-        if key not in self._known:
-            self._known[key] = tuple(self.judge.texts(image))
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        return key in self._known
+
+    def get(self, picture: str, question: str = "") -> Any:
+        """The answer about a picture (by its hash); KeyError where there is none."""
+        return self._known[picture, question]
+
+    def put(self, picture: str, question: str, answer: Any) -> None:
+        """Keep an answer, in the file too."""
+        with self._writing:
+            self._known[picture, question] = answer
             if self.path:
-                self._append(self.path, key)
-        return self._known[key]
+                self._append(self.path, _line(picture, self.judge, question, answer))
 
-    def _append(self, path: Path, key: str) -> None:
-        line = json.dumps({"picture": key, "judge": self.judge.name, "lines": self._known[key]}, ensure_ascii=False)
+    def _append(self, path: Path, line: str) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab+") as file:
@@ -62,15 +70,35 @@ class Predictions:
             raise MediaError(f"cannot write the predictions to {path}: {problem.strerror}.") from problem
 
 
-def _load(path: Path, judge: str) -> dict[str, tuple[str, ...]]:
-    known: dict[str, tuple[str, ...]] = {}
+class Predictions:
+    """Reads pictures through a judge and remembers the answers; without a path only in memory."""
+
+    def __init__(self, judge: Judge, path: Path | None = None) -> None:
+        self.judge = judge
+        self._memory = Memory(judge.name, path)
+
+    def texts(self, image: Image.Image) -> tuple[str, ...]:
+        key = picture_hash(image)
+        if (key, "") not in self._memory:
+            self._memory.put(key, "", list(self.judge.texts(image)))
+        return tuple(str(text) for text in self._memory.get(key))
+
+
+def _line(picture: str, judge: str, question: str, answer: Any) -> str:
+    said = {"question": question, "answer": answer} if question else {"lines": answer}
+    return json.dumps({"picture": picture, "judge": judge, **said}, ensure_ascii=False)
+
+
+def _load(path: Path, judge: str) -> dict[tuple[str, str], Any]:
+    known: dict[tuple[str, str], Any] = {}
     if not path.exists():
         return known
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             entry = json.loads(line)
             if entry["judge"] == judge:
-                known[entry["picture"]] = tuple(str(text) for text in entry["lines"])
+                answer = entry["answer"] if "question" in entry else list(entry["lines"])
+                known[entry["picture"], entry.get("question", "")] = answer
         except (ValueError, KeyError, TypeError):
-            continue  # a line torn by a kill: its picture is simply read again
+            continue  # a line torn by a kill: its picture is simply asked about again
     return known
