@@ -1,0 +1,217 @@
+"""One parser for what the models write: thoughts, answer, boxed spans, and where the text was cut short.
+
+Two styles are in use: ``<think>..</think><answer>..</answer>`` (4.1) and ``<think>..</think>`` followed by plain text
+(4.5 and later); both may mark a final result with ``<|begin_of_box|>..<|end_of_box|>``. `AnswerStream` takes the text
+in pieces cut anywhere and `split_answer` is the same machine on the whole, so streaming never differs from the end
+result. Only these tags are touched: HTML and code in an answer come out as written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+THINK, END_THINK, ANSWER, END_ANSWER = "<think>", "</think>", "<answer>", "</answer>"
+BOX, END_BOX = "<|begin_of_box|>", "<|end_of_box|>"
+STOPS = ("<|user|>", "<|observation|>", "<|endoftext|>")  # a model that writes one has said everything
+
+Style = Literal["tagged", "plain"]  # with <answer> tags (4.1), or without (4.5 and later)
+Kind = Literal["thought", "answer"]
+Piece = tuple[Kind, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a model said, parsed. ``finished`` is False when the text ended inside thoughts, an answer tag or a box."""
+
+    thoughts: str
+    answer: str  # without tags and box marks
+    boxed: tuple[str, ...]  # the spans the model marked as its result, in order
+    content: str  # the answer with its box marks, as a later turn should see it
+    finished: bool
+
+
+class _State(Enum):
+    START = 0
+    THINKING = 1
+    BETWEEN = 2  # after the thoughts, or where there are none
+    TAGGED = 3
+    PLAIN = 4
+
+
+class AnswerStream:
+    """Text in pieces to thoughts and answer in pieces; ``opened`` says that the prompt itself ended in ``<think>``."""
+
+    def __init__(self, *, opened: bool = False) -> None:
+        self._state = _State.THINKING if opened else _State.START
+        self._held = ""
+        self._stopped = False
+        self._closed = False  # the answer's closing tag was the last thing said
+        self._said: dict[str, list[str]] = {"thought": [], "answer": [], "content": []}
+        self._boxed: list[str] = []
+        self._box: list[str] | None = None
+
+    @property
+    def thinking(self) -> bool:
+        return self._state is _State.THINKING
+
+    @property
+    def tagged(self) -> bool:
+        """An answer tag has been opened."""
+        return self._state is _State.TAGGED
+
+    def feed(self, text: str) -> list[Piece]:
+        """The pieces that are certain now; the beginning of a possible tag waits for its rest."""
+        if self._stopped:
+            return []
+        self._held += text
+        before, stop, _ = _cut(self._held, STOPS)
+        if stop:
+            self._held = before
+            return self.finish()
+        return self._run(last=False)
+
+    def finish(self) -> list[Piece]:
+        """The pieces that were still held back; nothing is taken after this."""
+        pieces = [] if self._stopped else self._run(last=True)
+        self._stopped = True
+        return pieces
+
+    def result(self) -> Answer:
+        """Everything said so far, blank ends removed; after `finish` the whole answer."""
+        thoughts, answer, content = ("".join(self._said[kind]) for kind in ("thought", "answer", "content"))
+        boxed = [*self._boxed, *(["".join(self._box)] if self._box is not None else [])]
+        silent = bool(thoughts.strip()) and not answer.strip()
+        return Answer(
+            thoughts=thoughts.strip(),
+            answer=answer.strip("\n").rstrip(),
+            boxed=tuple(span.strip() for span in boxed),
+            content=content.strip("\n").rstrip(),
+            finished=not (silent or self.thinking or (self.tagged and not self._closed) or self._box is not None),
+        )
+
+    def _run(self, *, last: bool) -> list[Piece]:
+        pieces: list[Piece] = []
+        steps = {_State.THINKING: self._think, _State.TAGGED: self._speak, _State.PLAIN: self._speak}
+        while steps.get(self._state, self._choose)(pieces, last):
+            pass
+        return pieces
+
+    def _choose(self, _: list[Piece], last: bool) -> bool:
+        """Whether a tag opens here, after any blank space."""
+        start = self._state is _State.START
+        tag = THINK if start else ANSWER
+        text = self._held.lstrip()
+        if text.startswith(tag):
+            self._state = _State.THINKING if start else _State.TAGGED
+            self._held = text.removeprefix(tag)
+        elif tag.startswith(text) and not last:
+            return False
+        elif start:
+            self._state = _State.BETWEEN
+        else:
+            blank = self._held[: len(self._held) - len(text)]
+            self._held = blank[blank.rfind("\n") + 1 :] + text  # the first line keeps its indentation
+            self._state = _State.PLAIN
+        return True
+
+    def _think(self, pieces: list[Piece], last: bool) -> bool:
+        before, end, after = _cut(self._held, (END_THINK,))
+        if end:
+            self._emit("thought", before, pieces)
+            self._held, self._state = after, _State.BETWEEN
+            return True
+        self._say("thought", 0 if last else _overlap(self._held, (END_THINK, *STOPS)), pieces)
+        return False
+
+    def _speak(self, pieces: list[Piece], last: bool) -> bool:
+        before, mark, after = _cut(self._held, (BOX, END_BOX))
+        if mark:
+            self._emit("answer", before, pieces)
+            self._mark(mark)
+            self._held = after
+            return True
+        keep = 0 if last else _overlap(self._held, (BOX, END_BOX, *STOPS))
+        if self.tagged:
+            keep = max(keep, self._closing(last))
+        self._say("answer", keep, pieces)
+        return False
+
+    def _closing(self, last: bool) -> int:
+        """How much of what is held may be the answer's closing tag, which counts only at the end of the text."""
+        body = self._held.rstrip()
+        blank = len(self._held) - len(body)
+        if body.endswith(END_ANSWER):
+            self._closed = last
+            return blank + len(END_ANSWER)
+        return 0 if last else blank + _overlap(body, (END_ANSWER,))
+
+    def _say(self, kind: Kind, keep: int, pieces: list[Piece]) -> None:
+        """Emit what is held except its last ``keep`` characters."""
+        certain = len(self._held) - keep
+        self._emit(kind, self._held[:certain], pieces)
+        self._held = self._held[certain:]
+
+    def _emit(self, kind: Kind, text: str, pieces: list[Piece]) -> None:
+        if not text:
+            return
+        pieces.append((kind, text))
+        self._said[kind].append(text)
+        if kind == "answer":
+            self._said["content"].append(text)
+            if self._box is not None:
+                self._box.append(text)
+
+    def _mark(self, mark: str) -> None:
+        self._said["content"].append(mark)
+        if mark == BOX:
+            self._box = []
+        elif self._box is not None:
+            self._boxed.append("".join(self._box))
+            self._box = None
+
+
+def split_answer(text: str, *, opened: bool = False) -> Answer:
+    """A whole generated text as thoughts, answer and boxed spans."""
+    return _read(text, opened).result()
+
+
+def history_text(text: str) -> str:
+    """What a later turn sees of an assistant's turn: its answer without thoughts, with everything else in it."""
+    return _read(text, False).result().content
+
+
+def forced_ending(text: str, style: Style, *, opened: bool = False) -> str:
+    """What to append to a text that ran out of budget so that the answer comes next; empty if it has begun."""
+    stream = _read(text, opened)
+    if stream.thinking:
+        return END_THINK + (ANSWER if style == "tagged" else "")
+    if style == "plain" or stream.tagged:
+        return ""
+    return ANSWER if END_THINK in text else THINK + END_THINK + ANSWER
+
+
+def _read(text: str, opened: bool) -> AnswerStream:
+    stream = AnswerStream(opened=opened)
+    stream.feed(text)
+    stream.finish()
+    return stream
+
+
+def _cut(text: str, tags: tuple[str, ...]) -> tuple[str, str, str]:
+    """Text before the first of the tags, that tag, and the text after it; the tag is empty where none is found."""
+    places = [(place, tag) for tag in tags if (place := text.find(tag)) >= 0]
+    if not places:
+        return text, "", ""
+    place, tag = min(places)
+    return text[:place], tag, text[place + len(tag) :]
+
+
+def _overlap(text: str, tags: tuple[str, ...]) -> int:
+    """Length of the longest end of the text that one of the tags begins with."""
+    longest = max(len(tag) for tag in tags) - 1
+    for size in range(min(longest, len(text)), 0, -1):
+        if any(tag.startswith(text[-size:]) for tag in tags):
+            return size
+    return 0
