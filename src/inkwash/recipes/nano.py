@@ -159,13 +159,13 @@ def new_ar(work: Path, processor: GlmImageProcessor) -> ARGenerator:
     return model
 
 
-def train_nano_ar(work: Path, steps: int = 12000, batch: int = 32) -> None:
+def train_nano_ar(work: Path, steps: int = 8600, batch: int = 16) -> None:
     """Train the AR generator, edits included: `work`/ar/ar.pt."""
     torch.manual_seed(0)
     processor = write_nano_processor(work)
     model = new_ar(work, processor)
     phases = (Phase(first=0, batch=batch, canvases=SMALL), Phase(first=steps // 3, batch=batch, canvases=FULL))
-    make = PlanBatches(seed=4, phases=phases, preview_from=steps * 2 // 3)
+    make = PlanBatches(seed=4, phases=phases, preview_from=steps * 55 // 100)
     train_ar(model, processor.tokenizer, make, work / "ar", ARTraining(steps=steps), device=CPU)
     torch.save(model.state_dict(), work / "ar" / "ar.pt")
 

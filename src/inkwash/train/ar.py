@@ -1,9 +1,9 @@
 """Train the AR generator: from a prompt to the semantic tokens of its picture.
 
 One row is the prompt, the image-start token, the plan (preview grid, then target grid; the target alone for
-edits) and the end token; the loss counts the plan and the end only, the preview with its own weight. Nano's
-preview is its target resized to the preview grid by nearest neighbour: at nano's sizes the preview grid is
-finer than the target's, so re-encoding an enlarged picture would add nothing to plan with.
+edits) and the end token; the loss counts the plan and the end only, the preview with its own weight. At nano's
+sizes the preview grid is finer than the target's. Nano's preview is therefore the picture at its own size on a larger
+canvas of its background: then the target repeats it at a constant distance, which rotary positions can follow.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ARTraining:
     lr: float = 1e-3
     warmup: int = 200
     ema: float = 0.998
-    preview_weight: float = 0.5
+    preview_weight: float = 1.0
     workers: int = 1
     save_every_s: float = 180.0
 
@@ -53,9 +53,17 @@ class Rows:
     weight: Tensor  # (B, L)
 
 
-def resize_tokens(ids: Tensor, grid: Grid) -> Tensor:
-    """Token grids (B, h, w) at another size by nearest neighbour."""
-    return F.interpolate(ids[:, None].float(), size=grid, mode="nearest")[:, 0].long()
+def preview_tokens(target: Tensor, grid: Grid) -> Tensor:
+    """The preview (B, H, W) of target grids (B, h, w): at the top left, the rest filled with the commonest token.
+
+    That is the picture on a larger canvas of its own background. Targets beyond the preview are resized to it.
+    """
+    rows, columns = target.shape[1:]
+    if rows > grid[0] or columns > grid[1]:
+        return F.interpolate(target[:, None].float(), size=grid, mode="nearest")[:, 0].long()
+    preview = target.flatten(1).mode(dim=1).values[:, None, None].repeat(1, *grid)
+    preview[:, :rows, :columns] = target
+    return preview
 
 
 def build_rows(
@@ -74,7 +82,7 @@ def build_rows(
     plans, grids = [target.flatten(1)], [grid]
     if preview:
         small = preview_grid(*grid)
-        plans, grids = [resize_tokens(target, small).flatten(1), *plans], [small, *grids]
+        plans, grids = [preview_tokens(target, small).flatten(1), *plans], [small, *grids]
     plan = torch.cat([*plans, torch.full((len(prompts), 1), layout.image_end)], dim=1)
     weights = torch.ones(plan.shape[1])
     if preview:
@@ -116,7 +124,7 @@ def _pad_rows(ids_rows: list[Tensor], position_rows: list[Tensor], weights: Tens
 
 
 def ar_loss(model: ARGenerator, rows: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Weighted cross-entropy of the plan and its accuracy where the weight is largest (the target grid)."""
+    """Weighted cross-entropy of the plan, and the share of right tokens among those of the largest weight."""
     ids, positions = rows.ids.to(device), rows.positions.to(device)
     weight, targets = rows.weight.to(device), rows.targets.to(device)
     with autocast(device):

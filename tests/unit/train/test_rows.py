@@ -9,7 +9,7 @@ from PIL import Image
 from inkwash.models.glm_image.positions import decode_positions, prompt_positions
 from inkwash.models.glm_image.processor import GlmImageProcessor, preview_grid
 from inkwash.models.glm_image.tokenizer_files import TokenLayout
-from inkwash.train.ar import build_rows, resize_tokens
+from inkwash.train.ar import build_rows, preview_tokens
 from tests.unit.train.conftest import CODES
 
 LAYOUT = TokenLayout(codes=CODES)
@@ -69,9 +69,12 @@ def test_the_loss_counts_the_plan_and_nothing_else(processor: GlmImageProcessor)
         assert rows.weight[i][counted][256:].unique().tolist() == [1.0]
 
 
-def test_previews_repeat_the_target() -> None:
-    target = grids(1, 8, 8, 0)
-    small = resize_tokens(target, preview_grid(8, 8))
-    assert small.shape == (1, 16, 16)
-    assert torch.equal(small[:, ::2, ::2], target)
-    assert torch.equal(small[:, 1::2, 1::2], target)
+def test_previews_show_the_target_on_a_larger_canvas() -> None:
+    target = grids(2, 8, 8, 0)
+    target[1, :5] = 3
+    preview = preview_tokens(target, preview_grid(8, 8))
+    assert preview.shape == (2, 16, 16)
+    assert torch.equal(preview[:, :8, :8], target)
+    assert preview[1, 8:].unique().tolist() == [3]
+    assert preview[1, :, 8:].unique().tolist() == [3]
+    assert torch.equal(preview_tokens(target, (4, 4)), target[:, ::2, ::2])
