@@ -1,4 +1,4 @@
-"""``inkwash eval scenes`` and ``inkwash eval edits``: draw held-out cases, read them back, say how many were right."""
+"""``inkwash eval``: draw held-out scenes or edits and read them back; score pictures of published benchmarks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from inkwash.cli import eval_benchmarks as benchmarks
 from inkwash.cli import eval_session as session
 from inkwash.cli import options as o
 
@@ -17,6 +18,9 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Draw held-out cases and read them back: word accuracy and more.",
 )
+app.command("cvtg2k")(benchmarks.cvtg2k)
+app.command("longtext-en")(benchmarks.longtext_en)
+app.command("longtext-zh")(benchmarks.longtext_zh)
 
 Count = Annotated[int, typer.Option("-n", "--n", help="How many cases; case i is the same in every larger run.")]
 Seed = Annotated[int, typer.Option("--seed", help="Decides the cases and the noise; picture i has seed + i.")]

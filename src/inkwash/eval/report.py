@@ -64,7 +64,7 @@ def scenes_page(
         if truths:
             pictures.append(embed(truths[score.index], "asked for"))
         cards.append(_scene_card(score, tuple(pictures)))
-    return _render(title, report.to_dict(), settings, cards)
+    return render_page(title, report.to_dict(), settings, cards)
 
 
 def edits_page(
@@ -88,7 +88,7 @@ def edits_page(
         )
         for score in report.worst_first()
     ]
-    return _render(title, report.to_dict(), settings, cards)
+    return render_page(title, report.to_dict(), settings, cards)
 
 
 def embed(image: Image.Image, label: str) -> Picture:
@@ -139,14 +139,25 @@ def _marks(score: PictureScore) -> Iterable[tuple[str, bool]]:
             yield label, all(values)
 
 
-def _render(title: str, numbers: Mapping[str, Any], settings: Mapping[str, Any], cards: Sequence[Card]) -> str:
+def render_page(
+    title: str, numbers: Mapping[str, Any], settings: Mapping[str, Any], cards: Sequence[Card], *, note: str = ""
+) -> str:
+    """The page from plain values: scalars become tiles, mappings of rows tables; `note` says what the cards are."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = _number
+    environment.filters["label"] = _label
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     plain = {key: value for key, value in numbers.items() if isinstance(value, int | float) or value is None}
     tables = {key: value for key, value in numbers.items() if isinstance(value, Mapping) and value}
     known = {**settings, "judge": numbers["judge"]}
-    return template.render(title=title, numbers=plain, tables=tables, settings=known, cards=cards)
+    note = note or f"{sum(not card.good for card in cards)} of {len(cards)} have a fault"
+    return template.render(title=title, numbers=plain, tables=tables, settings=known, cards=cards, note=note)
+
+
+def _label(name: str) -> str:
+    """`word_accuracy[en_ppocrv4]` for reading; the judge in brackets keeps its exact name."""
+    metric, bracket, judge = name.partition("[")
+    return metric.replace("_", " ") + bracket + judge
 
 
 def _number(value: object) -> str:

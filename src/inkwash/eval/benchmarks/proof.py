@@ -1,0 +1,105 @@
+"""A judge proves itself before it scores: it must read the benchmark's own texts, plainly rendered.
+
+This catches what silently ruins whole runs: an OCR stack that answers nothing, one that drops the spaces between words,
+an endpoint that serves another model. Black letters on white, 512 pixels, as large as they fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from PIL import Image, ImageDraw, ImageFont
+
+from inkwash.core.errors import ConfigError
+from inkwash.eval.predictions import Predictions
+from inkwash.media.fonts import load_font
+
+SIDE = 512
+FLOOR = 0.98
+CASES = 8
+_MARGIN = 24
+_SIZES = range(44, 13, -2)  # letters below about ten pixels prove nothing about a reader
+_LINE = 1.45
+_FIRST_CJK = 0x2E80
+_ABSENT = "\uffff"
+
+Texts = Sequence[str]
+Score = Callable[[Texts, Texts], tuple[int, int]]  # wanted, read -> units found, units wanted
+
+
+def prove(reader: Predictions, candidates: Sequence[Texts], score: Score, *, floor: float = FLOOR) -> float:
+    """The share that is read of the first few renderable texts; ConfigError below the floor."""
+    found = wanted = count = 0
+    for candidate in candidates:
+        texts = [text for text in candidate if has_glyphs(text)]
+        picture = render_texts(texts)
+        if picture is None:
+            continue
+        right, total = score(texts, reader.texts(picture))
+        found, wanted, count = found + right, wanted + total, count + 1
+        if count == CASES:
+            break
+    if not wanted:
+        raise ConfigError("none of the benchmark's texts can be rendered with the bundled fonts to prove the judge.")
+    if found / wanted < floor:
+        raise ConfigError(
+            f"the judge {reader.judge.name} reads only {found / wanted:.3f} of plainly rendered texts, {floor:g} is "
+            f"needed before it may score pictures; check its installation, or use another judge."
+        )
+    return found / wanted
+
+
+def render_texts(texts: Texts, side: int = SIDE) -> Image.Image | None:
+    """The texts one below the other; None when there are none, or too many even for the smallest size."""
+    for size in _SIZES if texts else ():
+        fonts = [load_font(_face(text), size) for text in texts]
+        broken = [_wrapped(text, font, side - 2 * _MARGIN) for text, font in zip(texts, fonts, strict=True)]
+        rows = [(line, font) for lines, font in zip(broken, fonts, strict=True) for line in lines or ()]
+        if None not in broken and len(rows) * size * _LINE <= side - 2 * _MARGIN:
+            return _drawn(rows, side, size)
+    return None
+
+
+def _drawn(rows: list[tuple[str, ImageFont.FreeTypeFont]], side: int, size: int) -> Image.Image:
+    image = Image.new("RGB", (side, side), "white")
+    draw = ImageDraw.Draw(image)
+    for number, (line, font) in enumerate(rows):
+        draw.text((_MARGIN, _MARGIN + number * size * _LINE), line, font=font, fill="black")
+    return image
+
+
+def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str] | None:
+    """Lines that fit, broken at spaces (Chinese anywhere); None when one word is wider than a line."""
+    pieces, glue = (list(text.replace(" ", "")), "") if _is_chinese(text) else (text.split(), " ")
+    lines: list[str] = []
+    line = ""
+    for piece in pieces:
+        longer = line + glue + piece if line else piece
+        if font.getlength(longer) <= width:
+            line = longer
+        elif font.getlength(piece) > width:
+            return None
+        else:
+            lines.append(line)
+            line = piece
+    return [*lines, line] if line else lines
+
+
+def has_glyphs(text: str) -> bool:
+    """Whether the bundled face for a text has all its letters; the Chinese one is a subset."""
+    return all(_has_glyph(_face(text), letter) for letter in text if not letter.isspace())
+
+
+def _face(text: str) -> str:
+    return "cjk" if _is_chinese(text) else "sans"
+
+
+def _is_chinese(text: str) -> bool:
+    return any(ord(letter) >= _FIRST_CJK for letter in text)
+
+
+@lru_cache(maxsize=8192)
+def _has_glyph(face: str, letter: str) -> bool:
+    font = load_font(face, 24)
+    return bytes(font.getmask(letter)) != bytes(font.getmask(_ABSENT)) or letter == _ABSENT

@@ -1,0 +1,74 @@
+"""A judge that drops spaces, answers nothing or misreads is turned away before it scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from PIL import Image
+
+from inkwash.core.errors import ConfigError
+from inkwash.eval.benchmarks.proof import CASES, has_glyphs, prove, render_texts
+from inkwash.eval.metrics import words
+from inkwash.eval.predictions import Predictions, picture_hash
+
+TEXTS = [[f"Grand Opening {i}", "50 percent off"] for i in range(12)]
+
+
+class Knowing:
+    """Reads rendered texts, after `spoil` has had its way with each line."""
+
+    name = "knowing"
+
+    def __init__(self, texts: Sequence[Sequence[str]], spoil: str = "") -> None:
+        self.spoil = spoil
+        self.count = 0
+        rendered = [(render_texts(each), each) for each in texts]
+        self.known = {picture_hash(picture): each for picture, each in rendered if picture}
+
+    def texts(self, image: Image.Image) -> list[str]:
+        self.count += 1
+        lines = list(self.known[picture_hash(image)])
+        if self.spoil == "spaces":
+            return [line.replace(" ", "") for line in lines]
+        return [] if self.spoil == "blank" else lines
+
+
+def share(wanted: Sequence[str], read: Sequence[str]) -> tuple[int, int]:
+    seen = words(read)
+    return sum(word in seen for word in words(wanted)), len(words(wanted))
+
+
+def test_a_good_judge_reads_a_few_pictures() -> None:
+    judge = Knowing(TEXTS)
+    assert prove(Predictions(judge), TEXTS, share) == 1.0
+    assert judge.count == CASES
+
+
+@pytest.mark.parametrize("spoil", ["spaces", "blank"])
+def test_a_bad_judge_is_named_and_turned_away(spoil: str) -> None:
+    with pytest.raises(ConfigError, match=r"the judge knowing reads only 0\.000 .* 0\.98 is needed"):
+        prove(Predictions(Knowing(TEXTS, spoil)), TEXTS, share)
+
+
+def test_without_a_renderable_text_nothing_is_proven() -> None:
+    with pytest.raises(ConfigError, match="can be rendered"):
+        prove(Predictions(Knowing([])), [["\u0e01\u0e02"], []], share)
+
+
+def test_texts_without_glyphs_are_left_out_and_the_rest_is_used() -> None:
+    mixed = [["\u0e01\u0e02", "Hello there"]]
+    assert prove(Predictions(Knowing([["Hello there"]])), mixed, share) == 1.0
+    assert has_glyphs("Grand Opening, 50 %") and has_glyphs("Café") and has_glyphs("公里 2")
+    assert not has_glyphs("\u0e01")
+
+
+def test_texts_stand_within_the_picture() -> None:
+    long = ["one two three four five six seven eight nine ten eleven twelve"] * 5
+    picture = render_texts([*long, "中国公里"])
+    assert picture is not None and picture.size == (512, 512)
+    left, top, right, bottom = Image.eval(picture.convert("L"), lambda value: 255 - value).getbbox() or (0, 0, 512, 512)
+    assert left >= 20 and top >= 20 and right <= 490 and bottom <= 500
+    assert render_texts([*long] * 20) is None
+    assert render_texts(["x" * 400]) is None
+    assert render_texts([]) is None

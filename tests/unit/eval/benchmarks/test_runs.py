@@ -1,0 +1,186 @@
+"""Whole runs over finished pictures: numbers, cache, page; a missing picture or a blind judge stops them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from inkwash.core.errors import ConfigError, InkwashError, MediaError
+from inkwash.eval.benchmarks import cvtg2k, longtext
+from inkwash.eval.benchmarks.page import benchmark_page, published_table
+from inkwash.eval.benchmarks.proof import has_glyphs, render_texts
+from inkwash.eval.benchmarks.runs import Scoring, score_pictures
+from inkwash.eval.predictions import picture_hash
+from tests.unit.eval.benchmarks import official
+from tests.unit.eval.test_report import Page
+
+
+class Knowing:
+    """Reads rendered texts, and of every other picture what its first pixel was given to mean."""
+
+    name = "knowing[v1]"
+
+    def __init__(self, rendered: Sequence[Sequence[str]]) -> None:
+        self.known: dict[str, list[str]] = {}
+        self.read = 0
+        for texts in rendered:
+            plain = [text for text in texts if has_glyphs(text)]
+            if (picture := render_texts(plain)) is not None:
+                self.known[picture_hash(picture)] = plain
+
+    def means(self, image: Image.Image, lines: list[str]) -> None:
+        self.known[picture_hash(image)] = lines
+
+    def texts(self, image: Image.Image) -> list[str]:
+        self.read += 1
+        return self.known[picture_hash(image)]
+
+
+def color(number: int) -> tuple[int, int, int]:
+    return number % 256, number // 256, 90
+
+
+@pytest.fixture
+def cvtg(tmp_path: Path) -> tuple[Scoring, Knowing]:
+    """Sixteen pictures: the first of each file is perfect, the second lost one word of four."""
+    prompts = cvtg2k.read_prompts(official.cvtg2k(tmp_path / "data"))
+    judge = Knowing([prompt.wanted for prompt in prompts])
+    for number, prompt in enumerate(prompts):
+        official.picture(tmp_path / "drawn" / prompt.spot.example, color(number))
+        lines = ["GRAND OPENING", "50 percent"] if number % 2 == 0 else ["grand 50 percent", "<b>other"]
+        judge.means(Image.new("RGB", (8, 8), color(number)), lines)
+    return Scoring(task="cvtg2k", data=tmp_path / "data", images=tmp_path / "drawn"), judge
+
+
+def test_cvtg2k_from_folder_to_numbers(cvtg: tuple[Scoring, Knowing]) -> None:
+    run, judge = cvtg
+    result = score_pictures(run, lambda: judge)
+    scores = result.to_dict()
+    assert (scores["word_accuracy"], scores["n"], scores["words"], scores["correct_words"]) == (0.875, 16, 64, 56)
+    assert scores["measures"]["cvtg2k.word_accuracy[knowing[v1]]"] == 0.875
+    assert list(scores["per_regions"]) == ["2", "3", "4", "5"] and scores["per_regions"]["4"]["n"] == 4
+    assert scores["truth_share_read"] == 1.0 and scores["prompts"] == 16
+    assert result.official is not None
+    assert result.official["overall_results"]["correct_words"] == 56 and len(result.official["area_results"]) == 8
+    assert json.loads(json.dumps(scores)) == scores
+    worst = result.worst_first()
+    assert worst[0].key == "CVTG/2/12" and worst[0].wanted[1] == ("opening", False)
+
+
+def test_a_second_run_reads_nothing_and_a_larger_one_only_what_is_new(
+    cvtg: tuple[Scoring, Knowing], tmp_path: Path
+) -> None:
+    run, judge = cvtg
+    cached = {"task": run.task, "data": run.data, "images": run.images, "cache": tmp_path / "read.jsonl"}
+    first = score_pictures(Scoring(**cached, limit=8), lambda: judge)
+    proofs = judge.read - 8
+    assert first.counts["n"] == 8 and proofs >= 1
+    again = score_pictures(Scoring(**cached, limit=8), lambda: judge)
+    assert judge.read == 8 + proofs and again.to_dict() == first.to_dict()
+    score_pictures(Scoring(**cached), lambda: judge)
+    assert judge.read == 16 + proofs
+
+
+def test_a_kill_in_the_middle_costs_one_picture(cvtg: tuple[Scoring, Knowing], tmp_path: Path) -> None:
+    run, judge = cvtg
+    cached = Scoring(task=run.task, data=run.data, images=run.images, cache=tmp_path / "read.jsonl")
+
+    def killed(stage: str, done: int, total: int) -> None:
+        if stage == "read" and done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_pictures(cached, lambda: judge, progress=killed)
+    before = judge.read
+    score_pictures(cached, lambda: judge)
+    assert judge.read == before + 11
+
+
+def test_many_workers_give_the_same_numbers(cvtg: tuple[Scoring, Knowing]) -> None:
+    run, judge = cvtg
+    parallel = Scoring(task=run.task, data=run.data, images=run.images, workers=4)
+    result = score_pictures(parallel, lambda: judge, stop=threading.Event())
+    assert result.to_dict() == score_pictures(run, lambda: judge).to_dict()
+
+
+def test_a_missing_picture_stops_the_run_before_the_judge_is_opened(cvtg: tuple[Scoring, Knowing]) -> None:
+    run, _ = cvtg
+    (run.images / "CVTG-Style" / "5" / "15.png").unlink()
+    with pytest.raises(MediaError, match=r"lacks 1 of the 16 pictures: CVTG-Style/5/15\.png"):
+        score_pictures(run, lambda: pytest.fail("the judge was opened"))
+
+
+def test_a_blind_judge_scores_nothing(cvtg: tuple[Scoring, Knowing]) -> None:
+    run, judge = cvtg
+    judge.known = {key: [] for key in judge.known}
+    with pytest.raises(ConfigError, match="plainly rendered"):
+        score_pictures(run, lambda: judge)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_longtext_from_folder_to_numbers(tmp_path: Path, language: str) -> None:
+    prompts = longtext.read_prompts(official.longtext(tmp_path / "data"), language)
+    judge = Knowing([prompt.wanted for prompt in prompts])
+    for number, prompt in enumerate(prompts):
+        for sample, spot in enumerate(prompt.spots(2)):
+            official.picture(tmp_path / "drawn" / spot.example, color(10 * number + sample))
+            lines = list(prompt.wanted) if sample == 0 else []
+            judge.means(Image.new("RGB", (8, 8), color(10 * number + sample)), lines)
+    task = f"longtext-{language}"
+    run = Scoring(task=task, data=tmp_path / "data", images=tmp_path / "drawn", samples=2)
+    scores = score_pictures(run, lambda: judge).to_dict()
+    assert scores["text_score"] == 0.5 and scores["n"] == 8 and scores["units"] == 2 * scores["matched_units"]
+    assert scores["per_category"]["sign"] == {"text_score": 0.5, "n": 4}
+    result = score_pictures(run, lambda: judge)
+    assert result.worst_first()[0].share == 0.0 and result.worst_first()[-1].share == 1.0
+    assert all(right for _, right in result.worst_first()[-1].wanted)
+    with pytest.raises(MediaError, match=r"0000_3\.png"):
+        score_pictures(Scoring(task=task, data=tmp_path / "data", images=tmp_path / "drawn"), lambda: judge)
+
+
+BAD: list[tuple[dict[str, object], str]] = [
+    ({"task": "cvtg"}, "cvtg2k, longtext-en, longtext-zh"),
+    ({"limit": 0}, "limit is 0"),
+    ({"samples": 0}, "samples is 0"),
+    ({"workers": 0}, "workers is 0"),
+]
+
+
+@pytest.mark.parametrize(("settings", "says"), BAD)
+def test_settings_are_checked(settings: dict[str, object], says: str, tmp_path: Path) -> None:
+    with pytest.raises(InkwashError, match=says):
+        Scoring(**{"task": "cvtg2k", "data": tmp_path, "images": tmp_path, **settings})  # type: ignore[arg-type]
+
+
+def page_of(cvtg: tuple[Scoring, Knowing], make: Callable[..., str] = benchmark_page, **settings: int) -> str:
+    run, judge = cvtg
+    return make(score_pictures(run, lambda: judge), title="CVTG-2K", **settings)
+
+
+def test_the_page_has_ours_and_the_published_rows_apart(cvtg: tuple[Scoring, Knowing]) -> None:
+    html = page_of(cvtg)
+    parsed = Page(html)
+    assert not parsed.open and len(parsed.cards) == 16
+    head = html.split("<article")[0]
+    own, other = head.split("<h2>this run</h2>")[1].split("<h2>published by")
+    assert "cvtg2k.word accuracy[knowing[v1]]" in own and "0.875" in own and "GLM-Image" not in own
+    assert "cvtg2k.word accuracy[en_ppocrv4]" in other and "0.912" in other and "GLM-Image" in other
+    assert "8 of 16 have a fault" in head and "prompts_digest" in head
+    assert '<span class="word no">opening</span>' in html and "&lt;b&gt;other" in html
+    assert all(link.startswith("data:image/webp;base64,") for link in parsed.links)
+
+
+def test_a_long_page_shows_the_worst_and_says_so(cvtg: tuple[Scoring, Knowing]) -> None:
+    html = page_of(cvtg, cards=3)
+    assert html.count("<article") == 3 and html.count('class="card good"') == 0
+    assert "8 of 16 have a fault, the worst 3 are shown" in html
+
+
+def test_every_task_has_published_rows() -> None:
+    for task, rows in (("cvtg2k", 9), ("longtext-en", 9), ("longtext-zh", 9)):
+        assert len(published_table(task).rows()) == rows
