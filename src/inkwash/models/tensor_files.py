@@ -29,6 +29,8 @@ class StoredTensor:
     name: str
     shape: tuple[int, ...]
     dtype: str
+    scale: StoredTensor | None = None  # of an 8-bit matrix: the numbers it is multiplied by
+    block: tuple[int, int] = (1, 1)  # rows and columns that one of them serves
 
 
 def write_json(path: Path, content: object) -> None:

@@ -26,6 +26,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
 from inkwash.core.errors import WeightsError
+from inkwash.models.fp8 import dequantize, pair_scales
 from inkwash.models.tensor_files import StoredTensor, count, read_headers, reason, some, write_json
 
 MAX_SHARD_BYTES = 5 * 10**9
@@ -42,12 +43,14 @@ class KeyTable:
 
     ``renames`` maps a checkpoint's name, or the beginning of names (ending in a dot), to the module's. ``tied`` maps
     a second name under which a checkpoint may hold a tensor to its first name: either will do, one is read.
-    ``dropped`` are patterns of names that a checkpoint may hold and our network has no use for.
+    ``dropped`` are patterns of names that a checkpoint may hold and our network has no use for. ``kept`` are patterns
+    of module names that stay in the dtype they have, whatever dtype is asked for.
     """
 
     renames: Mapping[str, str] = field(default_factory=dict)
     tied: Mapping[str, str] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(set(self.renames.values())) != len(self.renames):
@@ -62,6 +65,9 @@ class KeyTable:
     def is_dropped(self, name: str) -> bool:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.dropped)
 
+    def is_kept(self, name: str) -> bool:
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.kept)
+
 
 def load_module(
     build: Callable[[], M],
@@ -74,16 +80,18 @@ def load_module(
 ) -> M:
     """Build a network and fill it from the safetensors files of ``folder``.
 
-    ``dtype`` is that of the floating tensors (``None`` keeps each as stored). With ``prefix`` only the checkpoint
-    names that begin with it are read, and the prefix is cut off. The module comes back in ``eval`` mode.
+    ``dtype`` is that of the floating tensors (``None`` keeps each as stored, and reads 8-bit ones as bf16). With
+    ``prefix`` only the checkpoint names that begin with it are read, and the prefix is cut off. The module comes back
+    in ``eval`` mode.
     Raises ``WeightsError`` for a missing, damaged or foreign checkpoint; no module is returned then.
     """
-    stored = read_headers(folder)
+    table = keys or KeyTable()
+    stored = pair_scales(read_headers(folder), folder)
     stored = {name.removeprefix(prefix): entry for name, entry in stored.items() if name.startswith(prefix)}
     with parameters_on_meta():
         module = build()
-    plan = _match(module, stored, keys or KeyTable(), folder)
-    _fill(module, plan, dtype, torch.device(device))
+    plan = _match(module, stored, table, folder)
+    _fill(module, plan, table, dtype, torch.device(device))
     for owner, name, buffer in _buffers(module):
         owner._buffers[name] = buffer.to(device)
     return module.eval()
@@ -106,7 +114,8 @@ def save_module(
     state = _unique_state(module)
     assert all(table.to_module(table.to_checkpoint(name)) == name for name in state), "the key table is ambiguous"
     tensors = {table.to_checkpoint(name): tensor for name, tensor in state.items()}
-    sizes = {name: _bytes(tensor, dtype) for name, tensor in tensors.items()}
+    dtypes = {table.to_checkpoint(name): None if table.is_kept(name) else dtype for name in state}
+    sizes = {name: _bytes(tensor, dtypes[name]) for name, tensor in tensors.items()}
     shards = _shards(sizes, max_shard_bytes)
     names = _shard_names(base_name, len(shards))
     partial = {name: folder / f".{name}.{os.getpid()}.partial" for name in names}
@@ -115,7 +124,9 @@ def save_module(
         folder.mkdir(parents=True, exist_ok=True)
         _require_space(folder, sum(sizes.values()))
         for name, shard in zip(names, shards, strict=True):
-            save_file({key: _stored(tensors[key], dtype) for key in shard}, partial[name], metadata={"format": "pt"})
+            content = {key: _stored(tensors[key], dtypes[key]) for key in shard}
+            save_file(content, partial[name], metadata={"format": "pt"})
+            del content
             partial[name].chmod(0o644)  # the library makes files that only their owner may read
         old = set(folder.glob(f"{base_name}.safetensors")) | set(folder.glob(f"{base_name}-*-of-*.safetensors"))
         for name in names:
@@ -214,7 +225,7 @@ def _misfits(expected: Mapping[str, Tensor], plan: Mapping[str, StoredTensor]) -
         want = expected[name]
         if tuple(want.shape) != entry.shape:
             shapes.append(f"{entry.name} is {list(entry.shape)}, the network's is {list(want.shape)}")
-        elif entry.dtype not in (FLOATS if want.is_floating_point() else INTEGERS):
+        elif entry.dtype not in (FLOATS if want.is_floating_point() else INTEGERS) and entry.scale is None:
             kinds.append(f"{entry.name} is {entry.dtype}, the network's is {str(want.dtype).removeprefix('torch.')}")
     return shapes, kinds
 
@@ -243,12 +254,19 @@ def _raise_misfits(
         raise WeightsError(f"{place} does not fit this network: {'; '.join(parts)}.")
 
 
-def _fill(module: nn.Module, plan: Mapping[str, StoredTensor], dtype: torch.dtype | None, device: torch.device) -> None:
+def _fill(
+    module: nn.Module,
+    plan: Mapping[str, StoredTensor],
+    table: KeyTable,
+    dtype: torch.dtype | None,
+    device: torch.device,
+) -> None:
     expected = module.state_dict(keep_vars=True)
     places: dict[int, list[str]] = {}
     for name, tensor in expected.items():
         places.setdefault(id(tensor), []).append(name)
-    for name, value in _stream(plan, dtype, device):
+    dtypes = {name: None if table.is_kept(name) else dtype for name in plan}
+    for name, value in _stream(plan, dtypes, device):
         old = expected[name]
         new = nn.Parameter(value, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else value
         for place in places[id(old)]:
@@ -261,7 +279,7 @@ def _fill(module: nn.Module, plan: Mapping[str, StoredTensor], dtype: torch.dtyp
 
 
 def _stream(
-    plan: Mapping[str, StoredTensor], dtype: torch.dtype | None, device: torch.device
+    plan: Mapping[str, StoredTensor], dtypes: Mapping[str, torch.dtype | None], device: torch.device
 ) -> Iterator[tuple[str, Tensor]]:
     """Tensors one by one as memory of their own; the mapped file is let go after every window."""
     for window in _windows(plan):
@@ -270,11 +288,27 @@ def _stream(
             with safe_open(file, framework="pt") as opened:
                 for name in window:
                     raw = opened.get_tensor(plan[name].name)
-                    target = dtype if dtype is not None and raw.is_floating_point() else raw.dtype
-                    yield name, raw.to(device=device, dtype=target, copy=True)
+                    dtype = dtypes[name]
+                    if (scale := plan[name].scale) is not None:
+                        yield name, _dequantized(raw.to(device), scale, plan[name].block, opened, file, dtype)
+                    else:
+                        target = dtype if dtype is not None and raw.is_floating_point() else raw.dtype
+                        yield name, raw.to(device=device, dtype=target, copy=True)
                     del raw
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"{file} could not be read to its end ({reason(error)}).") from error
+
+
+def _dequantized(
+    raw: Tensor, scale: StoredTensor, block: tuple[int, int], opened: Any, file: Path, dtype: torch.dtype | None
+) -> Tensor:
+    """An 8-bit matrix in ``dtype`` or bf16; its scale usually lies in the file that is open already."""
+    if scale.file == file:
+        scales = opened.get_tensor(scale.name)
+    else:
+        with safe_open(scale.file, framework="pt") as other:
+            scales = other.get_tensor(scale.name)
+    return dequantize(raw, scales.to(raw.device), block).to(dtype or torch.bfloat16)
 
 
 def _windows(plan: Mapping[str, StoredTensor]) -> Iterator[list[str]]:

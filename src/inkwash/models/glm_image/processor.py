@@ -8,7 +8,6 @@ on, and a copy of twice that size goes to the VAE, so that both networks agree o
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,23 +18,28 @@ from typing import Any
 import numpy as np
 import torch
 from jinja2 import Template, TemplateError
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from inkwash.core.errors import ConfigError, RequestError, WeightsError
 from inkwash.models.glm_image.glyphs import glyph_texts
+from inkwash.models.processor_files import (
+    TEXT_FILES,
+    compile_template,
+    json_object,
+    read_chat_template,
+    read_files,
+    read_tokenizer,
+    special_tokens,
+)
 
 __all__ = ["CELL", "GlmImageProcessor", "Grid", "Prompt", "Reference", "glyph_texts", "preview_grid"]
 
 CELL = 32  # pixels of the drawn picture along one side of a semantic token
 _PREVIEW = 16  # semantic tokens along one side of a square preview
 _MAX_ASPECT = 4
-_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _PICTURE_FILES = ("preprocessor_config.json", "processor_config.json")
-_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
 
 Grid = tuple[int, int]  # rows, columns of semantic tokens
 
@@ -87,8 +91,8 @@ class PictureConfig:
     def __post_init__(self) -> None:
         if self.patch_size < 1 or self.merge_size != 1:
             raise ConfigError(
-                f"The processor config has patch_size {self.patch_size} and merge_size {self.merge_size}, but must have "
-                "a patch size above 0 and merge size 1."
+                f"The processor config has patch_size {self.patch_size} and merge_size {self.merge_size}, but must "
+                "have a patch size above 0 and merge size 1."
             )
 
     @classmethod
@@ -141,20 +145,11 @@ class GlmImageProcessor:
     def from_folder(cls, folder: str | Path) -> GlmImageProcessor:
         """Read a checkpoint's `processor/` folder; a missing or damaged file raises `WeightsError`."""
         folder = Path(folder)
-        names = (*_FILES, *_PICTURE_FILES, *_TEMPLATE_FILES)
-        files = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
-        for needed in ("tokenizer.json", "tokenizer_config.json"):
-            if needed not in files:
-                raise WeightsError(f"{folder / needed} is missing; copy the whole processor folder of the checkpoint.")
-        settings = _json(folder, files, "tokenizer_config.json")
-        try:
-            tokenizer = Tokenizer.from_str(files["tokenizer.json"].decode("utf-8"))
-        except Exception as error:  # the tokenizers library raises bare Exception
-            raise WeightsError(f"{folder / 'tokenizer.json'} is not a tokenizer: {error}.") from None
+        files = read_files(folder, (*TEXT_FILES, *_PICTURE_FILES))
         return cls(
-            tokenizer=tokenizer,
-            chat_template=_chat_template(folder, files, settings),
-            special=_special_tokens(folder, files, settings),
+            tokenizer=read_tokenizer(folder, files),
+            chat_template=read_chat_template(folder, files),
+            special=_special_tokens(folder, files),
             pictures=PictureConfig.from_dict(_picture_settings(folder, files)),
             files=files,
         )
@@ -168,10 +163,7 @@ class GlmImageProcessor:
 
     @cached_property
     def _template(self) -> Template:
-        # The settings every chat template is written for; the sandbox keeps a foreign template from running code.
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-        environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
-        return environment.from_string(self.chat_template)
+        return compile_template(self.chat_template)
 
     def token_id(self, role: str) -> int:
         """The id of a special token, such as `token_id("image_token")`."""
@@ -250,53 +242,19 @@ def vae_pixels(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1))) * 2.0 - 1.0
 
 
-def _json(folder: Path, files: dict[str, bytes], name: str) -> dict[str, Any]:
-    try:
-        content = json.loads(files[name])
-    except ValueError as error:
-        raise WeightsError(f"{folder / name} is not valid JSON: {error}.") from None
-    if not isinstance(content, dict):
-        raise WeightsError(f"{folder / name} must hold a JSON object, but holds a {type(content).__name__}.")
-    return content
-
-
 def _picture_settings(folder: Path, files: dict[str, bytes]) -> dict[str, Any]:
     if "preprocessor_config.json" in files:
-        return _json(folder, files, "preprocessor_config.json")
+        return json_object(folder, files, "preprocessor_config.json")
     if "processor_config.json" in files:
-        nested = _json(folder, files, "processor_config.json").get("image_processor")
+        nested = json_object(folder, files, "processor_config.json").get("image_processor")
         if isinstance(nested, dict):
             return nested
     raise WeightsError(f"{folder / 'preprocessor_config.json'} is missing; copy the whole processor folder.")
 
 
-def _chat_template(folder: Path, files: dict[str, bytes], settings: dict[str, Any]) -> str:
-    if "chat_template.jinja" in files:
-        return files["chat_template.jinja"].decode("utf-8")
-    if "chat_template.json" in files:
-        settings = _json(folder, files, "chat_template.json")
-    template = settings.get("chat_template")
-    if not isinstance(template, str):
-        raise WeightsError(f"{folder / 'chat_template.jinja'} is missing; copy the whole processor folder.")
-    return template
-
-
-def _special_tokens(folder: Path, files: dict[str, bytes], settings: dict[str, Any]) -> dict[str, str]:
-    entries = dict(settings)
-    if "special_tokens_map.json" in files:
-        entries |= _json(folder, files, "special_tokens_map.json")
-    for nested in ("extra_special_tokens", "model_specific_special_tokens"):
-        if isinstance(entries.get(nested), dict):
-            entries |= entries[nested]
-    tokens = {role: _token_text(value) for role, value in entries.items() if role.endswith("_token")}
-    special = {role: text for role, text in tokens.items() if text is not None}
+def _special_tokens(folder: Path, files: dict[str, bytes]) -> dict[str, str]:
+    special = special_tokens(folder, files)
     missing = [role for role in ("image_token", "grid_bos_token", "grid_eos_token", "bos_token") if role not in special]
     if missing:
         raise WeightsError(f"{folder / 'tokenizer_config.json'} names no {', '.join(missing)}; the folder is damaged.")
     return special
-
-
-def _token_text(value: object) -> str | None:
-    if isinstance(value, dict):
-        value = value.get("content")
-    return value if isinstance(value, str) else None

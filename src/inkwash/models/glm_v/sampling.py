@@ -1,0 +1,115 @@
+"""Which frames of a film are looked at, by the rules of the released processors, and the seconds they stand for.
+
+The 4.1 and 4.5 generation looks at a fixed number of frames per second up to a longest duration, and spreads the same
+number of frames over longer films. The 4.6 generation looks faster at short films and slower at long ones. Both
+return ascending frame numbers, an even count of them, because two frames share a patch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from inkwash.core.errors import ConfigError, RequestError
+
+USUAL_FPS = 24.0  # of a list of frames that says nothing else
+_RATES = ((30, 3.0), (300, 1.0), (math.inf, 0.5))  # 4.6: seconds up to which so many pairs per second are looked at
+_MOST_FRAMES = 640
+_LONGEST = 2400  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmFacts:
+    """What a decoder knows before it decodes: the number of frames, their rate, and the duration if it is stated."""
+
+    frames: int
+    fps: float
+    duration: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or not 0 < self.fps < math.inf:
+            raise RequestError(
+                f"A video of {self.frames} frames at {self.fps} frames per second cannot be sampled; give one that has "
+                "frames and a rate above zero.",
+                param="video",
+            )
+
+    @property
+    def seconds(self) -> float:
+        return self.duration or round((self.frames - 1) / self.fps) + 1
+
+
+def sample_by_rate(
+    film: FilmFacts, *, fps: float = 2.0, max_duration: float = 300, max_frames: int | None = None
+) -> list[int]:
+    """Frame numbers by the rule of GLM-4.1V and GLM-4.5V; ``fps`` frames per second of film."""
+    _check(fps, max_frames)
+    last = film.frames - 1
+    if film.seconds <= max_duration:
+        count = max(int(film.seconds * fps), 1)
+        chosen = [min(last, math.ceil(number * film.fps / fps)) for number in range(count)]
+    else:
+        count = int(max_duration * fps)
+        seconds = np.linspace(0, film.seconds, count)
+        chosen = [min(last, math.ceil(second * film.fps)) for second in seconds]
+        if count >= film.frames:
+            chosen = list(range(film.frames))
+    return _even(chosen, max_frames)
+
+
+def sample_by_length(film: FilmFacts, *, fps: float | None = None, max_frames: int | None = None) -> list[int]:
+    """Frame numbers by the rule of GLM-4.6V; ``fps`` replaces the rate that the length of the film asks for."""
+    _check(fps, max_frames)
+    seconds = min(film.seconds, _LONGEST)
+    rate = next(rate for limit, rate in _RATES if seconds <= limit) if fps is None else fps / 2
+    wanted = min(int(seconds * rate * 2), _MOST_FRAMES)
+    if film.frames < wanted:
+        chosen = _spread(0, film.frames - 1, wanted)
+    else:
+        chosen = _walk(film, 1 / (2 * rate))
+    if len(chosen) < wanted:
+        ends = (chosen[0], chosen[-1]) if chosen else (0, film.frames - 1)
+        chosen = _spread(*ends, wanted)
+    elif len(chosen) > wanted:
+        chosen = _spread(0, film.frames - 1, wanted)
+    return _even(chosen or [0], max_frames)
+
+
+def timestamps(indices: Sequence[int], fps: float) -> list[float]:
+    """The second at which each pair of frames begins."""
+    return [index / fps for index in indices[::2]]
+
+
+def _walk(film: FilmFacts, step: float) -> list[int]:
+    """The first frame at or after every step, up to the last whole second."""
+    chosen: list[int] = []
+    due, frame_seconds, end = 0.0, 1 / film.fps, int(film.seconds)
+    for number in range(film.frames):
+        if number * frame_seconds >= due:
+            due += step  # added up, not multiplied: the released rule decides ties by these roundings
+            chosen.append(number)
+            if due >= end:
+                break
+    return chosen
+
+
+def _spread(first: int, last: int, count: int) -> list[int]:
+    spread: list[int] = np.linspace(first, last, count, dtype=int).tolist()
+    return spread
+
+
+def _even(chosen: Sequence[int], max_frames: int | None) -> list[int]:
+    frames = list(dict.fromkeys(chosen))
+    if max_frames is not None and len(frames) > max_frames:
+        frames = [frames[place] for place in _spread(0, len(frames) - 1, max_frames)]
+    return frames + frames[-1:] * (len(frames) % 2)
+
+
+def _check(fps: float | None, max_frames: int | None) -> None:
+    if fps is not None and not 0 < fps < math.inf:
+        raise ConfigError(f"fps must be a number above zero, got {fps!r}.")
+    if max_frames is not None and max_frames < 1:
+        raise ConfigError(f"max_frames must be at least 1, got {max_frames!r}.")
