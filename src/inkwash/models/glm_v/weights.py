@@ -118,7 +118,7 @@ def key_table(config: GlmVConfig, stored: Mapping[str, StoredTensor]) -> KeyTabl
     The layer after the last one is left out only if it is one of multi-token prediction, so that a configuration
     with too few layers is still found out.
     """
-    dropped = _TABLES
+    dropped: tuple[str, ...] = _TABLES
     extra = f"model.language_model.layers.{config.text_config.num_hidden_layers}."
     if f"{extra}eh_proj.weight" in stored:
         dropped = (*dropped, f"{extra}*")
