@@ -151,9 +151,10 @@ def _reader(
     if url is None and model is None:
 
         def open_ocr() -> Judge:
-            from inkwash.eval.ocr import Reader
+            from inkwash.eval.ocr import Reader, ReaderConfig
 
-            return Reader()
+            # Joining is made for scenes: of plainly rendered benchmark texts it read "OCEANS NOW" as one word.
+            return Reader(ReaderConfig(join_tracking=False))
 
         return open_ocr, 1
     if url is None or model is None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from inkwash.eval.benchmarks import cvtg2k, longtext
 from inkwash.eval.benchmarks.proof import render_texts
+from inkwash.eval.ocr import ReaderConfig
 from inkwash.eval.predictions import picture_hash
 from tests.unit.eval.benchmarks import official
 from tests.unit.eval.benchmarks.stand_in import Status, pictures_of, serving
@@ -21,6 +22,9 @@ class KnowingReader:
     """Reads the rendered texts of the made-up CVTG-2K, and the same words in every other picture but grey ones."""
 
     name = "knowing"
+
+    def __init__(self, config: ReaderConfig) -> None:
+        assert not config.join_tracking
 
     def texts(self, image: Image.Image) -> list[str]:
         return [] if image.getpixel((0, 0)) == (128, 128, 128) else ["Grand Opening", "50 percent"]
@@ -93,7 +97,7 @@ def test_a_vision_model_reads_longtext(
     """Real HTTP: the judge proves itself, reads in parallel through some faults, and a second run asks nothing."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("INKWASH_JUDGE_KEY", "secret")
-    monkeypatch.setattr("inkwash.eval.ocr.Reader", lambda: pytest.fail("the OCR reader was loaded"))
+    monkeypatch.setattr("inkwash.eval.ocr.Reader", lambda config: pytest.fail("the OCR reader was loaded"))
     prompts = longtext.read_prompts(official.longtext(tmp_path / "data"), "en")
     known: dict[str, str] = {}
     for number, prompt in enumerate(prompts):
