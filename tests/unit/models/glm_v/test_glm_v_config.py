@@ -9,6 +9,8 @@ import pytest
 
 from inkwash.core.errors import ConfigError
 from inkwash.models.glm_v.config import GlmVConfig, MoETextConfig, TextConfig, VisionConfig
+from inkwash.models.glm_v.model import GlmV
+from inkwash.models.weights import parameters_on_meta
 
 VISION: dict[str, Any] = {
     "depth": 24,
@@ -132,3 +134,15 @@ def test_what_cannot_work_is_refused_in_a_sentence(values: dict[str, Any], words
 def test_sizes_written_per_axis_are_read() -> None:
     config = VisionConfig.from_dict({**VISION, "image_size": [336, 336], "temporal_patch_size": [2, 2]})
     assert config.image_size == 336 and config.temporal_patch_size == 2
+
+
+def size(source: dict[str, Any], layers: int) -> int:
+    with parameters_on_meta():
+        model = GlmV(GlmVConfig.from_dict(changed(source, "text_config", num_hidden_layers=layers)))
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("source", "layers", "billions"), [(DENSE, 40, 10.29), (EXPERTS, 46, 107.7)])
+def test_the_released_models_have_their_size(source: dict[str, Any], layers: int, billions: float) -> None:
+    one, two = size(source, 1), size(source, 2)  # all layers after the first are alike
+    assert (one + (layers - 1) * (two - one)) / 1e9 == pytest.approx(billions, rel=1e-3)
