@@ -2,6 +2,9 @@
 
 Words only appear in capitals on the pictures of level `first`; people also type them in small letters, so a
 share of the captions does, too.
+
+Where a prompt does not say where its texts stand, they stand in the middle. Left free, a text would begin in each
+row with a small probability, and nucleus sampling cuts small probabilities off: texts were then left out altogether.
 """
 
 from __future__ import annotations
@@ -13,10 +16,24 @@ import numpy as np
 
 from inkwash.data.loader import Batch
 from inkwash.data.scenes import Phase, half_size, phase_at, step_rng
-from inkwash.scenes.caption import caption
+from inkwash.scenes.caption import describe
 from inkwash.scenes.edit import Edit, sample_edit
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.render import render
+from inkwash.scenes.scene import Scene
+
+
+ATTEMPTS = 5000  # about 1 in 70 scenes with two texts has both of them in the middle
+
+
+def in_the_middle(scene: Scene) -> bool:
+    """Whether the texts stand where nobody asked for a place: centred lines about the middle row, two rows apart."""
+    starts = [text.cells[0] for text in scene.texts]
+    first = (scene.rows - 1) // 2 - (len(starts) - 1)
+    return all(
+        (row, column) == (max(0, first) + 2 * i, (scene.cols - len(text.cells)) // 2)
+        for i, ((row, column), text) in enumerate(zip(starts, scene.texts, strict=True))
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +51,7 @@ class PlanBatches:
     edits: float = 0.25
     level: str = "first"
     small_letters: float = 0.08
+    placed: float = 0.35
 
     def __call__(self, step: int) -> Batch:
         rng = step_rng(self.seed, step)
@@ -43,10 +61,9 @@ class PlanBatches:
             return self._edits(rng, width, height, phase.batch)
         preview = step >= self.preview_from
         count = max(1, phase.batch // 2) if preview else phase.batch
-        scenes = [
-            sample_scene(rng, width=width, height=height, level=self.level, random_words=0.5) for _ in range(count)
-        ]
-        prompts = [self._typed(caption(scene, rng), [t.text for t in scene.texts], rng) for scene in scenes]
+        pairs = [self._drawing(rng, width, height) for _ in range(count)]
+        scenes = [scene for scene, _ in pairs]
+        prompts = [self._typed(prompt, [t.text for t in scene.texts], rng) for scene, prompt in pairs]
         half = np.stack([half_size(render(scene)) for scene in scenes])
         return {"prompts": prompts, "half": half, "preview": preview}
 
@@ -62,6 +79,17 @@ class PlanBatches:
         sources = [np.stack([half_size(render(e.sources[i])) for e in edits]) for i in range(references)]
         half = np.stack([half_size(render(e.target)) for e in edits])
         return {"prompts": [e.instruction for e in edits], "half": half, "preview": False, "sources": sources}
+
+    def _drawing(self, rng: random.Random, width: int, height: int) -> tuple[Scene, str]:
+        """A scene and its caption: the caption says where the texts stand, or they stand in the middle."""
+        placed = rng.random() < self.placed
+        for _ in range(ATTEMPTS):
+            scene = sample_scene(rng, width=width, height=height, level=self.level, random_words=0.5)
+            told = describe(scene, rng)
+            says = any(name.startswith("text") and name.endswith(".place") for name in told.named)
+            if says == placed and (placed or in_the_middle(scene)):
+                break
+        return scene, told.prompt
 
     def _typed(self, prompt: str, texts: list[str], rng: random.Random) -> str:
         if rng.random() < self.small_letters:
