@@ -22,7 +22,6 @@ from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.render import render
 from inkwash.scenes.scene import Scene
 
-
 ATTEMPTS = 5000  # about 1 in 70 scenes with two texts has both of them in the middle
 
 
