@@ -7,6 +7,8 @@ INKWASH_THREADS  CPU threads for computing (default: the cores this process may 
 INKWASH_DEVICE   cpu, cuda, cuda:1, mps ... (default: the accelerator when there is one)
 INKWASH_HUB      where named models are fetched from: huggingface (default) or modelscope
 INKWASH_OFFLINE  1: never ask a hub, use only what is on disk
+
+INKWASH_JUDGE_KEY, the key of a vision model that judges pictures, is read by the command line (cli/eval_benchmarks.py).
 """
 
 from __future__ import annotations

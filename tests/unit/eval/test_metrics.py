@@ -6,7 +6,7 @@ import difflib
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inkwash.eval.metrics import (
@@ -90,6 +90,7 @@ def test_found_words_are_exactly_the_closest_ones(wanted: list[str], read: list[
     assert [value == 1.0 for value in score.closeness] == list(score.found)
 
 
+@settings(deadline=None)
 @given(TEXT, st.lists(TEXT, min_size=1, max_size=6))
 def test_the_nearest_word_is_the_one_that_difflib_names(wanted: str, read: list[str]) -> None:
     seen, targets = words(read) or [""], words([wanted])
