@@ -166,3 +166,21 @@ def test_the_documented_steps_run(tmp_path: Path, capsys: pytest.CaptureFixture[
     sample = sample.replace("a/checkpoint/folder", str(tmp_path / "folder"))
     exec(sample.replace("street.jpg", str(tmp_path / "street.jpg")).replace("512", "20"), {})
     assert capsys.readouterr().out.rstrip().endswith("]")
+
+
+def test_the_4_6_generation_is_the_same_network_under_another_name(tmp_path: Path) -> None:
+    import transformers
+
+    write_reference(tmp_path, "dense")
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "glm46v"}))
+    write_folder(tmp_path, generation="Glm46V", patch=PATCH, shortest=64)
+    parts = load_glm_v(tmp_path)
+    assert parts.processor.sampling.by_length
+    save_glm_v(parts, tmp_path / "again")
+    theirs = transformers.AutoModelForImageTextToText.from_pretrained(tmp_path / "again", dtype=torch.float32).eval()
+    assert type(theirs).__name__ == "Glm46VForConditionalGeneration"
+    ids = torch.randint(0, 256, (1, 9), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        logits = parts.model.lm_head(parts.model(ids, torch.arange(9).expand(3, 1, 9)))
+        assert relative_error(logits, theirs(input_ids=ids).logits) < 5e-5
