@@ -176,7 +176,8 @@ def run_scenes(
     _check_sizes(drawn.images, run.size)
     report = score_images(drawn.images, cases, predictions, progress=lambda done, total: tell("read", done, total))
     settings = {**_told(run), "seconds_per_picture": _seconds(drawn), "truth_word_accuracy": proof}
-    if reader is None:
+    judge = predictions.judge
+    if isinstance(judge, Reader) and judge.config.join_tracking:
         settings["word_accuracy_unjoined"] = _unjoined(run, cases, drawn, tell)
     return ScenesResult(report=report, cases=cases, images=drawn.images, settings=settings)
 
