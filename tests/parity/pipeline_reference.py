@@ -18,7 +18,7 @@ def reference_pipeline(folder: Path) -> Any:
     import diffusers
 
     diffusers.utils.logging.disable_progress_bar()
-    pipe = diffusers.GlmImagePipeline.from_pretrained(folder)
+    pipe = diffusers.GlmImagePipeline.from_pretrained(folder, torch_dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     _repair(pipe.vision_language_encoder)
     return pipe
