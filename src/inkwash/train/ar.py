@@ -23,9 +23,9 @@ from inkwash.models.glm_image.positions import Grid, decode_positions, prompt_po
 from inkwash.models.glm_image.processor import preview_grid
 from inkwash.models.glm_image.tokenizer_files import GRID_END, GRID_START, IMAGE, TokenLayout
 from inkwash.train.device import autocast, to_device
-from inkwash.train.optim import EMA, make_optimizers, set_lr, warmup_cosine
+from inkwash.train.optim import EMA, descend, make_optimizers, set_lr, warmup_cosine
 from inkwash.train.run import Run
-from inkwash.train.tokenizer import clip_normalize
+from inkwash.train.tokenizer import token_grid
 
 LENGTH_STEP = 32
 
@@ -151,7 +151,8 @@ def train_ar(
 ) -> None:
     """Run or continue the stage; ViT and codebook stay as they are. Averaged weights are in `model` afterwards."""
     model.train().to(device)
-    for frozen in (model.model.visual, model.model.vqmodel):
+    visual, codebook = model.model.visual, model.model.vqmodel
+    for frozen in (visual, codebook):
         frozen.requires_grad_(False)
     optimizers = make_optimizers([model], lr=config.lr, muon_marker="language_model.layers.")
     ema = EMA([model], config.ema)
@@ -162,7 +163,8 @@ def train_ar(
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
         grids = [
-            _token_grid(model, to_device(half, device)).cpu() for half in (batch["half"], *batch.get("sources", ()))
+            token_grid(visual, codebook, to_device(half, device)).cpu()
+            for half in (batch["half"], *batch.get("sources", ()))
         ]
         rows = build_rows(
             tokenizer,
@@ -175,12 +177,7 @@ def train_ar(
             pad_id=pad_id,
         )
         loss, right = ar_loss(model, rows, device)
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
+        descend(loss, optimizers, clip=[p for p in model.parameters() if p.requires_grad])
         ema.update()
         kind = "edit" if len(grids) > 1 else "draw"
         run.log(step, len(rows.ids), **{kind: float(loss.detach()), f"{kind}_right": float(right)})
@@ -189,9 +186,3 @@ def train_ar(
             sample(step + 1)
             ema.swap()
     ema.swap()
-
-
-def _token_grid(model: ARGenerator, half: Tensor) -> Tensor:
-    """Semantic tokens (B, h, w) of half-size uint8 pictures."""
-    patch = model.config.vision_config.patch_size
-    return model.image_ids(clip_normalize(half)).view(len(half), half.shape[1] // patch, half.shape[2] // patch)

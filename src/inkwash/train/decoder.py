@@ -24,9 +24,9 @@ from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
 from inkwash.train.device import autocast, to_device
-from inkwash.train.optim import EMA, make_optimizers, set_lr, warmup_cosine
+from inkwash.train.optim import EMA, descend, make_optimizers, set_lr, warmup_cosine
 from inkwash.train.run import Run
-from inkwash.train.tokenizer import clip_normalize
+from inkwash.train.tokenizer import token_grid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +63,9 @@ class FrozenParts:
             mean = self.vae.encode(x)[0]
         return self.vae.normalize(mean.float())
 
-    @torch.no_grad()
     def tokens(self, half: Tensor) -> Tensor:
         """Half-size uint8 pictures (B, H/2, W/2, 3) -> semantic tokens (B, rows, columns)."""
-        patch = self.vision.config.patch_size
-        ids = self.vq.encode(self.vision(clip_normalize(half)))
-        return ids.view(len(half), half.shape[1] // patch, half.shape[2] // patch)
+        return token_grid(self.vision, self.vq, half)
 
 
 def upsample_tokens(ids: Tensor) -> Tensor:
@@ -109,12 +106,7 @@ def train_decoder(
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
         loss = decoder_loss(decoder, glyph, frozen, batch, config, device)
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([p for m in trained for p in m.parameters()], 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
+        descend(loss, optimizers, clip=[p for m in trained for p in m.parameters()])
         ema.update()
         run.log(step, len(batch["pixels"]), velocity=float(loss.detach()))
         if sample is not None and (step + 1) % sample_every == 0:

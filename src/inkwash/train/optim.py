@@ -7,7 +7,7 @@ rate serves both. Master weights stay in fp32; autocast makes the bf16 copies.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +64,17 @@ def set_lr(optimizers: Iterable[torch.optim.Optimizer], lr: float) -> None:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = lr
+
+
+def descend(loss: Tensor, optimizers: Sequence[torch.optim.Optimizer], clip: Iterable[Tensor] = ()) -> None:
+    """One update from a loss; the joint gradient norm of the parameters in `clip` is held to 1."""
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if clipped := list(clip):
+        torch.nn.utils.clip_grad_norm_(clipped, 1.0)
+    for optimizer in optimizers:
+        optimizer.step()
 
 
 class EMA:

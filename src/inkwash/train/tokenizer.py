@@ -22,7 +22,7 @@ from inkwash.models.glm_image.tokenizer_files import CLIP_MEAN, CLIP_STD
 from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
 from inkwash.train.device import autocast, to_device
-from inkwash.train.optim import make_optimizers, set_lr, warmup_cosine
+from inkwash.train.optim import descend, make_optimizers, set_lr, warmup_cosine
 from inkwash.train.run import Run
 
 
@@ -61,6 +61,14 @@ def clip_normalize(pixels: Tensor) -> Tensor:
     mean = torch.tensor(CLIP_MEAN, device=pixels.device)
     std = torch.tensor(CLIP_STD, device=pixels.device)
     return rearrange((pixels.float() / 255 - mean) / std, "b h w c -> b c h w")
+
+
+def token_grid(vision: VisionEncoder, vq: VQModel, half: Tensor) -> Tensor:
+    """Semantic tokens (B, rows, columns) of half-size uint8 pictures (B, H/2, W/2, 3)."""
+    patch = vision.config.patch_size
+    with torch.no_grad():
+        ids = vq.encode(vision(clip_normalize(half)))
+    return ids.view(len(half), half.shape[1] // patch, half.shape[2] // patch)
 
 
 def relevant(labels: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -212,11 +220,7 @@ def train_tokenizer(
         target = rearrange(pixels, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
         error = (patches.float() - target).abs().mean()
         total = loss + 0.5 * free_loss + config.reconstruction * error + config.commitment * commitment
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        for optimizer in optimizers:
-            optimizer.step()
+        descend(total, optimizers)
         values = {"loss": loss, "error": error, **{f"{name}_acc": value for name, value in accuracy.items()}}
         numbers = {name: float(value.detach()) for name, value in values.items()}
         numbers["usage"] = 0.0

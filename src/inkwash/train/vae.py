@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from inkwash.data.loader import Batch
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.train.device import autocast, to_device
-from inkwash.train.optim import EMA, make_optimizers, set_lr, warmup_cosine
+from inkwash.train.optim import EMA, descend, make_optimizers, set_lr, warmup_cosine
 from inkwash.train.run import Run
 
 
@@ -81,12 +81,7 @@ def train_vae(
         pixels = to_device(batch["pixels"], device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         with autocast(device):
             loss, parts = vae_loss(vae, pixels, config)
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
+        descend(loss, optimizers, clip=trained)
         ema.update()
         run.log(step, len(pixels), **{name: float(value.detach()) for name, value in parts.items()})
         if sample is not None and (step + 1) % sample_every == 0:
