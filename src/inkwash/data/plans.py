@@ -41,13 +41,15 @@ class PlanBatches:
     {"sources": list over references of uint8 (B, H/2, W/2, 3)}.
 
     `preview_from` is the step from which text-to-image batches carry a preview grid before the target, as in
-    use; before it the plan is the target alone, which is shorter and teaches spelling sooner.
+    use; before it the plan is the target alone, which is shorter and teaches spelling sooner. A kind named twice in
+    `edit_kinds` is drawn twice as often; None means every kind alike.
     """
 
     seed: int
     phases: tuple[Phase, ...]
     preview_from: int
     edits: float = 0.25
+    edit_kinds: tuple[str, ...] | None = None
     level: str = "first"
     small_letters: float = 0.08
     placed: float = 0.35
@@ -70,7 +72,7 @@ class PlanBatches:
         edits: list[Edit] = []
         references = rng.choice((1, 1, 1, 2))
         while len(edits) < count:
-            edit = sample_edit(rng, width=width, height=height)
+            edit = sample_edit(rng, width=width, height=height, kinds=self.edit_kinds, random_words=0.5)
             if len(edit.sources) == references:
                 edits.append(edit)
             elif references == 2:

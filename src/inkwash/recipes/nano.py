@@ -23,7 +23,7 @@ from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, train_b
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
-from inkwash.models.glm_image.weights import GlmImageParts, save_pipeline_parts
+from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
 from inkwash.recipes import nano_sizes as sizes
 from inkwash.recipes.samples import draw_from_tokens, read_back, save_grid, to_pixels
 from inkwash.train.ar import ARTraining, train_ar
@@ -32,6 +32,8 @@ from inkwash.train.tokenizer import TokenizerTraining, train_tokenizer
 from inkwash.train.vae import VAETraining, init_vae, latent_statistics, train_vae
 
 CPU = torch.device("cpu")
+SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "nano"
+EDIT_KINDS = ("background", "background", "words", "words", "words", "recolor", "add", "remove", "move", "combine")
 VOCABULARY = 6400
 SMALL = ((256, 128), (256, 128), (128, 128), (128, 256), (192, 192), (256, 160))
 FULL = ((256, 256), (256, 256), (256, 256), (256, 128), (128, 256), (192, 256), (384, 256), (256, 384))
@@ -168,6 +170,18 @@ def train_nano_ar(work: Path, steps: int = 8600, batch: int = 16) -> None:
     make = PlanBatches(seed=4, phases=phases, preview_from=steps * 55 // 100)
     train_ar(model, processor.tokenizer, make, work / "ar", ARTraining(steps=steps), device=CPU)
     torch.save(model.state_dict(), work / "ar" / "ar.pt")
+
+
+def refine_nano_ar(work: Path, start: Path = SHIPPED, steps: int = 4000, batch: int = 16, edits: float = 0.7) -> None:
+    """Continue the AR generator of a finished checkpoint, mostly on edits, its previews kept: `work`/ar_edits/ar.pt."""
+    torch.manual_seed(0)
+    parts = load_pipeline_parts(start)
+    model = parts.ar.float()
+    phases = (Phase(first=0, batch=batch, canvases=FULL),)
+    make = PlanBatches(seed=6, phases=phases, preview_from=0, edits=edits, edit_kinds=EDIT_KINDS)
+    config = ARTraining(steps=steps, lr=6e-4, warmup=50, ema=0.99)
+    train_ar(model, parts.processor.tokenizer, make, work / "ar_edits", config, device=CPU)
+    torch.save(model.state_dict(), work / "ar_edits" / "ar.pt")
 
 
 def _averaged(folder: Path, final: Path, modules: list[torch.nn.Module], names: list[str]) -> None:

@@ -22,6 +22,7 @@ RECIPES = {
     "nano-tokenizer": "inkwash.recipes.nano:train_nano_tokenizer",
     "nano-decoder": "inkwash.recipes.nano:train_nano_decoder",
     "nano-ar": "inkwash.recipes.nano:train_nano_ar",
+    "nano-ar-edits": "inkwash.recipes.nano:refine_nano_ar",
     "nano-export": "inkwash.recipes.nano:export_nano",
 }
 DEFAULT_PATHS = {"work": Path("work/nano"), "output": Path("work/nano/checkpoint")}

@@ -23,6 +23,15 @@ BACKGROUND = (
     "{C} background",
     "The background should be {C}",
     "Repaint the background in {C}",
+    "Change the background colour to {C}.",
+    "Change the background into {C}",
+    "Recolor the background to {C}",
+    "Set the background to {C}",
+    "I would like a {C} background",
+    "New background: {C}",
+    "Paint the background {C}",
+    "Please change the background to {C}.",
+    "Fill the background with {C}",
 )
 
 RECOLOR_TEXT = (
@@ -69,6 +78,11 @@ WORDS = (
     "Please change {T} into {W}.",
     "Let {T} read {W}",
     "Put {W} in place of {T}",
+    "Please replace {T} with {W}.",
+    "Exchange {T} for {W}",
+    "Change {T} into {W}",
+    "Replace {T} with the word {W}",
+    "Rewrite {T} as {W}",
 )
 WORDS_ONLY = (
     "Change the text to {W}",
@@ -82,6 +96,10 @@ WORDS_ONLY = (
     "Write {W} instead",
     "Make the sign read {W}",
     "Let it say {W}",
+    "Replace the words by {W}",
+    "Replace the words with {W}",
+    "Make the text say {W}",
+    "It should read {W}",
 )
 
 ADD_TEXT = (
