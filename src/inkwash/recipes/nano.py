@@ -179,7 +179,7 @@ def refine_nano_ar(work: Path, start: Path = SHIPPED, steps: int = 4000, batch: 
     model = parts.ar.float()
     phases = (Phase(first=0, batch=batch, canvases=FULL),)
     make = PlanBatches(seed=6, phases=phases, preview_from=0, edits=edits, edit_kinds=EDIT_KINDS)
-    config = ARTraining(steps=steps, lr=6e-4, warmup=50, ema=0.99)
+    config = ARTraining(steps=steps, lr=3e-4, warmup=50, ema=0.995)
     train_ar(model, parts.processor.tokenizer, make, work / "ar_edits", config, device=CPU)
     torch.save(model.state_dict(), work / "ar_edits" / "ar.pt")
 
