@@ -69,17 +69,20 @@ class PlanBatches:
         return {"prompts": prompts, "half": half, "preview": preview}
 
     def _edits(self, rng: random.Random, width: int, height: int, count: int) -> Batch:
-        edits: list[Edit] = []
-        references = rng.choice((1, 1, 1, 2))
+        edits = [self._edit(rng, width, height)]
+        references = len(
+            edits[0].sources
+        )  # one batch has one shape: the first edit decides how many pictures there are
         while len(edits) < count:
-            edit = sample_edit(rng, width=width, height=height, kinds=self.edit_kinds, random_words=0.5)
+            edit = self._edit(rng, width, height)
             if len(edit.sources) == references:
                 edits.append(edit)
-            elif references == 2:
-                references = len(edit.sources) if not edits else references
         sources = [np.stack([half_size(render(e.sources[i])) for e in edits]) for i in range(references)]
         half = np.stack([half_size(render(e.target)) for e in edits])
         return {"prompts": [e.instruction for e in edits], "half": half, "preview": False, "sources": sources}
+
+    def _edit(self, rng: random.Random, width: int, height: int) -> Edit:
+        return sample_edit(rng, width=width, height=height, kinds=self.edit_kinds, random_words=0.5)
 
     def _drawing(self, rng: random.Random, width: int, height: int) -> tuple[Scene, str]:
         """A scene and its caption: the caption says where the texts stand, or they stand in the middle."""
