@@ -72,7 +72,7 @@ class PlanBatches:
         edits = [self._edit(rng, width, height)]
         references = len(
             edits[0].sources
-        )  # one batch has one shape: the first edit decides how many pictures there are
+        )  # of the whole batch, which has one shape
         while len(edits) < count:
             edit = self._edit(rng, width, height)
             if len(edit.sources) == references:

@@ -60,7 +60,7 @@ def test_editing_pairs_have_as_many_sources_as_their_references() -> None:
     assert counts <= {1, 2}
 
 
-def test_kinds_of_edits_can_be_chosen():
+def test_kinds_of_edits_can_be_chosen() -> None:
     make = PlanBatches(seed=3, phases=PHASES, preview_from=0, edits=1.0, edit_kinds=("combine",))
     assert {len(make(step)["sources"]) for step in range(3)} == {2}
     make = PlanBatches(seed=3, phases=PHASES, preview_from=0, edits=1.0, edit_kinds=("words", "background"))
