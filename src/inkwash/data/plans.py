@@ -70,9 +70,7 @@ class PlanBatches:
 
     def _edits(self, rng: random.Random, width: int, height: int, count: int) -> Batch:
         edits = [self._edit(rng, width, height)]
-        references = len(
-            edits[0].sources
-        )  # of the whole batch, which has one shape
+        references = len(edits[0].sources)  # of the whole batch, which has one shape
         while len(edits) < count:
             edit = self._edit(rng, width, height)
             if len(edit.sources) == references:
