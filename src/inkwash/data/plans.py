@@ -5,12 +5,14 @@ share of the captions does, too.
 
 Where a prompt does not say where its texts stand, they stand in the middle. Left free, a text would begin in each
 row with a small probability, and nucleus sampling cuts small probabilities off: texts were then left out altogether.
+The same holds for shapes; theirs are the middle of the top and of the bottom.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +22,8 @@ from inkwash.scenes.caption import describe
 from inkwash.scenes.edit import Edit, sample_edit
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.render import render
-from inkwash.scenes.scene import Scene
+from inkwash.scenes.scene import Box, Scene, ShapeItem, fits
+from inkwash.scenes.world import CELL
 
 ATTEMPTS = 5000  # about 1 in 70 scenes with two texts has both of them in the middle
 
@@ -32,6 +35,32 @@ def in_the_middle(scene: Scene) -> bool:
     return all(
         (row, column) == (max(0, first) + 2 * i, (scene.cols - len(text.cells)) // 2)
         for i, ((row, column), text) in enumerate(zip(starts, scene.texts, strict=True))
+    )
+
+
+def usual_box(shape: ShapeItem, scene: Scene) -> Box:
+    """Where a shape stands when nobody asked for a place: the middle of the canvas's upper or lower edge."""
+    cells = -(-shape.size // CELL)
+    upper = shape.box[1] + shape.box[3] <= scene.height
+    row = max(0, 2 - cells) // 2 if upper else scene.rows - cells
+    left, top = (scene.cols - cells) // 2 * CELL, row * CELL
+    return left, top, left + shape.size, top + shape.size
+
+
+def settled(scene: Scene) -> Scene:
+    """The scene with its shapes moved to the usual places, as far as they are free."""
+    for shape in scene.objects:
+        there = replace(shape, box=usual_box(shape, scene))
+        others = replace(scene, objects=tuple(o for o in scene.objects if o is not shape))
+        if fits(there, others):
+            scene = replace(scene, objects=tuple(there if o is shape else o for o in scene.objects))
+    return scene
+
+
+def in_usual_places(scene: Scene, named: Collection[str]) -> bool:
+    """Whether every shape whose place the caption does not name stands in its usual place."""
+    return all(
+        f"object{i}.place" in named or shape.box == usual_box(shape, scene) for i, shape in enumerate(scene.objects)
     )
 
 
@@ -53,6 +82,7 @@ class PlanBatches:
     level: str = "first"
     small_letters: float = 0.08
     placed: float = 0.35
+    settled: float = 0.7
 
     def __call__(self, step: int) -> Batch:
         rng = step_rng(self.seed, step)
@@ -83,13 +113,17 @@ class PlanBatches:
         return sample_edit(rng, width=width, height=height, kinds=self.edit_kinds, random_words=0.5)
 
     def _drawing(self, rng: random.Random, width: int, height: int) -> tuple[Scene, str]:
-        """A scene and its caption: the caption says where the texts stand, or they stand in the middle."""
-        placed = rng.random() < self.placed
+        """A scene and its caption: the caption says where things stand, or they stand in their usual places."""
+        placed, settle = rng.random() < self.placed, rng.random() < self.settled
         for _ in range(ATTEMPTS):
             scene = sample_scene(rng, width=width, height=height, level=self.level, random_words=0.5)
+            if not placed and not in_the_middle(scene):
+                continue
+            if settle:
+                scene = settled(scene)
             told = describe(scene, rng)
             says = any(name.startswith("text") and name.endswith(".place") for name in told.named)
-            if says == placed and (placed or in_the_middle(scene)):
+            if says == placed and in_usual_places(scene, told.named):
                 break
         return scene, told.prompt
 

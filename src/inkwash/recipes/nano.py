@@ -37,6 +37,7 @@ EDIT_KINDS = ("background", "background", "words", "words", "words", "recolor", 
 VOCABULARY = 6400
 SMALL = ((256, 128), (256, 128), (128, 128), (128, 256), (192, 192), (256, 160))
 FULL = ((256, 256), (256, 256), (256, 256), (256, 128), (128, 256), (192, 256), (384, 256), (256, 384))
+REFINED = ((256, 256), (256, 256), (256, 256), (256, 256), (256, 256), (256, 128), (128, 256), (256, 192), (192, 256))
 
 
 def train_nano_vae(work: Path, steps: int = 4200) -> None:
@@ -172,16 +173,40 @@ def train_nano_ar(work: Path, steps: int = 8600, batch: int = 16) -> None:
     torch.save(model.state_dict(), work / "ar" / "ar.pt")
 
 
-def refine_nano_ar(work: Path, start: Path = SHIPPED, steps: int = 4000, batch: int = 16, edits: float = 0.7) -> None:
-    """Continue the AR generator of a finished checkpoint, mostly on edits, its previews kept: `work`/ar_edits/ar.pt."""
+def refine_nano_ar(work: Path, start: Path = SHIPPED, steps: int = 5000, batch: int = 16, edits: float = 0.65) -> None:
+    """Continue the AR generator of a finished checkpoint, mostly on edits, previews kept: `work`/ar/ar.pt."""
     torch.manual_seed(0)
     parts = load_pipeline_parts(start)
     model = parts.ar.float()
-    phases = (Phase(first=0, batch=batch, canvases=FULL),)
+    phases = (Phase(first=0, batch=batch, canvases=REFINED),)
     make = PlanBatches(seed=6, phases=phases, preview_from=0, edits=edits, edit_kinds=EDIT_KINDS)
-    config = ARTraining(steps=steps, lr=3e-4, warmup=50, ema=0.995)
-    train_ar(model, parts.processor.tokenizer, make, work / "ar_edits", config, device=CPU)
-    torch.save(model.state_dict(), work / "ar_edits" / "ar.pt")
+    config = ARTraining(steps=steps, lr=5e-4, warmup=50, ema=0.995, ns_steps=3)
+    train_ar(model, parts.processor.tokenizer, make, work / "ar", config, device=CPU)
+    torch.save(model.state_dict(), work / "ar" / "ar.pt")
+
+
+def refine_nano_decoder(work: Path, start: Path = SHIPPED, steps: int = 6000, batch: int = 4) -> None:
+    """Continue the decoder of a finished checkpoint on whole pictures: `work`/decoder/decoder.pt."""
+    torch.manual_seed(0)
+    parts = load_pipeline_parts(start)
+    frozen = FrozenParts(
+        vae=parts.vae.eval().requires_grad_(False),
+        vision=parts.ar.model.visual.eval().requires_grad_(False),
+        vq=parts.ar.model.vqmodel.eval().requires_grad_(False),
+        scheduler=parts.scheduler,
+    )
+    folder, model, texts = work / "decoder", parts.decoder, parts.glyph
+    held = PictureBatches(seed=97, phases=(Phase(first=0, batch=16, canvases=((256, 256),)),))(0)
+
+    def sample(step: int) -> None:
+        pixels = draw_from_tokens(model, texts, frozen, held, steps=12, guidance=1.5)
+        print(f"step {step}: {read_back(pixels, held['texts'])}", flush=True)
+        save_grid(pixels, folder / f"sample_{step:06d}.png")
+
+    make = PictureBatches(seed=7, phases=(Phase(first=0, batch=batch, canvases=REFINED),), edits_from=0)
+    config = DecoderTraining(steps=steps, lr=5e-4, warmup=50, ema=0.995)
+    train_decoder(model, texts, frozen, make, folder, config, device=CPU, sample=sample, sample_every=1000)
+    torch.save({"decoder": model.state_dict(), "glyph": texts.state_dict()}, folder / "decoder.pt")
 
 
 def _averaged(folder: Path, final: Path, modules: list[torch.nn.Module], names: list[str]) -> None:

@@ -22,7 +22,8 @@ RECIPES = {
     "nano-tokenizer": "inkwash.recipes.nano:train_nano_tokenizer",
     "nano-decoder": "inkwash.recipes.nano:train_nano_decoder",
     "nano-ar": "inkwash.recipes.nano:train_nano_ar",
-    "nano-ar-edits": "inkwash.recipes.nano:refine_nano_ar",
+    "nano-ar-refined": "inkwash.recipes.nano:refine_nano_ar",
+    "nano-decoder-refined": "inkwash.recipes.nano:refine_nano_decoder",
     "nano-export": "inkwash.recipes.nano:export_nano",
 }
 DEFAULT_PATHS = {"work": Path("work/nano"), "output": Path("work/nano/checkpoint")}

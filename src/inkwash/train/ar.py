@@ -39,6 +39,7 @@ class ARTraining:
     warmup: int = 200
     ema: float = 0.998
     preview_weight: float = 1.0
+    ns_steps: int = 5
     workers: int = 1
     save_every_s: float = 180.0
 
@@ -154,7 +155,7 @@ def train_ar(
     visual, codebook = model.model.visual, model.model.vqmodel
     for frozen in (visual, codebook):
         frozen.requires_grad_(False)
-    optimizers = make_optimizers([model], lr=config.lr, muon_marker="language_model.layers.")
+    optimizers = make_optimizers([model], lr=config.lr, muon_marker="language_model.layers.", ns_steps=config.ns_steps)
     ema = EMA([model], config.ema)
     run = Run(folder, {"model": model}, optimizers, ema, total=config.steps, save_every_s=config.save_every_s)
     layout = TokenLayout(codes=model.config.vq_config.num_embeddings)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from inkwash.data.loader import step_batches
-from inkwash.data.plans import PlanBatches
+from inkwash.data.plans import PlanBatches, settled, usual_box
 from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrops, phase_at
+from inkwash.scenes.grammar import sample_scene
+from inkwash.scenes.scene import fits
 
 PHASES = (Phase(first=0, batch=2, canvases=((128, 128),)), Phase(first=3, batch=1, canvases=((256, 128),)))
 MAKERS = {
@@ -65,3 +70,31 @@ def test_kinds_of_edits_can_be_chosen() -> None:
     assert {len(make(step)["sources"]) for step in range(3)} == {2}
     make = PlanBatches(seed=3, phases=PHASES, preview_from=0, edits=1.0, edit_kinds=("words", "background"))
     assert {len(make(step)["sources"]) for step in range(6)} == {1}
+
+
+def test_things_without_a_named_place_stand_in_their_usual_places() -> None:
+    make = PlanBatches(seed=5, phases=PHASES, preview_from=0, settled=1.0)
+    rng = random.Random(2)
+    shapes = 0
+    for _ in range(60):
+        scene, prompt = make._drawing(rng, 256, 256)
+        for shape in scene.objects:
+            shapes += 1
+            assert shape.shape in prompt
+            if not any(word in prompt for word in ("at the", "on the", "in the", "corner")):
+                assert shape.box == usual_box(shape, scene)
+                assert abs(shape.box[0] + shape.box[2] - 256) <= 32
+    assert shapes > 20
+
+
+def test_settled_shapes_stay_clear_of_everything() -> None:
+    rng = random.Random(3)
+    for _ in range(100):
+        scene = settled(sample_scene(rng))
+        for item in scene.items:
+            others = replace(
+                scene,
+                objects=tuple(o for o in scene.objects if o is not item),
+                texts=tuple(t for t in scene.texts if t is not item),
+            )
+            assert fits(item, others)
