@@ -10,7 +10,7 @@ import torch
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """bf16 autocast on accelerators and on CPUs that multiply faster in bf16; elsewhere a context that changes nothing."""
+    """bf16 autocast on accelerators and on CPUs that are faster in it; elsewhere it changes nothing."""
     enabled = device.type != "cpu" or bf16_pays()
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
