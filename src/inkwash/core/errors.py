@@ -39,6 +39,12 @@ class MediaError(InkwashError):
     exit_code = 2
 
 
+class DataError(InkwashError):
+    """Training data cannot be read or written: a caption is missing, a shard is damaged, a disk is full."""
+
+    exit_code = 2
+
+
 class MissingExtraError(InkwashError):
     """An optional dependency is not installed; the message names the extra that brings it."""
 

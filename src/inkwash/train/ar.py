@@ -106,10 +106,10 @@ def build_rows(
             row[row == image_id] = torch.cat([s[i].flatten() for s in sources])
         ids_rows.append(torch.cat([row, plan[i]]))
         position_rows.append(torch.cat([positions, decode_positions(begin, grids)], dim=1))
-    return _pad_rows(ids_rows, position_rows, weights, pad_id)
+    return pad_rows(ids_rows, position_rows, weights, pad_id)
 
 
-def _pad_rows(ids_rows: list[Tensor], position_rows: list[Tensor], weights: Tensor, pad_id: int) -> Rows:
+def pad_rows(ids_rows: list[Tensor], position_rows: list[Tensor], weights: Tensor, pad_id: int) -> Rows:
     """Pad at the end, where causal attention never looks from a counted token.
 
     Lengths are rounded up: every new shape costs the CPU's matrix library a fresh set of kernels.

@@ -7,8 +7,9 @@ dropped now and then, together or alone, so that guidance works. The noise level
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from inkwash.data.loader import Batch
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.decoder_config import SchedulerConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder
+from inkwash.models.glm_image.processor import CELL
 from inkwash.models.glm_image.references import References
 from inkwash.models.glm_image.schedule import add_noise, shift_amount
 from inkwash.models.glm_image.vae import AutoencoderKL
@@ -124,25 +126,50 @@ def decoder_loss(
     config: DecoderTraining,
     device: torch.device,
 ) -> Tensor:
-    """Mean squared error of the velocity over one batch."""
+    """Mean squared error of the velocity over one batch of pixels."""
     pixels = to_device(batch["pixels"], device)
     clean, ids = frozen.latents(pixels), frozen.tokens(to_device(batch["half"], device))
-    count, height, width = pixels.shape[:3]
+    make_references = None
+    if "sources" in batch:
+        make_references = partial(_references, decoder, frozen, batch, device)
+    return velocity_loss(
+        decoder, glyph, clean, ids, batch["texts"], config, frozen.scheduler, make_references=make_references
+    )
+
+
+def velocity_loss(
+    decoder: Decoder,
+    glyph: GlyphEncoder,
+    clean: Tensor,
+    ids: Tensor,
+    texts: Sequence[Sequence[str]],
+    config: DecoderTraining,
+    scheduler: SchedulerConfig,
+    *,
+    make_references: Callable[[], References | None] | None = None,
+) -> Tensor:
+    """The same from latents (B, C, h, w) and semantic tokens (B, rows, columns) that are already there.
+
+    `make_references` is called under autocast and gives the rows' reference pictures as keys and values.
+    """
+    device, count = clean.device, len(clean)
+    height, width = ids.shape[1] * CELL, ids.shape[2] * CELL
     drop = torch.rand(count)
     no_glyphs = drop < config.drop_glyphs + config.drop_both
     no_prior = (drop >= config.drop_glyphs) & (drop < config.drop_glyphs + config.drop_both + config.drop_prior)
-    texts = [[] if no_glyphs[i] else row for i, row in enumerate(batch["texts"])]
+    kept = [[] if no_glyphs[i] else list(row) for i, row in enumerate(texts)]
     wrong = torch.rand(ids.shape) < config.corrupt
-    ids = torch.where(wrong.to(device), torch.randint_like(ids, frozen.vq.config.num_embeddings), ids)
+    codes = decoder.config.prior_vq_quantizer_codebook_size
+    ids = torch.where(wrong.to(device), torch.randint_like(ids, codes), ids)
     tokens = ids[0].numel() * 4
-    sigma, times = sample_times(count, shift_amount(frozen.scheduler, tokens), device)
+    sigma, times = sample_times(count, shift_amount(scheduler, tokens), device)
     noise = torch.randn_like(clean)
     noisy = add_noise(clean, noise, sigma.view(-1, 1, 1, 1))
-    timestep = (times * frozen.scheduler.num_train_timesteps - 1).clamp(min=0)
+    timestep = (times * scheduler.num_train_timesteps - 1).clamp(min=0)
     size = torch.tensor([[height, width]], device=device, dtype=torch.float32).expand(count, -1)
     with autocast(device):
-        references = _references(decoder, frozen, batch, device) if "sources" in batch else None
-        glyphs, mask = _round_up(*glyph.encode(texts))
+        references = None if make_references is None else make_references()
+        glyphs, mask = _round_up(*glyph.encode(kept))
         velocity = decoder(
             noisy,
             glyphs,
