@@ -68,6 +68,21 @@ def load_mask(source: ImageSource, *, max_bytes: int = MAX_BYTES, max_pixels: in
     return load_image(source, max_bytes=max_bytes, max_pixels=max_pixels).convert("L")
 
 
+def load_rgba(source: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Reads one still picture with its transparency as RGBA; raises MediaError for one that has none."""
+    name = "The picture"
+    picture = _open(source, name, max_bytes)
+    _check_pixels(picture, name, max_pixels)
+    if getattr(picture, "n_frames", 1) > 1:
+        raise MediaError(f"{name} is animated or has several pages: save the one you mean as PNG and give that.")
+    if not picture.has_transparency_data:
+        raise MediaError(f"{name} has no transparency (mode {picture.mode}): save it as a PNG with an alpha channel.")
+    try:
+        return ImageOps.exif_transpose(picture).convert("RGBA")
+    except Exception as error:
+        raise MediaError(f"{name} is damaged or cut short ({_reason(error)}): export it again as PNG.") from error
+
+
 def save_image(image: Image.Image, path: PathLike, *, metadata: Mapping[str, Any] | None = None) -> Path:
     """Writes the picture in the format of the suffix, whole or not at all; returns the path.
 
@@ -92,8 +107,13 @@ def save_image(image: Image.Image, path: PathLike, *, metadata: Mapping[str, Any
     return target
 
 
-def encode_image(image: Image.Image, format: str, *, metadata: Mapping[str, Any] | None = None) -> bytes:
-    """The bytes of a PNG, (lossless) WEBP or JPEG file with the settings inside."""
+def encode_image(
+    image: Image.Image, format: str, *, metadata: Mapping[str, Any] | None = None, quality: int | None = None
+) -> bytes:
+    """The bytes of a PNG, WEBP or JPEG file with the settings inside.
+
+    `quality` 0..100 is for WEBP (None and 100 are lossless) and JPEG (None is 95); a PNG is always lossless.
+    """
     text = json.dumps(metadata, ensure_ascii=True, allow_nan=False) if metadata is not None else None
     buffer = io.BytesIO()
     if format == "PNG":
@@ -102,7 +122,11 @@ def encode_image(image: Image.Image, format: str, *, metadata: Mapping[str, Any]
             info.add_text(_METADATA_KEY, text)
         image.save(buffer, "PNG", pnginfo=info)
     elif format in ("WEBP", "JPEG"):
-        options: dict[str, Any] = {"lossless": True} if format == "WEBP" else {"quality": 95, "subsampling": 0}
+        options: dict[str, Any]
+        if format == "WEBP":
+            options = {"lossless": True} if quality in (None, 100) else {"quality": quality}
+        else:
+            options = {"quality": 95 if quality is None else max(1, quality), "subsampling": 0}
         if text is not None:
             options["exif"] = _comment_exif(text if len(text) <= _MAX_COMMENT else _shortened(metadata or {}))
         image.convert("RGB").save(buffer, format, **options)

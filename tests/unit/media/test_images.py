@@ -18,7 +18,15 @@ from PIL import Image, ImageCms
 
 from inkwash.core.errors import MediaError
 from inkwash.media import images
-from inkwash.media.images import check_writable, encode_image, load_image, load_mask, read_metadata, save_image
+from inkwash.media.images import (
+    check_writable,
+    encode_image,
+    load_image,
+    load_mask,
+    load_rgba,
+    read_metadata,
+    save_image,
+)
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 SETTINGS = {"prompt": 'A poster that says "你好"', "seed": 7, "guidance": 1.5}
@@ -271,3 +279,21 @@ def test_check_writable(tmp_path: Path) -> None:
     ):
         with pytest.raises(MediaError, match=word):
             check_writable(path)
+
+
+def test_transparency_can_be_read_as_it_is() -> None:
+    picture = Image.new("RGBA", (4, 3), (9, 8, 7, 255))
+    picture.putpixel((1, 2), (1, 2, 3, 0))
+    read = load_rgba(packed(picture, "PNG"))
+    assert read.mode == "RGBA" and read.getpixel((1, 2)) == (1, 2, 3, 0) and read.getpixel((0, 0)) == (9, 8, 7, 255)
+    with pytest.raises(MediaError, match="no transparency"):
+        load_rgba(packed(picture.convert("RGB"), "PNG"))
+    with pytest.raises(MediaError, match="too large"):
+        load_rgba(packed(picture, "PNG"), max_pixels=11)
+
+
+def test_quality_makes_jpeg_and_webp_smaller() -> None:
+    noise = Image.effect_noise((64, 64), 60).convert("RGB")
+    for kind in ("JPEG", "WEBP"):
+        assert len(encode_image(noise, kind, quality=10)) < len(encode_image(noise, kind))
+    assert load_image(encode_image(noise, "WEBP", quality=100)).tobytes() == noise.tobytes()
