@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from inkwash.core.errors import MediaError
 from inkwash.core.types import PathLike
@@ -81,6 +81,24 @@ def load_rgba(source: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MA
         return ImageOps.exif_transpose(picture).convert("RGBA")
     except Exception as error:
         raise MediaError(f"{name} is damaged or cut short ({_reason(error)}): export it again as PNG.") from error
+
+
+def image_size(path: PathLike) -> tuple[int, int]:
+    """Width and height of a picture file as `load_image` would give them, from its header alone."""
+    name = f"The picture {os.fspath(path)!r}"
+    try:
+        with open(path, "rb") as file, _OPENING, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=READABLE) as picture:
+                width, height = picture.size
+                turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    except OSError as error:
+        if isinstance(error, UnidentifiedImageError):
+            raise MediaError(f"{name} is not a picture that can be read.") from error
+        raise MediaError(f"{name} cannot be opened ({_reason(error)}): check the path and its permissions.") from error
+    except Exception as error:
+        raise MediaError(f"{name} is damaged ({_reason(error)}).") from error
+    return (height, width) if turned else (width, height)
 
 
 def save_image(image: Image.Image, path: PathLike, *, metadata: Mapping[str, Any] | None = None) -> Path:
