@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inkwash.cli.settings import DrawSettings
 from inkwash.core.errors import InkwashError, RequestError
@@ -15,7 +16,16 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from inkwash.cli.progress import Bars
+    from inkwash.engine.pipeline import GlmImagePipeline
     from inkwash.engine.request import CancelToken
+    from inkwash.engine.verify import ReadPicture
+
+
+class Made(NamedTuple):
+    """A picture, and what is to be said about it beyond the settings."""
+
+    picture: Image.Image
+    metadata: dict[str, Any]
 
 
 def draw(settings: DrawSettings, *, as_json: bool, quiet: bool) -> None:
@@ -35,14 +45,22 @@ def draw(settings: DrawSettings, *, as_json: bool, quiet: bool) -> None:
             param="mask",
         )
     check_model(settings.model)
+    read = open_reader() if settings.verify is not None else None
 
     from inkwash.engine.request import CancelToken  # light, but behind the checks
 
     started = time.perf_counter()
     cancel = CancelToken()
     with Bars(shown=False if quiet else None) as bars:
-        pictures = interruptible(lambda: _work(settings, references, mask, bars, cancel), cancel.cancel)
-    report(settings, pictures, time.perf_counter() - started, as_json=as_json)
+        made = interruptible(lambda: _work(settings, references, mask, read, bars, cancel), cancel.cancel)
+    report(settings, made, time.perf_counter() - started, as_json=as_json)
+
+
+def open_reader() -> ReadPicture:
+    """What --verify reads with; MissingExtraError without the extra `ocr`."""
+    from inkwash.eval.ocr import Reader
+
+    return Reader().reading
 
 
 def check_model(name: str) -> None:
@@ -58,8 +76,13 @@ def check_model(name: str) -> None:
 
 
 def _work(
-    settings: DrawSettings, references: list[Image.Image], mask: Image.Image | None, bars: Bars, cancel: CancelToken
-) -> list[Image.Image]:
+    settings: DrawSettings,
+    references: list[Image.Image],
+    mask: Image.Image | None,
+    read: ReadPicture | None,
+    bars: Bars,
+    cancel: CancelToken,
+) -> list[Made]:
     bars.move("load", 0, None)
     import torch
 
@@ -72,6 +95,8 @@ def _work(
         settings.model, torch_dtype=device.pick_dtype(settings.dtype, place), device_map=place
     )
     bars.move("load", 1, 1)
+    if read is not None:
+        return _verified(settings, pipe, read, bars, cancel)
     width, height = settings.size or (None, None)
     output = pipe(
         prompt=settings.prompt,
@@ -91,27 +116,56 @@ def _work(
         cancel=cancel,
     )
     assert not isinstance(output, tuple)
-    pictures: list[Image.Image] = output.images
-    return pictures
+    return [Made(picture, {}) for picture in output.images]
 
 
-def report(settings: DrawSettings, pictures: list[Image.Image], seconds: float, *, as_json: bool) -> None:
+def _verified(
+    settings: DrawSettings, pipe: GlmImagePipeline, read: ReadPicture, bars: Bars, cancel: CancelToken
+) -> list[Made]:
+    """The same with every picture read back; what was read goes into its metadata."""
+    from inkwash.engine.request import GenerationRequest
+    from inkwash.engine.verify import draw_verified
+
+    width, height = settings.size or (None, None)
+    request = GenerationRequest(
+        prompt=settings.prompt,
+        height=height,
+        width=width,
+        num_inference_steps=settings.steps,
+        guidance_scale=settings.guidance,
+        negative_prompt=settings.negative,
+        num_images=settings.n,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        seed=settings.seed,
+    )
+
+    def attempted(done: int, most: int) -> None:
+        bars.move("Attempts", done, most)
+
+    verified = draw_verified(
+        pipe, request, read, verify=settings.verify, progress=bars, cancel=cancel, attempted=attempted
+    )
+    return [Made(one.image, {"verify": one.to_dict()}) for one in verified]
+
+
+def report(settings: DrawSettings, made: Sequence[Made], seconds: float, *, as_json: bool) -> None:
     """Writes the files with their settings and prints what was made; one bad file does not lose the others."""
     from inkwash.media.images import save_image
 
     said, failure = [], None
-    for index, (file, picture) in enumerate(zip(settings.files, pictures, strict=True)):
-        metadata = settings.metadata(index, picture.size)
+    for index, (file, one) in enumerate(zip(settings.files, made, strict=True)):
+        metadata = {**settings.metadata(index, one.picture.size), **one.metadata}
         try:
-            save_image(picture, file, metadata=metadata)
+            save_image(one.picture, file, metadata=metadata)
             said.append({"path": str(file), **metadata})
         except InkwashError as error:
             failure = failure or error
     if as_json:
         print(json.dumps({"pictures": said, "seconds": round(seconds, 3)}, ensure_ascii=False))
     else:
-        for one in said:
-            print(_line(one))
+        for picture in said:
+            print(_line(picture))
         print(f"{len(said)} picture{'s' if len(said) != 1 else ''} in {seconds:.1f} s")
     if failure is not None:
         raise failure
@@ -121,4 +175,12 @@ def _line(said: dict[str, Any]) -> str:
     parts = [
         f"{key} {said[key]}" for key in ("size", "steps", "guidance", "temperature", "top_p", "model") if said[key]
     ]
-    return f"{shlex.quote(said['path'])}: seed {said['seed']}, {', '.join(parts)}"
+    line = f"{shlex.quote(said['path'])}: seed {said['seed']}, {', '.join(parts)}"
+    return line + _reading_line(said["verify"]) if "verify" in said else line
+
+
+def _reading_line(verified: dict[str, Any]) -> str:
+    """What was read, under the line of its picture."""
+    read = " / ".join(verified["read"]) or "nothing"
+    attempt, attempts = verified["attempt"] + 1, verified["attempts"]
+    return f"\n  read back: {read} (score {verified['score']:.2f}, attempt {attempt} of {attempts})"

@@ -22,15 +22,18 @@ def generate(
     top_p: o.TopP = 0.75,
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
+    verify: o.Verify = False,
+    tries: o.Tries = None,
+    best_of: o.BestOf = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Draw pictures from a prompt.
 
-    Example: inkwash generate 'A poster that says "HELLO"' -o poster.png --seed 7
+    Example: inkwash generate 'A poster that says "HELLO"' -o poster.png --seed 7 --verify
     """
     from inkwash.cli.draw import draw
-    from inkwash.cli.settings import DrawSettings, default_steps, draw_seed, read_prompt
+    from inkwash.cli.settings import DrawSettings, default_steps, draw_seed, read_prompt, verification
     from inkwash.core.types import Size
 
     settings = DrawSettings(
@@ -48,5 +51,6 @@ def generate(
         top_p=top_p,
         device=device,
         dtype=dtype,
+        verify=verification(verify, tries, best_of),
     )
     draw(settings, as_json=json, quiet=quiet)

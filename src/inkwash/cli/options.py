@@ -40,5 +40,15 @@ DeviceName = Annotated[
 Dtype = Annotated[
     str | None, typer.Option("--dtype", help="float32, bfloat16 or float16 [default: float32 on a CPU, else bfloat16].")
 ]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read each picture back and try again until its quoted texts are right.")
+]
+Tries = Annotated[
+    int | None, typer.Option("--tries", metavar="K", help="With --verify: at most K attempts [default: 4].")
+]
+BestOf = Annotated[
+    int | None,
+    typer.Option("--best-of", metavar="N", help="With --verify: always draw N attempts and keep the best one."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]

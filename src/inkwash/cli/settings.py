@@ -6,12 +6,15 @@ import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from inkwash import __version__
 from inkwash.core import limits
 from inkwash.core.errors import RequestError
 from inkwash.core.types import Size
+
+if TYPE_CHECKING:
+    from inkwash.engine.verify import Verify
 
 _MAX_STDIN = 2**20
 
@@ -36,6 +39,7 @@ class DrawSettings:
     dtype: str | None
     images: tuple[Path, ...] = ()
     mask: Path | None = None
+    verify: Verify | None = None
 
     def __post_init__(self) -> None:
         limits.check_prompt(self.prompt)
@@ -47,6 +51,8 @@ class DrawSettings:
         if self.size is not None:
             limits.check_size(self.size)
         limits.check_steps(self.steps)
+        if self.verify is not None:
+            _check_verify(self)
 
     @property
     def seeds(self) -> list[int]:
@@ -95,6 +101,30 @@ def read_prompt(argument: str) -> str:
         raise RequestError(
             f"The prompt on stdin is not UTF-8 text (byte {error.start + 1}): convert it first.", param="prompt"
         ) from None
+
+
+def verification(verify: bool, tries: int | None, best_of: int | None) -> Verify | None:
+    """The --verify options as the engine's setting; None without --verify."""
+    if not verify:
+        if tries is not None or best_of is not None:
+            raise RequestError("--tries and --best-of need --verify: add it, or leave them out.", param="verify")
+        return None
+    from inkwash.engine.verify import Verify
+
+    if tries is None:  # best-of alone says how many there are
+        tries = Verify().tries if best_of is None else 1
+    return Verify(tries=tries, best_of=1 if best_of is None else best_of)
+
+
+def _check_verify(settings: DrawSettings) -> None:
+    from inkwash.engine.verify import check_verifiable
+
+    check_verifiable(settings.prompt)
+    if settings.layout == "same" and settings.n > 1:
+        raise RequestError(
+            "--verify samples plans for each picture, --layout same shares one: leave one of the two out.",
+            param="layout",
+        )
 
 
 def default_steps(model: str) -> int:

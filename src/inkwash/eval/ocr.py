@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image
 
 from inkwash.core.errors import ConfigError, MissingExtraError
+from inkwash.engine.verify import Reading
 from inkwash.eval.spacing import join_letterspaced, plain_width
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -91,6 +92,13 @@ class Reader:
     def texts(self, image: Image.Image) -> list[str]:
         """Only the strings of `read`."""
         return [line.text for line in self.read(image)]
+
+    def reading(self, image: Image.Image) -> Reading:
+        """The same for verified drawing, with the mean confidence of the lines, each weighing by its length."""
+        lines = self.read(image)
+        letters = sum(len(line.text) for line in lines)
+        confidence = sum(line.score * len(line.text) for line in lines) / letters if letters else 0.0
+        return Reading(lines=tuple(line.text for line in lines), confidence=confidence)
 
 
 def reading_order(lines: Sequence[Line]) -> list[Line]:

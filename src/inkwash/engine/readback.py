@@ -1,0 +1,112 @@
+"""How well a reading answers a prompt: every quoted text once, letters in order, letters too many punished.
+
+Pure functions on strings, shared by verified drawing and by rewards. Each quoted text is laid over the part of the
+reading that it matches best, and no part serves twice; a text may stand anywhere, since a prompt names no reading
+order. White space and case do not count: the space between two words is what recognisers get wrong most. The score is
+the share of matched letters in the longer of what was asked and what was read, so repeating a word, or filling the
+picture with letters, gains nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from inkwash.models.glm_image.glyphs import glyph_texts
+
+_TAKEN = "\0"  # a letter of the reading that another text has claimed; matches nothing
+
+
+def quoted_texts(prompt: str) -> list[str]:
+    """The texts that a picture of the prompt must show, in the order of the glyph encoder; blank ones left out."""
+    return [text for text in glyph_texts(prompt) if letters(text)]
+
+
+def letters(text: str) -> str:
+    """What is compared: case folded, without white space."""
+    return "".join(text.casefold().split())
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextMatch:
+    """One quoted text against its best place in the reading."""
+
+    text: str
+    read: str  # the letters found there
+    distance: int  # edits between the two, at most the length of the text
+
+    @property
+    def closeness(self) -> float:
+        """1 for a text that was read letter by letter, 0 for one that is not there."""
+        return 1.0 - self.distance / len(letters(self.text))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All quoted texts of a prompt against one reading."""
+
+    texts: tuple[TextMatch, ...]
+    surplus: int  # letters that were read beyond those asked for
+
+    @property
+    def wanted(self) -> int:
+        """Letters asked for."""
+        return sum(len(letters(match.text)) for match in self.texts)
+
+    @property
+    def score(self) -> float:
+        """Ordered normalised edit similarity in [0, 1] with the over-length penalty."""
+        matched = self.wanted - sum(match.distance for match in self.texts)
+        return matched / (self.wanted + self.surplus) if self.texts else 1.0
+
+    @property
+    def perfect(self) -> bool:
+        """Every text is there, and nothing else."""
+        return self.score == 1.0
+
+
+def compare(wanted: Sequence[str], read: Iterable[str]) -> Comparison:
+    """Compare the quoted texts of a prompt with the lines read from its picture, in reading order.
+
+    A text that the prompt quotes twice must be there once and may be there twice.
+    """
+    counted = Counter(letters(text) for text in wanted if letters(text))
+    once = {letters(text): text for text in reversed(wanted) if letters(text)}
+    rest = "".join(letters(line) for line in read)
+    seen = len(rest)
+    found: dict[str, TextMatch] = {}
+    for target in sorted(counted, key=len, reverse=True):  # the longest text has the least choice
+        distance, start, end = best_span(target, rest)
+        found[target] = TextMatch(text=once[target], read=rest[start:end].replace(_TAKEN, ""), distance=distance)
+        rest = rest[:start] + _TAKEN * (end - start) + rest[end:]
+    allowed = sum(len(target) * count for target, count in counted.items())
+    order = list(dict.fromkeys(letters(text) for text in wanted if letters(text)))
+    return Comparison(texts=tuple(found[target] for target in order), surplus=max(0, seen - allowed))
+
+
+def best_span(target: str, read: str) -> tuple[int, int, int]:
+    """The part of a reading that is nearest to a text: (edit distance, start, end).
+
+    Sellers' algorithm (1980): the Levenshtein table with a free start and a free end in the reading. Of equally near
+    parts the first one ends the search, and an empty part is what a text is worth that is not there.
+    """
+    row = [(0, place) for place in range(len(read) + 1)]  # (distance, where the part starts)
+    for i, letter in enumerate(target, start=1):
+        above, row = row, [(i, 0)]
+        for j, seen in enumerate(read, start=1):
+            row.append(
+                min(
+                    (above[j - 1][0] + (letter != seen), above[j - 1][1]),
+                    (above[j][0] + 1, above[j][1]),
+                    (row[j - 1][0] + 1, row[j - 1][1]),
+                    key=_distance,
+                )
+            )
+    end = min(range(len(row)), key=lambda place: row[place][0])
+    distance, start = row[end]
+    return distance, start, end
+
+
+def _distance(cell: tuple[int, int]) -> int:
+    return cell[0]

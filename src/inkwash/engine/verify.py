@@ -1,0 +1,283 @@
+"""Drawing that is read back: several attempts at one picture, and the one that shows its words best is kept.
+
+    verified = draw_verified(pipe, request, reader.reading, verify=Verify(tries=4))
+    verified.image, verified.best.score, verified.best.lines
+
+The plan (AR generator) and the noise (decoder) are drawn again apart from each other, cheap retries first: the same
+plan with new noise, then a new plan. Attempt 0 is the picture that the seed draws without verification, and every
+attempt has seeds of its own that follow from that seed, so the same command keeps the same picture. The reader is a
+callable that the caller brings; `best_attempt` knows neither networks nor readers and is what a service wraps around
+its own queue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from inkwash.core import limits
+from inkwash.core.errors import RequestError
+from inkwash.engine.readback import Comparison, compare, quoted_texts
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from inkwash.engine.pipeline import GlmImagePipeline
+    from inkwash.engine.plan import Plan
+    from inkwash.engine.request import CancelToken, GenerationRequest, ProgressCallback
+
+MAX_ATTEMPTS = 64
+NOISES_PER_PLAN = 2
+_SEEDS = 2**63
+_DRAWN_SEEDS = 2**32  # short enough to type, as elsewhere in the engine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The lines read from a picture in reading order, and how sure the reader is of them (0 to 1)."""
+
+    lines: tuple[str, ...]
+    confidence: float = 1.0
+
+
+ReadPicture = Callable[["Image.Image"], Reading]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify:
+    """How often a picture is tried.
+
+    tries: at most so many attempts; the first that shows every text, and nothing else, ends the search.
+    best_of: so many attempts are drawn in any case; of several that show every text the most legible one is kept.
+    noises_per_plan: attempts at one plan before the next plan is sampled.
+    """
+
+    tries: int = 4
+    best_of: int = 1
+    noises_per_plan: int = NOISES_PER_PLAN
+
+    def __post_init__(self) -> None:
+        limits.check_whole("tries", self.tries, 1, MAX_ATTEMPTS)
+        limits.check_whole("best_of", self.best_of, 1, MAX_ATTEMPTS)
+        limits.check_whole("noises_per_plan", self.noises_per_plan, 1, MAX_ATTEMPTS)
+
+    @property
+    def most(self) -> int:
+        """Attempts when none of them is right."""
+        return max(self.tries, self.best_of)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One way to draw the picture: noise `noise` of plan `plan`, each with the seed that repeats it."""
+
+    number: int
+    plan: int
+    noise: int
+    plan_seed: int
+    noise_seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What one attempt turned out to be."""
+
+    attempt: Attempt
+    lines: tuple[str, ...]
+    confidence: float
+    comparison: Comparison
+
+    @property
+    def score(self) -> float:
+        return self.comparison.score
+
+    def to_dict(self) -> dict[str, Any]:
+        """For metadata and JSON answers."""
+        attempt = self.attempt
+        return {
+            "attempt": attempt.number,
+            "plan_seed": attempt.plan_seed,
+            "noise_seed": attempt.noise_seed,
+            "score": round(self.score, 4),
+            "confidence": round(self.confidence, 4),
+            "read": list(self.lines),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """The kept picture, its verdict and those of all attempts."""
+
+    image: Any
+    best: Verdict
+    verdicts: tuple[Verdict, ...]
+    wanted: tuple[str, ...]
+
+    @property
+    def attempts(self) -> int:
+        return len(self.verdicts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What metadata and JSON answers say: the kept attempt, what was asked for, and the score of every attempt."""
+        return {
+            **self.best.to_dict(),
+            "wanted": list(self.wanted),
+            "attempts": self.attempts,
+            "scores": [round(verdict.score, 4) for verdict in self.verdicts],
+        }
+
+
+def attempts(seed: int, verify: Verify) -> Iterator[Attempt]:
+    """Every attempt at the picture of a seed, in order."""
+    for number in range(verify.most):
+        plan, noise = divmod(number, verify.noises_per_plan)
+        yield Attempt(
+            number=number,
+            plan=plan,
+            noise=noise,
+            plan_seed=attempt_seed(seed, plan, 0),
+            noise_seed=attempt_seed(seed, plan, noise),
+        )
+
+
+def attempt_seed(seed: int, plan: int, noise: int) -> int:
+    """The seed itself for the first attempt, else a digest, so that the attempts of near seeds never meet."""
+    if plan == noise == 0:
+        return seed
+    return int.from_bytes(hashlib.sha256(f"{seed}:{plan}:{noise}".encode()).digest()[:8], "little") % _SEEDS
+
+
+def check_verifiable(prompt: str) -> tuple[str, ...]:
+    """The texts that will be looked for; RequestError when the prompt quotes none."""
+    wanted = tuple(quoted_texts(prompt))
+    if not wanted:
+        raise RequestError(
+            "The prompt quotes no text, so there is nothing to read back: put the words to draw in quotation marks, "
+            "or draw without verification.",
+            param="verify",
+        )
+    return wanted
+
+
+def best_attempt(
+    wanted: Sequence[str],
+    seed: int,
+    draw: Callable[[Attempt], Any],
+    read: ReadPicture,
+    verify: Verify,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Verified:
+    """Draw, read, compare; stop when it is right and `best_of` are drawn; keep the best, of equals the earlier one.
+
+    `draw` makes the picture of an attempt. Attempts of one plan follow one another, so it may keep the plan.
+    """
+    tell = progress or (lambda done, most: None)
+    image: Any = None
+    best: Verdict | None = None
+    verdicts: list[Verdict] = []
+    for attempt in attempts(seed, verify):
+        tell(attempt.number, verify.most)
+        drawn = draw(attempt)
+        verdict = judge(attempt, wanted, read(drawn))
+        verdicts.append(verdict)
+        if best is None or _rank(verdict) > _rank(best):
+            image, best = drawn, verdict
+        if len(verdicts) >= verify.best_of and best.comparison.perfect:
+            break
+    tell(verify.most, verify.most)
+    assert best is not None  # there is at least one attempt
+    return Verified(image=image, best=best, verdicts=tuple(verdicts), wanted=tuple(wanted))
+
+
+def judge(attempt: Attempt, wanted: Sequence[str], reading: Reading) -> Verdict:
+    """The verdict on one attempt."""
+    return Verdict(
+        attempt=attempt,
+        lines=reading.lines,
+        confidence=reading.confidence,
+        comparison=compare(wanted, reading.lines),
+    )
+
+
+def _rank(verdict: Verdict) -> tuple[float, float]:
+    return verdict.score, verdict.confidence
+
+
+def draw_verified(
+    pipe: GlmImagePipeline,
+    request: GenerationRequest,
+    read: ReadPicture,
+    *,
+    verify: Verify | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    attempted: Callable[[int, int], None] | None = None,
+) -> list[Verified]:
+    """The verified pictures of one request; picture k of n has seed `seed + k` and attempts of its own.
+
+    `attempted` is told the attempt at hand and the most there can be. A request without a seed gets a drawn one.
+    """
+    verify = verify or Verify()
+    wanted = check_verifiable(request.prompt)
+    if request.layout == "same" and request.num_images > 1:
+        raise RequestError(
+            "The layout is 'same', but verification samples plans for each picture: leave one of the two out.",
+            param="layout",
+        )
+    first = request.seed if request.seed is not None else secrets.randbelow(_DRAWN_SEEDS)
+    return [
+        best_attempt(
+            wanted,
+            seed,
+            _Drawer(pipe, replace(request, num_images=1, seed=seed), progress, cancel),
+            read,
+            verify,
+            progress=attempted,
+        )
+        for seed in ((first + k) % _SEEDS for k in range(request.num_images))
+    ]
+
+
+class _Drawer:
+    """Draws attempts of one picture, with the plan of the attempt before where it is the same."""
+
+    def __init__(
+        self,
+        pipe: GlmImagePipeline,
+        request: GenerationRequest,
+        progress: ProgressCallback | None,
+        cancel: CancelToken | None,
+    ) -> None:
+        self.pipe, self.request, self.progress, self.cancel = pipe, request, progress, cancel
+        self.kept: tuple[int, Plan] | None = None
+
+    def __call__(self, attempt: Attempt) -> Image.Image:
+        from inkwash.engine import seeds
+
+        plan = self.kept[1] if self.kept is not None and self.kept[0] == attempt.plan else None
+        assert plan is not None or attempt.noise == 0, "the first noise of a plan comes before the others"
+        asked = self.request
+        output = self.pipe(
+            prompt=asked.prompt,
+            image=list(asked.images) or None,
+            mask=asked.mask,
+            height=asked.height,
+            width=asked.width,
+            num_inference_steps=asked.num_inference_steps,
+            guidance_scale=asked.guidance_scale,
+            negative_prompt=asked.negative_prompt,
+            temperature=asked.temperature,
+            top_p=asked.top_p,
+            generator=seeds.make_generator(attempt.noise_seed),
+            plan=plan,
+            progress=self.progress,
+            cancel=self.cancel,
+        )
+        assert not isinstance(output, tuple)
+        self.kept = attempt.plan, output.plan
+        image: Image.Image = output.images[0]
+        return image

@@ -1,0 +1,71 @@
+"""Comparing a reading with a prompt: letters in order, each text once, letters too many punished."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inkwash.engine.readback import best_span, compare, letters, quoted_texts
+from inkwash.eval.metrics import edit_distance
+
+texts = st.text(alphabet="abcAB é你好", min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "read", "score"),
+    [
+        (["HELLO"], ["HELLO"], 1.0),
+        (["HELLO"], ["hel lo"], 1.0),
+        (["HELLO"], [], 0.0),
+        (["HELLO"], ["HELL"], 0.8),
+        (["HELLO"], ["OLLEH"], 0.4),  # the same letters in another order: only two of them stay in order
+        (["HELLO"], ["HELLO HELLO"], 0.5),  # said twice: five letters of ten
+        (["HELLO"], ["HELLO!"], 5 / 6),
+        (["HELLO", "SUN"], ["SUN", "HELLO"], 1.0),  # a prompt names no reading order
+        (["HELLO", "SUN"], ["HELLO"], 5 / 8),
+        (["SUN", "SUNSET"], ["SUNSET"], 6 / 9),  # no part of the reading serves two texts
+        (["Grand Opening"], ["GRAND", "OPENING"], 1.0),  # broken over two lines
+        (["OPEN", "OPEN"], ["OPEN"], 1.0),  # quoted twice: once is enough,
+        (["OPEN", "OPEN"], ["OPEN", "OPEN"], 1.0),  # twice is allowed
+        (["OPEN", "OPEN"], ["OPEN", "OPEN", "OPEN"], 0.5),
+        (["新年快乐"], ["新年", "快东"], 0.75),
+        ([], ["anything"], 1.0),
+    ],
+)
+def test_scores_by_hand(wanted: list[str], read: list[str], score: float) -> None:
+    assert compare(wanted, read).score == pytest.approx(score)
+
+
+def test_every_quoted_text_is_found_and_blank_ones_are_not_asked_for() -> None:
+    assert quoted_texts('A sign "OPEN", a tag “50 %”, a seal 「印」 and " "') == ["50 %", "OPEN", "印"]
+    assert quoted_texts("it's a poster") == []
+
+
+def test_each_text_tells_what_was_read_for_it() -> None:
+    comparison = compare(["GARDEN", "SUN"], ["GAROEN", "5UN", "x"])
+    assert [(match.read, match.distance) for match in comparison.texts] == [("garoen", 1), ("5un", 1)]
+    assert comparison.surplus == 1 and comparison.texts[0].closeness == pytest.approx(5 / 6)
+    assert not comparison.perfect
+
+
+@given(target=texts, read=st.text(alphabet="abc你", max_size=10))
+def test_the_span_is_the_nearest_of_all_substrings(target: str, read: str) -> None:
+    distance, start, end = best_span(target, read)
+    spans = [read[i:j] for i in range(len(read) + 1) for j in range(i, len(read) + 1)]
+    assert distance == min(edit_distance(target, span) for span in spans)
+    assert edit_distance(target, read[start:end]) == distance
+
+
+@given(wanted=st.lists(texts, min_size=1, max_size=4), read=st.lists(texts, max_size=4))
+def test_the_score_is_a_share_and_perfect_only_without_a_fault(wanted: list[str], read: list[str]) -> None:
+    comparison = compare(wanted, read)
+    assert 0.0 <= comparison.score <= 1.0
+    if any(map(letters, wanted)):
+        assert comparison.perfect == (not comparison.surplus and not any(m.distance for m in comparison.texts))
+    assert compare(wanted, wanted).score == 1.0
+
+
+@given(wanted=st.lists(texts.filter(letters), min_size=1, max_size=3), extra=texts.filter(letters))
+def test_more_letters_than_asked_for_never_help(wanted: list[str], extra: str) -> None:
+    assert compare(wanted, [*wanted, extra]).score < compare(wanted, wanted).score
