@@ -26,7 +26,7 @@ class GenerationResult:
 
     images: list[Image.Image]
     seeds: list[int | None]
-    plan: Plan
+    plan: Plan = field(repr=False)
     timings: dict[str, float] = field(default_factory=dict)
 
 
