@@ -24,6 +24,8 @@ RECIPES = {
     "nano-ar": "inkwash.recipes.nano:train_nano_ar",
     "nano-ar-refined": "inkwash.recipes.nano:refine_nano_ar",
     "nano-decoder-refined": "inkwash.recipes.nano:refine_nano_decoder",
+    "nano-v": "inkwash.recipes.nano_v:train_nano_v",
+    "nano-v-export": "inkwash.recipes.nano_v:export_nano_v",
     "nano-export": "inkwash.recipes.nano:export_nano",
 }
 DEFAULT_PATHS = {"work": Path("work/nano"), "output": Path("work/nano/checkpoint")}

@@ -1,0 +1,237 @@
+"""Train a GLM-V on conversations about pictures: what every cell shows first, then the answers beside it.
+
+One row is a picture and several conversations about it, one after another. Each sees the picture and itself only, at
+the positions it would have alone, so a picture is encoded once for all of them. The loss counts the last answer of each
+conversation, thought included. Linear heads on the features ask what every cell shows; they lead the ViT to the
+letters within minutes and are thrown away afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from inkwash.data.loader import Batch
+from inkwash.data.questions import Dialogue
+from inkwash.models.glm_v.model import GlmV
+from inkwash.models.glm_v.pixels import PixelConfig
+from inkwash.models.glm_v.positions import PICTURE, prompt_positions
+from inkwash.models.glm_v.processor import BEGIN_IMAGE, END_IMAGE, IMAGE, GlmVProcessor
+from inkwash.models.glm_v.tokenizer_files import USER
+from inkwash.train.device import autocast, to_device
+from inkwash.train.optim import EMA, descend, make_optimizers, set_lr, warmup_cosine
+from inkwash.train.run import Run
+
+LENGTH_STEP = 32
+PADDING = -1  # segment of the padding; 0 is the picture, from 1 on the conversations
+
+
+@dataclass(frozen=True, kw_only=True)
+class VLMTraining:
+    """Settings of the stage; before `language_from` only the ViT learns; `cells` weighs its heads afterwards."""
+
+    steps: int
+    language_from: int
+    lr: float = 1e-3
+    warmup: int = 100
+    ema: float = 0.998
+    cells: float = 0.2
+    ns_steps: int = 3
+    workers: int = 1
+    save_every_s: float = 120.0
+
+
+class CellHeads(nn.Module):
+    """One linear classifier per label, straight on the features that the decoder reads."""
+
+    def __init__(self, labels: dict[str, int], width: int) -> None:
+        super().__init__()
+        self.classifiers = nn.ModuleDict({name: nn.Linear(width, classes) for name, classes in labels.items()})
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        return {name: head(features) for name, head in self.classifiers.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """A batch ready for the network; `weight` is zero on everything that is not to be predicted."""
+
+    ids: Tensor  # (B, L)
+    modality: Tensor  # (B, L)
+    positions: Tensor  # (3, B, L)
+    segments: Tensor  # (B, L)
+    weight: Tensor  # (B, L), of predicting the next id
+    kinds: list[list[str]]  # of each conversation
+
+
+def picture_patches(pixels: Tensor, config: PixelConfig) -> Tensor:
+    """uint8 (B, H, W, 3), sides already whole blocks -> patch values (B*h*w, C*T*P*P) in the processor's order."""
+    mean, std = torch.tensor(config.image_mean), torch.tensor(config.image_std)
+    values = (pixels.float() * config.rescale_factor - mean) / std
+    return rearrange(
+        values[:, None].expand(-1, config.temporal_patch_size, -1, -1, -1),
+        "b a (h m p) (w n q) c -> (b h w m n) (c a p q)",
+        m=config.merge_size,
+        n=config.merge_size,
+        p=config.patch_size,
+        q=config.patch_size,
+    )
+
+
+def dialogue_texts(dialogue: Dialogue) -> tuple[str, str]:
+    """A conversation after its picture as (what is given, what is to be said), in the format of the chat template."""
+    *earlier, last = dialogue.turns
+    switch = "" if dialogue.thinking else "/nothink"
+    given = ""
+    for turn in earlier:
+        given += f"{turn.question}{switch}<|assistant|>\n<think></think>\n{turn.answer}{USER}\n"
+    given += f"{last.question}{switch}<|assistant|>"
+    if dialogue.thinking:
+        return given, f"\n<think>{last.thought}</think>\n{last.answer}{USER}"
+    return f"{given}\n<think></think>", f"\n{last.answer}{USER}"
+
+
+def build_rows(
+    processor: GlmVProcessor, dialogues: Sequence[Sequence[Dialogue]], grid: tuple[int, int], *, pad_id: int
+) -> Rows:
+    """Rows of one batch of pictures of ``grid`` (rows, columns) patches."""
+    merge = processor.pictures.merge_size
+    seen = grid[0] * grid[1] // merge**2
+    prefix = processor.encode(f"[gMASK]<sop>{USER}\n{BEGIN_IMAGE}{IMAGE * seen}{END_IMAGE}")
+    first = prefix.index(processor.token_id(IMAGE))
+    modality = [0] * first + [PICTURE] * seen + [0] * (len(prefix) - first - seen)
+    positions, following = prompt_positions(modality, [(1, *grid)], merge=merge)
+    rows: list[tuple[list[int], list[int], list[int], list[float]]] = []
+    for conversations in dialogues:
+        ids, places, segments = list(prefix), [], [0] * len(prefix)
+        weight = [0.0] * len(prefix)
+        for number, dialogue in enumerate(conversations, 1):
+            given, said = (processor.encode(text) for text in dialogue_texts(dialogue))
+            ids += given + said
+            places += range(following, following + len(given) + len(said))
+            segments += [number] * (len(given) + len(said))
+            weight += [0.0] * (len(given) - 1) + [1.0] * len(said) + [0.0]
+        rows.append((ids, places, segments, weight))
+    length = -(-max(len(ids) for ids, *_ in rows) // LENGTH_STEP) * LENGTH_STEP
+
+    def padded(part: int, value: float) -> Tensor:
+        return torch.stack([F.pad(torch.tensor(row[part]), (0, length - len(row[part])), value=value) for row in rows])
+
+    ids = padded(0, pad_id)
+    places = F.pad(
+        torch.stack([F.pad(torch.tensor(row[1]), (0, length - len(prefix) - len(row[1]))) for row in rows]),
+        (len(prefix), 0),
+    )
+    everywhere = places.expand(3, -1, -1).clone()
+    everywhere[:, :, : len(prefix)] = positions[:, None]
+    return Rows(
+        ids=ids,
+        modality=F.pad(torch.tensor(modality), (0, length - len(prefix))).expand(len(rows), -1),
+        positions=everywhere,
+        segments=padded(2, PADDING),
+        weight=padded(3, 0.0),
+        kinds=[[dialogue.turns[-1].kind for dialogue in conversations] for conversations in dialogues],
+    )
+
+
+def segment_mask(segments: Tensor) -> Tensor:
+    """(B, L) segments -> (B, 1, L, L): causal, within a segment or towards the picture."""
+    same = segments[:, :, None] == segments[:, None, :]
+    mask = (same | (segments[:, None, :] == 0)).tril()
+    return mask[:, None]
+
+
+def cell_loss(logits: dict[str, Tensor], labels: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    """Sum of the cross-entropies, and the share of right letters and shapes where there are any.
+
+    Letter, face, shape and part are asked everywhere, 0 being none: what is empty must be known as well.
+    """
+    total = torch.zeros((), device=labels["kind"].device)
+    for name, values in logits.items():
+        total = total + F.cross_entropy(values.float().flatten(0, 1), labels[name].flatten())
+    right: dict[str, float] = {}
+    for name in ("letter", "shape", "color"):
+        there = labels["kind"] > 0 if name == "color" else labels[name] > 0
+        if there.any():
+            right[name] = float((logits[name].argmax(-1) == labels[name])[there].float().mean())
+    return total, right
+
+
+def answer_loss(model: GlmV, rows: Rows, features: Tensor, device: torch.device) -> tuple[Tensor, dict[str, float]]:
+    """Cross-entropy of the answers, every token alike, and the share of wholly right answers of each kind."""
+    ids, segments, weight = (to_device(value, device) for value in (rows.ids, rows.segments, rows.weight))
+    hidden = model(
+        ids,
+        rows.positions.to(device),
+        features=features,
+        modality=rows.modality.to(device),
+        mask=segment_mask(segments),
+    )
+    counted = weight > 0
+    logits = model.lm_head(hidden[counted]).float()
+    targets = torch.cat([ids[:, 1:], ids[:, :1]], dim=1)[counted]
+    loss = F.cross_entropy(logits, targets)
+    with torch.no_grad():
+        wrong = torch.zeros(len(ids), int(segments.max()) + 1, device=device)
+        batch = torch.arange(len(ids), device=device)[:, None].expand_as(ids)[counted]
+        wrong.index_put_((batch, segments[counted]), (logits.argmax(-1) != targets).float(), accumulate=True)
+    scores: dict[str, list[float]] = {}
+    for row, kinds in enumerate(rows.kinds):
+        for number, kind in enumerate(kinds, 1):
+            scores.setdefault(kind, []).append(float(wrong[row, number] == 0))
+    return loss, {kind: sum(values) / len(values) for kind, values in sorted(scores.items())}
+
+
+def train_vlm(
+    model: GlmV,
+    processor: GlmVProcessor,
+    labels: dict[str, int],
+    make: Callable[[int], Batch],
+    folder: Path,
+    config: VLMTraining,
+    *,
+    device: torch.device,
+) -> None:
+    """Run or continue the stage; averaged weights are in `model` afterwards."""
+    heads = CellHeads(labels, model.config.text_config.hidden_size)
+    for module in (model, heads):
+        module.train().to(device)
+    halves = (([model.model.visual, heads], "blocks."), ([model.model.language_model, model.lm_head], "layers."))
+    optimizers = [
+        optimizer
+        for modules, marker in halves
+        for optimizer in make_optimizers(modules, lr=config.lr, muon_marker=marker, ns_steps=config.ns_steps)
+    ]
+    ema = EMA([model], config.ema)
+    run = Run(
+        folder, {"model": model, "heads": heads}, optimizers, ema, total=config.steps, save_every_s=config.save_every_s
+    )
+    pad_id: Any = model.config.text_config.pad_token_id
+    patch = model.config.vision_config.patch_size
+    for step, batch in run.batches(make, workers=config.workers):
+        set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
+        pixels = to_device(batch["pixels"], device)
+        grid = (pixels.shape[1] // patch, pixels.shape[2] // patch)
+        truth = {name: to_device(batch[name], device) for name in labels}
+        numbers: dict[str, float] = {}
+        with autocast(device):
+            features = model.see(picture_patches(pixels, processor.pictures), [(1, *grid)] * len(pixels))
+            logits = heads(features.view(len(pixels), -1, features.shape[-1]))
+            loss, right = cell_loss(logits, truth)
+            numbers |= {"cells": float(loss.detach()), **right}
+            if step >= config.language_from:
+                rows = build_rows(processor, batch["dialogues"], grid, pad_id=pad_id)
+                answers, scores = answer_loss(model, rows, features, device)
+                loss = config.cells * loss + answers
+                numbers |= {"answers": float(answers.detach()), **scores}
+        descend(loss, optimizers, clip=model.parameters())
+        ema.update()
+        run.log(step, len(pixels), **numbers)
+    ema.swap()
