@@ -30,6 +30,8 @@ from inkwash.train.optim import EMA, descend, make_optimizers, set_lr, warmup_co
 from inkwash.train.run import Run
 
 LENGTH_STEP = 32
+EVERYWHERE = ("background", "kind", "row", "column")  # labels that every cell has
+ABSENT = 0.2
 PADDING = -1  # segment of the padding; 0 is the picture, from 1 on the conversations
 
 
@@ -149,19 +151,24 @@ def segment_mask(segments: Tensor) -> Tensor:
 
 
 def cell_loss(logits: dict[str, Tensor], labels: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-    """Sum of the cross-entropies, and the share of right letters and shapes where there are any.
+    """Sum of the cross-entropies, and the share of right letters, shapes and colours where there are any.
 
-    Letter, face, shape and part are asked everywhere, 0 being none: what is empty must be known as well.
+    Most cells are empty: where a label says that something is there counts as much as all the rest
+    divided by `ABSENT`.
     """
     total = torch.zeros((), device=labels["kind"].device)
-    for name, values in logits.items():
-        total = total + F.cross_entropy(values.float().flatten(0, 1), labels[name].flatten())
     right: dict[str, float] = {}
-    for name in ("letter", "shape", "color"):
-        there = labels["kind"] > 0 if name == "color" else labels[name] > 0
+    for name, values in logits.items():
+        each = F.cross_entropy(values.float().flatten(0, 1), labels[name].flatten(), reduction="none")
+        if name in EVERYWHERE:
+            total = total + each.mean()
+            continue
+        there = (labels["kind"] if name == "color" else labels[name]).flatten() > 0
         if there.any():
-            right[name] = float((logits[name].argmax(-1) == labels[name])[there].float().mean())
-    return total, right
+            total = total + each[there].mean()
+            right[name] = float((values.argmax(-1).flatten() == labels[name].flatten())[there].float().mean())
+        total = total + ABSENT * each[~there].sum() / max(1, int((~there).sum()))
+    return total, {name: right[name] for name in ("letter", "shape", "color") if name in right}
 
 
 def answer_loss(model: GlmV, rows: Rows, features: Tensor, device: torch.device) -> tuple[Tensor, dict[str, float]]:
@@ -206,8 +213,8 @@ def train_vlm(
     halves = (([model.model.visual, heads], "blocks."), ([model.model.language_model, model.lm_head], "layers."))
     optimizers = [
         optimizer
-        for modules, marker in halves
-        for optimizer in make_optimizers(modules, lr=config.lr, muon_marker=marker, ns_steps=config.ns_steps)
+        for half, marker in halves
+        for optimizer in make_optimizers(half, lr=config.lr, muon_marker=marker, ns_steps=config.ns_steps)
     ]
     ema = EMA([model], config.ema)
     run = Run(
