@@ -31,6 +31,7 @@ class Entry(NamedTuple):
 COMMANDS = {
     "generate": Entry("inkwash.cli.generate", "Draw pictures from a prompt."),
     "edit": Entry("inkwash.cli.edit", "Draw from a prompt and one or several pictures."),
+    "serve": Entry("inkwash.cli.serve", "Serve the OpenAI images API."),
     "eval": Entry("inkwash.cli.eval", "Draw held-out scenes and read them back: word accuracy and more."),
     "train": Entry("inkwash.cli.train", "Run a training recipe."),
     "models": Entry("inkwash.cli.models", "List the models: sizes, where they are or come from."),

@@ -1,0 +1,166 @@
+"""``inkwash serve``: the OpenAI images API over one model, until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inkwash.cli import options as o
+
+if TYPE_CHECKING:
+    from inkwash.serve.settings import EnhanceSettings
+
+ENHANCE_KEY = "INKWASH_ENHANCE_KEY"
+
+Model = Annotated[str, typer.Argument(help="A name that `inkwash models` lists, or a checkpoint folder.")]
+Host = Annotated[str, typer.Option("--host", help="Address to listen at; the default is this machine only.")]
+Port = Annotated[int, typer.Option("--port", help="Port to listen at.")]
+State = Annotated[
+    Path | None, typer.Option("--state", help="Folder of jobs and the signing secret [default: the cache folder].")
+]
+Queue = Annotated[int, typer.Option("--max-queue", help="Requests that may wait; more are told when to come back.")]
+Deadline = Annotated[
+    float | None, typer.Option("--deadline", metavar="SECONDS", help="Longest time of a request [default: none].")
+]
+CancelFlag = Annotated[
+    bool,
+    typer.Option(
+        "--cancel-on-disconnect/--keep-on-disconnect",
+        help="Stop drawing for a client that has gone, or keep its pictures as a job.",
+    ),
+]
+Drain = Annotated[float, typer.Option("--drain", metavar="SECONDS", help="Time to finish requests when stopping.")]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--key-file", help="API keys, one name:secret on each line; INKWASH_API_KEYS adds more."),
+]
+Rate = Annotated[int | None, typer.Option("--rate", help="Requests a minute of one client [default: no limit].")]
+Concurrent = Annotated[
+    int | None, typer.Option("--concurrent", help="Requests at a time of one client [default: no limit].")
+]
+MaxBody = Annotated[int, typer.Option("--max-body-mb", help="Largest request in MiB.")]
+MaxPixels = Annotated[float, typer.Option("--max-image-mp", help="Largest reference picture in millions of pixels.")]
+MaxSteps = Annotated[int, typer.Option("--max-steps", help="Most denoising steps a client may ask for.")]
+UrlHosts = Annotated[
+    list[str] | None,
+    typer.Option("--allow-url-host", help="Host whose pictures may be fetched by address; give it again for more."),
+]
+EnhanceUrl = Annotated[
+    str | None,
+    typer.Option("--enhance-url", metavar="URL", help="OpenAI-compatible endpoint that may rewrite prompts."),
+]
+EnhanceModel = Annotated[str, typer.Option("--enhance-model", help="Model that is asked for at that endpoint.")]
+EnhanceAlways = Annotated[
+    bool, typer.Option("--enhance", help="Rewrite every prompt, unless a request says enhance_prompt: false.")
+]
+LogPrompts = Annotated[bool, typer.Option("--log-prompts", help="Write prompts into the request log.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No request log on stderr.")]
+Ui = Annotated[bool, typer.Option("--ui", help="Also serve the page at /ui.")]
+Ray = Annotated[bool, typer.Option("--ray", help="Draw on replicas in a Ray cluster.")]
+Replicas = Annotated[int, typer.Option("--replicas", help="With --ray: replicas that draw whole pictures.")]
+Planners = Annotated[int, typer.Option("--planners", help="With --ray: AR replicas; with --decoders.")]
+Decoders = Annotated[int, typer.Option("--decoders", help="With --ray: decoder replicas; with --planners.")]
+RayAddress = Annotated[
+    str | None, typer.Option("--ray-address", help="Cluster to join [default: RAY_ADDRESS, else one on this machine].")
+]
+
+
+def serve(
+    model: Model = "nano",
+    host: Host = "127.0.0.1",
+    port: Port = 30000,
+    device: o.DeviceName = None,
+    dtype: o.Dtype = None,
+    state: State = None,
+    max_queue: Queue = 64,
+    deadline: Deadline = None,
+    cancel_on_disconnect: CancelFlag = True,
+    drain: Drain = 120.0,
+    key_file: KeyFile = None,
+    rate: Rate = None,
+    concurrent: Concurrent = None,
+    max_body_mb: MaxBody = 256,
+    max_image_mp: MaxPixels = 40.0,
+    max_steps: MaxSteps = 200,
+    allow_url_host: UrlHosts = None,
+    enhance_url: EnhanceUrl = None,
+    enhance_model: EnhanceModel = "glm-4.7",
+    enhance: EnhanceAlways = False,
+    log_prompts: LogPrompts = False,
+    quiet: Quiet = False,
+    ui: Ui = False,
+    ray: Ray = False,
+    replicas: Replicas = 1,
+    planners: Planners = 0,
+    decoders: Decoders = 0,
+    ray_address: RayAddress = None,
+) -> None:
+    """Serve the OpenAI images API.
+
+    Example: inkwash serve nano --port 30000
+    """
+    from inkwash.cli.draw import check_model
+    from inkwash.core.errors import ConfigError, MissingExtraError
+
+    check_model(model)
+    try:
+        from inkwash.serve.auth import VARIABLE, read_keys
+        from inkwash.serve.server import bind
+        from inkwash.serve.server import serve as run_server
+        from inkwash.serve.settings import MEBI, ServeSettings
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("inkwash"):
+            raise
+        raise MissingExtraError("inkwash serve", extra="serve") from missing
+    if not ray and (planners or decoders or replicas != 1 or ray_address):
+        raise ConfigError("--replicas, --planners, --decoders and --ray-address need --ray.")
+    settings = ServeSettings(
+        model=model,
+        host=host,
+        port=port,
+        device=device,
+        dtype=dtype,
+        state=state,
+        max_queue=max_queue,
+        deadline_s=deadline,
+        cancel_on_disconnect=cancel_on_disconnect,
+        drain_s=drain,
+        api_keys=read_keys(key_file, os.environ.get(VARIABLE, "")),
+        requests_per_minute=rate,
+        concurrent_requests=concurrent,
+        max_body_bytes=max_body_mb * MEBI,
+        max_image_pixels=round(max_image_mp * 1e6),
+        max_steps=max_steps,
+        url_hosts=tuple(allow_url_host or ()),
+        log_prompts=log_prompts,
+        enhance=_enhance(enhance_url, enhance_model, enhance),
+    )
+    bound = bind(host, port)
+    if ray:
+        from inkwash.serve.cluster import ClusterSettings, load_cluster
+
+        cluster = ClusterSettings(replicas=replicas, planners=planners, decoders=decoders, address=ray_address)
+        run_server(settings, lambda: load_cluster(settings, cluster), bound=bound, log_requests=not quiet, ui=ui)
+        return
+    from inkwash.serve.backend import load_backend
+
+    def load() -> object:
+        return load_backend(model, device=device, dtype=dtype, max_queue=max_queue)
+
+    run_server(settings, load, bound=bound, log_requests=not quiet, ui=ui)  # type: ignore[arg-type]
+
+
+def _enhance(url: str | None, model: str, always: bool) -> EnhanceSettings | None:
+    from inkwash.core.errors import ConfigError
+    from inkwash.serve.settings import EnhanceSettings
+
+    if url is None:
+        if always:
+            raise ConfigError(
+                "--enhance needs --enhance-url: name an OpenAI-compatible endpoint, such as https://host/v1."
+            )
+        return None
+    return EnhanceSettings(url=url, model=model, key=os.environ.get(ENHANCE_KEY) or None, always=always)

@@ -1,0 +1,119 @@
+"""Around every request: an id, a limit on the body, one JSON line in the log, and the request metrics.
+
+A line says who asked for what and how it went; it holds no prompt unless the operator asked for prompts.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import sys
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from inkwash.core import log as logs
+from inkwash.core.errors import RequestError
+from inkwash.serve.errors import answer
+from inkwash.serve.metrics import Metrics
+
+HEADER = "x-request-id"
+_OWN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+access_log = logs.get("inkwash.access")
+
+
+def configure(shown: bool) -> None:
+    """Send access lines to stderr as they are, or nowhere."""
+    access_log.propagate = False
+    for old in list(access_log.handlers):
+        access_log.removeHandler(old)
+    handler: logging.Handler = logging.StreamHandler(sys.stderr) if shown else logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    access_log.addHandler(handler)
+    access_log.setLevel(logging.INFO)
+
+
+class Access:
+    """ASGI middleware; routes add to `request.state.said` what the log line should hold."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int) -> None:
+        self.app, self.metrics, self.max_body_bytes = app, metrics, max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        request_id = _request_id(headers.get(HEADER.encode(), b""))
+        said: dict[str, Any] = {}
+        scope.setdefault("state", {}).update(request_id=request_id, said=said, failure=None)
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                processing = str(round((time.perf_counter() - started) * 1000))
+                message["headers"] = [
+                    *message["headers"],
+                    (HEADER.encode(), request_id.encode()),
+                    (b"openai-processing-ms", processing.encode()),
+                ]
+            await send(message)
+
+        try:
+            if _declared(headers.get(b"content-length", b"")) > self.max_body_bytes:
+                await answer(self._too_large())(scope, receive, sending)
+            else:
+                await self.app(scope, self._limited(receive), sending)
+        finally:
+            self._record(scope, request_id, said, status, time.perf_counter() - started)
+
+    def _limited(self, receive: Receive) -> Receive:
+        read = 0
+
+        async def receiving() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self.max_body_bytes:
+                raise self._too_large()
+            return message
+
+        return receiving
+
+    def _too_large(self) -> RequestError:
+        return RequestError(
+            f"The request is larger than {self.max_body_bytes / 2**20:.4g} MiB: send fewer or smaller pictures.",
+            status=413,
+            code="request_too_large",
+        )
+
+    def _record(self, scope: Scope, request_id: str, said: dict[str, Any], status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        status = said.pop("status", status)  # a stream has begun with 200 whatever came of it
+        self.metrics.requests.labels(route, scope["method"], str(status)).inc()
+        self.metrics.request_seconds.labels(route).observe(seconds)
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "request_id": request_id,
+            "method": scope["method"],
+            "path": scope["path"],
+            "status": status,
+            "seconds": round(seconds, 3),
+            **said,
+        }
+        access_log.info("%s", json.dumps(line, ensure_ascii=False, default=str))
+
+
+def _request_id(own: bytes) -> str:
+    text = own.decode("latin-1")
+    return text if _OWN_ID.fullmatch(text) else f"req_{secrets.token_hex(12)}"
+
+
+def _declared(value: bytes) -> int:
+    return int(value) if value.isdigit() and len(value) < 20 else 0

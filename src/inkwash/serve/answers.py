@@ -1,0 +1,184 @@
+"""From an order and its result to what the client gets: pictures as files in base64, and everything that was used."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+from pydantic import BaseModel, Field
+
+from inkwash import __version__
+from inkwash.core.types import Size
+from inkwash.media.images import encode_image
+from inkwash.serve.handles import PlanSigner, of_plan
+
+if TYPE_CHECKING:
+    from inkwash.engine.ticket import GenerationResult
+    from inkwash.serve.backend import ModelInfo, TokenCounts
+    from inkwash.serve.orders import Order
+
+
+class InputTokens(BaseModel):
+    """Tokens that were read."""
+
+    text_tokens: int
+    image_tokens: int
+
+
+class Usage(BaseModel):
+    """Tokens of the AR stage; with a given plan nothing is sampled and output_tokens is 0."""
+
+    input_tokens: int
+    input_tokens_details: InputTokens
+    output_tokens: int
+    output_tokens_details: InputTokens
+    total_tokens: int
+
+
+class Picture(BaseModel):
+    """One picture: its file, and what repeats it."""
+
+    b64_json: str
+    seed: int | None = None
+    plan: str | None = Field(None, description="Signed handle: send it as plan to redraw without the planning stage.")
+    revised_prompt: str | None = None
+
+
+class Used(BaseModel):
+    """What was really done."""
+
+    model: str
+    seed: int
+    steps: int
+    guidance_scale: float
+    temperature: float | None = Field(None, description="null: the checkpoint's own.")
+    top_p: float | None = None
+    negative_prompt: str | None = None
+    layout: str
+    drawn_size: str = Field(description="Size before it was cut to the asked one.")
+    planned: bool = Field(description="false where a given plan was redrawn.")
+
+
+class ImagesAnswer(BaseModel):
+    """The answer of both endpoints; `used`, `timings`, `warnings` and `id` are ours."""
+
+    created: int
+    data: list[Picture]
+    background: str = "opaque"
+    output_format: str
+    quality: str
+    size: str
+    safety_identifier: str | None = None
+    usage: Usage
+    id: str
+    used: Used
+    timings: dict[str, float] = Field(description="Seconds of each stage.")
+    warnings: list[str]
+
+
+def usage(order: Order, counts: TokenCounts) -> Usage:
+    """Tokens of an order."""
+    plans = 0 if order.plan is not None else 1 if order.request.layout == "same" else order.request.num_images
+    output = plans * counts.drawn
+    return Usage(
+        input_tokens=counts.text + counts.image,
+        input_tokens_details=InputTokens(text_tokens=counts.text, image_tokens=counts.image),
+        output_tokens=output,
+        output_tokens_details=InputTokens(text_tokens=0, image_tokens=output),
+        total_tokens=counts.text + counts.image + output,
+    )
+
+
+def used(order: Order, drawn: Size, info: ModelInfo) -> Used:
+    """The settings of an order."""
+    request = order.request
+    assert request.seed is not None
+    return Used(
+        model=info.name,
+        seed=request.seed,
+        steps=request.num_inference_steps,
+        guidance_scale=request.guidance_scale,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        negative_prompt=request.negative_prompt,
+        layout=request.layout,
+        drawn_size=str(drawn),
+        planned=order.plan is None,
+    )
+
+
+def encode(order: Order, drawn: Image.Image, info: ModelInfo, *, index: int, seed: int | None, final: bool) -> str:
+    """A picture at the asked size as a file in base64; finished ones carry their settings."""
+    picture = order.finish(drawn)
+    metadata = None
+    if final:
+        said = used(order, Size(*drawn.size), info).model_dump(exclude_none=True)
+        metadata = {
+            "software": f"inkwash {__version__}",
+            "prompt": order.request.prompt,
+            **said,
+            "seed": seed,
+            "size": str(Size(*picture.size)),
+        }
+        if order.request.num_images > 1:
+            metadata |= {"first_seed": order.request.seed, "index": index + 1, "n": order.request.num_images}
+    content = encode_image(picture, order.format.upper(), metadata=metadata, quality=order.body.output_compression)
+    return base64.b64encode(content).decode("ascii")
+
+
+def final_size(order: Order, drawn: Image.Image) -> Size:
+    """The size of the picture that the client gets."""
+    return Size(*drawn.size) if order.asked is None else order.asked
+
+
+def handle(order: Order, result: GenerationResult, index: int, signer: PlanSigner) -> str | None:
+    """The plan handle of a picture, unless none is wanted."""
+    if order.body.return_plan is False:
+        return None
+    drawn = result.images[index]
+    size = Size(*drawn.size)
+    content = of_plan(result.plan, index, asked=final_size(order, drawn), drawn=size, references=list(order.digests))
+    return signer.write(content)
+
+
+def make_answer(
+    order: Order,
+    result: GenerationResult,
+    *,
+    counts: TokenCounts,
+    info: ModelInfo,
+    signer: PlanSigner,
+    answer_id: str,
+) -> dict[str, Any]:
+    """The whole answer."""
+    first = result.images[0]
+    data = [
+        Picture(
+            b64_json=encode(order, image, info, index=index, seed=seed, final=True),
+            seed=seed,
+            plan=handle(order, result, index, signer),
+            revised_prompt=order.revised_prompt,
+        )
+        for index, (image, seed) in enumerate(zip(result.images, result.seeds, strict=True))
+    ]
+    answer = ImagesAnswer(
+        created=int(time.time()),
+        data=data,
+        output_format=order.format,
+        quality=order.quality.name,
+        size=str(final_size(order, first)),
+        safety_identifier=order.body.effective_identifier,
+        usage=usage(order, counts),
+        id=answer_id,
+        used=used(order, Size(*first.size), info),
+        timings=rounded(result.timings),
+        warnings=list(order.warnings),
+    )
+    return answer.model_dump(exclude_none=True)
+
+
+def rounded(timings: dict[str, float]) -> dict[str, float]:
+    """Seconds in milliseconds' precision."""
+    return {stage: round(seconds, 3) for stage, seconds in timings.items()}

@@ -1,0 +1,130 @@
+"""What draws behind the server: submit, abort, stats, close. One engine in this process, or replicas elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from inkwash.engine.events import Event
+from inkwash.engine.request import GenerationRequest
+
+if TYPE_CHECKING:
+    from inkwash.engine.pipeline import GlmImagePipeline
+    from inkwash.engine.plan import Plan
+    from inkwash.engine.scheduler import Engine, EngineStats
+    from inkwash.engine.ticket import Ticket
+
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What the server says and must know about the model that it serves."""
+
+    name: str
+    natural_size: tuple[int, int]  # width, height without an asked size
+    default_steps: int
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenCounts:
+    """What a request costs in tokens: its text, its references, and what is sampled for one picture."""
+
+    text: int
+    image: int
+    drawn: int
+
+
+class Backend(Protocol):
+    """What the server needs; `Engine` is the model of it."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    def submit(
+        self,
+        request: GenerationRequest,
+        *,
+        on_event: OnEvent | None = None,
+        deadline_s: float | None = None,
+        partial_images: int = 0,
+        plan: Plan | None = None,
+    ) -> Ticket: ...
+
+    def abort(self, ticket_id: str) -> bool: ...
+
+    def stats(self) -> EngineStats: ...
+
+    def count_tokens(self, request: GenerationRequest) -> TokenCounts: ...
+
+    def close(self, *, drain: bool = True, timeout_s: float | None = None) -> None: ...
+
+
+class LocalBackend:
+    """An engine in this process."""
+
+    def __init__(self, engine: Engine, info: ModelInfo) -> None:
+        self.engine, self.info = engine, info
+
+    def submit(
+        self,
+        request: GenerationRequest,
+        *,
+        on_event: OnEvent | None = None,
+        deadline_s: float | None = None,
+        partial_images: int = 0,
+        plan: Plan | None = None,
+    ) -> Ticket:
+        """Hand a request to the engine."""
+        return self.engine.submit(
+            request, on_event=on_event, deadline_s=deadline_s, partial_images=partial_images, plan=plan
+        )
+
+    def abort(self, ticket_id: str) -> bool:
+        """Stop a request."""
+        return self.engine.abort(ticket_id)
+
+    def stats(self) -> EngineStats:
+        """The engine's figures."""
+        return self.engine.stats()
+
+    def count_tokens(self, request: GenerationRequest) -> TokenCounts:
+        """Tokens of a request."""
+        return count_tokens(self.engine.pipe, request)
+
+    def close(self, *, drain: bool = True, timeout_s: float | None = None) -> None:
+        """Stop the engine."""
+        self.engine.close(drain=drain, timeout_s=timeout_s)
+
+
+def load_backend(model: str, *, device: str | None, dtype: str | None, max_queue: int) -> LocalBackend:
+    """Load a checkpoint and start an engine over it."""
+    from inkwash.core.device import pick_device, pick_dtype, set_threads
+    from inkwash.engine.pipeline import GlmImagePipeline
+    from inkwash.engine.scheduler import Engine
+
+    set_threads()
+    place = pick_device(device)
+    pipe = GlmImagePipeline.from_pretrained(model, torch_dtype=pick_dtype(dtype, place), device_map=place)
+    return LocalBackend(Engine(pipe, max_queue=max_queue), model_info(pipe, model))
+
+
+def model_info(pipe: GlmImagePipeline, name: str) -> ModelInfo:
+    """The facts about a loaded model; small ones are done in 20 steps, as the command line has it."""
+    height, width = pipe.stages.natural_size([])
+    small = sum(parameter.numel() for parameter in pipe.parts.decoder.parameters()) < 500_000_000
+    return ModelInfo(
+        name=name, natural_size=(width, height), default_steps=20 if small else 50, device=str(pipe.device)
+    )
+
+
+def count_tokens(pipe: GlmImagePipeline, request: GenerationRequest) -> TokenCounts:
+    """Tokens that the AR generator reads and samples for one picture of a request."""
+    height, width = request.height, request.width
+    if height is None or width is None:
+        height, width = pipe.stages.natural_size([request.images])
+    prompt = pipe.parts.processor.prepare(request.prompt, height, width, request.images)
+    image = sum(rows * columns for rows, columns in (reference.grid for reference in prompt.references))
+    return TokenCounts(text=len(prompt.ids) - image, image=image, drawn=prompt.drawn_tokens)

@@ -1,0 +1,125 @@
+"""Errors as OpenAI clients expect them: {"error": {"message", "type", "param", "code"}}.
+
+Every InkwashError becomes such an answer; anything else is a bug of ours, logged with its traceback and answered
+with a sentence that tells nothing about the server's inside.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+
+from inkwash.core import log as logs
+from inkwash.core.errors import Cancelled, ConfigError, InkwashError, MediaError, RequestError
+
+log = logs.get(__name__)
+
+CLIENT_CLOSED = 499  # the client went away; nobody reads this answer, but logs and metrics do
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class ErrorBody(BaseModel):
+    """What went wrong, in one sentence, with the field and a code that programs can compare."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorAnswer(BaseModel):
+    """The shape of every answer that is not a success."""
+
+    error: ErrorBody
+
+
+def described(error: Exception) -> tuple[int, ErrorBody]:
+    """Status and body for any exception."""
+    status, code, param, message = 500, "internal_error", None, "The server failed; the request was not finished."
+    if isinstance(error, RequestError):
+        status, code, param, message = error.status, error.code, error.param, error.message
+        if code == "deadline_exceeded":  # the client's own limit, not a failure of the server
+            status = 408
+    elif isinstance(error, MediaError):
+        status, code, param, message = 400, "invalid_image", "image", error.message
+    elif isinstance(error, ConfigError):
+        status, code, message = 400, "invalid_request", error.message
+    elif isinstance(error, Cancelled):
+        status, code, message = CLIENT_CLOSED, "cancelled", "The request was cancelled."
+    elif isinstance(error, InkwashError):
+        message = error.message
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return status, ErrorBody(message=message, type=kind, param=param, code=code)
+
+
+def answer(error: Exception) -> JSONResponse:
+    """The JSON answer for an exception."""
+    status, body = described(error)
+    headers: dict[str, str] = {}
+    wait = getattr(error, "retry_after", None)
+    if wait is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(wait)))
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse({"error": body.model_dump()}, status_code=status, headers=headers)
+
+
+def from_validation(errors: list[ErrorDetails]) -> RequestError:
+    """The first complaint of pydantic as one sentence with its field and value."""
+    first = errors[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    if first["type"] == "json_invalid" or not place:
+        return RequestError(f"The body is no valid request: {_plain(first['msg'])}.", code="invalid_body")
+    if first["type"] == "missing":
+        return RequestError(
+            f"The field {place} is missing: it is required.", code="missing_required_parameter", param=place
+        )
+    given = repr(first.get("input"))
+    said = given if len(given) <= 80 else f"{given[:77]}..."
+    return RequestError(f"{place} is {said}: {_plain(first['msg'])}.", code="invalid_value", param=place)
+
+
+def _plain(message: str) -> str:
+    text = message.removeprefix("Value error, ").rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def install(app: FastAPI) -> None:
+    """Make the application answer every exception in this shape."""
+
+    @app.exception_handler(InkwashError)
+    async def ours(request: Request, error: InkwashError) -> JSONResponse:
+        request.state.failure = error
+        return answer(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        details: Any = error.errors()
+        return answer(from_validation(details))
+
+    @app.exception_handler(ValidationError)
+    async def invalid_model(request: Request, error: ValidationError) -> JSONResponse:
+        return answer(from_validation(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        detail = str(error.detail)
+        if error.status_code == 404 and detail == "Not Found":
+            detail = f"There is nothing at {request.method} {request.url.path}."
+        elif error.status_code == 405:
+            detail = f"{request.url.path} does not answer {request.method}."
+        kind = _TYPES.get(error.status_code, "invalid_request_error" if error.status_code < 500 else "server_error")
+        body = ErrorBody(message=detail, type=kind, code=f"http_{error.status_code}")
+        return JSONResponse({"error": body.model_dump()}, status_code=error.status_code, headers=error.headers)
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("request failed", exc_info=error)
+        return answer(error)

@@ -1,0 +1,166 @@
+"""POST /v1/images/generations and /v1/images/edits: at once, as a stream, or in the background."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from inkwash.core.errors import Cancelled, InkwashError, RequestError
+from inkwash.serve.answers import rounded
+from inkwash.serve.auth import identify
+from inkwash.serve.errors import CLIENT_CLOSED, described
+from inkwash.serve.orders import with_seed
+from inkwash.serve.runs import Run, disconnected
+from inkwash.serve.schemas import GenerationBody, ImageBody, read_json
+from inkwash.serve.service import Service
+from inkwash.serve.sse import EventStream, Stream
+from inkwash.serve.uploads import Uploads, read_edit, unsupported_type
+from inkwash.serve.worker import job_answer
+
+router = APIRouter(tags=["images"])
+Background = Query(False, description="Answer with a job at once; ask GET /v1/jobs/{id} for it.")
+
+
+def service_of(request: Request) -> Service:
+    """The server's state."""
+    found = request.app.state.service
+    assert isinstance(found, Service)
+    return found
+
+
+def client_of(request: Request) -> str:
+    """The name of the client; raises 401 for an unknown one."""
+    name = identify(service_of(request).settings.api_keys, request.headers.get("authorization"))
+    request.state.said["client"] = name
+    return name
+
+
+@router.post("/v1/images/generations")
+async def generations(request: Request, background: bool = Background) -> Response:
+    """Draw pictures from a prompt."""
+    client = client_of(request)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise unsupported_type(kind, "application/json")
+    service_of(request).rates.spend(client)
+    body = read_json(await request.body(), GenerationBody)
+    return await _handle(request, client, body, Uploads(), background)
+
+
+@router.post("/v1/images/edits")
+async def edits(request: Request, background: bool = Background) -> Response:
+    """Draw from a prompt and up to 16 pictures, inside a mask if there is one."""
+    client = client_of(request)
+    service = service_of(request)
+    service.rates.spend(client)
+    body, uploads = await read_edit(request, service.settings)
+    return await _handle(request, client, body, uploads, background)
+
+
+async def _handle(request: Request, client: str, body: ImageBody, uploads: Uploads, background: bool) -> Response:
+    service = service_of(request)
+    body = with_seed(body)
+    _say(request, body)
+    try:
+        backend = service.ready()
+        if background:
+            return await _keep(request, client, body, uploads)
+        leave = service.rates.enter(client)
+        streaming = False
+        try:
+            order = await service.order(body, uploads, await service.rewrite(body))
+            run = Run(backend, order, service.deadline(body))
+            run.start()
+            if not body.stream:
+                return await _wait(request, client, uploads, run)
+            streaming = True
+            return _stream(request, client, uploads, run, leave)
+        finally:
+            if not streaming:
+                leave()
+    except InkwashError as error:
+        status, said = described(error)
+        service.metrics.turned_away(status, said.code)
+        request.state.said["error"] = said.code
+        raise
+
+
+async def _keep(request: Request, client: str, body: ImageBody, uploads: Uploads) -> Response:
+    """A job for later; everything is checked now, so that a bad request fails at once."""
+    service = service_of(request)
+    if body.stream:
+        raise RequestError(
+            "stream and background cannot be combined: ask the job for its progress.",
+            code="invalid_value",
+            param="stream",
+        )
+    order = await service.order(body, uploads)
+    fields = body.model_dump(exclude_none=True, exclude={"images", "mask", "markup"})
+    job = await asyncio.to_thread(service.jobs.add, client, order.kind, fields, uploads)
+    service.worker.wake()
+    request.state.said["job"] = job.id
+    return JSONResponse(job_answer(job), status_code=202, headers={"Location": f"/v1/jobs/{job.id}"})
+
+
+async def _wait(request: Request, client: str, uploads: Uploads, run: Run) -> Response:
+    """The whole answer; a client that goes first stops the drawing, or leaves it to the jobs."""
+    service, answer_id = service_of(request), request.state.request_id
+    drawing = asyncio.ensure_future(run.result())
+    leaving = asyncio.ensure_future(disconnected(request))
+    try:
+        await asyncio.wait({drawing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not drawing.done():
+            _left(request, client, uploads, run)
+            raise Cancelled
+        result = drawing.result()
+    finally:
+        leaving.cancel()
+        drawing.cancel()
+        if not run.ended and service.settings.cancel_on_disconnect:
+            run.cancel()
+    request.state.said["timings"] = rounded(result.timings)
+    return JSONResponse(await service.answer(run.order, result, answer_id))
+
+
+def _stream(request: Request, client: str, uploads: Uploads, run: Run, leave: Callable[[], None]) -> Response:
+    service = service_of(request)
+    stream = Stream(service, run.backend, run.order, run, request.state.request_id)
+
+    def ended(whole: bool) -> None:
+        leave()
+        request.state.said.update(stream.said)
+        if not run.ended:
+            request.state.said["status"] = CLIENT_CLOSED
+            service.metrics.turned_away(CLIENT_CLOSED, "cancelled")
+            _left(request, client, uploads, run)
+
+    return EventStream(stream.text(), on_end=ended)
+
+
+def _left(request: Request, client: str, uploads: Uploads, run: Run) -> None:
+    """The client has gone before the end: stop, or keep the pictures as a job that it can ask for."""
+    service = service_of(request)
+    if service.settings.cancel_on_disconnect:
+        run.cancel()
+        return
+    service.worker.adopt(run, uploads, client, f"job_{request.state.request_id}")
+
+
+def _say(request: Request, body: ImageBody) -> None:
+    """What the log line says about a drawing."""
+    settings = service_of(request).settings
+    said = {
+        "model": body.model,
+        "size": body.size,
+        "n": body.n,
+        "steps": body.steps,
+        "quality": body.quality,
+        "seed": body.seed,
+        "stream": body.stream,
+        "safety_identifier": body.effective_identifier,
+        "prompt": body.prompt if settings.log_prompts else None,
+    }
+    request.state.said.update({name: value for name, value in said.items() if value is not None})

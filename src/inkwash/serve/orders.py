@@ -1,0 +1,253 @@
+"""From a body and its pictures to an order: what the engine is asked for, and how the answer is made of its result.
+
+The same body and pictures always make the same order, so that a job can be taken up again after a restart; what is
+drawn by chance (the seed) is put into the body first.
+"""
+
+from __future__ import annotations
+
+import difflib
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from PIL import Image
+
+from inkwash.core.errors import RequestError
+from inkwash.core.limits import MAX_SIDE
+from inkwash.core.types import Size
+from inkwash.engine.request import GenerationRequest
+from inkwash.serve.handles import PlanHandle, PlanSigner
+from inkwash.serve.quality import QualityChoice, choose
+from inkwash.serve.schemas import Body, EditBody, Format, ImageBody
+from inkwash.serve.sizes import MaskedCanvas, centre_crop, change_mask, drawn_size, parse_size
+from inkwash.serve.uploads import Uploads, decode
+
+if TYPE_CHECKING:
+    from inkwash.engine.plan import Plan
+    from inkwash.serve.backend import ModelInfo
+    from inkwash.serve.settings import ServeSettings
+
+Kind = Literal["image_generation", "image_edit"]
+_DRAWN_SEEDS = 2**31  # seeds that we draw ourselves stay short enough to type
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One request, checked and complete."""
+
+    kind: Kind
+    body: ImageBody
+    request: GenerationRequest
+    asked: Size | None  # None: what the model takes for the references
+    canvas: MaskedCanvas | None
+    quality: QualityChoice
+    format: Format
+    plan: Plan | None
+    digests: tuple[str, ...]
+    warnings: tuple[str, ...]
+    revised_prompt: str | None = None
+
+    @property
+    def partial_images(self) -> int:
+        return (self.body.partial_images or 0) if self.body.stream else 0
+
+    @property
+    def event_prefix(self) -> str:
+        return self.kind
+
+    def finish(self, drawn: Image.Image) -> Image.Image:
+        """A drawn picture at the asked size."""
+        if self.canvas is not None:
+            return self.canvas.restore(drawn)
+        if self.asked is None:
+            return drawn
+        covering = drawn_size(self.asked)
+        if drawn.size != covering:  # an unfinished look may be smaller
+            drawn = drawn.resize(covering, Image.Resampling.BICUBIC)
+        return centre_crop(drawn, self.asked)
+
+
+def with_seed(body: Body) -> Body:
+    """The body with a seed, drawn if it had none."""
+    return body if body.seed is not None else body.model_copy(update={"seed": secrets.randbelow(_DRAWN_SEEDS)})
+
+
+def make_order(
+    body: ImageBody,
+    uploads: Uploads,
+    *,
+    info: ModelInfo,
+    settings: ServeSettings,
+    signer: PlanSigner,
+    prompt: str | None = None,
+    said: tuple[str, ...] = (),
+) -> Order:
+    """Everything checked and decoded; `prompt` replaces the body's if it was rewritten, `said` are earlier warnings."""
+    assert body.seed is not None, "the seed is drawn before"
+    warnings = [*said, *_warnings(body, info)]
+    handle = None if body.plan is None else signer.read(body.plan)
+    images = tuple(decode(each, "image", settings) for each in uploads.images)
+    if uploads.markup is not None:
+        images = (_marked(images[0], uploads.markup, settings), *images[1:])
+    asked, canvas = _canvas(body, images, uploads, settings, handle, info, warnings)
+    if handle is not None:
+        _check_handle(handle, asked, uploads, warnings)
+    drawn = canvas.drawn if canvas is not None else None if asked is None else drawn_size(asked)
+    chosen = choose(body.quality)
+    request = GenerationRequest(
+        prompt=body.prompt if prompt is None else prompt,
+        images=images if canvas is None else (canvas.picture(), *images[1:]),
+        mask=None if canvas is None else canvas.mask(),
+        height=None if drawn is None else drawn.height,
+        width=None if drawn is None else drawn.width,
+        num_inference_steps=_steps(body, chosen, info, settings, warnings),
+        guidance_scale=1.5 if body.guidance_scale is None else body.guidance_scale,
+        negative_prompt=body.negative_prompt,
+        num_images=body.n or 1,
+        layout=body.layout or "new",
+        temperature=body.temperature,
+        top_p=body.top_p,
+        seed=body.seed,
+    )
+    if body.strict and warnings:
+        raise RequestError(f"Refused because of strict: {warnings[0]}", code="strict")
+    return Order(
+        kind="image_edit" if isinstance(body, EditBody) else "image_generation",
+        body=body,
+        request=request,
+        asked=asked,
+        canvas=canvas,
+        quality=chosen,
+        format=body.output_format or "png",
+        plan=None if handle is None else handle.plan(),
+        digests=tuple(uploads.digests),
+        warnings=tuple(warnings),
+        revised_prompt=prompt,
+    )
+
+
+def _canvas(
+    body: ImageBody,
+    images: tuple[Image.Image, ...],
+    uploads: Uploads,
+    settings: ServeSettings,
+    handle: PlanHandle | None,
+    info: ModelInfo,
+    warnings: list[str],
+) -> tuple[Size | None, MaskedCanvas | None]:
+    """The asked size, and the way in and out of a masked edit."""
+    asked = parse_size(body.size)
+    if uploads.mask is None:
+        if asked is None and handle is not None:
+            asked = handle.asked
+        if asked is None and not images:
+            asked = Size(*info.natural_size)
+        return asked, None
+    alpha = decode(uploads.mask, "mask", settings, transparent=True).getchannel("A")
+    canvas = MaskedCanvas(original=images[0], change=change_mask(alpha))
+    if asked is not None and asked != canvas.size:
+        warnings.append(
+            f"size: {asked} is not the first image's {canvas.size}, so the image and its mask were resized first; "
+            "leave size out to keep untouched pixels exactly."
+        )
+        drawn_size(asked)
+        resized = images[0].resize(asked, Image.Resampling.LANCZOS)
+        change = canvas.change.resize(asked, Image.Resampling.BILINEAR)
+        canvas = MaskedCanvas(original=resized, change=change)
+    elif canvas.worked != canvas.size:
+        warnings.append(
+            f"size: the image is larger than {MAX_SIDE} pixels, so the masked part was drawn at {canvas.worked} and "
+            "enlarged; untouched pixels are exact."
+        )
+    return canvas.size, canvas
+
+
+def _check_handle(handle: PlanHandle, asked: Size | None, uploads: Uploads, warnings: list[str]) -> None:
+    if asked is not None and drawn_size(asked) != handle.drawn:
+        raise RequestError(
+            f"The plan is of a picture of {handle.asked}, but size is {asked}: leave size out or plan anew.",
+            code="plan_mismatch",
+            param="size",
+        )
+    if list(handle.references) != uploads.digests:
+        raise RequestError(
+            "The plan was made with other reference pictures: send the same files in the same order.",
+            code="plan_mismatch",
+            param="plan",
+        )
+
+
+def _steps(
+    body: ImageBody, chosen: QualityChoice, info: ModelInfo, settings: ServeSettings, warnings: list[str]
+) -> int:
+    usual = chosen.taken(chosen.steps(info.default_steps))
+    if body.steps is None:
+        return min(usual, settings.max_steps)
+    if body.steps > settings.max_steps:
+        raise RequestError(
+            f"steps is {body.steps}, but this server draws with at most {settings.max_steps}.",
+            code="invalid_value",
+            param="steps",
+        )
+    if body.quality not in (None, "auto") and body.steps != usual:
+        warnings.append(f"quality: {body.quality} means {usual} steps here, but steps says {body.steps}, which counts.")
+    return body.steps
+
+
+def _marked(picture: Image.Image, markup: bytes, settings: ServeSettings) -> Image.Image:
+    """The first reference with the markup laid over it."""
+    overlay = decode(markup, "markup", settings, transparent=True)
+    if overlay.size != picture.size:
+        raise RequestError(
+            f"The markup is {Size(*overlay.size)} pixels, but the first image is {Size(*picture.size)}: make them "
+            "equally large.",
+            code="invalid_value",
+            param="markup",
+        )
+    return Image.alpha_composite(picture.convert("RGBA"), overlay).convert("RGB")
+
+
+def _warnings(body: ImageBody, info: ModelInfo) -> list[str]:
+    """A sentence for each field that was sent and has no effect, or another than its name says."""
+    known = sorted(type(body).model_fields)
+    said = []
+    for name in body.unknown:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        said.append(f"{name}: this field is unknown and was ignored{hint}")
+    if body.model is not None and not same_model(body.model, info.name):
+        said.append(f"model: {body.model!r} is not served here; {info.name} drew instead.")
+    if body.style is not None:
+        said.append("style: has no effect; describe the style in the prompt.")
+    if body.complexity is not None:
+        said.append("complexity: has no effect; every plan takes the same number of tokens.")
+    if body.moderation is not None:
+        said.append("moderation: nothing is filtered by this server.")
+    if body.partial_images and not body.stream:
+        said.append("partial_images: has no effect without stream.")
+    if body.progress and not body.stream:
+        said.append("progress: has no effect without stream.")
+    if body.output_compression is not None and (body.output_format or "png") == "png":
+        said.append("output_compression: has no effect on png, which is always lossless.")
+    if isinstance(body, EditBody) and body.input_fidelity == "low":
+        said.append("input_fidelity: low has no effect; references always count in full.")
+    if body.plan is not None:
+        said += [
+            f"{name}: has no effect on a given plan."
+            for name in ("temperature", "top_p")
+            if getattr(body, name) is not None
+        ]
+        if body.layout == "new" and (body.n or 1) > 1:
+            said.append("layout: new has no effect on a given plan, which all pictures share.")
+    return said
+
+
+def same_model(asked: str, served: str) -> bool:
+    """Whether a client's name means the served model; case, owner and folder do not matter."""
+    return asked.strip().lower().rstrip("/").rpartition("/")[2] == served.strip().lower().rstrip("/").rpartition("/")[2]
+
+
+def without_stream(order: Order) -> Order:
+    """The same order for a job, which nobody listens to."""
+    return replace(order, body=order.body.model_copy(update={"stream": None}))

@@ -1,0 +1,126 @@
+"""The process: a bound socket, uvicorn on it, signals that drain, and one line when it is ready."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from inkwash.core.errors import ConfigError, InkwashError
+from inkwash.serve import access
+from inkwash.serve.app import make_app
+from inkwash.serve.service import Service, sentence
+from inkwash.serve.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from inkwash.serve.backend import Backend
+
+BACKLOG = 2048
+
+
+class StartFailed(InkwashError):
+    """The model could not be loaded, or its self-test picture was none."""
+
+
+class DrainingServer(uvicorn.Server):
+    """Tells the service about the first signal, so that it takes nothing new while the rest is finished."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self.service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal drains, a second Ctrl-C stops at once (uvicorn's own rule)."""
+        if self.service.state != "draining":
+            _say("Stopping: finishing what was accepted; press Ctrl-C again to stop at once.")
+        self.service.drain()
+        super().handle_exit(sig, frame)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket; raises ConfigError in one sentence, before anything is loaded."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        reasons = {
+            errno.EADDRINUSE: "another program listens there: stop it, or choose another --port",
+            errno.EACCES: "ports below 1024 need more rights: choose another --port",
+            errno.EADDRNOTAVAIL: "this machine has no such address: choose another --host",
+        }
+        reason = reasons.get(error.errno or 0, "check --host and --port")
+        raise ConfigError(f"The address {host}:{port} cannot be used: {reason}.") from None
+    bound.set_inheritable(True)
+    return bound
+
+
+def serve(
+    settings: ServeSettings,
+    load: Callable[[], Backend],
+    *,
+    bound: socket.socket | None = None,
+    log_requests: bool = True,
+    ui: bool = False,
+) -> None:
+    """Serve until a signal comes; raises what kept the server from starting."""
+    bound = bound if bound is not None else bind(settings.host, settings.port)
+    access.configure(log_requests)
+    service = Service(settings, load)
+    app = make_app(service)
+    if ui:
+        mount_ui(app, service)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+        backlog=BACKLOG,
+    )
+    server = DrainingServer(config, service)
+    port = bound.getsockname()[1]
+    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+    begun = time.monotonic()
+
+    def ready() -> None:
+        assert service.backend is not None
+        info = service.backend.info
+        pages = "API: /docs, health: /health, metrics: /metrics" + (", page: /ui" if ui else "")
+        _say(
+            f"Ready after {time.monotonic() - begun:.1f} s (self-test picture {service.self_test['seconds']:.1f} s): "
+            f"http://{shown}:{port}  {info.name} on {info.device}; {pages}"
+        )
+
+    def failed(error: Exception) -> None:
+        server.should_exit = True
+
+    service.on_ready, service.on_failure = ready, failed
+    if not settings.loopback and not settings.api_keys:
+        _say(f"Warning: {shown} can be reached from other machines, and no API keys are set (--key-file).")
+    _say(f"Loading {settings.model} ...")
+    server.run(sockets=[bound])
+    if service.failure is not None:
+        if isinstance(service.failure, InkwashError):
+            raise service.failure
+        raise StartFailed(f"{settings.model} could not be started: {sentence(service.failure)}") from service.failure
+
+
+def mount_ui(app: object, service: Service) -> None:
+    """Put the page at /ui; its module holds `mount(app, service)`."""
+    try:
+        from inkwash.serve import ui
+    except ImportError:
+        raise ConfigError("--ui: this edition has no page; leave --ui out.") from None
+    ui.mount(app, service)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

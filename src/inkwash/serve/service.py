@@ -1,0 +1,205 @@
+"""The server's state: a model that loads, proves itself with a picture, serves, drains and stops.
+
+Everything that routes share hangs here; there are no globals, so a test may run several servers in one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Literal
+
+from inkwash.core import log as logs
+from inkwash.core.errors import InkwashError, RequestError, WeightsError
+from inkwash.engine.request import GenerationRequest
+from inkwash.serve.answers import make_answer
+from inkwash.serve.enhance import Enhanced, enhance
+from inkwash.serve.handles import PlanSigner, read_secret
+from inkwash.serve.jobs import JobStore
+from inkwash.serve.metrics import Metrics
+from inkwash.serve.orders import Order, make_order
+from inkwash.serve.rates import Rates
+from inkwash.serve.schemas import EditBody, ImageBody
+from inkwash.serve.settings import ServeSettings
+from inkwash.serve.uploads import Uploads
+
+if TYPE_CHECKING:
+    from inkwash.engine.scheduler import EngineStats
+    from inkwash.engine.ticket import GenerationResult
+    from inkwash.serve.backend import Backend
+    from inkwash.serve.worker import JobWorker
+
+log = logs.get(__name__)
+
+State = Literal["loading", "testing", "ready", "draining", "failed"]
+SELF_TEST_SIDE = 256
+SELF_TEST_STEPS = 4
+
+
+class NotReady(RequestError):
+    """The server cannot draw now; the answer says when to come back."""
+
+    def __init__(self, state: State) -> None:
+        words = {"failed": "could not start", "draining": "is shutting down"}.get(state, "is starting")
+        super().__init__(f"The server {words} ({state}): send the request again later.", status=503, code=state)
+        self.retry_after = 5.0
+
+
+class Service:
+    """Made before the event loop; `start` runs inside it."""
+
+    def __init__(self, settings: ServeSettings, load: Callable[[], Backend]) -> None:
+        self.settings = settings
+        self._load = load
+        self.backend: Backend | None = None
+        self.state: State = "loading"
+        self.failure: Exception | None = None
+        self.started_s = time.monotonic()
+        self.self_test: dict[str, float] = {}
+        self.signer = PlanSigner(read_secret(settings.folder), settings.plan_ttl_s)
+        self.jobs = JobStore(settings.folder, max_jobs=settings.max_jobs, ttl_s=settings.job_ttl_s)
+        self.rates = Rates(settings.requests_per_minute, settings.concurrent_requests)
+        self.metrics = Metrics(self.stats, lambda: self.state == "ready")
+        self.on_ready: Callable[[], None] | None = None
+        self.on_failure: Callable[[Exception], None] | None = None
+        self._worker: JobWorker | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def worker(self) -> JobWorker:
+        """Who draws the jobs; there from the application's start on."""
+        assert self._worker is not None, "the application has not started"
+        return self._worker
+
+    @worker.setter
+    def worker(self, worker: JobWorker) -> None:
+        self._worker = worker
+
+    def stats(self) -> EngineStats | None:
+        """The engine's figures, once there is one."""
+        return None if self.backend is None else self.backend.stats()
+
+    def ready(self) -> Backend:
+        """The backend; raises NotReady (503) before the self-test and while draining."""
+        if self.state != "ready" or self.backend is None:
+            raise NotReady(self.state)
+        return self.backend
+
+    async def start(self) -> None:
+        """Load the model and draw the self-test picture, off the event loop."""
+        try:
+            self.backend = await asyncio.to_thread(self._load)
+            if self.state == "loading":
+                self.state = "testing"
+                await asyncio.to_thread(self._draw_test)
+            if self.state == "testing":
+                self.state = "ready"
+                if self.on_ready is not None:
+                    self.on_ready()
+        except Exception as error:
+            self.state, self.failure = "failed", error
+            log.debug("start failed", exc_info=error)
+            if self.on_failure is not None:
+                self.on_failure(error)
+
+    def _draw_test(self) -> None:
+        """A real picture through both stages; raises if it cannot be one."""
+        assert self.backend is not None
+        begun = time.perf_counter()
+        width, height = self.backend.info.natural_size
+        request = GenerationRequest(
+            prompt='A poster that says "OK"',
+            width=min(width, SELF_TEST_SIDE),
+            height=min(height, SELF_TEST_SIDE),
+            num_inference_steps=SELF_TEST_STEPS,
+            seed=0,
+        )
+        result = self.backend.submit(request).result(timeout=1800)
+        lowest, highest = result.images[0].convert("L").getextrema()
+        tokens = len(result.plan.prior_token_ids.unique())
+        if lowest == highest or tokens < 2:
+            raise WeightsError(
+                f"The self-test picture of {self.backend.info.name} is empty ({tokens} different tokens, brightness "
+                f"{lowest} to {highest}): the checkpoint or the number type is damaged."
+            )
+        self.self_test = {"seconds": round(time.perf_counter() - begun, 3), "different_tokens": float(tokens)}
+
+    def drain(self) -> None:
+        """Take nothing new; what was accepted is finished."""
+        self.state = "draining"
+
+    async def stop(self) -> None:
+        """After the last answer: wait for detached work, stop the engine, close the job file."""
+        self.drain()
+        pending = list(self._tasks)
+        if pending:
+            await asyncio.wait(pending, timeout=self.settings.drain_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.backend is not None:
+            await asyncio.to_thread(self.backend.close, drain=False, timeout_s=10.0)
+        self.jobs.close()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Work that outlives its request; `stop` waits for it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def rewrite(self, body: ImageBody) -> Enhanced:
+        """The prompt through the enhancement endpoint, where it is wanted and there is one."""
+        settings = self.settings.enhance
+        wanted = body.enhance_prompt if body.enhance_prompt is not None else bool(settings and settings.always)
+        if not wanted or body.plan is not None:
+            said = "enhance_prompt: has no effect on a given plan." if wanted else None
+            return Enhanced(None, said)
+        if settings is None:
+            return Enhanced(None, "enhance_prompt: this server has no enhancement endpoint.")
+        enhanced = await enhance(body.prompt, settings, edit=isinstance(body, EditBody))
+        if enhanced.warning is not None:
+            log.warning("%s", enhanced.warning)
+            return Enhanced(None, f"{enhanced.warning} The original prompt was drawn.")
+        return enhanced
+
+    async def order(self, body: ImageBody, uploads: Uploads, enhanced: Enhanced | None = None) -> Order:
+        """Check and decode a request off the event loop."""
+        assert self.backend is not None, "an order is made after the server was ready"
+        said = () if enhanced is None or enhanced.warning is None else (enhanced.warning,)
+        return await asyncio.to_thread(
+            make_order,
+            body,
+            uploads,
+            info=self.backend.info,
+            settings=self.settings,
+            signer=self.signer,
+            prompt=None if enhanced is None else enhanced.revised,
+            said=said,
+        )
+
+    async def answer(self, order: Order, result: GenerationResult, answer_id: str) -> dict[str, Any]:
+        """The JSON answer for a result, encoded off the event loop."""
+        backend = self.backend
+        assert backend is not None
+
+        def build() -> dict[str, Any]:
+            counts = backend.count_tokens(order.request)
+            return make_answer(order, result, counts=counts, info=backend.info, signer=self.signer, answer_id=answer_id)
+
+        made = await asyncio.to_thread(build)
+        self.metrics.drawn(result.timings, len(result.images))
+        return made
+
+    def deadline(self, body: ImageBody) -> float | None:
+        """The shorter of the client's and the server's deadline."""
+        given = [each for each in (body.deadline_s, self.settings.deadline_s) if each is not None]
+        return min(given) if given else None
+
+
+def sentence(error: Exception) -> str:
+    """One line for an operator."""
+    if isinstance(error, InkwashError):
+        return error.message
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -1,0 +1,105 @@
+"""What one server was started with; every value is checked when the settings are made."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from inkwash.core import env
+from inkwash.core.errors import ConfigError
+from inkwash.serve.auth import ApiKey
+
+MEBI = 2**20
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d{1,5})?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnhanceSettings:
+    """An OpenAI-compatible endpoint that rewrites prompts; `always` does it without being asked."""
+
+    url: str
+    model: str
+    key: str | None = field(default=None, repr=False)
+    always: bool = False
+    timeout_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not re.match(r"https?://[^/\s]+", self.url):
+            raise ConfigError(
+                f"The enhancement endpoint {self.url!r} is no address: write it like https://host/v1, without "
+                "/chat/completions."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeSettings:
+    """One server: where it listens, what it draws with, and what it allows."""
+
+    model: str = "nano"
+    host: str = "127.0.0.1"
+    port: int = 30000
+    device: str | None = None
+    dtype: str | None = None
+    state: Path | None = None  # jobs and the signing secret; None is a folder of the cache, one for each port
+    max_queue: int = 64
+    deadline_s: float | None = None
+    cancel_on_disconnect: bool = True
+    drain_s: float = 120.0
+    api_keys: tuple[ApiKey, ...] = ()
+    requests_per_minute: int | None = None
+    concurrent_requests: int | None = None
+    max_body_bytes: int = 256 * MEBI
+    max_image_bytes: int = 50 * MEBI
+    max_mask_bytes: int = 4 * MEBI
+    max_image_pixels: int = 40_000_000
+    max_steps: int = 200
+    url_hosts: tuple[str, ...] = ()
+    log_prompts: bool = False
+    plan_ttl_s: float = 24 * 3600.0
+    job_ttl_s: float = 7 * 24 * 3600.0
+    max_jobs: int = 1000
+    enhance: EnhanceSettings | None = None
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("port", 0, 65535),
+            ("max_queue", 1, 1_000_000),
+            ("max_body_bytes", 1024, 2**40),
+            ("max_image_bytes", 1024, 2**40),
+            ("max_mask_bytes", 1024, 2**40),
+            ("max_image_pixels", 1024, 2**30),
+            ("max_steps", 1, 1000),
+            ("max_jobs", 1, 10_000_000),
+            ("requests_per_minute", 1, 1_000_000),
+            ("concurrent_requests", 1, 1_000_000),
+        ):
+            _within(name, getattr(self, name), low, high)
+        for name in ("deadline_s", "drain_s", "plan_ttl_s", "job_ttl_s"):
+            _within(name, getattr(self, name), 0.001, 1e9)
+        for host in self.url_hosts:
+            if not _HOST.fullmatch(host):
+                raise ConfigError(
+                    f"The allowed host {host!r} is no host name: write it like images.example.org or 10.0.0.5:9000."
+                )
+
+    @property
+    def folder(self) -> Path:
+        """Where jobs and the signing secret live."""
+        return self.state if self.state is not None else env.cache_dir() / "serve" / str(self.port)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def _within(name: str, value: float | None, low: float, high: float) -> None:
+    if value is not None and not low <= value <= high:
+        raise ConfigError(f"{name} is {value}, but must be from {low:g} to {high:g}.")

@@ -1,0 +1,134 @@
+"""Everything but drawing: models, jobs, health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+
+from inkwash import __version__
+from inkwash.core.errors import RequestError
+from inkwash.serve.images import client_of, service_of
+from inkwash.serve.orders import same_model
+from inkwash.serve.worker import JobAnswer, job_answer
+
+router = APIRouter()
+STARTED = int(time.time())
+
+
+class ModelAnswer(BaseModel):
+    """One model as GET /v1/models lists it."""
+
+    id: str
+    object: str = "model"
+    created: int
+    owned_by: str
+    natural_size: str | None = Field(None, description="Size of a picture when none is asked for.")
+    default_steps: int | None = None
+
+
+class ModelList(BaseModel):
+    """The served models: one."""
+
+    object: str = "list"
+    data: list[ModelAnswer]
+
+
+class Health(BaseModel):
+    """`ready` comes after a real picture was drawn."""
+
+    status: str
+    model: str
+    version: str
+    self_test: dict[str, float] | None = None
+    queued: int | None = None
+    running: int | None = None
+
+
+def _model(request: Request) -> ModelAnswer:
+    service = service_of(request)
+    info = None if service.backend is None else service.backend.info
+    return ModelAnswer(
+        id=service.settings.model,
+        created=STARTED,
+        owned_by="inkwash",
+        natural_size=None if info is None else "x".join(map(str, info.natural_size)),
+        default_steps=None if info is None else info.default_steps,
+    )
+
+
+@router.get("/v1/models", tags=["models"], response_model=ModelList, response_model_exclude_none=True)
+async def models(request: Request) -> Any:
+    """The served model."""
+    client_of(request)
+    return ModelList(data=[_model(request)])
+
+
+@router.get("/v1/models/{model:path}", tags=["models"], response_model=ModelAnswer, response_model_exclude_none=True)
+async def model(request: Request, model: str) -> Any:
+    """One model; 404 for any other than the served one."""
+    client_of(request)
+    known = _model(request)
+    if not same_model(model, known.id):
+        raise RequestError(
+            f"The model {model!r} is not served here: {known.id} is.", status=404, code="model_not_found", param="model"
+        )
+    return known
+
+
+@router.get("/v1/jobs/{job_id}", tags=["jobs"], response_model=JobAnswer, response_model_exclude_none=True)
+async def job(request: Request, job_id: str) -> Any:
+    """A job: its state, how far it is, and its answer once it is there."""
+    client = client_of(request)
+    found = await asyncio.to_thread(service_of(request).jobs.find, job_id, client)
+    if found is None:
+        raise _no_job(job_id)
+    return JSONResponse({name: value for name, value in job_answer(found).items() if value is not None})
+
+
+@router.delete("/v1/jobs/{job_id}", tags=["jobs"], response_model=JobAnswer, response_model_exclude_none=True)
+async def cancel_job(request: Request, job_id: str) -> Any:
+    """Stop a job; one that has ended stays as it is."""
+    service, client = service_of(request), client_of(request)
+    if service.jobs.find(job_id, client) is None:
+        raise _no_job(job_id)
+    service.worker.cancel(job_id)
+    return await job(request, job_id)
+
+
+def _no_job(job_id: str) -> RequestError:
+    return RequestError(f"There is no job {job_id[:80]!r}.", status=404, code="job_not_found", param="job_id")
+
+
+@router.get(
+    "/health",
+    tags=["server"],
+    response_model=Health,
+    response_model_exclude_none=True,
+    responses={503: {"model": Health}},
+)
+async def health(request: Request) -> Any:
+    """200 when the server has proved that it draws and takes requests, else 503 with the state."""
+    service = service_of(request)
+    stats = service.stats()
+    said = Health(
+        status=service.state,
+        model=service.settings.model,
+        version=__version__,
+        self_test=service.self_test or None,
+        queued=None if stats is None else stats.queued,
+        running=None if stats is None else stats.running,
+    )
+    return JSONResponse(said.model_dump(exclude_none=True), status_code=200 if service.state == "ready" else 503)
+
+
+@router.get("/metrics", tags=["server"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(request: Request) -> Response:
+    """Prometheus metrics."""
+    client_of(request)
+    content = await asyncio.to_thread(service_of(request).metrics.text)
+    return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
