@@ -7,7 +7,7 @@ said in `GlmImagePipeline.__call__`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ from inkwash.core.errors import RequestError
 from inkwash.engine import inputs
 from inkwash.engine.pixels import check_output_type
 from inkwash.engine.plan import Plan
+from inkwash.engine.quality import Quality
 from inkwash.engine.request import Layout, check_layout
 
 CALLBACK_TENSORS = ("latents", "prompt_embeds", "x0")
@@ -51,11 +52,19 @@ class Arguments:
     mask: Any
     layout: Layout
     plan: Plan | None
+    quality: Quality = field(default_factory=Quality)
 
     def __post_init__(self) -> None:
         inputs.check_one_source(self.texts, self.prompt_embeds, self.plan)
         limits.check_count(self.num_images_per_prompt)
+        limits.check_steps(self.num_inference_steps)
         limits.check_steps(self.steps)
+        if self.quality.step_share < 1 and not (self.timesteps is None and self.sigmas is None):
+            raise RequestError(
+                f"The quality {self.quality.name!r} takes fewer steps than asked for, but timesteps or sigmas were "
+                "given: pass fewer of them, or a quality that takes all steps.",
+                param="quality",
+            )
         limits.check_guidance(self.guidance_scale)
         limits.check_whole("max_sequence_length", self.max_sequence_length, 1, 2**20)
         assert self.negatives is not None  # checks negative_prompt
@@ -103,6 +112,6 @@ class Arguments:
 
     @property
     def steps(self) -> int:
-        """Steps of the decoder; given timesteps or sigmas say it themselves."""
+        """Steps of the decoder: the quality's share of those asked for; given timesteps or sigmas say it themselves."""
         given = self.timesteps if self.timesteps is not None else self.sigmas
-        return self.num_inference_steps if given is None else len(given)
+        return self.quality.steps(self.num_inference_steps) if given is None else len(given)

@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inkwash.engine.quality import Quality
 from inkwash.engine.request import Watch
+from inkwash.engine.step_cache import StepCache, full_steps
 from inkwash.models.glm_image.decoder import Decoder, DecoderConditions
 from inkwash.models.glm_image.references import KeyValue, References
 from inkwash.models.glm_image.schedule import Schedule, add_noise, euler_step
@@ -58,8 +60,18 @@ StepCallback = Callable[[StepState], Tensor | None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pass:
+    """Pictures that go through the decoder together: all rows, their conditional rows alone, and their step cache."""
+
+    pictures: slice
+    rows: DecoderConditions
+    conditional: DecoderConditions
+    cache: StepCache | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Denoiser:
-    """One run: pictures of one size, their schedule and guidance."""
+    """One run: pictures of one size, their schedule and guidance, and what may be left out of it."""
 
     decoder: Decoder
     schedule: Schedule
@@ -67,7 +79,8 @@ class Denoiser:
     size: tuple[int, int]  # of the picture, in pixels
     crop: tuple[int, int] = (0, 0)
     pictures_per_pass: int | None = None
-    _passes: list[tuple[slice, DecoderConditions]] = field(default_factory=list)
+    quality: Quality = field(default_factory=Quality)
+    _passes: list[Pass] = field(default_factory=list)
 
     @property
     def guided(self) -> bool:
@@ -81,7 +94,12 @@ class Denoiser:
         self._passes.clear()
         for at in range(0, len(pictures), size):
             part = slice(at, min(at + size, len(pictures)))
-            self._passes.append((part, self._conditions(pictures[part], latent_size, device)))
+            rows = self._conditions(pictures[part], latent_size, device)
+            conditional = rows.first(part.stop - part.start) if self.guided else rows
+            cache = None
+            if self.quality.cache_threshold:
+                cache = StepCache(full_steps(rows, self.quality.cache_threshold))
+            self._passes.append(Pass(pictures=part, rows=rows, conditional=conditional, cache=cache))
 
     @torch.no_grad()
     def run(
@@ -94,11 +112,12 @@ class Denoiser:
     ) -> Tensor:
         """Denoise latents (B, C, h, w); `on_step` may return latents to go on with."""
         sigmas = self.schedule.sigmas.to(latents.device)
+        guided = [self.guided and self.quality.guided(sigma) for sigma in self.schedule.sigmas.tolist()]
         latents = latents.float()
         watch.begin("denoise", self.schedule.steps)
         for index in range(self.schedule.steps):
             sigma, next_sigma = sigmas[index], sigmas[index + 1]
-            velocity = self._velocity(latents, index, watch)
+            velocity = self._velocity(latents, index, guided[index], watch)
             x0 = latents - sigma * velocity if on_step is not None else latents
             latents = euler_step(latents, velocity, sigma, next_sigma)
             if inpaint is not None:
@@ -109,12 +128,13 @@ class Denoiser:
             watch.advance()
         return latents
 
-    def _velocity(self, latents: Tensor, index: int, watch: Watch) -> Tensor:
+    def _velocity(self, latents: Tensor, index: int, guided: bool, watch: Watch) -> Tensor:
         parts = []
-        for part, conditions in self._passes:
+        for each in self._passes:
             watch.check()
-            velocity = self.decoder.step(latents[part], conditions, index).float()
-            if self.guided:
+            rows = each.rows if guided else each.conditional
+            velocity = self.decoder.step(latents[each.pictures], rows, index, each.cache).float()
+            if guided:
                 conditional, unconditional = velocity.chunk(2)
                 velocity = unconditional + self.guidance_scale * (conditional - unconditional)
             parts.append(velocity)

@@ -77,6 +77,7 @@ class Drawing:
             size=(self.height, self.width),
             crop=self.arguments.crop,
             pictures_per_pass=self.stages.pictures_per_pass,
+            quality=self.arguments.quality,
         )
         denoiser.prepare(pictures, self.latent_size)
         on_step = None if callback is None else self._on_step(callback, denoiser, pictures)

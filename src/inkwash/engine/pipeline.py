@@ -25,9 +25,11 @@ from inkwash.engine.arguments import Arguments
 from inkwash.engine.drawing import Drawing
 from inkwash.engine.output import GlmImagePipelineOutput, Stopwatch
 from inkwash.engine.plan import Plan
+from inkwash.engine.quality import Quality, find_quality
 from inkwash.engine.request import CancelToken, GenerationRequest, Layout, ProgressCallback, Watch, picture_size
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages, make_plan
+from inkwash.models.glm_image.decoder import fuse_qkv
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
 from inkwash.models.registry import resolve
 
@@ -71,6 +73,7 @@ class GlmImagePipeline:
         pipe = cls(parts, pictures_per_pass=pictures_per_pass)
         for network in pipe._networks():
             network.eval().requires_grad_(False)
+        fuse_qkv(parts.decoder)
         return pipe
 
     def save_pretrained(self, save_directory: str | Path, *, torch_dtype: torch.dtype | None = None) -> None:
@@ -82,6 +85,7 @@ class GlmImagePipeline:
         for network in self._networks():
             for target in targets:
                 network.to(target)
+        fuse_qkv(self.parts.decoder)
         return self
 
     @property
@@ -115,6 +119,7 @@ class GlmImagePipeline:
             temperature=request.temperature,
             top_p=request.top_p,
             generator=seed_generator,
+            quality=request.quality,
             progress=progress,
             cancel=cancel,
         )
@@ -191,6 +196,7 @@ class GlmImagePipeline:
         temperature: float | None = None,
         top_p: float | None = None,
         plan: Plan | None = None,
+        quality: str | Quality = "exact",
         progress: ProgressCallback | None = None,
         cancel: CancelToken | None = None,
     ) -> GlmImagePipelineOutput | tuple[Any]:
@@ -202,6 +208,8 @@ class GlmImagePipeline:
         mask: white where the first reference may change; every other pixel comes out as it was (at the output's size).
         layout: "new" samples a plan for each of the n pictures, "same" one plan for n noises.
         plan: `output.plan` of an earlier call, to redraw it without the AR stage.
+        quality: "exact", or a tier of `engine.quality` that trades a measured loss for speed ("high", "medium", "low");
+            `num_inference_steps` are the steps of an exact drawing, of which a tier may take a share.
         callback_on_step_end: called with the pipeline, the step, its sigma and the asked tensors of "latents",
             "prompt_embeds" and "x0" (the present guess of the finished latents); may return new latents or embeds.
         """
@@ -234,6 +242,7 @@ class GlmImagePipeline:
                 mask=mask,
                 layout=layout,
                 plan=plan or inputs.as_plan(prior_token_ids, prior_token_image_ids, source_image_grid_thw, image),
+                quality=find_quality(quality),
             )
             drawing = Drawing(self.stages, arguments, self._sampling(temperature, top_p), Watch(progress, cancel))
         with clock.stage("prior"):

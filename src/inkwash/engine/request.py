@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from inkwash.core import limits
 from inkwash.core.errors import Cancelled, RequestError
 from inkwash.core.types import Size
+from inkwash.engine.quality import Tier, find_quality
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -101,9 +102,11 @@ class GenerationRequest:
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = None
+    quality: Tier = "exact"
 
     def __post_init__(self) -> None:
         limits.check_prompt(self.prompt)
+        find_quality(self.quality)
         if self.height is not None or self.width is not None:
             picture_size(self.height, self.width)
         limits.check_steps(self.num_inference_steps)

@@ -9,9 +9,11 @@ Sources: DiT, arXiv:2212.09748; QK norm, arXiv:2302.05442; rotary positions, arX
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from itertools import islice
+from typing import TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -29,9 +31,14 @@ from inkwash.models.glm_image.decoder_blocks import (
     modulated_norm,
 )
 from inkwash.models.glm_image.decoder_config import DecoderConfig
+from inkwash.models.glm_image.decoder_step import PLAIN, Regions, run_block, step_modulation, step_rotary
 from inkwash.models.glm_image.references import KeyValue, References
 from inkwash.models.glm_image.row_groups import RowGroup, attend_groups, group_rows, pack_right
+from inkwash.nn.linear import is_plain
 from inkwash.nn.rope import image_rotary
+
+Around: TypeAlias = Callable[[int, Tensor, Callable[[Tensor], Tensor]], Tensor]
+Stream: TypeAlias = Callable[[Sequence[Block]], Iterator[Block]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +48,7 @@ class DecoderConditions:
     glyph: Tensor  # (B, Lg, D) projected
     prior: Tensor  # (B, N, D) projected
     rotary: Rotary
-    modulations: tuple[Tensor, ...]  # per block (steps, B or 1, 12, D)
+    modulations: tuple[Tensor, ...]  # per block (steps, B or 1, 12, D), 1 added to the scales
     final: Tensor  # (steps, B or 1, 2, D)
     groups: tuple[RowGroup, ...]
     references: References | None
@@ -49,6 +56,18 @@ class DecoderConditions:
     @property
     def steps(self) -> int:
         return self.final.shape[0]
+
+    def first(self, rows: int) -> DecoderConditions:
+        """The conditions of the first `rows` rows alone."""
+        cut = [replace(group, stop=min(group.stop, rows)) for group in self.groups if group.start < rows]
+        return replace(
+            self,
+            glyph=self.glyph[:rows],
+            prior=self.prior[:rows],
+            modulations=tuple(m[:, :rows] for m in self.modulations),
+            final=self.final[:, :rows],
+            groups=tuple(cut),
+        )
 
 
 class Decoder(nn.Module):
@@ -66,6 +85,8 @@ class Decoder(nn.Module):
         self.transformer_blocks = nn.ModuleList([Block(config) for _ in range(config.num_layers)])
         self.norm_out = Modulation(config.time_embed_dim, width, 2)
         self.proj_out = nn.Linear(width, config.out_channels * config.patch_size**2)
+        self.regions: Regions = PLAIN  # of a block at inference; compiled ones may be put here
+        self.stream: Stream | None = None  # brings blocks into place one by one, where they do not all fit
 
     @property
     def blocks(self) -> list[Block]:
@@ -159,24 +180,42 @@ class Decoder(nn.Module):
         return DecoderConditions(
             glyph=self.project_glyphs(glyphs),
             prior=self.project_prior(prior_ids, prior_drop),
-            rotary=self._rotary(grid, prior_ids.device),
-            modulations=tuple(_by_step(block.norm1(condition), steps) for block in self.blocks),
+            rotary=step_rotary(self._rotary(grid, prior_ids.device)),
+            modulations=tuple(step_modulation(_by_step(block.norm1(condition), steps)) for block in self._walk()),
             final=_by_step(self.norm_out(condition), steps),
             groups=group_rows(skips, seen),
             references=references,
         )
 
     @torch.no_grad()
-    def step(self, latents: Tensor, conditions: DecoderConditions, i: int) -> Tensor:
-        """Velocity of step i for latents (B, C, H, W); rows fewer than the conditions' are repeated to fill them."""
+    def step(self, latents: Tensor, conditions: DecoderConditions, i: int, around: Around | None = None) -> Tensor:
+        """Velocity of step i for latents (B, C, h, w); rows fewer than the conditions' are repeated to fill them.
+
+        `around` may wrap or replace all blocks but the first: it is called with i, the tokens after the first block
+        (B, glyphs + N, D) and a function that runs the rest on them, in place.
+        """
         grid = latents.shape[2] // self.config.patch_size, latents.shape[3] // self.config.patch_size
+        glyphs = conditions.glyph.shape[1]
         image = self.image_projector(latents)
         image = image.repeat(conditions.prior.shape[0] // image.shape[0], 1, 1) + conditions.prior
-        glyph = conditions.glyph
-        for layer, block in enumerate(self.blocks):
-            see = partial(attend_groups, groups=conditions.groups, references=conditions.references, layer=layer)
-            image, glyph = block.run(image, glyph, conditions.modulations[layer][i], conditions.rotary, see)
-        return self._output(image, conditions.final[i], grid)
+        x = image if glyphs == 0 else torch.cat([conditions.glyph, image], dim=1)
+        blocks = enumerate(self._walk())
+
+        def run(tokens: Tensor, count: int) -> Tensor:
+            for layer, block in islice(blocks, count):
+                see = partial(attend_groups, groups=conditions.groups, references=conditions.references, layer=layer)
+                modulation = conditions.modulations[layer][i]
+                tokens = run_block(self.regions, block, tokens, glyphs, modulation, conditions.rotary, see)
+            return tokens
+
+        rest = self.config.num_layers - 1
+        x = run(x, 1)
+        x = run(x, rest) if around is None else around(i, x, lambda tokens: run(tokens, rest))
+        return self._output(x[:, glyphs:], conditions.final[i], grid)
+
+    def _walk(self) -> Iterator[Block]:
+        """The blocks in order, each with its weights in place when it is handed out."""
+        return iter(self.blocks) if self.stream is None else self.stream(self.blocks)
 
     def _conditions(self, timesteps: Tensor, target_size: Tensor, crop: Tensor) -> Tensor:
         """Time conditions of every step and row, (steps * rows, time_embed_dim)."""
@@ -224,15 +263,20 @@ def fuse_qkv(decoder: Decoder) -> None:
     training, which ignores the fused matrix, keeps working. A move or a cast of the module undoes it.
     """
     for block in decoder.blocks:
-        attn = block.attn1
-        layers = [attn.to_q, attn.to_k, attn.to_v]
-        if any(type(layer) is not nn.Linear for layer in layers):
-            continue  # adapted or quantised from outside: its own forward must run
-        weight = torch.cat([layer.weight.data for layer in layers])
-        bias = torch.cat([layer.bias.data for layer in layers])
-        for layer, w, b in zip(layers, weight.chunk(3), bias.chunk(3), strict=True):
-            layer.weight.data, layer.bias.data = w, b
-        attn.fused = (weight, bias)
+        fuse_block(block)
+
+
+def fuse_block(block: Block) -> None:
+    """`fuse_qkv` for one block; one that is adapted or quantised from outside is left alone."""
+    attn = block.attn1
+    layers = [attn.to_q, attn.to_k, attn.to_v]
+    if any(type(layer) is not nn.Linear or not is_plain(layer.weight) for layer in layers):
+        return
+    weight = torch.cat([layer.weight.data for layer in layers])
+    bias = torch.cat([layer.bias.data for layer in layers])
+    for layer, w, b in zip(layers, weight.chunk(3), bias.chunk(3), strict=True):
+        layer.weight.data, layer.bias.data = w, b
+    attn.fused = (weight, bias)
 
 
 def init_weights(decoder: Decoder) -> None:

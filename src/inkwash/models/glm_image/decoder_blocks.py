@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from inkwash.models.glm_image.decoder_config import DecoderConfig
 from inkwash.models.glm_image.references import KeyValue, References
 from inkwash.nn.attention import attention
+from inkwash.nn.linear import apply_linear, linear
 from inkwash.nn.rope import apply_rotary_half
 
 Rotary = tuple[Tensor, Tensor]
@@ -135,11 +136,25 @@ class Attention(nn.Module):
     def merge(self, heads: Tensor) -> Tensor:
         return self.to_out[0](rearrange(heads, "b h l d -> b l (h d)"))
 
+    def project_pair(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and keys side by side (B, L, 2 D), and values (B, L, D); for inference."""
+        if (fused := self._fused()) is not None:
+            weight, bias = fused
+            both = 2 * self.to_q.out_features
+            return linear(x, weight[:both], bias[:both]), linear(x, weight[both:], bias[both:])
+        q, k, v = (apply_linear(layer, x) for layer in (self.to_q, self.to_k, self.to_v))
+        return torch.cat([q, k], dim=-1), v
+
     def _linear(self, x: Tensor) -> Sequence[Tensor]:
         layers = (self.to_q, self.to_k, self.to_v)
-        if self.fused is not None and not torch.is_grad_enabled() and all(type(layer) is nn.Linear for layer in layers):
-            return F.linear(x, *self.fused).chunk(3, dim=-1)
+        if (fused := self._fused()) is not None and not torch.is_grad_enabled():
+            return F.linear(x, *fused).chunk(3, dim=-1)
         return [layer(x) for layer in layers]
+
+    def _fused(self) -> tuple[Tensor, Tensor] | None:
+        """The fused matrix, unless one of its three layers was adapted from outside since."""
+        plain = all(type(layer) is nn.Linear for layer in (self.to_q, self.to_k, self.to_v))
+        return self.fused if plain else None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # A move or a cast makes new parameters, which the fused matrix would no longer share.
