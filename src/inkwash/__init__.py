@@ -1,6 +1,6 @@
-"""Inkwash: draw pictures whose words can be read, with GLM-Image checkpoints of any size.
+"""Inkwash: draw pictures whose words can be read, with GLM-Image checkpoints, and read pictures with GLM-V ones.
 
-``from inkwash import GlmImagePipeline`` is the whole Python surface for drawing. The import is lazy, so that
+``GlmImagePipeline`` draws and ``GlmVisionPipeline`` sees. Both imports are lazy, so that
 ``import inkwash`` and the command line's help load no torch and answer at once.
 """
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inkwash.engine.pipeline import GlmImagePipeline
+    from inkwash.engine.see.pipeline import GlmVisionPipeline
 
 __version__ = "0.1.0"
-__all__ = ["GlmImagePipeline", "__version__"]
+__all__ = ["GlmImagePipeline", "GlmVisionPipeline", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,6 +21,10 @@ def __getattr__(name: str) -> Any:
         from inkwash.engine.pipeline import GlmImagePipeline
 
         return GlmImagePipeline
+    if name == "GlmVisionPipeline":
+        from inkwash.engine.see.pipeline import GlmVisionPipeline
+
+        return GlmVisionPipeline
     raise AttributeError(f"module 'inkwash' has no attribute {name!r}")
 
 

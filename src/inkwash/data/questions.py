@@ -78,8 +78,8 @@ MORE: dict[str, tuple[str, ...]] = {
         'Give the colour of "{W}".', 'The letters of "{W}" have which colour?', 'What color is "{W}"?',
     ),
     "shape_color": (
-        "What color is the {O}?", "Which colour is the {O}?", "Give the color of the {O}.", "Of what colour is the {O}?",
-        "Say the colour of the {O}.", "What is the {O}'s color?",
+        "What color is the {O}?", "Which colour is the {O}?", "Give the color of the {O}.",
+        "Of what colour is the {O}?", "Say the colour of the {O}.", "What is the {O}'s color?",
     ),
     "count": (
         "How many objects are there?", "How many objects can you see, not counting words?", "Count the objects.",
@@ -230,7 +230,7 @@ def _rephrase(asked: Question, scene: Scene, rng: random.Random) -> str:
         group = {TextItem: "text_color", ShapeItem: "shape_color"}.get(type(item), "background")
     elif group == "where":
         group = "where_text" if isinstance(item, TextItem) else "where_shape"
-        slots["O"] = f"the {slots['O']}"
+        slots["O"] = f"the {shape}"
     elif group == "exists":
         slots["O"] = asked.question.rstrip("?.").split(" a ")[1].split()[0]
     if group not in MORE:

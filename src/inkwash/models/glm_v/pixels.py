@@ -120,6 +120,13 @@ class PixelConfig:
                 f"A video must be 8-bit RGB frames (T, 3, H, W), got {stack.dtype} {tuple(stack.shape)}.", param="video"
             )
         grid = self.grid(*stack.shape[:1], *stack.shape[2:])
+        return self.frames(stack, grid), grid
+
+    def frames(self, stack: Tensor, grid: PatchGrid) -> Tensor:
+        """Patch values of some frames, 8-bit (T, 3, H, W), of a film with that grid; every piece but its last is even.
+
+        A frame comes out the same in any piece, so that a long film need not be in memory as a whole.
+        """
         size = (grid[1] * self.patch_size, grid[2] * self.patch_size)
         if tuple(stack.shape[2:]) != size:
             stack = F.interpolate(stack, size, mode="bicubic", align_corners=False, antialias=True)
@@ -129,7 +136,7 @@ class PixelConfig:
         )
         pixels = (stack.float() - mean) / std
         missing = -pixels.shape[0] % self.temporal_patch_size
-        return self._patches(torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)])), grid
+        return self._patches(torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)]))
 
     def _patches(self, pixels: Tensor) -> Tensor:
         """Frames (T, C, H, W) as rows: frame pairs, blocks of merged patches, patches of a block; values C, T, P, P."""

@@ -19,14 +19,14 @@ import torch
 from jinja2 import Template, TemplateError
 from PIL import Image
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from inkwash.core.errors import ConfigError, RequestError, WeightsError
 from inkwash.models.glm_v.answer import Style
 from inkwash.models.glm_v.messages import NAMES, Message, check_media, normal_message
 from inkwash.models.glm_v.pixels import PixelConfig
 from inkwash.models.glm_v.positions import FILM, PICTURE, prompt_positions
-from inkwash.models.glm_v.sampling import USUAL_FPS, FilmFacts, sample_by_length, sample_by_rate, timestamps
+from inkwash.models.glm_v.sampling import FilmFacts, sample_by_length, sample_by_rate
+from inkwash.models.glm_v.sights import Film, Picture, Prompt, Sight, film_sight, picture_sight
 from inkwash.models.glm_v.vision import PatchGrid
 from inkwash.models.processor_files import (
     TEXT_FILES,
@@ -42,39 +42,6 @@ IMAGE, VIDEO = "<|image|>", "<|video|>"
 BEGIN_IMAGE, END_IMAGE = "<|begin_of_image|>", "<|end_of_image|>"
 BEGIN_VIDEO, END_VIDEO = "<|begin_of_video|>", "<|end_of_video|>"
 _PIXEL_FILES = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
-
-
-@dataclass(frozen=True)
-class Film:
-    """Frames that were chosen from a film, their numbers in it, and its rate; a plain list of frames has neither."""
-
-    frames: Sequence[Image.Image] | Tensor  # RGB pictures of one size, or 8-bit (T, 3, H, W)
-    indices: Sequence[int] | None = None
-    fps: float | None = None
-
-    @property
-    def seconds(self) -> list[float]:
-        """The second at which each pair of frames begins."""
-        indices = range(len(self.frames)) if self.indices is None else self.indices
-        if len(indices) != len(self.frames):
-            raise RequestError(
-                f"A video has {len(self.frames)} frames but {len(indices)} frame numbers; give one for each.",
-                param="video",
-            )
-        return timestamps(indices, self.fps or USUAL_FPS)
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """Everything a model needs to answer; what is seen lies in the order of the prompt."""
-
-    ids: Tensor  # (L,)
-    modality: Tensor  # (L,): 0 text, 1 picture, 2 film
-    positions: Tensor  # (3, L)
-    next_position: int  # of the first generated token
-    patches: Tensor | None  # (N, C*T*P*P); None where nothing is seen
-    grids: tuple[PatchGrid, ...]
-    text: str  # as the tokenizer read it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +129,7 @@ class GlmVProcessor:
         self,
         messages: Sequence[Message],
         *,
-        images: Sequence[Image.Image] = (),
+        images: Sequence[Image.Image | Picture] = (),
         films: Sequence[Film] = (),
         tools: Sequence[Mapping[str, Any]] = (),
         enable_thinking: bool | None = None,
@@ -173,7 +140,8 @@ class GlmVProcessor:
 
         A part is ``{"type": "image"}`` or ``{"type": "video"}`` (``image_url`` and ``video_url`` mean the same),
         text ``{"type": "text", "text": ..}`` or a plain string. ``max_pixels`` bounds each picture and each film,
-        frames counted. Raises `RequestError` where parts and media do not agree.
+        frames counted. Nothing is decoded here that was given as a `Picture` or a lazy `Film`. Raises `RequestError`
+        where parts and media do not agree.
         """
         text = self.render(
             messages, tools=tools, enable_thinking=enable_thinking, add_generation_prompt=add_generation_prompt
@@ -187,8 +155,7 @@ class GlmVProcessor:
                     f"The messages hold the control token {token} outside of their {NAMES[kind]} parts; remove it.",
                     param="messages",
                 )
-        written, patches, grids = self._see(pieces, queues, max_pixels)
-        return self._prompt(written, patches, grids)
+        return self._prompt(*self._see(pieces, queues, max_pixels))
 
     def render(
         self,
@@ -228,45 +195,41 @@ class GlmVProcessor:
 
     def _see(
         self, pieces: Sequence[str], queues: Mapping[int, list[Any]], max_pixels: int | None
-    ) -> tuple[str, list[Tensor], list[PatchGrid]]:
+    ) -> tuple[str, list[Sight]]:
         """Text with every placeholder written out, and what stands in its places."""
         pictures, films = (_bounded(config, max_pixels) for config in (self.pictures, self.films))
         images, movies = iter(queues[PICTURE]), iter(queues[FILM])
         written: list[str] = []
-        patches: list[Tensor] = []
-        grids: list[PatchGrid] = []
+        sights: list[Sight] = []
         for piece in pieces:
             if piece == IMAGE:
-                values, grid = pictures.picture(next(images))
-                written.append(IMAGE * pictures.tokens(grid))
+                sights.append(picture_sight(next(images), pictures))
+                written.append(IMAGE * sights[-1].tokens)
             elif piece == VIDEO:
                 film: Film = next(movies)
-                values, grid = films.film(film.frames)
-                written.append(self._frames(grid, film.seconds))
+                sights.append(film_sight(film, films))
+                written.append(self._frames(sights[-1].grid, film.seconds))
             else:
                 written.append(piece)
-                continue
-            patches.append(values)
-            grids.append(grid)
-        return "".join(written), patches, grids
+        return "".join(written), sights
 
     def _frames(self, grid: PatchGrid, seconds: Sequence[float]) -> str:
         """A film in words: every pair of frames and its second."""
         places = IMAGE * self.films.tokens((1, *grid[1:]))
         return "".join(f"{BEGIN_IMAGE}{places}{END_IMAGE}{self.sampling.stamp(second)}" for second in seconds)
 
-    def _prompt(self, text: str, patches: Sequence[Tensor], grids: Sequence[PatchGrid]) -> Prompt:
+    def _prompt(self, text: str, sights: Sequence[Sight]) -> Prompt:
         ids = torch.tensor(self.encode(text), dtype=torch.long)
         inside = (ids == self.token_id(BEGIN_VIDEO)).cumsum(0) > (ids == self.token_id(END_VIDEO)).cumsum(0)
         modality = torch.where(inside, FILM, PICTURE) * (ids == self.token_id(IMAGE))
+        grids = [sight.grid for sight in sights]
         positions, following = prompt_positions(modality.tolist(), grids, merge=self.pictures.merge_size)
         return Prompt(
             ids=ids,
             modality=modality,
             positions=positions,
             next_position=following,
-            patches=torch.cat(list(patches)) if patches else None,
-            grids=tuple(grids),
+            sights=tuple(sights),
             text=text,
         )
 

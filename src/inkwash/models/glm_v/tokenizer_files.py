@@ -2,7 +2,7 @@
 
 Text is byte-level BPE in which every capital letter, digit and quotation mark stands alone, so that a word that is read
 off a picture is a string of single tokens. The special tokens have the family's names and follow the last merge. The
-chat template is one of our own with the family's format: the thinking switch, tools, and thoughts of earlier turns left out.
+chat template is one of our own with the format of the family: the thinking switch, tools, no thoughts of earlier turns.
 """
 
 from __future__ import annotations

@@ -1,0 +1,256 @@
+"""The pipeline that sees: chat messages with pictures, films and documents in, an answer out, whole or in pieces.
+
+    pipe = GlmVisionPipeline.from_pretrained("nano-v")
+    question = [{"type": "image", "image": "sign.png"}, {"type": "text", "text": "What does it say?"}]
+    print(pipe([{"role": "user", "content": question}]).content)
+
+An answer depends on its conversation, settings and seed only. What earlier turns have read is kept, so a second turn
+costs what it adds; a pipeline may be shared by several threads.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from inkwash.core.device import pick_device, pick_dtype
+from inkwash.core.errors import ConfigError
+from inkwash.engine.request import CancelToken
+from inkwash.engine.sampling import Sampling
+from inkwash.engine.see.generation import Budget, Run, Speaker
+from inkwash.engine.see.media import MediaRules, read_media
+from inkwash.engine.see.output import Cost, Delta, Usage, VisionOutput
+from inkwash.engine.seeds import make_generator
+from inkwash.models.glm_v.answer import AnswerStream, split_answer
+from inkwash.models.glm_v.boxes import find_boxes
+from inkwash.models.glm_v.folder import resolve_sight
+from inkwash.models.glm_v.positions import FILM, PICTURE
+from inkwash.models.glm_v.sights import Prompt
+from inkwash.models.glm_v.tools import parse_tool_calls
+from inkwash.models.glm_v.weights import GlmVParts, load_glm_v, save_glm_v
+
+Messages = Sequence[Mapping[str, Any]]
+_CALL = "<tool_call>"
+
+
+class GlmVisionPipeline:
+    """A checkpoint that sees; make one with `from_pretrained`, or from parts already in memory."""
+
+    def __init__(self, parts: GlmVParts, *, media: MediaRules | None = None, conversations: int = 4) -> None:
+        """``media`` says what may be read; ``conversations`` is how many earlier ones are kept (0: none)."""
+        parts.model.eval().requires_grad_(False)
+        self.parts = parts
+        self.media = media or MediaRules()
+        self.speaker = Speaker(parts.model, parts.processor, parts.stop_ids, conversations=conversations)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        torch_dtype: torch.dtype | str | None = None,
+        device_map: str | torch.device | None = None,
+        media: MediaRules | None = None,
+        conversations: int = 4,
+    ) -> Self:
+        """Load a checkpoint by name ("nano-v", "zai-org/GLM-4.1V-9B-Thinking") or from a folder.
+
+        `torch_dtype` None is float32 on a CPU and bfloat16 elsewhere; `device_map` is a device, None or "auto" for
+        the best one here.
+        """
+        if isinstance(device_map, dict):
+            raise ConfigError("device_map must name one device, such as 'cpu' or 'cuda'; a table is not supported.")
+        device = pick_device(None if device_map in (None, "auto", "balanced") else device_map)
+        folder = resolve_sight(pretrained_model_name_or_path)
+        parts = load_glm_v(folder, dtype=pick_dtype(torch_dtype, device), device=device)
+        return cls(parts, media=media, conversations=conversations)
+
+    def save_pretrained(self, save_directory: str | Path, *, torch_dtype: torch.dtype | None = None) -> None:
+        """Write the released folder layout; `torch_dtype` None keeps the number type in memory."""
+        save_glm_v(self.parts, save_directory, dtype=torch_dtype)
+
+    @property
+    def device(self) -> torch.device:
+        return self.parts.model.lm_head.weight.device
+
+    @property
+    def can_switch_thinking(self) -> bool:
+        """Whether the checkpoint's template knows `enable_thinking`; others are bounded by a budget."""
+        return self.parts.processor.style == "plain"
+
+    def prepare(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        enable_thinking: bool | None = None,
+        max_pixels: int | None = None,
+        media: MediaRules | None = None,
+    ) -> Prompt:
+        """The prompt of a conversation; media are measured, not decoded."""
+        seen = read_media(messages, self.parts.processor.sampling, media or self.media)
+        return self.parts.processor.prepare(
+            seen.messages,
+            images=seen.images,
+            films=seen.films,
+            tools=tools,
+            enable_thinking=enable_thinking,
+            max_pixels=max_pixels,
+        )
+
+    def cost(self, messages: Messages | Prompt, **settings: Any) -> Cost:
+        """Tokens that a conversation takes, known before anything is decoded; settings as for `prepare`."""
+        prompt = messages if isinstance(messages, Prompt) else self.prepare(messages, **settings)
+        images, videos = _tokens(prompt)
+        return Cost(prompt_tokens=len(prompt.ids), images=images, videos=videos)
+
+    def __call__(self, messages: Messages, **settings: Any) -> VisionOutput:
+        """The whole answer; settings as for `stream`."""
+        stream = self.stream(messages, **settings)
+        while True:
+            try:
+                next(stream)
+            except StopIteration as end:
+                output = end.value
+                assert isinstance(output, VisionOutput)
+                return output
+
+    def stream(
+        self,
+        messages: Messages | Prompt,
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        enable_thinking: bool | None = None,
+        thinking_budget: int | None = None,
+        max_new_tokens: int = 1024,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        repetition_penalty: float | None = None,
+        stop_loops: bool = True,
+        seed: int | None = None,
+        max_pixels: int | None = None,
+        media: MediaRules | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Generator[Delta, None, VisionOutput]:
+        """The answer in pieces, thoughts and answer told apart; the generator's value is the whole.
+
+        messages: chat messages of the field (`engine.see.media` lists the parts), or a prompt of `prepare`.
+        enable_thinking: False turns thoughts off where the checkpoint has a switch; elsewhere it is an error.
+        thinking_budget: tokens of thought after which the answer is forced; 0 forbids thoughts on any checkpoint.
+        temperature, top_p, top_k, repetition_penalty: None is the checkpoint's own; temperature 0 is greedy.
+        stop_loops: end an answer that has begun to repeat itself; its finish reason is then "repetition".
+        cancel: from any thread; what was said by then is the answer.
+        """
+        began = time.perf_counter()
+        own = self.parts.generation
+        sampled = own.get("do_sample", False)
+        sampling = Sampling(
+            temperature=(own.get("temperature") or 1.0) * bool(sampled) if temperature is None else temperature,
+            top_p=(own.get("top_p") or 1.0) if top_p is None else top_p,
+            top_k=(own.get("top_k") or None) if top_k is None else top_k,
+        )
+        penalty = own.get("repetition_penalty") or 1.0 if repetition_penalty is None else repetition_penalty
+        budget = Budget(
+            max_new_tokens=max_new_tokens,
+            thinking=thinking_budget,
+            detect_loops=stop_loops,
+            repetition_penalty=penalty,
+        )
+        if isinstance(messages, Prompt):
+            prompt = messages
+        else:
+            prompt = self.prepare(
+                messages, tools=tools, enable_thinking=enable_thinking, max_pixels=max_pixels, media=media
+            )
+        generator = make_generator(secrets.randbelow(2**32) if seed is None else seed)
+        run = Run(prompt=prompt)
+        parser, gate = AnswerStream(), _CallGate(bool(tools))
+        first: float | None = None
+        for piece in self.speaker.generate(run, sampling, budget, generator, cancel):
+            first = time.perf_counter() - began if first is None else first
+            for kind, text in parser.feed(piece):
+                if shown := text if kind == "thought" else gate(text):
+                    yield Delta(kind, shown)
+        for kind, text in parser.finish():
+            if shown := text if kind == "thought" else gate(text):
+                yield Delta(kind, shown)
+        if rest := gate.finish():
+            yield Delta("answer", rest)
+        return _output(run, tools, time.perf_counter() - began, first)
+
+    def forget(self) -> None:
+        """Free what earlier turns have left in memory."""
+        self.speaker.prefixes.clear()
+        self.speaker.features.clear()
+
+
+class _CallGate:
+    """Holds tool calls back from the pieces of an answer; they come whole, at its end."""
+
+    def __init__(self, offered: bool) -> None:
+        self.offered = offered
+        self._held = ""
+
+    def __call__(self, text: str) -> str:
+        if not self.offered:
+            return text
+        self._held += text
+        place = self._held.find(_CALL)
+        if place < 0:
+            place = len(self._held) - _beginning(self._held, _CALL)
+        shown, self._held = self._held[:place], self._held[place:]
+        return shown
+
+    def finish(self) -> str:
+        """What was held and is no call."""
+        return parse_tool_calls(self._held)[0]
+
+
+def _beginning(text: str, tag: str) -> int:
+    """Length of the longest end of the text that the tag begins with."""
+    sizes = range(min(len(tag) - 1, len(text)), 0, -1)
+    return next((size for size in sizes if tag.startswith(text[-size:])), 0)
+
+
+def _output(run: Run, tools: Sequence[Mapping[str, Any]], seconds: float, first: float | None) -> VisionOutput:
+    answer = split_answer(run.text)
+    content, calls = parse_tool_calls(answer.answer, tools)
+    images, videos = _tokens(run.prompt)
+    usage = Usage(
+        prompt_tokens=len(run.prompt.ids),
+        cached_tokens=run.cached,
+        completion_tokens=len(run.ids),
+        thinking_tokens=run.thinking_tokens,
+        images=images,
+        videos=videos,
+    )
+    timings = {"seconds": seconds, "first_token": seconds if first is None else first}
+    return VisionOutput(
+        text=run.text,
+        answer=answer,
+        content=content,
+        boxes=tuple(find_boxes(run.text)),
+        tool_calls=tuple(calls),
+        finish_reason="tool_calls" if calls and run.finish == "stop" else run.finish,
+        usage=usage,
+        token_ids=tuple(run.ids),
+        thinking_cut=run.forced,
+        timings=timings,
+    )
+
+
+def _tokens(prompt: Prompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Tokens of each picture, and of each film."""
+    kinds = prompt.modality[prompt.modality != 0]
+    found: dict[int, list[int]] = {PICTURE: [], FILM: []}
+    at = 0
+    for sight in prompt.sights:
+        found[int(kinds[at])].append(sight.tokens)
+        at += sight.tokens
+    return tuple(found[PICTURE]), tuple(found[FILM])

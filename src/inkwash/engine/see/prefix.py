@@ -1,0 +1,158 @@
+"""What is kept between turns: the keys and values of conversations, so that a picture is read once in each.
+
+A conversation is told by its tokens; where something is seen, by what it is and which of its places. The longest
+beginning that an earlier prompt or answer shares is not computed again. The last few conversations are kept, the
+least used one goes first.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inkwash.models.glm_v.model import GlmV
+from inkwash.models.glm_v.sights import Prompt, Sight
+from inkwash.models.glm_v.vision import PatchGrid
+from inkwash.nn.cache import StaticCache
+
+PATCHES_AT_ONCE = 16384
+ROOM = 256  # places beyond what is asked for, so that the next turn often fits
+
+Keys = NDArray[np.int64]
+
+
+@dataclass
+class Kept:
+    """A cache and the tokens that stand in it."""
+
+    cache: StaticCache
+    keys: Keys
+    prompt: int  # how many of them were the prompt; the rest is its answer
+
+
+def prompt_keys(prompt: Prompt) -> Keys:
+    """One number for each token: its id, or for places of a sight a digest of what is seen there."""
+    keys: Keys = prompt.ids.numpy().astype(np.int64)
+    places = np.flatnonzero(prompt.modality.numpy())
+    at = 0
+    for sight in prompt.sights:
+        own = hash((secrets.randbits(64) if sight.key is None else sight.key, sight.grid))  # no key: equal to nothing
+        spots = places[at : at + sight.tokens]
+        keys[spots] = -1 - (np.arange(sight.tokens, dtype=np.int64) ^ (own & 0x3FFF_FFFF_FFFF_FFFF))
+        at += sight.tokens
+    return keys
+
+
+class PrefixCache:
+    """The conversations of one model; safe for several threads, each of which takes an entry out while it uses it."""
+
+    def __init__(self, model: GlmV, *, conversations: int = 4) -> None:
+        self.model = model
+        self.conversations = conversations
+        self._kept: OrderedDict[int, Kept] = OrderedDict()
+        self._lock = threading.Lock()
+        self._next = 0
+
+    def take(self, keys: Keys, room: int) -> tuple[StaticCache, int]:
+        """A cache with at least ``len(keys) + room`` places, and how many of the first ``keys`` it holds already.
+
+        At least the last token is left to compute: its logits are needed.
+        """
+        needed = len(keys) + room
+        with self._lock:
+            shared = {name: _shared(kept.keys, keys) for name, kept in self._kept.items()}
+            best = max(shared, key=lambda name: shared[name], default=None)
+            length = 0 if best is None else min(shared[best], len(keys) - 1)
+            if best is None or length == 0:
+                return self.model.make_cache(1, needed + ROOM), 0
+            kept = self._kept[best]
+            if length >= min(kept.prompt, len(kept.keys)) - 1 and kept.cache.max_length >= needed:
+                del self._kept[best]  # the same conversation goes on: in place
+                return kept.cache, length
+            self._kept.move_to_end(best)
+            cache = self.model.make_cache(1, needed + ROOM)
+            cache.k[:, :, :, :length] = kept.cache.k[:, :, :, :length]
+            cache.v[:, :, :, :length] = kept.cache.v[:, :, :, :length]
+            if length >= min(kept.prompt, len(kept.keys)) - 1:
+                del self._kept[best]  # moved to a larger cache
+            return cache, length
+
+    def give(self, cache: StaticCache, keys: Keys, answer: list[int], prompt: int) -> None:
+        """Keep a cache that now holds ``keys`` and then the tokens of an answer."""
+        if self.conversations < 1:
+            return
+        held = np.concatenate([keys, np.asarray(answer, dtype=np.int64)])
+        with self._lock:
+            self._kept[self._next] = Kept(cache=cache, keys=held, prompt=prompt)
+            self._next += 1
+            while len(self._kept) > self.conversations:
+                self._kept.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all conversations."""
+        with self._lock:
+            self._kept.clear()
+
+
+class FeatureCache:
+    """Features of the pictures and films that were seen last: one that returns elsewhere is not encoded again."""
+
+    def __init__(self, *, max_bytes: int = 256 * 2**20) -> None:
+        self.max_bytes = max_bytes
+        self._kept: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, key: tuple[object, ...]) -> Tensor | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def keep(self, key: tuple[object, ...], features: Tensor) -> None:
+        with self._lock:
+            self._kept[key] = features
+            while len(self._kept) > 1 and sum(f.nbytes for f in self._kept.values()) > self.max_bytes:
+                self._kept.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all features."""
+        with self._lock:
+            self._kept.clear()
+
+
+@torch.no_grad()
+def sight_features(model: GlmV, prompt: Prompt, number: int, features: FeatureCache) -> Tensor:
+    """Features (tokens, D) of one picture or film of a prompt, encoded piece by piece unless they are known."""
+    sight = prompt.sights[number]
+    key = (sight.key, sight.grid)
+    known = features.find(key) if sight.key is not None else None
+    if known is not None:
+        return known
+    device = model.lm_head.weight.device
+    found = torch.cat([model.see(part.to(device), [grid]) for part, grid in _batches(sight)])
+    if sight.key is not None:
+        features.keep(key, found)
+    return found
+
+
+def _batches(sight: Sight) -> Iterator[tuple[Tensor, PatchGrid]]:
+    """Patch values in groups of frame pairs that are encoded together; frames do not see each other."""
+    for values, (_, height, width) in sight.pieces():
+        each = max(1, PATCHES_AT_ONCE // (height * width))
+        for part in values.split(each * height * width):
+            yield part, (len(part) // (height * width), height, width)
+
+
+def _shared(a: Keys, b: Keys) -> int:
+    """How many of the first tokens are the same."""
+    length = min(len(a), len(b))
+    differ = np.flatnonzero(a[:length] != b[:length])
+    return int(differ[0]) if differ.size else length

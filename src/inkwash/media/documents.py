@@ -1,0 +1,258 @@
+"""Documents in: pages of a PDF as pictures, slides of a PPTX as pictures or, without LibreOffice, as text and pictures.
+
+Pages are counted and measured before one is rendered, and rendered one at a time when they are looked at. PDF needs
+pypdfium2, PPTX needs LibreOffice or python-pptx (the extra `media`).
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from inkwash.core.errors import MediaError, MissingExtraError, RequestError
+from inkwash.core.types import PathLike
+from inkwash.media.images import load_image
+
+PDF, SLIDES = ".pdf", frozenset({".pptx", ".ppt"})
+DPI = 180
+MAX_BYTES = 512 * 2**20
+MAX_PAGES = 100
+MAX_PAGE_PIXELS = 12 * 10**6  # what the largest models look at; larger pages are rendered at fewer dots per inch
+MAX_UNPACKED = 2 * 2**30  # of the archive that a PPTX is
+CONVERT_SECONDS = 180
+_PDFIUM = threading.Lock()  # the library is not made for threads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One page or slide: a picture that is rendered when ``load`` is called, or text where there is no picture."""
+
+    number: int  # from 1 on, in the document
+    width: int = 0
+    height: int = 0
+    load: Callable[[], Image.Image] | None = None
+    text: str = ""
+
+
+def read_document(
+    source: PathLike | bytes,
+    *,
+    suffix: str | None = None,
+    dpi: float = DPI,
+    pages: str | None = None,
+    max_pages: int = MAX_PAGES,
+    max_bytes: int = MAX_BYTES,
+) -> list[Page]:
+    """The pages of a PDF or the slides of a PPTX; ``pages`` names some of them, such as "1-3,7" or "5-".
+
+    ``suffix`` says what bytes are (".pdf", ".pptx"). Raises MediaError for what cannot be read, RequestError for a
+    range that makes no sense and for more pages than ``max_pages``.
+    """
+    name = "The document" if isinstance(source, bytes) else f"The document {os.fspath(source)!r}"
+    kind = (suffix or ("" if isinstance(source, bytes) else Path(source).suffix)).lower()
+    content = source if isinstance(source, bytes) else _read(Path(source), name, max_bytes)
+    if len(content) > max_bytes:
+        raise MediaError(_too_large(name, len(content), max_bytes))
+    if content.startswith(b"%PDF") or kind == PDF:
+        return _pdf(content, name, dpi, pages, max_pages)
+    if kind in SLIDES or content.startswith(b"PK"):
+        if kind != ".ppt":
+            _check_archive(content, name)
+        if office := shutil.which("soffice") or shutil.which("libreoffice"):
+            return _pdf(_converted(content, kind or ".pptx", office, name), name, dpi, pages, max_pages)
+        return _slides(content, name, kind, pages, max_pages)
+    raise MediaError(f"{name} is neither a PDF nor a PPTX.")
+
+
+def page_numbers(wanted: str | None, count: int) -> list[int]:
+    """Numbers from 1 on that a range such as "1-3,7,10-" names in a document of ``count`` pages."""
+    if wanted is None or not wanted.strip():
+        return list(range(1, count + 1))
+    found: list[int] = []
+    for part in wanted.split(","):
+        match = re.fullmatch(r"\s*(\d*)\s*(-?)\s*(\d*)\s*", part)
+        if match is None or not (match[1] or match[3]):
+            raise RequestError(
+                f"The pages are {wanted!r}, but must be numbers and ranges such as 1-3,7 or 5-.", param="pages"
+            )
+        first = int(match[1] or 1)
+        last = int(match[3] or count) if match[2] else first
+        if not 1 <= first <= last:
+            raise RequestError(f"The pages {part.strip()!r} are no range from 1 on.", param="pages")
+        if first > count or (match[3] and last > count):
+            raise RequestError(f"The pages {part.strip()!r} are asked for, but there are {count}.", param="pages")
+        found += range(first, last + 1)
+    return list(dict.fromkeys(found))
+
+
+def _chosen(wanted: str | None, count: int, max_pages: int, name: str) -> list[int]:
+    numbers = page_numbers(wanted, count)
+    if len(numbers) > max_pages:
+        raise RequestError(
+            f"{name} has {len(numbers)} pages to read, but at most {max_pages} are read at once: choose some with a "
+            f"range such as 1-{max_pages}.",
+            param="pages",
+        )
+    return numbers
+
+
+def _pdf(content: bytes, name: str, dpi: float, wanted: str | None, max_pages: int) -> list[Page]:
+    try:
+        import pypdfium2 as pdfium
+    except ImportError as error:
+        raise MissingExtraError("Reading PDF files", extra="media") from error
+    if not 1 <= dpi <= 1200:
+        raise RequestError(f"dpi is {dpi}, but must lie between 1 and 1200.", param="dpi")
+    with _PDFIUM:
+        try:
+            document = pdfium.PdfDocument(content)
+            count = len(document)
+        except pdfium.PdfiumError as error:
+            locked = "password" in str(error).lower()
+            said = "is locked with a password: save it without one" if locked else "is damaged or no PDF: save it again"
+            raise MediaError(f"{name} {said}.") from None
+    found: list[Page] = []
+    for number in _chosen(wanted, count, max_pages, name):
+        with _PDFIUM:
+            try:
+                across, down = document.get_page_size(number - 1)
+            except pdfium.PdfiumError:
+                raise MediaError(f"{name} is damaged at page {number}: save it again.") from None
+        if not (0 < across < math.inf and 0 < down < math.inf):
+            raise MediaError(f"{name} has an empty page {number}.")
+        scale = min(dpi / 72, math.sqrt(MAX_PAGE_PIXELS / (across * down)))
+        width, height = (max(1, math.ceil(side * scale)) for side in (across, down))
+        found.append(
+            Page(
+                number=number,
+                width=width,
+                height=height,
+                load=_renderer(document, number, scale, (width, height), name),
+            )
+        )
+    return found
+
+
+def _renderer(document: Any, number: int, scale: float, size: tuple[int, int], name: str) -> Callable[[], Image.Image]:
+    def render() -> Image.Image:
+        import pypdfium2 as pdfium
+
+        with _PDFIUM:
+            try:
+                page = document[number - 1]
+                image = page.render(scale=scale).to_pil().convert("RGB")
+                page.close()
+            except pdfium.PdfiumError:
+                raise MediaError(f"{name} is damaged at page {number}: save it again.") from None
+        picture: Image.Image = image
+        return picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC)
+
+    return render
+
+
+def _converted(content: bytes, suffix: str, office: str, name: str) -> bytes:
+    """Slides as a PDF by LibreOffice, in a folder and with a profile of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / f"slides{suffix}"
+        source.write_bytes(content)
+        command = [office, "--headless", f"-env:UserInstallation={(Path(folder) / 'profile').as_uri()}"]
+        command += ["--convert-to", "pdf", "--outdir", folder, str(source)]
+        try:
+            subprocess.run(command, capture_output=True, timeout=CONVERT_SECONDS, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise MediaError(f"{name} could not be converted ({type(error).__name__}): save it as PDF.") from None
+        made = source.with_suffix(".pdf")
+        if not made.is_file():
+            raise MediaError(f"{name} could not be converted by LibreOffice: save it as PDF.")
+        return made.read_bytes()
+
+
+def _slides(content: bytes, name: str, kind: str, wanted: str | None, max_pages: int) -> list[Page]:
+    """Texts and pictures of every slide, in the order in which they stand in the file."""
+    if kind == ".ppt":
+        raise MediaError(f"{name} is an old PPT file, which needs LibreOffice: save it as PPTX or PDF.")
+    try:
+        import pptx
+    except ImportError as error:
+        raise MissingExtraError("Reading PPTX files without LibreOffice", extra="media") from error
+    try:
+        slides = list(pptx.Presentation(io.BytesIO(content)).slides)
+    except Exception as error:  # the library lets errors of its XML and archive readers through
+        raise MediaError(f"{name} is damaged or no PPTX ({type(error).__name__}): save it again.") from None
+    found: list[Page] = []
+    for number in _chosen(wanted, len(slides), max_pages, name):
+        texts: list[str] = []
+        pictures: list[Page] = []
+        for shape in _shapes(slides[number - 1].shapes):
+            if getattr(shape, "has_text_frame", False) and shape.text_frame.text.strip():
+                texts.append(shape.text_frame.text.strip())
+            if getattr(shape, "has_table", False):
+                texts += [" | ".join(cell.text for cell in row.cells) for row in shape.table.rows]
+            if (blob := _blob(shape)) is not None:
+                try:
+                    picture = load_image(blob)
+                except MediaError:
+                    continue  # a drawing format that is no picture
+                pictures.append(
+                    Page(number=number, width=picture.width, height=picture.height, load=lambda shown=picture: shown)
+                )
+        found += [Page(number=number, text=f"Slide {number}:\n" + "\n".join(texts)), *pictures]
+    return found
+
+
+def _shapes(shapes: Any) -> list[Any]:
+    """All shapes, groups opened."""
+    found: list[Any] = []
+    for shape in shapes:
+        found += _shapes(shape.shapes) if hasattr(shape, "shapes") else [shape]
+    return found
+
+
+def _blob(shape: Any) -> bytes | None:
+    try:
+        blob: bytes = shape.image.blob
+    except (AttributeError, ValueError, KeyError):
+        return None
+    return blob
+
+
+def _check_archive(content: bytes, name: str) -> None:
+    """A PPTX is an archive: how large it is unpacked stands in its directory."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except zipfile.BadZipFile:
+        raise MediaError(f"{name} is damaged or no PPTX: save it again.") from None
+    if unpacked > MAX_UNPACKED:
+        raise MediaError(
+            f"{name} is {unpacked / 2**30:.1f} GiB unpacked: at most {MAX_UNPACKED / 2**30:.0f} GiB are read."
+        )
+
+
+def _read(path: Path, name: str, max_bytes: int) -> bytes:
+    try:
+        if path.is_dir():
+            raise MediaError(f"{name} is a folder: give the path of one document.")
+        if (size := path.stat().st_size) > max_bytes:
+            raise MediaError(_too_large(name, size, max_bytes))
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise MediaError(f"{name} cannot be opened ({said}): check the path and its permissions.") from None
+
+
+def _too_large(name: str, size: int, limit: int) -> str:
+    return f"{name} is too large ({size / 2**20:.0f} MiB): at most {limit / 2**20:.0f} MiB are read."

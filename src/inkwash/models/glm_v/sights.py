@@ -1,0 +1,135 @@
+"""What is seen in a prompt: pictures and films whose cost is known before they are decoded.
+
+A `Picture` or `Film` may hold its pixels or only the way to them. A `Sight` is one of them on its grid of patches; its
+patch values come in pieces, so that a long film or many pages are never in memory as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from inkwash.core.errors import RequestError
+from inkwash.models.glm_v.pixels import PixelConfig
+from inkwash.models.glm_v.sampling import USUAL_FPS, timestamps
+from inkwash.models.glm_v.vision import PatchGrid
+
+Pieces = Callable[[], Iterator[tuple[Tensor, PatchGrid]]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a known size that is decoded when it is looked at; ``key`` tells equal pictures, if given."""
+
+    width: int
+    height: int
+    load: Callable[[], Image.Image]
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Film:
+    """Frames that were chosen from a film, their numbers in it, and its rate; a plain list of frames has neither.
+
+    ``size`` (width, height) and ``load`` stand for frames that are decoded when they are looked at: as many as
+    ``indices``, in stacks of 8-bit (T, 3, H, W) with an even T but for the last.
+    """
+
+    frames: Sequence[Image.Image] | Tensor = ()  # RGB pictures of one size, or 8-bit (T, 3, H, W)
+    indices: Sequence[int] | None = None
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+    load: Callable[[], Iterable[Tensor]] | None = None
+    key: str | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.indices or ()) if self.load is not None else len(self.frames)
+
+    @property
+    def seconds(self) -> list[float]:
+        """The second at which each pair of frames begins."""
+        indices = range(self.count) if self.indices is None else self.indices
+        if len(indices) != self.count:
+            raise RequestError(
+                f"A video has {self.count} frames but {len(indices)} frame numbers; give one for each.", param="video"
+            )
+        return timestamps(indices, self.fps or USUAL_FPS)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One picture or film in a prompt: its grid, the places it takes, and its patch values in pieces."""
+
+    grid: PatchGrid
+    tokens: int
+    pieces: Pieces
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Everything a model needs to answer; what is seen lies in the order of the prompt."""
+
+    ids: Tensor  # (L,)
+    modality: Tensor  # (L,): 0 text, 1 picture, 2 film
+    positions: Tensor  # (3, L)
+    next_position: int  # of the first generated token
+    sights: tuple[Sight, ...]
+    text: str  # as the tokenizer read it
+
+    @property
+    def grids(self) -> tuple[PatchGrid, ...]:
+        return tuple(sight.grid for sight in self.sights)
+
+    @cached_property
+    def patches(self) -> Tensor | None:
+        """(N, C*T*P*P) of everything that is seen; None where nothing is."""
+        pieces = [patches for sight in self.sights for patches, _ in sight.pieces()]
+        return torch.cat(pieces) if pieces else None
+
+
+def picture_sight(image: Image.Image | Picture, config: PixelConfig) -> Sight:
+    """A picture on its grid; a pixel is touched only when the pieces are asked for."""
+    grid = config.grid(config.temporal_patch_size, image.height, image.width)
+
+    def pieces() -> Iterator[tuple[Tensor, PatchGrid]]:
+        shown = image.load() if isinstance(image, Picture) else image
+        assert isinstance(shown, Image.Image)
+        if shown.size != (image.width, image.height):
+            raise RequestError(
+                f"A picture of {image.width}x{image.height} pixels turned out to have {shown.width}x{shown.height}.",
+                param="image",
+            )
+        yield config.picture(shown)
+
+    key = image.key if isinstance(image, Picture) else None
+    return Sight(grid=grid, tokens=config.tokens(grid), pieces=pieces, key=key)
+
+
+def film_sight(film: Film, config: PixelConfig) -> Sight:
+    """A film on its grid, whole or decoded stack by stack."""
+    if film.load is None or film.size is None:
+        values, grid = config.film(film.frames)
+        return Sight(grid=grid, tokens=config.tokens(grid), pieces=lambda: iter([(values, grid)]), key=film.key)
+    load, (width, height) = film.load, film.size
+    grid = config.grid(film.count, height, width)
+
+    def pieces() -> Iterator[tuple[Tensor, PatchGrid]]:
+        seen = 0
+        for stack in load():
+            values = config.frames(stack, grid)
+            pairs = -(-stack.shape[0] // config.temporal_patch_size)
+            seen += pairs
+            yield values, (pairs, *grid[1:])
+        if seen != grid[0]:
+            raise RequestError(
+                f"The video gave {seen} of {grid[0]} pairs of frames; it is damaged or cut short.", param="video"
+            )
+
+    return Sight(grid=grid, tokens=config.tokens(grid), pieces=pieces, key=film.key)
