@@ -50,7 +50,7 @@ class Access:
         headers = {name.lower(): value for name, value in scope["headers"]}
         request_id = _request_id(headers.get(HEADER.encode(), b""))
         said: dict[str, Any] = {}
-        scope.setdefault("state", {}).update(request_id=request_id, said=said, failure=None)
+        scope.setdefault("state", {}).update(request_id=request_id, said=said)
         status = 0
 
         async def sending(message: Message) -> None:

@@ -52,6 +52,7 @@ class Used(BaseModel):
     model: str
     seed: int
     steps: int
+    tier: str = Field(description="The engine's quality tier: what it may leave out (docs/speed.md).")
     guidance_scale: float
     temperature: float | None = Field(None, description="null: the checkpoint's own.")
     top_p: float | None = None
@@ -98,7 +99,8 @@ def used(order: Order, drawn: Size, info: ModelInfo) -> Used:
     return Used(
         model=info.name,
         seed=request.seed,
-        steps=request.num_inference_steps,
+        steps=order.quality.taken(request.num_inference_steps),
+        tier=order.quality.tier,
         guidance_scale=request.guidance_scale,
         temperature=request.temperature,
         top_p=request.top_p,

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
@@ -94,19 +94,22 @@ def _plain(message: str) -> str:
 def install(app: FastAPI) -> None:
     """Make the application answer every exception in this shape."""
 
+    def noted(request: Request, error: Exception) -> JSONResponse:
+        """The answer, after it was counted and said in the log line."""
+        status, body = described(error)
+        request.state.said["error"] = body.code
+        if request.method == "POST":
+            app.state.service.metrics.turned_away(status, body.code)
+        return answer(error)
+
     @app.exception_handler(InkwashError)
     async def ours(request: Request, error: InkwashError) -> JSONResponse:
-        request.state.failure = error
-        return answer(error)
+        return noted(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         details: Any = error.errors()
-        return answer(from_validation(details))
-
-    @app.exception_handler(ValidationError)
-    async def invalid_model(request: Request, error: ValidationError) -> JSONResponse:
-        return answer(from_validation(error.errors()))
+        return noted(request, from_validation(details))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
@@ -122,4 +125,4 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("request failed", exc_info=error)
-        return answer(error)
+        return noted(request, error)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from inkwash.core.errors import Cancelled, InkwashError, RequestError
+from inkwash.core.errors import Cancelled, RequestError
 from inkwash.serve.answers import rounded
 from inkwash.serve.auth import identify
-from inkwash.serve.errors import CLIENT_CLOSED, described
+from inkwash.serve.errors import CLIENT_CLOSED
 from inkwash.serve.orders import with_seed
 from inkwash.serve.runs import Run, disconnected
 from inkwash.serve.schemas import GenerationBody, ImageBody, read_json
@@ -64,28 +64,22 @@ async def _handle(request: Request, client: str, body: ImageBody, uploads: Uploa
     service = service_of(request)
     body = with_seed(body)
     _say(request, body)
+    backend = service.ready()
+    if background:
+        return await _keep(request, client, body, uploads)
+    leave = service.rates.enter(client)
+    streaming = False
     try:
-        backend = service.ready()
-        if background:
-            return await _keep(request, client, body, uploads)
-        leave = service.rates.enter(client)
-        streaming = False
-        try:
-            order = await service.order(body, uploads, await service.rewrite(body))
-            run = Run(backend, order, service.deadline(body))
-            run.start()
-            if not body.stream:
-                return await _wait(request, client, uploads, run)
-            streaming = True
-            return _stream(request, client, uploads, run, leave)
-        finally:
-            if not streaming:
-                leave()
-    except InkwashError as error:
-        status, said = described(error)
-        service.metrics.turned_away(status, said.code)
-        request.state.said["error"] = said.code
-        raise
+        order = await service.order(body, uploads, await service.rewrite(body))
+        run = Run(backend, order, service.deadline(body))
+        run.start()
+        if not body.stream:
+            return await _wait(request, client, uploads, run)
+        streaming = True
+        return _stream(request, client, uploads, run, leave)
+    finally:
+        if not streaming:
+            leave()
 
 
 async def _keep(request: Request, client: str, body: ImageBody, uploads: Uploads) -> Response:

@@ -106,6 +106,7 @@ def make_order(
         negative_prompt=body.negative_prompt,
         num_images=body.n or 1,
         layout=body.layout or "new",
+        quality=chosen.tier,
         temperature=body.temperature,
         top_p=body.top_p,
         seed=body.seed,
@@ -181,18 +182,20 @@ def _check_handle(handle: PlanHandle, asked: Size | None, uploads: Uploads, warn
 def _steps(
     body: ImageBody, chosen: QualityChoice, info: ModelInfo, settings: ServeSettings, warnings: list[str]
 ) -> int:
-    usual = chosen.taken(chosen.steps(info.default_steps))
+    """The steps to ask the engine for."""
+    usual = chosen.asked(info.default_steps)
     if body.steps is None:
-        return min(usual, settings.max_steps)
+        return min(usual, chosen.asked_for(settings.max_steps))
     if body.steps > settings.max_steps:
         raise RequestError(
             f"steps is {body.steps}, but this server draws with at most {settings.max_steps}.",
             code="invalid_value",
             param="steps",
         )
-    if body.quality not in (None, "auto") and body.steps != usual:
-        warnings.append(f"quality: {body.quality} means {usual} steps here, but steps says {body.steps}, which counts.")
-    return body.steps
+    taken = chosen.taken(usual)
+    if body.quality not in (None, "auto") and body.steps != taken:
+        warnings.append(f"quality: {body.quality} means {taken} steps here, but steps says {body.steps}, which counts.")
+    return chosen.asked_for(body.steps)
 
 
 def _marked(picture: Image.Image, markup: bytes, settings: ServeSettings) -> Image.Image:

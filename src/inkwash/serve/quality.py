@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from inkwash.core.limits import MAX_STEPS
 from inkwash.engine.quality import Tier, find_quality
 from inkwash.serve import schemas
 
@@ -23,12 +24,16 @@ class QualityChoice:
     tier: Tier
     effort: float = 1.0
 
-    def steps(self, default_steps: int) -> int:
+    def asked(self, default_steps: int) -> int:
         """The steps that the engine is asked for; its tier may take a share of them."""
         return max(1, round(self.effort * default_steps))
 
+    def asked_for(self, taken: int) -> int:
+        """The steps to ask for so that the engine takes `taken`: a client's own number counts as it is."""
+        return min(MAX_STEPS, round(taken / find_quality(self.tier).step_share))
+
     def taken(self, asked: int) -> int:
-        """The steps that are really taken."""
+        """The steps that the engine takes when so many are asked for."""
         return find_quality(self.tier).steps(asked)
 
 
