@@ -22,10 +22,21 @@ from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.labels import LABELS, cell_labels
 from inkwash.scenes.render import render
 from inkwash.scenes.scene import Scene, ShapeItem, TextItem
-from inkwash.scenes.words import of_split
+from inkwash.scenes.words import LETTERS, of_split
 from inkwash.scenes.world import CELL
 
 PLACES = 32  # rows and columns of cells that the labels tell apart
+# What a cell knows beyond itself; 0 is none. Which letter stands to its left (1: it begins its word) and how many, where
+# the box of its thing begins and ends, and how many texts and shapes the picture has.
+CONTEXT = {
+    "previous": 2 + len(LETTERS),
+    "index": 1 + PLACES,
+    "left": 1 + PLACES,
+    "top": 1 + PLACES,
+    "right": 1 + PLACES,
+    "bottom": 1 + PLACES,
+}
+COUNTS = {"row": PLACES, "column": PLACES, "texts": 8, "shapes": 8}
 CANVASES = ((256, 256),) * 5 + ((256, 128), (256, 128), (128, 256), (192, 192), (256, 192))
 WEIGHTS = {
     "read": 26,
@@ -178,7 +189,8 @@ def describe(scene: Scene) -> str:
 
 
 def _about_texts(asked: Question) -> bool:
-    return asked.kind == "count" and any(word in asked.question for word in ("text", "written"))
+    about = any(word in asked.question for word in ("text", "written"))
+    return asked.kind == "count" and about and "not counting" not in asked.question
 
 
 def _item(asked: Question, scene: Scene) -> TextItem | ShapeItem | None:
@@ -214,12 +226,10 @@ def _seen(scene: Scene) -> str:
 def _rephrase(asked: Question, scene: Scene, rng: random.Random) -> str:
     """The same question in other words, of those on the training side."""
     item = _item(asked, scene)
-    slots = {
-        "W": item.text if isinstance(item, TextItem) else "",
-        "O": item.shape if isinstance(item, ShapeItem) else "",
-    }
+    word, shape = getattr(item, "text", ""), getattr(item, "shape", "")
+    slots = {"W": word, "O": shape}
     group = asked.kind
-    if group == "count" and _about_texts(asked) and "not counting" not in asked.question:
+    if _about_texts(asked):
         group = "count_texts"
     elif group == "read":
         one = next((text for text in scene.texts if text.text == asked.answer), None)
@@ -287,13 +297,25 @@ class QuestionBatches:
 
 
 def label_sizes() -> dict[str, int]:
-    """Classes of each label of a cell: what `scenes.labels` tells, and the cell's row and column."""
-    return {**LABELS, "row": PLACES, "column": PLACES}
+    """Classes of each label of a cell: what `scenes.labels` tells, `CONTEXT` and `COUNTS`."""
+    return {**LABELS, **CONTEXT, **COUNTS}
 
 
 def _places(scene: Scene) -> dict[str, np.ndarray]:
     rows, columns = np.mgrid[: scene.rows, : scene.cols]
-    return {"row": rows.astype(np.int64), "column": columns.astype(np.int64)}
+    labels: dict[str, np.ndarray] = {name: np.zeros((scene.rows, scene.cols), dtype=np.int64) for name in CONTEXT}
+    for item in scene.items:
+        edges = [item.box[0] // CELL, item.box[1] // CELL, (item.box[2] - 1) // CELL, (item.box[3] - 1) // CELL]
+        area = (slice(edges[1], edges[3] + 1), slice(edges[0], edges[2] + 1))
+        for name, edge in zip(("left", "top", "right", "bottom"), edges, strict=True):
+            labels[name][area] = 1 + edge
+        if isinstance(item, TextItem) and item.lettering == "grid":
+            for number, (row, column) in enumerate(item.cells):
+                labels["previous"][row, column] = 2 + LETTERS.index(item.text[number - 1]) if number else 1
+                labels["index"][row, column] = 1 + number
+    for name, count in (("texts", len(scene.texts)), ("shapes", len(scene.objects))):
+        labels[name] = np.full_like(rows, count, dtype=np.int64)
+    return labels | {"row": rows.astype(np.int64), "column": columns.astype(np.int64)}
 
 
 def question_lines(rng: random.Random, count: int) -> list[str]:

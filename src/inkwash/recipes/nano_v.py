@@ -83,7 +83,7 @@ def new_model(processor: GlmVProcessor) -> GlmV:
     return model
 
 
-def train_nano_v(work: Path, steps: int = 5600, language_from: int = 800, batch: int = 6, lr: float = 1e-3) -> None:
+def train_nano_v(work: Path, steps: int = 4200, language_from: int = 1200, batch: int = 6, lr: float = 1e-3) -> None:
     """Train the whole network: `work`/see/see.pt."""
     torch.manual_seed(0)
     processor = write_nano_v_processor(work)

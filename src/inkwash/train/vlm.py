@@ -30,7 +30,7 @@ from inkwash.train.optim import EMA, descend, make_optimizers, set_lr, warmup_co
 from inkwash.train.run import Run
 
 LENGTH_STEP = 32
-EVERYWHERE = ("background", "kind", "row", "column")  # labels that every cell has
+EVERYWHERE = ("background", "kind", "row", "column", "texts", "shapes")  # labels that every cell has
 ABSENT = 0.2
 PADDING = -1  # segment of the padding; 0 is the picture, from 1 on the conversations
 
@@ -168,7 +168,7 @@ def cell_loss(logits: dict[str, Tensor], labels: dict[str, Tensor]) -> tuple[Ten
             total = total + each[there].mean()
             right[name] = float((values.argmax(-1).flatten() == labels[name].flatten())[there].float().mean())
         total = total + ABSENT * each[~there].sum() / max(1, int((~there).sum()))
-    return total, {name: right[name] for name in ("letter", "shape", "color") if name in right}
+    return total, {name: right[name] for name in ("letter", "shape", "previous", "left") if name in right}
 
 
 def answer_loss(model: GlmV, rows: Rows, features: Tensor, device: torch.device) -> tuple[Tensor, dict[str, float]]:

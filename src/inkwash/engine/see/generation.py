@@ -34,7 +34,7 @@ TABLES = 256  # rotary tables made at once
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How much may be said; ``thinking`` None sets no bound of its own, ``detect_loops`` ends an answer that repeats."""
+    """How much may be said; ``thinking`` None is no bound of its own, ``detect_loops`` ends an answer that repeats."""
 
     max_new_tokens: int = 1024
     thinking: int | None = None

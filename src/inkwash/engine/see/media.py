@@ -1,8 +1,8 @@
 """From the media parts of chat messages to pictures and films: what they are and cost first, pixels when looked at.
 
 A part is ``{"type": "image", "image": X}``, ``{"type": "video", "video": X}`` or ``{"type": "file", "file": X}``; the
-field's other spellings (``image_url``, ``video_url``, ``input_image``, ``document``, ``url``, ``path``) mean the same. X
-is a path, bytes, a ``data:`` or ``file://`` URL, a PIL picture or, for films, a list of frames. Documents become one
+field's other spellings (``image_url``, ``video_url``, ``input_image``, ``document``, ``url``, ``path``) mean the same.
+X is a path, bytes, a ``data:`` or ``file://`` URL, a PIL picture or, for films, a list of frames. Documents become one
 picture for each page. Remote URLs are read only where the caller passes a ``fetch``.
 """
 
