@@ -145,23 +145,23 @@ def test_bodies_are_limited_before_they_are_read(settings: Callable[..., ServeSe
         assert draw(live).status_code == 200
 
 
-def test_the_log_holds_no_prompt_unless_asked(settings: Callable[..., ServeSettings]) -> None:
-    for log_prompts in (False, True):
-        lines: list[str] = []
-        handler = logging.Handler()
-        handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
-        access.configure(False)
-        access.access_log.addHandler(handler)
-        with running(settings(log_prompts=log_prompts), FakeBackend) as live:
-            draw(live, prompt="a secret place", user="ann", seed=3)
-            draw(live, prompt="a secret place", n=0)
-            live.wait(lambda: len(lines) == 2)
-        access.access_log.removeHandler(handler)
-        first, second = map(json.loads, lines)
-        assert (first["status"], first["seed"], first["safety_identifier"]) == (200, 3, "ann")
-        assert first["request_id"].startswith("req_") and first["timings"]["total"] == 0.3
-        assert (second["status"], second["error"]) == (400, "invalid_value")
-        assert ("secret place" in lines[0]) == log_prompts and "secret place" not in lines[1]
+@pytest.mark.parametrize("log_prompts", [False, True])
+def test_the_log_holds_no_prompt_unless_asked(settings: Callable[..., ServeSettings], log_prompts: bool) -> None:
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    access.configure(False)
+    access.access_log.addHandler(handler)
+    with running(settings(log_prompts=log_prompts), FakeBackend) as live:
+        draw(live, prompt="a secret place", user="ann", seed=3)
+        draw(live, prompt="a secret place", n=0)
+        live.wait(lambda: len(lines) == 2)
+    access.access_log.removeHandler(handler)
+    first, second = map(json.loads, lines)
+    assert (first["status"], first["seed"], first["safety_identifier"]) == (200, 3, "ann")
+    assert first["request_id"].startswith("req_") and first["timings"]["total"] == 0.3
+    assert (second["status"], second["error"]) == (400, "invalid_value")
+    assert ("secret place" in lines[0]) == log_prompts and "secret place" not in lines[1]
 
 
 def test_metrics_count_what_happened(settings: Callable[..., ServeSettings]) -> None:

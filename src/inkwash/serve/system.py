@@ -87,7 +87,7 @@ async def job(request: Request, job_id: str) -> Any:
     found = await asyncio.to_thread(service_of(request).jobs.find, job_id, client)
     if found is None:
         raise _no_job(job_id)
-    return JSONResponse({name: value for name, value in job_answer(found).items() if value is not None})
+    return JSONResponse(job_answer(found))
 
 
 @router.delete("/v1/jobs/{job_id}", tags=["jobs"], response_model=JobAnswer, response_model_exclude_none=True)

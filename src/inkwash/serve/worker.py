@@ -62,11 +62,11 @@ class JobAnswer(BaseModel):
 
 
 def job_answer(job: Job) -> dict[str, Any]:
-    """A job as JSON."""
+    """A job as JSON, without what it has not yet."""
     progress = None
     if job.progress is not None and job.status == "in_progress":
         progress = dict(zip(("stage", "done", "total"), job.progress, strict=True))
-    return {
+    said = {
         "id": job.id,
         "object": "image.job",
         "kind": job.kind,
@@ -78,6 +78,7 @@ def job_answer(job: Job) -> dict[str, Any]:
         "result": job.result,
         "error": job.error,
     }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 class JobWorker:

@@ -1,0 +1,296 @@
+"""`--ray`: the same server in front of replicas on Ray Serve, on one machine or a cluster.
+
+The front (this process) keeps everything that must be one: the queue's bound, keys, limits, jobs, handles. Two shapes
+stand behind it. Replicas of the whole draw complete pictures. Planners (AR generator) and decoders (diffusion decoder and
+VAE) scale separately: a planner returns prior tokens, and only those travel, with the request, to a decoder.
+
+A replica that dies is replaced by Ray, and what it was drawing is drawn again elsewhere. Every request has its seed, so the
+picture is the same, and what the client has heard already is not said twice.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from inkwash.core import log as logs
+from inkwash.core.errors import Cancelled, ConfigError, InkwashError, MissingExtraError, RequestError
+from inkwash.engine import events
+from inkwash.engine.events import Event
+from inkwash.engine.request import GenerationRequest
+from inkwash.engine.scheduler import DeadlinePassed, EngineClosed, EngineStats, QueueFull
+from inkwash.engine.ticket import GenerationResult, Ticket
+from inkwash.serve.backend import ModelInfo, OnEvent, TokenCounts
+from inkwash.serve.heard import Heard
+
+if TYPE_CHECKING:
+    from inkwash.engine.plan import Plan
+    from inkwash.serve.settings import ServeSettings
+
+log = logs.get(__name__)
+
+APPLICATION = "inkwash"
+ATTEMPTS = 5
+ONGOING = 8  # requests of one replica; its engine shares passes among them
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings:
+    """How many of what, and which cluster."""
+
+    replicas: int = 1
+    planners: int = 0
+    decoders: int = 0
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("replicas", "planners", "decoders"):
+            if not 0 <= getattr(self, name) <= 1000:
+                raise ConfigError(f"--{name} is {getattr(self, name)}, but must be from 0 to 1000.")
+        if bool(self.planners) != bool(self.decoders):
+            raise ConfigError("--planners and --decoders belong together: give both, or neither.")
+        if not self.split and not self.replicas:
+            raise ConfigError("--replicas is 0: give at least 1, or --planners and --decoders.")
+
+    @property
+    def split(self) -> bool:
+        """Whether the two stages are separate deployments; replicas of the whole are not made then."""
+        return bool(self.planners)
+
+    @property
+    def actors(self) -> int:
+        return self.planners + self.decoders if self.split else self.replicas
+
+
+def load_cluster(settings: ServeSettings, cluster: ClusterSettings) -> RayBackend:
+    """Join or start Ray, deploy, and wait until every deployment has a replica."""
+    try:
+        import ray
+        from ray import serve
+    except ModuleNotFoundError as missing:
+        raise MissingExtraError("inkwash serve --ray", extra="cluster") from missing
+    from inkwash.serve.replicas import deployments
+
+    handles = deployments(settings, cluster, ray, serve)
+    return RayBackend(handles, cluster, max_queue=settings.max_queue)
+
+
+class RayBackend:
+    """The engine's interface over deployment handles."""
+
+    def __init__(self, handles: dict[str, Any], cluster: ClusterSettings, *, max_queue: int) -> None:
+        self.handles, self.cluster = handles, cluster
+        self.capacity = max_queue + cluster.actors * ONGOING
+        self._lock = threading.Lock()
+        self._closing = False
+        self._works: dict[str, _Work] = {}
+        self._counts = dict.fromkeys(("finished", "cancelled", "failed", "rejected", "pictures", "tokens", "steps"), 0)
+        self._mean_s = 5.0
+        self.info: ModelInfo = self._call("info")
+
+    def submit(
+        self,
+        request: GenerationRequest,
+        *,
+        on_event: OnEvent | None = None,
+        deadline_s: float | None = None,
+        partial_images: int = 0,
+        plan: Plan | None = None,
+    ) -> Ticket:
+        """Hand a request to a replica; raises QueueFull when as many are under way as the cluster may hold."""
+        with self._lock:
+            if self._closing:
+                raise EngineClosed
+            if len(self._works) >= self.capacity:
+                self._counts["rejected"] += 1
+                wait = self._wait_s(len(self._works) - self.capacity + 1)
+                raise QueueFull(
+                    f"{len(self._works)} requests are under way, as many as the cluster holds: try again in "
+                    f"{wait:.0f} s.",
+                    retry_after=wait,
+                )
+            position = max(0, len(self._works) - self.cluster.actors)
+            work = _Work(Ticket(), request, Heard(on_event), deadline_s, partial_images, plan)
+            self._works[work.ticket.id] = work
+            eta = self._wait_s(len(self._works))
+        work.heard(events.Queued(position=position, eta_s=eta))
+        threading.Thread(target=self._run, args=(work,), name="inkwash-ray", daemon=True).start()
+        return work.ticket
+
+    def abort(self, ticket_id: str) -> bool:
+        """Stop a request."""
+        work = self._works.get(ticket_id)
+        if work is None:
+            return False
+        work.stop()
+        return True
+
+    def stats(self) -> EngineStats:
+        """What the front has seen."""
+        with self._lock:
+            running = min(len(self._works), self.cluster.actors)
+            return EngineStats(
+                queued=len(self._works) - running,
+                running=running,
+                tokens_per_s=0.0,
+                step_s=0.0,
+                estimated_wait_s=self._wait_s(len(self._works)),
+                **self._counts,
+            )
+
+    def count_tokens(self, request: GenerationRequest) -> TokenCounts:
+        """Ask a replica."""
+        counts: TokenCounts = self._call("count_tokens", request)
+        return counts
+
+    def close(self, *, drain: bool = True, timeout_s: float | None = None) -> None:
+        """Stop requests and take the deployments away; a cluster that we joined goes on without them."""
+        import ray
+        from ray import serve
+
+        self._closing = True
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while drain and self._works and (end is None or time.monotonic() < end):
+            time.sleep(0.05)
+        for work in list(self._works.values()):
+            work.stop()
+        serve.delete(APPLICATION)
+        ray.shutdown()
+
+    def _wait_s(self, requests: int) -> float:
+        return max(1.0, self._mean_s * requests / max(1, self.cluster.actors))
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        """A short question to any replica, asked again if that one dies."""
+        name = "decoder" if self.cluster.split else "whole"
+        for attempt in range(ATTEMPTS):
+            try:
+                return getattr(self.handles[name], method).remote(*arguments).result(timeout_s=600)
+            except _lost() as error:
+                _wait_for_replacement(method, attempt, error)
+        raise RequestError("No replica answered.", status=503, code="no_replica")
+
+    def _run(self, work: _Work) -> None:
+        begun = time.monotonic()
+        outcome: GenerationResult | InkwashError
+        try:
+            outcome = self._draw(work)
+        except InkwashError as error:
+            outcome = Cancelled() if work.stopped.is_set() else error
+        except Exception as error:
+            log.exception("request %s failed", work.ticket.id)
+            said = f"The request failed: {type(error).__name__}."
+            outcome = Cancelled() if work.stopped.is_set() else RequestError(said, status=500, code="internal_error")
+        kind, last = _ending(outcome)
+        with self._lock:
+            del self._works[work.ticket.id]
+            self._counts[kind] += 1
+            if isinstance(outcome, GenerationResult):
+                self._counts["pictures"] += len(outcome.images)
+                self._mean_s = 0.8 * self._mean_s + 0.2 * (time.monotonic() - begun)
+        callbacks = work.ticket.end(outcome)
+        work.heard(last)
+        for callback in callbacks:
+            callback(work.ticket)
+
+    def _draw(self, work: _Work) -> GenerationResult:
+        """Both stages, each repeated elsewhere when its replica dies."""
+        plan, planned = work.plan, {}
+        if self.cluster.split and plan is None:
+            plan, planned = self._stage(work, "planner", work.request)
+        options = (work.request, plan, work.left_s(), work.partial_images)
+        result: GenerationResult = self._stage(work, "decoder" if self.cluster.split else "whole", *options)
+        return replace(result, timings={**result.timings, **planned}) if planned else result
+
+    def _stage(self, work: _Work, name: str, *arguments: Any) -> Any:
+        for attempt in range(ATTEMPTS):
+            work.check()
+            try:
+                return self._follow(work, self.handles[name].options(stream=True).draw.remote(*arguments))
+            except _lost() as error:
+                work.check()
+                _wait_for_replacement(name, attempt, error)
+                work.heard.again()
+        raise RequestError("Replicas died again and again while drawing this request.", status=500, code="no_replica")
+
+    def _follow(self, work: _Work, responses: Any) -> Any:
+        """Hand on what a replica says, up to its result."""
+        work.responses = responses
+        try:
+            for said in _ordered(responses):
+                work.check()
+                if isinstance(said, InkwashError):
+                    raise said
+                if not isinstance(said, events.Queued | events.Progress | events.Partial | events.PictureDone):
+                    return said
+                work.heard(said)
+        finally:
+            work.responses = None
+        raise RequestError("A replica ended without a result.", status=500, code="internal_error")
+
+
+class _Work:
+    """One request at the cluster."""
+
+    def __init__(
+        self,
+        ticket: Ticket,
+        request: GenerationRequest,
+        heard: Heard,
+        deadline_s: float | None,
+        partial_images: int,
+        plan: Plan | None,
+    ) -> None:
+        self.ticket, self.request, self.heard, self.deadline_s = ticket, request, heard, deadline_s
+        self.partial_images, self.plan = partial_images, plan
+        self.begun = time.monotonic()
+        self.stopped = threading.Event()
+        self.responses: Any = None
+
+    def left_s(self) -> float | None:
+        """Seconds until the deadline."""
+        return None if self.deadline_s is None else max(0.001, self.begun + self.deadline_s - time.monotonic())
+
+    def check(self) -> None:
+        """Raise if the request is to end here."""
+        if self.stopped.is_set():
+            raise Cancelled
+        if self.deadline_s is not None and time.monotonic() > self.begun + self.deadline_s:
+            responses = self.responses
+            if responses is not None:
+                responses.cancel()
+            raise DeadlinePassed(self.deadline_s)
+
+    def stop(self) -> None:
+        """Cancel here and at the replica."""
+        self.stopped.set()
+        responses = self.responses
+        if responses is not None:
+            responses.cancel()
+
+
+def _ordered(responses: Any) -> Iterator[Any]:
+    yield from responses
+
+
+def _ending(outcome: GenerationResult | InkwashError) -> tuple[str, Event]:
+    if isinstance(outcome, GenerationResult):
+        return "finished", events.Finished(result=outcome)
+    if isinstance(outcome, Cancelled):
+        return "cancelled", events.Cancelled(reason=outcome.message)
+    return "failed", events.Failed(error=outcome)
+
+
+def _lost() -> tuple[type[Exception], ...]:
+    """What Ray raises when a replica is gone."""
+    from ray.exceptions import ActorUnavailableError, ObjectLostError, OwnerDiedError, RayActorError, WorkerCrashedError
+
+    return RayActorError, ActorUnavailableError, WorkerCrashedError, ObjectLostError, OwnerDiedError
+
+
+def _wait_for_replacement(what: str, attempt: int, error: Exception) -> None:
+    log.warning("a replica was lost during %s (%s); trying again", what, type(error).__name__)
+    time.sleep(0.2 * 2**attempt)
