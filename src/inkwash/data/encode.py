@@ -10,6 +10,7 @@ Broken, tiny and overlong pictures are counted, listed in `skipped.jsonl` with t
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -130,7 +131,7 @@ def run_job(job: Job, encoder: Encoder, folder: Path, batch: int) -> ShardIndex:
 
 def _samples(job: Job, encoder: Encoder, batch: int, skipped: list[Skipped]) -> Iterator[Sample]:
     opened = (pair for number, example in job.examples if (pair := _open(number, example, job.size, skipped)))
-    while chunk := [pair for pair, _ in zip(opened, range(batch), strict=False)]:
+    while chunk := list(itertools.islice(opened, batch)):
         encoded = encoder([picture for _, _, picture in chunk])
         for (number, example, _), (facts, arrays) in zip(chunk, encoded, strict=True):
             said = {"prompt": example.prompt, "file": example.image.name, **facts}

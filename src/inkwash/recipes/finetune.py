@@ -1,0 +1,122 @@
+"""Fine-tuning on a user's own pictures: `inkwash train finetune --set data=FOLDER [--set key=value ...]`.
+
+`data` is a folder of pictures with captions, a JSONL file, or a folder that `inkwash data encode` wrote. The result is
+a LoRA in the PEFT file format, one folder for each network below `work`/lora, for `inkwash generate --lora`; with
+`--set method=full` a whole checkpoint in `work`/checkpoint, for `inkwash generate --model`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from inkwash.core.device import pick_device
+from inkwash.core.errors import ConfigError
+from inkwash.data.buckets import Buckets
+from inkwash.data.encode import Outcome, encode, is_shards
+from inkwash.data.encoded import AR_FIELDS, DECODER_FIELDS, ShardBatches
+from inkwash.data.folder import read_source
+from inkwash.data.shards import ShardSet
+from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
+from inkwash.models.registry import resolve
+from inkwash.recipes.encode import SampleEncoder, prints
+from inkwash.train.finetune import Tuning, tune_ar, tune_decoder
+from inkwash.train.lora import LoRA, save_adapter
+
+PARTS = {"both": ("ar", "decoder"), "ar": ("ar",), "decoder": ("decoder",)}
+METHODS = ("lora", "full")
+FOLDERS = {"ar": "vision_language_encoder", "decoder": "transformer"}
+
+
+def finetune(
+    work: Path = Path("work/finetune"),
+    data: Path = Path(),
+    model: str = "nano",
+    parts: str = "both",
+    method: str = "lora",
+    device: str = "",
+    side: int = 0,
+    max_skipped: float = 0.1,
+    seed: int = 0,
+    lora: LoRA = LoRA(),  # noqa: B008 (frozen)
+    ar: Tuning = Tuning(steps=300),  # noqa: B008
+    decoder: Tuning = Tuning(steps=600),  # noqa: B008
+) -> Path:
+    """Encode the pictures once, tune the asked networks one after another, write the result; returns its folder.
+
+    `side` is that of a square canvas in px (0: the checkpoint's own), `parts` both, ar or decoder.
+    """
+    if data == Path():
+        raise ConfigError("Fine-tuning needs data: add --set data=FOLDER (pictures with captions) or a .jsonl file.")
+    if parts not in PARTS:
+        raise ConfigError(f"--set parts={parts}: parts must be one of {', '.join(PARTS)}.")
+    if method not in METHODS:
+        raise ConfigError(f"--set method={method}: method must be one of {', '.join(METHODS)}.")
+    place = pick_device(device or None)
+    shards = _shards(work, data, model, side, max_skipped, place)
+    checkpoint = resolve(model)
+    adapters = lora if method == "lora" else None
+    dtype = torch.bfloat16 if adapters is not None and place.type != "cpu" else torch.float32
+    loaded = load_pipeline_parts(checkpoint, dtype=dtype)
+    check_codes(shards, loaded)
+    out = work / "lora"
+    for part in PARTS[parts]:
+        torch.manual_seed(seed)
+        if part == "ar":
+            make = ShardBatches(folder=shards, batch=ar.batch, fields=AR_FIELDS, seed=seed)
+            tuned = tune_ar(loaded.ar, make, work / "ar", ar, device=place, lora=adapters, base=model)
+        else:
+            make = ShardBatches(folder=shards, batch=decoder.batch, fields=DECODER_FIELDS, seed=seed)
+            tuned = tune_decoder(
+                loaded.decoder, loaded.glyph, loaded.scheduler, make, work / "decoder", decoder,
+                device=place, lora=adapters, base=model,
+            )  # fmt: skip
+        if adapters is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            save_adapter(tuned, out / FOLDERS[part])
+        tuned.cpu()  # makes room for the next network
+    if adapters is None:
+        out = save_pipeline_parts(loaded, work / "checkpoint", dtype=torch.bfloat16)
+    option = "--lora" if adapters is not None else "--model"
+    print(f"Finished: inkwash generate PROMPT {option} {out}", flush=True)
+    return out
+
+
+def _shards(work: Path, data: Path, model: str, side: int, max_skipped: float, device: torch.device) -> Path:
+    """The folder of encoded data: the given one, or `work`/shards made from pictures."""
+    if data.is_dir() and is_shards(data):
+        return data
+    out = work / "shards"
+    outcome = encode_source(data, out, model, device=device, sides=(side,) if side else (), max_skipped=max_skipped)
+    print(f"{outcome.samples} pictures encoded, {len(outcome.skipped)} skipped", flush=True)
+    return out
+
+
+def encode_source(
+    source: Path,
+    out: Path,
+    model: str,
+    *,
+    device: str | torch.device | None = None,
+    sides: tuple[int, ...] = (),
+    max_skipped: float = 0.1,
+) -> Outcome:
+    """Encode a folder or JSONL file with a checkpoint, at its own size unless `sides` are given."""
+    examples = read_source(source)
+    encoder = SampleEncoder(model, device)
+    try:
+        buckets = Buckets(sides=sides or (encoder.side,))
+    except ValueError as error:
+        raise ConfigError(f"--set side={sides[0]}: {error}.") from error
+    return encode(examples, out, lambda: encoder, meta=encoder.meta, buckets=buckets, max_skipped=max_skipped)
+
+
+def check_codes(shards: Path, parts: GlmImageParts) -> None:
+    """Raise ConfigError when data was encoded by other networks than those about to learn from it."""
+    told, own = ShardSet(shards).meta, prints(parts.ar.model.vqmodel, parts.vae, parts.processor)
+    for what, value in own.items():
+        if told.get(what) != value:
+            raise ConfigError(
+                f"{shards} was encoded with another {what} than this checkpoint's: encode the data again."
+            )

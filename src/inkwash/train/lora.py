@@ -1,0 +1,131 @@
+"""LoRA through the `peft` library, applied to a network from outside; the networks know nothing of it.
+
+`add_lora` wraps the matrices of a part, `save_adapter` writes the two files that `peft` itself loads
+(`adapter_config.json`, `adapter_model.safetensors`) under the released parameter names. LoRA: arXiv:2106.09685.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from inkwash.core.errors import InkwashError, MissingExtraError
+
+# Matrices of the blocks and what leads in and out of them; the ViT, the codebook and the embedding table stay.
+TARGETS = {
+    "vision_language_encoder": (
+        r"(model\.language_model\.layers\..*\.(q_proj|k_proj|v_proj|o_proj|gate_up_proj|down_proj)|lm_head)"
+    ),
+    "transformer": (
+        r"(transformer_blocks\..*\.(to_q|to_k|to_v|to_out\.0|ff\.net\.0\.proj|ff\.net\.2)"
+        r"|prior_projector\.net\.(0\.proj|2)|glyph_projector\.net\.(0\.proj|2)|proj_out)"
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoRA:
+    """The adapter's size. `alpha` / `rank` scales what it adds; `dropout` acts on its input while training."""
+
+    rank: int = 16
+    alpha: float = 16.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ValueError(f"rank must be at least 1, got {self.rank}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"dropout must be from 0 to below 1, got {self.dropout}")
+
+
+def add_lora(network: nn.Module, part: str, config: LoRA, *, base: str) -> nn.Module:
+    """The network with adapters in its matrices (a `peft.PeftModel`); only they have gradients afterwards.
+
+    `base` is the name of the checkpoint, which the adapter's file will tell.
+    """
+    with _quiet():
+        peft = _peft()
+        settings = peft.LoraConfig(
+            r=config.rank,
+            lora_alpha=config.alpha,
+            lora_dropout=config.dropout,
+            target_modules=TARGETS[part],
+            base_model_name_or_path=base,
+        )
+        wrapped: nn.Module = peft.get_peft_model(network, settings)
+    for parameter in wrapped.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()  # master weights, whatever the network is stored in
+    return wrapped
+
+
+class AdapterState(nn.Module):
+    """What a run has to save of a wrapped network: its adapter, not the frozen gigabytes around it."""
+
+    def __init__(self, wrapped: nn.Module) -> None:
+        super().__init__()
+        self._trained = {name: p for name, p in wrapped.named_parameters() if p.requires_grad}
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The adapter's tensors by name."""
+        return {name: parameter.detach() for name, parameter in self._trained.items()}
+
+    @torch.no_grad()
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Copy tensors back; every name must be there."""
+        if state_dict.keys() != self._trained.keys():
+            raise InkwashError("The saved adapter has other matrices than this one: start in a new work folder.")
+        for name, parameter in self._trained.items():
+            if parameter.shape != state_dict[name].shape:
+                raise InkwashError("The saved adapter has another rank than this one: start in a new work folder.")
+            parameter.copy_(state_dict[name])
+
+
+def save_adapter(wrapped: nn.Module, folder: Path) -> Path:
+    """Write the adapter in the PEFT file format, whole or not at all."""
+    staging = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        with _quiet():
+            wrapped.save_pretrained(str(staging))  # type: ignore[operator]
+        (staging / "README.md").unlink(missing_ok=True)  # peft's empty model card
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(staging, folder)
+    except OSError as error:
+        raise InkwashError(
+            f"The adapter {folder} cannot be written ({error.strerror or error}): free space."
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def trained_parameters(network: nn.Module) -> list[nn.Parameter]:
+    """Everything that has gradients."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def _peft() -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise MissingExtraError("Training with LoRA", extra="train") from error
+    return peft
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """peft warns about configurations that are not a library's own; ours are meant."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
