@@ -94,6 +94,9 @@ def _work(
     pipe = GlmImagePipeline.from_pretrained(
         settings.model, torch_dtype=device.pick_dtype(settings.dtype, place), device_map=place
     )
+    if settings.loras:
+        names = [pipe.load_lora_weights(path) for path, _ in settings.loras]
+        pipe.set_adapters(names, [weight for _, weight in settings.loras])
     bars.move("load", 1, 1)
     if read is not None:
         return _verified(settings, pipe, read, bars, cancel)

@@ -32,6 +32,7 @@ def edit(
     top_p: o.TopP = 0.75,
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
+    lora: o.Loras = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -40,7 +41,7 @@ def edit(
     Example: inkwash edit 'Replace the background with blue' --image poster.png -o blue.png
     """
     from inkwash.cli.draw import draw
-    from inkwash.cli.settings import DrawSettings, default_steps, draw_seed, read_prompt
+    from inkwash.cli.settings import DrawSettings, default_steps, draw_seed, read_loras, read_prompt
     from inkwash.core.types import Size
 
     settings = DrawSettings(
@@ -60,5 +61,6 @@ def edit(
         top_p=top_p,
         device=device,
         dtype=dtype,
+        loras=read_loras(lora),
     )
     draw(settings, as_json=json, quiet=quiet)

@@ -22,6 +22,7 @@ def generate(
     top_p: o.TopP = 0.75,
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
+    lora: o.Loras = None,
     verify: o.Verify = False,
     tries: o.Tries = None,
     best_of: o.BestOf = None,
@@ -33,7 +34,7 @@ def generate(
     Example: inkwash generate 'A poster that says "HELLO"' -o poster.png --seed 7 --verify
     """
     from inkwash.cli.draw import draw
-    from inkwash.cli.settings import DrawSettings, default_steps, draw_seed, read_prompt, verification
+    from inkwash.cli.settings import DrawSettings, default_steps, draw_seed, read_loras, read_prompt, verification
     from inkwash.core.types import Size
 
     settings = DrawSettings(
@@ -51,6 +52,7 @@ def generate(
         top_p=top_p,
         device=device,
         dtype=dtype,
+        loras=read_loras(lora),
         verify=verification(verify, tries, best_of),
     )
     draw(settings, as_json=json, quiet=quiet)

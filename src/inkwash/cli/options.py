@@ -50,5 +50,9 @@ BestOf = Annotated[
     int | None,
     typer.Option("--best-of", metavar="N", help="With --verify: always draw N attempts and keep the best one."),
 ]
+Loras = Annotated[
+    list[str] | None,
+    typer.Option("--lora", metavar="PATH[:WEIGHT]", help="A LoRA folder and how strongly it acts; again for more."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]

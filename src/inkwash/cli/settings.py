@@ -40,6 +40,7 @@ class DrawSettings:
     images: tuple[Path, ...] = ()
     mask: Path | None = None
     verify: Verify | None = None
+    loras: tuple[tuple[Path, float], ...] = ()
 
     def __post_init__(self) -> None:
         limits.check_prompt(self.prompt)
@@ -81,6 +82,8 @@ class DrawSettings:
         }
         if self.negative:
             said["negative"] = self.negative
+        if self.loras:
+            said["lora"] = [f"{path.name}:{weight:g}" for path, weight in self.loras]
         if self.images:
             said["images"] = [path.name for path in self.images]
         if self.n > 1:  # with one shared plan the first seed made the plan, and the own seed the noise
@@ -101,6 +104,18 @@ def read_prompt(argument: str) -> str:
         raise RequestError(
             f"The prompt on stdin is not UTF-8 text (byte {error.start + 1}): convert it first.", param="prompt"
         ) from None
+
+
+def read_loras(texts: list[str] | None) -> tuple[tuple[Path, float], ...]:
+    """The --lora options as folders and weights; each folder is looked at before anything heavy is loaded."""
+    if not texts:
+        return ()
+    from inkwash.models.lora import find_adapters, parse_choice
+
+    chosen = [parse_choice(text) for text in texts]
+    for path, _ in chosen:
+        find_adapters(path)
+    return tuple(chosen)
 
 
 def verification(verify: bool, tries: int | None, best_of: int | None) -> Verify | None:

@@ -21,6 +21,7 @@ from inkwash.core import limits
 from inkwash.core.device import pick_device, pick_dtype
 from inkwash.core.errors import ConfigError, RequestError
 from inkwash.engine import inputs, seeds
+from inkwash.engine.adapters import Adapters
 from inkwash.engine.arguments import Arguments
 from inkwash.engine.drawing import Drawing
 from inkwash.engine.output import GlmImagePipelineOutput, Stopwatch
@@ -50,6 +51,7 @@ class GlmImagePipeline:
             limits.check_whole("pictures_per_pass", pictures_per_pass, 1, 1024)
         self.parts = parts
         self.stages = Stages(parts, pictures_per_pass)
+        self._adapters = Adapters(parts)
 
     @classmethod
     def from_pretrained(
@@ -79,6 +81,27 @@ class GlmImagePipeline:
     def save_pretrained(self, save_directory: str | Path, *, torch_dtype: torch.dtype | None = None) -> None:
         """Write the released folder layout; `torch_dtype` None keeps the number type in memory."""
         save_pipeline_parts(self.parts, save_directory, dtype=torch_dtype)
+
+    def load_lora_weights(self, path: str | Path, adapter_name: str | None = None) -> str:
+        """Read a LoRA folder (PEFT format) and let it act beside those loaded; returns its name. Not while drawing."""
+        return self._adapters.load(path, adapter_name)
+
+    def set_adapters(self, adapter_names: str | Sequence[str], adapter_weights: float | Sequence[float] = 1.0) -> None:
+        """Exactly these adapters act, each with its weight (one number serves all); an empty list is none."""
+        names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
+        given = adapter_weights
+        weights = [float(given)] * len(names) if isinstance(given, int | float) else list(given)
+        if len(weights) != len(names):
+            raise RequestError(f"{len(names)} adapters got {len(weights)} weights: give one for each.", param="lora")
+        self._adapters.set(dict(zip(names, weights, strict=True)))
+
+    def get_active_adapters(self) -> list[str]:
+        """Names of the adapters that act now."""
+        return list(self._adapters.active)
+
+    def unload_lora_weights(self) -> None:
+        """Forget all adapters; the weights are again those of the checkpoint, bit by bit."""
+        self._adapters.unload()
 
     def to(self, *targets: torch.device | str | torch.dtype) -> Self:
         """Move all networks to a device, a number type or both."""

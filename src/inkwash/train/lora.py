@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import warnings
@@ -125,7 +126,12 @@ def _peft() -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """peft warns about configurations that are not a library's own; ours are meant."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """peft warns about configurations that are not a library's own; ours are meant. What it imports logs a lot."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
