@@ -1,16 +1,14 @@
 """The first stage: the AR generator plans each picture, one semantic token per 32 x 32 pixels.
 
-Every prompt is read once (prefill), however many plans are sampled from it; rows of different prompt lengths and
-references then decode together on one static cache, each at its own place, each from its own generator. The number
-of tokens is known beforehand and only codes can be drawn, so no plan ends early and the end token is never computed.
-
-On a CPU rows run one after another by default: matrix kernels there round differently for one row and for several
-(docs/numerics.md), and a picture must not change with its batch mates.
+Every prompt is read once (prefill), however many plans are sampled from it; rows of different prompt lengths, sizes and
+references then decode together, each in a slot of its own and each from its own generator (`slots.py`). The number of
+tokens is known beforehand and only codes can be drawn, so no plan ends early and the end token is never computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -18,23 +16,16 @@ from torch import Tensor
 
 from inkwash.core.errors import RequestError
 from inkwash.engine.request import Watch
-from inkwash.engine.sampling import Sampling, choose
+from inkwash.engine.sampling import Sampling
+from inkwash.engine.slots import Prefix, make_slots
+from inkwash.engine.slots import Sequence as PlanSequence
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.ar_step import StepDecoder
-from inkwash.models.glm_image.positions import decode_positions, prompt_positions, stack_plans
+from inkwash.models.glm_image.positions import decode_positions, prompt_positions
 from inkwash.models.glm_image.processor import Prompt
-from inkwash.nn.cache import StaticCache
 
-
-@dataclass(frozen=True)
-class Prefix:
-    """A prompt that was read: its cache (one row), the logits of the first token and the plan's positions."""
-
-    cache: StaticCache
-    length: int
-    logits: Tensor  # (1, vision vocabulary)
-    positions: Tensor  # (3, tokens + 1)
-    tokens: int
+SLOTS = 8  # plans that one call draws at once
+ONE_THREAD_BYTES = 2**28  # generators below this spend their steps between kernels, where a second thread only costs
 
 
 @dataclass(frozen=True)
@@ -104,63 +95,40 @@ def sample_plans(
     *,
     rows_per_pass: int | None = None,
 ) -> list[Tensor]:
-    """Tokens (preview and target) of every row, on the CPU; `rows_per_pass` None is 1 on a CPU, all elsewhere."""
-    if rows_per_pass is None:
-        rows_per_pass = 1 if model.lm_head.weight.device.type == "cpu" else len(rows)
+    """Tokens (preview and target) of every row, on the CPU; at most `rows_per_pass` rows (None: 8) share a step."""
     watch.begin("prior", sum(row.prefix.tokens for row in rows))
+    slots = make_slots(model, decoder, min(len(rows), rows_per_pass or SLOTS))
+    waiting = [PlanSequence(row.prefix, row.uniforms, sampling) for row in rows][::-1]
+    active: list[PlanSequence] = []
     plans: dict[int, Tensor] = {}
-    for group in _passes(rows, rows_per_pass):
-        tokens = _decode(model, decoder, [rows[number] for number in group], sampling, watch)
-        plans.update(zip(group, tokens, strict=True))
+    order = {id(sequence): number for number, sequence in enumerate(reversed(waiting))}
+    with one_thread(model):
+        while waiting or active:
+            while waiting and slots.free:
+                slots.join(waiting[-1])
+                active.append(waiting.pop())
+                watch.advance()
+            for sequence in [each for each in active if each.finished]:
+                plans[order[id(sequence)]] = slots.plan(sequence)
+                slots.leave(sequence)
+                active.remove(sequence)
+            if active:
+                slots.advance(active)
+                watch.advance(len(active))
     return [plans[number] for number in range(len(rows))]
 
 
-def _passes(rows: Sequence[Row], size: int) -> list[list[int]]:
-    """Row numbers in groups of at most `size` that draw equally many tokens."""
-    by_length: dict[int, list[int]] = {}
-    for number, row in enumerate(rows):
-        by_length.setdefault(row.prefix.tokens, []).append(number)
-    return [group[at : at + size] for group in by_length.values() for at in range(0, len(group), size)]
-
-
-@torch.no_grad()
-def _decode(
-    model: ARGenerator, decoder: StepDecoder, rows: Sequence[Row], sampling: Sampling, watch: Watch
-) -> list[Tensor]:
-    """The token loop of one pass: choose, feed back, repeat; (tokens,) for each row."""
-    device = model.lm_head.weight.device
-    vocabulary = model.config.vq_config.num_embeddings if sampling.codes_only else model.lm_head.weight.shape[0]
-    tokens = rows[0].prefix.tokens
-    cache, mask = _join(model, rows)
-    starts = torch.tensor([row.prefix.length for row in rows], device=device)
-    tables = decoder.plan_tables(stack_plans([row.prefix.positions for row in rows]).to(device))
-    uniforms = torch.stack([row.uniforms for row in rows], dim=1).to(device)  # (tokens, B)
-    logits = torch.cat([row.prefix.logits for row in rows])
-    drawn = torch.empty(tokens, len(rows), dtype=torch.long, device=device)
-    for index in range(tokens):
-        drawn[index] = choose(logits[:, :vocabulary], uniforms[index], sampling)
-        watch.advance(len(rows))
-        if index + 1 == tokens:
-            break
-        if mask is None:
-            logits = decoder.step(drawn[index], tables, index, cache, rows[0].prefix.length + index)
-        else:
-            here = starts + index
-            mask.scatter_(1, here[:, None], 0.0)
-            logits = decoder.step(drawn[index], tables, index, cache, here, mask)
-    return list(drawn.T.cpu())
-
-
-def _join(model: ARGenerator, rows: Sequence[Row]) -> tuple[StaticCache, Tensor | None]:
-    """One cache for all rows, and an additive mask (B, S) of what is written if their prompts differ in length."""
-    lengths = [row.prefix.length for row in rows]
-    cache = model.make_cache(len(rows), max(lengths) + rows[0].prefix.tokens)
-    for number, row in enumerate(rows):
-        cache.k[:, number, :, : lengths[number]] = row.prefix.cache.k[:, 0]
-        cache.v[:, number, :, : lengths[number]] = row.prefix.cache.v[:, 0]
-    if len(set(lengths)) == 1:
-        return cache, None
-    places = torch.arange(cache.max_length, device=cache.k.device)
-    written = places < torch.tensor(lengths, device=cache.k.device)[:, None]
-    mask = torch.zeros(written.shape, dtype=cache.k.dtype, device=cache.k.device)
-    return cache, mask.masked_fill_(~written, torch.finfo(cache.k.dtype).min)
+@contextmanager
+def one_thread(model: ARGenerator) -> Iterator[None]:
+    """One thread for the steps of a small generator on a CPU; the number does not change what is drawn."""
+    before, weight = torch.get_num_threads(), model.lm_head.weight
+    layers = model.model.language_model.layers.parameters()
+    small = sum(each.numel() * each.element_size() for each in layers) < ONE_THREAD_BYTES
+    if weight.device.type != "cpu" or not small or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

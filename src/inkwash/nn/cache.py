@@ -3,6 +3,9 @@
 The length of an AR run is known before it starts, so nothing ever grows or is copied. Writing takes either one
 start for the whole batch, and then returns views that end at the last written token, or a start per row (a tensor),
 and then returns the whole buffers: the caller's mask hides what is not written yet.
+
+`StaticCache` serves a batch that begins and ends together; in a `SlotCache` every sequence has a slot of its own, which
+it takes and leaves between two tokens of the others.
 """
 
 from __future__ import annotations
@@ -57,3 +60,44 @@ class StaticCache:
         chosen.max_length = self.max_length
         chosen.k, chosen.v = self.k[:, rows].clone(), self.v[:, rows].clone()
         return chosen
+
+
+class SlotCache:
+    """Keys and values in slots, (layers, slots, max_length, 2, Hkv, D): what one token writes lies together."""
+
+    def __init__(
+        self,
+        layers: int,
+        slots: int,
+        kv_heads: int,
+        max_length: int,
+        head_dim: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.slots, self.max_length = slots, max_length
+        # zeros, not empty: a masked score times an uninitialised NaN would still be NaN
+        self.kv = torch.zeros(layers, slots, max_length, 2, kv_heads, head_dim, dtype=dtype, device=device)
+        self._flat = self.kv.view(layers, slots * max_length, 2 * kv_heads * head_dim).unbind()
+        self._heads = [(pair[:, :, 0].transpose(1, 2), pair[:, :, 1].transpose(1, 2)) for pair in self.kv.unbind()]
+
+    def write(self, layer: int, places: Tensor, kv: Tensor) -> None:
+        """Store kv (B, 2 * Hkv * D), keys first; a place is slot * max_length + position."""
+        self._flat[layer].index_copy_(0, places, kv)
+
+    def read(self, layer: int, slot: int, length: int) -> tuple[Tensor, Tensor]:
+        """Views (1, Hkv, length, D) of a slot's first keys and values."""
+        keys, values = self._heads[layer]
+        return keys[slot : slot + 1, :, :length], values[slot : slot + 1, :, :length]
+
+    def load(self, slot: int, prefix: StaticCache, length: int) -> None:
+        """Copy the first `length` tokens of a prefilled row into a slot."""
+        self.kv[:, slot, :length, 0] = prefix.k[:, 0, :, :length].transpose(1, 2)
+        self.kv[:, slot, :length, 1] = prefix.v[:, 0, :, :length].transpose(1, 2)
+
+    def grown(self, max_length: int) -> SlotCache:
+        """A copy with longer slots."""
+        layers, slots, length, _, kv_heads, head_dim = self.kv.shape
+        longer = SlotCache(layers, slots, kv_heads, max_length, head_dim, self.kv.dtype, self.kv.device)
+        longer.kv[:, :, :length] = self.kv
+        return longer

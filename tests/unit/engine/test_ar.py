@@ -88,11 +88,11 @@ def test_cached_plans_are_those_of_the_naive_loop(pipe: GlmImagePipeline, prompt
         assert plan[:40].tolist() == naive_plan(pipe, prompt, row.uniforms)
 
 
-@pytest.mark.parametrize("rows_per_pass", [2, 4])
+@pytest.mark.parametrize("rows_per_pass", [2, 3, 4])
 def test_one_pass_of_unlike_rows_draws_the_same_plans(
     pipe: GlmImagePipeline, prompts: list[Prompt], rows_per_pass: int
 ) -> None:
-    """Rounding differs between kernels, so this holds for these seeds and not for all; see docs/numerics.md."""
+    """Rows join, finish and leave at different steps, and each is drawn as if it were alone."""
     rows = rows_of(pipe, prompts)
     apart, together = draw(pipe, rows, 1), draw(pipe, rows, rows_per_pass)
     for one, other in zip(apart, together, strict=True):

@@ -1,0 +1,197 @@
+"""Continuous batching of the AR stage: sequences take a slot, draw one token per step, and leave when they are done.
+
+    slots = make_slots(model, step, 8)
+    slots.join(sequence)             # between any two steps of the others
+    slots.advance([sequence, ...])   # one token each
+    slots.leave(sequence)
+
+Prompts of any length, sizes of any kind, with and without references, each with its own sampling settings, share the
+steps. `CpuSlots` computes every row as if it were alone (`models/glm_image/ar_rows.py`); `DeviceSlots`, in
+`device_slots.py`, keeps all of a step on an accelerator.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from inkwash.engine.sampling import Sampling, pick
+from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.ar_rows import RowDecoder, keys_read
+from inkwash.models.glm_image.ar_step import StepDecoder
+from inkwash.nn.cache import SlotCache, StaticCache
+
+LENGTH_STEP = 256  # slots grow by so many tokens at least, so that growing is rare
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """A prompt that was read: its cache (one row), the logits of the first token and the plan's positions."""
+
+    cache: StaticCache
+    length: int
+    logits: Tensor  # (1, vision vocabulary)
+    positions: Tensor  # (3, tokens + 1)
+    tokens: int
+
+
+@dataclass(eq=False)
+class Sequence:
+    """One plan being drawn from a prefix, which several may share."""
+
+    prefix: Prefix
+    uniforms: Tensor  # (tokens,) fp32 on the CPU
+    sampling: Sampling
+    slot: int | None = None
+    count: int = 0  # tokens drawn so far
+    drawn: list[int] = field(default_factory=list, repr=False)  # on a CPU only
+    numbers: list[float] = field(default_factory=list, repr=False)
+
+    @property
+    def tokens(self) -> int:
+        return self.prefix.tokens
+
+    @property
+    def finished(self) -> bool:
+        return self.count == self.tokens
+
+
+class Slots(ABC):
+    """A fixed number of places for sequences; not thread-safe, one thread owns it."""
+
+    def __init__(self, model: ARGenerator, slots: int) -> None:
+        self.model, self.slots = model, slots
+        self.codes = model.config.vq_config.num_embeddings
+        self._free = list(range(slots))[::-1]
+        self._length = 0
+
+    @property
+    def free(self) -> int:
+        """How many sequences may still join."""
+        return len(self._free)
+
+    def join(self, sequence: Sequence) -> None:
+        """Give the sequence a slot and draw its first token, which the prompt alone decides."""
+        assert self._free and sequence.slot is None, "no free slot, or already in one"
+        needed = sequence.prefix.length + sequence.tokens
+        if needed > self._length:
+            self._grow(-(-needed // LENGTH_STEP) * LENGTH_STEP)
+        slot = self._free[-1]
+        self._enter(sequence, slot)  # may fail for want of memory; then the slot stays free
+        self._free.pop()
+        sequence.slot, sequence.count = slot, 1
+
+    def leave(self, sequence: Sequence) -> None:
+        """Free the slot, whether the sequence is done or given up."""
+        if sequence.slot is not None:
+            self._free.append(sequence.slot)
+            sequence.slot = None
+
+    @abstractmethod
+    def advance(self, sequences: Many[Sequence]) -> None:
+        """Draw the next token of each of these unfinished sequences."""
+
+    @abstractmethod
+    def plan(self, sequence: Sequence) -> Tensor:
+        """The tokens drawn so far, on the CPU."""
+
+    @abstractmethod
+    def _grow(self, length: int) -> None:
+        """Make every slot `length` tokens long and keep what is in it."""
+
+    @abstractmethod
+    def _enter(self, sequence: Sequence, slot: int) -> None:
+        """Copy the prefix into the slot and draw the first token."""
+
+    def _vocabulary(self, sampling: Sampling) -> int:
+        return self.codes if sampling.codes_only else self.model.lm_head.weight.shape[0]
+
+
+class CpuSlots(Slots):
+    """Rows that do not see each other, to the last bit in float32."""
+
+    def __init__(self, model: ARGenerator, rows: RowDecoder, slots: int) -> None:
+        super().__init__(model, slots)
+        self.rows = rows
+        self._cache: SlotCache | None = None
+        self._mask = torch.empty(slots, 0)
+        self._rotary = torch.empty(0, 0)
+
+    @torch.inference_mode()
+    def advance(self, sequences: Many[Sequence]) -> None:
+        cache, length = self._cache, self._length
+        assert cache is not None
+        ids, places, lines, spans = [], [], [], []
+        for sequence in sequences:
+            slot, index = sequence.slot, sequence.count - 1
+            assert slot is not None and not sequence.finished
+            at = sequence.prefix.length + index
+            ids.append(sequence.drawn[index])
+            places.append(slot * length + at)
+            lines.append(slot * length + index)
+            spans.append((slot, at + 1))
+        numbers = torch.tensor([ids, places, lines])
+        self._mask.view(-1).index_fill_(0, numbers[1], 0.0)
+        logits = self.rows.forward(
+            numbers[0], self._rotary.index_select(0, numbers[2]), cache, numbers[1], spans, self._mask
+        )
+        self._draw(sequences, logits)
+        for sequence in sequences:
+            sequence.count += 1
+
+    def plan(self, sequence: Sequence) -> Tensor:
+        return torch.tensor(sequence.drawn[: sequence.count])
+
+    def _draw(self, sequences: Many[Sequence], logits: Tensor) -> None:
+        """Append each row's next token. Rows over the codes alone are chosen together."""
+        samplings = [sequence.sampling for sequence in sequences]
+        sizes = {self._vocabulary(sampling) for sampling in samplings}
+        if len(sizes) == 1:
+            numbers = [sequence.numbers[len(sequence.drawn)] for sequence in sequences]
+            tokens = pick(logits[:, : sizes.pop()], numbers, samplings)
+            for sequence, token in zip(sequences, tokens, strict=True):
+                sequence.drawn.append(token)
+        else:
+            for row, sequence in enumerate(sequences):
+                self._draw([sequence], logits[row : row + 1])
+
+    def _grow(self, length: int) -> None:
+        text, weight = self.model.config.text_config, self.rows.step.head
+        length = keys_read(length)
+        if self._cache is None:
+            shape = (text.num_hidden_layers, self.slots, text.num_key_value_heads, length, text.head_width)
+            self._cache = SlotCache(*shape, dtype=weight.dtype)
+        else:
+            self._cache = self._cache.grown(length)
+        mask = torch.full((self.slots, length), torch.finfo(weight.dtype).min, dtype=weight.dtype)
+        mask[:, : self._length] = self._mask
+        rotary = torch.zeros(self.slots, length, 2 * self.rows.step.rotary_dim, dtype=weight.dtype)
+        if self._length:
+            rotary[:, : self._length] = self._rotary.view(self.slots, self._length, -1)
+        self._mask, self._rotary, self._length = mask, rotary.flatten(0, 1), length
+
+    @torch.inference_mode()
+    def _enter(self, sequence: Sequence, slot: int) -> None:
+        assert self._cache is not None
+        prefix = sequence.prefix
+        self._cache.load(slot, prefix.cache, prefix.length)
+        self._mask[slot] = torch.finfo(self._mask.dtype).min
+        self._mask[slot, : prefix.length] = 0.0
+        tables = self.rows.tables(prefix.positions[:, : prefix.tokens])
+        self._rotary[slot * self._length : slot * self._length + len(tables)] = tables
+        sequence.numbers = sequence.uniforms.tolist()
+        sequence.drawn = []
+        self._draw([sequence], prefix.logits)
+
+
+def make_slots(model: ARGenerator, step: StepDecoder, slots: int) -> Slots:
+    """The kind of slots that fits the model's device."""
+    if model.lm_head.weight.device.type == "cpu":
+        return CpuSlots(model, RowDecoder(step), slots)
+    from inkwash.engine.device_slots import DeviceSlots
+
+    return DeviceSlots(model, step, slots)
