@@ -26,8 +26,8 @@ from inkwash.scenes.words import LETTERS, of_split
 from inkwash.scenes.world import CELL
 
 PLACES = 32  # rows and columns of cells that the labels tell apart
-# What a cell knows beyond itself; 0 is none. Which letter stands to its left (1: it begins its word) and how many, where
-# the box of its thing begins and ends, and how many texts and shapes the picture has.
+# What a cell knows beyond itself, 0 being none: the letter to its left (1: it begins its word), how many there are, and
+# where the box of its thing begins and ends; then how many texts and shapes the picture has.
 CONTEXT = {
     "previous": 2 + len(LETTERS),
     "index": 1 + PLACES,

@@ -1,0 +1,123 @@
+"""``inkwash describe``: pictures, videos and documents in, an answer about them out."""
+
+from __future__ import annotations
+
+import json as jsons
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inkwash.cli import options as o
+from inkwash.cli import seeing as s
+from inkwash.core.errors import RequestError
+
+if TYPE_CHECKING:
+    from inkwash.engine.see.output import VisionOutput
+
+Files = Annotated[list[Path], typer.Argument(help="Pictures, videos, PDF or PPTX files, in the order they are shown.")]
+Question = Annotated[str | None, typer.Option("-q", "--question", help="What to ask [default: a description].")]
+Boxes = Annotated[
+    Path | None, typer.Option("--boxes", metavar="FILE", help="Draw the boxes of the answer on the picture.")
+]
+Thoughts = Annotated[bool, typer.Option("--thoughts", help="Print the thoughts before the answer.")]
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="Do not say on stderr what the question costs.")]
+
+
+def describe(
+    files: Files,
+    question: Question = None,
+    boxes: Boxes = None,
+    model: s.Model = "nano-v",
+    think: s.Think = None,
+    budget: s.BudgetTokens = None,
+    thoughts: Thoughts = False,
+    max_tokens: s.MaxTokens = 1024,
+    temperature: s.Temperature = None,
+    seed: s.Seed = None,
+    pages: s.Pages = None,
+    dpi: s.Dpi = 180,
+    fps: s.Fps = None,
+    max_frames: s.Frames = None,
+    start: s.Start = None,
+    end: s.End = None,
+    device: o.DeviceName = None,
+    dtype: o.Dtype = None,
+    json: o.Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answer a question about pictures, videos and documents.
+
+    Example: inkwash describe poster.png -q 'Where is the text "HELLO"?' --boxes marked.png
+    """
+    from inkwash.media.images import check_writable, image_size
+
+    settings = s.SightSettings(
+        model=model,
+        device=device,
+        dtype=dtype,
+        think=think,
+        budget=budget,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        seed=seed,
+        pages=pages,
+        dpi=dpi,
+        fps=fps,
+        max_frames=max_frames,
+        start=start,
+        end=end,
+    )
+    if question is not None and not question.strip():
+        raise RequestError("The question is empty: leave -q out for a description.", param="question")
+    parts = [s.file_part(file, pages=pages if s.kind_of(file) == "file" else None) for file in files]
+    pictures = [file for file in files if s.kind_of(file) == "image"]
+    if boxes is not None:
+        if len(pictures) != 1:
+            raise RequestError(
+                f"--boxes draws on one picture, but {len(pictures)} were given: ask about one at a time.", param="boxes"
+            )
+        check_writable(boxes)
+    s.check_model(model)
+
+    asked = question or ("Describe this picture." if len(files) == len(pictures) == 1 else "Describe what you see.")
+    messages = [{"role": "user", "content": [*parts, {"type": "text", "text": asked}]}]
+    pipe = s.open_pipeline(settings)
+    cost = pipe.cost(messages, enable_thinking=think)
+    if not quiet and not json:
+        seen = f", {cost.media_tokens} of them for what is seen" if cost.media_tokens else ""
+        print(f"inkwash: the question takes {cost.prompt_tokens} tokens{seen}.", file=sys.stderr)
+    screen = None if json else s.Screen(sys.stdout, folded=not thoughts)
+    output = s.answer(pipe, messages, settings, screen)
+    size = image_size(pictures[0]) if len(pictures) == 1 else None
+    if boxes is not None:
+        _draw(output, pictures[0], boxes)
+    if json:
+        print(jsons.dumps(_report(output, files, size, boxes), ensure_ascii=False))
+        return
+    if size is not None:
+        for left, top, right, bottom in output.pixel_boxes(*size):
+            print(f"box: {left},{top} to {right},{bottom} of {size[0]}x{size[1]} px")
+
+
+def _draw(output: VisionOutput, picture: Path, target: Path) -> None:
+    from inkwash.media.images import load_image, save_image
+    from inkwash.media.marks import draw_boxes
+
+    image = load_image(picture)
+    save_image(draw_boxes(image, output.pixel_boxes(*image.size)), target)
+    if not output.boxes:
+        print("inkwash: the answer names no box; the picture is written unmarked.", file=sys.stderr)
+
+
+def _report(
+    output: VisionOutput, files: list[Path], size: tuple[int, int] | None, boxes: Path | None
+) -> dict[str, Any]:
+    found = {"files": [str(file) for file in files], **output.to_dict()}
+    if size is not None:
+        found["pixel_boxes"] = [list(box) for box in output.pixel_boxes(*size)]
+    if boxes is not None:
+        found["boxes_file"] = str(boxes)
+    return {**found, "seconds": round(output.timings["seconds"], 3)}

@@ -1,0 +1,241 @@
+"""What ``describe`` and ``chat`` share: files told apart and checked, the pipeline opened, an answer streamed.
+
+Nothing here loads torch before the model is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+
+import typer
+
+from inkwash.core.errors import RequestError
+
+if TYPE_CHECKING:
+    from inkwash.engine.request import CancelToken
+    from inkwash.engine.see.output import Delta, VisionOutput
+    from inkwash.engine.see.pipeline import GlmVisionPipeline
+
+FileKind = Literal["image", "video", "file"]
+DOCUMENTS = (".pdf", ".pptx", ".ppt")
+
+Model = Annotated[str, typer.Option("--model", help="nano-v, a released name, or a checkpoint folder.")]
+Think = Annotated[
+    bool | None, typer.Option("--think/--no-think", help="Thoughts on or off, where the model has a switch.")
+]
+BudgetTokens = Annotated[
+    int | None, typer.Option("--budget", metavar="N", help="At most N tokens of thought, then the answer; 0: none.")
+]
+MaxTokens = Annotated[int, typer.Option("--max-tokens", help="Tokens of the answer, thoughts included.")]
+Temperature = Annotated[
+    float | None, typer.Option("--temperature", help="0 is greedy [default: the model's own setting].")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same sampled answer.")]
+Pages = Annotated[str | None, typer.Option("--pages", help="Pages of documents, such as 1-3,7 [default: all].")]
+Dpi = Annotated[float, typer.Option("--dpi", help="Dots per inch of document pages.")]
+Fps = Annotated[float | None, typer.Option("--fps", help="Frames per second of videos [default: the model's rule].")]
+Frames = Annotated[int | None, typer.Option("--max-frames", help="At most so many frames of each video.")]
+Start = Annotated[float | None, typer.Option("--start", help="Second at which videos begin.")]
+End = Annotated[float | None, typer.Option("--end", help="Second at which videos end.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SightSettings:
+    """Settings of answers that are checked before a model is opened."""
+
+    model: str = "nano-v"
+    device: str | None = None
+    dtype: str | None = None
+    think: bool | None = None
+    budget: int | None = None
+    max_tokens: int = 1024
+    temperature: float | None = None
+    seed: int | None = None
+    pages: str | None = None
+    dpi: float = 180
+    fps: float | None = None
+    max_frames: int | None = None
+    start: float | None = None
+    end: float | None = None
+
+    def __post_init__(self) -> None:
+        from inkwash.core import limits
+
+        if self.budget is not None and self.budget < 0:
+            raise RequestError(f"--budget is {self.budget}, but must be 0 or more.", param="budget")
+        if self.max_tokens < 1:
+            raise RequestError(f"--max-tokens is {self.max_tokens}, but must be at least 1.", param="max_tokens")
+        if self.temperature is not None:
+            limits.check_temperature(self.temperature)
+        if self.seed is not None:
+            limits.check_seed(self.seed)
+        for name, value in (("--fps", self.fps), ("--max-frames", self.max_frames), ("--dpi", self.dpi)):
+            if value is not None and not 0 < value < float("inf"):
+                raise RequestError(f"{name} is {value}, but must be above 0.", param=name.lstrip("-"))
+
+    def answer_options(self) -> dict[str, Any]:
+        """What the pipeline takes for one answer."""
+        return {
+            "enable_thinking": self.think,
+            "thinking_budget": self.budget,
+            "max_new_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "seed": self.seed,
+        }
+
+
+def kind_of(path: Path) -> FileKind:
+    """Picture, film or document, by the suffix."""
+    from inkwash.media.videos import SUFFIXES
+
+    suffix = path.suffix.lower()
+    return "video" if suffix in SUFFIXES else "file" if suffix in DOCUMENTS else "image"
+
+
+def file_part(path: Path, kind: FileKind | None = None, **more: Any) -> dict[str, Any]:
+    """A file as a part of a message, checked as far as its header tells."""
+    from inkwash.core.errors import MediaError
+    from inkwash.media.documents import read_document
+    from inkwash.media.images import image_size
+    from inkwash.media.videos import probe_video
+
+    kind = kind or kind_of(path)
+    if not path.is_file():
+        said = "is a folder" if path.is_dir() else "does not exist"
+        raise MediaError(f"The file {str(path)!r} {said}: give the path of a picture, a video, a PDF or a PPTX.")
+    if kind == "image":
+        image_size(path)
+    elif kind == "video":
+        probe_video(path)
+    elif path.suffix.lower() == ".pdf":
+        read_document(path, pages=more.get("pages"))
+    return {"type": kind, kind: path, **{name: value for name, value in more.items() if value is not None}}
+
+
+def check_model(name: str) -> None:
+    """Raises WeightsError for an unknown name or a folder that cannot see, before torch is loaded."""
+    from inkwash.models.glm_v.folder import find_sight
+
+    find_sight(name)
+
+
+def open_pipeline(settings: SightSettings) -> GlmVisionPipeline:
+    """The pipeline with the rules that the settings make."""
+    from inkwash.core import device
+    from inkwash.engine.see.media import MediaRules
+    from inkwash.engine.see.pipeline import GlmVisionPipeline
+
+    device.set_threads()
+    place = device.pick_device(settings.device)
+    rules = MediaRules(
+        pages=settings.pages,
+        dpi=settings.dpi,
+        fps=settings.fps,
+        max_frames=settings.max_frames,
+        start=settings.start,
+        end=settings.end,
+    )
+    return GlmVisionPipeline.from_pretrained(
+        settings.model, torch_dtype=device.pick_dtype(settings.dtype, place), device_map=place, media=rules
+    )
+
+
+@contextlib.contextmanager
+def stop_on_interrupt() -> Iterator[CancelToken]:
+    """Ctrl-C ends the answer that is being made, and what was said stays; a second one ends the program."""
+    from inkwash.engine.request import CancelToken
+
+    token = CancelToken()
+
+    def stop(number: int, frame: Any) -> None:
+        if token.cancelled:
+            raise KeyboardInterrupt
+        token.cancel()
+
+    try:
+        before = signal.signal(signal.SIGINT, stop)
+    except ValueError:  # not the main thread, which has no signals
+        yield token
+        return
+    try:
+        yield token
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Screen:
+    """Prints an answer while it comes: thoughts on a line that is folded to their length once the answer begins.
+
+    Where the stream is no terminal, thoughts are left out and only the answer is printed.
+    """
+
+    def __init__(self, out: TextIO, *, folded: bool = True) -> None:
+        self.out = out
+        self.live = out.isatty()
+        self.folded = folded
+        self._thought = ""
+
+    def show(self, kind: str, text: str) -> None:
+        """One piece."""
+        if kind == "thought":
+            self._thought += text
+            if self.live and self.folded:
+                last = " ".join(self._thought.split())[-60:]
+                self._write(f"\r\x1b[2K\x1b[2m… {last}\x1b[0m")
+            elif not self.folded:
+                self._write(text)
+            return
+        self._fold()
+        self._write(text)
+
+    def end(self) -> None:
+        """After the last piece."""
+        self._fold()
+        self._write("\n")
+
+    def _fold(self) -> None:
+        if self._thought and self.live and self.folded:
+            self._write(f"\r\x1b[2K\x1b[2m[thought: {len(self._thought.split())} words]\x1b[0m\n")
+        elif self._thought and not self.folded:
+            self._write("\n\n")
+        self._thought = ""
+
+    def _write(self, text: str) -> None:
+        self.out.write(text)
+        self.out.flush()
+
+
+def _shown(stream: Generator[Delta, None, VisionOutput], screen: Screen | None) -> VisionOutput:
+    while True:
+        try:
+            delta = next(stream)
+        except StopIteration as finished:
+            output: VisionOutput = finished.value
+            return output
+        if screen is not None:
+            screen.show(delta.kind, delta.text)
+
+
+def answer(
+    pipe: GlmVisionPipeline, messages: Sequence[Any], settings: SightSettings, screen: Screen | None
+) -> VisionOutput:
+    """One answer, shown while it comes."""
+    with stop_on_interrupt() as cancel:
+        stream = pipe.stream(messages, cancel=cancel, **settings.answer_options())
+        output = _shown(stream, screen)
+    if screen is not None:
+        screen.end()
+    if output.finish_reason in ("length", "repetition", "cancelled"):
+        reasons = {
+            "length": "the answer is cut: it reached --max-tokens",
+            "repetition": "the answer was stopped: it repeated itself",
+            "cancelled": "stopped",
+        }
+        print(f"inkwash: {reasons[output.finish_reason]}.", file=sys.stderr)
+    return output
