@@ -18,9 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Draw held-out cases and read them back: word accuracy and more.",
 )
-app.command("cvtg2k")(benchmarks.cvtg2k)
-app.command("longtext-en")(benchmarks.longtext_en)
-app.command("longtext-zh")(benchmarks.longtext_zh)
+benchmarks.register(app)
 
 Count = Annotated[int, typer.Option("-n", "--n", help="How many cases; case i is the same in every larger run.")]
 Seed = Annotated[int, typer.Option("--seed", help="Decides the cases and the noise; picture i has seed + i.")]

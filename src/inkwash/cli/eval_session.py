@@ -20,7 +20,12 @@ T = TypeVar("T")
 Tell = Callable[[str, int, int], None]
 
 STDOUT = Path("-")
-STAGES = {"judge": "Proving the judge", "draw": "Drawing (pictures)", "read": "Reading (pictures)"}
+STAGES = {
+    "judge": "Proving the judge",
+    "draw": "Drawing (pictures)",
+    "read": "Reading (pictures)",
+    "ask": "Asking (questions)",
+}
 _REGIONS = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
 
 

@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
 from inkwash.core.errors import MediaError
+from inkwash.eval.aligned import Row, align
 from inkwash.eval.tasks.edits import EditsReport
 from inkwash.eval.tasks.facts import is_read
 from inkwash.eval.tasks.scenes import PictureScore, ScenesReport
@@ -43,10 +44,18 @@ class Card:
     number: int
     prompt: str
     pictures: tuple[Picture, ...]
-    wanted: tuple[tuple[str, bool], ...]  # words to be drawn, and whether each was found
-    read: tuple[str, ...]
+    rows: tuple[Row, ...]  # texts beside their readings, or questions beside their answers
+    beyond: str  # what was read besides
     marks: tuple[tuple[str, bool], ...]  # facts and whether they hold
     good: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """One metric by category, as horizontal bars."""
+
+    title: str
+    rows: tuple[tuple[str, float, str], ...]  # category, share of the full width, the number as it is told
 
 
 def scenes_page(
@@ -64,7 +73,7 @@ def scenes_page(
         if truths:
             pictures.append(embed(truths[score.index], "asked for"))
         cards.append(_scene_card(score, tuple(pictures)))
-    return render_page(title, report.to_dict(), settings, cards)
+    return render_page(title, report.to_dict(), settings, cards, bars=bars_of(report.per_regions))
 
 
 def edits_page(
@@ -76,19 +85,21 @@ def edits_page(
     settings: Mapping[str, Any],
 ) -> str:
     """The page of `inkwash eval edits`: before and after, failed edits first."""
-    cards = [
-        Card(
-            number=score.index,
-            prompt=score.instruction,
-            pictures=(embed(sources[score.index], "before"), embed(images[score.index], "after")),
-            wanted=tuple((word, score.changed) for word in score.wanted),
-            read=score.read,
-            marks=((score.kind, score.changed), ("rest kept", score.kept)),
-            good=score.changed and score.kept,
+    cards = []
+    for score in report.worst_first():
+        rows, beyond = align([(word, score.changed) for word in score.wanted], score.read)
+        cards.append(
+            Card(
+                number=score.index,
+                prompt=score.instruction,
+                pictures=(embed(sources[score.index], "before"), embed(images[score.index], "after")),
+                rows=tuple(rows),
+                beyond=beyond,
+                marks=((score.kind, score.changed), ("rest kept", score.kept)),
+                good=score.changed and score.kept,
+            )
         )
-        for score in report.worst_first()
-    ]
-    return render_page(title, report.to_dict(), settings, cards)
+    return render_page(title, report.to_dict(), settings, cards, bars=bars_of(report.per_kind))
 
 
 def embed(image: Image.Image, label: str) -> Picture:
@@ -113,13 +124,14 @@ def write_page(html: str, path: Path) -> None:
 
 
 def _scene_card(score: PictureScore, pictures: tuple[Picture, ...]) -> Card:
-    wanted = tuple((text, is_read(text, score.read)) for text in score.wanted)
+    wanted = [(text, is_read(text, score.read)) for text in score.wanted]
+    rows, beyond = align(wanted, score.read)
     return Card(
         number=score.index,
         prompt=score.prompt,
         pictures=pictures,
-        wanted=wanted,
-        read=score.read,
+        rows=tuple(rows),
+        beyond=beyond,
         marks=tuple(_marks(score)),
         good=all(right for _, right in wanted),
     )
@@ -139,8 +151,27 @@ def _marks(score: PictureScore) -> Iterable[tuple[str, bool]]:
             yield label, all(values)
 
 
+def bars_of(parts: Mapping[str, Mapping[str, Any]], full: float = 1.0) -> list[Bars]:
+    """Bars for every measured column of a table of parts; `full` is the best value there can be."""
+    columns = [name for name in next(iter(parts.values()), {}) if name != "n"]
+    found = []
+    for column in columns:
+        rows = [(name, values[column]) for name, values in parts.items() if values.get(column) is not None]
+        widths = tuple((name, min(max(value / full, 0.0), 1.0), _number(float(value))) for name, value in rows)
+        if widths:
+            found.append(Bars(title=column.replace("_", " "), rows=widths))
+    return found
+
+
 def render_page(
-    title: str, numbers: Mapping[str, Any], settings: Mapping[str, Any], cards: Sequence[Card], *, note: str = ""
+    title: str,
+    numbers: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    cards: Sequence[Card],
+    *,
+    note: str = "",
+    bars: Sequence[Bars] = (),
+    notes: Sequence[str] = (),
 ) -> str:
     """The page from plain values: scalars become tiles, mappings of rows tables; `note` says what the cards are."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -148,10 +179,16 @@ def render_page(
     environment.filters["label"] = _label
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     plain = {key: value for key, value in numbers.items() if isinstance(value, int | float) or value is None}
-    tables = {key: value for key, value in numbers.items() if isinstance(value, Mapping) and value}
+    tables = {key: value for key, value in numbers.items() if _is_table(value)}
     known = {**settings, "judge": numbers["judge"]}
     note = note or f"{sum(not card.good for card in cards)} of {len(cards)} have a fault"
-    return template.render(title=title, numbers=plain, tables=tables, settings=known, cards=cards, note=note)
+    return template.render(
+        title=title, numbers=plain, tables=tables, settings=known, cards=cards, note=note, bars=bars, notes=notes
+    )
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(row, Mapping) for row in value.values())
 
 
 def _label(name: str) -> str:

@@ -58,8 +58,8 @@ def test_the_misread_one_is_first_with_both_texts() -> None:
     parsed = Page(html)
     assert parsed.cards[0] == "case-3" and sorted(parsed.cards) == [f"case-{i}" for i in range(5)]
     first = html.split("<article")[1]
-    assert f'<span class="word no">{SCENES[3].texts[0].text}</span>' in first
-    assert "&lt;b&gt;QQ" in first
+    assert f'<span class="word no"><mark>{SCENES[3].texts[0].text}</mark></span>' in first
+    assert "also read: &lt;b&gt;QQ" in first
     assert 'class="word no"' not in "".join(html.split("<article")[2:])
     assert not parsed.open, "unclosed tags"
 

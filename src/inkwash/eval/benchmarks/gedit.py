@@ -9,18 +9,24 @@ arXiv:2504.17761.
 
 from __future__ import annotations
 
+import ast
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inkwash.core.errors import ConfigError
-from inkwash.eval.benchmarks.files import field, read_lines, spread
+from inkwash.eval.benchmarks.files import field, read_lines, read_text, spread
 from inkwash.eval.benchmarks.pictures import Spot
 from inkwash.eval.metrics import mean
 
 LANGUAGES = ("en", "cn")
+KINDS = 11
+PROMPTS = "gedit_bench.jsonl"  # the data set's columns without its pictures
+JUDGE_PROMPTS = "viescore/vie_prompts.py"  # of the official repository's GEdit-Bench folder
 _BEST = 10.0
+_SCORE = re.compile(r"""["']?score["']?\s*:\s*\[([^\]]*)\]""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +71,55 @@ def read_prompts(file: Path, language: str, limit: int | None = None) -> tuple[P
 
 
 @dataclass(frozen=True, kw_only=True)
+class JudgePrompts:
+    """What VIEScore tells its judge about an edit ("tie"); `<instruction>` stands where the edit's text goes."""
+
+    obedience: str
+    quality: str
+
+
+def read_judge_prompts(folder: Path) -> JudgePrompts:
+    """VIEScore's prompts from the user's copy of its Python file, which is read and never run."""
+    path = folder / JUDGE_PROMPTS
+    try:
+        tree = ast.parse(read_text(path))
+    except SyntaxError as problem:
+        raise ConfigError(f"{path} is not Python (line {problem.lineno}); fetch the official file again.") from None
+    texts = {
+        node.targets[0].id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    }
+
+    def joined(*names: str) -> str:
+        absent = [name for name in names if name not in texts]
+        if absent:
+            raise ConfigError(f"{path} has no text named {absent[0]}; fetch the official file again.")
+        return "\n".join(texts[name] for name in names)
+
+    context = "_context_no_delimit"
+    return JudgePrompts(
+        obedience=joined(context, "_prompts_0shot_two_image_edit_rule", "_prompts_0shot_tie_rule_SC"),
+        quality=joined(context, "_prompts_0shot_rule_PQ"),
+    )
+
+
+def parse_scores(answer: str) -> tuple[float, ...] | None:
+    """The two numbers of `"score": [a, b]` in a judge's answer, 0 to 10; None for anything else."""
+    found = _SCORE.search(answer)
+    if found is None:
+        return None
+    try:
+        values = tuple(float(part) for part in found[1].split(","))
+    except ValueError:
+        return None
+    return values if len(values) == 2 and all(0.0 <= value <= _BEST for value in values) else None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judged:
     """The four scores of one picture, 0 to 10."""
 
@@ -100,6 +155,11 @@ class Score:
     sc: float
     pq: float
     overall: float
+
+
+def judged(kind: str, obedience: Iterable[float], quality: Iterable[float], *, intersection: bool = True) -> Judged:
+    """The scores of one picture."""
+    return Judged(kind=kind, obedience=tuple(obedience), quality=tuple(quality), intersection=intersection)
 
 
 def by_picture(judged: Iterable[Judged]) -> Score:

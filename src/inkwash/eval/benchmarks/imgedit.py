@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from inkwash.core.errors import ConfigError
+from inkwash.core.errors import ConfigError, MediaError
 from inkwash.eval.benchmarks.files import field, read_json, spread
 from inkwash.eval.benchmarks.pictures import Spot
 from inkwash.eval.metrics import mean
@@ -56,6 +56,14 @@ def read_cases(folder: Path, limit: int | None = None) -> tuple[Case, ...]:
             )
         )
     return tuple(spread(list(groups.values()), limit))
+
+
+def source_file(folder: Path, case: Case) -> Path:
+    """The picture that a case edits; MediaError names it where it is missing."""
+    path = folder / case.source
+    if not path.is_file():
+        raise MediaError(f"{path} is missing; unpack the benchmark's originals and name their folder with --sources.")
+    return path
 
 
 def read_judge_prompts(folder: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from inkwash.eval.benchmarks import imgedit, tiif
+from inkwash.eval.benchmarks import gedit, imgedit, tiif
 from inkwash.eval.benchmarks.chat import Malformed, VisionClient
 from inkwash.eval.benchmarks.lettering import without_refusal
 from inkwash.eval.predictions import Memory, picture_hash
@@ -23,6 +23,10 @@ READ_PROMPT = (
 )
 ONEIG_QUESTION = "{question}. Please answer 'Yes' or 'No' only."
 DPG_QUESTION = "{question} Answer with one word, yes or no."
+GENEVAL_QUESTION = (
+    'Does the picture show exactly this, with every object, number, colour and position right: "{question}"? '
+    "Answer with one word, yes or no."
+)
 TIIF_SYSTEM = "You check pictures against questions."
 TIIF_QUESTIONS = (
     "Look at the picture and answer each of these {count} questions, in order, with yes or no.\n{questions}\n"
@@ -36,10 +40,11 @@ POINTS_TOKENS = 1024
 class VlmReader:
     """Reads the text of a picture; the same interface as the OCR reader."""
 
-    def __init__(self, client: VisionClient, *, max_tokens: int = READ_TOKENS) -> None:
+    def __init__(self, client: VisionClient, *, max_tokens: int = READ_TOKENS, told: str = "") -> None:
+        """`told` is how the name tells the tokens, where several readers work under one name."""
         self.client = client
         self.max_tokens = max_tokens
-        self.name = _name(client, f"longtext-prompt,max_tokens={max_tokens}")
+        self.name = _name(client, f"longtext-prompt,max_tokens={told or max_tokens}")
 
     def texts(self, image: Image.Image) -> list[str]:
         """The lines of the answer, none for a picture without text."""
@@ -51,11 +56,12 @@ class YesNoJudge:
     """Answers questions about a picture; what was answered is remembered with the picture and the question."""
 
     def __init__(self, client: VisionClient, memory_path: Any = None, *, style: str = "oneig") -> None:
-        prompts = {"oneig": ONEIG_QUESTION, "dpg": DPG_QUESTION}
+        prompts = {"oneig": ONEIG_QUESTION, "dpg": DPG_QUESTION, "geneval": GENEVAL_QUESTION}
         self.client = client
         self.prompt = prompts[style]
         self.raw = style == "oneig"  # whose metric looks at the exact string
-        self.name = _name(client, f"{style}-question,max_tokens={ANSWER_TOKENS}")
+        own = "own-" if style == "geneval" else ""  # GenEval's own judge is a detector
+        self.name = _name(client, f"{own}{style}-question,max_tokens={ANSWER_TOKENS}")
         self.memory = Memory(self.name, memory_path)
 
     def answer(self, image: Image.Image, question: str) -> str:
@@ -118,6 +124,43 @@ class ImgEditJudge:
 
         asked = f"{prompt}\n{picture_hash(source)}"
         return tuple(int(value) for value in _remembered(self.memory, picture_hash(edited), asked, ask))
+
+
+class VieScoreJudge:
+    """Gives an edit VIEScore's four scores, obedience seeing both pictures and quality the result only."""
+
+    def __init__(self, client: VisionClient, prompts: gedit.JudgePrompts, memory_path: Any = None) -> None:
+        self.client = client
+        self.prompts = prompts
+        self.name = _name(client, f"viescore-tie,max_tokens={POINTS_TOKENS}")
+        self.memory = Memory(self.name, memory_path)
+
+    def scores(
+        self, source: Image.Image, edited: Image.Image, instruction: str
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """(success, over-editing) and (naturalness, artifacts), each 0 to 10."""
+        obedience = self.prompts.obedience.replace("<instruction>", instruction)
+        asked = f"{obedience}\n{picture_hash(source)}"
+        return self._asked(obedience, [source, edited], asked), self._asked(
+            self.prompts.quality, [edited], self.prompts.quality
+        )
+
+    def _asked(self, prompt: str, images: list[Image.Image], asked: str) -> tuple[float, ...]:
+        def accept(answer: str) -> list[float]:
+            parsed = gedit.parse_scores(answer)
+            if parsed is None:
+                raise Malformed(f"no two scores from 0 to 10 ({answer[:60]!r})")
+            return list(parsed)
+
+        def ask() -> list[float]:
+            return self.client.ask(prompt, images, accept, max_tokens=POINTS_TOKENS)
+
+        return tuple(float(value) for value in _remembered(self.memory, picture_hash(images[-1]), asked, ask))
+
+
+def is_plain_yes(answer: str) -> bool:
+    """Whether an answer of `plain_yes_no` is a yes."""
+    return answer == "yes"
 
 
 def plain_yes_no(answer: str) -> str:

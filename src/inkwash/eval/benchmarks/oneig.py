@@ -143,6 +143,11 @@ def read_texts(folder: Path, language: str) -> dict[str, str]:
     return found
 
 
+def listed(text: str) -> list[str]:
+    """The strings of a raw list string."""
+    return [str(item) for item in ast.literal_eval(text)]
+
+
 def read_answers(folder: Path, language: str) -> dict[str, str]:
     """The expected answer of each reasoning prompt by id."""
     path = folder / "scripts" / "reasoning" / f"gt_answer{_edition(language)}.json"

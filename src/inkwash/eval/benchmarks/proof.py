@@ -24,6 +24,9 @@ _LINE = 1.45
 _FIRST_CJK = 0x2E80
 _ABSENT = "\uffff"
 
+_COLORS = {"red": "#d81e1e", "green": "#1ea83c", "blue": "#1e46d8", "black": "#000000"}
+ANSWERS_FLOOR = 0.875  # of the questions about coloured squares
+
 Texts = Sequence[str]
 Score = Callable[[Texts, Texts], tuple[int, int]]  # wanted, read -> units found, units wanted
 
@@ -48,6 +51,46 @@ def prove(reader: Predictions, candidates: Sequence[Texts], score: Score, *, flo
             f"needed before it may score pictures; check its installation, or use another judge."
         )
     return found / wanted
+
+
+def prove_answers(name: str, answer: Callable[[Image.Image, str], str], yes: str) -> float:
+    """The share of right answers about plain coloured squares; ConfigError below the floor.
+
+    `yes` is the exact answer that the benchmark counts: a judge that writes "Yes." would score nothing.
+    """
+    right = []
+    colors = list(_COLORS)
+    for number, color in enumerate(colors):
+        other = colors[(number + 1) % len(colors)]
+        picture = square(color)
+        right.append(answer(picture, f"Is there a {color} square in the picture?") == yes)
+        right.append(answer(picture, f"Is there a {other} square in the picture?") != yes)
+    share = sum(right) / len(right)
+    if share < ANSWERS_FLOOR:
+        raise ConfigError(
+            f"the judge {name} answers only {share:.3f} of plain questions about coloured squares rightly (a yes must "
+            f"be exactly {yes!r}), {ANSWERS_FLOOR:g} is needed before it may judge pictures; use another judge."
+        )
+    return round(share, 6)
+
+
+def prove_edits(name: str, score: Callable[[Image.Image, Image.Image, str], float]) -> float:
+    """1 when a done edit is scored above one that was not done; ConfigError otherwise."""
+    source, instruction = square("red"), "Change the color of the square from red to blue."
+    done, undone = score(source, square("blue"), instruction), score(source, source, instruction)
+    if done <= undone:
+        raise ConfigError(
+            f"the judge {name} gives a done edit {done:g} and one that was not done {undone:g}; a judge of edits must "
+            f"tell them apart; use another judge."
+        )
+    return 1.0
+
+
+def square(color: str) -> Image.Image:
+    """A coloured square on white."""
+    image = Image.new("RGB", (SIDE, SIDE), "white")
+    ImageDraw.Draw(image).rectangle((SIDE // 4, SIDE // 4, 3 * SIDE // 4, 3 * SIDE // 4), fill=_COLORS[color])
+    return image
 
 
 def render_texts(texts: Texts, side: int = SIDE) -> Image.Image | None:

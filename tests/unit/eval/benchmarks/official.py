@@ -129,3 +129,51 @@ def picture(path: Path, color: str | tuple[int, int, int] = "white", size: tuple
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, color).save(path)
     return path
+
+
+def geneval(folder: Path) -> Path:
+    """One prompt per task, and a second one about counting."""
+    tags = ("single_object", "two_object", "counting", "colors", "position", "color_attr", "counting")
+    rows = [
+        {"tag": tag, "include": [{"class": "bench", "count": 1 + i}], "prompt": f"a photo of {1 + i} benches"}
+        for i, tag in enumerate(tags)
+    ]
+    lines(folder / "evaluation_metadata.jsonl", rows)
+    return folder
+
+
+def gedit(folder: Path) -> Path:
+    """Two kinds with two edits in each language, the sources, and judge prompts of our own in the official form."""
+    rows = [
+        {
+            "key": f"{kind}{i}{language}",
+            "task_type": kind,
+            "instruction": f"make it {kind} {i}",
+            "instruction_language": language,
+            "Intersection_exist": i == 0,
+        }
+        for kind in ("color_alter", "text_change")
+        for i in (0, 1)
+        for language in ("en", "cn")
+    ]
+    lines(folder / "gedit_bench.jsonl", rows)
+    for row in rows:
+        picture(folder / "sources" / f"{row['key']}.png", "gray", (64, 64))
+    names = ("_context_no_delimit", "_prompts_0shot_two_image_edit_rule", "_prompts_0shot_tie_rule_SC")
+    texts = ("Give scores.", "Two pictures.", "Instruction: <instruction>")
+    content = "".join(f'{name} = """{text}"""\n' for name, text in zip(names, texts, strict=True))
+    write(folder / "viescore" / "vie_prompts.py", content + '_prompts_0shot_rule_PQ = "Quality."\n')
+    return folder
+
+
+def imgedit(folder: Path) -> Path:
+    """Nine kinds with one edit each."""
+    kinds = ("extract", "style", "add", "adjust", "background", "replace", "remove", "action", "compose")
+    cases = {
+        f"{i:04d}": {"id": f"{kind}/{i}.jpg", "prompt": f"do {kind}", "edit_type": kind} for i, kind in enumerate(kinds)
+    }
+    write(folder / "basic_edit.json", json.dumps(cases))
+    write(folder / "prompts.json", json.dumps({kind: f"{kind}: <edit_prompt>" for kind in kinds}))
+    for case in cases.values():
+        picture(folder / case["id"], "gray", (64, 64))
+    return folder

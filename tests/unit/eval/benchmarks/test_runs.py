@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from PIL import Image
 from inkwash.core.errors import ConfigError, InkwashError, MediaError
 from inkwash.eval.benchmarks import cvtg2k, longtext
 from inkwash.eval.benchmarks.page import benchmark_page, published_table
+from inkwash.eval.benchmarks.panel import Panel
 from inkwash.eval.benchmarks.proof import has_glyphs, render_texts
 from inkwash.eval.benchmarks.runs import Scoring, score_pictures
 from inkwash.eval.predictions import picture_hash
@@ -59,7 +59,7 @@ def cvtg(tmp_path: Path) -> tuple[Scoring, Knowing]:
 
 def test_cvtg2k_from_folder_to_numbers(cvtg: tuple[Scoring, Knowing]) -> None:
     run, judge = cvtg
-    result = score_pictures(run, lambda: judge)
+    result = score_pictures(run, Panel(open_reader=lambda: judge))
     scores = result.to_dict()
     assert (scores["word_accuracy"], scores["n"], scores["words"], scores["correct_words"]) == (0.875, 16, 64, 56)
     assert scores["measures"]["cvtg2k.word_accuracy[knowing[v1]]"] == 0.875
@@ -69,7 +69,7 @@ def test_cvtg2k_from_folder_to_numbers(cvtg: tuple[Scoring, Knowing]) -> None:
     assert result.official["overall_results"]["correct_words"] == 56 and len(result.official["area_results"]) == 8
     assert json.loads(json.dumps(scores)) == scores
     worst = result.worst_first()
-    assert worst[0].key == "CVTG/2/12" and worst[0].wanted[1] == ("opening", False)
+    assert worst[0].key == "CVTG/2/12" and worst[0].wanted[0] == ("Grand Opening", False)
 
 
 def test_a_second_run_reads_nothing_and_a_larger_one_only_what_is_new(
@@ -77,12 +77,12 @@ def test_a_second_run_reads_nothing_and_a_larger_one_only_what_is_new(
 ) -> None:
     run, judge = cvtg
     cached = {"task": run.task, "data": run.data, "images": run.images, "cache": tmp_path / "read.jsonl"}
-    first = score_pictures(Scoring(**cached, limit=8), lambda: judge)
+    first = score_pictures(Scoring(**cached, limit=8), Panel(open_reader=lambda: judge))
     proofs = judge.read - 8
     assert first.counts["n"] == 8 and proofs >= 1
-    again = score_pictures(Scoring(**cached, limit=8), lambda: judge)
+    again = score_pictures(Scoring(**cached, limit=8), Panel(open_reader=lambda: judge))
     assert judge.read == 8 + proofs and again.to_dict() == first.to_dict()
-    score_pictures(Scoring(**cached), lambda: judge)
+    score_pictures(Scoring(**cached), Panel(open_reader=lambda: judge))
     assert judge.read == 16 + proofs
 
 
@@ -95,31 +95,30 @@ def test_a_kill_in_the_middle_costs_one_picture(cvtg: tuple[Scoring, Knowing], t
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        score_pictures(cached, lambda: judge, progress=killed)
+        score_pictures(cached, Panel(open_reader=lambda: judge), progress=killed)
     before = judge.read
-    score_pictures(cached, lambda: judge)
+    score_pictures(cached, Panel(open_reader=lambda: judge))
     assert judge.read == before + 11
 
 
 def test_many_workers_give_the_same_numbers(cvtg: tuple[Scoring, Knowing]) -> None:
     run, judge = cvtg
-    parallel = Scoring(task=run.task, data=run.data, images=run.images, workers=4)
-    result = score_pictures(parallel, lambda: judge, stop=threading.Event())
-    assert result.to_dict() == score_pictures(run, lambda: judge).to_dict()
+    result = score_pictures(run, Panel(open_reader=lambda: judge, workers=4))
+    assert result.to_dict() == score_pictures(run, Panel(open_reader=lambda: judge)).to_dict()
 
 
 def test_a_missing_picture_stops_the_run_before_the_judge_is_opened(cvtg: tuple[Scoring, Knowing]) -> None:
     run, _ = cvtg
     (run.images / "CVTG-Style" / "5" / "15.png").unlink()
     with pytest.raises(MediaError, match=r"lacks 1 of the 16 pictures: CVTG-Style/5/15\.png"):
-        score_pictures(run, lambda: pytest.fail("the judge was opened"))
+        score_pictures(run, Panel(open_reader=lambda: pytest.fail("the judge was opened")))
 
 
 def test_a_blind_judge_scores_nothing(cvtg: tuple[Scoring, Knowing]) -> None:
     run, judge = cvtg
     judge.known = {key: [] for key in judge.known}
     with pytest.raises(ConfigError, match="plainly rendered"):
-        score_pictures(run, lambda: judge)
+        score_pictures(run, Panel(open_reader=lambda: judge))
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -133,21 +132,25 @@ def test_longtext_from_folder_to_numbers(tmp_path: Path, language: str) -> None:
             judge.means(Image.new("RGB", (8, 8), color(10 * number + sample)), lines)
     task = f"longtext-{language}"
     run = Scoring(task=task, data=tmp_path / "data", images=tmp_path / "drawn", samples=2)
-    scores = score_pictures(run, lambda: judge).to_dict()
+    scores = score_pictures(run, Panel(open_reader=lambda: judge)).to_dict()
     assert scores["text_score"] == 0.5 and scores["n"] == 8 and scores["units"] == 2 * scores["matched_units"]
     assert scores["per_category"]["sign"] == {"text_score": 0.5, "n": 4}
-    result = score_pictures(run, lambda: judge)
+    result = score_pictures(run, Panel(open_reader=lambda: judge))
     assert result.worst_first()[0].share == 0.0 and result.worst_first()[-1].share == 1.0
     assert all(right for _, right in result.worst_first()[-1].wanted)
     with pytest.raises(MediaError, match=r"0000_3\.png"):
-        score_pictures(Scoring(task=task, data=tmp_path / "data", images=tmp_path / "drawn"), lambda: judge)
+        score_pictures(
+            Scoring(task=task, data=tmp_path / "data", images=tmp_path / "drawn"), Panel(open_reader=lambda: judge)
+        )
 
 
 BAD: list[tuple[dict[str, object], str]] = [
-    ({"task": "cvtg"}, "cvtg2k, longtext-en, longtext-zh"),
+    ({"task": "cvtg"}, "cvtg2k, longtext-en, longtext-zh, oneig-en"),
     ({"limit": 0}, "limit is 0"),
     ({"samples": 0}, "samples is 0"),
-    ({"workers": 0}, "workers is 0"),
+    ({"split": "mini"}, "testmini, test"),
+    ({"mode": "mended"}, "official, fixed"),
+    ({"dimensions": ("beauty",)}, "alignment, text"),
 ]
 
 
@@ -159,7 +162,7 @@ def test_settings_are_checked(settings: dict[str, object], says: str, tmp_path: 
 
 def page_of(cvtg: tuple[Scoring, Knowing], make: Callable[..., str] = benchmark_page, **settings: int) -> str:
     run, judge = cvtg
-    return make(score_pictures(run, lambda: judge), title="CVTG-2K", **settings)
+    return make(score_pictures(run, Panel(open_reader=lambda: judge)), title="CVTG-2K", **settings)
 
 
 def test_the_page_has_ours_and_the_published_rows_apart(cvtg: tuple[Scoring, Knowing]) -> None:
@@ -171,7 +174,8 @@ def test_the_page_has_ours_and_the_published_rows_apart(cvtg: tuple[Scoring, Kno
     assert "cvtg2k.word accuracy[knowing[v1]]" in own and "0.875" in own and "GLM-Image" not in own
     assert "cvtg2k.word accuracy[en_ppocrv4]" in other and "0.912" in other and "GLM-Image" in other
     assert "8 of 16 have a fault" in head and "prompts_digest" in head
-    assert '<span class="word no">opening</span>' in html and "&lt;b&gt;other" in html
+    assert '<span class="word no">Grand<mark> Opening</mark></span>' in html
+    assert "also read: &lt;b&gt;other" in html and "<h3>word accuracy</h3>" in head and "--share: 87.5%" in head
     assert all(link.startswith("data:image/webp;base64,") for link in parsed.links)
 
 
