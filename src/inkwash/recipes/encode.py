@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from inkwash.core.device import pick_device
-from inkwash.data.encode import Picture
+from inkwash.data.buckets import Buckets
+from inkwash.data.encode import Outcome, Picture, encode, run_here
+from inkwash.data.folder import Example
 from inkwash.data.scenes import half_size
 from inkwash.models.glm_image.config import ARConfig
 from inkwash.models.glm_image.decoder_config import VAEConfig
@@ -117,6 +120,23 @@ class SampleEncoder:
     def _encode(self, pixels: Tensor) -> np.ndarray:
         mean, _ = self.vae.encode(pixels.to(self.device))
         return self.vae.normalize(mean).float().cpu().numpy().astype(np.float16)
+
+
+def encode_examples(
+    examples: Sequence[Example],
+    out: Path,
+    model: str,
+    *,
+    device: str | torch.device | None = None,
+    buckets: Buckets | None = None,
+    **settings: Any,
+) -> Outcome:
+    """Encode with a checkpoint, at its own size unless `buckets` are given; `settings` are those of `data.encode`."""
+    encoder = SampleEncoder(model, device)
+    buckets = buckets or Buckets(sides=(encoder.side,))
+    here = settings.get("runner", run_here) is run_here
+    make = (lambda: encoder) if here else partial(SampleEncoder, model, device)
+    return encode(examples, out, make, meta=encoder.meta, buckets=buckets, **settings)
 
 
 def _ids(tokens: Tensor) -> np.ndarray:

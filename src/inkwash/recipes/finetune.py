@@ -14,13 +14,13 @@ import torch
 from inkwash.core.device import pick_device
 from inkwash.core.errors import ConfigError
 from inkwash.data.buckets import Buckets
-from inkwash.data.encode import Outcome, encode, is_shards
+from inkwash.data.encode import is_shards
 from inkwash.data.encoded import AR_FIELDS, DECODER_FIELDS, ShardBatches
 from inkwash.data.folder import read_source
 from inkwash.data.shards import ShardSet
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
 from inkwash.models.registry import resolve
-from inkwash.recipes.encode import SampleEncoder, prints
+from inkwash.recipes.encode import encode_examples, prints
 from inkwash.train.finetune import Tuning, tune_ar, tune_decoder
 from inkwash.train.lora import LoRA, save_adapter
 
@@ -40,8 +40,8 @@ def finetune(
     max_skipped: float = 0.1,
     seed: int = 0,
     lora: LoRA = LoRA(),  # noqa: B008 (frozen)
-    ar: Tuning = Tuning(steps=300),  # noqa: B008
-    decoder: Tuning = Tuning(steps=600),  # noqa: B008
+    ar: Tuning = Tuning(steps=200),  # noqa: B008
+    decoder: Tuning = Tuning(steps=400),  # noqa: B008
 ) -> Path:
     """Encode the pictures once, tune the asked networks one after another, write the result; returns its folder.
 
@@ -88,28 +88,13 @@ def _shards(work: Path, data: Path, model: str, side: int, max_skipped: float, d
     if data.is_dir() and is_shards(data):
         return data
     out = work / "shards"
-    outcome = encode_source(data, out, model, device=device, sides=(side,) if side else (), max_skipped=max_skipped)
+    try:
+        buckets = Buckets(sides=(side,)) if side else None
+    except ValueError as error:
+        raise ConfigError(f"--set side={side}: {error}.") from error
+    outcome = encode_examples(read_source(data), out, model, device=device, buckets=buckets, max_skipped=max_skipped)
     print(f"{outcome.samples} pictures encoded, {len(outcome.skipped)} skipped", flush=True)
     return out
-
-
-def encode_source(
-    source: Path,
-    out: Path,
-    model: str,
-    *,
-    device: str | torch.device | None = None,
-    sides: tuple[int, ...] = (),
-    max_skipped: float = 0.1,
-) -> Outcome:
-    """Encode a folder or JSONL file with a checkpoint, at its own size unless `sides` are given."""
-    examples = read_source(source)
-    encoder = SampleEncoder(model, device)
-    try:
-        buckets = Buckets(sides=sides or (encoder.side,))
-    except ValueError as error:
-        raise ConfigError(f"--set side={sides[0]}: {error}.") from error
-    return encode(examples, out, lambda: encoder, meta=encoder.meta, buckets=buckets, max_skipped=max_skipped)
 
 
 def check_codes(shards: Path, parts: GlmImageParts) -> None:

@@ -27,6 +27,7 @@ RECIPES = {
     "nano-v": "inkwash.recipes.nano_v:train_nano_v",
     "nano-v-export": "inkwash.recipes.nano_v:export_nano_v",
     "nano-export": "inkwash.recipes.nano:export_nano",
+    "finetune": "inkwash.recipes.finetune:finetune",
 }
 DEFAULT_PATHS = {"work": Path("work/nano"), "output": Path("work/nano/checkpoint")}
 _WORDS = {"true": True, "false": False}

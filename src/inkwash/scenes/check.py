@@ -17,7 +17,7 @@ from PIL import Image
 from inkwash.scenes.caption import zone
 from inkwash.scenes.scene import Scene, ShapeItem, TextItem, covered_cells
 from inkwash.scenes.segment import PALETTE, Component, color_ids, components, named_color
-from inkwash.scenes.world import CELL, COLOR_IDS, COLOR_NAMES
+from inkwash.scenes.world import CELL, COLOR_IDS, COLOR_NAMES, SHAPES
 
 __all__ = ["CheckResult", "ShapeCheck", "check", "named_color"]
 
@@ -78,7 +78,8 @@ def check(image: Image.Image, scene: Scene, *, named: Collection[str] | None = N
     ids = color_ids(image)
     bare = _bare(scene)
     background = _background(ids, bare)
-    found = components(ids, background, scene.style)
+    new = {item.shape for item in scene.objects} - set(SHAPES)  # the world's own shapes, and those that were asked for
+    found = components(ids, background, scene.style, (*SHAPES, *sorted(new)))
     shapes, used = _match(scene, found, asked, exact)
     return CheckResult(
         background=background,

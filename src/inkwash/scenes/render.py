@@ -54,6 +54,12 @@ def _polygon(shape: str, n: int) -> list[tuple[float, float]]:
         return [(n / 2, 0), (n, n), (0, n)]
     if shape == "diamond":
         return [(n / 2, 0), (n, n / 2), (n / 2, n), (0, n / 2)]
+    if shape == "cross":
+        a, b = n / 3, 2 * n / 3
+        return [(a, 0), (b, 0), (b, a), (n, a), (n, b), (b, b), (b, n), (a, n), (a, b), (0, b), (0, a), (a, a)]
+    if shape == "arrow":
+        low, high, neck = n * 0.32, n * 0.68, n * 0.5
+        return [(0, low), (neck, low), (neck, 0), (n, n / 2), (neck, n), (neck, high), (0, high)]
     if shape == "star":
         points = []
         for i in range(10):

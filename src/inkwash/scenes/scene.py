@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from inkwash.core.errors import ConfigError
-from inkwash.scenes.world import CELL, COLORS, FACES, MAX_SIDE, MIN_SIDE, SHAPES, STYLES
+from inkwash.scenes.world import CELL, COLORS, FACES, MAX_SIDE, MIN_SIDE, NEW_SHAPES, SHAPES, STYLES
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are outside
 Cell = tuple[int, int]  # row, column
@@ -49,7 +49,7 @@ class ShapeItem:
     box: Box
 
     def __post_init__(self) -> None:
-        _check_name("shape", self.shape, SHAPES)
+        _check_name("shape", self.shape, (*SHAPES, *NEW_SHAPES))
         _check_name("color", self.color, COLORS)
 
 

@@ -72,13 +72,16 @@ def _template(shape: str, size: int) -> Bits:
     return _unit(styles.pixelated(mask) if size else mask)
 
 
-def classify(mask: Image.Image, pixelated: int = 0) -> tuple[str, float]:
-    """The shape that a mask looks most like, with the IoU. ``pixelated``: the rough size of a pixel-art shape, or 0."""
+def classify(mask: Image.Image, pixelated: int = 0, shapes: tuple[str, ...] = SHAPES) -> tuple[str, float]:
+    """The one of ``shapes`` that a mask looks most like, with the IoU.
+
+    ``pixelated``: the rough size of a pixel-art shape, or 0.
+    """
     unit = _unit(mask)
     sizes = (pixelated, pixelated + PIXEL, pixelated + 2 * PIXEL) if pixelated else (0,)
     scores = {
         shape: max(float((unit & other).sum() / max(1, (unit | other).sum())) for other in others)
-        for shape, others in ((shape, [_template(shape, size) for size in sizes]) for shape in SHAPES)
+        for shape, others in ((shape, [_template(shape, size) for size in sizes]) for shape in shapes)
     }
     best = max(scores, key=lambda shape: scores[shape])
     return best, scores[best]
@@ -108,7 +111,9 @@ def _flood(bits: Bits) -> list[list[tuple[int, int]]]:
     return found
 
 
-def _component(members: list[tuple[int, int]], bits: Bits, color: str, pixel_art: bool) -> Component | None:
+def _component(
+    members: list[tuple[int, int]], bits: Bits, color: str, pixel_art: bool, shapes: tuple[str, ...]
+) -> Component | None:
     rows, cols = zip(*members, strict=True)
     width, height = (max(cols) - min(cols) + 1) * COARSE, (max(rows) - min(rows) + 1) * COARSE
     if max(width, height) < SMALLEST_SIDE or not 0.6 < width / height < 1.7:
@@ -119,7 +124,7 @@ def _component(members: list[tuple[int, int]], bits: Bits, color: str, pixel_art
     keep[np.array(rows) - first_row, np.array(cols) - first_col] = 255
     near = Image.fromarray(keep).filter(ImageFilter.MaxFilter(3)).resize(here.shape[::-1], Image.Resampling.NEAREST)
     mask = Image.fromarray(((here & (np.asarray(near) > 0)) * 255).astype(np.uint8))
-    shape, iou = classify(mask, max(width, height) // PIXEL * PIXEL if pixel_art else 0)
+    shape, iou = classify(mask, max(width, height) // PIXEL * PIXEL if pixel_art else 0, shapes)
     left, top, right, bottom = mask.getbbox() or (0, 0, width, height)
     x, y = first_col * COARSE, first_row * COARSE
     return Component(color=color, box=(left + x, top + y, right + x, bottom + y), shape=shape, iou=iou)
@@ -131,7 +136,9 @@ def _closed(bits: Bits) -> Bits:
     return np.asarray(mask.filter(ImageFilter.MaxFilter(9)).filter(ImageFilter.MinFilter(9))) > 127
 
 
-def components(ids: NDArray[np.int64], background: str, style: str = "flat") -> list[Component]:
+def components(
+    ids: NDArray[np.int64], background: str, style: str = "flat", shapes: tuple[str, ...] = SHAPES
+) -> list[Component]:
     """All regions large enough to be a shape, of every colour but the background's."""
     found = []
     for index, color in enumerate(COLOR_NAMES):
@@ -141,7 +148,7 @@ def components(ids: NDArray[np.int64], background: str, style: str = "flat") -> 
         if style == "sketch":
             bits = _closed(bits)
         for members in _flood(_coarse(bits)):
-            item = _component(members, bits, color, style == "pixelated") if len(members) > 20 else None
+            item = _component(members, bits, color, style == "pixelated", shapes) if len(members) > 20 else None
             if item is not None:
                 found.append(item)
     return found

@@ -33,6 +33,7 @@ FREE_FACES = ("sans", "serif", "mono", "italic", "condensed", "light")
 FACES = (*FREE_FACES, "cjk")
 
 SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond")
+NEW_SHAPES = ("cross", "arrow")  # never sampled, so that a model can be taught something it has not seen
 SHAPE_SIZES = (64, 96)
 
 STYLES = (

@@ -32,7 +32,8 @@ LORA_RATE, FULL_RATE = 0.5, 0.05
 class Tuning:
     """Settings of one network. `lr` 0 derives the rate from the width, as large networks want smaller steps.
 
-    `preview_weight` scales the AR generator's loss on preview tokens, the drop rates are the decoder's.
+    `preview_weight` scales the AR generator's loss on preview tokens, the drop rates are the decoder's, and
+    `corrupt` is the share of its tokens replaced at random, since a plan in use is never quite that of a picture.
     """
 
     steps: int = 400
@@ -43,6 +44,7 @@ class Tuning:
     drop_glyphs: float = 0.05
     drop_prior: float = 0.05
     drop_both: float = 0.05
+    corrupt: float = 0.05
     workers: int = 1
     save_every_s: float = 60.0
 
@@ -106,7 +108,7 @@ def tune_decoder(
         drop_glyphs=config.drop_glyphs,
         drop_prior=config.drop_prior,
         drop_both=config.drop_both,
-        corrupt=0.0,
+        corrupt=config.corrupt,
     )
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, peak * warmup_cosine(step, total=config.steps, warmup=config.warmup))
