@@ -1,17 +1,35 @@
-"""Where training runs and in which precision: bf16 autocast wherever the chip is faster in it."""
+"""Where training runs and how fast that chip is: devices, precision, memory that stays, the measured matmul rate.
+
+bf16 autocast is used wherever the chip multiplies faster in it; `precision="fp32"` turns it off, for runs that have to
+agree to the last digits.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
 import time
 from functools import cache
 from typing import Any
 
 import torch
 
+from inkwash.core.device import pick_device
 
-def autocast(device: torch.device) -> torch.autocast:
+
+def training_device(name: str | None = None) -> torch.device:
+    """The named device, else INKWASH_DEVICE, else the accelerator (cuda, mps, xpu, npu), else the CPU.
+
+    An Ascend NPU is known to torch only after its plug-in has been imported.
+    """
+    if importlib.util.find_spec("torch_npu") is not None:
+        importlib.import_module("torch_npu")
+    return pick_device(name)
+
+
+def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
     """bf16 autocast on accelerators and on CPUs that are faster in it; elsewhere it changes nothing."""
-    enabled = device.type != "cpu" or bf16_pays()
+    enabled = precision == "bf16" or (precision == "auto" and (device.type != "cpu" or bf16_pays()))
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
@@ -22,18 +40,53 @@ def bf16_pays() -> bool:
     What the chip calls itself does not tell: with AVX512-bf16 alone one machine ran at half its fp32 rate, another at
     4.7 times; with matrix tiles (AMX) it was 3 to 4 times.
     """
-    return 1.3 * _seconds(torch.bfloat16) < _seconds(torch.float32)
+    cpu = torch.device("cpu")
+    fast = matmul_rate(cpu, torch.bfloat16, side=384, repeats=5)
+    return fast > 1.3 * matmul_rate(cpu, torch.float32, side=384, repeats=5)
 
 
-def _seconds(dtype: torch.dtype, side: int = 384, repeats: int = 5) -> float:
-    """The shortest time of some products of two square matrices."""
-    a = torch.ones(side, side, dtype=dtype)
-    times = []
+def matmul_rate(
+    device: torch.device, dtype: torch.dtype = torch.bfloat16, *, side: int | None = None, repeats: int = 10
+) -> float:
+    """Floating-point operations a second of the fastest of some products of two square matrices."""
+    side = side or (1024 if device.type == "cpu" else 8192)
+    a = torch.ones(side, side, dtype=dtype, device=device)
+    best = 0.0
     for _ in range(repeats):
+        synchronize(device)
         begin = time.perf_counter()
         a @ a
-        times.append(time.perf_counter() - begin)
-    return min(times)
+        synchronize(device)
+        best = max(best, 2 * side**3 / (time.perf_counter() - begin))
+    return best
+
+
+@cache
+def peak_rate(device: torch.device) -> float:
+    """The chip's own bf16 (where that is faster, else fp32) matmul rate, measured once in a process."""
+    wide = device.type == "cpu" and not bf16_pays()
+    return matmul_rate(device, torch.float32 if wide else torch.bfloat16)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for an accelerator; a CPU has nothing to wait for."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def hold_memory() -> bool:
+    """Ask glibc to keep freed memory instead of handing it back to the system; False where that is not possible.
+
+    A step frees and allocates the same activations again. Above 32 MB (and, under jemalloc, above 8) each of them is
+    otherwise mapped afresh and every page of it faults: 17 % of a step of nano's AR generator.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # no such function: another C library or another system
+        return False
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+    settings = {mmap_threshold: 1 << 30, trim_threshold: (1 << 31) - 1, top_pad: 64 << 20}
+    return all(mallopt(name, value) == 1 for name, value in settings.items())
 
 
 def to_device(value: Any, device: torch.device) -> torch.Tensor:

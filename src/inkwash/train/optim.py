@@ -1,7 +1,6 @@
-"""Optimisers and schedules: Muon on the block matrices, AdamW on everything else.
+"""Optimisers, schedules, clipping and the averaged weights: Muon on block matrices, fused AdamW on everything else.
 
-Muon's update is scaled to AdamW's root mean square (Moonlight's rule, arXiv:2502.16982), so one learning
-rate serves both. Master weights stay in fp32; autocast makes the bf16 copies.
+Master weights stay in fp32; autocast makes the bf16 copies, once a step.
 """
 
 from __future__ import annotations
@@ -11,6 +10,10 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from inkwash.train.config import Training
+from inkwash.train.muon import Muon
 
 
 def split_parameters(modules: Iterable[nn.Module], muon_marker: str) -> tuple[list[Tensor], list[Tensor]]:
@@ -36,19 +39,26 @@ def make_optimizers(
     weight_decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.98),
     ns_steps: int = 5,
+    ns_dtype: torch.dtype = torch.bfloat16,
 ) -> list[torch.optim.Optimizer]:
     """AdamW for all parameters, or Muon for block matrices beside it when `muon_marker` is given."""
     matrices, others = split_parameters(modules, muon_marker or "\0")
     optimizers: list[torch.optim.Optimizer] = []
     if others:
-        optimizers.append(torch.optim.AdamW(others, lr=lr, betas=betas, weight_decay=weight_decay, fused=True))
+        groups = [{"params": group} for group in _by_mesh(others)]
+        optimizers.append(torch.optim.AdamW(groups, lr=lr, betas=betas, weight_decay=weight_decay, fused=True))
     if matrices:
-        optimizers.append(
-            torch.optim.Muon(
-                matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw", ns_steps=ns_steps
-            )
-        )
+        optimizers.append(Muon(matrices, lr=lr, weight_decay=weight_decay, ns_steps=ns_steps, dtype=ns_dtype))
     return optimizers
+
+
+def _by_mesh(parameters: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Groups that one fused kernel may take together: plain tensors, and those of each device mesh."""
+    groups: dict[int, list[Tensor]] = {}
+    for parameter in parameters:
+        key = id(parameter.device_mesh) if isinstance(parameter, DTensor) else 0
+        groups.setdefault(key, []).append(parameter)
+    return list(groups.values())
 
 
 def warmup_cosine(step: int, *, total: int, warmup: int, floor: float = 0.05) -> float:
@@ -59,6 +69,22 @@ def warmup_cosine(step: int, *, total: int, warmup: int, floor: float = 0.05) ->
     return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
+def warmup_stable_decay(step: int, *, total: int, warmup: int, decay: float, floor: float = 0.0) -> float:
+    """Learning-rate factor: linear warm-up, a plateau at 1, a straight line to `floor` over the last `decay` share.
+
+    A plateau needs no known end: a run can be lengthened from any state before its descent (arXiv:2404.06395).
+    """
+    left = (total - step) / max(1.0, decay * total)
+    return min((step + 1) / max(1, warmup), 1.0, floor + (1.0 - floor) * max(0.0, left))
+
+
+def lr_at(step: int, config: Training) -> float:
+    """The learning rate of a step."""
+    if config.schedule == "wsd":
+        return config.lr * warmup_stable_decay(step, total=config.steps, warmup=config.warmup, decay=config.decay)
+    return config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup)
+
+
 def set_lr(optimizers: Iterable[torch.optim.Optimizer], lr: float) -> None:
     """Write one learning rate into every parameter group."""
     for optimizer in optimizers:
@@ -66,19 +92,59 @@ def set_lr(optimizers: Iterable[torch.optim.Optimizer], lr: float) -> None:
             group["lr"] = lr
 
 
-def descend(loss: Tensor, optimizers: Sequence[torch.optim.Optimizer], clip: Iterable[Tensor] = ()) -> None:
-    """One update from a loss; the joint gradient norm of the parameters in `clip` is held to 1."""
+def clear_gradients(optimizers: Iterable[torch.optim.Optimizer]) -> None:
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    if clipped := list(clip):
-        torch.nn.utils.clip_grad_norm_(clipped, 1.0)
+
+
+def update(optimizers: Iterable[torch.optim.Optimizer], parameters: Iterable[Tensor], clip: float = 1.0) -> Tensor:
+    """One step of every optimiser from gradients whose joint norm is held to `clip`; returns the norm before that."""
+    norm = clip_gradients(list(parameters), clip)
     for optimizer in optimizers:
         optimizer.step()
+    return norm
+
+
+def descend(loss: Tensor, optimizers: Sequence[torch.optim.Optimizer], clip: Iterable[Tensor] = ()) -> Tensor:
+    """One whole update from a loss; the joint gradient norm of the parameters in `clip` is held to 1 and returned."""
+    clear_gradients(optimizers)
+    loss.backward()
+    return update(optimizers, clip)
+
+
+def clip_gradients(parameters: Sequence[Tensor], limit: float) -> Tensor:
+    """Scale gradients down to a joint norm of `limit`; the norm before, over all shards of all processes."""
+    grads = [p.grad for p in parameters if p.grad is not None]
+    if not grads:
+        return torch.zeros(())
+    if not any(isinstance(grad, DTensor) for grad in grads):
+        return torch.nn.utils.clip_grad_norm_(parameters, limit)
+    norm = _sharded_square_sum(grads).sqrt()
+    local = [grad.to_local() if isinstance(grad, DTensor) else grad for grad in grads]
+    torch._foreach_mul_(local, (limit / (norm + 1e-6)).clamp(max=1.0))
+    return norm
+
+
+def _sharded_square_sum(grads: Sequence[Tensor]) -> Tensor:
+    """Sum of squares of whole gradients: shards are summed over the mesh axes that they are spread along, once each."""
+    sums: dict[tuple[int, ...], Tensor] = {}
+    groups: dict[tuple[int, ...], list[torch.distributed.ProcessGroup]] = {}
+    for grad in grads:
+        key: tuple[int, ...] = ()
+        if isinstance(grad, DTensor):
+            axes = [axis for axis, placement in enumerate(grad.placements) if placement.is_shard()]
+            key = (id(grad.device_mesh), *axes)
+            groups[key] = [grad.device_mesh.get_group(axis) for axis in axes]
+            grad = grad.to_local()
+        sums[key] = sums.get(key, torch.zeros((), device=grad.device)) + grad.float().square().sum()
+    for key, total in sums.items():
+        for group in groups.get(key, ()):
+            torch.distributed.all_reduce(total, group=group)
+    return torch.stack(list(sums.values())).sum()
 
 
 class EMA:
-    """Exponential moving average of a module's parameters, updated in one fused pass.
+    """Exponential moving average of the trained parameters, updated in one fused pass over this process's shards.
 
     The decay ramps up as (1 + n) / (10 + n) so that a short run is not dominated by its start.
     """
@@ -86,21 +152,26 @@ class EMA:
     def __init__(self, modules: Iterable[nn.Module], decay: float) -> None:
         self.decay = decay
         self.updates = 0
-        self.live = [p for module in modules for p in module.parameters() if p.requires_grad]
-        self.shadow = [p.detach().clone() for p in self.live]
+        trained = [p for module in modules for p in module.parameters() if p.requires_grad]
+        self.parameters = trained
+        self.shadow = [local.clone() for local in self._live()]
+
+    def _live(self) -> list[Tensor]:
+        """This process's part of every parameter, sharing its memory; asked for anew, since a move replaces it."""
+        return [(p.to_local() if isinstance(p, DTensor) else p).detach() for p in self.parameters]
 
     @torch.no_grad()
     def update(self) -> None:
         """shadow <- decay * shadow + (1 - decay) * live."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        torch._foreach_lerp_(self.shadow, [p.detach() for p in self.live], 1.0 - decay)
+        torch._foreach_lerp_(self.shadow, self._live(), 1.0 - decay)
 
     @torch.no_grad()
     def swap(self) -> None:
         """Exchange live and averaged weights; call again to change back."""
-        for live, shadow in zip(self.live, self.shadow, strict=True):
-            kept = live.detach().clone()
+        for live, shadow in zip(self._live(), self.shadow, strict=True):
+            kept = live.clone()
             live.copy_(shadow)
             shadow.copy_(kept)
 

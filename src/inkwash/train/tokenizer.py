@@ -159,6 +159,12 @@ class Codebook:
         return {"counts": self.counts, "sums": self.sums}
 
 
+def perplexity(usage: Tensor) -> float:
+    """How many codes, used alike, would be as varied as these counts: exp of the entropy, at most the codebook's size."""
+    share = usage[usage > 0] / usage.sum().clamp(min=1e-12)
+    return float(torch.exp(-(share * share.log()).sum())) if len(share) else 0.0
+
+
 @torch.no_grad()
 def collect_features(
     vision: VisionEncoder, vq: VQModel, batches: list[Batch], device: torch.device, empty_share: int = 12
@@ -223,13 +229,14 @@ def train_tokenizer(
         descend(total, optimizers)
         values = {"loss": loss, "error": error, **{f"{name}_acc": value for name, value in accuracy.items()}}
         numbers = {name: float(value.detach()) for name, value in values.items()}
-        numbers["usage"] = 0.0
+        numbers["usage"] = numbers["perplexity"] = 0.0
         if step >= config.free_steps:
             z = vq.project(features.detach()).detach().flatten(0, 1)
             codebook.follow(z, ids.flatten())
             usage.mul_(0.995).index_add_(0, ids.flatten(), torch.ones(ids.numel(), device=device))
             usage[usage < 0.05] = 0.0
             numbers["usage"] = float((usage > 0).float().mean())
+            numbers["perplexity"] = perplexity(usage)
             if (step + 1) % config.revive_every == 0 and step < 0.85 * config.steps:
                 codebook.revive(usage, z, ids.flatten())
         run.log(step, len(pixels), **numbers)

@@ -12,7 +12,8 @@ from torch import nn
 
 from inkwash.models.glm_image.schedule import shift_sigmas
 from inkwash.train.decoder import sample_times, upsample_tokens
-from inkwash.train.optim import EMA, make_optimizers, split_parameters, warmup_cosine
+from inkwash.train.muon import Muon
+from inkwash.train.optim import EMA, make_optimizers, split_parameters, warmup_cosine, warmup_stable_decay
 from inkwash.train.tokenizer import Codebook, head_losses, relevant
 from tests.unit.train.conftest import CODES, SCHEDULER, tiny_tokenizer
 
@@ -36,7 +37,7 @@ def test_matrices_of_blocks_go_to_muon_and_the_rest_to_adamw() -> None:
     assert [id(p) for p in matrices] == [id(net["blocks"][0].weight)]
     assert len(others) == 3
     kinds = [type(o) for o in make_optimizers([net], lr=1e-3, muon_marker="blocks.")]
-    assert kinds == [torch.optim.AdamW, torch.optim.Muon]
+    assert kinds == [torch.optim.AdamW, Muon]
 
 
 def test_average_moves_towards_the_weights_and_swaps_back() -> None:
@@ -58,6 +59,38 @@ def test_learning_rate_rises_and_falls() -> None:
     assert max(rates) == pytest.approx(1.0)
     assert rates[-1] == pytest.approx(0.05, abs=2e-3)
     assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
+
+
+def test_a_plateau_needs_no_end_before_its_descent() -> None:
+    rates = [warmup_stable_decay(s, total=100, warmup=10, decay=0.2) for s in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9:81] == [1.0] * 72
+    assert rates[90] == pytest.approx(0.5)
+    assert rates[100] == 0.0
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6)])
+def test_muon_is_torchs_muon_on_stacks(shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = [torch.randn(shape, generator=generator) for _ in range(3)]
+    ours, theirs = ([nn.Parameter(x.clone()) for x in start] for _ in range(2))
+    mine = Muon(ours, lr=0.02, weight_decay=0.1, ns_steps=5)
+    reference = torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1, ns_steps=5, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn(shape, generator=generator)
+            b.grad = a.grad.clone()
+        mine.step()
+        reference.step()
+    for a, b, x in zip(ours, theirs, start, strict=True):
+        assert float((a - b).detach().abs().max()) < 2e-3  # bf16 products of another order
+        assert float((a - x).detach().abs().max()) > 1e-2
+    saved = reference.state_dict()
+    mine.load_state_dict(saved)
+    assert torch.equal(mine.state[ours[1]]["momentum_buffer"], reference.state[theirs[1]]["momentum_buffer"])
+    for parameter in ours:
+        parameter.grad = torch.zeros(shape)
+    mine.step()  # runs on the state and the settings that torch's own has saved
 
 
 def test_codebook_starts_on_the_features_and_revives_what_is_unused() -> None:
