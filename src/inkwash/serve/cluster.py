@@ -1,18 +1,17 @@
-"""`--ray`: the same server in front of replicas on Ray Serve, on one machine or a cluster.
+"""`--ray`: the same server in front of replicas, Ray actors on one machine or on a cluster.
 
 The front (this process) keeps everything that must be one: the queue's bound, keys, limits, jobs, handles. Two shapes
-stand behind it. Replicas of the whole draw complete pictures. Planners (AR generator) and decoders (diffusion decoder and
-VAE) scale separately: a planner returns prior tokens, and only those travel, with the request, to a decoder.
+stand behind it. Replicas of the whole draw complete pictures. Planners (AR generator) and decoders (diffusion decoder
+and VAE) scale separately: a planner returns prior tokens, and only those travel, with the request, to a decoder.
 
-A replica that dies is replaced by Ray, and what it was drawing is drawn again elsewhere. Every request has its seed, so the
-picture is the same, and what the client has heard already is not said twice.
+A replica that dies is started again by Ray, and what it was drawing is drawn again elsewhere. Every request has its
+seed, so the picture is the same, and what the client has heard already is not said twice.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from inkwash.engine.scheduler import DeadlinePassed, EngineClosed, EngineStats, 
 from inkwash.engine.ticket import GenerationResult, Ticket
 from inkwash.serve.backend import ModelInfo, OnEvent, TokenCounts
 from inkwash.serve.heard import Heard
+from inkwash.serve.pools import Pool, ReplicaLost, Stream
 
 if TYPE_CHECKING:
     from inkwash.engine.plan import Plan
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 log = logs.get(__name__)
 
-APPLICATION = "inkwash"
-ATTEMPTS = 5
+ATTEMPTS = 6
 ONGOING = 8  # requests of one replica; its engine shares passes among them
 
 
@@ -66,23 +65,21 @@ class ClusterSettings:
 
 
 def load_cluster(settings: ServeSettings, cluster: ClusterSettings) -> RayBackend:
-    """Join or start Ray, deploy, and wait until every deployment has a replica."""
+    """Join or start Ray, start the replicas, and wait until the first one of each kind answers."""
     try:
-        import ray
-        from ray import serve
+        import ray  # noqa: F401
     except ModuleNotFoundError as missing:
         raise MissingExtraError("inkwash serve --ray", extra="cluster") from missing
-    from inkwash.serve.replicas import deployments
+    from inkwash.serve.pools import start_pools
 
-    handles = deployments(settings, cluster, ray, serve)
-    return RayBackend(handles, cluster, max_queue=settings.max_queue)
+    return RayBackend(start_pools(settings, cluster), cluster, max_queue=settings.max_queue)
 
 
 class RayBackend:
-    """The engine's interface over deployment handles."""
+    """The engine's interface over pools of replicas, named "whole", or "planner" and "decoder"."""
 
-    def __init__(self, handles: dict[str, Any], cluster: ClusterSettings, *, max_queue: int) -> None:
-        self.handles, self.cluster = handles, cluster
+    def __init__(self, pools: dict[str, Pool], cluster: ClusterSettings, *, max_queue: int) -> None:
+        self.pools, self.cluster = pools, cluster
         self.capacity = max_queue + cluster.actors * ONGOING
         self._lock = threading.Lock()
         self._closing = False
@@ -147,9 +144,8 @@ class RayBackend:
         return counts
 
     def close(self, *, drain: bool = True, timeout_s: float | None = None) -> None:
-        """Stop requests and take the deployments away; a cluster that we joined goes on without them."""
+        """Stop requests and replicas; a cluster that we joined goes on without them."""
         import ray
-        from ray import serve
 
         self._closing = True
         end = None if timeout_s is None else time.monotonic() + timeout_s
@@ -157,20 +153,21 @@ class RayBackend:
             time.sleep(0.05)
         for work in list(self._works.values()):
             work.stop()
-        serve.delete(APPLICATION)
+        for pool in self.pools.values():
+            pool.close()
         ray.shutdown()
 
     def _wait_s(self, requests: int) -> float:
         return max(1.0, self._mean_s * requests / max(1, self.cluster.actors))
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        """A short question to any replica, asked again if that one dies."""
-        name = "decoder" if self.cluster.split else "whole"
+        """A short question to any replica, asked again elsewhere if that one dies."""
+        pool = self.pools["decoder" if self.cluster.split else "whole"]
         for attempt in range(ATTEMPTS):
             try:
-                return getattr(self.handles[name], method).remote(*arguments).result(timeout_s=600)
-            except _lost() as error:
-                _wait_for_replacement(method, attempt, error)
+                return pool.ask(method, *arguments)
+            except ReplicaLost as error:
+                _before_another_attempt(method, attempt, error)
         raise RequestError("No replica answered.", status=503, code="no_replica")
 
     def _run(self, work: _Work) -> None:
@@ -206,29 +203,31 @@ class RayBackend:
         return replace(result, timings={**result.timings, **planned}) if planned else result
 
     def _stage(self, work: _Work, name: str, *arguments: Any) -> Any:
+        """One stage at a replica of a pool, repeated elsewhere when that one dies."""
         for attempt in range(ATTEMPTS):
             work.check()
             try:
-                return self._follow(work, self.handles[name].options(stream=True).draw.remote(*arguments))
-            except _lost() as error:
+                return self._follow(work, self.pools[name], *arguments)
+            except ReplicaLost as error:
                 work.check()
-                _wait_for_replacement(name, attempt, error)
+                _before_another_attempt(name, attempt, error)
                 work.heard.again()
         raise RequestError("Replicas died again and again while drawing this request.", status=500, code="no_replica")
 
-    def _follow(self, work: _Work, responses: Any) -> Any:
+    def _follow(self, work: _Work, pool: Pool, *arguments: Any) -> Any:
         """Hand on what a replica says, up to its result."""
-        work.responses = responses
-        try:
-            for said in _ordered(responses):
-                work.check()
-                if isinstance(said, InkwashError):
-                    raise said
-                if not isinstance(said, events.Queued | events.Progress | events.Partial | events.PictureDone):
-                    return said
-                work.heard(said)
-        finally:
-            work.responses = None
+        with pool.stream("draw", *arguments) as stream:
+            work.stream = stream
+            try:
+                for said in stream:
+                    work.check()
+                    if isinstance(said, InkwashError):
+                        raise said
+                    if not isinstance(said, events.Queued | events.Progress | events.Partial | events.PictureDone):
+                        return said
+                    work.heard(said)
+            finally:
+                work.stream = None
         raise RequestError("A replica ended without a result.", status=500, code="internal_error")
 
 
@@ -248,7 +247,7 @@ class _Work:
         self.partial_images, self.plan = partial_images, plan
         self.begun = time.monotonic()
         self.stopped = threading.Event()
-        self.responses: Any = None
+        self.stream: Stream | None = None
 
     def left_s(self) -> float | None:
         """Seconds until the deadline."""
@@ -259,21 +258,14 @@ class _Work:
         if self.stopped.is_set():
             raise Cancelled
         if self.deadline_s is not None and time.monotonic() > self.begun + self.deadline_s:
-            responses = self.responses
-            if responses is not None:
-                responses.cancel()
             raise DeadlinePassed(self.deadline_s)
 
     def stop(self) -> None:
         """Cancel here and at the replica."""
         self.stopped.set()
-        responses = self.responses
-        if responses is not None:
-            responses.cancel()
-
-
-def _ordered(responses: Any) -> Iterator[Any]:
-    yield from responses
+        stream = self.stream
+        if stream is not None:
+            stream.cancel()
 
 
 def _ending(outcome: GenerationResult | InkwashError) -> tuple[str, Event]:
@@ -284,13 +276,6 @@ def _ending(outcome: GenerationResult | InkwashError) -> tuple[str, Event]:
     return "failed", events.Failed(error=outcome)
 
 
-def _lost() -> tuple[type[Exception], ...]:
-    """What Ray raises when a replica is gone."""
-    from ray.exceptions import ActorUnavailableError, ObjectLostError, OwnerDiedError, RayActorError, WorkerCrashedError
-
-    return RayActorError, ActorUnavailableError, WorkerCrashedError, ObjectLostError, OwnerDiedError
-
-
-def _wait_for_replacement(what: str, attempt: int, error: Exception) -> None:
-    log.warning("a replica was lost during %s (%s); trying again", what, type(error).__name__)
-    time.sleep(0.2 * 2**attempt)
+def _before_another_attempt(what: str, attempt: int, error: Exception) -> None:
+    log.warning("a replica was lost during %s (%s); trying again", what, error)
+    time.sleep(min(5.0, 0.2 * 2**attempt))

@@ -1,7 +1,7 @@
 """What runs on the cluster's machines: whole engines, planners and decoders, each with its own copy of the weights.
 
-A replica answers with a stream: events while it works, then one result or one error as the last item. Closing the stream
-stops the work within one token or one step.
+A replica answers with a stream: events while it works, then one result or one error as the last item. Closing the
+stream stops the work within one token or one step.
 """
 
 from __future__ import annotations
@@ -20,10 +20,6 @@ from inkwash.serve.backend import LocalBackend, ModelInfo, TokenCounts, count_to
 
 if TYPE_CHECKING:
     from inkwash.engine.plan import Plan
-    from inkwash.serve.cluster import ClusterSettings
-    from inkwash.serve.settings import ServeSettings
-
-HEALTH_CHECK_S = 5.0
 
 
 class Painter:
@@ -168,56 +164,3 @@ def portable(error: InkwashError) -> InkwashError:
     if isinstance(error, RequestError):
         return RequestError(error.message, status=error.status, code=error.code, param=error.param)
     return RequestError(error.message, status=500, code="internal_error")
-
-
-def deployments(settings: ServeSettings, cluster: ClusterSettings, ray: Any, serve: Any) -> dict[str, Any]:
-    """Join or start Ray, run the deployments, return their handles by name."""
-    from inkwash.serve.cluster import APPLICATION, ONGOING
-
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = cluster.address or os.environ.get("RAY_ADDRESS")
-    if address:
-        ray.init(address=address, namespace=APPLICATION, log_to_driver=False)
-    else:
-        cores = max(os.cpu_count() or 1, cluster.actors)
-        ray.init(
-            num_cpus=cores,
-            namespace=APPLICATION,
-            include_dashboard=False,
-            log_to_driver=False,
-            _node_ip_address="127.0.0.1",
-        )
-    gpus = 1 if ray.cluster_resources().get("GPU") and settings.device != "cpu" else 0
-    serve.start(proxy_location="Disabled")
-    arguments = (settings.model, settings.device, settings.dtype, settings.max_queue + ONGOING)
-
-    def deployment(kind: type, name: str, count: int) -> Any:
-        made = serve.deployment(
-            kind,
-            name=name,
-            num_replicas=count,
-            max_ongoing_requests=ONGOING,
-            ray_actor_options={"num_cpus": 1, "num_gpus": gpus},
-            health_check_period_s=HEALTH_CHECK_S,
-            graceful_shutdown_timeout_s=5.0,
-        )
-        return made.bind(*arguments)
-
-    parts = {"whole": (Painter, cluster.replicas)}
-    if cluster.split:
-        parts = {"planner": (Planner, cluster.planners), "decoder": (Painter, cluster.decoders)}
-    bound = {name: deployment(kind, name, count) for name, (kind, count) in parts.items()}
-    gateway = serve.deployment(Gateway, name="gateway", ray_actor_options={"num_cpus": 0}).bind(**bound)
-    serve.run(gateway, name=APPLICATION, route_prefix=None, blocking=False)
-    return {name: serve.get_deployment_handle(name, app_name=APPLICATION) for name in parts}
-
-
-class Gateway:
-    """The root that Ray Serve wants of an application; requests go to the deployments themselves."""
-
-    def __init__(self, **parts: Any) -> None:
-        self.parts = sorted(parts)
-
-    async def names(self) -> list[str]:
-        """The deployments of this application."""
-        return self.parts

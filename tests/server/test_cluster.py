@@ -1,0 +1,239 @@
+"""Replicas on Ray: the front with stand-ins and, marked slow, two real replicas of which one is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from PIL import Image
+
+from inkwash.core.errors import Cancelled, ConfigError, RequestError
+from inkwash.engine import events
+from inkwash.engine.request import GenerationRequest
+from inkwash.engine.scheduler import DeadlinePassed, QueueFull
+from inkwash.engine.ticket import GenerationResult
+from inkwash.serve.backend import ModelInfo, TokenCounts
+from inkwash.serve.cluster import ClusterSettings, RayBackend
+from inkwash.serve.heard import Heard
+from inkwash.serve.pools import Pool, ReplicaLost
+from inkwash.serve.replicas import portable
+from tests.server.conftest import running
+from tests.server.fakes import fake_picture
+from tests.server.test_generations import picture
+
+
+class StandIn(Pool):
+    """A pool whose replicas are functions; one in `deaths` streams dies in its middle."""
+
+    def __init__(self, name: str, *, deaths: int = 0, step_s: float = 0.0) -> None:
+        super().__init__(name, [None, None])
+        self.deaths, self.step_s = deaths, step_s
+        self.cancelled = 0
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        if method == "info":
+            return ModelInfo(name="nano", natural_size=(256, 256), default_steps=20)
+        return TokenCounts(text=1, image=0, drawn=80)
+
+    def stream(self, method: str, *arguments: Any) -> Any:
+        pool = self
+
+        class Streamed:
+            def __enter__(self) -> Streamed:
+                self.stopped = False
+                return self
+
+            def __exit__(self, *error: Any) -> None:
+                pass
+
+            def __iter__(self) -> Iterator[Any]:
+                return pool.said(self, *arguments)
+
+            def cancel(self) -> None:
+                self.stopped = True
+                pool.cancelled += 1
+
+        return Streamed()
+
+    def said(self, stream: Any, request: GenerationRequest, *rest: Any) -> Iterator[Any]:
+        stage = "prior" if self.name == "planner" else "denoise"
+        for step in range(4):
+            if stream.stopped:
+                yield Cancelled()
+                return
+            time.sleep(self.step_s)
+            yield events.Progress(stage=stage, done=step + 1, total=4)  # type: ignore[arg-type]
+            if self.deaths and step == 2:
+                self.deaths -= 1
+                raise ReplicaLost("ActorDiedError")
+        if "out of memory" in request.prompt:
+            yield RequestError("Out of memory.", status=500, code="out_of_memory")
+        elif self.name == "planner":
+            yield "the plan", {"prior": 1.5}
+        else:
+            assert rest[0] == ("the plan" if self.name == "decoder" else None)
+            assert request.seed is not None
+            image = fake_picture(request, request.seed, (64, 64))
+            yield events.PictureDone(index=0, image=image, seed=request.seed)
+            import torch
+
+            from inkwash.engine.plan import Plan
+
+            plan = Plan(torch.arange(16)[None])
+            yield GenerationResult(images=[image], seeds=[request.seed], plan=plan, timings={"denoise": 0.1})
+
+
+REQUEST = GenerationRequest(prompt="a", width=64, height=64, num_inference_steps=4, seed=1)
+
+
+def whole(max_queue: int = 4, **options: Any) -> tuple[RayBackend, StandIn]:
+    pool = StandIn("whole", **options)
+    return RayBackend({"whole": pool}, ClusterSettings(replicas=2), max_queue=max_queue), pool
+
+
+def test_a_lost_replica_is_not_heard_of() -> None:
+    backend, pool = whole(deaths=2)
+    heard: list[Any] = []
+    result = backend.submit(REQUEST, on_event=heard.append).result(20)
+    assert result.images[0].tobytes() == fake_picture(REQUEST, 1, (64, 64)).tobytes()
+    assert [type(each).__name__ for each in heard] == ["Queued", *["Progress"] * 4, "PictureDone", "Finished"]
+    assert [each.done for each in heard[1:5]] == [1, 2, 3, 4] and pool.deaths == 0
+
+
+def test_replicas_that_always_die_end_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inkwash.serve.cluster._before_another_attempt", lambda *_: None)
+    backend, _ = whole(deaths=99)
+    with pytest.raises(RequestError, match="again and again"):
+        backend.submit(REQUEST).result(20)
+    assert backend.stats().failed == 1 and backend.stats().running == 0
+
+
+def test_planners_and_decoders_share_a_request() -> None:
+    pools = {"planner": StandIn("planner", deaths=1), "decoder": StandIn("decoder", deaths=1)}
+    backend = RayBackend(pools, ClusterSettings(planners=1, decoders=1), max_queue=4)  # type: ignore[arg-type]
+    heard: list[Any] = []
+    result = backend.submit(REQUEST, on_event=heard.append).result(20)
+    assert result.timings == {"denoise": 0.1, "prior": 1.5}
+    progress = [(each.stage, each.done) for each in heard if isinstance(each, events.Progress)]
+    assert progress == [("prior", k) for k in range(1, 5)] + [("denoise", k) for k in range(1, 5)]
+
+
+def test_the_front_bounds_cancels_and_times_out() -> None:
+    backend, pool = whole(max_queue=1, step_s=0.1)
+    backend.capacity = 2
+    tickets = [backend.submit(REQUEST) for _ in range(2)]
+    with pytest.raises(QueueFull) as full:
+        backend.submit(REQUEST)
+    assert full.value.retry_after >= 1
+    assert backend.abort(tickets[0].id) and not backend.abort("none")
+    with pytest.raises(Cancelled):
+        tickets[0].result(10)
+    assert tickets[1].result(10).images and pool.cancelled == 1
+    with pytest.raises(DeadlinePassed):
+        backend.submit(REQUEST, deadline_s=0.15).result(10)
+    with pytest.raises(RequestError, match="Out of memory"):
+        backend.submit(GenerationRequest(prompt="out of memory", seed=1)).result(10)
+    stats = backend.stats()
+    assert (stats.finished, stats.cancelled, stats.failed, stats.rejected) == (1, 1, 2, 1)
+
+
+def test_the_server_runs_in_front_of_replicas(settings: Any) -> None:
+    with running(settings(), lambda: whole(deaths=1)[0]) as live:
+        drawn = live.http.post("/v1/images/generations", json={"prompt": "a", "size": "64x64", "seed": 1, "steps": 4})
+        assert picture(drawn.json()["data"][0]).size == (64, 64)
+
+
+def test_what_was_said_is_not_said_again() -> None:
+    said: list[Any] = []
+    heard = Heard(said.append)
+    image = Image.new("RGB", (1, 1))
+    first = [events.Partial(index=0, image=image, kind="preview"), events.PictureDone(index=0, image=image, seed=1)]
+    for attempt in range(2):
+        heard(events.Queued(position=0, eta_s=1.0))
+        for event in first:
+            heard(event)
+        if attempt:
+            heard(events.Partial(index=0, image=image, kind="x0"))
+        heard.again()
+    assert [type(each).__name__ for each in said] == ["Queued", "Partial", "PictureDone", "Partial"]
+
+
+def test_errors_survive_the_way_between_processes() -> None:
+    import pickle
+
+    sent = pickle.loads(pickle.dumps(portable(DeadlinePassed(2.0))))
+    assert (sent.status, sent.code, sent.param) == (504, "deadline_exceeded", "deadline_s")
+    assert isinstance(pickle.loads(pickle.dumps(portable(Cancelled()))), Cancelled)
+    for wrong in ({"planners": 1}, {"replicas": 0}, {"replicas": -1}):
+        with pytest.raises(ConfigError):
+            ClusterSettings(**wrong)
+
+
+def replicas_of(pid: int) -> list[int]:
+    """Pids of the drawing actors below a process."""
+    parents, names = {}, {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                stat = (folder / "stat").read_text()
+                names[int(folder.name)] = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
+
+    def below(child: int) -> bool:
+        while child in parents:
+            child = parents[child]
+            if child == pid:
+                return True
+        return False
+
+    return [each for each, name in names.items() if name.startswith(b"ray::Painter") and below(each)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [["--replicas", "2"], ["--planners", "1", "--decoders", "2"]])
+def test_a_killed_replica_is_not_noticed_by_clients(tmp_path: Path, shape: list[str]) -> None:
+    """Real Ray, real model: two replicas, one killed under load, every request answered with its own picture."""
+    pytest.importorskip("ray")
+    command = [sys.executable, "-m", "inkwash", "serve", "--port", "0", "--ray", *shape, "--state", str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with open(tmp_path / "log", "w") as log:
+        server = subprocess.Popen(command, stderr=log, env=environment)
+    try:
+        end = time.monotonic() + 180
+        while "Ready" not in (said := (tmp_path / "log").read_text()):
+            assert server.poll() is None and time.monotonic() < end, said
+            time.sleep(0.3)
+        url = said.partition("http://")[2].split()[0]
+        answers: dict[int, httpx2.Response] = {}
+
+        def ask(seed: int) -> None:
+            body = {"prompt": "two red circles", "size": "64x64", "steps": 6, "seed": seed}
+            answers[seed] = httpx2.post(f"http://{url}/v1/images/generations", json=body, timeout=300, trust_env=False)
+
+        threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(6)]
+        for thread in threads:
+            thread.start()
+        time.sleep(1.5)
+        victims = replicas_of(server.pid)
+        assert len(victims) == 2
+        os.kill(victims[0], signal.SIGKILL)
+        for thread in threads:
+            thread.join(300)
+        assert [answers[seed].status_code for seed in range(6)] == [200] * 6
+        before = {seed: picture(answer.json()["data"][0]).tobytes() for seed, answer in answers.items()}
+        ask(3)
+        assert picture(answers[3].json()["data"][0]).tobytes() == before[3] and len(set(before.values())) == 6
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
