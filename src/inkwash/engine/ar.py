@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from inkwash.core.errors import RequestError
+from inkwash.engine.reference_cache import ReferenceCache
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.slots import Prefix, make_slots
@@ -36,12 +38,16 @@ class Row:
     uniforms: Tensor  # (tokens,) on the CPU
 
 
-def reference_codes(model: ARGenerator, prompt: Prompt) -> list[Tensor]:
+def reference_codes(model: ARGenerator, prompt: Prompt, cache: ReferenceCache | None = None) -> list[Tensor]:
     """Semantic tokens (rows * columns,) of each reference picture."""
     weight = model.lm_head.weight
-    return [
-        model.image_ids(reference.pixels[None].to(weight.device, weight.dtype))[0] for reference in prompt.references
-    ]
+
+    def encode(pixels: Tensor) -> Tensor:
+        return model.image_ids(pixels[None].to(weight.device, weight.dtype))[0]
+
+    if cache is None:
+        return [encode(reference.pixels) for reference in prompt.references]
+    return [cache.get("codes", (each.pixels,), partial(encode, each.pixels)) for each in prompt.references]
 
 
 @torch.no_grad()

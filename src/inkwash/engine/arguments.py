@@ -17,11 +17,12 @@ from torch import Tensor
 
 from inkwash.core import limits
 from inkwash.core.errors import RequestError
-from inkwash.engine import inputs
+from inkwash.engine import inputs, seeds
 from inkwash.engine.pixels import check_output_type
 from inkwash.engine.plan import Plan
-from inkwash.engine.quality import Quality
-from inkwash.engine.request import Layout, check_layout
+from inkwash.engine.quality import Quality, find_quality
+from inkwash.engine.request import GenerationRequest, Layout, check_layout
+from inkwash.models.glm_image.glyph import MAX_BYTES
 
 CALLBACK_TENSORS = ("latents", "prompt_embeds", "x0")
 Numbers = Sequence[float] | None
@@ -32,27 +33,46 @@ class Arguments:
     """One call: what to draw, how, and from which numbers."""
 
     prompt: str | Sequence[str] | None
-    image: Any
-    height: int | None
-    width: int | None
-    num_inference_steps: int
-    timesteps: Numbers
-    sigmas: Numbers
-    guidance_scale: float
-    num_images_per_prompt: int
-    generator: torch.Generator | Sequence[torch.Generator] | None
-    latents: Tensor | None
-    prompt_embeds: Tensor | None
-    negative_prompt_embeds: Tensor | None
-    crop: tuple[int, int]
-    output_type: str
-    callback_tensors: Sequence[str]
-    max_sequence_length: int
-    negative_prompt: str | Sequence[str] | None
-    mask: Any
-    layout: Layout
-    plan: Plan | None
+    image: Any = None
+    height: int | None = None
+    width: int | None = None
+    num_inference_steps: int = 50
+    timesteps: Numbers = None
+    sigmas: Numbers = None
+    guidance_scale: float = 1.5
+    num_images_per_prompt: int = 1
+    generator: torch.Generator | Sequence[torch.Generator] | None = None
+    latents: Tensor | None = None
+    prompt_embeds: Tensor | None = None
+    negative_prompt_embeds: Tensor | None = None
+    crop: tuple[int, int] = (0, 0)
+    output_type: str = "pil"
+    callback_tensors: Sequence[str] = ("latents",)
+    max_sequence_length: int = MAX_BYTES
+    negative_prompt: str | Sequence[str] | None = None
+    mask: Any = None
+    layout: Layout = "new"
+    plan: Plan | None = None
     quality: Quality = field(default_factory=Quality)
+
+    @classmethod
+    def of_request(cls, request: GenerationRequest, plan: Plan | None = None) -> Arguments:
+        """A request as the arguments of a call; None as its seed draws one."""
+        return cls(
+            prompt=request.prompt,
+            image=list(request.images) or None,
+            mask=request.mask,
+            height=request.height,
+            width=request.width,
+            num_inference_steps=request.num_inference_steps,
+            guidance_scale=request.guidance_scale,
+            negative_prompt=request.negative_prompt,
+            num_images_per_prompt=request.num_images,
+            layout=request.layout,
+            generator=None if request.seed is None else seeds.make_generator(request.seed),
+            plan=plan,
+            quality=find_quality(request.quality),
+        )
 
     def __post_init__(self) -> None:
         inputs.check_one_source(self.texts, self.prompt_embeds, self.plan)

@@ -24,14 +24,17 @@ from inkwash.engine import inputs, seeds
 from inkwash.engine.adapters import Adapters
 from inkwash.engine.arguments import Arguments
 from inkwash.engine.drawing import Drawing
+from inkwash.engine.loading import load_parts
+from inkwash.engine.offload import Profile, Residency
 from inkwash.engine.output import GlmImagePipelineOutput, Stopwatch
 from inkwash.engine.plan import Plan
 from inkwash.engine.quality import Quality, find_quality
+from inkwash.engine.quantize import parse_quantize
 from inkwash.engine.request import CancelToken, GenerationRequest, Layout, ProgressCallback, Watch, picture_size
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages, make_plan
 from inkwash.models.glm_image.decoder import fuse_qkv
-from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
+from inkwash.models.glm_image.weights import GlmImageParts, save_pipeline_parts
 from inkwash.models.registry import resolve
 
 StepEndCallback = Callable[["GlmImagePipeline", int, Tensor, dict[str, Any]], dict[str, Any] | None]
@@ -41,17 +44,20 @@ Priors = tuple[Tensor, list[Tensor] | None, list[Tensor] | None]
 class GlmImagePipeline:
     """A checkpoint that draws; make one with `from_pretrained`, or from parts already in memory."""
 
-    def __init__(self, parts: GlmImageParts, *, pictures_per_pass: int | None = None) -> None:
+    def __init__(
+        self, parts: GlmImageParts, *, pictures_per_pass: int | None = None, residency: Residency | None = None
+    ) -> None:
         """`pictures_per_pass` None lets the pictures of a call share passes, except on a CPU.
 
         There they go one by one, because a picture would else differ in its last bits with its batch mates; a number
-        gives that up for speed (docs/numerics.md).
+        gives that up for speed (docs/numerics.md). `residency` brings the weights of each stage (`engine.loading`).
         """
         if pictures_per_pass is not None:
             limits.check_whole("pictures_per_pass", pictures_per_pass, 1, 1024)
         self.parts = parts
-        self.stages = Stages(parts, pictures_per_pass)
+        self.stages = Stages(parts, pictures_per_pass, residency=residency)
         self._adapters = Adapters(parts)
+        self._as_stored = residency is None  # whole and unrounded, so that weights may be changed, moved and saved
 
     @classmethod
     def from_pretrained(
@@ -61,29 +67,36 @@ class GlmImagePipeline:
         torch_dtype: torch.dtype | str | None = None,
         device_map: str | torch.device | None = None,
         pictures_per_pass: int | None = None,
+        offload: Profile = "none",
+        quantize: str | None = None,
     ) -> Self:
         """Load a checkpoint by name ("nano", "zai-org/GLM-Image") or from a folder.
 
         `torch_dtype` None is float32 on a CPU and bfloat16 elsewhere; `device_map` is a device, None or "auto" for
-        the best one here; `pictures_per_pass` as in the constructor.
+        the best one here; `pictures_per_pass` as in the constructor. `offload` says where weights wait (see
+        `engine.offload`), `quantize` how they are rounded ("int8", or "ar=int8,decoder=fp8"; `engine.quantize`).
         """
         if isinstance(device_map, dict):
             raise ConfigError("device_map must name one device, such as 'cpu' or 'cuda'; a table is not supported.")
         device = pick_device(None if device_map in (None, "auto", "balanced") else device_map)
         folder = resolve(pretrained_model_name_or_path)
-        parts = load_pipeline_parts(folder, dtype=pick_dtype(torch_dtype, device), device=device)
-        pipe = cls(parts, pictures_per_pass=pictures_per_pass)
+        kinds = parse_quantize(quantize)
+        dtype = pick_dtype(torch_dtype, device)
+        parts, residency = load_parts(folder, dtype=dtype, device=device, offload=offload, quantize=kinds)
+        pipe = cls(parts, pictures_per_pass=pictures_per_pass, residency=residency)
+        pipe._as_stored = residency is None and not kinds
         for network in pipe._networks():
             network.eval().requires_grad_(False)
-        fuse_qkv(parts.decoder)
         return pipe
 
     def save_pretrained(self, save_directory: str | Path, *, torch_dtype: torch.dtype | None = None) -> None:
         """Write the released folder layout; `torch_dtype` None keeps the number type in memory."""
+        self._check_whole("Saving needs all weights")
         save_pipeline_parts(self.parts, save_directory, dtype=torch_dtype)
 
     def load_lora_weights(self, path: str | Path, adapter_name: str | None = None) -> str:
         """Read a LoRA folder (PEFT format) and let it act beside those loaded; returns its name. Not while drawing."""
+        self._check_whole("LoRA adapters change the weights")
         return self._adapters.load(path, adapter_name)
 
     def set_adapters(self, adapter_names: str | Sequence[str], adapter_weights: float | Sequence[float] = 1.0) -> None:
@@ -105,6 +118,7 @@ class GlmImagePipeline:
 
     def to(self, *targets: torch.device | str | torch.dtype) -> Self:
         """Move all networks to a device, a number type or both."""
+        self._check_whole("Moving changes all weights")
         for network in self._networks():
             for target in targets:
                 network.to(target)
@@ -125,8 +139,11 @@ class GlmImagePipeline:
         *,
         progress: ProgressCallback | None = None,
         cancel: CancelToken | None = None,
+        plan: Plan | None = None,
+        callback_on_step_end: StepEndCallback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> GlmImagePipelineOutput:
-        """The pictures of one request; picture k of n has seed `seed + k`."""
+        """The pictures of one request; picture k of n has seed `seed + k`. The rest is as in a call."""
         seed_generator = None if request.seed is None else seeds.make_generator(request.seed)
         output = self(
             prompt=request.prompt,
@@ -143,6 +160,9 @@ class GlmImagePipeline:
             top_p=request.top_p,
             generator=seed_generator,
             quality=request.quality,
+            plan=plan,
+            callback_on_step_end=callback_on_step_end,
+            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
             progress=progress,
             cancel=cancel,
         )
@@ -175,7 +195,7 @@ class GlmImagePipeline:
         plan_generators = [seeds.plan_generator(each) for each in seeds.per_picture(generator, len(texts))]
         prompts = self.stages.prompts(texts, images, height, width)
         codes = self.stages.codes(prompts)
-        sampling, owners = self._sampling(temperature, top_p), range(len(texts))
+        sampling, owners = self.sampling(temperature, top_p), range(len(texts))
         tokens = self.stages.plans(prompts, codes, owners, plan_generators, sampling, Watch(progress, cancel))
         plan = make_plan(tokens, prompts, codes)
         target = torch.device(device) if device is not None else self.device
@@ -267,7 +287,7 @@ class GlmImagePipeline:
                 plan=plan or inputs.as_plan(prior_token_ids, prior_token_image_ids, source_image_grid_thw, image),
                 quality=find_quality(quality),
             )
-            drawing = Drawing(self.stages, arguments, self._sampling(temperature, top_p), Watch(progress, cancel))
+            drawing = Drawing(self.stages, arguments, self.sampling(temperature, top_p), Watch(progress, cancel))
         with clock.stage("prior"):
             plan = drawing.plan()
         with clock.stage("denoise"):
@@ -279,10 +299,14 @@ class GlmImagePipeline:
             return (made,)
         return GlmImagePipelineOutput(images=made, seeds=drawing.seeds, plan=plan, timings=clock.finished())
 
+    def _check_whole(self, why: str) -> None:
+        if not self._as_stored:
+            raise ConfigError(f"{why}: load the model without offload and without quantize for that.")
+
     def _networks(self) -> tuple[torch.nn.Module, ...]:
         return self.parts.ar, self.parts.decoder, self.parts.vae, self.parts.glyph
 
-    def _sampling(self, temperature: float | None, top_p: float | None) -> Sampling:
+    def sampling(self, temperature: float | None, top_p: float | None) -> Sampling:
         """The asked settings over those of the checkpoint's generation_config.json over 0.9 and 0.75."""
         own = self.parts.generation
         plain = Sampling()

@@ -7,7 +7,7 @@ from an output redraws its pictures with other noise, other steps or other guida
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import torch
@@ -27,6 +27,16 @@ class Plan:
     prior_token_ids: Tensor
     prior_token_image_ids: list[Tensor] | None = None
     source_image_grid_thw: list[Tensor] | None = None
+
+    def of_picture(self, index: int) -> Plan:
+        """Picture `index` alone; a plan of one picture serves all."""
+        rows = self.prior_token_ids
+        return replace(self, prior_token_ids=rows[index : index + 1] if len(rows) > 1 else rows)
+
+
+def join_pictures(plans: Sequence[Plan]) -> Plan:
+    """Plans of several pictures of one prompt as one, on the CPU, with the references of the first."""
+    return replace(plans[0], prior_token_ids=torch.cat([plan.prior_token_ids.cpu() for plan in plans]))
 
 
 def upsample(tokens: Tensor, grid: Grid) -> Tensor:

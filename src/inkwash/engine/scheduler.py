@@ -4,7 +4,8 @@
     ticket = engine.submit(GenerationRequest(prompt="two red circles", num_inference_steps=8), on_event=print)
     picture = ticket.result().images[0]
 
-Any thread may submit, abort and ask for figures. A picture is the same alone and in company (docs/engine.md).
+Any thread may submit, abort and ask for figures. Plans of all requests are drawn together (`planner.py`), pictures one
+by one in lanes beside it; a picture is the same alone and in company. How it works, with figures: docs/engine.md.
 """
 
 from __future__ import annotations
@@ -12,23 +13,36 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from inkwash.core import limits
 from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.engine import events, seeds
-from inkwash.engine.events import Event
+from inkwash.engine.estimate import Speeds, work_of
+from inkwash.engine.jobs import DeadlinePassed, Job, OnEvent, as_outcome
+from inkwash.engine.partials import draw_preview, show_guess, spread_steps
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.plan import Plan
-from inkwash.engine.request import CancelToken, GenerationRequest, Progress
+from inkwash.engine.planner import Draft, Hooks, Planner, weights_edition
+from inkwash.engine.reference_cache import CacheStats, ReferenceCache
+from inkwash.engine.request import GenerationRequest, Progress
 from inkwash.engine.ticket import GenerationResult, Ticket
+
+__all__ = ["DeadlinePassed", "Engine", "EngineClosed", "EngineStats", "QueueFull"]
 
 log = logs.get(__name__)
 
 MAX_PARTIALS = 3
-OnEvent = Callable[[Event], None]
+MAX_LANES = 4  # by default, on a CPU: more lanes of fewer threads each would make a lone request wait longer
+REFERENCE_BYTES = 2**28
+Task = Callable[[], None]
 
 
 class QueueFull(RequestError):
@@ -46,22 +60,9 @@ class EngineClosed(RequestError):
         super().__init__("The engine is shutting down: send the request again later.", status=503, code="closing")
 
 
-class DeadlinePassed(RequestError):
-    """The request was not finished within its deadline."""
-
-    def __init__(self, deadline_s: float) -> None:
-        super().__init__(
-            f"The request was not finished within its deadline of {deadline_s:g} s: allow more time, or ask for fewer "
-            "steps or a smaller picture.",
-            status=504,
-            code="deadline_exceeded",
-            param="deadline_s",
-        )
-
-
 @dataclass(frozen=True, kw_only=True)
 class EngineStats:
-    """Counters since the start, what is under way, and the speeds that estimates are made from."""
+    """What is under way, counters since the start, and the speeds that estimates are made from."""
 
     queued: int
     running: int
@@ -71,39 +72,61 @@ class EngineStats:
     rejected: int
     pictures: int
     tokens: int
-    tokens_per_s: float
+    tokens_per_s: float  # of all sequences together, while they are drawn
     steps: int
-    step_s: float
-    estimated_wait_s: float
-
-
-@dataclass(eq=False)
-class _Job:
-    ticket: Ticket
-    request: GenerationRequest
-    on_event: OnEvent | None
-    plan: Plan | None
-    partial_images: int
-    deadline: float | None
-    deadline_s: float | None
-    cancel: CancelToken = field(default_factory=CancelToken)
-    submitted: float = field(default_factory=time.monotonic)
+    step_s: float  # of one picture in one lane
+    estimated_wait_s: float  # of a request that came now
+    references: CacheStats
 
 
 class Engine:
     """Draws requests; see the module."""
 
-    def __init__(self, pipe: GlmImagePipeline, *, max_queue: int = 64) -> None:
+    def __init__(
+        self,
+        pipe: GlmImagePipeline,
+        *,
+        max_queue: int = 64,
+        slots: int = 8,
+        lanes: int | None = None,
+        reference_cache_bytes: int = REFERENCE_BYTES,
+    ) -> None:
+        """max_queue: requests that may wait. slots: plans drawn together. lanes: pictures drawn beside each other.
+
+        On a CPU a lane computes with an equal share of torch's threads, and None makes one lane of each thread, up to
+        four; with one lane, a lone picture has all threads to itself. On an accelerator None is one lane, beside
+        which the plans of later pictures are drawn on a stream of their own.
+        """
         limits.check_whole("max_queue", max_queue, 1, 1_000_000)
-        self.pipe, self.max_queue = pipe, max_queue
+        limits.check_whole("slots", slots, 1, 1024)
+        on_cpu = pipe.device.type == "cpu"
+        self._threads_before = torch.get_num_threads()
+        self.lanes = lanes or (min(self._threads_before, MAX_LANES) if on_cpu else 1)
+        limits.check_whole("lanes", self.lanes, 1, 1024)
+        self.pipe, self.max_queue, self.slots = pipe, max_queue, slots
+        self._references = ReferenceCache(reference_cache_bytes)
+        pipe.stages = replace(pipe.stages, references=self._references)
+        self._threads = max(1, self._threads_before // self.lanes) if on_cpu else None
+        self._stream = torch.cuda.Stream(pipe.device) if pipe.device.type == "cuda" else None
+        self._speeds = Speeds()
+        hooks = Hooks(planned=self._planned, previewed=self._previewed, failed=self._fail)
+        self._planner = Planner(pipe, slots, self._speeds, hooks)
+        self._edition = -1
         self._changed = threading.Condition()
-        self._queue: deque[_Job] = deque()
-        self._running: _Job | None = None
-        self._closing = False
+        self._jobs: dict[str, Job] = {}
+        self._queue: deque[Job] = deque()
+        self._looks: deque[tuple[Job, Task]] = deque()  # previews, which are quick and overdue at once
+        self._pictures: deque[tuple[Job, Task]] = deque()
+        self._planning, self._drawing, self._closing = False, 0, False
         self._counts = dict.fromkeys(("finished", "cancelled", "failed", "rejected", "pictures"), 0)
-        self._mean_s = 2.0
-        self._thread = threading.Thread(target=self._work, name="inkwash-engine", daemon=True)
-        self._thread.start()
+        workers = self.lanes if on_cpu else self.lanes + 1
+        self._workers = [
+            threading.Thread(target=self._work, name=f"inkwash-engine-{number}", daemon=True)
+            for number in range(workers)
+        ]
+        self._clock = threading.Thread(target=self._watch_deadlines, name="inkwash-deadlines", daemon=True)
+        for thread in (*self._workers, self._clock):
+            thread.start()
 
     def submit(
         self,
@@ -116,53 +139,49 @@ class Engine:
     ) -> Ticket:
         """Queue a request. Raises QueueFull (429, with `retry_after`), EngineClosed (503) or RequestError (400).
 
-        on_event: called with each event, from a thread of the engine. deadline_s: seconds from now within which it
+        on_event: called with each event, from threads of the engine. deadline_s: seconds from now within which it
         must be finished. partial_images: 0 to 3 unfinished looks at each picture. plan: an earlier result's, to redraw
         it without the AR stage.
         """
         limits.check_whole("partial_images", partial_images, 0, MAX_PARTIALS)
         if deadline_s is not None:
             limits.check_real("deadline_s", deadline_s, 0.001, 1e7)
-        now = time.monotonic()
-        with self._changed:
-            if self._closing:
-                raise EngineClosed
-            if len(self._queue) >= self.max_queue:
-                self._counts["rejected"] += 1
-                wait = self._mean_s
-                raise QueueFull(
-                    f"{len(self._queue)} requests are waiting, as many as the queue holds: try again in {wait:.0f} s.",
-                    retry_after=wait,
-                )
-            job = _Job(
-                Ticket(), request, on_event, plan, partial_images, now + deadline_s if deadline_s else None, deadline_s
-            )
-            self._queue.append(job)
-            position = len(self._queue) - 1 + (self._running is not None)
-            self._tell(job, events.Queued(position=position, eta_s=(position + 1) * self._mean_s))
-            self._changed.notify_all()
+        request = replace(request, seed=seeds.draw_seed() if request.seed is None else request.seed)
+        work = work_of(self.pipe.stages, request, planned=plan is not None)
+        job = Job(request, work, on_event, plan, partial_images, deadline_s)
+        with job.lock:  # so that nothing is told before Queued
+            with self._changed:
+                if self._closing:
+                    raise EngineClosed
+                if len(self._queue) >= self.max_queue:
+                    self._counts["rejected"] += 1
+                    raise self._queue_full()
+                position, wait = len(self._jobs), self._waiting_s()
+                self._jobs[job.ticket.id] = job
+                self._queue.append(job)
+                self._changed.notify_all()
+            job.tell(events.Queued(position=position, eta_s=wait + self._own_s(job)))
         return job.ticket
 
     def abort(self, ticket_id: str) -> bool:
         """Stop a request within one token or one step; False if it is unknown or has ended."""
         with self._changed:
-            for job in (*self._queue, *([self._running] if self._running else [])):
-                if job.ticket.id == ticket_id:
-                    job.cancel.cancel()
-                    return True
-        return False
+            job = self._jobs.get(ticket_id)
+        return job is not None and self._end(job, Cancelled("The request was cancelled."))
 
     def stats(self) -> EngineStats:
         """What is under way and what was done."""
+        speeds = self._speeds
         with self._changed:
             return EngineStats(
                 queued=len(self._queue),
-                running=int(self._running is not None),
-                tokens=0,
-                tokens_per_s=0.0,
-                steps=0,
-                step_s=0.0,
-                estimated_wait_s=self._mean_s * (len(self._queue) + (self._running is not None)),
+                running=len(self._jobs) - len(self._queue),
+                tokens=speeds.tokens,
+                tokens_per_s=1 / speeds.token_s if speeds.tokens else 0.0,
+                steps=speeds.steps,
+                step_s=speeds.step_s,
+                estimated_wait_s=self._waiting_s(),
+                references=self._references.stats(),
                 **self._counts,
             )
 
@@ -170,88 +189,258 @@ class Engine:
         """Take no more requests; finish those accepted, or abort them, and those too that are left at the timeout."""
         with self._changed:
             self._closing = True
-            if not drain:
-                for job in (*self._queue, *([self._running] if self._running else [])):
-                    job.cancel.cancel()
             self._changed.notify_all()
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            self.close(drain=False)
+        if not drain:
+            self._abort_all()
+        limit = None if timeout_s is None else time.monotonic() + timeout_s
+        for thread in self._workers:
+            thread.join(None if limit is None else max(0.0, limit - time.monotonic()))
+        if any(thread.is_alive() for thread in self._workers):
+            self._abort_all()
+            for thread in self._workers:
+                thread.join()
+        self._clock.join()
+        if self._threads is not None:
+            torch.set_num_threads(self._threads_before)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close(drain=False)
+
+    # ---- threads
 
     def _work(self) -> None:
+        """A worker: whatever is most pressing, until the engine is closed and nothing is left."""
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._closing)
-                if not self._queue:
-                    return
-                job = self._running = self._queue.popleft()
-            started = time.monotonic()
-            outcome = self._draw(job)
-            with self._changed:
-                self._running = None
-                self._mean_s = 0.8 * self._mean_s + 0.2 * (time.monotonic() - started)
-            self._end(job, outcome)
+                while (task := self._next()) is None:
+                    if self._closing and not self._jobs:
+                        self._changed.notify_all()
+                        return
+                    self._changed.wait()
+            task()
 
-    def _draw(self, job: _Job) -> GenerationResult | InkwashError:
-        request = job.request
+    def _next(self) -> Task | None:
+        """The next task, under the lock: previews, then plans, then pictures."""
+        if self._drawing < self.lanes:
+            for _, look in self._take(self._looks):
+                return self._in_lane(look)
+        if not self._planning and (self._planner.busy or self._admissible()):
+            self._planning = True
+            return self._plan
+        if self._drawing < self.lanes:
+            for _, picture in self._take(self._pictures):
+                return self._in_lane(picture)
+        return None
+
+    def _take(self, waiting: deque[tuple[Job, Task]]) -> Iterator[tuple[Job, Task]]:
+        """The first entry whose request has not ended."""
+        while waiting:
+            job, task = waiting.popleft()
+            if not job.ended:
+                yield job, task
+
+    def _in_lane(self, task: Task) -> Task:
+        self._drawing += 1
+
+        def run() -> None:
+            try:
+                task()
+            finally:
+                with self._changed:
+                    self._drawing -= 1
+                    self._changed.notify_all()
+
+        return run
+
+    def _plan(self) -> None:
+        """Draw plans until there is nothing left to plan."""
+        with self._own_stream():
+            while True:
+                with self._changed:
+                    job = self._queue.popleft() if self._admissible() else None
+                    if job is None and not self._planner.busy:
+                        self._planning = False
+                        return
+                    limit = self._hunger()
+                try:
+                    if job is not None:
+                        self._planner.admit(job)
+                    else:
+                        self._planner.step(limit)
+                except Exception:  # a fault of the planner itself: no request may wait for ever
+                    log.exception("the planner failed")
+                    self._reset_planner()
+
+    def _hunger(self) -> int | None:
+        """How many sequences to advance: all, or on a CPU with idle lanes only as many as those can draw.
+
+        Computing time there grows with the rows, so the oldest plans are finished first and no lane waits for all.
+        """
+        idle = self.lanes - 1 - self._drawing
+        if self._threads is None or self._pictures or idle <= 0:
+            return None
+        return idle
+
+    def _admissible(self) -> bool:
+        """Whether the oldest waiting request may start: slots are free, and not too many plans wait for a lane."""
+        ahead = len(self._pictures) < self.slots + 2 * self.lanes
+        return bool(self._queue) and self._planner.room and ahead
+
+    def _reset_planner(self) -> None:
+        with self._changed:
+            jobs = [job for job in self._jobs.values() if job not in self._queue and job.planned is None]
+        self._planner = Planner(self.pipe, self.slots, self._speeds, self._planner.hooks)
+        for job in jobs:
+            self._fail(job, RequestError("The request failed inside the engine.", status=500, code="internal"))
+
+    @contextmanager
+    def _own_stream(self) -> Iterator[None]:
+        with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
+            yield
+
+    def _watch_deadlines(self) -> None:
+        while True:
+            with self._changed:
+                if self._closing and not self._jobs:
+                    return
+                now = time.monotonic()
+                limits = [(job.deadline, job) for job in self._jobs.values() if job.deadline is not None]
+                late = [job for deadline, job in limits if deadline <= now]
+                if not late:
+                    nearest = min((deadline for deadline, _ in limits), default=None)
+                    self._changed.wait(None if nearest is None else nearest - now)
+            for job in late:
+                assert job.deadline_s is not None
+                self._end(job, DeadlinePassed(job.deadline_s))
+
+    # ---- one request
+
+    def _planned(self, job: Job, index: int, plan: Plan) -> None:
+        """A picture's plan is there: the picture may be drawn."""
+        with self._changed:
+            self._pictures.append((job, lambda: self._draw(job, index, plan)))
+            self._changed.notify_all()
+
+    def _previewed(self, draft: Draft, tokens: Tensor) -> None:
+        if draft.job.partial_images:
+            for index in draft.pictures:
+                look = self._look(draft, index, tokens)
+                with self._changed:
+                    self._looks.append((draft.job, look))
+                    self._changed.notify_all()
+
+    def _look(self, draft: Draft, index: int, tokens: Tensor) -> Task:
+        job = draft.job
+
+        def look() -> None:
+            if index in job.denoised:
+                return  # the picture itself is already being drawn
+            try:
+                image = draw_preview(self.pipe, job.picture_request(index), tokens, draft.prompt.target, job.cancel)
+            except Exception as error:  # a look is a courtesy: the request goes on without it
+                if not job.ended:
+                    log.warning("no preview for request %s: %s", job.ticket.id, error)
+                return
+            job.tell(events.Partial(index=index, image=image, kind="preview"))
+
+        return look
+
+    def _draw(self, job: Job, index: int, plan: Plan) -> None:
+        """Denoise and decode one picture."""
+        job.begin()
+        job.denoised.setdefault(index, 0)
+        start = time.perf_counter()
 
         def progress(state: Progress) -> None:
-            if job.deadline is not None and time.monotonic() > job.deadline:
-                assert job.deadline_s is not None
-                raise DeadlinePassed(job.deadline_s)
-            self._tell(job, events.Progress(stage=state.stage, done=state.done, total=state.total))
+            if state.stage == "denoise":
+                job.count_step(index, state.done, state.total)
 
         try:
-            output = self.pipe(
-                prompt=request.prompt,
-                image=list(request.images) or None,
-                mask=request.mask,
-                height=request.height,
-                width=request.width,
-                num_inference_steps=request.num_inference_steps,
-                guidance_scale=request.guidance_scale,
-                negative_prompt=request.negative_prompt,
-                num_images_per_prompt=request.num_images,
-                layout=request.layout,
-                temperature=request.temperature,
-                top_p=request.top_p,
-                generator=None if request.seed is None else seeds.make_generator(request.seed),
-                plan=job.plan,
-                progress=progress,
-                cancel=job.cancel,
+            self._forget_old_weights()
+            output = self.pipe.generate(
+                job.picture_request(index), plan=plan, progress=progress, cancel=job.cancel, **self._guesses(job, index)
             )
-        except InkwashError as error:
-            return error
-        except Exception as error:  # one request's failure is never another's
-            log.exception("request %s failed", job.ticket.id)
-            return RequestError(f"The request failed: {type(error).__name__}.", status=500, code="internal_error")
-        assert not isinstance(output, tuple)
-        timings = {**output.timings, "queued": max(0.0, time.monotonic() - job.submitted - output.timings["total"])}
-        return GenerationResult(images=output.images, seeds=output.seeds, plan=output.plan, timings=timings)
+        except Exception as error:
+            if not job.ended:
+                self._fail(job, as_outcome(error, job.ticket))
+            return
+        self._speeds.saw_picture(job.work, time.perf_counter() - start)
+        with self._changed:
+            self._counts["pictures"] += 1
+        if job.add_picture(index, output) and not job.ended:
+            self._end(job, job.result())
 
-    def _end(self, job: _Job, outcome: GenerationResult | InkwashError) -> None:
-        last: Event
-        if isinstance(outcome, GenerationResult):
-            kind, last = "finished", events.Finished(result=outcome)
-            for index, (image, seed) in enumerate(zip(outcome.images, outcome.seeds, strict=True)):
-                self._tell(job, events.PictureDone(index=index, image=image, seed=seed))
-        elif isinstance(outcome, Cancelled):
-            kind, last = "cancelled", events.Cancelled(reason=outcome.message)
-        else:
-            kind, last = "failed", events.Failed(error=outcome)
+    def _guesses(self, job: Job, index: int) -> dict[str, Any]:
+        """The callback that shows the decoder's guesses, at the steps where partial pictures are due."""
+        previewed = job.given is None and not job.request.images
+        due = spread_steps(job.work.steps, job.partial_images - previewed) if job.partial_images > previewed else []
+        if not due:
+            return {}
+
+        def show(_: GlmImagePipeline, step: int, sigma: Tensor, tensors: dict[str, Any]) -> None:
+            if step in due and not job.ended:
+                image = show_guess(self.pipe.stages, tensors["x0"])
+                job.tell(events.Partial(index=index, image=image, kind="x0"))
+
+        return {"callback_on_step_end": show, "callback_on_step_end_tensor_inputs": ("x0",)}
+
+    def _forget_old_weights(self) -> None:
+        """An adapter that was set makes kept reference keys wrong."""
+        edition = weights_edition(self.pipe.parts.decoder)
+        if edition != self._edition:
+            self._references.clear()
+            self._edition = edition
+
+    def _fail(self, job: Job, error: InkwashError) -> None:
+        self._end(job, error)
+
+    def _end(self, job: Job, outcome: GenerationResult | InkwashError) -> bool:
+        """The end of a request, whoever brings it about; False if it had ended already."""
+        if not job.end(outcome):
+            return False
+        kind = "finished" if isinstance(outcome, GenerationResult) else "failed"
+        kind = "cancelled" if isinstance(outcome, Cancelled) else kind
         with self._changed:
             self._counts[kind] += 1
-            if isinstance(outcome, GenerationResult):
-                self._counts["pictures"] += len(outcome.images)
-        callbacks = job.ticket.end(outcome)
-        self._tell(job, last)
-        for callback in callbacks:
-            callback(job.ticket)
+            self._jobs.pop(job.ticket.id, None)
+            if job in self._queue:
+                self._queue.remove(job)
+            self._changed.notify_all()
+        return True
 
-    def _tell(self, job: _Job, event: Event) -> None:
-        if job.on_event is None:
-            return
-        try:
-            job.on_event(event)
-        except Exception:
-            log.exception("the event callback of request %s failed", job.ticket.id)
+    def _abort_all(self) -> None:
+        with self._changed:
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            self._end(job, Cancelled("The engine was shut down before the request was finished."))
+
+    # ---- estimates, under the lock
+
+    def _left_s(self, job: Job) -> float:
+        """Seconds that one lane needs for the rest of a request."""
+        tokens = max(0, job.work.sequences * job.work.tokens - job.drawn_tokens)
+        done = sum(list(job.denoised.values())) / max(1, job.work.steps)
+        return self._speeds.seconds(job.work, tokens=tokens, pictures=max(0.0, job.work.pictures - done))
+
+    def _waiting_s(self) -> float:
+        """Seconds until all accepted work is done."""
+        return sum(self._left_s(job) for job in self._jobs.values()) / self.lanes
+
+    def _own_s(self, job: Job) -> float:
+        """Seconds of a request once it is alone: its plans, then its pictures, as many at once as there are lanes."""
+        rounds = -(-job.work.pictures // self.lanes)
+        return self._speeds.seconds(job.work, tokens=job.work.sequences * job.work.tokens, pictures=rounds)
+
+    def _queue_full(self) -> QueueFull:
+        """Room comes when the first running request ends."""
+        running = [self._left_s(job) for job in self._jobs.values() if job not in self._queue]
+        wait = max(1.0, sum(running) / self.lanes / max(1, len(running)))
+        return QueueFull(
+            f"{len(self._queue)} requests are waiting, as many as the queue holds: try again in {wait:.0f} s.",
+            retry_after=wait,
+        )

@@ -25,6 +25,16 @@ def make_generator(seed: int, device: torch.device | str = "cpu") -> torch.Gener
     return torch.Generator(device).manual_seed(seed)
 
 
+def draw_seed() -> int:
+    """A seed nobody asked for, short enough to type."""
+    return secrets.randbelow(_DRAWN_SEEDS)
+
+
+def following(seed: int, number: int) -> int:
+    """The seed of picture `number` of a request whose first picture has `seed`."""
+    return (seed + number) % _SEEDS
+
+
 def per_picture(generator: torch.Generator | Sequence[torch.Generator] | None, count: int) -> list[torch.Generator]:
     """A generator for each of `count` pictures.
 
@@ -32,11 +42,11 @@ def per_picture(generator: torch.Generator | Sequence[torch.Generator] | None, c
     seed of the first plus k, or a digest of its state plus k if it was used before. None draws a seed.
     """
     if generator is None:
-        base = secrets.randbelow(_DRAWN_SEEDS)
+        base = draw_seed()
         return [make_generator(base + k) for k in range(count)]
     if isinstance(generator, torch.Generator):
         base = generator.initial_seed() if is_fresh(generator) else digest(generator)
-        return [generator, *(make_generator((base + k) % _SEEDS, generator.device) for k in range(1, count))]
+        return [generator, *(make_generator(following(base, k), generator.device) for k in range(1, count))]
     generators = list(generator)
     if len(generators) != count or not all(isinstance(each, torch.Generator) for each in generators):
         raise RequestError(

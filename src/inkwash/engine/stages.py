@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import torch
 from PIL import Image
@@ -14,8 +17,10 @@ from torch import Tensor
 
 from inkwash.engine import seeds
 from inkwash.engine.ar import Row, read_prompt, reference_codes, sample_plans
+from inkwash.engine.offload import Residency
 from inkwash.engine.pixels import encode_picture
 from inkwash.engine.plan import Plan, join_references, split_references, upsample
+from inkwash.engine.reference_cache import ReferenceCache
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
 from inkwash.models.glm_image.ar_step import fuse_for_decode
@@ -29,18 +34,27 @@ from inkwash.models.glm_image.weights import GlmImageParts
 
 @dataclass(frozen=True)
 class Stages:
-    """The parts of a checkpoint at work; `pictures_per_pass` None is one on a CPU and all of a call elsewhere."""
+    """The parts of a checkpoint at work; `pictures_per_pass` None is one on a CPU and all of a call elsewhere.
+
+    `references` keeps what reference pictures cost; without it every call computes them anew.
+    """
 
     parts: GlmImageParts
     pictures_per_pass: int | None = None
+    references: ReferenceCache | None = None
+    residency: Residency | None = None  # who brings the weights of the stage at work, where not all are there
 
     @property
     def device(self) -> torch.device:
-        return self.parts.decoder.proj_out.weight.device
+        return self.parts.decoder.proj_out.weight.device if self.residency is None else self.residency.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.parts.decoder.proj_out.weight.dtype
+        return self.parts.decoder.proj_out.weight.dtype if self.residency is None else self.residency.dtype
+
+    def resident(self, name: Literal["ar", "decoder"]) -> AbstractContextManager[None]:
+        """Inside, the weights of this network are on the device."""
+        return nullcontext() if self.residency is None else self.residency.use(name)
 
     def prompts(
         self, texts: Sequence[str], images: Sequence[Sequence[Image.Image]], height: int, width: int
@@ -51,7 +65,10 @@ class Stages:
 
     def codes(self, prompts: Sequence[Prompt]) -> list[list[Tensor]]:
         """Semantic tokens of every prompt's references."""
-        return [reference_codes(self.parts.ar, prompt) for prompt in prompts]
+        if not any(prompt.references for prompt in prompts):
+            return [[] for _ in prompts]
+        with self.resident("ar"):
+            return [reference_codes(self.parts.ar, prompt, self.references) for prompt in prompts]
 
     def plans(
         self,
@@ -64,13 +81,15 @@ class Stages:
     ) -> Tensor:
         """Prior tokens (P, N) of P plans; plan i belongs to prompt `owners[i]` and draws from `generators[i]`."""
         watch.check()
-        prefixes = [read_prompt(self.parts.ar, prompt, own) for prompt, own in zip(prompts, codes, strict=True)]
-        rows = [
-            Row(prefixes[owner], torch.rand(prefixes[owner].tokens, generator=generator))
-            for owner, generator in zip(owners, generators, strict=True)
-        ]
-        step = fuse_for_decode(self.parts.ar)
-        drawn = sample_plans(self.parts.ar, step, rows, sampling, watch, rows_per_pass=self.pictures_per_pass)
+        with self.resident("ar"):
+            prefixes = [read_prompt(self.parts.ar, prompt, own) for prompt, own in zip(prompts, codes, strict=True)]
+            rows = [
+                Row(prefixes[owner], torch.rand(prefixes[owner].tokens, generator=generator))
+                for owner, generator in zip(owners, generators, strict=True)
+            ]
+            step = fuse_for_decode(self.parts.ar)
+            drawn = sample_plans(self.parts.ar, step, rows, sampling, watch, rows_per_pass=self.pictures_per_pass)
+            del prefixes, rows, step
         targets = [prompts[owner].target for owner in owners]
         return torch.stack([upsample(tokens[-h * w :], (h, w)) for tokens, (h, w) in zip(drawn, targets, strict=True)])
 
@@ -86,10 +105,15 @@ class Stages:
         grids = [reference.grid for reference in prompt.references]
         keys = []
         for reference, own in zip(prompt.references, split_references(ids, sizes, grids), strict=True):
-            latent = encode_picture(self.parts.vae, reference.picture.to(self.device))
-            target_size = torch.tensor([reference.picture.shape[-2:]], dtype=torch.float32, device=self.device)
-            keys.append(self.parts.decoder.encode_reference(latent, own[None].to(self.device), target_size))
+            make = partial(self._encode_reference, reference.picture, own)
+            keys.append(self.references.get("keys", (reference.picture, own), make) if self.references else make())
         return tuple(keys)
+
+    def _encode_reference(self, picture: Tensor, ids: Tensor) -> list[KeyValue]:
+        latent = encode_picture(self.parts.vae, picture.to(self.device))
+        target_size = torch.tensor([picture.shape[-2:]], dtype=torch.float32, device=self.device)
+        with self.resident("decoder"):
+            return self.parts.decoder.encode_reference(latent, ids[None].to(self.device), target_size)
 
     def noise(self, generator: torch.Generator, height: int, width: int) -> Tensor:
         """Starting latents (1, C, h, w) of one picture."""

@@ -193,12 +193,12 @@ def test_threads_share_a_pipeline(pipe: GlmImagePipeline) -> None:
 
 def test_generation_settings_come_from_the_checkpoint(pipe: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipe.parts, "generation", {"temperature": 0.5, "top_p": 0.3, "top_k": 7})
-    sampling = pipe._sampling(None, None)
+    sampling = pipe.sampling(None, None)
     assert (sampling.temperature, sampling.top_p, sampling.top_k) == (0.5, 0.3, 7)
-    sampling = pipe._sampling(0.0, 1.0)
+    sampling = pipe.sampling(0.0, 1.0)
     assert (sampling.temperature, sampling.top_p) == (0.0, 1.0)
     monkeypatch.setattr(pipe.parts, "generation", {})
-    sampling = pipe._sampling(None, None)
+    sampling = pipe.sampling(None, None)
     assert (sampling.temperature, sampling.top_p, sampling.top_k) == (0.9, 0.75, None)
 
 

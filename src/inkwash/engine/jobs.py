@@ -1,0 +1,185 @@
+"""One submitted request while the engine works on it: its pictures, its events and its end.
+
+Everything that is told to the caller goes through a lock of the job, so that events come one at a time and nothing
+follows the last one. That lock is taken before the engine's, never while holding it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from PIL import Image
+
+from inkwash.core import log as logs
+from inkwash.core.errors import Cancelled, InkwashError, RequestError
+from inkwash.engine import events, seeds
+from inkwash.engine.estimate import Work
+from inkwash.engine.events import Event
+from inkwash.engine.output import GlmImagePipelineOutput
+from inkwash.engine.plan import Plan, join_pictures
+from inkwash.engine.request import CancelToken, GenerationRequest
+from inkwash.engine.ticket import GenerationResult, Ticket
+
+log = logs.get(__name__)
+
+OnEvent = Callable[[Event], None]
+
+
+class DeadlinePassed(RequestError):
+    """The request was not finished within its deadline."""
+
+    def __init__(self, deadline_s: float) -> None:
+        super().__init__(
+            f"The request was not finished within its deadline of {deadline_s:g} s: allow more time, or ask for fewer "
+            "steps or a smaller picture.",
+            status=504,
+            code="deadline_exceeded",
+            param="deadline_s",
+        )
+
+
+@dataclass(eq=False)
+class Job:
+    """State of one request; the engine's threads share it."""
+
+    request: GenerationRequest  # with its seed filled in
+    work: Work
+    on_event: OnEvent | None
+    given: Plan | None
+    partial_images: int
+    deadline_s: float | None
+    ticket: Ticket = field(default_factory=Ticket)
+    cancel: CancelToken = field(default_factory=CancelToken)
+    submitted: float = field(default_factory=time.monotonic)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    ended: bool = False
+    started: float | None = None
+    planned: float | None = None
+    plans: dict[int, Plan] = field(default_factory=dict)
+    outputs: dict[int, GlmImagePipelineOutput] = field(default_factory=dict)
+    drawn_tokens: int = 0
+    denoised: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def deadline(self) -> float | None:
+        """On the clock of `time.monotonic`."""
+        return None if self.deadline_s is None else self.submitted + self.deadline_s
+
+    @property
+    def seed(self) -> int:
+        assert self.request.seed is not None
+        return self.request.seed
+
+    def picture_request(self, index: int) -> GenerationRequest:
+        """The request for picture `index` alone, which draws the same picture."""
+        return replace(self.request, num_images=1, layout="new", seed=seeds.following(self.seed, index))
+
+    def tell(self, event: Event) -> None:
+        """Hand an event to the caller unless the request has ended; a callback that fails is logged."""
+        with self.lock:
+            if not self.ended:
+                self._call(event)
+
+    def begin(self) -> None:
+        """The first work on it."""
+        if self.started is None:
+            self.started = time.monotonic()
+
+    def count_token(self) -> None:
+        """One more token of one of its plans; the work was already counted."""
+        self.drawn_tokens += 1
+        total = self.work.sequences * self.work.tokens
+        self.tell(events.Progress(stage="prior", done=self.drawn_tokens, total=total))
+
+    def count_step(self, index: int, done: int, total: int) -> None:
+        """Picture `index` has done so many of its steps."""
+        with self.lock:
+            self.denoised[index] = done
+            done = sum(self.denoised.values())
+            self.tell(events.Progress(stage="denoise", done=done, total=total * self.request.num_images))
+
+    def add_picture(self, index: int, output: GlmImagePipelineOutput) -> bool:
+        """Announce a finished picture; whether it was the last."""
+        with self.lock:
+            self.outputs[index] = output
+            self.tell(events.PictureDone(index=index, image=output.images[0], seed=output.seeds[0]))
+            return len(self.outputs) == self.request.num_images
+
+    def result(self) -> GenerationResult:
+        """The finished pictures in order."""
+        outputs = [self.outputs[index] for index in range(self.request.num_images)]
+        images: list[Image.Image] = [output.images[0] for output in outputs]
+        began = self.submitted if self.started is None else self.started
+        timings = {
+            "queued": began - self.submitted,
+            "prior": 0.0 if self.planned is None else self.planned - began,
+            "denoise": sum(output.timings["denoise"] for output in outputs),
+            "decode": sum(output.timings["decode"] for output in outputs),
+            "total": time.monotonic() - self.submitted,
+        }
+        plan = join_pictures([output.plan for output in outputs])
+        return GenerationResult(
+            images=images, seeds=[output.seeds[0] for output in outputs], plan=plan, timings=timings
+        )
+
+    def end(self, outcome: GenerationResult | InkwashError) -> bool:
+        """Tell the last event and settle the ticket; False if it had ended before."""
+        with self.lock:
+            if self.ended:
+                return False
+            self._call(last_event(outcome))
+            self.ended = True
+            self.cancel.cancel()  # stops what other threads still do for it
+            callbacks = self.ticket.end(outcome)
+        for callback in callbacks:
+            try:
+                callback(self.ticket)
+            except Exception:
+                log.exception("a done callback of request %s failed", self.ticket.id)
+        return True
+
+    def _call(self, event: Event) -> None:
+        if self.on_event is None:
+            return
+        try:
+            self.on_event(event)
+        except Exception:
+            log.exception("the event callback of request %s failed", self.ticket.id)
+
+
+def last_event(outcome: GenerationResult | InkwashError) -> Event:
+    """How an outcome is told."""
+    if isinstance(outcome, GenerationResult):
+        return events.Finished(result=outcome)
+    if isinstance(outcome, Cancelled):
+        return events.Cancelled(reason=outcome.message)
+    return events.Failed(error=outcome)
+
+
+def as_outcome(error: BaseException, ticket: Ticket) -> InkwashError:
+    """Any exception of one request as the error its caller gets; the traceback of a surprise goes to the log."""
+    if isinstance(error, InkwashError):
+        return error
+    if is_out_of_memory(error):
+        log.warning("request %s ran out of memory: %s", ticket.id, error)
+        return RequestError(
+            "The request needs more memory than is free: ask for a smaller picture or fewer references, or try later.",
+            status=503,
+            code="out_of_memory",
+        )
+    log.error("request %s failed", ticket.id, exc_info=error)
+    return RequestError(f"The request failed inside the engine ({type(error).__name__}).", status=500, code="internal")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was short, on the host or on the device."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("DefaultCPUAllocator: not enough memory", "can't allocate memory")
+    )

@@ -1,0 +1,180 @@
+"""The AR stage of many requests at once: prompts are read, sequences join and leave the slots, plans come out.
+
+One thread at a time runs a planner. Between two steps it lets new sequences in, drops those whose request has ended,
+and hands out what is ready; an error belongs to the one request that caused it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from inkwash.engine.ar import read_prompt
+from inkwash.engine.arguments import Arguments
+from inkwash.engine.drawing import Drawing
+from inkwash.engine.estimate import Speeds
+from inkwash.engine.jobs import Job, as_outcome
+from inkwash.engine.plan import Plan, upsample
+from inkwash.engine.request import Watch
+from inkwash.engine.slots import Sequence, Slots, make_slots
+from inkwash.engine.stages import make_plan
+from inkwash.models.glm_image.ar_step import fuse_for_decode
+from inkwash.models.glm_image.processor import Prompt
+
+if TYPE_CHECKING:
+    from inkwash.core.errors import InkwashError
+    from inkwash.engine.pipeline import GlmImagePipeline
+
+
+@dataclass(eq=False)
+class Draft(Sequence):
+    """A sequence of one request, and the pictures that will be drawn from it."""
+
+    job: Job = field(kw_only=True)
+    prompt: Prompt = field(kw_only=True)
+    codes: list[Tensor] = field(kw_only=True)
+    pictures: list[int] = field(kw_only=True)
+
+    @property
+    def preview_tokens(self) -> int:
+        """How many tokens the preview takes, 0 without one."""
+        return self.tokens - self.prompt.target[0] * self.prompt.target[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """What the planner reports to: a finished plan, a finished preview, a request that failed."""
+
+    planned: Callable[[Job, int, Plan], None]
+    previewed: Callable[[Draft, Tensor], None]
+    failed: Callable[[Job, InkwashError], None]
+
+
+class Planner:
+    """Slots, the sequences in them and those that wait for one."""
+
+    def __init__(self, pipe: GlmImagePipeline, slots: int, speeds: Speeds, hooks: Hooks) -> None:
+        self.pipe, self.count, self.speeds, self.hooks = pipe, slots, speeds, hooks
+        self._slots: Slots | None = None
+        self._edition = -1
+        self._waiting: deque[Draft] = deque()
+        self._active: list[Draft] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether any sequence is unfinished."""
+        return bool(self._active or self._waiting)
+
+    @property
+    def room(self) -> bool:
+        """Whether another request's sequences would find a slot now."""
+        return len(self._active) + len(self._waiting) < self.count
+
+    def admit(self, job: Job) -> None:
+        """Check a request against the model, read its prompt, and let its sequences wait for slots."""
+        if job.ended:
+            return
+        job.begin()
+        try:
+            self._prepare(job)
+        except Exception as error:
+            self.hooks.failed(job, as_outcome(error, job.ticket))
+
+    def step(self, limit: int | None = None) -> None:
+        """Fill the slots, then draw one token of each sequence, or only of the `limit` oldest."""
+        slots = self._current_slots()
+        while self._waiting and slots.free:
+            draft = self._waiting.popleft()
+            if not draft.job.ended and self._guarded(draft, lambda draft=draft: slots.join(draft)):
+                self._active.append(draft)
+                draft.job.count_token()
+        self._settle(slots)
+        chosen = self._active[:limit]
+        if not chosen:
+            return
+        start = time.perf_counter()
+        advanced = self._advance(slots, chosen)
+        self.speeds.saw_tokens(len(chosen), time.perf_counter() - start)
+        for draft in advanced:
+            draft.job.count_token()
+            if draft.count == draft.preview_tokens:
+                self.hooks.previewed(draft, slots.plan(draft))
+        self._settle(slots)
+
+    def _prepare(self, job: Job) -> None:
+        request, stages = job.request, self.pipe.stages
+        arguments = Arguments.of_request(request, plan=job.given)
+        drawing = Drawing(
+            stages, arguments, self.pipe.sampling(request.temperature, request.top_p), Watch(cancel=job.cancel)
+        )
+        if job.given is not None:
+            plan = drawing.plan()
+            for index in range(request.num_images):
+                self.hooks.planned(job, index, plan.of_picture(index))
+            return
+        prompt = drawing.prompts[0]
+        codes = [each.cpu() for each in stages.codes([prompt])[0]]
+        prefix = read_prompt(stages.parts.ar, prompt, codes)
+        shared = request.layout == "same"
+        for index in range(1 if shared else request.num_images):
+            uniforms = torch.rand(prefix.tokens, generator=drawing.plan_generators[index])
+            pictures = list(range(request.num_images)) if shared else [index]
+            self._waiting.append(
+                Draft(prefix, uniforms, drawing.sampling, job=job, prompt=prompt, codes=codes, pictures=pictures)
+            )
+
+    def _settle(self, slots: Slots) -> None:
+        """Let go of sequences that are done or that nobody waits for."""
+        for draft in [each for each in self._active if each.finished or each.job.ended]:
+            self._active.remove(draft)
+            if draft.finished and not draft.job.ended:
+                self._guarded(draft, lambda draft=draft: self._hand_out(draft, slots.plan(draft)))
+            slots.leave(draft)
+        self._waiting = deque(draft for draft in self._waiting if not draft.job.ended)
+
+    def _hand_out(self, draft: Draft, tokens: Tensor) -> None:
+        rows, columns = draft.prompt.target
+        prior = upsample(tokens[-rows * columns :], (rows, columns))[None]
+        plan = make_plan(prior, [draft.prompt], [draft.codes])
+        draft.job.planned = time.monotonic()
+        for index in draft.pictures:
+            self.hooks.planned(draft.job, index, plan)
+
+    def _advance(self, slots: Slots, drafts: list[Draft]) -> list[Draft]:
+        """One step for all; if it fails, one by one, so that the one at fault is found and the others go on."""
+        try:
+            slots.advance(drafts)
+            return drafts
+        except Exception as error:
+            if len(drafts) == 1:
+                self.hooks.failed(drafts[0].job, as_outcome(error, drafts[0].job.ticket))
+                return []
+        return [each for each in drafts if self._guarded(each, lambda each=each: slots.advance([each]))]
+
+    def _guarded(self, draft: Draft, work: Callable[[], None]) -> bool:
+        try:
+            work()
+        except Exception as error:
+            self.hooks.failed(draft.job, as_outcome(error, draft.job.ticket))
+            return False
+        return True
+
+    def _current_slots(self) -> Slots:
+        """The slots, made anew when the weights changed while they were empty (an adapter was set)."""
+        if self._slots is None or not self._active:
+            ar = self.pipe.parts.ar
+            edition = weights_edition(ar)
+            if self._slots is None or edition != self._edition:
+                self._slots, self._edition = make_slots(ar, fuse_for_decode(ar), self.count), edition
+        return self._slots
+
+
+def weights_edition(module: torch.nn.Module) -> int:
+    """A number that grows whenever a weight is written."""
+    return sum(parameter._version for parameter in module.parameters())
