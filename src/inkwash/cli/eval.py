@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from inkwash.cli import eval_benchmarks as benchmarks
+from inkwash.cli import eval_compare
 from inkwash.cli import eval_session as session
 from inkwash.cli import options as o
 
@@ -19,6 +20,7 @@ app = typer.Typer(
     help="Draw held-out cases and read them back: word accuracy and more.",
 )
 benchmarks.register(app)
+app.command("compare")(eval_compare.compare)
 
 Count = Annotated[int, typer.Option("-n", "--n", help="How many cases; case i is the same in every larger run.")]
 Seed = Annotated[int, typer.Option("--seed", help="Decides the cases and the noise; picture i has seed + i.")]
@@ -54,6 +56,8 @@ def scenes(
     temperature: Temperature = None,
     top_p: TopP = None,
     batch: Batch = 4,
+    tries: o.Tries = None,
+    best_of: o.BestOf = None,
     images: Images = None,
     out: Out = None,
     json: JsonFile = None,
@@ -62,11 +66,11 @@ def scenes(
     dtype: o.Dtype = None,
     quiet: o.Quiet = False,
 ) -> None:
-    """Draw held-out scenes and read their words back by OCR.
+    """Draw held-out scenes and read their words back by OCR; with --tries or --best-of as `generate --verify` does.
 
     Example: inkwash eval scenes -n 200 --regions 1-2 --html report.html
     """
-    from inkwash.cli.settings import default_steps
+    from inkwash.cli.settings import default_steps, verification
     from inkwash.core.types import Size
     from inkwash.eval.bench import ScenesRun, run_scenes
     from inkwash.eval.ocr import Reader
@@ -79,6 +83,7 @@ def scenes(
     run = ScenesRun(
         n=n,
         regions=counts,
+        verify=verification(tries is not None or best_of is not None, tries, best_of),
         source=source,
         size=Size.parse(size),
         model=model,

@@ -207,8 +207,6 @@ def _work(
         session.write_json(official, result.official)
     if html is not None:
         write_page(benchmark_page(result, title=f"{result.task}: {made.get('model', run.images)}"), html)
-    for key in ("measures", "per_prompt", "judges"):
-        scores.pop(key)
     session.show(scores, result.parts_name, json)
 
 

@@ -20,6 +20,7 @@ T = TypeVar("T")
 Tell = Callable[[str, int, int], None]
 
 STDOUT = Path("-")
+_UNSHOWN = ("measures", "judges", "per_prompt")  # for programs
 STAGES = {
     "judge": "Proving the judge",
     "draw": "Drawing (pictures)",
@@ -131,7 +132,7 @@ def show(scores: Mapping[str, Any], parts: str, json: Path | None) -> None:
     console = Console(highlight=False)
     console.print(table)
     for key, value in scores.items():
-        if key != parts and key not in whole and value is not None and value != "":
+        if key != parts and key not in _UNSHOWN and key not in whole and value is not None and value != "":
             console.print(f"{key.replace('_', ' ')}: {_number(value)}", soft_wrap=True, markup=False)
 
 

@@ -40,13 +40,12 @@ def plain_row(wanted: str, read: str, right: bool) -> Row:
 
 def align(wanted: Sequence[tuple[str, bool]], read: Sequence[str]) -> tuple[list[Row], str]:
     """A row for every text, in order, and what was read beyond them; the flags say which texts count as right."""
-    whole = " ".join(" ".join(line.split()) for line in read)
-    rest = whole
+    rest = " ".join(" ".join(line.split()) for line in read)
     rows: dict[int, Row] = {}
     for number in sorted(range(len(wanted)), key=lambda i: -len(wanted[i][0])):
         text, right = wanted[number]
         start, end = _place(text, rest)
-        ours, theirs = differences(text, whole[start:end].strip())
+        ours, theirs = differences(text, rest[start:end].replace(_TAKEN, "").strip())
         rows[number] = Row(wanted=ours, read=theirs, right=right)
         rest = rest[:start] + _TAKEN * (end - start) + rest[end:]
     beyond = " … ".join(part.strip() for part in rest.split(_TAKEN) if part.strip())

@@ -19,12 +19,16 @@ from PIL import Image
 from inkwash.core import limits
 from inkwash.core.errors import ConfigError
 from inkwash.core.types import Size
+from inkwash.engine.verify import Reading, Verify
+from inkwash.eval import verified
 from inkwash.eval.ocr import Reader, ReaderConfig
+from inkwash.eval.paired import Unit
 from inkwash.eval.predictions import Judge, Predictions
 from inkwash.eval.run import Draw, Drawn, check_folder, check_settings, draw_all, load_all
 from inkwash.eval.sources import SOURCES, DrawConfig, drawer, edit_drawer
 from inkwash.eval.tasks.edits import KINDS, EditCase, EditsReport, held_out_edits, score_edits
 from inkwash.eval.tasks.scenes import Case, ScenesReport, held_out, prove_judge, score_images
+from inkwash.eval.verified import Journal
 from inkwash.scenes.scene import Scene
 
 if TYPE_CHECKING:
@@ -82,11 +86,14 @@ class ScenesRun(Run):
 
     regions: tuple[int, int] = (1, 2)
     source: str = "ar"
+    verify: Verify | None = None  # read back and try again; only for the whole model
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.source not in SOURCES:
             raise ConfigError(f"the source is {self.source!r}; it must be one of {', '.join(SOURCES)}.")
+        if self.verify is not None and (self.source != "ar" or self.images is not None):
+            raise ConfigError("verification draws with the whole model; leave --source and --images out, or --best-of.")
         low, high = self.regions
         if not 1 <= low <= high <= 5:
             raise ConfigError(
@@ -101,6 +108,7 @@ class ScenesRun(Run):
             "regions": list(self.regions),
             "world": world,
             **super().settings(),
+            **({} if self.verify is None else {"tries": self.verify.tries, "best_of": self.verify.best_of}),
         }
 
     def cases(self, n: int | None = None) -> list[Case]:
@@ -141,7 +149,27 @@ class ScenesResult:
     settings: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        return {**self.report.to_dict(), **self.settings}
+        """The JSON answer, with what `inkwash eval compare` needs."""
+        names = ("word_accuracy", "ned", "background_accuracy")
+        return {**self.report.to_dict(), **self.settings, **_comparable(names, self.report.judge, self.units())}
+
+    def units(self) -> list[Unit]:
+        """What each picture contributes."""
+        return [
+            Unit(
+                key=str(picture.index),
+                sums={
+                    "word_accuracy": (float(picture.words.correct), float(picture.words.total)),
+                    "ned": (sum(picture.words.closeness), float(picture.words.total)),
+                    **(
+                        {}
+                        if picture.facts.background is None
+                        else {"background_accuracy": (float(picture.facts.background), 1.0)}
+                    ),
+                },
+            )
+            for picture in self.report.pictures
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +182,27 @@ class EditsResult:
     settings: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        return {**self.report.to_dict(), **self.settings}
+        """The JSON answer, with what `inkwash eval compare` needs."""
+        names = ("edit_accuracy", "kept_accuracy", "both")
+        return {**self.report.to_dict(), **self.settings, **_comparable(names, self.report.judge, self.units())}
+
+    def units(self) -> list[Unit]:
+        """What each picture contributes."""
+        return [
+            Unit(
+                key=str(score.index),
+                sums={
+                    "edit_accuracy": (float(score.changed), 1.0),
+                    "kept_accuracy": (float(score.kept), 1.0),
+                    "both": (float(score.changed and score.kept), 1.0),
+                },
+            )
+            for score in self.report.scores
+        ]
+
+
+def _comparable(names: Sequence[str], judge: str, units: Sequence[Unit]) -> dict[str, Any]:
+    return {"judges": dict.fromkeys(names, judge), "per_prompt": [unit.to_dict() for unit in units]}
 
 
 def run_scenes(
@@ -169,13 +217,20 @@ def run_scenes(
     if run.source != "truth":
         proof = _prove([case.scene for case in run.cases(PROOF_CASES)], predictions, tell)
 
+    journal = Journal(run.out / verified.FILE if run.out else None)
+
     def open_drawer() -> Draw:
+        if run.verify is not None:
+            read = partial(_reading, predictions)
+            return verified.verified_drawer(cases, open_pipeline(), run.draw, run.verify, read, journal)
         return drawer(run.source, cases, None if run.source == "truth" else open_pipeline(), run.draw)
 
     drawn = _pictures(run, open_drawer, tell)
     _check_sizes(drawn.images, run.size)
     report = score_images(drawn.images, cases, predictions, progress=lambda done, total: tell("read", done, total))
     settings = {**_told(run), "seconds_per_picture": _seconds(drawn), "truth_word_accuracy": proof}
+    if run.verify is not None:
+        settings |= verified.gain(cases, journal)
     judge = predictions.judge
     if isinstance(judge, Reader) and judge.config.join_tracking:
         settings["word_accuracy_unjoined"] = _unjoined(run, cases, drawn, tell)
@@ -196,6 +251,16 @@ def run_edits(
     report = score_edits(drawn.images, cases, predictions, progress=lambda done, total: tell("read", done, total))
     settings = {**_told(run), "seconds_per_picture": _seconds(drawn), "truth_word_accuracy": proof}
     return EditsResult(report=report, cases=cases, images=drawn.images, settings=settings)
+
+
+def _reading(predictions: Predictions, image: Image.Image) -> Reading:
+    """What the judge reads, for the choice between attempts; remembered, so that scoring asks nothing twice."""
+    judge = predictions.judge
+    if isinstance(judge, Reader):
+        found = judge.reading(image)
+        predictions.keep(image, found.lines)
+        return found
+    return Reading(lines=predictions.texts(image))
 
 
 def _unjoined(run: ScenesRun, cases: Sequence[Case], drawn: Drawn, tell: StageProgress) -> float:

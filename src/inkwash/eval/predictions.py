@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,6 +83,12 @@ class Predictions:
         if (key, "") not in self._memory:
             self._memory.put(key, "", list(self.judge.texts(image)))
         return tuple(str(text) for text in self._memory.get(key))
+
+    def keep(self, image: Image.Image, lines: Iterable[str]) -> None:
+        """Remember a reading that the judge gave elsewhere."""
+        key = picture_hash(image)
+        if (key, "") not in self._memory:
+            self._memory.put(key, "", list(lines))
 
 
 def _line(picture: str, judge: str, question: str, answer: Any) -> str:
