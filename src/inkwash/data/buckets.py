@@ -14,6 +14,7 @@ from PIL import Image
 from inkwash.core.types import Size
 
 CELL = 32
+AREA_TOLERANCE = 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +43,11 @@ class Buckets:
         """All canvases of about side x side pixels, from wide to high."""
         found: set[Size] = set()
         for short in range(CELL, side + 1, CELL):
-            long = round(side * side / short / CELL) * CELL
-            if long / short <= self.max_aspect:
-                found |= {Size(long, short), Size(short, long)}
+            down = side * side // short // CELL * CELL
+            for long in (down, down + CELL, int(self.max_aspect * short) // CELL * CELL):
+                fair = abs(long * short / side**2 - 1.0) <= AREA_TOLERANCE
+                if fair and short <= long <= self.max_aspect * short:
+                    found |= {Size(long, short), Size(short, long)}
         return sorted(found, key=lambda size: size.width / size.height, reverse=True)
 
     def find(self, width: int, height: int) -> Size | str:

@@ -24,31 +24,37 @@ class ShardBatches:
     {"keys", "prompts": list of str, "texts": list of lists, "references": per row a list of {"tokens", "latents"},
     and every stacked array: "tokens" (B, h, w), "latents" (B, C, H/8, W/8), "preview"; "ids" stays a list}.
 
-    `batch` is the number of samples on the smallest canvas; larger ones get fewer, so that steps cost about the same.
-    With `world` ranks each gets every `world`-th sample of the same batch.
+    `batch` is the number of samples on the smallest canvas; larger ones get fewer, in multiples of `multiple`, so that
+    steps cost about the same. With `world` ranks each gets every `world`-th sample of the batch that one alone would
+    get; nothing but the sharing depends on their number.
     """
 
     folder: Path
     batch: int
     fields: tuple[str, ...]
     seed: int = 0
+    multiple: int = 1
     rank: int = 0
     world: int = 1
     shards: ShardSet = field(init=False, repr=False)
     order: Order = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.batch < 1 or self.batch % self.world:
-            raise ConfigError(f"The batch is {self.batch}, but must be a multiple of the {self.world} processes.")
         self.shards = ShardSet(self.folder)
         areas = {group: group_area(group) for group in self.shards.groups}
         if not areas:
             raise ConfigError(f"{self.folder} holds no samples: encode pictures into it first.")
         smallest = min(areas.values())
         batches = {
-            group: max(self.world, round(self.batch * smallest / area) // self.world * self.world)
+            group: max(self.multiple, round(self.batch * smallest / area) // self.multiple * self.multiple)
             for group, area in areas.items()
         }
+        for group, size in batches.items():
+            if size % self.world:
+                raise ConfigError(
+                    f"A batch of {size} pictures of {group} cannot be shared by {self.world} processes: choose batch "
+                    f"and multiple as multiples of {self.world}."
+                )
         counts = {group: [count for _, count in shards] for group, shards in self.shards.groups.items()}
         self.order = Order(counts=counts, batches=batches, seed=self.seed)
 

@@ -287,6 +287,10 @@ class ShardSet:
         while self._opened:
             self._opened.popitem()[1][0].close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_opened"):
+            self.close()
+
 
 def _asked(name: str, wanted: Sequence[str] | None) -> bool:
     return wanted is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted)

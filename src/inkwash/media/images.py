@@ -95,6 +95,8 @@ def image_size(path: PathLike) -> tuple[int, int]:
     except OSError as error:
         if isinstance(error, UnidentifiedImageError):
             raise MediaError(f"{name} is not a picture that can be read.") from error
+        if error.errno is None:  # from the decoder, not from the system
+            raise MediaError(f"{name} is damaged or cut short ({_reason(error)}).") from error
         raise MediaError(f"{name} cannot be opened ({_reason(error)}): check the path and its permissions.") from error
     except Exception as error:
         raise MediaError(f"{name} is damaged ({_reason(error)}).") from error
