@@ -7,8 +7,8 @@ tokens is known beforehand and only codes can be drawn, so no plan ends early an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,6 +21,7 @@ from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.slots import Prefix, make_slots
 from inkwash.engine.slots import Sequence as PlanSequence
+from inkwash.engine.threads import one_thread
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.ar_step import StepDecoder
 from inkwash.models.glm_image.positions import decode_positions, prompt_positions
@@ -108,7 +109,7 @@ def sample_plans(
     active: list[PlanSequence] = []
     plans: dict[int, Tensor] = {}
     order = {id(sequence): number for number, sequence in enumerate(reversed(waiting))}
-    with one_thread(model):
+    with few_threads(model):
         while waiting or active:
             while waiting and slots.free:
                 slots.join(waiting[-1])
@@ -124,17 +125,8 @@ def sample_plans(
     return [plans[number] for number in range(len(rows))]
 
 
-@contextmanager
-def one_thread(model: ARGenerator) -> Iterator[None]:
+def few_threads(model: ARGenerator) -> AbstractContextManager[None]:
     """One thread for the steps of a small generator on a CPU; the number does not change what is drawn."""
-    before, weight = torch.get_num_threads(), model.lm_head.weight
     layers = model.model.language_model.layers.parameters()
     small = sum(each.numel() * each.element_size() for each in layers) < ONE_THREAD_BYTES
-    if weight.device.type != "cpu" or not small or before == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return one_thread(model.lm_head.weight.device) if small else nullcontext()

@@ -40,6 +40,7 @@ __all__ = ["DeadlinePassed", "Engine", "EngineClosed", "EngineStats", "QueueFull
 log = logs.get(__name__)
 
 MAX_PARTIALS = 3
+FEW_ROWS = 4  # plans drawn together while lanes are idle: on a CPU a row of eight is no cheaper than one of four
 MAX_LANES = 4  # by default, on a CPU: more lanes of fewer threads each would make a lone request wait longer
 REFERENCE_BYTES = 2**28
 Task = Callable[[], None]
@@ -277,14 +278,14 @@ class Engine:
                     self._reset_planner()
 
     def _hunger(self) -> int | None:
-        """How many sequences to advance: all, or on a CPU with idle lanes only as many as those can draw.
+        """How many sequences to advance: all, or on a CPU with idle lanes only the oldest few.
 
-        Computing time there grows with the rows, so the oldest plans are finished first and no lane waits for all.
+        Computing time there grows with the rows, so the first plans are finished sooner and no lane waits for all.
         """
         idle = self.lanes - 1 - self._drawing
         if self._threads is None or self._pictures or idle <= 0:
             return None
-        return idle
+        return max(idle, FEW_ROWS)
 
     def _admissible(self) -> bool:
         """Whether the oldest waiting request may start: slots are free, and not too many plans wait for a lane."""

@@ -23,6 +23,7 @@ from inkwash.engine.plan import Plan, join_references, split_references, upsampl
 from inkwash.engine.reference_cache import ReferenceCache
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
+from inkwash.engine.threads import one_thread
 from inkwash.models.glm_image.ar_step import fuse_for_decode
 from inkwash.models.glm_image.glyph import MAX_BYTES
 from inkwash.models.glm_image.glyphs import glyph_texts
@@ -96,7 +97,8 @@ class Stages:
     @torch.no_grad()
     def glyphs(self, text: str, max_length: int = MAX_BYTES) -> Tensor:
         """Embeddings (L, Dg) of the quoted texts of one prompt."""
-        embeddings, _ = self.parts.glyph.encode([glyph_texts(text)], max_length)
+        with one_thread(self.device):  # a few bytes: the kernels would round by the number of threads
+            embeddings, _ = self.parts.glyph.encode([glyph_texts(text)], max_length)
         return embeddings[0]
 
     @torch.no_grad()

@@ -23,6 +23,21 @@ from inkwash.nn.attention import attention
 _EPS = 1e-6
 
 
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution. On a CPU a matrix product, as fast: the convolution's sums depend on the number of threads."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return super().forward(x)
+        mixed = self.weight[:, :, 0, 0] @ x.flatten(2)
+        if self.bias is not None:
+            mixed = mixed + self.bias[:, None]
+        return mixed.view(x.shape[0], -1, *x.shape[2:])
+
+
 class ResnetBlock(nn.Module):
     """Two 3x3 convolutions with group normalisation and a skip: (B, C_in, H, W) -> (B, C_out, H, W)."""
 
@@ -33,7 +48,7 @@ class ResnetBlock(nn.Module):
         self.norm2 = nn.GroupNorm(groups, channels_out, eps=_EPS)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
         if channels_in != channels_out:
-            self.conv_shortcut = nn.Conv2d(channels_in, channels_out, 1)
+            self.conv_shortcut = Pointwise(channels_in, channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
