@@ -92,7 +92,11 @@ def _work(
     device.set_threads()
     place = device.pick_device(settings.device)
     pipe = GlmImagePipeline.from_pretrained(
-        settings.model, torch_dtype=device.pick_dtype(settings.dtype, place), device_map=place
+        settings.model,
+        torch_dtype=device.pick_dtype(settings.dtype, place),
+        device_map=place,
+        offload=settings.offload,
+        quantize=settings.quantize,
     )
     if settings.loras:
         names = [pipe.load_lora_weights(path) for path, _ in settings.loras]
@@ -115,6 +119,7 @@ def _work(
         generator=[torch.Generator().manual_seed(seed) for seed in settings.seeds],
         temperature=settings.temperature,
         top_p=settings.top_p,
+        quality=settings.quality,
         progress=bars,
         cancel=cancel,
     )
@@ -141,6 +146,7 @@ def _verified(
         temperature=settings.temperature,
         top_p=settings.top_p,
         seed=settings.seed,
+        quality=settings.quality,
     )
 
     def attempted(done: int, most: int) -> None:
@@ -154,6 +160,7 @@ def _verified(
 
 def report(settings: DrawSettings, made: Sequence[Made], seconds: float, *, as_json: bool) -> None:
     """Writes the files with their settings and prints what was made; one bad file does not lose the others."""
+    from inkwash.engine.quality import find_quality
     from inkwash.media.images import save_image
 
     said, failure = [], None
@@ -170,6 +177,8 @@ def report(settings: DrawSettings, made: Sequence[Made], seconds: float, *, as_j
         for picture in said:
             print(_line(picture))
         print(f"{len(said)} picture{'s' if len(said) != 1 else ''} in {seconds:.1f} s")
+        if settings.quality != "exact":
+            print(f"quality {find_quality(settings.quality).trade(settings.steps)}")
     if failure is not None:
         raise failure
 

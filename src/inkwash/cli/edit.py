@@ -33,6 +33,9 @@ def edit(
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
     lora: o.Loras = None,
+    quality: o.Quality = "exact",
+    offload: o.Offload = "none",
+    quantize: o.Quantize = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -61,6 +64,9 @@ def edit(
         top_p=top_p,
         device=device,
         dtype=dtype,
+        quality=quality,
+        offload=offload,
+        quantize=quantize,
         loras=read_loras(lora),
     )
     draw(settings, as_json=json, quiet=quiet)

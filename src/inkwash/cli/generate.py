@@ -26,6 +26,9 @@ def generate(
     verify: o.Verify = False,
     tries: o.Tries = None,
     best_of: o.BestOf = None,
+    quality: o.Quality = "exact",
+    offload: o.Offload = "none",
+    quantize: o.Quantize = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -52,6 +55,9 @@ def generate(
         top_p=top_p,
         device=device,
         dtype=dtype,
+        quality=quality,
+        offload=offload,
+        quantize=quantize,
         loras=read_loras(lora),
         verify=verification(verify, tries, best_of),
     )

@@ -8,6 +8,8 @@ from typing import Annotated, Literal, TypeAlias
 import typer
 
 Layout: TypeAlias = Literal["new", "same"]
+Tier: TypeAlias = Literal["low", "medium", "high", "exact"]
+OffloadProfile: TypeAlias = Literal["none", "stage", "block"]
 
 Prompt = Annotated[
     str, typer.Argument(help="What to draw; put the words to be written in quotation marks. - reads stdin.")
@@ -53,6 +55,18 @@ BestOf = Annotated[
 Loras = Annotated[
     list[str] | None,
     typer.Option("--lora", metavar="PATH[:WEIGHT]", help="A LoRA folder and how strongly it acts; again for more."),
+]
+Quality = Annotated[
+    Tier,
+    typer.Option("--quality", help="Trade a measured loss for speed; exact leaves nothing out (docs/speed.md)."),
+]
+Offload = Annotated[
+    OffloadProfile,
+    typer.Option("--offload", help="stage: planner and decoder take turns; block: the decoder's blocks, too."),
+]
+Quantize = Annotated[
+    str | None,
+    typer.Option("--quantize", metavar="KIND", help="int8, int4 or fp8 weights, or per stage: ar=int8,decoder=fp8."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]

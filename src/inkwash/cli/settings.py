@@ -37,6 +37,9 @@ class DrawSettings:
     top_p: float
     device: str | None
     dtype: str | None
+    quality: Literal["low", "medium", "high", "exact"] = "exact"
+    offload: Literal["none", "stage", "block"] = "none"
+    quantize: str | None = None
     images: tuple[Path, ...] = ()
     mask: Path | None = None
     verify: Verify | None = None
@@ -54,6 +57,10 @@ class DrawSettings:
         limits.check_steps(self.steps)
         if self.verify is not None:
             _check_verify(self)
+        if self.quantize is not None:
+            from inkwash.engine.quantize import parse_quantize
+
+            parse_quantize(self.quantize)
 
     @property
     def seeds(self) -> list[int]:
@@ -80,6 +87,10 @@ class DrawSettings:
             "temperature": self.temperature,
             "top_p": self.top_p,
         }
+        if self.quality != "exact":
+            said["quality"] = self.quality
+        if self.quantize is not None:
+            said["quantize"] = self.quantize
         if self.negative:
             said["negative"] = self.negative
         if self.loras:

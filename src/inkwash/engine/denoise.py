@@ -97,8 +97,8 @@ class Denoiser:
             rows = self._conditions(pictures[part], latent_size, device)
             conditional = rows.first(part.stop - part.start) if self.guided else rows
             cache = None
-            if self.quality.cache_threshold:
-                cache = StepCache(full_steps(rows, self.quality.cache_threshold))
+            if self.quality.full_share < 1:
+                cache = StepCache(full_steps(rows, self.quality.full_share))
             self._passes.append(Pass(pictures=part, rows=rows, conditional=conditional, cache=cache))
 
     @torch.no_grad()

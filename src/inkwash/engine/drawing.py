@@ -79,9 +79,11 @@ class Drawing:
             pictures_per_pass=self.stages.pictures_per_pass,
             quality=self.arguments.quality,
         )
-        denoiser.prepare(pictures, self.latent_size)
         on_step = None if callback is None else self._on_step(callback, denoiser, pictures)
-        return denoiser.run(self.noise, self.watch, inpaint=self._inpaint(), on_step=on_step)
+        inpaint = self._inpaint()
+        with self.stages.resident("decoder"):
+            denoiser.prepare(pictures, self.latent_size)
+            return denoiser.run(self.noise, self.watch, inpaint=inpaint, on_step=on_step)
 
     def decode(self, latents: Tensor) -> Any:
         """The pictures in the asked type."""

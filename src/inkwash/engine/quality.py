@@ -6,7 +6,7 @@ and loss are measured, alone and together, by `bench/quality.py` (table in docs/
 - fewer steps: a share of the steps that were asked for;
 - guidance interval: the unconditional half is computed only while the noise level lies in an interval
   (arXiv:2404.07724);
-- step cache: all blocks but the first are skipped in steps whose time embedding has hardly moved, and what they last
+- step cache: all blocks but the first are skipped in the steps whose time embedding moves least, and what they last
   added is added again (arXiv:2411.19108; decided before the first step, so a picture stays the same in any batch).
 
 Loads no torch, so that a command line or a service can check a name and say what it trades.
@@ -31,21 +31,20 @@ class Quality:
     name: str = "exact"
     step_share: float = 1.0  # of the steps that were asked for
     guidance_interval: tuple[float, float] = EVERYWHERE  # sigmas, both ends included, in which guidance is computed
-    cache_threshold: float = 0.0  # summed change of the time embedding that asks for a full step; 0 computes all
+    full_share: float = 1.0  # of the steps taken, in how many all blocks run
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.step_share <= 1.0:
-            raise ConfigError(f"step_share is {self.step_share}, but must be above 0 and at most 1.")
+        for name in ("step_share", "full_share"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must be above 0 and at most 1.")
         low, high = self.guidance_interval
         if not 0.0 <= low < high <= 1.0:
             raise ConfigError(f"guidance_interval is {self.guidance_interval}, but must be two rising numbers in 0..1.")
-        if not self.cache_threshold >= 0.0:
-            raise ConfigError(f"cache_threshold is {self.cache_threshold}, but must be at least 0.")
 
     @property
     def exact(self) -> bool:
         """Whether nothing is left out."""
-        return self.step_share == 1.0 and self.guidance_interval == EVERYWHERE and self.cache_threshold == 0.0
+        return self.step_share == 1.0 and self.guidance_interval == EVERYWHERE and self.full_share == 1.0
 
     def steps(self, asked: int) -> int:
         """Steps to take where `asked` are an exact drawing's."""
@@ -63,18 +62,20 @@ class Quality:
         said = []
         if self.steps(asked) != asked:
             said.append(f"{self.steps(asked)} of {asked} steps")
+        else:
+            said.append(f"{asked} steps")
         if self.guidance_interval != EVERYWHERE:
             low, high = self.guidance_interval
             said.append(f"guidance only at noise levels {low:g} to {high:g}")
-        if self.cache_threshold:
-            said.append(f"blocks reused between near steps (threshold {self.cache_threshold:g})")
+        if self.full_share < 1.0:
+            said.append(f"all blocks in {self.full_share:.0%} of them only, the first block in the rest")
         return f"{self.name}: " + ", ".join(said)
 
 
 QUALITIES: dict[str, Quality] = {
-    "low": Quality(name="low", step_share=0.5, guidance_interval=(0.3, 1.0), cache_threshold=0.15),
-    "medium": Quality(name="medium", guidance_interval=(0.3, 1.0), cache_threshold=0.15),
-    "high": Quality(name="high", cache_threshold=0.08),
+    "low": Quality(name="low", step_share=0.6, guidance_interval=(0.5, 1.0), full_share=0.4),
+    "medium": Quality(name="medium", guidance_interval=(0.4, 1.0), full_share=0.4),
+    "high": Quality(name="high", full_share=0.5),
     "exact": Quality(),
 }
 

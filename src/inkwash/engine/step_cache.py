@@ -2,7 +2,7 @@
 
 Which steps is decided before the first one, from the model's own AdaLN parameters: they say how differently two
 timesteps are treated. Their relative change is summed from step to step, and a full step is due when the sum passes
-a threshold. Nothing of the picture enters the decision, so a picture stays the same in any batch, no number is read
+a threshold, chosen so that a given share of the steps is full. Nothing of the picture enters the decision, so a picture stays the same in any batch, no number is read
 back from the device, and the cost is known beforehand. The first block always runs, so the newest latents count.
 Off by default (`engine.quality`). Source of the idea: TeaCache, arXiv:2411.19108.
 """
@@ -35,9 +35,24 @@ class StepCache:
         return tokens.add_(added[: tokens.shape[0]])
 
 
-def full_steps(conditions: DecoderConditions, threshold: float) -> tuple[bool, ...]:
-    """For each step whether all blocks run; always in the first and the last, and everywhere with threshold 0."""
+def full_steps(conditions: DecoderConditions, share: float) -> tuple[bool, ...]:
+    """For each step whether all blocks run: in about `share` of them, always in the first and the last.
+
+    Steps are full where the change summed since the last full one reaches a threshold; of all thresholds it is the
+    lowest that keeps within the share, so that the cost is the same for every model.
+    """
     changes = modulation_changes(conditions.modulations[0])
+    allowed = max(1, round(share * conditions.steps))
+    if allowed >= conditions.steps:
+        return (True,) * conditions.steps
+    low, high = 0.0, sum(changes) + 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if sum(_passed(changes, middle)) <= allowed else (middle, high)
+    return _passed(changes, high)
+
+
+def _passed(changes: Sequence[float], threshold: float) -> tuple[bool, ...]:
     full, summed = [True], 0.0
     for change in changes:
         summed += change

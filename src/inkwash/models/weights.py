@@ -12,7 +12,7 @@ import fnmatch
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,12 +77,14 @@ def load_module(
     device: torch.device | str = "cpu",
     keys: KeyTable | None = None,
     prefix: str = "",
+    fill: bool = True,
 ) -> M:
     """Build a network and fill it from the safetensors files of ``folder``.
 
     ``dtype`` is that of the floating tensors (``None`` keeps each as stored, and reads 8-bit ones as bf16). With
     ``prefix`` only the checkpoint names that begin with it are read, and the prefix is cut off. The module comes back
-    in ``eval`` mode.
+    in ``eval`` mode. Without ``fill`` the files are checked alike, but parameters stay on the meta device
+    (``StoredTensors`` brings them later).
     Raises ``WeightsError`` for a missing, damaged or foreign checkpoint; no module is returned then.
     """
     table = keys or KeyTable()
@@ -91,10 +93,24 @@ def load_module(
     with parameters_on_meta():
         module = build()
     plan = _match(module, stored, table, folder)
-    _fill(module, plan, table, dtype, torch.device(device))
+    if fill:
+        _fill(module, plan, table, dtype, torch.device(device))
     for owner, name, buffer in _buffers(module):
         owner._buffers[name] = buffer.to(device)
     return module.eval()
+
+
+class StoredTensors:
+    """The tensors of a checkpoint folder, read by their stored names whenever they are needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._stored = pair_scales(read_headers(folder), folder)
+
+    def read(
+        self, names: Sequence[str], *, dtype: torch.dtype | None, device: torch.device | str = "cpu"
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Each as memory of its own, in the order of the files."""
+        return _stream({name: self._stored[name] for name in names}, dict.fromkeys(names, dtype), torch.device(device))
 
 
 def save_module(

@@ -145,7 +145,7 @@ class Decoder(nn.Module):
         condition = self.time_condition_embed(zeros[:, 0], target_size, zeros)
         rotary = self._rotary(grid, latent.device)
         kept: list[KeyValue] = []
-        for block in self.blocks:
+        for block in self._walk():
             image, glyph = block(image, glyph, condition, rotary, keep=kept)
         return kept
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,9 +57,16 @@ class GlmImageParts:
 
 
 def load_pipeline_parts(
-    path: str | Path, *, dtype: torch.dtype | None = torch.float32, device: torch.device | str = "cpu"
+    path: str | Path,
+    *,
+    dtype: torch.dtype | None = torch.float32,
+    device: torch.device | str = "cpu",
+    deferred: Collection[str] = (),
 ) -> GlmImageParts:
     """Read a whole checkpoint folder; ``dtype=None`` keeps every tensor as stored.
+
+    Part folders in ``deferred`` are checked as strictly, but their networks come back without numbers (on the meta
+    device), for a caller that brings them part by part.
 
     Raises ``WeightsError`` in one sentence when the folder is foreign, incomplete or damaged; nothing is half-loaded.
     """
@@ -77,7 +84,7 @@ def load_pipeline_parts(
     generation = folder / "vision_language_encoder" / GENERATION_FILE
 
     def part(build: Callable[[], Any], name: str, keys: KeyTable) -> Any:
-        return load_module(build, folder / name, dtype=dtype, device=device, keys=keys)
+        return load_module(build, folder / name, dtype=dtype, device=device, keys=keys, fill=name not in deferred)
 
     return GlmImageParts(
         ar=part(lambda: ARGenerator(ar), "vision_language_encoder", AR_KEYS),

@@ -1,0 +1,78 @@
+"""From a checkpoint folder to parts at work, under an offload profile and with quantised weights.
+
+Without either, everything is read to the device. Otherwise the large networks are built empty and `engine.offload`
+brings their weights: once, rounded on the way in, or whenever their stage begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from inkwash.core.errors import RequestError
+from inkwash.engine.offload import BLOCKS, BlockStream, Member, Profile, Residency, Weights, check_profile, nothing
+from inkwash.engine.quantize import is_quantized, rounder
+from inkwash.models.glm_image.decoder import Decoder, fuse_block, fuse_qkv
+from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts
+from inkwash.models.weights import StoredTensors
+
+FOLDERS = {"ar": "vision_language_encoder", "decoder": "transformer"}
+
+
+def load_parts(
+    folder: Path,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    offload: Profile = "none",
+    quantize: Mapping[str, str] | None = None,
+) -> tuple[GlmImageParts, Residency | None]:
+    """The parts of a checkpoint, and who brings their weights; None when all of them are there for good."""
+    check_profile(offload)
+    kinds = dict(quantize or {})
+    if offload == "block" and "decoder" in kinds:
+        raise RequestError(
+            "The offload profile 'block' streams the decoder's blocks as they are stored: choose 'stage' for a "
+            "quantized decoder.",
+            param="offload",
+        )
+    rounders = {stage: rounder(stage, kind, device, dtype) for stage, kind in kinds.items()}
+    brought = [stage for stage in FOLDERS if offload != "none" or stage in kinds]
+    deferred = [FOLDERS[stage] for stage in brought]
+    parts = load_pipeline_parts(folder, dtype=dtype, device=device, deferred=deferred)
+    members = {}
+    for stage in brought:
+        weights = Weights(StoredTensors(folder / FOLDERS[stage]), dtype, device)
+        if device.type == "cuda" and offload != "none":
+            weights.pin(list(_network(parts, stage).state_dict()))
+        streamed = offload == "block" and stage == "decoder"
+        members[stage] = Member(
+            _network(parts, stage),
+            weights,
+            left_out=BLOCKS if streamed else None,
+            rounded=partial(is_quantized, stage),
+            round_layer=rounders.get(stage),
+            arrived=partial(fuse_qkv, parts.decoder) if stage == "decoder" and not streamed else nothing,
+            left=partial(_unfuse, parts.decoder) if stage == "decoder" else nothing,
+        )
+        if streamed:
+            parts.decoder.stream = BlockStream(weights, fuse_block)
+    if "decoder" not in members:
+        fuse_qkv(parts.decoder)
+    if offload != "none":
+        return parts, Residency(members, device, dtype)
+    for member in members.values():
+        member.enter()
+    return parts, None
+
+
+def _network(parts: GlmImageParts, stage: str) -> torch.nn.Module:
+    return parts.ar if stage == "ar" else parts.decoder
+
+
+def _unfuse(decoder: Decoder) -> None:
+    for block in decoder.blocks:
+        block.attn1.fused = None
