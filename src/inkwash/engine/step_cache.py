@@ -1,10 +1,11 @@
 """Step caching: in some steps all blocks but the first are skipped, and what they last added is added again.
 
 Which steps is decided before the first one, from the model's own AdaLN parameters: they say how differently two
-timesteps are treated. Their relative change is summed from step to step, and a full step is due when the sum passes
-a threshold, chosen so that a given share of the steps is full. Nothing of the picture enters the decision, so a picture stays the same in any batch, no number is read
-back from the device, and the cost is known beforehand. The first block always runs, so the newest latents count.
-Off by default (`engine.quality`). Source of the idea: TeaCache, arXiv:2411.19108.
+timesteps are treated. Their relative change is summed from step to step, and a full step is due when the sum passes a
+threshold, chosen so that a given share of the steps is full. Nothing of the picture enters the decision, so a picture
+stays the same in any batch, no number is read back from the device, and the cost is known beforehand. The first block
+always runs, so the newest latents count. Off by default (`engine.quality`). Source of the idea: TeaCache,
+arXiv:2411.19108.
 """
 
 from __future__ import annotations
