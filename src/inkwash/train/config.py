@@ -1,8 +1,12 @@
-"""The settings that every stage of training shares."""
+"""The settings that the stages of training share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from inkwash.core.errors import ConfigError
 
 SCHEDULES = ("cosine", "wsd")
 PRECISIONS = ("auto", "bf16", "fp32")
@@ -10,14 +14,10 @@ PRECISIONS = ("auto", "bf16", "fp32")
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """One stage: how long, how fast, in which precision, on how many processes, and how often it is saved.
+    """How long, how fast, in which precision, and how often a stage is saved.
 
     `schedule` is cosine, or wsd: warm-up, a plateau, and a straight descent over the last `decay` of the steps.
-    `accumulate` cuts each batch into that many parts that are computed one after another; the update is the same.
-    `clip` bounds the joint norm of the gradients. `recompute` drops activations and computes them again in the backward
-    pass. `compile` compiles the blocks. `tensor` is the number of processes under torchrun that share every matrix
-    (tensor parallelism); all other processes hold shards of the weights and parts of the batch (FSDP2), gathered
-    `prefetch` blocks ahead.
+    `clip` bounds the joint norm of the gradients.
     """
 
     steps: int
@@ -25,30 +25,54 @@ class Training:
     warmup: int = 100
     schedule: str = "cosine"
     decay: float = 0.2
-    ema: float = 0.998
     clip: float = 1.0
-    ns_steps: int = 5
-    accumulate: int = 1
     precision: str = "auto"
-    recompute: bool = False
-    compile: bool = False
-    tensor: int = 1
-    prefetch: int = 1
     workers: int = 1
     save_every_s: float = 180.0
 
     def __post_init__(self) -> None:
-        whole = {name: getattr(self, name) for name in ("steps", "accumulate", "tensor", "ns_steps")}
-        for name, value in whole.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
-        for name in ("warmup", "workers", "prefetch", "save_every_s"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be below 0, got {getattr(self, name)}.")
-        if not self.lr > 0 or not self.clip > 0:
-            raise ValueError(f"lr and clip must be above 0, got {self.lr} and {self.clip}.")
-        if not 0 <= self.ema < 1 or not 0 < self.decay <= 1:
-            raise ValueError(f"ema must be in [0, 1) and decay in (0, 1], got {self.ema} and {self.decay}.")
-        for name, allowed in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+        self._require("at least 1", lambda value: value >= 1, "steps")
+        self._require("at least 0", lambda value: value >= 0, "warmup", "workers", "save_every_s")
+        self._require("above 0", lambda value: value > 0, "lr", "clip")
+        self._require("above 0 and at most 1", lambda value: 0 < value <= 1, "decay")
+        self._require(f"one of {', '.join(SCHEDULES)}", SCHEDULES.__contains__, "schedule")
+        self._require(f"one of {', '.join(PRECISIONS)}", PRECISIONS.__contains__, "precision")
+
+    def _require(self, what: str, holds: Callable[[Any], bool], *names: str) -> None:
+        for name in names:
+            if not holds(getattr(self, name)):
+                raise ValueError(f"{name} must be {what}, got {getattr(self, name)!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkTraining(Training):
+    """The same for the two large networks, whose blocks Muon trains, on one process or many.
+
+    `ema` is the decay of the averaged weights. `accumulate` cuts each batch into that many parts that are computed one
+    after another; the update is the same. `recompute` drops activations and computes them again in the backward pass.
+    `compile` compiles the blocks. `tensor` is the number of processes under torchrun that share every matrix (tensor
+    parallelism); all other processes hold shards of the weights and parts of the batch (FSDP2), gathered `prefetch`
+    blocks ahead.
+    """
+
+    ema: float = 0.998
+    ns_steps: int = 5
+    accumulate: int = 1
+    recompute: bool = False
+    compile: bool = False
+    tensor: int = 1
+    prefetch: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("at least 1", lambda value: value >= 1, "accumulate", "tensor", "ns_steps")
+        self._require("at least 0", lambda value: value >= 0, "prefetch")
+        self._require("at least 0 and below 1", lambda value: 0 <= value < 1, "ema")
+
+
+def equal_parts(count: int, parts: int) -> list[slice]:
+    """`count` rows in equal parts, one after another."""
+    if count % parts:
+        raise ConfigError(f"A batch of {count} rows cannot be cut into accumulate={parts} equal parts.")
+    share = count // parts
+    return [slice(first, first + share) for first in range(0, count, share)]

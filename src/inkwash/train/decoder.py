@@ -20,32 +20,33 @@ from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.decoder_config import SchedulerConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.processor import CELL
-from inkwash.models.glm_image.references import References
+from inkwash.models.glm_image.references import KeyValue, References
 from inkwash.models.glm_image.schedule import add_noise, shift_amount
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
+from inkwash.train.config import NetworkTraining, equal_parts
 from inkwash.train.device import autocast, to_device
-from inkwash.train.optim import EMA, descend, make_optimizers, set_lr, warmup_cosine
+from inkwash.train.flops import decoder_step_flops
+from inkwash.train.optim import EMA, clear_gradients, lr_at, make_optimizers, set_lr, update
+from inkwash.train.parallel import finish, full_state, prepare_decoder, start
 from inkwash.train.run import Run
 from inkwash.train.tokenizer import token_grid
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecoderTraining:
-    """Settings of the stage; the drop rates are for the glyph texts, the prior, and both together."""
+class DecoderTraining(NetworkTraining):
+    """Settings of the stage; the drop rates are for the glyph texts, the prior, and both together.
 
-    steps: int
-    lr: float = 1e-3
-    warmup: int = 100
-    ema: float = 0.998
+    `corrupt` is the share of prior tokens that are replaced by random ones, as a generator's mistakes would be.
+    """
+
+    ns_steps: int = 3
     drop_glyphs: float = 0.06
     drop_prior: float = 0.04
     drop_both: float = 0.08
     corrupt: float = 0.02
-    ns_steps: int = 3
-    workers: int = 1
-    save_every_s: float = 180.0
+    frozen_glyphs: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,11 @@ class FrozenParts:
     vision: VisionEncoder
     vq: VQModel
     scheduler: SchedulerConfig
+
+    def to(self, device: torch.device) -> None:
+        """Move the networks."""
+        for module in (self.vae, self.vision, self.vq):
+            module.to(device)
 
     @torch.no_grad()
     def latents(self, pixels: Tensor) -> Tensor:
@@ -75,10 +81,83 @@ def upsample_tokens(ids: Tensor) -> Tensor:
     return ids.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2).flatten(1)
 
 
-def sample_times(batch: int, mu: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Logit-normal noise levels (B,) and the unshifted times in (0, 1] that a linear shift by mu maps to them."""
-    sigma = torch.sigmoid(torch.randn(batch, device=device))
+def shifted_times(level: Tensor, mu: float) -> tuple[Tensor, Tensor]:
+    """Noise levels (B,) of normal numbers, and the unshifted times in (0, 1] that a linear shift by mu maps to them."""
+    sigma = torch.sigmoid(level)
     return sigma, sigma / (mu - mu * sigma + sigma)
+
+
+Source = tuple[Tensor, Tensor]  # latents (C, h, w) and semantic tokens (rows, columns) of a reference picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """A batch as the decoder takes it: latents (B, C, h, w), semantic tokens (B, rows, columns), texts, references."""
+
+    clean: Tensor
+    ids: Tensor
+    texts: Sequence[Sequence[str]]
+    sources: Sequence[Sequence[Source]] = ()  # one sequence for each row, or nothing at all
+
+    def rows(self, chosen: slice) -> Inputs:
+        return Inputs(
+            clean=self.clean[chosen], ids=self.ids[chosen], texts=self.texts[chosen], sources=self.sources[chosen]
+        )
+
+
+def batch_inputs(frozen: FrozenParts, batch: Batch, chosen: slice, device: torch.device) -> Inputs:
+    """The chosen rows of a batch of pictures, encoded here or, where it holds `latents` and `tokens`, before."""
+    texts = batch["texts"][chosen]
+    if "latents" in batch:
+        clean, ids = to_device(batch["latents"][chosen], device), to_device(batch["tokens"][chosen], device)
+    else:
+        clean = frozen.latents(to_device(batch["pixels"][chosen], device))
+        ids = frozen.tokens(to_device(batch["half"][chosen], device))
+    sources: list[list[Source]] = []
+    if "source_latents" in batch:
+        pairs = zip(batch["source_latents"][chosen], batch["source_tokens"][chosen], strict=True)
+        sources = [[(to_device(latents, device), to_device(tokens, device))] for latents, tokens in pairs]
+    elif "sources" in batch:
+        latents = frozen.latents(to_device(batch["sources"][chosen], device))
+        tokens = frozen.tokens(to_device(batch["sources_half"][chosen], device))
+        sources = [[pair] for pair in zip(latents, tokens, strict=True)]
+    return Inputs(clean=clean, ids=ids, texts=texts, sources=sources)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """The random numbers of a step's rows, each row's from its own generator, whichever process or part it is in."""
+
+    noise: Tensor  # (B, C, h, w)
+    level: Tensor  # (B,) normal
+    drop: Tensor  # (B,) uniform
+    wrong: Tensor  # (B, rows, columns) uniform
+    code: Tensor  # (B, rows, columns) uniform
+
+    @classmethod
+    def of(cls, step: int, rows: range, inputs: Inputs) -> Draws:
+        each = []
+        for row in rows:
+            generator = torch.Generator().manual_seed(step * 65_537 + row)
+            each.append(
+                (
+                    torch.randn(inputs.clean.shape[1:], generator=generator),
+                    torch.randn((), generator=generator),
+                    torch.rand((), generator=generator),
+                    torch.rand(inputs.ids.shape[1:], generator=generator),
+                    torch.rand(inputs.ids.shape[1:], generator=generator),
+                )
+            )
+        parts = (torch.stack(values).to(inputs.clean.device) for values in zip(*each, strict=True))
+        return cls(**dict(zip(("noise", "level", "drop", "wrong", "code"), parts, strict=True)))
+
+    @classmethod
+    def fresh(cls, clean: Tensor, ids: Tensor) -> Draws:
+        """From torch's own generator."""
+        count, device = len(clean), clean.device
+        level, drop = torch.randn(count, device=device), torch.rand(count, device=device)
+        wrong, code = torch.rand(ids.shape, device=device), torch.rand(ids.shape, device=device)
+        return cls(noise=torch.randn_like(clean), level=level, drop=drop, wrong=wrong, code=code)
 
 
 def train_decoder(
@@ -90,13 +169,28 @@ def train_decoder(
     config: DecoderTraining,
     *,
     device: torch.device,
-    sample: Callable[[int], None] | None = None,
+    inputs_of: Callable[[Batch, slice], Inputs] | None = None,
+    sample: Callable[[int], Path | None] | None = None,
     sample_every: int = 500,
-) -> None:
-    """Run or continue the stage; averaged weights are in `decoder` and `glyph` afterwards."""
-    trained: list[nn.Module] = [decoder.train().to(device), glyph.train().to(device)]
-    optimizers = make_optimizers(trained, lr=config.lr, muon_marker="transformer_blocks.", ns_steps=config.ns_steps)
-    ema = EMA(trained, config.ema)
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Run or continue the stage; averaged weights are in `decoder` and `glyph` afterwards, and returned whole.
+
+    `inputs_of` reads some rows of a batch of another kind than pictures.
+    """
+    ranks, device = start(config, device)
+    glyph.requires_grad_(not config.frozen_glyphs)
+    modules: list[nn.Module] = [decoder.train().to(device), glyph.train(not config.frozen_glyphs).to(device)]
+    frozen.to(device)
+    prepare_decoder(decoder, glyph, ranks, config)
+    trained = [p for module in modules for p in module.parameters() if p.requires_grad]
+    optimizers = make_optimizers(
+        modules,
+        lr=config.lr,
+        muon_marker="transformer_blocks.",
+        ns_steps=config.ns_steps,
+        ns_dtype=torch.float32 if config.precision == "fp32" else torch.bfloat16,
+    )
+    ema = EMA(modules, config.ema)
     run = Run(
         folder,
         {"decoder": decoder, "glyph": glyph},
@@ -104,36 +198,71 @@ def train_decoder(
         ema,
         total=config.steps,
         save_every_s=config.save_every_s,
+        ranks=ranks,
+        device=device,
+        settings=config,
     )
     for step, batch in run.batches(make, workers=config.workers):
-        set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
-        loss = decoder_loss(decoder, glyph, frozen, batch, config, device)
-        descend(loss, optimizers, clip=[p for m in trained for p in m.parameters()])
+        set_lr(optimizers, lr_at(step, config))
+        count = len(batch["texts"])
+        chosen = ranks.mine(count)
+        if inputs_of is not None:
+            inputs = inputs_of(batch, chosen)
+        else:
+            inputs = batch_inputs(frozen, batch, chosen, device)
+        clear_gradients(optimizers)
+        loss = torch.zeros((), device=device)
+        for part in equal_parts(len(inputs.texts), config.accumulate):
+            rows = range(chosen.start + part.start, chosen.start + part.stop)
+            part_loss = inputs_loss(decoder, glyph, inputs.rows(part), rows, step, config, frozen.scheduler)
+            (part_loss / config.accumulate).backward()  # parts and processes are equal: a mean of means
+            loss = loss + part_loss.detach() / config.accumulate
+        norm = update(optimizers, trained, config.clip)
         ema.update()
-        run.log(step, len(batch["pixels"]), velocity=float(loss.detach()))
-        if sample is not None and (step + 1) % sample_every == 0:
+        tokens = inputs.ids[0].numel() * 4
+        glyphs = max(sum(len(text.encode()) + 1 for text in row) for row in batch["texts"])
+        references = tokens if inputs.sources else 0
+        run.log(
+            step,
+            count,
+            tokens=count * (tokens + glyphs),
+            flops=decoder_step_flops(
+                decoder.config, pictures=count, tokens=tokens, glyphs=glyphs, references=references
+            ),
+            velocity=ranks.total(loss) / ranks.data,
+            gradient=norm,
+        )
+        if sample is not None and ranks.mesh is None and (step + 1) % sample_every == 0:
             ema.swap()
-            sample(step + 1)
+            run.show(step + 1, sample(step + 1))
             ema.swap()
     ema.swap()
+    states = full_state(decoder, ranks), full_state(glyph, ranks)
+    finish(ranks)
+    return states
 
 
-def decoder_loss(
+def inputs_loss(
     decoder: Decoder,
     glyph: GlyphEncoder,
-    frozen: FrozenParts,
-    batch: Batch,
+    inputs: Inputs,
+    rows: range,
+    step: int,
     config: DecoderTraining,
-    device: torch.device,
+    scheduler: SchedulerConfig,
 ) -> Tensor:
-    """Mean squared error of the velocity over one batch of pixels."""
-    pixels = to_device(batch["pixels"], device)
-    clean, ids = frozen.latents(pixels), frozen.tokens(to_device(batch["half"], device))
-    make_references = None
-    if "sources" in batch:
-        make_references = partial(_references, decoder, frozen, batch, device)
+    """Mean squared error of the velocity over some rows of a step, which are numbered in the whole batch."""
+    make_references = partial(join_references, decoder, inputs.sources) if inputs.sources else None
     return velocity_loss(
-        decoder, glyph, clean, ids, batch["texts"], config, frozen.scheduler, make_references=make_references
+        decoder,
+        glyph,
+        inputs.clean,
+        inputs.ids,
+        inputs.texts,
+        config,
+        scheduler,
+        make_references=make_references,
+        draws=Draws.of(step, rows, inputs),
     )
 
 
@@ -147,27 +276,28 @@ def velocity_loss(
     scheduler: SchedulerConfig,
     *,
     make_references: Callable[[], References | None] | None = None,
+    draws: Draws | None = None,
 ) -> Tensor:
-    """The same from latents (B, C, h, w) and semantic tokens (B, rows, columns) that are already there.
+    """Mean squared error of the velocity from latents (B, C, h, w) and semantic tokens (B, rows, columns).
 
     `make_references` is called under autocast and gives the rows' reference pictures as keys and values.
     """
     device, count = clean.device, len(clean)
     height, width = ids.shape[1] * CELL, ids.shape[2] * CELL
-    drop = torch.rand(count)
+    draws = Draws.fresh(clean, ids) if draws is None else draws
+    drop = draws.drop
     no_glyphs = drop < config.drop_glyphs + config.drop_both
     no_prior = (drop >= config.drop_glyphs) & (drop < config.drop_glyphs + config.drop_both + config.drop_prior)
-    kept = [[] if no_glyphs[i] else list(row) for i, row in enumerate(texts)]
-    wrong = torch.rand(ids.shape) < config.corrupt
+    kept = [[] if dropped else list(row) for dropped, row in zip(no_glyphs.tolist(), texts, strict=True)]
     codes = decoder.config.prior_vq_quantizer_codebook_size
-    ids = torch.where(wrong.to(device), torch.randint_like(ids, codes), ids)
+    ids = torch.where(draws.wrong < config.corrupt, (draws.code * codes).long(), ids)
     tokens = ids[0].numel() * 4
-    sigma, times = sample_times(count, shift_amount(scheduler, tokens), device)
-    noise = torch.randn_like(clean)
+    sigma, times = shifted_times(draws.level, shift_amount(scheduler, tokens))
+    noise = draws.noise
     noisy = add_noise(clean, noise, sigma.view(-1, 1, 1, 1))
     timestep = (times * scheduler.num_train_timesteps - 1).clamp(min=0)
     size = torch.tensor([[height, width]], device=device, dtype=torch.float32).expand(count, -1)
-    with autocast(device):
+    with autocast(device, config.precision):
         references = None if make_references is None else make_references()
         glyphs, mask = _round_up(*glyph.encode(kept))
         velocity = decoder(
@@ -178,7 +308,7 @@ def velocity_loss(
             size,
             torch.zeros_like(size),
             glyph_mask=mask,
-            prior_drop=no_prior.to(device),
+            prior_drop=no_prior,
             references=references,
         )
     return (velocity.float() - (noise - clean)).square().mean()
@@ -190,10 +320,16 @@ def _round_up(glyphs: Tensor, mask: Tensor, step: int = 8) -> tuple[Tensor, Tens
     return nn.functional.pad(glyphs, (0, 0, 0, missing)), nn.functional.pad(mask, (0, missing))
 
 
-def _references(decoder: Decoder, frozen: FrozenParts, batch: Batch, device: torch.device) -> References:
-    """Every row's own reference picture as keys and values, with gradient."""
-    sources = to_device(batch["sources"], device)
-    latents, ids = frozen.latents(sources), frozen.tokens(to_device(batch["sources_half"], device))
-    size = torch.tensor([sources.shape[1:3]], device=device, dtype=torch.float32).expand(len(sources), -1)
-    layers = decoder.encode_reference(latents, upsample_tokens(ids), size)
-    return References(layers=tuple(layers), rows=len(sources))
+def join_references(decoder: Decoder, sources: Sequence[Sequence[Source]]) -> References | None:
+    """Every row's own reference pictures, any number and size, as keys and values with gradient."""
+    if all(len(row) == 1 and row[0][0].shape == sources[0][0][0].shape for row in sources):
+        latents, ids = (torch.stack([row[0][i] for row in sources]) for i in (0, 1))
+        return References(layers=tuple(_encoded(decoder, latents, ids)), rows=len(sources))
+    return References.collect(
+        [[_encoded(decoder, latents[None], ids[None]) for latents, ids in row] for row in sources]
+    )
+
+
+def _encoded(decoder: Decoder, latents: Tensor, ids: Tensor) -> list[KeyValue]:
+    size = torch.tensor([[ids.shape[1] * CELL, ids.shape[2] * CELL]], device=ids.device, dtype=torch.float32)
+    return decoder.encode_reference(latents, upsample_tokens(ids), size.expand(len(ids), -1))

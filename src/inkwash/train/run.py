@@ -1,35 +1,43 @@
-"""A training run's folder: resumable state, a CSV log, a loss curve and a bar of progress.
+"""A training run's folder: resumable state, a log of every step, curves, TensorBoard, and a bar of progress.
 
-The state is written to a temporary file and moved into place, so a kill at any moment leaves either the
-old or the new state. Batches are a pure function of the step, so continuing at step n sees exactly the
-data that an uninterrupted run would have seen.
+Batches are a pure function of the step and so are a stage's random numbers, so continuing at step n sees exactly what
+an uninterrupted run would have seen. `log.csv` holds the values of every step; rows after the state that a run
+continues from are dropped, so that two logs of the same run are the same file.
 """
 
 from __future__ import annotations
 
 import csv
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import nn
+from torch import Tensor, nn
 
 from inkwash.core.errors import InkwashError
 from inkwash.data.loader import Batch, step_batches
+from inkwash.train.board import Board
+from inkwash.train.checkpoint import Shards, read_file, write_file
 from inkwash.train.curve import draw_curve
+from inkwash.train.device import peak_rate
 from inkwash.train.optim import EMA
+from inkwash.train.parallel import Ranks
+from inkwash.train.report import write_report
+
+PRINT_EVERY_S = 10.0
 
 
 class Run:
     """Bookkeeping of one stage: `for step, batch in run.batches(...)`, and `log` at the end of every step.
 
-    On a terminal a bar shows the losses and the time left; elsewhere a line every ten seconds does.
+    On a terminal a bar shows the losses and the time left; elsewhere a line every ten seconds does. `settings` go into
+    the report.
     """
 
     def __init__(
@@ -41,6 +49,9 @@ class Run:
         *,
         total: int,
         save_every_s: float = 180.0,
+        ranks: Ranks | None = None,
+        device: torch.device | None = None,
+        settings: object = None,
     ) -> None:
         self.folder = folder
         self.modules = modules
@@ -48,33 +59,71 @@ class Run:
         self.ema = ema
         self.total = total
         self.save_every_s = save_every_s
+        self.ranks = ranks or Ranks()
+        self.device = device or torch.device("cpu")
+        self.settings = settings
         self.samples = 0
         self.hours = 0.0
         self.averages: dict[str, float] = {}
         self.first_step = 0
         self._saved = self._started = self._printed = time.monotonic()
+        self._tokens = self._flops = 0.0
+        self._saved_step: int | None = None
+        self._batch: Batch = {}
+        self._rows: list[list[str]] = []
+        self._columns: list[str] = []
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal or not self.ranks.first)
         self._task = self._bar.add_task(folder.name, total=total)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InkwashError(f"cannot write in {folder}: {error.strerror or error}") from error
+        self._shards = Shards(folder, modules, optimizers) if self.ranks.mesh is not None else None
+        self.board = Board(folder) if self.ranks.first else None
 
     @property
     def state_file(self) -> Path:
         return self.folder / "state.pt"
 
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "log.csv"
+
     def batches(self, make: Callable[[int], Batch], *, workers: int) -> Iterator[tuple[int, Batch]]:
         """Continue where the folder's state ends: (step, make(step)) up to the last step."""
         first = self.resume()
         self._bar.update(self._task, completed=first)
+        if first == 0:
+            self.save(0)  # a folder that cannot be written is told now, and the first bad batch has a state before it
         with self._bar:
-            yield from enumerate(step_batches(make, first=first, total=self.total, workers=workers), first)
+            for step, batch in enumerate(step_batches(make, first=first, total=self.total, workers=workers), first):
+                self._batch = batch
+                yield step, batch
+        if self._shards is not None:
+            self._shards.wait()
+        if self.board is not None:
+            self.board.close()
+            write_report(self.folder, self.settings, samples=self.samples, hours=self._hours_now())
 
     def resume(self) -> int:
         """Load the newest state when there is one; returns the next step to run."""
-        if not self.state_file.exists():
+        if self._shards is not None and self._shards.newest() is not None:
+            state = self._shards.load(self.ema)
+        elif self._shards is None and self.state_file.exists():
+            state = read_file(self.state_file)
+            self._load(state)
+        else:
+            self._drop_rows_after(0)
             return 0
-        state = torch.load(self.state_file, map_location="cpu", weights_only=True)
+        self.samples, self.hours = int(state["samples"]), float(state["hours"])
+        self.first_step = int(state["step"])
+        self._saved_step = self.first_step
+        self._drop_rows_after(self.first_step)
+        return self.first_step
+
+    def _load(self, state: dict[str, Any]) -> None:
         for name, module in self.modules.items():
             module.load_state_dict(state["modules"][name])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -82,60 +131,128 @@ class Run:
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
         torch.set_rng_state(state["rng"])
-        self.samples, self.hours = state["samples"], state["hours"]
-        self.first_step = int(state["step"])
-        return self.first_step
 
     def save(self, step: int) -> None:
         """Write the state so that `resume` returns `step`."""
-        state = {
-            "step": step,
-            "samples": self.samples,
-            "hours": self.hours + (time.monotonic() - self._started) / 3600,
-            "modules": {name: module.state_dict() for name, module in self.modules.items()},
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "ema": self.ema.state_dict() if self.ema is not None else None,
-            "rng": torch.get_rng_state(),
-        }
-        temporary = self.state_file.with_suffix(".tmp")
-        try:
-            with temporary.open("wb") as file:  # torch.save by path turns a full disk into a RuntimeError
-                torch.save(state, file)
-            os.replace(temporary, self.state_file)
-        except OSError as error:
-            if temporary.is_file():
-                temporary.unlink()
-            raise InkwashError(f"cannot save training state in {self.folder}: {error.strerror or error}") from error
+        numbers = {"step": step, "samples": self.samples, "hours": self._hours_now()}
+        self._write_rows()
+        if self._shards is not None:
+            self._shards.save(step, numbers, self.ema)
+        else:
+            state = {
+                **numbers,
+                "modules": {name: module.state_dict() for name, module in self.modules.items()},
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "ema": self.ema.state_dict() if self.ema is not None else None,
+                "rng": torch.get_rng_state(),
+            }
+            write_file(self.state_file, state)
+        self._saved_step = step
         self._saved = time.monotonic()
 
-    def log(self, step: int, samples: int, **values: float) -> None:
-        """Count one finished step, keep running averages, print and save when it is time."""
+    def log(self, step: int, samples: int, *, tokens: float = 0, flops: float = 0, **values: float | Tensor) -> None:
+        """Count one finished step, keep running averages, print and save when it is time.
+
+        `tokens` and `flops` of the step, over all processes, give the throughput and its share of the chip's rate.
+        """
         self.samples += samples
+        self._tokens += tokens
+        self._flops += flops
         self._bar.update(self._task, completed=step + 1)
-        for name, value in values.items():
+        numbers = {name: float(value) for name, value in values.items()}
+        for name, value in numbers.items():
             if not math.isfinite(value):
-                raise InkwashError(f"{name} became {value} at step {step}; the last good state is {self.state_file}")
+                raise InkwashError(f"{name} became {value} at step {step}, {self._last_good(step)}")
             self.averages[name] = 0.97 * self.averages.get(name, value) + 0.03 * value
+        self._add_row(step + 1, numbers)
         now = time.monotonic()
-        if now - self._printed > 10 or step + 1 == self.total:
-            self._printed = now
+        if now - self._printed > PRINT_EVERY_S or step + 1 == self.total:
             self._print(step, now)
-        if now - self._saved > self.save_every_s or step + 1 == self.total:
+        if step + 1 == self.total or self.ranks.any(now - self._saved > self.save_every_s, self.device):
             self.save(step + 1)
-            draw_curve(self.folder / "log.csv", self.folder / "curve.png")
+            if self.ranks.first:
+                draw_curve(self.log_file, self.folder / "curve.png")
+
+    def show(self, step: int, picture: Path | None) -> None:
+        """Put a sample picture that a recipe has drawn onto the board."""
+        if self.board is not None and picture is not None:
+            self.board.picture(picture, step)
+
+    def _last_good(self, step: int) -> str:
+        """Which batch it was and what is left: one half of a sentence."""
+        texts = self._batch.get("prompts") or self._batch.get("texts") or [""]
+        first = f", whose first text is {texts[0]!r}" if len(texts[0]) else ""
+        state = self.state_file if self._shards is None else self._shards.newest()
+        kept = f"the last good state, of step {self._saved_step}, is {state}" if state else "no state was saved yet"
+        return f"in batch number {step}{first}; {kept}"
+
+    def _hours_now(self) -> float:
+        return self.hours + (time.monotonic() - self._started) / 3600
 
     def _print(self, step: int, now: float) -> None:
-        seconds = (now - self._started) / max(1, step + 1 - self.first_step)
+        steps = step + 1 - self.first_step
+        seconds = (now - self._started) / max(1, steps)
         left = seconds * (self.total - step - 1)
         numbers = " ".join(f"{name} {value:.4f}" for name, value in self.averages.items())
         self._bar.update(self._task, description=f"{self.folder.name} {numbers}")
-        line = f"step {step + 1}/{self.total} {numbers} {seconds * 1000:.0f} ms/step, {left / 60:.0f} min left"
-        if self._bar.disable:
+        line = f"step {step + 1}/{self.total} {numbers} {seconds * 1000:.0f} ms/step"
+        speed = self._speed(now)
+        line += "".join(f", {value:.0f} {unit}" for unit, value in speed.items()) + f", {left / 60:.0f} min left"
+        self._printed = now
+        if self._bar.disable and self.ranks.first:
             print(line, file=sys.stderr, flush=True)
-        path = self.folder / "log.csv"
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["step", "samples", *self.averages])
-            writer.writerow([step + 1, self.samples, *(f"{value:.6f}" for value in self.averages.values())])
+        if self.board is not None:
+            self.board.numbers({**self.averages, **speed, "ms/step": seconds * 1000}, step + 1)
+
+    def _speed(self, now: float) -> dict[str, float]:
+        """Tokens a second and percent of the matmul rate of all chips since the last line."""
+        elapsed = now - self._printed
+        tokens, flops, self._tokens, self._flops = self._tokens, self._flops, 0.0, 0.0
+        if not tokens or elapsed <= 0:
+            return {}
+        share = 100 * flops / elapsed / (peak_rate(self.device) * self.ranks.world)
+        return {"tokens/s": tokens / elapsed, "% of the matmul rate": share}
+
+    def _add_row(self, step: int, numbers: dict[str, float]) -> None:
+        new = [name for name in numbers if name not in self._columns]
+        if new:
+            self._columns += new
+            self._write_rows()
+            self._rewrite_log(lambda rows: [["step", "samples", *self._columns], *rows[1:]])
+        cells = (repr(numbers[name]) if name in numbers else "" for name in self._columns)
+        self._rows.append([str(step), str(self.samples), *cells])
+
+    def _write_rows(self) -> None:
+        rows, self._rows = self._rows, []
+        if rows and self.ranks.first:
+            with self.log_file.open("a", newline="") as file:
+                csv.writer(file).writerows(rows)
+
+    def _drop_rows_after(self, step: int) -> None:
+        if self.log_file.exists():
+            with self.log_file.open(newline="") as file:
+                self._columns = next(csv.reader(file), ["", ""])[2:]
+            self._rewrite_log(lambda rows: rows[:1] + _steps_up_to(step, rows[1:]))
+
+    def _rewrite_log(self, change: Callable[[list[list[str]]], list[list[str]]]) -> None:
+        if not self.ranks.first:
+            return
+        rows: list[list[str]] = []
+        if self.log_file.exists():
+            with self.log_file.open(newline="") as file:
+                rows = list(csv.reader(file))
+        temporary = self.log_file.with_suffix(".new")
+        with temporary.open("w", newline="") as file:
+            csv.writer(file).writerows(change(rows))
+        temporary.replace(self.log_file)
+
+
+def _steps_up_to(last: int, rows: list[list[str]]) -> list[list[str]]:
+    """Rows of rising steps up to `last`; a row that a kill has cut short may name a smaller one."""
+    kept: list[list[str]] = []
+    before = 0
+    for row in rows:
+        if row and row[0].isdigit() and before < int(row[0]) <= last:
+            kept.append(row)
+            before = int(row[0])
+    return kept

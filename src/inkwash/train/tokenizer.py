@@ -8,6 +8,7 @@ mean; codes that nothing uses are moved onto badly represented features.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,25 +22,24 @@ from inkwash.data.loader import Batch
 from inkwash.models.glm_image.tokenizer_files import CLIP_MEAN, CLIP_STD
 from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
+from inkwash.train.config import Training
 from inkwash.train.device import autocast, to_device
-from inkwash.train.optim import descend, make_optimizers, set_lr, warmup_cosine
+from inkwash.train.optim import clear_gradients, lr_at, make_optimizers, set_lr, update
+from inkwash.train.parallel import single_process_only
 from inkwash.train.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizerTraining:
-    """Settings of the stage. `weights` are per label head; a head counts only where `where` says so."""
+class TokenizerTraining(Training):
+    """Settings of the stage: `free_steps` without quantisation, then codes; unused ones move every `revive_every`."""
 
-    steps: int
-    lr: float = 1e-3
-    warmup: int = 100
+    clip: float = math.inf
+    ns_steps: int = 5
     free_steps: int = 800
     revive_every: int = 100
     reconstruction: float = 1.0
     commitment: float = 0.5
     codebook_decay: float = 0.98
-    workers: int = 1
-    save_every_s: float = 180.0
 
 
 class Heads(nn.Module):
@@ -160,7 +160,7 @@ class Codebook:
 
 
 def perplexity(usage: Tensor) -> float:
-    """How many codes, used alike, would be as varied as these counts: exp of the entropy, at most the codebook's size."""
+    """How many codes, used alike, would be as varied as these counts: exp of the entropy."""
     share = usage[usage > 0] / usage.sum().clamp(min=1e-12)
     return float(torch.exp(-(share * share.log()).sum())) if len(share) else 0.0
 
@@ -191,12 +191,13 @@ def train_tokenizer(
     device: torch.device,
 ) -> None:
     """Run or continue the stage. `make(step)` gives {"pixels": uint8 (B, H, W, 3), label: (B, N) ...}."""
+    single_process_only("tokenizer")
     patch = vision.config.patch_size
     heads = Heads(labels, vq.config.embed_dim, 3 * patch * patch)
     for module in (vision, vq, heads):
         module.train().to(device)
     vq.quantize.embedding.weight.requires_grad_(False)
-    optimizers = make_optimizers([vision, vq, heads], lr=config.lr, muon_marker="blocks.")
+    optimizers = make_optimizers([vision, vq, heads], lr=config.lr, muon_marker="blocks.", ns_steps=config.ns_steps)
     codebook = Codebook(vq, config.codebook_decay)
     bookkeeping = nn.Module()
     for name, value in codebook.state_dict().items():
@@ -204,15 +205,25 @@ def train_tokenizer(
     usage = torch.zeros(vq.config.num_embeddings, device=device)
     bookkeeping.register_buffer("usage", usage)
     modules = {"vision": vision, "vq": vq, "heads": heads, "codebook": bookkeeping}
-    run = Run(folder, modules, optimizers, None, total=config.steps, save_every_s=config.save_every_s)
+    trained = [p for module in (vision, vq, heads) for p in module.parameters() if p.requires_grad]
+    run = Run(
+        folder,
+        modules,
+        optimizers,
+        None,
+        total=config.steps,
+        save_every_s=config.save_every_s,
+        device=device,
+        settings=config,
+    )
     for step, batch in run.batches(make, workers=config.workers):
-        set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
+        set_lr(optimizers, lr_at(step, config))
         if step == config.free_steps:
             many = [make(config.steps + i) for i in range(60)]
             codebook.start(collect_features(vision, vq, many, device))
         truth = {name: to_device(batch[name], device) for name in labels}
         pixels = clip_normalize(to_device(batch["pixels"], device))
-        with autocast(device):
+        with autocast(device, config.precision):
             features = vision(pixels)
             if step < config.free_steps:
                 tokens = vq.project(features)
@@ -226,8 +237,11 @@ def train_tokenizer(
         target = rearrange(pixels, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
         error = (patches.float() - target).abs().mean()
         total = loss + 0.5 * free_loss + config.reconstruction * error + config.commitment * commitment
-        descend(total, optimizers)
+        clear_gradients(optimizers)
+        total.backward()
+        norm = update(optimizers, trained, config.clip)
         values = {"loss": loss, "error": error, **{f"{name}_acc": value for name, value in accuracy.items()}}
+        values["gradient"] = norm
         numbers = {name: float(value.detach()) for name, value in values.items()}
         numbers["usage"] = numbers["perplexity"] = 0.0
         if step >= config.free_steps:

@@ -16,31 +16,30 @@ from torch import Tensor, nn
 
 from inkwash.data.loader import Batch
 from inkwash.models.glm_image.vae import AutoencoderKL
+from inkwash.train.config import Training, equal_parts
 from inkwash.train.device import autocast, to_device
-from inkwash.train.optim import EMA, descend, make_optimizers, set_lr, warmup_cosine
+from inkwash.train.optim import EMA, clear_gradients, lr_at, make_optimizers, set_lr, update
+from inkwash.train.parallel import single_process_only
 from inkwash.train.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
-class VAETraining:
+class VAETraining(Training):
     """Settings of the stage. `kl` weighs the mean divergence per latent number.
 
     `noise` is added to the sampled latents: the pixel half then forgives the small errors of drawn latents.
     """
 
-    steps: int
-    lr: float = 1e-3
-    warmup: int = 100
     kl: float = 3e-4
     edges: float = 1.0
     noise: float = 0.0
     ema: float = 0.998
-    workers: int = 1
-    save_every_s: float = 180.0
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.lr <= 0:
-            raise ValueError(f"steps and lr must be positive, got {self.steps} and {self.lr}")
+        super().__post_init__()
+        self._require("at least 1", lambda value: value >= 1, "accumulate")
+        self._require("at least 0 and below 1", lambda value: 0 <= value < 1, "ema")
 
 
 def vae_loss(vae: AutoencoderKL, pixels: Tensor, config: VAETraining) -> tuple[Tensor, dict[str, Tensor]]:
@@ -64,29 +63,45 @@ def train_vae(
     config: VAETraining,
     *,
     device: torch.device,
-    sample: Callable[[int], None] | None = None,
+    sample: Callable[[int], Path | None] | None = None,
     sample_every: int = 500,
 ) -> None:
     """Run or continue the stage; the averaged weights are in `vae` afterwards.
 
     `make(step)` gives {"pixels": uint8 (B, H, W, 3)}. `sample(step)` may draw a grid into the folder.
     """
+    single_process_only("autoencoder")
     vae.train().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trained = [p for p in vae.parameters() if p.requires_grad]
     optimizers = make_optimizers([vae], lr=config.lr, muon_marker=None, betas=(0.9, 0.99))
     ema = EMA([vae], config.ema)
-    run = Run(folder, {"vae": vae}, optimizers, ema, total=config.steps, save_every_s=config.save_every_s)
+    run = Run(
+        folder,
+        {"vae": vae},
+        optimizers,
+        ema,
+        total=config.steps,
+        save_every_s=config.save_every_s,
+        device=device,
+        settings=config,
+    )
     for step, batch in run.batches(make, workers=config.workers):
-        set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
+        set_lr(optimizers, lr_at(step, config))
         pixels = to_device(batch["pixels"], device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        with autocast(device):
-            loss, parts = vae_loss(vae, pixels, config)
-        descend(loss, optimizers, clip=trained)
+        clear_gradients(optimizers)
+        losses: dict[str, Tensor] = {}
+        for part in equal_parts(len(pixels), config.accumulate):
+            with autocast(device, config.precision):
+                loss, values = vae_loss(vae, pixels[part], config)
+            (loss / config.accumulate).backward()
+            for name, value in values.items():
+                losses[name] = losses.get(name, 0.0) + value.detach() / config.accumulate
+        norm = update(optimizers, trained, config.clip)
         ema.update()
-        run.log(step, len(pixels), **{name: float(value.detach()) for name, value in parts.items()})
+        run.log(step, len(pixels), **losses, gradient=norm)
         if sample is not None and (step + 1) % sample_every == 0:
             ema.swap()
-            sample(step + 1)
+            run.show(step + 1, sample(step + 1))
             ema.swap()
     ema.swap()
     vae.eval()

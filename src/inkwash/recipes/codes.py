@@ -1,0 +1,226 @@
+"""Which codes are easy to predict? Semantic-VQ, VQ-VAE and 1-D codes of one codebook size under the same AR generator.
+
+Reproduces a claim about the released model's choice of tokenizer at nano's scale: three tokenizers with the same
+blocks, steps and data, then the same small AR generator on each one's codes, from the same captions in the same order.
+Writes `work`/codes/losses.csv (every loss), table.json and losses.png.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from inkwash.data.captioned import captioned_pictures
+from inkwash.data.scenes import LABELS, LabelledScenes
+from inkwash.models.glm_image import ar, vision, vq
+from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.config import ARConfig, ARTextConfig, RopeParameters, VisionConfig, VQConfig
+from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, TokenLayout, train_bpe
+from inkwash.models.glm_image.vision import VisionEncoder
+from inkwash.models.glm_image.vq import VQModel
+from inkwash.train.ar import ar_loss, build_rows
+from inkwash.train.optim import descend, make_optimizers, set_lr, warmup_cosine
+from inkwash.train.pixel_codes import PixelTokenizer, train_pixel_tokenizer
+from inkwash.train.tokenizer import TokenizerTraining, clip_normalize, perplexity, token_grid, train_tokenizer
+
+CPU = torch.device("cpu")
+COLORS = {"semantic-VQ": "#1f77b4", "VQ-VAE": "#d62728", "1-D": "#2ca02c"}
+COLUMNS = ("held-out loss", "training loss", "perplexity", "used", "letters told")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodesComparison:
+    """Sizes of the comparison; every tokenizer and every generator has the same."""
+
+    work: Path
+    tokenizer_steps: int = 1000
+    tokenizer_batch: int = 32
+    ar_steps: int = 600
+    codes: int = 512
+    batch: int = 16
+    pictures: int = 4000
+    held: int = 256
+    canvas: tuple[int, int] = (256, 128)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of cells of 32 px."""
+        return self.canvas[1] // 32, self.canvas[0] // 32
+
+    def run(self) -> None:
+        compare_codes(self)
+
+
+def nano_codes(work: Path, tokenizer_steps: int = 1000, ar_steps: int = 600) -> CodesComparison:
+    """The comparison in the documents: about twenty minutes on one core."""
+    return CodesComparison(work=work, tokenizer_steps=tokenizer_steps, ar_steps=ar_steps)
+
+
+def compare_codes(config: CodesComparison) -> None:
+    """Train the three tokenizers and a generator on each one's codes; write losses, table and plot."""
+    folder = config.work / "codes"
+    folder.mkdir(parents=True, exist_ok=True)
+    pool = captioned_pictures("codes", config.pictures + config.held, *config.canvas)
+    pixels, prompts = torch.from_numpy(pool.half), pool.prompts
+    letters = torch.from_numpy(pool.letters)
+    bpe = train_bpe(prompts, vocab_size=2000, codes=config.codes)
+    table: dict[str, dict[str, float]] = {}
+    curves: dict[str, list[float]] = {}
+    for name in COLORS:
+        ids = _encode(name, config, pixels, folder)
+        curves[name], held = _generator_losses(config, bpe, prompts, ids)
+        counts = torch.bincount(ids.flatten(), minlength=config.codes).float()
+        table[name] = {
+            "held-out loss": held,
+            "training loss": float(np.mean(curves[name][-50:])),
+            "perplexity": perplexity(counts),
+            "used": float((counts > 0).float().mean()),
+            "letters told": math.nan if name == "1-D" else _letters_told(ids, letters),
+        }
+        print(name, " ".join(f"{key} {value:.3f}" for key, value in table[name].items()), flush=True)
+    _write(folder, table, curves)
+
+
+def _encode(name: str, config: CodesComparison, pixels: Tensor, folder: Path) -> Tensor:
+    """Train the tokenizer of that name and encode the pool: ids (P, rows, columns)."""
+    torch.manual_seed(0)
+    sizes = VisionConfig(depth=2, hidden_size=128, num_heads=2, intermediate_size=512, image_size=128, patch_size=16)
+    book = VQConfig(embed_dim=32, num_embeddings=config.codes, latent_channels=128)
+    free = config.tokenizer_steps * 3 // 5
+    if name == "semantic-VQ":
+        encoder, codebook = VisionEncoder(sizes), VQModel(book)
+        vision.init_weights(encoder)
+        vq.init_weights(codebook)
+        make = LabelledScenes(seed=11, batch=config.tokenizer_batch, canvases=(config.canvas,), noise=0.0)
+        settings = TokenizerTraining(steps=config.tokenizer_steps, free_steps=free, revive_every=50)
+        train_tokenizer(encoder, codebook, LABELS, make, folder / "semantic", settings, device=CPU)
+        return torch.cat([token_grid(encoder, codebook, part) for part in pixels.split(256)])
+    model = PixelTokenizer(sizes, book, config.grid, line=name == "1-D")
+    vision.init_weights(model.vision)
+    vq.init_weights(model.vq)
+    health = train_pixel_tokenizer(
+        model,
+        lambda step: pixels[_indices(step, config.tokenizer_batch, config)],
+        steps=config.tokenizer_steps,
+        free_steps=free,
+    )
+    print(name, health, flush=True)
+    with torch.no_grad():
+        parts = [model.vq.encode(model.features(clip_normalize(part))) for part in pixels.split(256)]
+    return torch.cat(parts).view(len(pixels), *((1, -1) if model.line else config.grid))
+
+
+def _indices(step: int, batch: int, config: CodesComparison) -> Tensor:
+    """The pictures of a step: the pool without its held-out end, shuffled anew in every epoch."""
+    per_epoch = config.pictures // batch
+    generator = torch.Generator().manual_seed(step // per_epoch)
+    order = torch.randperm(config.pictures, generator=generator)
+    return order[step % per_epoch * batch :][:batch]
+
+
+def _generator_losses(
+    config: CodesComparison, bpe: Tokenizer, prompts: list[str], ids: Tensor
+) -> tuple[list[float], float]:
+    """Cross-entropy per code of every training step, and on the held-out pictures at the end."""
+    torch.manual_seed(1)
+    layout = TokenLayout(codes=config.codes)
+    pad_id, image_id = bpe.token_to_id(END_OF_TEXT), bpe.token_to_id(IMAGE)
+    assert pad_id is not None and image_id is not None
+    model = _new_generator(bpe, layout, pad_id, image_id)
+    optimizers = make_optimizers([model.model.language_model, model.lm_head], lr=1e-3, muon_marker="layers.")
+
+    def loss_of(chosen: Tensor) -> Tensor:
+        texts = [prompts[i] for i in chosen.tolist()]
+        rows = build_rows(bpe, layout, texts, ids[chosen], [], preview=False, preview_weight=1.0, pad_id=pad_id)
+        return ar_loss(model, rows, CPU)[0]
+
+    losses = []
+    for step in range(config.ar_steps):
+        set_lr(optimizers, 1e-3 * warmup_cosine(step, total=config.ar_steps, warmup=50))
+        loss = loss_of(_indices(step, config.batch, config))
+        descend(loss, optimizers, clip=model.parameters())
+        losses.append(float(loss.detach()))
+    with torch.no_grad():
+        held = torch.arange(config.pictures, config.pictures + config.held).split(32)
+        return losses, float(torch.stack([loss_of(part) for part in held]).mean())
+
+
+def _new_generator(bpe: Tokenizer, layout: TokenLayout, pad_id: int, image_id: int) -> ARGenerator:
+    text = ARTextConfig(
+        vocab_size=bpe.get_vocab_size(),
+        vision_vocab_size=layout.vision_vocab_size,
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=3,
+        num_key_value_heads=1,
+        head_dim=64,
+        rope_parameters=RopeParameters(partial_rotary_factor=0.5, mrope_section=(4, 6, 6)),
+        pad_token_id=pad_id,
+        eos_token_id=layout.image_end,
+    )
+    tiny = VisionConfig(depth=1, hidden_size=16, num_heads=1, intermediate_size=16, image_size=64, patch_size=16)
+    config = ARConfig(
+        text_config=text,
+        vision_config=tiny,
+        vq_config=VQConfig(embed_dim=8, num_embeddings=layout.codes, latent_channels=16),
+        image_token_id=image_id,
+        image_start_token_id=layout.image_start,
+        image_end_token_id=layout.image_end,
+    )
+    model = ARGenerator(config)
+    ar.init_weights(model)
+    model.model.visual.requires_grad_(False)
+    model.model.vqmodel.requires_grad_(False)
+    return model
+
+
+def _letters_told(ids: Tensor, letters: Tensor) -> float:
+    """Share of letter cells whose letter is the commonest one among all letter cells with the same code."""
+    there = letters.flatten() > 0
+    codes, truth = ids.flatten()[there].tolist(), letters.flatten()[there].tolist()
+    counts: dict[int, Counter[int]] = {}
+    for code, letter in zip(codes, truth, strict=True):
+        counts.setdefault(code, Counter())[letter] += 1
+    return sum(max(each.values()) for each in counts.values()) / len(truth)
+
+
+def _write(folder: Path, table: dict[str, dict[str, float]], curves: dict[str, list[float]]) -> None:
+    (folder / "table.json").write_text(json.dumps(table, indent=2), encoding="utf-8")
+    with (folder / "losses.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", *curves])
+        writer.writerows(zip(range(1, 1 + len(next(iter(curves.values())))), *curves.values(), strict=True))
+    draw_losses(curves, folder / "losses.png")
+
+
+def draw_losses(curves: dict[str, list[float]], path: Path, width: int = 720, height: int = 400) -> None:
+    """Running means of the losses over the steps, one line per kind of codes."""
+    image = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(image)
+    left, top, right, bottom = 50, 20, width - 20, height - 40
+    highest = math.ceil(max(max(values[5:] or values) for values in curves.values()))
+    for tick in range(highest + 1):
+        y = bottom - (bottom - top) * tick / highest
+        draw.line((left, y, right, y), fill="#dddddd")
+        draw.text((left - 18, y - 6), str(tick), fill="#333333")
+    for row, (name, values) in enumerate(curves.items()):
+        mean, points = values[0], []
+        for step, value in enumerate(values):
+            mean = 0.9 * mean + 0.1 * value
+            x = left + (right - left) * step / max(1, len(values) - 1)
+            points.append((x, bottom - (bottom - top) * min(mean, highest) / highest))
+        draw.line(points, fill=COLORS[name], width=2)
+        draw.text((right - 190, top + 6 + 16 * row), f"{name}: {mean:.2f} nats a code", fill=COLORS[name])
+    draw.text((left, bottom + 8), f"AR training loss over {len(next(iter(curves.values())))} steps", fill="#333333")
+    image.save(path)

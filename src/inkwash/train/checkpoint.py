@@ -1,0 +1,159 @@
+"""The state of a run on disk: one file from a single process, shards of all processes under torchrun.
+
+A file is written beside the old one and moved into place. Shards go through `torch.distributed.checkpoint`: copied
+first, written in the background while training goes on; a folder of shards counts once its `.metadata`, which is
+written last, is there, and the folder before it is kept until then. A kill at any moment thus leaves a whole state.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from inkwash.core.errors import InkwashError
+from inkwash.train.optim import EMA, clear_gradients, set_lr
+
+State = dict[str, Any]
+
+
+def write_file(path: Path, state: State) -> None:
+    """Write a state so that a kill leaves the old file or the new one."""
+    temporary = path.with_suffix(".tmp")
+    try:
+        with temporary.open("wb") as file:  # torch.save by path turns a full disk into a RuntimeError
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        if temporary.is_file():
+            temporary.unlink(missing_ok=True)
+        raise _cannot_save(path.parent, error) from error
+
+
+def read_file(path: Path) -> State:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        raise InkwashError(f"{path} cannot be read ({error}): delete it to begin anew.") from error
+    assert isinstance(state, dict)
+    return state
+
+
+def _cannot_save(folder: Path, error: Exception) -> InkwashError:
+    reason = getattr(error, "strerror", None) or error
+    return InkwashError(f"cannot save training state in {folder}: {reason}; the last good state is untouched")
+
+
+class Shards:
+    """Folders `shards-<step>` below a run's folder, written in the background, the newest whole one read back."""
+
+    def __init__(self, folder: Path, modules: dict[str, nn.Module], optimizers: list[torch.optim.Optimizer]) -> None:
+        self.folder = folder
+        self.modules = modules
+        self.optimizers = optimizers
+        self._writing: Future[Any] | None = None
+
+    def newest(self) -> Path | None:
+        """The whole state of the highest step."""
+        whole = [path for path in self.folder.glob("shards-*") if (path / ".metadata").is_file()]
+        return max(whole, default=None, key=lambda path: int(path.name.partition("-")[2]))
+
+    def save(self, step: int, numbers: State, ema: EMA | None) -> None:
+        """Copy this process's part and return; the writing goes on beside training."""
+        self.wait()
+        state = _copied(self._state(numbers, ema))
+        try:
+            future = dcp.async_save(state, checkpoint_id=self.folder / f"shards-{step}")
+        except (OSError, RuntimeError) as error:
+            raise _cannot_save(self.folder, error) from error
+        assert isinstance(future, Future)
+        self._writing = future
+
+    def wait(self) -> None:
+        """Until the last state is on disk; older ones are removed then."""
+        if self._writing is None:
+            return
+        try:
+            self._writing.result()
+        except Exception as error:  # whatever a storage or a neighbour process has met
+            raise _cannot_save(self.folder, error) from error
+        finally:
+            self._writing = None
+        newest = self.newest()
+        if torch.distributed.get_rank() == 0:
+            for path in self.folder.glob("shards-*"):
+                if path != newest:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def load(self, ema: EMA | None) -> State:
+        """Read the newest state into modules, optimisers and average; returns the numbers that were saved with it."""
+        path = self.newest()
+        assert path is not None
+        _fill_optimizer_states(self.optimizers)
+        state = self._state({"step": 0, "samples": 0, "hours": 0.0}, ema)
+        dcp.load(state, checkpoint_id=path)
+        for name, module in self.modules.items():
+            module.load_state_dict(state["modules"][name])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"].values(), strict=True):
+            optimizer.load_state_dict({**saved, "state": {int(k): v for k, v in saved["state"].items()}})
+        if ema is not None:
+            ema.updates = state["ema"]["updates"]  # its tensors were filled in place
+        numbers = state["numbers"]
+        assert isinstance(numbers, dict)
+        return numbers
+
+    def _state(self, numbers: State, ema: EMA | None) -> State:
+        state: State = {
+            "numbers": numbers,
+            "modules": {name: module.state_dict() for name, module in self.modules.items()},
+            "optimizers": {},
+        }
+        for i, optimizer in enumerate(self.optimizers):
+            own = optimizer.state_dict()
+            state["optimizers"][str(i)] = {**own, "state": {str(k): v for k, v in own["state"].items()}}
+        if ema is not None:
+            shadow = {str(i): _placed(s, p) for i, (s, p) in enumerate(zip(ema.shadow, ema.parameters, strict=True))}
+            state["ema"] = {"updates": ema.updates, "shadow": shadow}
+        return state
+
+
+def _placed(local: Tensor, parameter: Tensor) -> Tensor:
+    """A local shard as part of the whole that it belongs to, sharing memory."""
+    if not isinstance(parameter, DTensor):
+        return local
+    mesh, placements = parameter.device_mesh, parameter.placements
+    return DTensor.from_local(
+        local, mesh, placements, run_check=False, shape=parameter.shape, stride=parameter.stride()
+    )
+
+
+def _copied(value: Any) -> Any:
+    """The same nested value with tensors of their own, which training does not change any more."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copied(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_copied(entry) for entry in value]
+    return value
+
+
+def _fill_optimizer_states(optimizers: list[torch.optim.Optimizer]) -> None:
+    """Give a fresh optimiser the tensors that a saved state is read into: one step of rate zero."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = torch.zeros_like(parameter)
+    set_lr(optimizers, 0.0)
+    for optimizer in optimizers:
+        optimizer.step()
+    clear_gradients(optimizers)

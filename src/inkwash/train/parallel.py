@@ -1,0 +1,218 @@
+"""Several processes under torchrun: FSDP2 shards of the weights, tensor parallelism inside blocks, parts of the batch.
+
+Applied from outside to the single-device networks. Every process holds a shard of each weight and a part of each
+batch; with `tensor` > 1 that many neighbours share every matrix of a block, and the same part of the batch. One
+process is the same code with nothing applied.
+Sources: FSDP2, torch.distributed.fsdp.fully_shard; tensor parallelism, arXiv:1909.08053.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
+from torch.utils.checkpoint import checkpoint
+
+from inkwash.core.errors import ConfigError
+from inkwash.train.config import NetworkTraining
+
+if TYPE_CHECKING:
+    from inkwash.models.glm_image.ar import ARGenerator
+    from inkwash.models.glm_image.decoder import Decoder
+    from inkwash.models.glm_image.glyph import GlyphEncoder
+
+BACKENDS = {"cpu": "gloo", "cuda": "nccl", "xpu": "xccl", "npu": "hccl"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranks:
+    """This process among all of them. `mesh` is None for a single one."""
+
+    rank: int = 0
+    world: int = 1
+    tensor: int = 1
+    mesh: DeviceMesh | None = None  # (data, tensor)
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes logs and pictures."""
+        return self.rank == 0
+
+    @property
+    def data(self) -> int:
+        """Over how many processes a batch is spread."""
+        return self.world // self.tensor
+
+    def mine(self, count: int) -> slice:
+        """This process's rows of a batch of `count`."""
+        if count % self.data:
+            raise ConfigError(
+                f"A batch of {count} cannot be spread over {self.data} processes: choose a batch that is a multiple."
+            )
+        share, place = count // self.data, self.rank // self.tensor
+        return slice(place * share, (place + 1) * share)
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum of a number over the processes that hold different parts of the batch."""
+        if self.mesh is None or self.data == 1:
+            return value
+        value = value.detach().clone()
+        dist.all_reduce(value, group=self.mesh.get_group("data"))
+        return value
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether the first process says so; the others follow it, whatever their clocks say."""
+        if self.mesh is None:
+            return flag
+        said = torch.tensor(float(flag), device=device)
+        dist.broadcast(said, src=0)
+        return bool(said)
+
+
+def start(config: NetworkTraining, device: torch.device) -> tuple[Ranks, torch.device]:
+    """Join the other processes that torchrun started, if it did; returns this process's own device."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        if config.tensor > 1:
+            raise ConfigError(
+                f"tensor={config.tensor} needs as many processes: start with torchrun --nproc-per-node {config.tensor}."
+            )
+        return Ranks(), device
+    if world % config.tensor:
+        raise ConfigError(f"tensor={config.tensor} does not divide the {world} processes.")
+    if device.type != "cpu":
+        device = torch.device(device.type, int(os.environ.get("LOCAL_RANK", "0")))
+        torch.accelerator.set_device_index(device.index)
+    if not dist.is_initialized():
+        backend = BACKENDS.get(device.type)
+        if backend is None:
+            raise ConfigError(f"Training on several {device.type} devices is not possible: use one, or the CPU.")
+        # A second backend for the CPU: asynchronous checkpoints talk over it while the device computes.
+        dist.init_process_group("gloo" if backend == "gloo" else f"cpu:gloo,{device.type}:{backend}")
+    shape = (world // config.tensor, config.tensor)
+    mesh = init_device_mesh(device.type, shape, mesh_dim_names=("data", "tensor"))
+    return Ranks(rank=dist.get_rank(), world=world, tensor=config.tensor, mesh=mesh), device
+
+
+def finish(ranks: Ranks) -> None:
+    """Leave the group; the first process may still write, so all wait for it."""
+    if ranks.mesh is not None:
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+def single_process_only(stage: str) -> None:
+    """Refuse torchrun for a stage that keeps running sums over whole batches."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(f"The {stage} trains in one process: start it without torchrun.")
+
+
+def prepare_ar(model: ARGenerator, ranks: Ranks, config: NetworkTraining) -> None:
+    """Compilation, recomputation, tensor parallelism and shards for the AR generator's blocks."""
+    blocks = list(model.model.language_model.layers)
+    if ranks.tensor > 1:
+        assert ranks.mesh is not None
+        text = model.config.text_config
+        _require_divisible("num_key_value_heads", text.num_key_value_heads, ranks.tensor)
+        _require_divisible("intermediate_size", text.intermediate_size, ranks.tensor)
+        for block in blocks:
+            _permute_halves(_gate_up(block), ranks.tensor)
+            plan: dict[str, ParallelStyle] = {f"self_attn.{name}_proj": ColwiseParallel() for name in "qkv"}
+            plan |= {"self_attn.o_proj": RowwiseParallel(), "mlp.gate_up_proj": ColwiseParallel()}
+            parallelize_module(block, ranks.mesh["tensor"], plan | {"mlp.down_proj": RowwiseParallel()})
+    frozen = {*model.model.visual.parameters(), *model.model.vqmodel.parameters()}
+    _finish_blocks(model, blocks, ranks, config, ignored=frozen, also=[model.lm_head])
+
+
+def prepare_decoder(decoder: Decoder, glyph: GlyphEncoder, ranks: Ranks, config: NetworkTraining) -> None:
+    """The same for the diffusion decoder; the glyph encoder is small and only sharded."""
+    blocks = list(decoder.transformer_blocks)
+    if ranks.tensor > 1:
+        assert ranks.mesh is not None
+        _require_divisible("num_attention_heads", decoder.config.num_attention_heads, ranks.tensor)
+        for block in decoder.blocks:
+            block.attn1.heads = decoder.config.num_attention_heads // ranks.tensor
+            plan: dict[str, ParallelStyle] = {f"attn1.to_{name}": ColwiseParallel() for name in "qkv"}
+            plan |= {"attn1.to_out.0": RowwiseParallel(), "ff.net.0.proj": ColwiseParallel()}
+            parallelize_module(block, ranks.mesh["tensor"], plan | {"ff.net.2": RowwiseParallel()})
+    _finish_blocks(decoder, blocks, ranks, config)
+    if ranks.data > 1:
+        assert ranks.mesh is not None
+        register_fsdp_forward_method(decoder, "encode_reference")
+        fully_shard(glyph, mesh=ranks.mesh["data"])
+
+
+def _finish_blocks(
+    model: nn.Module,
+    blocks: Sequence[nn.Module],
+    ranks: Ranks,
+    config: NetworkTraining,
+    *,
+    ignored: set[nn.Parameter] | None = None,
+    also: Sequence[nn.Module] = (),
+) -> None:
+    if config.recompute:
+        for block in blocks:
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+    if config.compile:
+        for block in blocks:
+            block.compile(dynamic=False)
+    if ranks.data == 1:
+        return
+    assert ranks.mesh is not None
+    options: dict[str, Any] = {"mesh": ranks.mesh["data"]}
+    if ranks.mesh.device_type != "cpu" and config.precision != "fp32":
+        options["mp_policy"] = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    for module in (*blocks, *also):
+        fully_shard(module, **options)
+    fully_shard(model, ignored_params=ignored, **options)
+    _prefetch([cast("FSDPModule", block) for block in blocks], config.prefetch)
+
+
+def _prefetch(blocks: Sequence[FSDPModule], ahead: int) -> None:
+    """Gather the weights of the next blocks while one computes, in both directions."""
+    for i, block in enumerate(blocks):
+        block.set_modules_to_forward_prefetch(list(blocks[i + 1 : i + 1 + ahead]))
+        block.set_modules_to_backward_prefetch(list(reversed(blocks[max(0, i - ahead) : i])))
+
+
+def _require_divisible(name: str, value: int, tensor: int) -> None:
+    if value % tensor:
+        raise ConfigError(f"tensor={tensor} does not divide {name}={value}.")
+
+
+def _gate_up(block: nn.Module) -> nn.Parameter:
+    return cast("nn.Parameter", block.get_parameter("mlp.gate_up_proj.weight"))
+
+
+@torch.no_grad()
+def _permute_halves(weight: nn.Parameter, parts: int) -> None:
+    """Rows [gate, up] become [gate 1, up 1, gate 2, up 2 ...]: every process's rows are then a gate and its up."""
+    inner = weight.shape[0] // 2 // parts
+    weight.copy_(weight.view(2, parts, inner, -1).transpose(0, 1).reshape_as(weight))
+
+
+def _restore_halves(weight: Tensor, parts: int) -> Tensor:
+    inner = weight.shape[0] // 2 // parts
+    return weight.view(parts, 2, inner, -1).transpose(0, 1).reshape_as(weight)
+
+
+def full_state(module: nn.Module, ranks: Ranks) -> dict[str, Tensor]:
+    """The whole weights under their own names, on the CPU; every process has to call it."""
+    state: dict[str, Tensor] = {}
+    for name, value in module.state_dict().items():
+        whole = value.full_tensor() if isinstance(value, DTensor) else value
+        if ranks.tensor > 1 and name.endswith("mlp.gate_up_proj.weight"):
+            whole = _restore_halves(whole, ranks.tensor)
+        state[name] = whole.detach().cpu()
+    return state
