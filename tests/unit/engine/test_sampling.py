@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from inkwash.core.errors import RequestError
-from inkwash.engine.sampling import Sampling, choose
+from inkwash.engine.sampling import Sampling, SamplingRows, choose, choose_rows, pick
 
 LOGITS = st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=40)
 
@@ -75,3 +75,33 @@ def test_extreme_numbers_stay_inside() -> None:
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(RequestError):
         Sampling(**wrong)  # type: ignore[arg-type]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([0.0, 0.3, 0.9, 3.0]),
+    st.sampled_from([0.2, 0.75, 0.95, 1.0]),
+    st.sampled_from([None, 1, 7, 500]),
+    st.sampled_from([12, 400]),
+    st.booleans(),
+)
+def test_the_short_way_chooses_what_the_long_way_chooses(
+    seed: int, temperature: float, top_p: float, top_k: int | None, vocabulary: int, ties: bool
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits, numbers = torch.randn(6, vocabulary, generator=generator) * 4, torch.rand(6, generator=generator)
+    if ties:
+        logits = logits.round()
+    sampling = Sampling(temperature=temperature, top_p=top_p, top_k=top_k)
+    assert pick(logits, numbers.tolist(), [sampling] * 6) == choose(logits, numbers, sampling).tolist()
+
+
+def test_rows_with_settings_of_their_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, numbers = torch.randn(4, 100, generator=generator) * 3, torch.rand(4, generator=generator)
+    rows = [Sampling(), Sampling(temperature=0.0), Sampling(top_k=2), Sampling(temperature=3.0, top_p=1.0)]
+    together = choose_rows(logits, numbers, SamplingRows.of(rows, 100))
+    alone = [choose(logits[i : i + 1], numbers[i : i + 1], row) for i, row in enumerate(rows)]
+    assert torch.equal(together, torch.cat(alone))
+    assert pick(logits, numbers.tolist(), rows) == together.tolist()

@@ -1,0 +1,174 @@
+"""Slots: a row of a batch is the row alone to the last bit, sequences join and leave, growing loses nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from inkwash.engine.ar import read_prompt, reference_codes
+from inkwash.engine.device_slots import DeviceSlots
+from inkwash.engine.pipeline import GlmImagePipeline
+from inkwash.engine.sampling import Sampling
+from inkwash.engine.slots import CpuSlots, Prefix, Sequence, Slots
+from inkwash.models.glm_image.ar_rows import KEYS_STEP, RowDecoder, keys_read
+from inkwash.models.glm_image.ar_step import fuse_for_decode
+from inkwash.nn.cache import SlotCache
+
+
+@pytest.fixture(scope="module")
+def prefixes(pipe: GlmImagePipeline) -> list[Prefix]:
+    """Four prompts of different lengths and sizes, one of them with a reference."""
+    picture = Image.linear_gradient("L").resize((128, 96)).convert("RGB")
+    ar, prepare = pipe.parts.ar, pipe.parts.processor.prepare
+    prompts = [
+        prepare("Short", 96, 64, [picture]),
+        prepare("A rather longer prompt about three coloured things and a word", 64, 64),
+        prepare('"HELLO"', 128, 64, [picture, picture]),
+        prepare("Four", 64, 96, [picture]),
+    ]
+    return [read_prompt(ar, prompt, reference_codes(ar, prompt)) for prompt in prompts]
+
+
+def cpu_slots(pipe: GlmImagePipeline, count: int) -> CpuSlots:
+    return CpuSlots(pipe.parts.ar, RowDecoder(fuse_for_decode(pipe.parts.ar)), count)
+
+
+def device_slots(pipe: GlmImagePipeline, count: int) -> DeviceSlots:
+    return DeviceSlots(pipe.parts.ar, fuse_for_decode(pipe.parts.ar), count)
+
+
+def sequences_of(prefixes: list[Prefix]) -> list[Sequence]:
+    settings = [Sampling(), Sampling(temperature=0.0), Sampling(top_k=3, top_p=1.0), Sampling(temperature=2.0)]
+    return [
+        Sequence(prefix, torch.rand(prefix.tokens, generator=torch.Generator().manual_seed(number)), settings[number])
+        for number, prefix in enumerate(prefixes)
+    ]
+
+
+def run(slots: Slots, sequences: list[Sequence], limit: int = 24) -> list[list[int]]:
+    """Draw up to `limit` tokens of each, letting in what finds a slot; longer plans are given up there."""
+    waiting, active, plans = list(sequences), [], {}
+    while waiting or active:
+        while waiting and slots.free:
+            slots.join(waiting[0])
+            active.append(waiting.pop(0))
+        for sequence in [each for each in active if each.finished or each.count >= limit]:
+            plans[id(sequence)] = slots.plan(sequence)[:limit].tolist()
+            slots.leave(sequence)
+            active.remove(sequence)
+        if active:
+            slots.advance(active)
+    return [plans[id(sequence)] for sequence in sequences]
+
+
+def random_step(rows: RowDecoder, batch: int, chosen: list[int]) -> Tensor:
+    """Logits of some of `batch` rows at unlike places of a cache full of random numbers."""
+    generator = torch.Generator().manual_seed(7)
+    step, length = rows.step, 4 * KEYS_STEP
+    cache = SlotCache(len(step.layers), batch, step.kv_heads, length, step.head_dim)
+    cache.kv.normal_(generator=generator)
+    ids = torch.randint(0, 90, (batch,), generator=generator)
+    rotary = torch.randn(batch, 2 * step.rotary_dim, generator=generator)
+    keys = [1 + (7 * row) % length for row in range(batch)]
+    mask = torch.where(torch.arange(length) < torch.tensor(keys)[:, None], 0.0, torch.finfo(torch.float32).min)
+    at = torch.tensor([row * length + keys[row] - 1 for row in range(batch)])
+    pick = torch.tensor(chosen)
+    spans = [(row, keys[row]) for row in chosen]
+    return rows.forward(ids[pick], rotary[pick], cache, at[pick], spans, mask)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_row_of_a_batch_is_the_row_alone_bit_by_bit(pipe: GlmImagePipeline, threads: int) -> None:
+    rows = RowDecoder(fuse_for_decode(pipe.parts.ar))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = torch.cat([random_step(rows, 16, [row]) for row in range(16)])
+        torch.set_num_threads(threads)
+        for chosen in ([0, 1], [5, 3, 9], list(range(8)), list(range(16))[::-1]):
+            assert torch.equal(random_step(rows, 16, chosen), alone[chosen])
+    finally:
+        torch.set_num_threads(before)
+    assert len(torch.unique(alone, dim=0)) == 16
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_plans_in_company_are_those_of_each_alone(pipe: GlmImagePipeline, prefixes: list[Prefix], count: int) -> None:
+    alone = [run(cpu_slots(pipe, 1), [sequence])[0] for sequence in sequences_of(prefixes)]
+    assert run(cpu_slots(pipe, count), sequences_of(prefixes)) == alone
+    assert [len(plan) for plan in alone] == [6, 24, 8, 6]
+
+
+def test_slots_on_a_device_draw_the_same_plans(pipe: GlmImagePipeline, prefixes: list[Prefix]) -> None:
+    """The other arithmetic rounds otherwise, so this holds for these seeds; every rule of sampling is in it."""
+    expected = run(cpu_slots(pipe, 4), sequences_of(prefixes))
+    assert run(device_slots(pipe, 4), sequences_of(prefixes)) == expected
+    assert run(device_slots(pipe, 2), sequences_of(prefixes)) == expected
+
+
+@pytest.mark.parametrize("make", [cpu_slots, device_slots])
+def test_a_longer_sequence_makes_all_slots_longer(
+    pipe: GlmImagePipeline, prefixes: list[Prefix], make: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inkwash.engine.slots.LENGTH_STEP", 16)
+    short, long = sequences_of(prefixes)[3], sequences_of(prefixes)[1]
+    expected = run(make(pipe, 1), [sequences_of(prefixes)[3]])[0]
+    slots = make(pipe, 2)
+    slots.join(short)
+    slots.advance([short])
+    slots.join(long)  # many times as long
+    while not short.finished:
+        slots.advance([short, long])
+    assert slots.plan(short).tolist() == expected
+
+
+def test_forks_of_one_prefix_do_not_meet(pipe: GlmImagePipeline, prefixes: list[Prefix]) -> None:
+    forks = [
+        Sequence(prefixes[0], torch.full((6,), number), Sampling(temperature=5.0, top_p=1.0)) for number in (0.1, 0.9)
+    ]
+    together = run(cpu_slots(pipe, 2), forks)
+    assert together[0] != together[1]
+    kept = prefixes[0].cache.k.clone()
+    run(cpu_slots(pipe, 2), forks[:0] + sequences_of(prefixes[:1]))
+    assert torch.equal(prefixes[0].cache.k, kept)
+
+
+def test_a_freed_slot_forgets_its_sequence(pipe: GlmImagePipeline, prefixes: list[Prefix]) -> None:
+    slots = cpu_slots(pipe, 1)
+    first = sequences_of(prefixes)[1]
+    slots.join(first)
+    for _ in range(9):
+        slots.advance([first])
+    slots.leave(first)
+    assert slots.free == 1 and first.slot is None
+    again = sequences_of(prefixes)[3]
+    assert run(slots, [again]) == run(cpu_slots(pipe, 1), [sequences_of(prefixes)[3]])
+
+
+def test_keys_are_read_in_steps() -> None:
+    assert [keys_read(length) for length in (1, 16, 17, 32)] == [16, 16, 32, 32]
+
+
+def test_bf16_rows_are_close_to_the_naive_forward(pipe: GlmImagePipeline, prefixes: list[Prefix]) -> None:
+    """Plain products instead of one per row; the plan's first logits stay those of the module up to rounding."""
+    import copy
+
+    ar = copy.deepcopy(pipe.parts.ar).bfloat16()
+    rows = RowDecoder(fuse_for_decode(ar))
+    assert not rows.exact
+    prefix = prefixes[1]
+    cache = SlotCache(len(rows.step.layers), 1, rows.step.kv_heads, 256, rows.step.head_dim, torch.bfloat16)
+    cache.load(0, prefix.cache, prefix.length)
+    mask = torch.full((1, 256), torch.finfo(torch.bfloat16).min, dtype=torch.bfloat16)
+    mask[0, : prefix.length + 1] = 0.0
+    rotary, at = rows.tables(prefix.positions)[:1], torch.tensor([prefix.length])
+    found = rows.forward(torch.tensor([5]), rotary, cache, at, [(0, prefix.length + 1)], mask)
+    naive = ar.make_cache(1, prefix.length + 1)
+    naive.k[..., : prefix.length, :], naive.v[..., : prefix.length, :] = prefix.cache.k, prefix.cache.v
+    with torch.no_grad():
+        hidden = ar(torch.tensor([[5]]), prefix.positions[:, None, :1], cache=naive, start=prefix.length)
+        expected = ar.lm_head(hidden[:, 0])
+    error = (found - expected).float().abs().max() / expected.float().abs().max()
+    assert found.dtype == torch.bfloat16 and error < 0.03
