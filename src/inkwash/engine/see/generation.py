@@ -18,6 +18,7 @@ from torch import Tensor
 from inkwash.core.errors import RequestError
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling, choose
+from inkwash.engine.see.drafts import MOST, Drafts
 from inkwash.engine.see.prefix import FeatureCache, PrefixCache, prompt_keys, sight_features
 from inkwash.models.glm_v.answer import AnswerStream, forced_ending
 from inkwash.models.glm_v.model import GlmV
@@ -25,11 +26,11 @@ from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.repetition import RepetitionDetector
 from inkwash.models.glm_v.sights import Prompt
 from inkwash.models.glm_v.step import StepDecoder
+from inkwash.models.glm_v.step_cpu import CpuStep, fits
 from inkwash.nn.cache import StaticCache
 
 FinishReason = Literal["stop", "length", "repetition", "cancelled"]
 CHUNK = 1024  # tokens of a prompt that are read at once
-TABLES = 256  # rotary tables made at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,7 @@ class Speaker:
     ) -> None:
         self.model, self.processor, self.stop_ids = model, processor, frozenset(stop_ids)
         self.decoder = StepDecoder(model)
+        self.plain = fits(model)
         self.prefixes = PrefixCache(model, conversations=conversations)
         self.features = FeatureCache()
 
@@ -99,7 +101,7 @@ class Speaker:
             )
         tokens = min(budget.max_new_tokens, longest - length)
         keys = prompt_keys(run.prompt)
-        cache, run.cached = self.prefixes.take(keys, tokens)
+        cache, run.cached = self.prefixes.take(keys, tokens + MOST)
         logits = self._read(run.prompt, cache, run.cached, cancel)
         try:
             yield from self._speak(run, cache, logits, tokens, sampling, budget, generator, cancel)
@@ -165,7 +167,10 @@ class Speaker:
         decode = DecodeStream(skip_special_tokens=False)
         tokenizer = self.processor.tokenizer
         seen = _Penalty(run.prompt.ids, logits, budget.repetition_penalty)
-        cos, sin = self.decoder.tables(position, TABLES)
+        cos, sin = self.decoder.tables(position, tokens + MOST)
+        plain = CpuStep(self.decoder, cache, cos, sin) if self.plain else None
+        drafts = Drafts(run.prompt.ids.tolist())
+        expected: list[int] = []  # drafted tokens that the cache holds already, behind the last one said
         most_thoughts = tokens if budget.thinking is None else budget.thinking
         forced: list[int] = []  # tokens to be said next, whatever the model would say
         if budget.thinking == 0:
@@ -174,8 +179,9 @@ class Speaker:
             if cancel is not None and cancel.cancelled:
                 run.finish = "cancelled"
                 return
-            token = forced.pop(0) if forced else self._choose(seen(logits), sampling, generator)
+            token = forced.pop(0) if forced else self._choose(seen(logits[:1]), sampling, generator)
             said.append(token)
+            drafts.add(token)
             seen.add(token)
             if token in self.stop_ids:
                 run.finish = "stop"
@@ -194,12 +200,21 @@ class Speaker:
             if len(said) >= tokens:
                 run.finish = "length"
                 return
+            if expected and expected[0] == token:
+                logits, expected = logits[1:], expected[1:]
+                continue
             place = len(said) - 1
-            if place and place % TABLES == 0:
-                cos, sin = self.decoder.tables(position + place, TABLES)
-            row = place % TABLES
-            ids = torch.tensor([token], device=logits.device)
-            logits = self.decoder.step(ids, cos[row], sin[row], cache, start + place)
+            expected = [] if forced else drafts.guess(missed=len(expected))
+            if plain is not None and not expected:
+                logits = plain.step(token, place, start + place)
+                continue
+            ids = torch.tensor([token, *expected], device=logits.device)
+            ids = torch.tensor([token, *expected], device=logits.device)
+            if expected:
+                end = place + len(ids)
+                logits = self.decoder.block(ids, cos[place:end], sin[place:end], cache, start + place)
+            else:
+                logits = self.decoder.step(ids, cos[place], sin[place], cache, start + place)
 
     def _ending(self, run: Run, budget: Budget) -> list[int]:
         """The tags that end thoughts here, as tokens."""

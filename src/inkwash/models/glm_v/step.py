@@ -17,6 +17,7 @@ from torch import Tensor
 from inkwash.models.glm_image.vision import ACTIVATIONS
 from inkwash.models.glm_v.config import MoETextConfig
 from inkwash.models.glm_v.model import GlmV
+from inkwash.nn.attention import attention
 from inkwash.nn.cache import StaticCache
 from inkwash.nn.decoder import FusedGatedMLP, PreNormBlock, SandwichBlock
 from inkwash.nn.norm import rms_norm
@@ -24,7 +25,9 @@ from inkwash.nn.rope import multi_axis_rotary
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class Layer:
+    """Weights of one block; q, k and v in one matrix."""
+
     norm_in: Tensor
     qkv: Tensor
     qkv_bias: Tensor | None
@@ -68,35 +71,65 @@ class StepDecoder:
         batch = ids.shape[0]
         x = F.embedding(ids, self.language_model.embed_tokens.weight)
         for number, layer in enumerate(self.layers):
-            h = rms_norm(x, layer.norm_in, self.eps)
+            h = self._norm(x, layer.norm_in)
             qkv = F.linear(h, layer.qkv, layer.qkv_bias).view(batch, self.heads + 2 * self.kv_heads, self.head_dim)
-            h = F.linear(self._attend(qkv, cos, sin, cache, number, start), layer.out)
-            x = x + (h if layer.norm_attn is None else rms_norm(h, layer.norm_attn, self.eps))
-            h = layer.mlp(rms_norm(x, layer.norm_mlp_in, self.eps))
-            x = x + (h if layer.norm_mlp is None else rms_norm(h, layer.norm_mlp, self.eps))
-        return F.linear(rms_norm(x, self.language_model.norm.weight, self.eps), self.head)
+            x = self._rest(x, F.linear(self._attend(qkv, cos, sin, cache, number, start), layer.out), layer)
+        return F.linear(self._norm(x, self.language_model.norm.weight), self.head)
 
-    def _attend(self, qkv: Tensor, cos: Tensor, sin: Tensor, cache: StaticCache, number: int, start: int) -> Tensor:
-        """qkv (B, H + 2 Hkv, D), rotated in place -> attended values (B, H * D)."""
-        batch, heads, kv_heads = qkv.shape[0], self.heads, self.kv_heads
-        turning = qkv[:, : heads + kv_heads, : self.rotary_dim]
+    @torch.no_grad()
+    def block(self, ids: Tensor, cos: Tensor, sin: Tensor, cache: StaticCache, start: int) -> Tensor:
+        """Tokens (L,) of one row, one after another, with their tables (L, R) -> logits (L, vocabulary).
+
+        Reads the weights once for all of them: as long as one step for a large model.
+        """
+        length, heads, kv_heads = len(ids), self.heads, self.kv_heads
+        cos, sin = cos[:, None], sin[:, None]
+        x = F.embedding(ids, self.language_model.embed_tokens.weight)
+        for number, layer in enumerate(self.layers):
+            qkv = F.linear(self._norm(x, layer.norm_in), layer.qkv, layer.qkv_bias).view(length, -1, self.head_dim)
+            self._turn(qkv[:, : heads + kv_heads, : self.rotary_dim], cos, sin)
+            q, k, v = qkv.transpose(0, 1)[None].split((heads, kv_heads, kv_heads), dim=1)
+            keys, values = cache.update(number, k, v, start)
+            h = attention(q, keys, values, causal=True)[0].transpose(0, 1).flatten(1)
+            x = self._rest(x, F.linear(h, layer.out), layer)
+        return F.linear(self._norm(x, self.language_model.norm.weight), self.head)
+
+    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        """One fused kernel where its rounding is that of `rms_norm`."""
+        if weight.dtype == torch.float32:
+            return F.rms_norm(x, weight.shape, weight, self.eps)
+        return rms_norm(x, weight, self.eps)
+
+    def _rest(self, x: Tensor, h: Tensor, layer: Layer) -> Tensor:
+        """The block after its attention."""
+        x = x + (h if layer.norm_attn is None else self._norm(h, layer.norm_attn))
+        h = layer.mlp(self._norm(x, layer.norm_mlp_in))
+        return x + (h if layer.norm_mlp is None else self._norm(h, layer.norm_mlp))
+
+    def _turn(self, turning: Tensor, cos: Tensor, sin: Tensor) -> None:
+        """Rotate in place."""
         if self.pairs:
             swapped = turning.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
         else:
             swapped = turning.roll(self.rotary_dim // 2, -1)
         turning.mul_(cos).addcmul_(swapped, sin)
+
+    def _attend(self, qkv: Tensor, cos: Tensor, sin: Tensor, cache: StaticCache, number: int, start: int) -> Tensor:
+        """qkv (B, H + 2 Hkv, D), rotated in place -> attended values (B, H * D)."""
+        batch, heads, kv_heads = qkv.shape[0], self.heads, self.kv_heads
+        self._turn(qkv[:, : heads + kv_heads, : self.rotary_dim], cos, sin)
         k, v = qkv[:, heads : heads + kv_heads, None], qkv[:, heads + kv_heads :, None]
         keys, values = cache.update(number, k, v, start)
         q = qkv[:, :heads].reshape(batch, kv_heads, heads // kv_heads, self.head_dim)
         return F.scaled_dot_product_attention(q, keys, values).reshape(batch, heads * self.head_dim)
 
 
-def _fuse(layer: torch.nn.Module, activation: str) -> _Layer:
+def _fuse(layer: torch.nn.Module, activation: str) -> Layer:
     assert isinstance(layer, SandwichBlock | PreNormBlock)
     attn, sandwich = layer.self_attn, isinstance(layer, SandwichBlock)
     projections = (attn.q_proj, attn.k_proj, attn.v_proj)
     biases = [p.bias.detach() for p in projections if p.bias is not None]
-    return _Layer(
+    return Layer(
         norm_in=layer.input_layernorm.weight.detach(),
         qkv=torch.cat([p.weight.detach() for p in projections]),
         qkv_bias=torch.cat(biases) if biases else None,
