@@ -65,16 +65,16 @@ def finetune(
         torch.manual_seed(seed)
         if part == "ar":
             make = ShardBatches(folder=shards, batch=ar.batch, fields=AR_FIELDS, seed=seed)
-            tuned = tune_ar(loaded.ar, make, work / "ar", ar, device=place, lora=adapters, base=model)
+            tuned = tune_ar(loaded.ar, make, work / "ar", ar, device=place, lora=adapters)
         else:
             make = ShardBatches(folder=shards, batch=decoder.batch, fields=DECODER_FIELDS, seed=seed)
             tuned = tune_decoder(
                 loaded.decoder, loaded.glyph, loaded.scheduler, make, work / "decoder", decoder,
-                device=place, lora=adapters, base=model,
+                device=place, lora=adapters,
             )  # fmt: skip
         if adapters is not None:
             out.mkdir(parents=True, exist_ok=True)
-            save_adapter(tuned, out / FOLDERS[part])
+            save_adapter(tuned, out / FOLDERS[part], base=model)
         tuned.cpu()  # makes room for the next network
     if adapters is None:
         out = save_pipeline_parts(loaded, work / "checkpoint", dtype=torch.bfloat16)

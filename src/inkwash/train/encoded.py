@@ -1,23 +1,16 @@
-"""Losses on pre-encoded data (`data.encoded.ShardBatches`): the usual ones without ViT, VAE and tokenizer."""
+"""Batches of pre-encoded data (`data.encoded.ShardBatches`) as the networks take them: no ViT, VAE, tokenizer."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from inkwash.data.loader import Batch
 from inkwash.models.glm_image.config import ARConfig
-from inkwash.models.glm_image.decoder import Decoder
-from inkwash.models.glm_image.decoder_config import SchedulerConfig
-from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.positions import Grid, decode_positions, prompt_positions
-from inkwash.models.glm_image.processor import CELL
-from inkwash.models.glm_image.references import References
-from inkwash.train.ar import Rows, pad_rows
-from inkwash.train.decoder import DecoderTraining, upsample_tokens, velocity_loss
+from inkwash.train.decoder import Inputs
 from inkwash.train.device import to_device
+from inkwash.train.rows import Rows, pad_rows
 
 
 def encoded_rows(batch: Batch, config: ARConfig, *, preview_weight: float) -> Rows:
@@ -56,42 +49,15 @@ def _grid(tokens: Tensor) -> Grid:
     return tokens.shape[1], tokens.shape[2]
 
 
-def encoded_decoder_loss(
-    decoder: Decoder,
-    glyph: GlyphEncoder,
-    scheduler: SchedulerConfig,
-    batch: Batch,
-    config: DecoderTraining,
-    device: torch.device,
-) -> Tensor:
-    """Mean squared error of the velocity, references included."""
-    rows = batch["references"]
-
-    def references() -> References | None:
-        return encode_references(decoder, rows, device) if any(rows) else None
-
-    return velocity_loss(
-        decoder,
-        glyph,
-        to_device(batch["latents"], device),
-        to_device(batch["tokens"], device),
-        batch["texts"],
-        config,
-        scheduler,
-        make_references=references,
+def encoded_inputs(batch: Batch, device: torch.device) -> Inputs:
+    """What the decoder takes, references of any number and size included."""
+    sources = [
+        [(to_device(each["latents"], device), to_device(each["tokens"], device)) for each in row]
+        for row in batch["references"]
+    ]
+    return Inputs(
+        clean=to_device(batch["latents"], device),
+        ids=to_device(batch["tokens"], device),
+        texts=batch["texts"],
+        sources=sources if any(sources) else (),
     )
-
-
-def encode_references(decoder: Decoder, rows: Sequence[Sequence[dict]], device: torch.device) -> References | None:
-    """Every row's own pictures, any number and size, as keys and values with gradient."""
-    pictures = []
-    for row in rows:
-        encoded = []
-        for each in row:
-            ids = to_device(each["tokens"], device)[None]
-            size = torch.tensor([[ids.shape[1] * CELL, ids.shape[2] * CELL]], device=device, dtype=torch.float32)
-            encoded.append(
-                decoder.encode_reference(to_device(each["latents"], device)[None], upsample_tokens(ids), size)
-            )
-        pictures.append(encoded)
-    return References.collect(pictures)

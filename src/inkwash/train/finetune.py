@@ -19,8 +19,8 @@ from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.decoder_config import SchedulerConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.train.ar import ar_loss
-from inkwash.train.decoder import DecoderTraining
-from inkwash.train.encoded import encoded_decoder_loss, encoded_rows
+from inkwash.train.decoder import DecoderTraining, inputs_loss
+from inkwash.train.encoded import encoded_inputs, encoded_rows
 from inkwash.train.lora import AdapterState, LoRA, add_lora, trained_parameters
 from inkwash.train.optim import descend, make_optimizers, set_lr, warmup_cosine
 from inkwash.train.run import Run
@@ -67,21 +67,20 @@ def tune_ar(
     *,
     device: torch.device,
     lora: LoRA | None,
-    base: str,
 ) -> nn.Module:
     """Run or continue; returns the network, wrapped by `peft` when there are adapters."""
     model.train().to(device)
     model.model.visual.requires_grad_(False)
     model.model.vqmodel.requires_grad_(False)
-    network = model if lora is None else add_lora(model, "vision_language_encoder", lora, base=base)
+    network = model if lora is None else add_lora(model, "vision_language_encoder", lora)
     peak = config.rate(model.config.text_config.hidden_size, adapters=lora is not None)
-    run, optimizers, trained = _start(folder, network, config, peak, lora)
+    run, optimizers, trained = _start(folder, network, config, peak, lora, device)
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, peak * warmup_cosine(step, total=config.steps, warmup=config.warmup))
         rows = encoded_rows(batch, model.config, preview_weight=config.preview_weight)
         loss, right = ar_loss(model, rows, device)
         descend(loss, optimizers, clip=trained)
-        run.log(step, len(rows.ids), tokens=float(loss.detach()), tokens_right=float(right))
+        run.log(step, len(rows.ids), tokens=rows.ids.numel(), plan=float(loss.detach()), plan_right=float(right))
     return network
 
 
@@ -95,14 +94,13 @@ def tune_decoder(
     *,
     device: torch.device,
     lora: LoRA | None,
-    base: str,
 ) -> nn.Module:
     """Run or continue; the glyph encoder stays as it is. Returns the network, wrapped when there are adapters."""
     decoder.train().to(device)
     glyph.eval().requires_grad_(False).to(device)
-    network = decoder if lora is None else add_lora(decoder, "transformer", lora, base=base)
+    network = decoder if lora is None else add_lora(decoder, "transformer", lora)
     peak = config.rate(decoder.config.width, adapters=lora is not None)
-    run, optimizers, trained = _start(folder, network, config, peak, lora)
+    run, optimizers, trained = _start(folder, network, config, peak, lora, device)
     drops = DecoderTraining(
         steps=config.steps,
         drop_glyphs=config.drop_glyphs,
@@ -112,18 +110,20 @@ def tune_decoder(
     )
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, peak * warmup_cosine(step, total=config.steps, warmup=config.warmup))
-        loss = encoded_decoder_loss(decoder, glyph, scheduler, batch, drops, device)
+        inputs, count = encoded_inputs(batch, device), len(batch["keys"])
+        loss = inputs_loss(decoder, glyph, inputs, range(count), step, drops, scheduler)
         descend(loss, optimizers, clip=trained)
-        run.log(step, len(batch["keys"]), velocity=float(loss.detach()))
+        run.log(step, count, tokens=4 * inputs.ids.numel(), velocity=float(loss.detach()))
     return network
 
 
 def _start(
-    folder: Path, network: nn.Module, config: Tuning, peak: float, lora: LoRA | None
+    folder: Path, network: nn.Module, config: Tuning, peak: float, lora: LoRA | None, device: torch.device
 ) -> tuple[Run, list[torch.optim.Optimizer], list[nn.Parameter]]:
     """The bookkeeping of a stage: with adapters only these are saved."""
     decay = 0.0 if lora is not None else 0.01
     optimizers = make_optimizers([network], lr=peak, muon_marker=None, weight_decay=decay)
     saved = {"network": network} if lora is None else {"adapter": AdapterState(network)}
-    run = Run(folder, saved, optimizers, None, total=config.steps, save_every_s=config.save_every_s)
+    seconds = config.save_every_s
+    run = Run(folder, saved, optimizers, None, total=config.steps, save_every_s=seconds, device=device, settings=config)
     return run, optimizers, trained_parameters(network)

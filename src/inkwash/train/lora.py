@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -48,11 +49,8 @@ class LoRA:
             raise ValueError(f"dropout must be from 0 to below 1, got {self.dropout}")
 
 
-def add_lora(network: nn.Module, part: str, config: LoRA, *, base: str) -> nn.Module:
-    """The network with adapters in its matrices (a `peft.PeftModel`); only they have gradients afterwards.
-
-    `base` is the name of the checkpoint, which the adapter's file will tell.
-    """
+def add_lora(network: nn.Module, part: str, config: LoRA) -> nn.Module:
+    """The network with adapters in its matrices (a `peft.PeftModel`); only they have gradients afterwards."""
     with _quiet():
         peft = _peft()
         settings = peft.LoraConfig(
@@ -60,7 +58,6 @@ def add_lora(network: nn.Module, part: str, config: LoRA, *, base: str) -> nn.Mo
             lora_alpha=config.alpha,
             lora_dropout=config.dropout,
             target_modules=TARGETS[part],
-            base_model_name_or_path=base,
         )
         wrapped: nn.Module = peft.get_peft_model(network, settings)
     for parameter in wrapped.parameters():
@@ -91,13 +88,16 @@ class AdapterState(nn.Module):
             parameter.copy_(state_dict[name])
 
 
-def save_adapter(wrapped: nn.Module, folder: Path) -> Path:
-    """Write the adapter in the PEFT file format, whole or not at all."""
+def save_adapter(wrapped: nn.Module, folder: Path, *, base: str) -> Path:
+    """Write the adapter in the PEFT file format, whole or not at all; `base` is the name of its checkpoint."""
     staging = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(staging, ignore_errors=True)
     try:
         with _quiet():
             wrapped.save_pretrained(str(staging))  # type: ignore[operator]
+        config = staging / "adapter_config.json"
+        told = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
+        config.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         (staging / "README.md").unlink(missing_ok=True)  # peft's empty model card
         if folder.exists():
             shutil.rmtree(folder)

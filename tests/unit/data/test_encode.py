@@ -19,7 +19,7 @@ from inkwash.data.encode import Encoder, Outcome, Picture, encode, plan_jobs
 from inkwash.data.folder import Example
 from inkwash.data.shards import ShardSet
 
-BUCKETS = Buckets(sides=(64,), max_crop=0.5)
+BUCKETS = Buckets(sides=(96,))
 
 
 class Mean:
@@ -41,7 +41,7 @@ def examples(tmp_path: Path) -> list[Example]:
     for number in range(11):
         path = tmp_path / "in" / f"{number:02d}.png"
         path.parent.mkdir(exist_ok=True)
-        Image.new("RGB", (96, 48) if number % 3 == 0 else (64, 64), (number, 0, 0)).save(path)
+        Image.new("RGB", (128, 64) if number % 3 == 0 else (96, 96), (number, 0, 0)).save(path)
         references = (path,) if number == 5 else ()
         found.append(Example(prompt=f"number {number}", image=path, references=references))
     return found
@@ -68,9 +68,8 @@ def test_every_example_is_there_once(examples: list[Example], tmp_path: Path) ->
     outcome = run(examples, tmp_path / "out")
     assert outcome == Outcome(samples=11, shards=5, skipped=())
     found = numbers(tmp_path / "out")
-    wide = next(group for group in found if not group.startswith("64x64"))
-    assert found == {wide: [0, 3, 6, 9], "64x64": [1, 2, 4, 7, 8, 10], "64x64-edit": [5]}
-    facts = ShardSet(tmp_path / "out").read("64x64-edit", 0, 0).facts
+    assert found == {"128x64": [0, 3, 6, 9], "96x96": [1, 2, 4, 7, 8, 10], "96x96-edit": [5]}
+    facts = ShardSet(tmp_path / "out").read("96x96-edit", 0, 0).facts
     assert facts == {"prompt": "number 5", "file": "05.png", "texts": []}
 
 
@@ -132,7 +131,7 @@ def test_the_batch_size_changes_nothing(examples: list[Example], tmp_path: Path)
 def test_shards_of_different_work_are_never_mixed(examples: list[Example], tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(examples, out)
-    for change in ({"meta": {"codes": 2}}, {"per_shard": 4}, {"buckets": Buckets(sides=(96,))}):
+    for change in ({"meta": {"codes": 2}}, {"per_shard": 4}, {"buckets": Buckets(sides=(128,))}):
         with pytest.raises(DataError, match="choose a new folder"):
             run(examples, out, **change)
     with pytest.raises(DataError, match="choose a new folder"):
