@@ -28,6 +28,8 @@ RECIPES = {
     "nano-v-export": "inkwash.recipes.nano_v:export_nano_v",
     "nano-export": "inkwash.recipes.nano:export_nano",
     "finetune": "inkwash.recipes.finetune:finetune",
+    "identity-pictures": "inkwash.recipes.identity:identity_pictures",
+    "identity-score": "inkwash.recipes.identity:identity_score",
 }
 DEFAULT_PATHS = {"work": Path("work/nano"), "output": Path("work/nano/checkpoint")}
 _WORDS = {"true": True, "false": False}
