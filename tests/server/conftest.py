@@ -17,7 +17,7 @@ import uvicorn
 
 from inkwash.serve.app import make_app
 from inkwash.serve.backend import Backend, load_backend
-from inkwash.serve.server import bind
+from inkwash.serve.listen import bind
 from inkwash.serve.service import Service
 from inkwash.serve.settings import ServeSettings
 from tests.server.fakes import FakeBackend

@@ -20,6 +20,7 @@ from PIL import Image
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.engine import events
 from inkwash.engine.plan import Plan
+from inkwash.engine.reference_cache import CacheStats
 from inkwash.engine.request import GenerationRequest
 from inkwash.engine.scheduler import DeadlinePassed, EngineStats, QueueFull
 from inkwash.engine.ticket import GenerationResult, Ticket
@@ -94,6 +95,7 @@ class FakeBackend:
             "cancelled": self.cancelled,
             "failed": self.failed,
             "rejected": self.rejected,
+            "references": CacheStats(hits=1, misses=2, entries=1, bytes=99),
         }
         return EngineStats(**values)
 

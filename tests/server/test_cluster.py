@@ -22,10 +22,11 @@ from inkwash.engine.request import GenerationRequest
 from inkwash.engine.scheduler import DeadlinePassed, QueueFull
 from inkwash.engine.ticket import GenerationResult
 from inkwash.serve.backend import ModelInfo, TokenCounts
-from inkwash.serve.cluster import ClusterSettings, RayBackend
+from inkwash.serve.cluster import RayBackend
 from inkwash.serve.heard import Heard
 from inkwash.serve.pools import Pool, ReplicaLost
 from inkwash.serve.replicas import portable
+from inkwash.serve.settings import ClusterSettings
 from tests.server.conftest import running
 from tests.server.fakes import fake_picture
 from tests.server.test_generations import picture

@@ -177,6 +177,7 @@ def test_metrics_count_what_happened(settings: Callable[..., ServeSettings]) -> 
         'inkwash_http_requests_total{method="POST",route="/v1/images/generations",status="200"} 1.0',
         "inkwash_ready 1.0",
         "inkwash_engine_queued 0.0",
+        "inkwash_reference_cache_bytes 99.0",
     ):
         assert f"{line}\n" in text, line
     assert 'inkwash_stage_seconds_sum{stage="denoise"} 0.2' in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 from inkwash.cli import options as o
 
 if TYPE_CHECKING:
+    from inkwash.serve.backend import Backend
     from inkwash.serve.settings import EnhanceSettings
 
 ENHANCE_KEY = "INKWASH_ENHANCE_KEY"
@@ -106,17 +108,16 @@ def serve(
     from inkwash.core.errors import ConfigError, MissingExtraError
 
     check_model(model)
-    try:
-        from inkwash.serve.auth import VARIABLE, read_keys
-        from inkwash.serve.server import bind
-        from inkwash.serve.server import serve as run_server
-        from inkwash.serve.settings import MEBI, ServeSettings
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").startswith("inkwash"):
-            raise
-        raise MissingExtraError("inkwash serve", extra="serve") from missing
+    for module in ("fastapi", "uvicorn", "multipart", "prometheus_client"):
+        if find_spec(module) is None:
+            raise MissingExtraError("inkwash serve", extra="serve")
+    from inkwash.serve.auth import VARIABLE, read_keys
+    from inkwash.serve.listen import bind
+    from inkwash.serve.settings import MEBI, ClusterSettings, ServeSettings
+
     if not ray and (planners or decoders or replicas != 1 or ray_address):
         raise ConfigError("--replicas, --planners, --decoders and --ray-address need --ray.")
+    cluster = ClusterSettings(replicas=replicas, planners=planners, decoders=decoders, address=ray_address)
     settings = ServeSettings(
         model=model,
         host=host,
@@ -139,18 +140,19 @@ def serve(
         enhance=_enhance(enhance_url, enhance_model, enhance),
     )
     bound = bind(host, port)
-    if ray:
-        from inkwash.serve.cluster import ClusterSettings, load_cluster
 
-        cluster = ClusterSettings(replicas=replicas, planners=planners, decoders=decoders, address=ray_address)
-        run_server(settings, lambda: load_cluster(settings, cluster), bound=bound, log_requests=not quiet, ui=ui)
-        return
-    from inkwash.serve.backend import load_backend
+    def load() -> Backend:
+        if ray:
+            from inkwash.serve.cluster import load_cluster
 
-    def load() -> object:
+            return load_cluster(settings, cluster)
+        from inkwash.serve.backend import load_backend
+
         return load_backend(model, device=device, dtype=dtype, max_queue=max_queue)
 
-    run_server(settings, load, bound=bound, log_requests=not quiet, ui=ui)  # type: ignore[arg-type]
+    from inkwash.serve.server import serve as run_server
+
+    run_server(settings, load, bound=bound, log_requests=not quiet, ui=ui)
 
 
 def _enhance(url: str | None, model: str, always: bool) -> EnhanceSettings | None:

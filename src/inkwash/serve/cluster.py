@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from inkwash.core import log as logs
-from inkwash.core.errors import Cancelled, ConfigError, InkwashError, MissingExtraError, RequestError
+from inkwash.core.errors import Cancelled, InkwashError, MissingExtraError, RequestError
 from inkwash.engine import events
 from inkwash.engine.events import Event
+from inkwash.engine.reference_cache import CacheStats
 from inkwash.engine.request import GenerationRequest
 from inkwash.engine.scheduler import DeadlinePassed, EngineClosed, EngineStats, QueueFull
 from inkwash.engine.ticket import GenerationResult, Ticket
@@ -28,40 +29,12 @@ from inkwash.serve.pools import Pool, ReplicaLost, Stream
 
 if TYPE_CHECKING:
     from inkwash.engine.plan import Plan
-    from inkwash.serve.settings import ServeSettings
+    from inkwash.serve.settings import ClusterSettings, ServeSettings
 
 log = logs.get(__name__)
 
 ATTEMPTS = 6
 ONGOING = 8  # requests of one replica; its engine shares passes among them
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterSettings:
-    """How many of what, and which cluster."""
-
-    replicas: int = 1
-    planners: int = 0
-    decoders: int = 0
-    address: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("replicas", "planners", "decoders"):
-            if not 0 <= getattr(self, name) <= 1000:
-                raise ConfigError(f"--{name} is {getattr(self, name)}, but must be from 0 to 1000.")
-        if bool(self.planners) != bool(self.decoders):
-            raise ConfigError("--planners and --decoders belong together: give both, or neither.")
-        if not self.split and not self.replicas:
-            raise ConfigError("--replicas is 0: give at least 1, or --planners and --decoders.")
-
-    @property
-    def split(self) -> bool:
-        """Whether the two stages are separate deployments; replicas of the whole are not made then."""
-        return bool(self.planners)
-
-    @property
-    def actors(self) -> int:
-        return self.planners + self.decoders if self.split else self.replicas
 
 
 def load_cluster(settings: ServeSettings, cluster: ClusterSettings) -> RayBackend:
@@ -135,6 +108,7 @@ class RayBackend:
                 tokens_per_s=0.0,
                 step_s=0.0,
                 estimated_wait_s=self._wait_s(len(self._works)),
+                references=CacheStats(hits=0, misses=0, entries=0, bytes=0),
                 **self._counts,
             )
 

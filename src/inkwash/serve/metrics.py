@@ -20,6 +20,11 @@ _GAUGES = {
     "step_s": "Seconds of one denoising step.",
     "estimated_wait_s": "Estimated seconds until a new request would be finished.",
 }
+_REFERENCES = {
+    "hits": "Reference pictures whose tokens, latent and decoder keys were known.",
+    "misses": "Reference pictures that had to be read.",
+    "bytes": "Memory of what is known about reference pictures.",
+}
 _TOTALS = {
     "tokens": "Semantic tokens sampled since the start.",
     "steps": "Denoising steps taken since the start.",
@@ -40,6 +45,9 @@ class EngineCollector(Collector):
             return
         for name, words in {**_GAUGES, **_TOTALS}.items():
             yield GaugeMetricFamily(f"inkwash_engine_{name}", words, value=float(getattr(stats, name)))
+        for name, words in _REFERENCES.items():
+            value = float(getattr(stats.references, name))
+            yield GaugeMetricFamily(f"inkwash_reference_cache_{name}", words, value=value)
 
 
 class Metrics:

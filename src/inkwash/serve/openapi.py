@@ -27,6 +27,11 @@ _ERRORS = {
     "500": "A failure of the server.",
     "503": "The server is starting or shutting down.",
 }
+_EVENT = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string", "description": "A JSON object."}},
+    "required": ["event", "data"],
+}
 _DESCRIPTION = "The OpenAI images API, drawn by a GLM-Image checkpoint. Fields beyond it are described in place."
 
 
@@ -57,7 +62,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             "description": "The pictures, or a stream of events.",
             "content": {
                 "application/json": {"schema": _ref("ImagesAnswer")},
-                "text/event-stream": {"schema": {"type": "string"}},
+                "text/event-stream": {"schema": _EVENT},
             },
         }
         operation["responses"]["202"] = {

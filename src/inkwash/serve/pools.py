@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from inkwash.core.errors import ConfigError, InkwashError
 
 if TYPE_CHECKING:
-    from inkwash.serve.cluster import ClusterSettings
-    from inkwash.serve.settings import ServeSettings
+    from inkwash.serve.settings import ClusterSettings, ServeSettings
 
 AVOID_S = 30.0  # after a loss: longer than a start of a small model, so that a living replica is preferred
 ASK_S = 900.0  # for the first answer of a replica, which loads the model first
@@ -151,7 +150,7 @@ def start_pools(settings: ServeSettings, cluster: ClusterSettings) -> dict[str, 
     arguments = (settings.model, settings.device, settings.dtype, settings.max_queue + ONGOING)
     pools = {}
     for name, (kind, count) in kinds.items():
-        remote = ray.remote(kind).options(num_cpus=1, num_gpus=gpus, max_restarts=-1, max_concurrency=4 * ONGOING)
+        remote: Any = ray.remote(kind).options(num_cpus=1, num_gpus=gpus, max_restarts=-1, max_concurrency=4 * ONGOING)
         pools[name] = Pool(name, [remote.remote(*arguments) for _ in range(count)])
     for pool in pools.values():
         pool.ask("pid")

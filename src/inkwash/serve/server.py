@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import importlib
 import socket
 import sys
 import time
@@ -11,10 +11,12 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
+from fastapi import FastAPI
 
-from inkwash.core.errors import ConfigError, InkwashError
+from inkwash.core.errors import ConfigError, InkwashError, MissingExtraError
 from inkwash.serve import access
 from inkwash.serve.app import make_app
+from inkwash.serve.listen import bind
 from inkwash.serve.service import Service, sentence
 from inkwash.serve.settings import ServeSettings
 
@@ -41,25 +43,6 @@ class DrainingServer(uvicorn.Server):
             _say("Stopping: finishing what was accepted; press Ctrl-C again to stop at once.")
         self.service.drain()
         super().handle_exit(sig, frame)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A bound socket; raises ConfigError in one sentence, before anything is loaded."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except OSError as error:
-        reasons = {
-            errno.EADDRINUSE: "another program listens there: stop it, or choose another --port",
-            errno.EACCES: "ports below 1024 need more rights: choose another --port",
-            errno.EADDRNOTAVAIL: "this machine has no such address: choose another --host",
-        }
-        reason = reasons.get(error.errno or 0, "check --host and --port")
-        raise ConfigError(f"The address {host}:{port} cannot be used: {reason}.") from None
-    bound.set_inheritable(True)
-    return bound
 
 
 def serve(
@@ -113,13 +96,15 @@ def serve(
         raise StartFailed(f"{settings.model} could not be started: {sentence(service.failure)}") from service.failure
 
 
-def mount_ui(app: object, service: Service) -> None:
-    """Put the page at /ui; its module holds `mount(app, service)`."""
+def mount_ui(app: FastAPI, service: Service) -> None:
+    """Put the page at /ui; its module, inkwash.serve.ui, holds `mount(app, service)`."""
     try:
-        from inkwash.serve import ui
-    except ImportError:
-        raise ConfigError("--ui: this edition has no page; leave --ui out.") from None
-    ui.mount(app, service)
+        page = importlib.import_module("inkwash.serve.ui")
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("inkwash"):
+            raise ConfigError("--ui: this edition has no page; leave --ui out.") from None
+        raise MissingExtraError("inkwash serve --ui", extra="serve") from missing
+    page.mount(app, service)
 
 
 def _say(line: str) -> None:

@@ -100,6 +100,34 @@ class ServeSettings:
             return False
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings:
+    """How many of what, and which cluster."""
+
+    replicas: int = 1
+    planners: int = 0
+    decoders: int = 0
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("replicas", "planners", "decoders"):
+            if not 0 <= getattr(self, name) <= 1000:
+                raise ConfigError(f"--{name} is {getattr(self, name)}, but must be from 0 to 1000.")
+        if bool(self.planners) != bool(self.decoders):
+            raise ConfigError("--planners and --decoders belong together: give both, or neither.")
+        if not self.split and not self.replicas:
+            raise ConfigError("--replicas is 0: give at least 1, or --planners and --decoders.")
+
+    @property
+    def split(self) -> bool:
+        """Whether the two stages are separate deployments; replicas of the whole are not made then."""
+        return bool(self.planners)
+
+    @property
+    def actors(self) -> int:
+        return self.planners + self.decoders if self.split else self.replicas
+
+
 def _within(name: str, value: float | None, low: float, high: float) -> None:
     if value is not None and not low <= value <= high:
         raise ConfigError(f"{name} is {value}, but must be from {low:g} to {high:g}.")

@@ -16,7 +16,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from inkwash.core.errors import RequestError
 
 TIMEOUT_S = 20.0
-_DATA = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[^;,]*)*(?P<base64>;base64)?,", re.ASCII | re.IGNORECASE)
+_DATA = re.compile(
+    r"data:(?P<kind>[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[^;,]*)*(?P<base64>;base64)?,", re.ASCII | re.IGNORECASE
+)
 _PORTS = {"http": 80, "https": 443}
 
 
