@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from inkwash.nn.cache import StaticCache
+from inkwash.nn.cache import SlotCache, StaticCache
 
 
 def values(length: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -62,3 +62,23 @@ def test_dtype_is_kept() -> None:
     cache = StaticCache(1, 2, 3, 8, 4, dtype=torch.bfloat16)
     keys, _ = cache.update(0, *values(2, 5), torch.tensor([0, 1]))
     assert keys.dtype == torch.bfloat16
+
+
+def test_slots_keep_sequences_apart_and_grow() -> None:
+    cache = SlotCache(layers=2, slots=3, kv_heads=2, max_length=4, head_dim=5)
+    prefix = StaticCache(layers=2, batch=1, kv_heads=2, max_length=3, head_dim=5)
+    prefix.k.normal_()
+    prefix.v.normal_()
+    cache.load(1, prefix, 2)
+    written = torch.randn(2, 2 * 2 * 5)
+    cache.write(1, torch.tensor([1 * 4 + 2, 2 * 4 + 0]), written)
+    keys, values = cache.read(1, 1, 3)
+    assert keys.shape == (1, 2, 3, 5)
+    assert torch.equal(keys[0, :, :2], prefix.k[1, 0, :, :2]) and torch.equal(values[0, :, :2], prefix.v[1, 0, :, :2])
+    assert torch.equal(keys[0, :, 2], written[0, :10].view(2, 5))
+    assert torch.equal(values[0, :, 2], written[0, 10:].view(2, 5))
+    assert not cache.read(1, 0, 4)[0].any() and not cache.read(0, 2, 4)[0].any()
+    longer = cache.grown(7)
+    assert torch.equal(longer.read(1, 1, 3)[0], keys) and torch.equal(longer.read(1, 2, 1)[1], cache.read(1, 2, 1)[1])
+    longer.write(0, torch.tensor([2 * 7 + 6]), written[:1])
+    assert torch.equal(longer.read(0, 2, 7)[0][0, :, 6], written[0, :10].view(2, 5))
