@@ -204,11 +204,10 @@ class Speaker:
                 logits, expected = logits[1:], expected[1:]
                 continue
             place = len(said) - 1
-            expected = [] if forced else drafts.guess(missed=len(expected))
-            if plain is not None and not expected:
+            if plain is not None:  # a pass of several tokens costs it more than a guess brings in
                 logits = plain.step(token, place, start + place)
                 continue
-            ids = torch.tensor([token, *expected], device=logits.device)
+            expected = [] if forced else drafts.guess(missed=len(expected))
             ids = torch.tensor([token, *expected], device=logits.device)
             if expected:
                 end = place + len(ids)

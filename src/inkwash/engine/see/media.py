@@ -251,7 +251,8 @@ def frame_numbers(
         )
     first = min(facts.frames - 1, round(begin * facts.fps))
     count = max(1, min(facts.frames, round(finish * facts.fps)) - first)
-    chosen = sampling.choose(FilmFacts(frames=count, fps=facts.fps), fps=fps, max_frames=max_frames)
+    part = FilmFacts(frames=count, fps=facts.fps, duration=count / facts.fps)
+    chosen = sampling.choose(part, fps=fps, max_frames=max_frames)
     return [first + number for number in chosen]
 
 

@@ -1,0 +1,153 @@
+"""Media of chat messages: every spelling means the same, nothing is read that may not be, nothing decoded too early."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from inkwash.core.errors import InkwashError, MediaError, RequestError
+from inkwash.engine.see.media import MediaRules, Seen, frame_numbers, read_media
+from inkwash.media.videos import VideoFacts
+from inkwash.models.glm_v.processor import FilmSampling
+from tests.unit.media.test_documents import make_pdf
+from tests.unit.media.test_videos import write_film
+
+RULE = FilmSampling(by_length=False)
+
+
+@pytest.fixture
+def png(tmp_path: Path) -> Path:
+    path = tmp_path / "a b.png"
+    Image.new("RGB", (40, 30), "red").save(path)
+    return path
+
+
+def read(*parts: Any, **rules: Any) -> Seen:
+    return read_media([{"role": "user", "content": list(parts)}], RULE, MediaRules(**rules))
+
+
+def test_every_spelling_of_a_picture(png: Path) -> None:
+    data = f"data:image/png;base64,{base64.b64encode(png.read_bytes()).decode()}"
+    spellings: list[dict[str, Any]] = [
+        {"type": "image", "image": png},
+        {"type": "image", "image": str(png)},
+        {"type": "image", "url": png.as_uri()},
+        {"type": "image", "image": Image.open(png)},
+        {"type": "image", "image": png.read_bytes()},
+        {"type": "image_url", "image_url": {"url": data}},
+        {"type": "input_image", "image_url": data},
+    ]
+    seen = read("Look:", *spellings)
+    assert [part["type"] for part in seen.messages[0]["content"]] == ["text", *["image"] * 7]
+    assert {(one.width, one.height, one.load().getpixel((3, 3))) for one in seen.images} == {(40, 30, (255, 0, 0))}
+    assert seen.images[0].key == seen.images[1].key == seen.images[2].key
+    assert seen.images[4].key == seen.images[5].key == seen.images[6].key
+
+
+def test_a_picture_is_measured_and_not_decoded(png: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inkwash.engine.see.media.load_image", lambda *_, **__: pytest.fail("decoded"))
+    assert read({"type": "image", "image": png}).images[0].width == 40
+    with pytest.raises(MediaError, match="too large"):
+        read({"type": "image", "image": png}, max_pixels=100)
+
+
+def test_files_become_what_they_are(png: Path, tmp_path: Path) -> None:
+    film, paper = write_film(tmp_path / "film.mp4"), tmp_path / "paper.pdf"
+    paper.write_bytes(make_pdf(3))
+    data = f"data:application/pdf;base64,{base64.b64encode(make_pdf(2)).decode()}"
+    seen = read(
+        {"type": "file", "file": film},
+        {"type": "file", "file": png},
+        {"type": "document", "document": paper, "pages": "2-3", "dpi": 36},
+        {"type": "file", "file": {"file_data": data, "filename": "x.pdf"}},
+    )
+    assert [part["type"] for part in seen.messages[0]["content"]] == ["video", *["image"] * 5]
+    assert [(one.width, one.height) for one in seen.images[1:3]] == [(36, 72), (36, 72)]
+    assert len({one.key for one in seen.images}) == 5
+
+
+def test_a_film_is_sampled_by_the_rule_or_as_asked(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "film.mp4")  # 4 s at 10 frames per second
+    (film,) = read({"type": "video", "video": path}).films
+    assert film.indices == [0, 5, 10, 15, 20, 25, 30, 35] and film.seconds == [0.0, 1.0, 2.0, 3.0]
+    (film,) = read({"type": "video", "video": str(path), "fps": 1, "start": 2}).films
+    assert film.indices == [20, 30] and film.seconds == [2.0] and film.load is not None
+    assert [stack.shape for stack in film.load()] == [(2, 3, 48, 64)]
+    (film,) = read({"type": "video_url", "video_url": {"url": path.as_uri()}}, max_frames=4).films
+    assert film.count == 4
+    with pytest.raises(RequestError, match="range"):
+        read({"type": "video", "video": path, "start": 9})
+
+
+def test_long_films_within_a_range() -> None:
+    facts = VideoFacts(width=64, height=48, frames=18000, fps=30.0, seconds=600.0)
+    whole = frame_numbers(facts, RULE)
+    assert len(whole) == 600 and whole[-1] <= 17999
+    assert frame_numbers(facts, RULE, start=590, end=592) == [17700, 17715, 17730, 17745]
+
+
+def test_paths_stay_within_the_allowed_folders(png: Path, tmp_path: Path) -> None:
+    inside = tmp_path / "in"
+    inside.mkdir()
+    (inside / "link.png").symlink_to(png)
+    for outside in (png.as_uri(), str(png), str(inside / ".." / png.name), str(inside / "link.png")):
+        with pytest.raises(RequestError, match="outside of the folders"):
+            read({"type": "image", "image": outside}, roots=(inside,))
+    assert read({"type": "image", "image": str(png)}, roots=(tmp_path,)).images
+
+
+def test_remote_urls_are_read_by_the_callers_function_only(png: Path) -> None:
+    part = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    with pytest.raises(RequestError, match="Remote URLs are not read"):
+        read(part)
+    assert read(part, fetch=lambda url: png.read_bytes()).images[0].width == 40
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image"},
+        {"type": "image", "image": 7},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,%%%"}},
+        {"type": "image_url", "image_url": {"url": "data:image/png,abc"}},
+        {"type": "image", "image": b"no picture"},
+        {"type": "image", "image": "none.png"},
+        {"type": "video", "video": "none.mp4"},
+        {"type": "video", "video": "none.mp4", "fps": "fast"},
+        {"type": "sound"},
+        {},
+        None,
+        {"type": "text", "text": 5},
+    ],
+)
+def test_bad_parts_get_one_sentence(part: Any) -> None:
+    with pytest.raises(InkwashError) as caught:
+        read(part)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("messages", ["hi", [], {}, [None], [{"content": "x"}], [{"role": "user", "content": 5}]])
+def test_messages_of_another_shape(messages: Any) -> None:
+    with pytest.raises(RequestError):
+        read_media(messages, RULE, MediaRules())
+
+
+def test_a_bomb_is_refused_by_its_header() -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    with pytest.raises(MediaError, match="too large"):
+        read({"type": "image", "image": bomb})
+
+
+def test_counts_are_bounded(png: Path) -> None:
+    with pytest.raises(RequestError, match="at most 2"):
+        read(*[{"type": "image", "image": png}] * 3, max_images=2)
