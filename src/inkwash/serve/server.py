@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -89,11 +92,26 @@ def serve(
     if not settings.loopback and not settings.api_keys:
         _say(f"Warning: {shown} can be reached from other machines, and no API keys are set (--key-file).")
     _say(f"Loading {settings.model} ...")
-    server.run(sockets=[bound])
+    with _signals_end_here():
+        server.run(sockets=[bound])
     if service.failure is not None:
         if isinstance(service.failure, InkwashError):
             raise service.failure
         raise StartFailed(f"{settings.model} could not be started: {sentence(service.failure)}") from service.failure
+
+
+@contextmanager
+def _signals_end_here() -> Iterator[None]:
+    """A signal that was obeyed is not raised again (uvicorn does), so that an orderly stop exits with 0."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def mount_ui(app: FastAPI, service: Service) -> None:

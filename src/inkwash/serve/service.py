@@ -6,9 +6,11 @@ Everything that routes share hangs here; there are no globals, so a test may run
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from inkwash.core import log as logs
 from inkwash.core.errors import InkwashError, RequestError, WeightsError
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 log = logs.get(__name__)
 
+Result = TypeVar("Result")
 State = Literal["loading", "testing", "ready", "draining", "failed"]
 SELF_TEST_SIDE = 256
 SELF_TEST_STEPS = 4
@@ -89,10 +92,10 @@ class Service:
     async def start(self) -> None:
         """Load the model and draw the self-test picture, off the event loop."""
         try:
-            self.backend = await asyncio.to_thread(self._load)
+            self.backend = await _in_daemon(self._load)
             if self.state == "loading":
                 self.state = "testing"
-                await asyncio.to_thread(self._draw_test)
+                await _in_daemon(self._draw_test)
             if self.state == "testing":
                 self.state = "ready"
                 if self.on_ready is not None:
@@ -196,6 +199,27 @@ class Service:
         """The shorter of the client's and the server's deadline."""
         given = [each for each in (body.deadline_s, self.settings.deadline_s) if each is not None]
         return min(given) if given else None
+
+
+async def _in_daemon(work: Callable[[], Result]) -> Result:
+    """Long work in a thread that no shutdown waits for: loading may take minutes, and Ctrl-C must not."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def body() -> None:
+        try:
+            result = work()
+        except Exception as error:
+            _tell(future.set_exception, error)
+        else:
+            _tell(future.set_result, result)
+
+    def _tell(setter: Callable[[Any], None], value: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(lambda: None if future.done() else setter(value))
+
+    threading.Thread(target=body, name="inkwash-start", daemon=True).start()
+    return await future
 
 
 def sentence(error: Exception) -> str:

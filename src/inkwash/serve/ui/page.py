@@ -1,0 +1,385 @@
+"""The page itself: three tabs of Gradio components and what their buttons do.
+
+A handler is a generator: it yields what changes while a picture is drawn. Everything that is drawn goes through the
+service's backend, so the page queues, cancels and repeats like every other client.
+"""
+
+from __future__ import annotations
+
+import html
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image, ImageChops
+
+from inkwash.core.errors import InkwashError, RequestError
+from inkwash.core.types import Size
+from inkwash.engine.quality import TIERS
+from inkwash.engine.request import GenerationRequest
+from inkwash.media.images import load_image
+from inkwash.serve.service import Service
+from inkwash.serve.sizes import MaskedCanvas, centre_crop, drawn_size, parse_size
+from inkwash.serve.ui.drawing import Runs, View, follow
+from inkwash.serve.ui.lint import lint
+from inkwash.serve.ui.shelf import Shelf
+from inkwash.serve.ui.words import EN, ZH, Language, language, say
+
+CSS = Path(__file__).with_name("page.css")
+MAX_PICTURES = 4
+MAX_STEPS = 100
+HISTORY = 60
+SHOWN_STEPS = 20
+FIELDS = (
+    *("prompt", "size", "steps", "guidance", "count", "seed", "lock"),
+    *("quality", "layout", "negative", "temperature", "top_p"),
+)
+
+
+class Page:
+    """The page over one service; `build` makes its blocks, once."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.runs = Runs()
+        self.shelf = Shelf(service.settings.folder / "pictures")
+        self.i18n = gr.I18n(en=EN, zh=ZH, **{"zh-CN": ZH, "zh-TW": ZH})
+
+    def build(self) -> gr.Blocks:
+        """All tabs and their wiring."""
+        t = self.i18n
+        with gr.Blocks(title="Inkwash", analytics_enabled=False, fill_width=False) as blocks:
+            gr.HTML(f'<div class="iw-head"><b>Inkwash</b><span>{html.escape(self.service.settings.model)}</span></div>')
+            history = gr.BrowserState([], storage_key="inkwash-history", secret=self._secret())
+            with gr.Tabs() as tabs:
+                with gr.Tab(t("create"), id="create"):
+                    create, create_out = self._drawing_tab(edit=False)
+                with gr.Tab(t("edit"), id="edit"):
+                    edit, edit_out = self._drawing_tab(edit=True)
+                with gr.Tab(t("history"), id="history") as history_tab:
+                    shelf = gr.Gallery(
+                        label=t("history"), columns=4, height="auto", object_fit="contain", elem_id="iw-history"
+                    )
+                    details = gr.JSON(label=t("settings"), elem_id="iw-details")
+                    chosen = gr.State(None)
+                    with gr.Row():
+                        again = gr.Button(t("use_again"), variant="primary", elem_id="iw-again")
+                        clear = gr.Button(t("clear"), elem_id="iw-clear")
+            self._wire_drawing(create, create_out, history, self.create)
+            self._wire_drawing(edit, edit_out, history, self.edit)
+            history_tab.select(self._shelf_items, history, shelf)
+            shelf.select(self._chosen, history, [details, chosen])
+            again.click(self._again, chosen, [*[create[name] for name in FIELDS], tabs])
+            clear.click(lambda: ([], [], None, None), None, [history, shelf, details, chosen])
+            create_out["edit_this"].click(self._to_edit, create_out["gallery"], [edit["editor"], tabs])
+        return blocks
+
+    # -- components ---------------------------------------------------------------------------------------------------
+
+    def _drawing_tab(self, *, edit: bool) -> tuple[dict[str, gr.components.Component], dict[str, Any]]:
+        """Inputs on the left, pictures on the right; the same for drawing and editing."""
+        t, where = self.i18n, "edit" if edit else "create"
+        inputs: dict[str, Any] = {}
+        outputs: dict[str, Any] = {}
+        with gr.Row():
+            with gr.Column(min_width=320):
+                if edit:
+                    inputs["editor"] = gr.ImageEditor(
+                        label=t("first_picture"),
+                        type="pil",
+                        format="png",
+                        sources=("upload", "clipboard"),
+                        layers=False,
+                        transforms=(),
+                        brush=gr.Brush(default_size=24, colors=["#ff3b6b"], color_mode="fixed"),
+                        elem_id="iw-editor",
+                    )
+                    inputs["references"] = gr.Gallery(
+                        label=t("references"), type="pil", format="png", columns=4, height="auto", interactive=True
+                    )
+                inputs["prompt"] = gr.Textbox(
+                    label=t("instruction" if edit else "prompt"),
+                    placeholder=t("instruction_hint" if edit else "prompt_hint"),
+                    lines=3,
+                    max_lines=8,
+                    elem_id=f"iw-{where}-prompt",
+                )
+                hint = gr.HTML(elem_id=f"iw-{where}-lint")
+                inputs["prompt"].change(
+                    self._lint, inputs["prompt"], hint, show_progress="hidden", trigger_mode="always_last", queue=False
+                )
+                self._settings(inputs, edit)
+                with gr.Row():
+                    outputs["draw"] = gr.Button(t("draw"), variant="primary", elem_id=f"iw-{where}-draw")
+                    outputs["cancel"] = gr.Button(t("cancel"), variant="stop", elem_id=f"iw-{where}-cancel")
+            with gr.Column(min_width=320):
+                outputs["status"] = gr.HTML(elem_id=f"iw-{where}-status")
+                outputs["gallery"] = gr.Gallery(
+                    label=t("result"),
+                    columns=2,
+                    height="auto",
+                    object_fit="contain",
+                    format="png",
+                    interactive=False,
+                    buttons=["download", "fullscreen"],
+                    elem_id=f"iw-{where}-gallery",
+                )
+                outputs["files"] = gr.File(label=t("files"), file_count="multiple", interactive=False)
+                if not edit:
+                    outputs["edit_this"] = gr.Button(t("edit_this"), elem_id="iw-edit-this")
+        return inputs, outputs
+
+    def _settings(self, inputs: dict[str, Any], edit: bool) -> None:
+        t = self.i18n
+        with gr.Row():
+            inputs["size"] = gr.Dropdown(
+                label=t("size"),
+                choices=self._sizes(edit),
+                value="auto" if edit else self._sizes(False)[0][1],
+                allow_custom_value=True,
+                min_width=140,
+            )
+            inputs["count"] = gr.Slider(1, MAX_PICTURES, value=1, step=1, label=t("count"), min_width=140)
+        with gr.Row():
+            inputs["seed"] = gr.Number(label=t("seed"), value=None, precision=0, min_width=140)
+            inputs["lock"] = gr.Checkbox(label=t("seed_lock"), value=False, min_width=140)
+        with gr.Accordion(t("more"), open=False):
+            inputs["steps"] = gr.Slider(
+                1, min(MAX_STEPS, self.service.settings.max_steps), value=SHOWN_STEPS, step=1, label=t("steps")
+            )
+            inputs["guidance"] = gr.Slider(1, 5, value=1.5, step=0.1, label=t("guidance"))
+            inputs["quality"] = gr.Dropdown(label=t("quality"), choices=list(TIERS), value="exact")
+            inputs["layout"] = gr.Radio(
+                label=t("layout"), choices=[(t("layout_new"), "new"), (t("layout_same"), "same")], value="new"
+            )
+            inputs["negative"] = gr.Textbox(label=t("negative"), lines=1)
+            inputs["temperature"] = gr.Slider(0, 2, value=0.9, step=0.05, label=t("temperature"))
+            inputs["top_p"] = gr.Slider(0.05, 1, value=0.75, step=0.05, label=t("top_p"))
+
+    def _sizes(self, edit: bool) -> list[tuple[Any, str]]:
+        """Presets around 256 for a small model, around 1024 for a large one."""
+        t = self.i18n
+        info = None if self.service.backend is None else self.service.backend.info
+        side = min(info.natural_size) if info is not None else (256 if self.service.settings.model == "nano" else 1024)
+        long = side * 3 // 2 // 32 * 32
+        presets = [("square", f"{side}x{side}"), ("landscape", f"{long}x{side}"), ("portrait", f"{side}x{long}")]
+        shown: list[tuple[Any, str]] = [(f"{value.replace('x', ' x ')}", value) for _, value in presets]
+        return [(t("size_auto"), "auto"), *shown] if edit else shown
+
+    def _wire_drawing(self, inputs: dict[str, Any], outputs: dict[str, Any], history: Any, handler: Any) -> None:
+        fields = [inputs[name] for name in FIELDS]
+        extra = [inputs["editor"], inputs["references"]] if "editor" in inputs else []
+        shown = [outputs["status"], outputs["gallery"], outputs["files"], inputs["seed"], history]
+        start = {"fn": handler, "inputs": [*fields, *extra, history], "outputs": shown}
+        gr.on([outputs["draw"].click, inputs["prompt"].submit], **start, show_progress="hidden", concurrency_limit=16)
+        outputs["cancel"].click(self.cancel, None, None, queue=False, show_progress="hidden")
+
+    # -- handlers -----------------------------------------------------------------------------------------------------
+
+    def create(self, *values: Any, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """Draw from a prompt."""
+        fields, (history,) = dict(zip(FIELDS, values, strict=False)), values[len(FIELDS) :]
+        yield from self._draw(fields, [], None, history, request)
+
+    def edit(self, *values: Any, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """Draw from a prompt, a picture with what was painted on it, and further pictures."""
+        fields, (editor, more, history) = dict(zip(FIELDS, values, strict=False)), values[len(FIELDS) :]
+        background = (editor or {}).get("background")
+        if background is None:
+            gr.Warning(say("no_picture", _language(request)))
+            yield ("", None, None, gr.skip(), gr.skip())
+            return
+        pictures = [load_image(background), *(load_image(picture) for picture, _ in more or [])]
+        yield from self._draw(fields, pictures, painted(editor), history, request)
+
+    def cancel(self, request: gr.Request) -> None:
+        """Stop what this tab is waiting for."""
+        ticket = self.runs.find(_tab(request))
+        if ticket is not None and self.service.backend is not None:
+            self.service.backend.abort(ticket)
+
+    def _draw(
+        self,
+        fields: dict[str, Any],
+        pictures: list[Image.Image],
+        mask: Image.Image | None,
+        history: list[dict[str, Any]],
+        request: gr.Request,
+    ) -> Iterator[tuple[Any, ...]]:
+        lang, client = _language(request), request.username or "page"
+        try:
+            backend = self.service.ready()
+            self.service.rates.spend(client)
+            leave = self.service.rates.enter(client)
+        except RequestError as error:
+            yield (_failed(error), None, None, gr.skip(), gr.skip())
+            return
+        try:
+            canvas = None if mask is None else MaskedCanvas(original=pictures[0], change=mask)
+            asked = None if canvas is not None else parse_size(str(fields["size"]))
+            seed = _seed(fields)
+            wanted = self._request(fields, pictures, canvas, asked, seed)
+            yield ("", None, None, seed, gr.skip())
+            for view in follow(backend, wanted, self.runs, _tab(request), lang):
+                shown = [self._shown(view, index, canvas, asked, lang) for index in sorted(view.pictures)]
+                if view.result is None:
+                    yield (view.status, shown, None, gr.skip(), gr.skip())
+                    continue
+                finished = [_finish(picture, canvas, asked) for picture in view.result.images]
+                files = [
+                    self.shelf.put(picture, self._metadata(wanted, picture, own))
+                    for picture, own in zip(finished, view.result.seeds, strict=True)
+                ]
+                entries = [self._entry(path, fields, own) for path, own in zip(files, view.result.seeds, strict=True)]
+                kept = [*entries, *(history or [])][:HISTORY]
+                paths = [str(path) for path in files]
+                yield (view.status, paths, paths, gr.skip(), kept)
+        except InkwashError as error:
+            yield (_failed(error), None, None, gr.skip(), gr.skip())
+        finally:
+            leave()
+
+    def _request(
+        self,
+        fields: dict[str, Any],
+        pictures: list[Image.Image],
+        canvas: MaskedCanvas | None,
+        asked: Size | None,
+        seed: int,
+    ) -> GenerationRequest:
+        drawn = canvas.drawn if canvas is not None else None if asked is None else drawn_size(asked)
+        first = [] if canvas is None else [canvas.picture()]
+        return GenerationRequest(
+            prompt=str(fields["prompt"] or ""),
+            images=(*first, *pictures[len(first) :]),
+            mask=None if canvas is None else canvas.mask(),
+            height=None if drawn is None else drawn.height,
+            width=None if drawn is None else drawn.width,
+            num_inference_steps=int(fields["steps"]),
+            guidance_scale=float(fields["guidance"]),
+            negative_prompt=str(fields["negative"]).strip() or None if fields["negative"] else None,
+            num_images=int(fields["count"]),
+            layout=fields["layout"],
+            temperature=float(fields["temperature"]),
+            top_p=float(fields["top_p"]),
+            seed=seed,
+            quality=fields["quality"],
+        )
+
+    def _shown(
+        self, view: View, index: int, canvas: MaskedCanvas | None, asked: Size | None, lang: Language
+    ) -> tuple[Image.Image, str]:
+        picture, finished = view.pictures[index]
+        if canvas is None or finished:
+            picture = _finish(picture, canvas, asked) if finished else picture
+        return picture, "" if finished else say("unfinished", lang)
+
+    def _metadata(self, request: GenerationRequest, picture: Image.Image, seed: int | None) -> dict[str, Any]:
+        """What is written into the file: enough to draw the picture again."""
+        return {
+            "prompt": request.prompt,
+            "negative": request.negative_prompt,
+            "model": self.service.settings.model,
+            "size": f"{picture.width}x{picture.height}",
+            "steps": request.num_inference_steps,
+            "guidance": request.guidance_scale,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "quality": request.quality,
+            "seed": seed,
+            "references": len(request.images),
+        }
+
+    def _entry(self, path: Path, fields: dict[str, Any], seed: int | None) -> dict[str, Any]:
+        return {"file": path.name, **{name: fields[name] for name in FIELDS}, "seed": seed, "count": 1}
+
+    def _lint(self, prompt: str, request: gr.Request) -> str:
+        return lint_html(prompt or "", _language(request))
+
+    def _there(self, history: list[dict[str, Any]] | None) -> list[tuple[str, dict[str, Any]]]:
+        """Entries whose pictures are still on the shelf."""
+        found = [(self.shelf.find(str(entry.get("file"))), entry) for entry in history or []]
+        return [(str(path), entry) for path, entry in found if path is not None]
+
+    def _shelf_items(self, history: list[dict[str, Any]] | None) -> list[tuple[str, str]]:
+        return [(path, str(entry["prompt"])[:80]) for path, entry in self._there(history)]
+
+    def _chosen(self, history: list[dict[str, Any]] | None, event: gr.SelectData) -> tuple[Any, Any]:
+        entries = self._there(history)
+        if not isinstance(event.index, int) or event.index >= len(entries):
+            return None, None
+        entry = entries[event.index][1]
+        return entry, entry
+
+    def _again(self, entry: dict[str, Any] | None) -> tuple[Any, ...]:
+        """The chosen picture's settings into the first tab, its seed locked."""
+        if entry is None:
+            return (*(gr.skip() for _ in FIELDS), gr.skip())
+        values = {**entry, "lock": True}
+        return (*(values.get(name) for name in FIELDS), gr.Tabs(selected="create"))
+
+    def _to_edit(self, shown: list[tuple[str, str | None]] | None) -> tuple[Any, Any]:
+        if not shown:
+            return gr.skip(), gr.skip()
+        picture = load_image(shown[0][0])
+        return {"background": picture, "layers": [], "composite": picture}, gr.Tabs(selected="edit")
+
+    def _secret(self) -> str:
+        """History in the browser is sealed with a key of this server, the same after a restart."""
+        file = self.shelf.folder / ".secret"
+        try:
+            return file.read_text(encoding="ascii")
+        except OSError:
+            made = secrets.token_hex(16)
+            file.touch(mode=0o600)
+            file.write_text(made, encoding="ascii")
+            return made
+
+
+def painted(editor: dict[str, Any]) -> Image.Image | None:
+    """White where something was painted over the picture; None where nothing was."""
+    background = editor["background"]
+    found = Image.new("L", background.size, 0)
+    for layer in editor.get("layers") or []:
+        alpha = layer.convert("RGBA").getchannel("A")
+        if alpha.size != found.size:
+            alpha = alpha.resize(found.size, Image.Resampling.NEAREST)
+        found = ImageChops.lighter(found, alpha.point(lambda value: 255 if value > 8 else 0))
+    return found if found.getbbox() else None
+
+
+def lint_html(prompt: str, lang: Language) -> str:
+    """The findings about a prompt, good news in green."""
+    lines = []
+    for hint in lint(prompt):
+        words = ", ".join(f"“{text}”" for text in hint.words)
+        good = "good" if hint.kind == "quoted" else "bad"
+        lines.append(f'<span class="{good}">{html.escape(say(f"lint_{hint.kind}", lang, words=words))}</span>')
+    return f'<div class="iw-lint">{"".join(lines)}</div>' if lines else ""
+
+
+def _finish(picture: Image.Image, canvas: MaskedCanvas | None, asked: Size | None) -> Image.Image:
+    if canvas is not None:
+        return canvas.restore(picture)
+    return picture if asked is None else centre_crop(picture, asked)
+
+
+def _seed(fields: dict[str, Any]) -> int:
+    """The locked seed, or a new one."""
+    if fields["lock"] and fields["seed"] is not None:
+        return int(fields["seed"])
+    return secrets.randbelow(2**31)
+
+
+def _failed(error: InkwashError) -> str:
+    return f'<div class="iw-said">{html.escape(error.message)}</div>'
+
+
+def _language(request: gr.Request) -> Language:
+    return language(request.headers.get("accept-language"))
+
+
+def _tab(request: gr.Request) -> str:
+    return request.session_hash or "one"
