@@ -180,7 +180,10 @@ class Conversation:
 
         if self.last is None or not self.last.boxes or self.picture is None:
             raise RequestError("There is no picture with an answer that names boxes: ask where something is.")
-        path = check_writable(Path(target or "boxes.png").expanduser())
+        words = _words(target) or ["boxes.png"]
+        if len(words) > 1:
+            raise RequestError("Say one file, for example: /boxes marked.png")
+        path = check_writable(Path(words[0]).expanduser())
         image = load_image(self.picture)
         save_image(draw_boxes(image, self.last.pixel_boxes(*image.size)), path)
         print(f"{path} written.", file=sys.stderr)
