@@ -1,8 +1,8 @@
 """Load on `inkwash serve`, on this machine only: clients that hang up, send nonsense and live through restarts.
 
-    python bench/serve_load.py                     # 3 minutes: 8 clients, 25 % cancelled, 10 % malformed, 2 restarts
-    python bench/serve_load.py --minutes 15        # the full soak
-    python bench/serve_load.py --minutes 0         # only the comparison of 8 requests at once with 8 in a row
+    python -m bench.serve_load                     # 3 minutes: 8 clients, 25 % cancelled, 10 % malformed, 2 restarts
+    python -m bench.serve_load --minutes 15        # the full soak
+    python -m bench.serve_load --minutes 0         # only the comparison of 8 requests at once with 8 in a row
 
 Every picture is compared, bit by bit, with the same request made alone at the end. Prints requests a second, p50 and
 p95, what was rejected, cancelled and retried, and the server's memory; exits with 1 if anything was lost or differed.

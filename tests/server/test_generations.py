@@ -143,14 +143,14 @@ def test_quality_names_become_steps(fake: Live) -> None:
 
 def test_our_fields_reach_the_engine(fake: Live) -> None:
     fields = {
-        "prompt": "a", "n": 3, "seed": 9, "num_inference_steps": 4, "guidance_scale": 2.5, "negative_prompt": "b",
+        "prompt": "a", "n": 3, "seed": 9, "num_inference_steps": 4, "guidance_scale": 2.5, "negative_prompt": 'a "b"',
         "layout": "same", "temperature": 0.5, "top_p": 0.6, "width": 64, "height": 96,
     }  # fmt: skip
     answer = fake.http.post("/v1/images/generations", json=fields).json()
     assert answer["warnings"] == []
     request = backend_of(fake).drawn[-1]
     assert (request.num_images, request.seed, request.num_inference_steps) == (3, 9, 4)
-    assert (request.guidance_scale, request.negative_prompt, request.layout) == (2.5, "b", "same")
+    assert (request.guidance_scale, request.negative_prompt, request.layout) == (2.5, 'a "b"', "same")
     assert (request.temperature, request.top_p, request.width, request.height) == (0.5, 0.6, 64, 96)
 
 
@@ -166,6 +166,8 @@ def test_our_fields_reach_the_engine(fake: Live) -> None:
         ({"guidance_skale": 3}, "did you mean guidance_scale"),
         ({"quality": "low", "steps": 50}, "steps says 50"),
         ({"enhance_prompt": True}, "enhance_prompt"),
+        ({"negative_prompt": "fog"}, "negative_prompt"),
+        ({"negative_prompt": 'a "fog"', "guidance_scale": 1}, "negative_prompt"),
     ],
 )
 def test_what_has_no_effect_is_said_and_refused_when_strict(fake: Live, fields: dict[str, Any], said: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from inkwash.serve.settings import ServeSettings
 from tests.server.conftest import Live, backend_of, running
 from tests.server.fakes import FakeBackend
-from tests.server.test_edits import SMALL
+from tests.server.test_edits import SMALL, changed, gradient, hole, png
 from tests.server.test_generations import picture
 
 
@@ -52,6 +52,16 @@ def test_the_official_client_reads_partial_and_completed_pictures(fake: Live, pa
 def test_edits_have_their_own_event_names(fake: Live) -> None:
     stream = fake.openai.images.edit(image=SMALL, prompt="a", stream=True, partial_images=1)
     assert [each.type for each in stream] == ["image_edit.partial_image", "image_edit.completed"]
+
+
+def test_partial_pictures_of_a_masked_edit_have_its_size_and_its_untouched_pixels(fake: Live) -> None:
+    original = gradient(90, 131)
+    mask = png(hole(90, 131, (10, 10, 40, 40)))
+    stream = fake.openai.images.edit(image=png(original), mask=mask, prompt="a", stream=True, partial_images=2)
+    for each in stream:
+        shown = picture(each)
+        assert each.size == "90x131" and shown.size == (90, 131)
+        assert all(10 <= x < 40 and 10 <= y < 40 for x, y in changed(original, shown))
 
 
 def test_progress_is_an_extension(fake: Live) -> None:

@@ -17,6 +17,7 @@ from inkwash.core.errors import RequestError
 from inkwash.core.limits import MAX_SIDE
 from inkwash.core.types import Size
 from inkwash.engine.request import GenerationRequest
+from inkwash.serve.enhance import quoted_texts
 from inkwash.serve.handles import PlanHandle, PlanSigner
 from inkwash.serve.quality import QualityChoice, choose
 from inkwash.serve.schemas import Body, EditBody, Format, ImageBody
@@ -58,14 +59,12 @@ class Order:
 
     def finish(self, drawn: Image.Image) -> Image.Image:
         """A drawn picture at the asked size."""
-        if self.canvas is not None:
-            return self.canvas.restore(drawn)
         if self.asked is None:
             return drawn
-        covering = drawn_size(self.asked)
+        covering = self.canvas.drawn if self.canvas is not None else drawn_size(self.asked)
         if drawn.size != covering:  # an unfinished look may be smaller
             drawn = drawn.resize(covering, Image.Resampling.BICUBIC)
-        return centre_crop(drawn, self.asked)
+        return centre_crop(drawn, self.asked) if self.canvas is None else self.canvas.restore(drawn)
 
 
 def with_seed(body: Body) -> Body:
@@ -235,6 +234,10 @@ def _warnings(body: ImageBody, info: ModelInfo) -> list[str]:
         said.append("output_compression: has no effect on png, which is always lossless.")
     if isinstance(body, EditBody) and body.input_fidelity == "low":
         said.append("input_fidelity: low has no effect; references always count in full.")
+    if body.negative_prompt and not quoted_texts(body.negative_prompt):
+        said.append("negative_prompt: only its texts in quotation marks count, and it has none.")
+    elif body.negative_prompt and body.guidance_scale is not None and body.guidance_scale <= 1:
+        said.append("negative_prompt: has no effect without guidance (guidance_scale above 1).")
     if body.plan is not None:
         said += [
             f"{name}: has no effect on a given plan."

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.engine import events
 from inkwash.engine.request import CancelToken, GenerationRequest, Progress
-from inkwash.serve.backend import LocalBackend, ModelInfo, TokenCounts, count_tokens, load_backend, model_info
+from inkwash.serve.backend import LocalBackend, ModelInfo, TokenCounts, load_backend
 
 if TYPE_CHECKING:
     from inkwash.engine.plan import Plan
@@ -84,9 +84,11 @@ class Planner:
 
         set_threads()
         place = pick_device(device)
-        self.pipe = GlmImagePipeline.from_pretrained(model, torch_dtype=pick_dtype(dtype, place), device_map=place)
+        self.pipe = GlmImagePipeline.from_pretrained(model, torch_dtype=pick_dtype(dtype, place), device_map="cpu")
+        self.pipe.parts.ar.to(place)
+        for other in (self.pipe.parts.decoder, self.pipe.parts.vae, self.pipe.parts.glyph):
+            other.to("meta")  # only their configurations are asked here; the weights would take the other half
         self._one = ThreadPoolExecutor(1, thread_name_prefix="inkwash-planner")
-        self._info = model_info(self.pipe, model)
 
     async def draw(self, request: GenerationRequest) -> AsyncIterator[Any]:
         """Progress, then (plan, seconds by stage) or an error."""
@@ -122,10 +124,6 @@ class Planner:
         """The process, for operators and tests."""
         return os.getpid()
 
-    async def count_tokens(self, request: GenerationRequest) -> TokenCounts:
-        """Tokens of a request."""
-        return await asyncio.to_thread(count_tokens, self.pipe, request)
-
 
 def sample_plan(
     pipe: Any, request: GenerationRequest, progress: Callable[[Progress], None], cancel: CancelToken
@@ -146,6 +144,7 @@ def sample_plan(
         height,
         width,
         image=[list(request.images)] * count,
+        device="cpu",
         generator=generators,
         temperature=request.temperature,
         top_p=request.top_p,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ async def read_edit(request: Request, settings: ServeSettings) -> tuple[EditBody
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         return await _read_form(request, settings)
     if kind == "application/json":
-        return await _read_references(read_json(await request.body(), EditBody), settings)
+        body = await asyncio.to_thread(read_json, await request.body(), EditBody)  # pictures make it large
+        return await _read_references(body, settings)
     raise unsupported_type(kind, "multipart/form-data or application/json")
 
 

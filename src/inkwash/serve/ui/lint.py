@@ -21,8 +21,8 @@ _SAYS = re.compile(
 _SAYS_ZH = re.compile(r"(?:写着|写有|写上|文字是|文字为|标题是|标题为|字样)[::]?\s*")
 # Words after which the sentence speaks about a text and does not spell one: "the text in white".
 _ABOUT = frozenset(
-    ("in", "on", "at", "of", "is", "are", "and", "or", "with", "above", "below", "under", "over", "to", "that", "which")
-    + ("from", "should", "will", "must", "has", "was")
+    {"in", "on", "at", "of", "is", "are", "and", "or", "with", "above", "below", "under", "over", "to", "that"}
+    | {"which", "from", "should", "will", "must", "has", "was"}
 )
 
 
@@ -61,10 +61,6 @@ def _unquoted(prompt: str) -> tuple[str, ...]:
         words = phrase[0].split()
         if words[0].lower() in _ABOUT or _SAYS.match(phrase[0] + " "):
             continue
-        if (
-            phrase[0].strip()
-            and not rest.startswith(tuple(MARKS))
-            and '"' not in outside[match.end() : match.end() + 12]
-        ):
+        if '"' not in outside[match.end() : match.end() + 12]:  # the words on it are "HELLO": well said
             bare.append(" ".join(words[:5]))
     return tuple(bare)
