@@ -20,6 +20,8 @@ from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts
 from inkwash.models.weights import StoredTensors
 
 FOLDERS = {"ar": "vision_language_encoder", "decoder": "transformer"}
+VISION = ("model.visual.", "model.vqmodel.")  # of the AR generator's folder, what only reference pictures need
+HEAD = "lm_head.weight"  # says where the AR generator is, and in which number type
 
 
 def load_parts(
@@ -49,10 +51,12 @@ def load_parts(
         if device.type == "cuda" and offload != "none":
             weights.pin(list(_network(parts, stage).state_dict()))
         streamed = offload == "block" and stage == "decoder"
+        if stage == "ar" and offload != "none":
+            members["vision"] = Member(parts.ar, weights, keep=_is_vision)
         members[stage] = Member(
             _network(parts, stage),
             weights,
-            left_out=BLOCKS if streamed else None,
+            keep=partial(_stays, stage, offload),
             rounded=partial(is_quantized, stage),
             round_layer=rounders.get(stage),
             arrived=partial(fuse_qkv, parts.decoder) if stage == "decoder" and not streamed else nothing,
@@ -67,6 +71,17 @@ def load_parts(
     for member in members.values():
         member.enter()
     return parts, None
+
+
+def _is_vision(name: str) -> bool:
+    return name.startswith(VISION) or name == HEAD
+
+
+def _stays(stage: str, offload: Profile, name: str) -> bool:
+    """Whether a tensor is there for the whole of its stage."""
+    if stage == "ar":
+        return offload == "none" or not name.startswith(VISION)
+    return offload != "block" or not name.startswith(BLOCKS)
 
 
 def _network(parts: GlmImageParts, stage: str) -> torch.nn.Module:

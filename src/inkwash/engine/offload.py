@@ -1,7 +1,8 @@
-"""Where the weights of the two large networks are while a picture is drawn.
+"""Where the weights of the large networks are while a picture is drawn.
 
     none    both stay on the device
-    stage   the AR generator and the decoder are never there together; each comes when its stage begins
+    stage   the ViT (for reference pictures), the AR generator and the decoder are never there together; each comes
+            when its stage begins
     block   as `stage`, and of the decoder only the block at work and the next one, which is brought meanwhile
 
 On an accelerator the weights wait in pinned host memory; on a CPU they wait in the checkpoint's files and are read
@@ -39,6 +40,11 @@ def check_profile(profile: str) -> None:
         raise ConfigError(f"The offload profile is {profile!r}, but must be one of {', '.join(PROFILES)}.")
 
 
+def everything(_name: str) -> bool:
+    """All of a network's tensors."""
+    return True
+
+
 def nothing() -> None:
     """What happens when nothing is to happen."""
 
@@ -66,21 +72,24 @@ class Weights:
 
 
 class Member:
-    """A network that comes and goes; `rounded` says which layers are quantised on the way in, and how."""
+    """A network, or the part of it that `keep` names, that comes and goes.
+
+    `rounded` says which layers are quantised on the way in, `round_layer` does it.
+    """
 
     def __init__(
         self,
         network: nn.Module,
         weights: Weights,
         *,
-        left_out: str | None = None,
+        keep: Callable[[str], bool] = everything,
         rounded: Callable[[str], bool] | None = None,
         round_layer: RoundLayer | None = None,
         arrived: Callable[[], None] = nothing,
         left: Callable[[], None] = nothing,
     ) -> None:
         self.network, self.weights, self._arrived, self._left = network, weights, arrived, left
-        self.names = [name for name in network.state_dict() if left_out is None or not name.startswith(left_out)]
+        self.names = [name for name in network.state_dict() if keep(name)]
         self._rounded, self._round_layer = rounded, round_layer
         self.present = False
 

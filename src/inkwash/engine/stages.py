@@ -53,7 +53,7 @@ class Stages:
     def dtype(self) -> torch.dtype:
         return self.parts.decoder.proj_out.weight.dtype if self.residency is None else self.residency.dtype
 
-    def resident(self, name: Literal["ar", "decoder"]) -> AbstractContextManager[None]:
+    def resident(self, name: Literal["vision", "ar", "decoder"]) -> AbstractContextManager[None]:
         """Inside, the weights of this network are on the device."""
         return nullcontext() if self.residency is None else self.residency.use(name)
 
@@ -68,7 +68,7 @@ class Stages:
         """Semantic tokens of every prompt's references."""
         if not any(prompt.references for prompt in prompts):
             return [[] for _ in prompts]
-        with self.resident("ar"):
+        with self.resident("vision"):
             return [reference_codes(self.parts.ar, prompt, self.references) for prompt in prompts]
 
     def plans(

@@ -165,12 +165,13 @@ class Decoder(nn.Module):
     ) -> DecoderConditions:
         """Do once what no step changes; `size` is (H, W) of the latents, timesteps (steps,) one for each step.
 
-        With guidance the rows are the conditional ones first, then the unconditional ones.
+        With guidance the rows are the conditional ones first, then the unconditional ones. A target_size and a crop of
+        one row serve all.
         """
         grid = size[0] // self.config.patch_size, size[1] // self.config.patch_size
         if grid[0] * grid[1] != prior_ids.shape[1]:
             raise ConfigError(f"{prior_ids.shape[1]} prior tokens do not fill a grid of {grid[0]}x{grid[1]} patches.")
-        if bool((target_size == target_size[:1]).all() & (crop == crop[:1]).all()):
+        if len(target_size) > 1 and bool((target_size == target_size[:1]).all() & (crop == crop[:1]).all()):
             target_size, crop = target_size[:1], crop[:1]  # one modulation serves all rows
         condition = self._conditions(timesteps, target_size, crop)
         steps, rows = timesteps.shape[0], prior_ids.shape[0]

@@ -1,0 +1,319 @@
+"""What a drawing will need, before anything is loaded: peak memory for each stage, by offload profile.
+
+The networks are built without numbers (meta device) and the stages' own code runs on them once, while a counter follows
+which tensors are alive; so a prediction changes with the code and not with a formula. Weights are counted by name,
+quantised ones at their rounded size. On a CPU the sum starts from what the process holds already (interpreter,
+libraries); an accelerator's allocator counts tensors only, and its library's own share comes on top.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from inkwash.engine.denoise import Denoiser, Picture
+from inkwash.engine.offload import Profile
+from inkwash.engine.pixels import TILED_AREA
+from inkwash.engine.quality import Quality
+from inkwash.engine.quantize import BITS, INT4_GROUP, is_quantized
+from inkwash.models.glm_image import released
+from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.config import ARConfig
+from inkwash.models.glm_image.decoder import Decoder
+from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
+from inkwash.models.glm_image.glyph import GlyphEncoder
+from inkwash.models.glm_image.references import References
+from inkwash.models.glm_image.schedule import schedule
+from inkwash.models.glm_image.vae import AutoencoderKL
+from inkwash.models.tensor_files import read_json
+from inkwash.models.weights import parameters_on_meta
+
+PROMPT_TOKENS, GLYPHS = 64, 16  # of a usual prompt
+SLOT_STEP = 256  # the planner's caches grow by so many tokens
+TILE = 128  # latent cells of a VAE tile
+CPU_RUNTIME = 40 * 2**20  # kernels made on the way, their scratch memory and the window files are read through
+CPU_CONVOLUTION = 1.5  # convolutions on a CPU keep re-ordered copies of what they read and write
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """The configurations of a checkpoint's networks."""
+
+    ar: ARConfig
+    decoder: DecoderConfig
+    vae: VAEConfig
+    glyph: GlyphConfig
+    scheduler: SchedulerConfig
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Sizes:
+        """Read from a checkpoint's own files."""
+        return cls(
+            ar=ARConfig.from_dict(read_json(folder / "vision_language_encoder" / "config.json")),
+            decoder=DecoderConfig.from_dict(read_json(folder / "transformer" / "config.json")),
+            vae=VAEConfig.from_dict(read_json(folder / "vae" / "config.json")),
+            glyph=GlyphConfig.from_dict(read_json(folder / "text_encoder" / "config.json")),
+            scheduler=SchedulerConfig.from_dict(read_json(folder / "scheduler" / "scheduler_config.json")),
+        )
+
+    @classmethod
+    def released(cls) -> Sizes:
+        """Those of the released checkpoint, before it is on disk."""
+        return cls(
+            ar=released.AR,
+            decoder=released.DECODER,
+            vae=released.VAE,
+            glyph=released.GLYPH,
+            scheduler=released.SCHEDULER,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is to be drawn."""
+
+    height: int
+    width: int
+    steps: int = 50
+    pictures: int = 1
+    guidance: bool = True
+    reference: tuple[int, int] | None = None  # height and width of one reference picture, in pixels
+    prompt_tokens: int = PROMPT_TOKENS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Bytes: of weights and of the most that is alive beside them, stage by stage; `base` was there before."""
+
+    base: int
+    weights: Mapping[str, int]  # vision, ar, decoder, one of its blocks, all of them, small (VAE and glyph encoder)
+    working: Mapping[str, int]  # vision, ar, decoder, vae
+    profile: Profile
+
+    @property
+    def stages(self) -> dict[str, int]:
+        """The peak within each stage."""
+        w, fixed = self.weights, self.base + self.weights["small"]
+        there = {"vision": w["vision"], "ar": w["ar"], "decoder": w["decoder"]}
+        if self.profile == "block":
+            there["decoder"] += 2 * w["block"] - w["blocks"]  # the one at work and the next
+        there["vae"] = there["decoder"] if self.profile != "block" else w["decoder"] - w["blocks"]
+        if self.profile == "none":
+            there = dict.fromkeys(there, w["vision"] + w["ar"] + w["decoder"])
+        return {stage: fixed + weights + self.working[stage] for stage, weights in there.items()}
+
+    @property
+    def peak(self) -> int:
+        return max(self.stages.values())
+
+
+def forecast(
+    sizes: Sizes,
+    work: Work,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    profile: Profile = "none",
+    quantize: Mapping[str, str] | None = None,
+    base: int = 0,
+) -> Forecast:
+    """Predict the peak of one call. `base` is what the process holds already, on a CPU."""
+    kinds = dict(quantize or {})
+    with parameters_on_meta():
+        ar, decoder = ARGenerator(sizes.ar), Decoder(sizes.decoder)
+        vae, glyph = AutoencoderKL(sizes.vae), GlyphEncoder(sizes.glyph)
+    for network in (ar, decoder, vae, glyph):
+        network.to("meta", dtype).requires_grad_(False)
+    on_cpu = device.type == "cpu"
+    vision = weight_bytes(ar.model.visual) + weight_bytes(ar.model.vqmodel)
+    weights = {
+        "vision": vision,
+        "ar": weight_bytes(ar, "ar", kinds.get("ar")) - vision + _fused_bytes(ar),
+        "decoder": weight_bytes(decoder, "decoder", kinds.get("decoder")),
+        "small": weight_bytes(vae) + weight_bytes(glyph),
+        "block": weight_bytes(decoder.blocks[0]),
+        "blocks": sum(weight_bytes(block) for block in decoder.blocks),
+    }
+    working = {
+        "vision": _vision_working(ar, work, on_cpu),
+        "ar": _ar_working(ar, work, on_cpu),
+        "decoder": _decoder_working(decoder, sizes, work, on_cpu),
+        "vae": round(_vae_working(vae, work) * (CPU_CONVOLUTION if on_cpu else 1)),
+    }
+    return Forecast(
+        base=base + (CPU_RUNTIME if on_cpu else 0),
+        weights=weights,
+        working=working,
+        profile=profile,
+    )
+
+
+def weight_bytes(network: nn.Module, stage: str | None = None, kind: str | None = None) -> int:
+    """Bytes of a network's parameters and buffers, with the layers of a quantised stage at their rounded size."""
+    total = 0
+    for name, tensor in network.state_dict().items():
+        module, _, leaf = name.rpartition(".")
+        if stage is not None and kind is not None and leaf == "weight" and is_quantized(stage, module):
+            rows, columns = tensor.shape
+            scales = rows * (2 * -(-columns // INT4_GROUP) if kind == "int4" else 1)
+            total += tensor.numel() * BITS[kind] // 8 + scales * 4
+        else:
+            total += tensor.numel() * tensor.element_size()
+    return total
+
+
+class LiveBytes(TorchDispatchMode):
+    """Follows the storages that operations inside make: how many bytes are alive, and the most that ever were.
+
+    The weights of `network` do not count, nor do views of them.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.alive = self.most = 0
+        self._weights = [tensor.untyped_storage() for tensor in (*network.parameters(), *network.buffers())]
+        self._known = {storage._cdata for storage in self._weights}
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._follow(leaf.untyped_storage())
+        return result
+
+    def _follow(self, storage: Any) -> None:
+        key = storage._cdata
+        if key in self._known:
+            return
+        size = storage.nbytes()
+        self._known.add(key)
+        self.alive += size
+        self.most = max(self.most, self.alive)
+        weakref.finalize(storage, self._gone, key, size)
+
+    def _gone(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.alive -= size
+
+
+class _Kernels(TorchFunctionMode):
+    """Fused kernels as they are on the device: attention keeps no scores, and on a CPU GELU needs no second tensor."""
+
+    def __init__(self, on_cpu: bool) -> None:
+        super().__init__()
+        self._on_cpu = on_cpu
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func is F.scaled_dot_product_attention:
+            query, value = args[0], args[2]
+            return query.new_empty(*query.shape[:-1], value.shape[-1])
+        if func is F.gelu and self._on_cpu:
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _counting(network: nn.Module, on_cpu: bool) -> Iterator[LiveBytes]:
+    with torch.no_grad(), _Kernels(on_cpu), LiveBytes(network) as counter:
+        yield counter
+
+
+def _fused_bytes(ar: ARGenerator) -> int:
+    """The decode path's own copy of the query, key and value matrices."""
+    attention = [layer.self_attn for layer in ar.model.language_model.layers]  # type: ignore[union-attr]
+    parts = [part for each in attention for part in (each.q_proj, each.k_proj, each.v_proj)]  # type: ignore[union-attr]
+    return sum(weight_bytes(part) for part in parts)  # type: ignore[arg-type]
+
+
+def _vision_working(ar: ARGenerator, work: Work, on_cpu: bool) -> int:
+    """The ViT on one reference picture at half its size, then the distances of its features to every code, fp32."""
+    if work.reference is None:
+        return 0
+    half = (work.reference[0] // 2, work.reference[1] // 2)
+    with _counting(ar, on_cpu) as counter:
+        features = ar.model.visual(torch.empty(1, 3, *half, dtype=ar.lm_head.weight.dtype, device="meta"))
+    return max(counter.most, 2 * features.shape[1] * ar.config.vq_config.num_embeddings * 4)
+
+
+def _ar_working(ar: ARGenerator, work: Work, on_cpu: bool) -> int:
+    """Prefill of one prompt, and the caches of all pictures while their tokens are drawn."""
+    text = ar.config.text_config
+    codes = work.height // 32 * (work.width // 32)
+    preview = 0 if work.reference else 256
+    read = work.prompt_tokens + (0 if work.reference is None else work.reference[0] // 32 * (work.reference[1] // 32))
+    per_token = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_width * ar.lm_head.weight.itemsize
+    slot = -(-(read + preview + codes) // SLOT_STEP) * SLOT_STEP * per_token
+    with _counting(ar, on_cpu) as counter:
+        ids = torch.empty(1, read, dtype=torch.long, device="meta")
+        cache = ar.make_cache(1, read)
+        ar(ids, ids.expand(3, 1, read), cache=cache)
+    logits = 4 * work.pictures * 4 * text.vision_vocab_size  # fp32, sorted, summed
+    return max(counter.most, read * per_token + work.pictures * slot + logits)
+
+
+def _decoder_working(decoder: Decoder, sizes: Sizes, work: Work, on_cpu: bool) -> int:
+    """Preparation and one step; on a CPU every picture of a call is prepared and they take turns in a step."""
+    cells = work.height // sizes.vae.scale_factor, work.width // sizes.vae.scale_factor
+    tokens = cells[0] // 2 * (cells[1] // 2)
+    dtype = decoder.proj_out.weight.dtype
+    with _counting(decoder, on_cpu) as counter:
+        references = _reference(decoder, sizes, work)
+        picture = Picture(
+            prior_ids=torch.empty(tokens, dtype=torch.long, device="meta"),
+            glyphs=torch.empty(GLYPHS, sizes.glyph.d_model, dtype=dtype, device="meta"),
+            no_glyphs=torch.empty(GLYPHS, sizes.glyph.d_model, dtype=dtype, device="meta"),
+        )
+        rows = work.pictures if not on_cpu else 1
+        conditions = []
+        denoiser = Denoiser(
+            decoder=decoder,
+            schedule=schedule(sizes.scheduler, tokens, work.steps),
+            guidance_scale=1.5 if work.guidance else 1.0,
+            size=(work.height, work.width),
+            pictures_per_pass=rows,
+            quality=Quality(),
+        )
+        for _ in range(work.pictures // rows):
+            made = denoiser._conditions([picture] * rows, cells, torch.device("meta"))
+            conditions.append(made)
+        latents = torch.empty(rows, sizes.decoder.in_channels, *cells, dtype=torch.float32, device="meta")
+        decoder.step(latents, conditions[0], 0)
+    del references
+    return counter.most
+
+
+def _reference(decoder: Decoder, sizes: Sizes, work: Work) -> References | None:
+    if work.reference is None:
+        return None
+    cells = work.reference[0] // sizes.vae.scale_factor, work.reference[1] // sizes.vae.scale_factor
+    ids = torch.empty(1, cells[0] // 2 * (cells[1] // 2), dtype=torch.long, device="meta")
+    latent = torch.empty(1, sizes.decoder.in_channels, *cells, device="meta")
+    keys = decoder.encode_reference(latent, ids, torch.empty(1, 2, device="meta"))
+    return References.shared([keys], 1)
+
+
+def _vae_working(vae: AutoencoderKL, work: Work) -> int:
+    """One picture, or one tile of it and the picture; all pictures of the call are kept in fp32."""
+    cells = work.height // vae.config.scale_factor, work.width // vae.config.scale_factor
+    whole = work.height * work.width * 3 * 4
+    tiled = work.height * work.width > TILED_AREA
+    shape = (min(cells[0], TILE), min(cells[1], TILE)) if tiled else cells
+    with _counting(vae, on_cpu=False) as counter:
+        weight = next(vae.parameters())
+        vae.decode(torch.empty(1, vae.config.latent_channels, *shape, dtype=weight.dtype, device="meta"))
+    return counter.most + (work.pictures + 1 + tiled) * whole
