@@ -303,10 +303,21 @@ def _panel(
         client=client,
         weights=dict(_weight(given) for given in weights),
         cache=run.cache,
-        workers=1 if client is None else workers,
+        workers=_workers(workers, client is not None and reader is None, reader),
         device=device,
         stop=stop,
     )
+
+
+def _workers(asked: int, server: bool, reader: str | None) -> int:
+    """Questions at once: as asked where a server answers, one for each core where pictures are read here."""
+    if server:
+        return asked
+    if reader == "paddle":  # the official package is not made for threads
+        return 1
+    from inkwash.core.device import usable_cores
+
+    return min(asked, usable_cores())
 
 
 def _weight(given: str) -> tuple[str, Path]:

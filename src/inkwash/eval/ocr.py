@@ -8,6 +8,7 @@ left.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,12 +53,19 @@ class Line:
 
 
 class Reader:
-    """Reads pictures; loads its networks once, on the first picture."""
+    """Reads pictures, from any number of threads; each of them loads networks of its own (about 100 MB)."""
 
     def __init__(self, config: ReaderConfig | None = None) -> None:
         self.config = config or ReaderConfig()
-        self._engine = _load_engine(self.config)
+        self._engines = threading.local()
+        self._engines.own = _load_engine(self.config)  # now, so that a missing extra is told before the work
         self.name = _judge_name(self.config)
+
+    @property
+    def _engine(self) -> Any:
+        if not hasattr(self._engines, "own"):
+            self._engines.own = _load_engine(self.config)
+        return self._engines.own
 
     def read(self, image: Image.Image) -> list[Line]:
         """The lines of one RGB picture, in reading order; an empty list where nothing legible stands."""

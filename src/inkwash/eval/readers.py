@@ -15,7 +15,7 @@ import hashlib
 import io
 import shutil
 import subprocess
-from functools import cached_property
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +93,20 @@ class PaddleOnnx:
             if not self.files[part].is_file():
                 raise ConfigError(f"the reader paddle needs {self.files[part]}; put det.onnx and rec.onnx there.")
         self.letters = folder / "dict.txt"
+        self._engines = threading.local()
         digests = [hashlib.sha256(self.files[part].read_bytes()).hexdigest()[:8] for part in ("det", "rec")]
         official = "en_ppocrv4" if tuple(digests) == OFFICIAL_ONNX else "paddle"
         turned = ",cls" if self.files["cls"].is_file() else ""
         self.name = f"{official}[onnx,det={digests[0]},rec={digests[1]},side=960{turned}]"
 
-    @cached_property
+    @property
     def engine(self) -> Any:
-        """The loaded models."""
+        """The loaded models, of this thread."""
+        if not hasattr(self._engines, "own"):
+            self._engines.own = self._load()
+        return self._engines.own
+
+    def _load(self) -> Any:
         try:
             import onnxruntime  # noqa: F401
             from rapidocr import RapidOCR

@@ -70,8 +70,8 @@ class Journal:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row.to_dict(), ensure_ascii=False) + "\n")
+            with self.path.open("ab") as file:  # a new line first: an earlier run may have been killed inside one
+                file.write(("\n" + json.dumps(row.to_dict(), ensure_ascii=False)).encode())
         except OSError as problem:
             raise MediaError(f"cannot write {self.path}: {problem.strerror}.") from problem
 

@@ -31,7 +31,7 @@ def test_no_part_of_the_reading_serves_twice() -> None:
 
 def test_long_texts_are_compared_by_words() -> None:
     words = [f"word{i}" for i in range(60)]
-    rows, _ = align([(" ".join(words), False)], [" ".join(words[:30] + ["other"] + words[31:])])
+    rows, _ = align([(" ".join(words), False)], [" ".join([*words[:30], "other", *words[31:]])])
     assert [piece.text for piece in rows[0].wanted if not piece.same] == ["word30 "]
 
 

@@ -56,9 +56,10 @@ class Table:
         doubled = [name for name in names if names.count(name) > 1 or name in self._rows.get(system, {})]
         if doubled:
             raise ConfigError(f"{system} has {doubled[0]} twice in one table.")
+        self._rows.setdefault(system, {})
         for measure in measures:
             self._judges.setdefault(measure.name, (measure.judge, system))
-            self._rows.setdefault(system, {})[measure.name] = measure.value
+            self._rows[system][measure.name] = measure.value
 
     @property
     def labels(self) -> dict[str, str]:

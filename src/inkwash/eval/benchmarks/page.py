@@ -9,7 +9,7 @@ from typing import Any
 
 from inkwash.eval.aligned import align, plain_row
 from inkwash.eval.benchmarks.measures import Table
-from inkwash.eval.benchmarks.published import published
+from inkwash.eval.benchmarks.published import MODELS, published
 from inkwash.eval.benchmarks.results import TEXT_TASKS, Entry, Result
 from inkwash.eval.report import Card, bars_of, embed, render_page
 from inkwash.media.images import load_image
@@ -46,10 +46,10 @@ def own_table(result: Result) -> Table:
 
 
 def published_table(task: str) -> Table:
-    """The published rows of a task; columns carry the official judge."""
-    table = Table()
-    for model, measures in published(task).items():
-        table.add(model, measures)
+    """The rows of all sixteen models; columns carry the official judge. Empty where nothing was published."""
+    table, known = Table(), published(task)
+    for model in MODELS if known else ():
+        table.add(model, known.get(model, []))
     return table
 
 

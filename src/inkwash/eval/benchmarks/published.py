@@ -46,6 +46,9 @@ _ROWS: Mapping[str, tuple[float | None, ...]] = {
 }
 
 
+MODELS = tuple(_ROWS)
+
+
 def published(task: str) -> dict[str, list[Measure]]:
     """Model -> its published numbers of one task ("cvtg2k", "longtext-en" ...); models without any are left out."""
     found: dict[str, list[Measure]] = {}

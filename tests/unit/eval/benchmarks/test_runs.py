@@ -173,7 +173,7 @@ def test_the_page_has_ours_and_the_published_rows_apart(cvtg: tuple[Scoring, Kno
     own, other = head.split("<h2>this run</h2>")[1].split("<h2>published by")
     assert "cvtg2k.word accuracy[knowing[v1]]" in own and "0.875" in own and "GLM-Image" not in own
     assert "cvtg2k.word accuracy[en_ppocrv4]" in other and "0.912" in other and "GLM-Image" in other
-    assert "8 of 16 have a fault" in head and "prompts_digest" in head
+    assert "8 of 16 have a fault" in head and "prompts digest" in head
     assert '<span class="word no">Grand<mark> Opening</mark></span>' in html
     assert "also read: &lt;b&gt;other" in html and "<h3>word accuracy</h3>" in head and "--share: 87.5%" in head
     assert all(link.startswith("data:image/webp;base64,") for link in parsed.links)
@@ -186,5 +186,8 @@ def test_a_long_page_shows_the_worst_and_says_so(cvtg: tuple[Scoring, Knowing]) 
 
 
 def test_every_task_has_published_rows() -> None:
-    for task, rows in (("cvtg2k", 9), ("longtext-en", 9), ("longtext-zh", 9)):
-        assert len(published_table(task).rows()) == rows
+    for task in ("cvtg2k", "longtext-en", "longtext-zh", "oneig-en", "oneig-zh", "tiif", "dpg"):
+        rows = published_table(task).rows()
+        assert len(rows) == 16 and all(value is not None for value in rows["GLM-Image"].values())
+    assert list(published_table("cvtg2k").rows()["DALL-E 3"].values()) == [None, None, None]
+    assert published_table("geneval").rows() == {}
