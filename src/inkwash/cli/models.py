@@ -20,7 +20,7 @@ def models(json: o.Json = False) -> None:
     """
     from inkwash.models.registry import MODELS
 
-    rows = [describe(entry.name) for entry in MODELS if entry.loadable]
+    rows = [describe(entry.name, entry) for entry in MODELS]
     if json:
         print(jsonlib.dumps(rows, ensure_ascii=False))
         return
@@ -29,11 +29,11 @@ def models(json: o.Json = False) -> None:
         print(f"  {row['where']}")
 
 
-def describe(name: str) -> dict[str, str]:
+def describe(name: str, known: ModelEntry | None = None) -> dict[str, str]:
     """One model in words; ``where`` says the folder, or what is missing, or which hub it would be fetched from."""
     from inkwash.models.registry import ModelEntry, resolve_name
 
-    found = resolve_name(name)
+    found = known or resolve_name(name)
     if isinstance(found, Path):
         return {"name": name, "where": f"folder {found}"}
     if isinstance(found, ModelEntry):
@@ -51,9 +51,14 @@ def describe(name: str) -> dict[str, str]:
 
 def _bundled(entry: ModelEntry) -> str:
     from inkwash.core.errors import WeightsError
-    from inkwash.models.registry import bundled_folder
+    from inkwash.models.registry import SEES, bundled_folder
 
     try:
+        if entry.kind == SEES:
+            from inkwash.models.glm_v.folder import BUNDLED, inspect_sight
+
+            inspect_sight(BUNDLED)
+            return f"ships inside the package: {BUNDLED}"
         return f"ships inside the package: {bundled_folder(entry.name)}"
     except WeightsError as error:
         return f"missing: {error.message}"

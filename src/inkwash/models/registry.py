@@ -36,7 +36,7 @@ class ModelEntry:
     huggingface: str | None = None  # repository ids; None for a model that ships inside the package
     modelscope: str | None = None
     revision: str | None = None  # pinned where a certain one is known to work; None is the hub's newest
-    loadable: bool = True
+    loadable: bool = True  # by what draws; models that see are opened through glm_v.folder
     note: str = ""
 
     @property
@@ -77,6 +77,15 @@ MODELS: tuple[ModelEntry, ...] = (
         modelscope="ZhipuAI/GLM-Image",
         note="9B autoregressive generator and 7B diffusion decoder; ViT and VQ weights under Apache-2.0",
     ),
+    ModelEntry(
+        name="nano-v",
+        kind=SEES,
+        parameters="5M",
+        gigabytes=0.01,
+        licence="Apache-2.0",
+        loadable=False,
+        note="ships inside the package, trained by its own recipe; sees the pictures that nano draws, English",
+    ),
     _glm_v("GLM-4.1V-9B-Thinking", "10B", 21, "dense, thinks before it answers"),
     _glm_v("GLM-4.1V-9B-Base", "10B", 21, "dense, not tuned for chat"),
     _glm_v("GLM-4.5V", "108B", 216, "mixture of experts, 12B active"),
@@ -98,13 +107,13 @@ def resolve_name(name: str) -> ModelEntry | Path | str:
     """What a name means: a known entry, an existing local folder, or the id of a repository on a hub.
 
     Nothing is downloaded. Raises ``WeightsError`` for what cannot be any of them, with the nearest known name, and
-    for a known model that this edition has no code for.
+    for a known model that sees and cannot draw.
     """
     if entry := find(name):
         if not entry.loadable:
             raise WeightsError(
-                f"{entry.name} is known but cannot be loaded by this edition, which draws and does not yet see: "
-                f"choose one of {_choices()}."
+                f"{entry.name} sees and cannot draw: ask it with inkwash describe or chat, or choose one of "
+                f"{_choices()}."
             )
         return entry
     text = name.strip()

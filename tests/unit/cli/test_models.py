@@ -13,14 +13,14 @@ from inkwash.models.registry import MODELS
 from tests.unit.cli.conftest import Outcome
 
 Run = Callable[..., Outcome]
-LOADABLE = [entry.name for entry in MODELS if entry.loadable]
+KNOWN = [entry.name for entry in MODELS]
 
 
-def test_lists_what_can_be_loaded(inkwash: Run) -> None:
+def test_lists_every_model(inkwash: Run) -> None:
     outcome = inkwash("models")
-    assert outcome.code == 0 and all(name in outcome.out for name in LOADABLE)
+    assert outcome.code == 0 and all(name in outcome.out for name in KNOWN)
     rows = json.loads(inkwash("models", "--json").out)
-    assert [row["name"] for row in rows] == LOADABLE
+    assert [row["name"] for row in rows] == KNOWN
     assert all(row["where"] and row["size"].split()[1] in ("MB", "GB") for row in rows)
 
 

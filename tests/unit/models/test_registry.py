@@ -51,8 +51,8 @@ def test_what_is_nothing_like_a_name_gets_the_choices(typed: str) -> None:
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in MODELS if entry.kind == registry.SEES])
-def test_models_that_see_say_that_this_edition_cannot_load_them(name: str) -> None:
-    assert f"{name} is known but cannot be loaded by this edition" in refusal(name)
+def test_models_that_see_are_no_models_that_draw(name: str) -> None:
+    assert f"{name} sees and cannot draw" in refusal(name)
 
 
 def test_other_owners_copies_are_repositories_not_misspellings() -> None:
