@@ -83,13 +83,20 @@ def new_model(processor: GlmVProcessor) -> GlmV:
     return model
 
 
-def train_nano_v(work: Path, steps: int = 4200, language_from: int = 1200, batch: int = 6, lr: float = 1e-3) -> None:
-    """Train the whole network: `work`/see/see.pt."""
+def train_nano_v(
+    work: Path,
+    steps: int = 6000,
+    language_from: int = 1200,
+    batch: int = 6,
+    lr: float = 1e-3,
+    ema: float = 0.998,
+) -> None:
+    """Train the whole network: `work`/see/see.pt. A finished run goes on when it is asked for more steps."""
     torch.manual_seed(0)
     processor = write_nano_v_processor(work)
     model = new_model(processor)
     make = QuestionBatches(seed=8, batch=batch, talk_from=language_from)
-    settings = VLMTraining(steps=steps, language_from=language_from, lr=lr)
+    settings = VLMTraining(steps=steps, language_from=language_from, lr=lr, ema=ema)
     train_vlm(model, processor, label_sizes(), make, work / "see", settings, device=CPU)
     torch.save(model.state_dict(), work / "see" / "see.pt")
 
