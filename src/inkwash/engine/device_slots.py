@@ -25,6 +25,12 @@ log = logs.get(__name__)
 class DeviceSlots(Slots):
     """See the module; works on a CPU too, where tests hold it to `CpuSlots`."""
 
+    _cache: StaticCache
+    _mask: Tensor
+    _rotary: Tensor
+    _uniforms: Tensor
+    _drawn: Tensor
+
     def __init__(self, model: ARGenerator, step: StepDecoder, slots: int) -> None:
         super().__init__(model, slots)
         self.step, self.device = step, model.lm_head.weight.device
@@ -109,7 +115,7 @@ class DeviceSlots(Slots):
             ones = torch.ones(slots, device=device)
             self._sampling = SamplingRows(ones, ones.clone(), torch.full_like(self._last, self.vocabulary))
             self._barred = torch.zeros(slots, self.vocabulary, device=device)
-        self._cache: StaticCache = cache
+        self._cache = cache
         self._mask, self._rotary, self._uniforms, self._drawn = mask, rotary, uniforms, drawn
         self._length, self._graph = length, None
 
