@@ -32,7 +32,7 @@ class KnowingReader:
 
 @pytest.fixture
 def cvtg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    monkeypatch.setattr("inkwash.eval.ocr.Reader", KnowingReader)
+    monkeypatch.setattr("inkwash.eval.readers.Reader", KnowingReader)
     data, drawn = official.cvtg2k(tmp_path / "data"), tmp_path / "drawn"
     for number, prompt in enumerate(cvtg2k.read_prompts(data)):
         official.picture(drawn / prompt.spot.example, "gray" if number == 3 else "white")
@@ -97,7 +97,7 @@ def test_a_vision_model_reads_longtext(
     """Real HTTP: the judge proves itself, reads in parallel through some faults, and a second run asks nothing."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("INKWASH_JUDGE_KEY", "secret")
-    monkeypatch.setattr("inkwash.eval.ocr.Reader", lambda config: pytest.fail("the OCR reader was loaded"))
+    monkeypatch.setattr("inkwash.eval.readers.Reader", lambda config: pytest.fail("the OCR reader was loaded"))
     prompts = longtext.read_prompts(official.longtext(tmp_path / "data"), "en")
     known: dict[str, str] = {}
     for number, prompt in enumerate(prompts):

@@ -150,9 +150,8 @@ class Panel:
         """The two style encoders of OneIG with its reference embeddings."""
         from inkwash.eval.benchmarks.libraries import StyleJudge
 
-        needs = "OneIG's style"
-        paths = [self._weights(name, needs) for name in ("csd", "clip", "style")]
-        return StyleJudge(*paths, references, self.device)
+        csd, clip, encoder = (self._weights(name, "OneIG's style") for name in ("csd", "clip", "style"))
+        return StyleJudge(csd, clip, encoder, references, self.device)
 
     def dreamsim(self) -> Any:
         """DreamSim, for OneIG's diversity."""
