@@ -40,6 +40,9 @@ class StandIn(Pool):
         self.deaths, self.step_s = deaths, step_s
         self.cancelled = 0
 
+    def close(self) -> None:
+        pass
+
     def ask(self, method: str, *arguments: Any) -> Any:
         if method == "info":
             return ModelInfo(name="nano", natural_size=(256, 256), default_steps=20)

@@ -125,6 +125,8 @@ def test_a_process_from_start_to_stop(tmp_path: Path) -> None:
         (["--port", "70000"], "port is 70000"),
         (["--host", "nowhere.invalid"], "cannot be used"),
         (["--key-file", "none"], "key file"),
+        (["--max-image-mp", "nan"], "--max-image-mp"),
+        (["--deadline", "inf"], "deadline_s"),
         (["--enhance"], "--enhance-url"),
         (["--enhance-url", "host"], "no address"),
         (["--replicas", "2"], "need --ray"),

@@ -21,10 +21,11 @@ from inkwash.core.errors import ConfigError, RequestError
 from inkwash.core.types import Size
 from inkwash.engine.plan import Plan, upsample
 from inkwash.serve.enhance import RULES, Enhanced, enhance, quoted_texts
-from inkwash.serve.handles import PlanHandle, PlanSigner, of_plan, read_secret
+from inkwash.serve.handles import PlanHandle, PlanSigner, of_plan
 from inkwash.serve.quality import CHOICES, choose
 from inkwash.serve.settings import EnhanceSettings, ServeSettings
 from inkwash.serve.sizes import MaskedCanvas, centre_crop, drawn_size, pad_edges
+from inkwash.serve.state import StateFolder
 from inkwash.serve.urls import read_url
 from tests.server.conftest import backend_of, running
 from tests.server.fakes import FakeBackend
@@ -129,13 +130,23 @@ def test_handles_expire_and_cannot_be_changed() -> None:
         PlanSigner(b"another", 60.0).read(text, now=1000.0)
 
 
-def test_the_secret_is_made_once_and_is_private(tmp_path: Any) -> None:
-    secret = read_secret(tmp_path / "state")
-    assert read_secret(tmp_path / "state") == secret and len(secret) == 32
+def test_the_state_folder_has_one_server_and_a_private_secret(tmp_path: Any) -> None:
+    folder = StateFolder(tmp_path / "state")
+    secret = folder.secret()
+    assert folder.secret() == secret and len(secret) == 32
     assert (tmp_path / "state" / "secret").stat().st_mode & 0o077 == 0
+    with pytest.raises(ConfigError, match="another server uses it"):
+        StateFolder(tmp_path / "state")
+    folder.release()
+    again = StateFolder(tmp_path / "state")
+    assert again.secret() == secret
     (tmp_path / "state" / "secret").write_bytes(b"")
     with pytest.raises(ConfigError, match="cut short"):
-        read_secret(tmp_path / "state")
+        again.secret()
+    again.release()
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="state folder"):
+        StateFolder(tmp_path / "file")
 
 
 @given(st.integers(1, 2048), st.integers(1, 2048))

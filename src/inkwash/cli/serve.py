@@ -115,6 +115,8 @@ def serve(
     from inkwash.serve.listen import bind
     from inkwash.serve.settings import MEBI, ClusterSettings, ServeSettings
 
+    if not 0.001 <= max_image_mp <= 1000:
+        raise ConfigError(f"--max-image-mp is {max_image_mp}, but must be from 0.001 to 1000.")
     if not ray and (planners or decoders or replicas != 1 or ray_address):
         raise ConfigError("--replicas, --planners, --decoders and --ray-address need --ray.")
     cluster = ClusterSettings(replicas=replicas, planners=planners, decoders=decoders, address=ray_address)

@@ -25,7 +25,7 @@ from inkwash.engine.scheduler import DeadlinePassed, EngineClosed, EngineStats, 
 from inkwash.engine.ticket import GenerationResult, Ticket
 from inkwash.serve.backend import ModelInfo, OnEvent, TokenCounts
 from inkwash.serve.heard import Heard
-from inkwash.serve.pools import Pool, ReplicaLost, Stream
+from inkwash.serve.pools import Pool, ReplicaLost, Stream, leave_cluster
 
 if TYPE_CHECKING:
     from inkwash.engine.plan import Plan
@@ -119,8 +119,6 @@ class RayBackend:
 
     def close(self, *, drain: bool = True, timeout_s: float | None = None) -> None:
         """Stop requests and replicas; a cluster that we joined goes on without them."""
-        import ray
-
         self._closing = True
         end = None if timeout_s is None else time.monotonic() + timeout_s
         while drain and self._works and (end is None or time.monotonic() < end):
@@ -129,7 +127,7 @@ class RayBackend:
             work.stop()
         for pool in self.pools.values():
             pool.close()
-        ray.shutdown()
+        leave_cluster()
 
     def _wait_s(self, requests: int) -> float:
         return max(1.0, self._mean_s * requests / max(1, self.cluster.actors))

@@ -12,15 +12,12 @@ import binascii
 import hashlib
 import hmac
 import json
-import os
-import secrets
 import time
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inkwash.core.errors import ConfigError, RequestError
+from inkwash.core.errors import RequestError
 from inkwash.core.limits import SIZE_STEP
 from inkwash.core.types import Size
 
@@ -117,24 +114,3 @@ def _text(content: bytes) -> str:
 
 def _bytes(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-
-
-def read_secret(folder: Path) -> bytes:
-    """The server's secret, made on first use and readable by its owner only."""
-    path = folder / "secret"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(secrets.token_bytes(32))
-        except FileExistsError:
-            pass
-        secret = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"The state folder {str(folder)!r} cannot be used ({error.strerror or type(error).__name__}): choose "
-            "another with --state."
-        ) from None
-    if len(secret) < 32:
-        raise ConfigError(f"The secret in {str(path)!r} is cut short: delete the file, handles made with it are lost.")
-    return secret

@@ -155,3 +155,11 @@ def start_pools(settings: ServeSettings, cluster: ClusterSettings) -> dict[str, 
     for pool in pools.values():
         pool.ask("pid")
     return pools
+
+
+def leave_cluster() -> None:
+    """Disconnect; a Ray that we started ends with it."""
+    import ray
+
+    if ray.is_initialized():
+        ray.shutdown()

@@ -17,13 +17,14 @@ from inkwash.core.errors import InkwashError, RequestError, WeightsError
 from inkwash.engine.request import GenerationRequest
 from inkwash.serve.answers import make_answer
 from inkwash.serve.enhance import Enhanced, enhance
-from inkwash.serve.handles import PlanSigner, read_secret
+from inkwash.serve.handles import PlanSigner
 from inkwash.serve.jobs import JobStore
 from inkwash.serve.metrics import Metrics
 from inkwash.serve.orders import Order, make_order
 from inkwash.serve.rates import Rates
 from inkwash.serve.schemas import EditBody, ImageBody
 from inkwash.serve.settings import ServeSettings
+from inkwash.serve.state import StateFolder
 from inkwash.serve.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Service:
         self.failure: Exception | None = None
         self.started_s = time.monotonic()
         self.self_test: dict[str, float] = {}
-        self.signer = PlanSigner(read_secret(settings.folder), settings.plan_ttl_s)
+        self.folder = StateFolder(settings.folder)
+        self.signer = PlanSigner(self.folder.secret(), settings.plan_ttl_s)
         self.jobs = JobStore(settings.folder, max_jobs=settings.max_jobs, ttl_s=settings.job_ttl_s)
         self.rates = Rates(settings.requests_per_minute, settings.concurrent_requests)
         self.metrics = Metrics(self.stats, lambda: self.state == "ready")
@@ -144,6 +146,7 @@ class Service:
         if self.backend is not None:
             await asyncio.to_thread(self.backend.close, drain=False, timeout_s=10.0)
         self.jobs.close()
+        self.folder.release()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Work that outlives its request; `stop` waits for it."""
