@@ -14,19 +14,38 @@ from typing import Annotated, Any
 import typer
 
 from inkwash.cli import options as o
+from inkwash.core.errors import ConfigError
 
 PACKAGES = ("torch", "safetensors", "tokenizers", "numpy", "pillow", "huggingface_hub")
 EXTRAS = {"ocr": ("rapidocr", "onnxruntime"), "modelscope": ("modelscope",), "oracles": ("transformers", "diffusers")}
 FAST_MALLOCS = ("jemalloc", "tcmalloc", "mimalloc")
 
+Plan = Annotated[
+    str | None, typer.Option("--plan", metavar="MODEL", help="Predict peak memory and time of a drawing here.")
+]
 Picture = Annotated[bool, typer.Option("--picture/--no-picture", help="Draw a small test picture and time it.")]
 
 
-def doctor(picture: Picture = True, model: o.Model = "nano", device: o.DeviceName = None, json: o.Json = False) -> None:
+def doctor(
+    picture: Picture = True,
+    model: o.Model = "nano",
+    plan: Plan = None,
+    size: o.SizeText = None,
+    device: o.DeviceName = None,
+    json: o.Json = False,
+) -> None:
     """Check this machine: versions, device, speed-ups, where weights come from, a test picture.
 
-    The exit code is 1 when the test picture fails.
+    With --plan MODEL: what a drawing of --size needs here instead. The exit code is 1 when the test picture fails.
     """
+    if plan is not None:
+        from inkwash.cli.doctor_plan import show_plan
+        from inkwash.core.types import Size
+
+        show_plan(plan, None if size is None else Size.parse(size), device_name=device, as_json=json)
+        return
+    if size is not None:
+        raise ConfigError("--size says how large a planned picture is: give --plan MODEL with it.")
     found: dict[str, Any] = {"versions": versions(), "machine": machine(device), "weights": weights(model)}
     failure = None
     if picture:

@@ -80,7 +80,7 @@ class Denoiser:
     crop: tuple[int, int] = (0, 0)
     pictures_per_pass: int | None = None
     quality: Quality = field(default_factory=Quality)
-    _passes: list[Pass] = field(default_factory=list)
+    passes: list[Pass] = field(default_factory=list)
 
     @property
     def guided(self) -> bool:
@@ -91,7 +91,7 @@ class Denoiser:
         """Do the step-independent work for these pictures, in passes."""
         device = self.decoder.proj_out.weight.device
         size = self.pictures_per_pass or (1 if device.type == "cpu" else len(pictures))
-        self._passes.clear()
+        self.passes.clear()
         for at in range(0, len(pictures), size):
             part = slice(at, min(at + size, len(pictures)))
             rows = self._conditions(pictures[part], latent_size, device)
@@ -99,7 +99,7 @@ class Denoiser:
             cache = None
             if self.quality.full_share < 1:
                 cache = StepCache(full_steps(rows, self.quality.full_share))
-            self._passes.append(Pass(pictures=part, rows=rows, conditional=conditional, cache=cache))
+            self.passes.append(Pass(pictures=part, rows=rows, conditional=conditional, cache=cache))
 
     @torch.no_grad()
     def run(
@@ -130,7 +130,7 @@ class Denoiser:
 
     def _velocity(self, latents: Tensor, index: int, guided: bool, watch: Watch) -> Tensor:
         parts = []
-        for each in self._passes:
+        for each in self.passes:
             watch.check()
             rows = each.rows if guided else each.conditional
             velocity = self.decoder.step(latents[each.pictures], rows, index, each.cache).float()
