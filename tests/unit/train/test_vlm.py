@@ -1,0 +1,127 @@
+"""Training rows of the seeing model: each conversation is exactly what the pipeline would see, alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from inkwash.data.questions import Dialogue, QuestionBatches, Turn, label_sizes, question_lines
+from inkwash.models.glm_v import model as glm_v
+from inkwash.models.glm_v.model import GlmV
+from inkwash.models.glm_v.processor import GlmVProcessor
+from inkwash.models.glm_v.tokenizer_files import train_bpe, write_processor_files
+from inkwash.recipes import nano_v
+from inkwash.train.vlm import VLMTraining, build_rows, dialogue_texts, picture_patches, segment_mask, train_vlm
+
+CPU = torch.device("cpu")
+
+
+def turn(question: str, answer: str) -> Turn:
+    return Turn(kind="read", question=question, thought="Row 1.", answer=answer)
+
+
+TALKS = [
+    Dialogue(turns=(turn("What does it say?", "HELLO\nWORLD"),)),
+    Dialogue(turns=(turn("First?", "yes"), turn("How many?", "2")), thinking=False),
+    Dialogue(turns=(turn("First?", "yes"), turn("How many?", "2"))),
+]
+
+
+@pytest.fixture(scope="module")
+def processor(tmp_path_factory: pytest.TempPathFactory) -> GlmVProcessor:
+    folder = tmp_path_factory.mktemp("nano-v")
+    bpe = train_bpe(question_lines(random.Random(0), 200), vocab_size=512)
+    write_processor_files(folder, bpe, patch_size=16, merge_size=2, min_pixels=64**2, max_pixels=512**2)
+    return GlmVProcessor.from_folder(folder)
+
+
+def test_a_row_is_the_prompt_of_the_pipeline_and_the_answer(processor: GlmVProcessor) -> None:
+    image = Image.new("RGB", (128, 64), "red")
+    rows = build_rows(processor, [TALKS], (4, 8), pad_id=0)
+    picture = rows.segments[0] == 0
+    for number, talk in enumerate(TALKS, 1):
+        messages: list[dict[str, object]] = []
+        for place, one in enumerate(talk.turns):
+            seen = [{"type": "image"}] if place == 0 else []
+            messages.append({"role": "user", "content": [*seen, {"type": "text", "text": one.question}]})
+            messages.append({"role": "assistant", "content": one.answer})
+        prompt = processor.prepare(messages[:-1], images=[image], enable_thinking=None if talk.thinking else False)
+        said = processor.encode(dialogue_texts(talk)[1])
+        here = picture | (rows.segments[0] == number)
+        assert rows.ids[0, here].tolist() == prompt.ids.tolist() + said
+        count = len(prompt.ids)
+        assert rows.positions[:, 0, here][:, :count].equal(prompt.positions)
+        assert rows.positions[0, 0, here][count] == prompt.next_position
+        assert rows.modality[0, here][:count].equal(prompt.modality)
+        weight = rows.weight[0, here]
+        assert not weight[: count - 1].any() and weight[count - 1 : -1].all() and weight[-1] == 0
+    last = processor.decode(rows.ids[0, rows.segments[0] == 3].tolist())
+    assert last.endswith("<think>Row 1.</think>\n2<|user|>") and "<think></think>\nyes<|user|>" in last
+
+
+def test_a_conversation_does_not_see_its_neighbours(processor: GlmVProcessor) -> None:
+    torch.manual_seed(0)
+    model = nano_v.new_model(processor).eval()
+    pixels = torch.randint(0, 255, (1, 64, 128, 3), dtype=torch.uint8)
+    features = model.see(picture_patches(pixels, processor.pictures), [(1, 4, 8)])
+
+    def hidden(talks: list[Dialogue], number: int) -> torch.Tensor:
+        rows = build_rows(processor, [talks], (4, 8), pad_id=0)
+        out = model(
+            rows.ids, rows.positions, features=features, modality=rows.modality, mask=segment_mask(rows.segments)
+        )
+        return out[0, rows.segments[0] == number]
+
+    with torch.no_grad():
+        torch.testing.assert_close(hidden(TALKS, 3), hidden(TALKS[2:], 1), atol=1e-4, rtol=1e-4)
+
+
+def test_patches_are_those_of_the_processor(processor: GlmVProcessor) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 64, 96, 3), dtype=np.uint8)
+    ours = picture_patches(torch.from_numpy(pixels), processor.pictures)
+    theirs = torch.cat([processor.pictures.picture(Image.fromarray(one))[0] for one in pixels])
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_a_run_that_was_broken_off_ends_in_the_same_weights(processor: GlmVProcessor, tmp_path: Path) -> None:
+    make = QuestionBatches(seed=1, batch=1, dialogues=1, canvases=((128, 128),), talk_from=1)
+
+    def run(folder: Path, stop: int = 9) -> GlmV | None:
+        torch.manual_seed(0)
+        full = nano_v.config(processor)
+        text = dataclasses.replace(full.text_config, num_hidden_layers=1)
+        vision = dataclasses.replace(full.vision_config, depth=1)
+        model = GlmV(dataclasses.replace(full, text_config=text, vision_config=vision))
+        glm_v.init_weights(model)
+        config = VLMTraining(steps=3, language_from=1, workers=0, save_every_s=0.0)
+        try:
+            train_vlm(model, processor, label_sizes(), _Stop(make, stop), folder, config, device=CPU)
+        except KeyboardInterrupt:
+            return None
+        return model
+
+    whole = run(tmp_path / "whole")
+    assert run(tmp_path / "broken", stop=2) is None
+    resumed = run(tmp_path / "broken")
+    assert whole is not None and resumed is not None
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
+    assert not torch.equal(whole.lm_head.weight, GlmV(whole.config).lm_head.weight)
+
+
+class _Stop:
+    """Breaks off at a step."""
+
+    def __init__(self, make: QuestionBatches, step: int) -> None:
+        self.make, self.step = make, step
+
+    def __call__(self, step: int) -> dict[str, object]:
+        if step >= self.step:
+            raise KeyboardInterrupt
+        return self.make(step)
