@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
@@ -56,8 +57,15 @@ def _cannot_save(folder: Path, error: Exception) -> InkwashError:
 class Shards:
     """Folders `shards-<step>` below a run's folder, written in the background, the newest whole one read back."""
 
-    def __init__(self, folder: Path, modules: dict[str, nn.Module], optimizers: list[torch.optim.Optimizer]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        modules: dict[str, nn.Module],
+        optimizers: list[torch.optim.Optimizer],
+        group: dist.ProcessGroup | None,
+    ) -> None:
         self.folder = folder
+        self.group = group
         self.modules = modules
         self.optimizers = optimizers
         self._writing: Future[Any] | None = None
@@ -72,7 +80,7 @@ class Shards:
         self.wait()
         state = _copied(self._state(numbers, ema))
         try:
-            future = dcp.async_save(state, checkpoint_id=self.folder / f"shards-{step}")
+            future = dcp.async_save(state, checkpoint_id=self.folder / f"shards-{step}", process_group=self.group)
         except (OSError, RuntimeError) as error:
             raise _cannot_save(self.folder, error) from error
         assert isinstance(future, Future)
@@ -89,7 +97,7 @@ class Shards:
         finally:
             self._writing = None
         newest = self.newest()
-        if torch.distributed.get_rank() == 0:
+        if dist.get_rank() == 0:
             for path in self.folder.glob("shards-*"):
                 if path != newest:
                     shutil.rmtree(path, ignore_errors=True)
@@ -100,7 +108,7 @@ class Shards:
         assert path is not None
         _fill_optimizer_states(self.optimizers)
         state = self._state({"step": 0, "samples": 0, "hours": 0.0}, ema)
-        dcp.load(state, checkpoint_id=path)
+        dcp.load(state, checkpoint_id=path, process_group=self.group)
         for name, module in self.modules.items():
             module.load_state_dict(state["modules"][name])
         for optimizer, saved in zip(self.optimizers, state["optimizers"].values(), strict=True):

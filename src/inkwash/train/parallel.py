@@ -9,7 +9,7 @@ Sources: FSDP2, torch.distributed.fsdp.fully_shard; tensor parallelism, arXiv:19
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -42,6 +42,7 @@ class Ranks:
     world: int = 1
     tensor: int = 1
     mesh: DeviceMesh | None = None  # (data, tensor)
+    files: dist.ProcessGroup | None = None  # its own connections: checkpoints are written while others are in use
 
     @property
     def first(self) -> bool:
@@ -97,11 +98,12 @@ def start(config: NetworkTraining, device: torch.device) -> tuple[Ranks, torch.d
         backend = BACKENDS.get(device.type)
         if backend is None:
             raise ConfigError(f"Training on several {device.type} devices is not possible: use one, or the CPU.")
-        # A second backend for the CPU: asynchronous checkpoints talk over it while the device computes.
         dist.init_process_group("gloo" if backend == "gloo" else f"cpu:gloo,{device.type}:{backend}")
     shape = (world // config.tensor, config.tensor)
     mesh = init_device_mesh(device.type, shape, mesh_dim_names=("data", "tensor"))
-    return Ranks(rank=dist.get_rank(), world=world, tensor=config.tensor, mesh=mesh), device
+    files = dist.new_group(backend="gloo")
+    assert files is not None
+    return Ranks(rank=dist.get_rank(), world=world, tensor=config.tensor, mesh=mesh, files=files), device
 
 
 def finish(ranks: Ranks) -> None:
@@ -145,11 +147,38 @@ def prepare_decoder(decoder: Decoder, glyph: GlyphEncoder, ranks: Ranks, config:
             plan: dict[str, ParallelStyle] = {f"attn1.to_{name}": ColwiseParallel() for name in "qkv"}
             plan |= {"attn1.to_out.0": RowwiseParallel(), "ff.net.0.proj": ColwiseParallel()}
             parallelize_module(block, ranks.mesh["tensor"], plan | {"ff.net.2": RowwiseParallel()})
+    if ranks.data > 1:
+        for block in decoder.blocks:
+            block.forward = partial(_return_kept, block.forward)  # type: ignore[method-assign]
     _finish_blocks(decoder, blocks, ranks, config)
     if ranks.data > 1:
         assert ranks.mesh is not None
         register_fsdp_forward_method(decoder, "encode_reference")
+        for block in decoder.blocks:
+            block.register_forward_hook(_hand_over, with_kwargs=True)
         fully_shard(glyph, mesh=ranks.mesh["data"])
+
+
+def _return_kept(forward: Callable[..., Any], *args: Any, keep: list[Any] | None = None, **named: Any) -> Any:
+    """A decoder block whose kept keys and values are outputs, too.
+
+    Shards gather a block's weights again when a gradient reaches its outputs; keys and values that leave it through
+    a list would come back to weights that are not there.
+    """
+    if keep is None:
+        return forward(*args, **named)
+    kept: list[Any] = []
+    image, glyph = forward(*args, keep=kept, **named)
+    return image, glyph.clone(), *kept[0]
+
+
+def _hand_over(_module: nn.Module, _args: Any, named: dict[str, Any], output: Any) -> Any:
+    """Put what `_return_kept` added to the outputs where the caller expects it."""
+    if named.get("keep") is None:
+        return None
+    image, glyph, k, v = output
+    named["keep"].append((k, v))
+    return image, glyph
 
 
 def _finish_blocks(

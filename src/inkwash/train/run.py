@@ -80,7 +80,7 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InkwashError(f"cannot write in {folder}: {error.strerror or error}") from error
-        self._shards = Shards(folder, modules, optimizers) if self.ranks.mesh is not None else None
+        self._shards = None if self.ranks.mesh is None else Shards(folder, modules, optimizers, self.ranks.files)
         self.board = Board(folder) if self.ranks.first else None
 
     @property

@@ -93,7 +93,7 @@ def tiny_ar(tokenizer: Tokenizer) -> ARGenerator:
         intermediate_size=32,
         num_hidden_layers=1,
         num_attention_heads=2,
-        num_key_value_heads=1,
+        num_key_value_heads=2,
         head_dim=8,
         rope_parameters=RopeParameters(partial_rotary_factor=1.0, mrope_section=(2, 1, 1)),
         pad_token_id=pad_id,
