@@ -21,6 +21,7 @@ from inkwash.engine.plan import Plan
 from inkwash.engine.request import Watch, picture_size
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages, make_plan
+from inkwash.engine.threads import one_thread
 from inkwash.media.images import load_mask
 from inkwash.models.glm_image.references import KeyValue
 
@@ -82,7 +83,8 @@ class Drawing:
         on_step = None if callback is None else self._on_step(callback, denoiser, pictures)
         inpaint = self._inpaint()
         with self.stages.resident("decoder"):
-            denoiser.prepare(pictures, self.latent_size)
+            with one_thread(self.stages.device):  # small products, which would round by the number of threads
+                denoiser.prepare(pictures, self.latent_size)
             return denoiser.run(self.noise, self.watch, inpaint=inpaint, on_step=on_step)
 
     def decode(self, latents: Tensor) -> Any:
@@ -169,7 +171,8 @@ class Drawing:
             if new_embeds is not embeds:
                 inputs.check_tensor("prompt_embeds", new_embeds, (len(pictures), None, embeds.shape[-1]))
                 pictures[:] = [replace(old, glyphs=new) for old, new in zip(pictures, new_embeds, strict=True)]
-                denoiser.prepare(pictures, self.latent_size)
+                with one_thread(self.stages.device):
+                    denoiser.prepare(pictures, self.latent_size)
             latents: Tensor | None = changed.get("latents")
             if latents is not None:
                 inputs.check_tensor("latents", latents, tuple(state.latents.shape))

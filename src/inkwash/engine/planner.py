@@ -87,7 +87,20 @@ class Planner:
             self.hooks.failed(job, as_outcome(error, job.ticket))
 
     def step(self, limit: int | None = None) -> None:
-        """Fill the slots, then draw one token of each sequence, or only of the `limit` oldest."""
+        """Fill the slots, then draw one token of each sequence, or only of the `limit` oldest.
+
+        Where the generator's weights come and go (`engine.offload`), all that is waiting is drawn to its end instead.
+        """
+        stages = self.pipe.stages
+        if stages.residency is None:
+            self._step(limit)
+            return
+        with stages.resident("ar"):
+            while self.busy:
+                self._step(None)
+            self._slots = None  # holds weights
+
+    def _step(self, limit: int | None) -> None:
         slots = self._current_slots()
         while self._waiting and slots.free:
             draft = self._waiting.popleft()
@@ -120,7 +133,8 @@ class Planner:
             return
         prompt = drawing.prompts[0]
         codes = [each.cpu() for each in stages.codes([prompt])[0]]
-        prefix = read_prompt(stages.parts.ar, prompt, codes)
+        with stages.resident("ar"):
+            prefix = read_prompt(stages.parts.ar, prompt, codes)
         shared = request.layout == "same"
         for index in range(1 if shared else request.num_images):
             uniforms = torch.rand(prefix.tokens, generator=drawing.plan_generators[index])

@@ -392,6 +392,8 @@ class Engine:
 
     def _forget_old_weights(self) -> None:
         """An adapter that was set makes kept reference keys wrong."""
+        if self.pipe.stages.residency is not None:
+            return  # weights that come and go take no adapters
         edition = weights_edition(self.pipe.parts.decoder)
         if edition != self._edition:
             self._references.clear()
