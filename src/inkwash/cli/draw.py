@@ -177,6 +177,8 @@ def report(settings: DrawSettings, made: Sequence[Made], seconds: float, *, as_j
         for picture in said:
             print(_line(picture))
         print(f"{len(said)} picture{'s' if len(said) != 1 else ''} in {seconds:.1f} s")
+        if settings.quantize is not None:
+            print(f"weights rounded: {settings.quantize}")
         if settings.quality != "exact":
             print(f"quality {find_quality(settings.quality).trade(settings.steps)}")
     if failure is not None:

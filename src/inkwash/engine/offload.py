@@ -94,18 +94,25 @@ class Member:
         self.present = False
 
     def enter(self) -> None:
-        """Bring every tensor to the device."""
+        """Bring every tensor to the device; where that fails, none stays."""
         if self.present:
             return
-        for name, value in self.weights.read(self.names):
-            put(self.network, name, value)
-            module, _, leaf = name.rpartition(".")
-            if leaf == "weight" and self._round_layer and self._rounded and self._rounded(module):
-                layer = self.network.get_submodule(module)
-                assert isinstance(layer, nn.Linear)
-                self._round_layer(layer)
+        try:
+            for name, value in self.weights.read(self.names):
+                put(self.network, name, value)
+                self._round(name)
+        except BaseException:
+            self.leave()
+            raise
         self.present = True
         self._arrived()
+
+    def _round(self, name: str) -> None:
+        module, _, leaf = name.rpartition(".")
+        if leaf == "weight" and self._round_layer and self._rounded and self._rounded(module):
+            layer = self.network.get_submodule(module)
+            assert isinstance(layer, nn.Linear)
+            self._round_layer(layer)
 
     def leave(self) -> None:
         """Let go of every tensor."""
