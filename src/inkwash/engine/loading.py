@@ -45,7 +45,7 @@ def load_parts(
     brought = [stage for stage in FOLDERS if offload != "none" or stage in kinds]
     deferred = [FOLDERS[stage] for stage in brought]
     parts = load_pipeline_parts(folder, dtype=dtype, device=device, deferred=deferred)
-    members = {}
+    members: dict[str, Member] = {}
     for stage in brought:
         weights = Weights(StoredTensors(folder / FOLDERS[stage]), dtype, device)
         if device.type == "cuda" and offload != "none":

@@ -25,7 +25,6 @@ from torch.utils._pytree import tree_leaves
 from inkwash.engine.denoise import Denoiser, Picture
 from inkwash.engine.offload import Profile
 from inkwash.engine.pixels import TILED_AREA
-from inkwash.engine.quality import Quality
 from inkwash.engine.quantize import BITS, INT4_GROUP, is_quantized
 from inkwash.models.glm_image import released
 from inkwash.models.glm_image.ar import ARGenerator
@@ -33,7 +32,7 @@ from inkwash.models.glm_image.config import ARConfig
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder
-from inkwash.models.glm_image.references import References
+from inkwash.models.glm_image.references import KeyValue
 from inkwash.models.glm_image.schedule import schedule
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.tensor_files import read_json
@@ -235,9 +234,12 @@ def _counting(network: nn.Module, on_cpu: bool) -> Iterator[LiveBytes]:
 
 def _fused_bytes(ar: ARGenerator) -> int:
     """The decode path's own copy of the query, key and value matrices."""
-    attention = [layer.self_attn for layer in ar.model.language_model.layers]  # type: ignore[union-attr]
-    parts = [part for each in attention for part in (each.q_proj, each.k_proj, each.v_proj)]  # type: ignore[union-attr]
-    return sum(weight_bytes(part) for part in parts)  # type: ignore[arg-type]
+    layers: Any = ar.model.language_model.layers
+    return sum(
+        weight_bytes(part)
+        for layer in layers
+        for part in (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj)
+    )
 
 
 def _vision_working(ar: ARGenerator, work: Work, on_cpu: bool) -> int:
@@ -271,40 +273,35 @@ def _decoder_working(decoder: Decoder, sizes: Sizes, work: Work, on_cpu: bool) -
     cells = work.height // sizes.vae.scale_factor, work.width // sizes.vae.scale_factor
     tokens = cells[0] // 2 * (cells[1] // 2)
     dtype = decoder.proj_out.weight.dtype
+    rows = 1 if on_cpu else work.pictures
     with _counting(decoder, on_cpu) as counter:
-        references = _reference(decoder, sizes, work)
+        glyphs = torch.empty(GLYPHS, sizes.glyph.d_model, dtype=dtype, device="meta")
         picture = Picture(
             prior_ids=torch.empty(tokens, dtype=torch.long, device="meta"),
-            glyphs=torch.empty(GLYPHS, sizes.glyph.d_model, dtype=dtype, device="meta"),
-            no_glyphs=torch.empty(GLYPHS, sizes.glyph.d_model, dtype=dtype, device="meta"),
+            glyphs=glyphs,
+            no_glyphs=glyphs,
+            references=_reference(decoder, sizes, work),
         )
-        rows = work.pictures if not on_cpu else 1
-        conditions = []
         denoiser = Denoiser(
             decoder=decoder,
             schedule=schedule(sizes.scheduler, tokens, work.steps),
             guidance_scale=1.5 if work.guidance else 1.0,
             size=(work.height, work.width),
             pictures_per_pass=rows,
-            quality=Quality(),
         )
-        for _ in range(work.pictures // rows):
-            made = denoiser._conditions([picture] * rows, cells, torch.device("meta"))
-            conditions.append(made)
+        denoiser.prepare([picture] * work.pictures, cells)
         latents = torch.empty(rows, sizes.decoder.in_channels, *cells, dtype=torch.float32, device="meta")
-        decoder.step(latents, conditions[0], 0)
-    del references
+        decoder.step(latents, denoiser.passes[0].rows, 0)
     return counter.most
 
 
-def _reference(decoder: Decoder, sizes: Sizes, work: Work) -> References | None:
+def _reference(decoder: Decoder, sizes: Sizes, work: Work) -> tuple[list[KeyValue], ...]:
     if work.reference is None:
-        return None
+        return ()
     cells = work.reference[0] // sizes.vae.scale_factor, work.reference[1] // sizes.vae.scale_factor
     ids = torch.empty(1, cells[0] // 2 * (cells[1] // 2), dtype=torch.long, device="meta")
     latent = torch.empty(1, sizes.decoder.in_channels, *cells, device="meta")
-    keys = decoder.encode_reference(latent, ids, torch.empty(1, 2, device="meta"))
-    return References.shared([keys], 1)
+    return (decoder.encode_reference(latent, ids, torch.empty(1, 2, device="meta")),)
 
 
 def _vae_working(vae: AutoencoderKL, work: Work) -> int:

@@ -125,6 +125,12 @@ class GlmImagePipeline:
         fuse_qkv(self.parts.decoder)
         return self
 
+    def compile(self) -> None:
+        """Compile the decoder's blocks (`engine.compile`): for many pictures of few sizes; last bits change."""
+        from inkwash.engine.compile import compile_decoder  # rarely wanted
+
+        compile_decoder(self.parts.decoder, self.device)
+
     @property
     def device(self) -> torch.device:
         return self.stages.device

@@ -13,6 +13,7 @@ On a CPU this saves memory and costs time, because every product widens its weig
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -90,7 +91,7 @@ def rounder(stage: str, kind: str, device: torch.device, dtype: torch.dtype) -> 
 
 def _torchao(kind: str) -> tuple[Callable[..., Any], Any]:
     try:
-        from torchao import quantization as ao
+        ao: Any = importlib.import_module("torchao.quantization")
     except ImportError:
         raise MissingExtraError("Quantized weights", extra="quant") from None
     if kind == "int8":

@@ -91,6 +91,8 @@ def _join_pictures(pictures: Sequence[Sequence[KeyValue]]) -> list[KeyValue]:
 
 
 def _cat(pairs: Sequence[KeyValue], dim: int) -> KeyValue:
+    if len(pairs) == 1:  # not copied: gigabytes in the released model
+        return pairs[0]
     return torch.cat([k for k, _ in pairs], dim), torch.cat([v for _, v in pairs], dim)
 
 
