@@ -1,4 +1,6 @@
-"""The same encoding on Ray Data: every worker process loads the networks once and writes whole shards.
+"""The same encoding on Ray: every worker process loads the networks once and writes whole shards.
+
+Ray Data spreads the jobs; where its table library (pyarrow, `ray[data]`) is missing, Ray's own pool of actors does.
 
 A job is small (names and sizes), so only these travel; pictures are read and shards are written where the worker
 runs, so all machines must see the same folders. One machine, several processes, works too: `ray` starts by itself.
@@ -6,6 +8,8 @@ runs, so all machines must see the same folders. One machine, several processes,
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import logging
 import pickle
 import warnings
@@ -37,17 +41,11 @@ class RayRunner:
         if started_here:
             _start(ray, self.address, self.workers)
         try:
-            jobs_there = ray.data.from_items([{"job": pickle.dumps(job)} for job in jobs])
-            done = jobs_there.repartition(min(len(jobs), 4 * self.workers)).map(
-                ShardWorker,
-                fn_constructor_args=(make, str(Path(folder).resolve()), batch),
-                concurrency=self.workers,
-                num_gpus=self.gpus_per_worker,
-            )
-            for row in done.iter_rows():
-                yield read_sidecar(folder / f"{row['name']}.json")
-        except InkwashError:
-            raise
+            rows = [{"job": pickle.dumps(job)} for job in jobs]
+            settings = (make, str(Path(folder).resolve()), batch)
+            spread = self._on_data if importlib.util.find_spec("pyarrow") else self._on_actors
+            for name in spread(ray, rows, settings):
+                yield read_sidecar(folder / f"{name}.json")
         except Exception as error:
             cause = _cause(error)
             if cause is not None:
@@ -56,6 +54,28 @@ class RayRunner:
         finally:
             if started_here:
                 ray.shutdown()
+
+    def _on_data(self, ray: Any, rows: list[dict[str, bytes]], settings: tuple[Any, ...]) -> Iterator[str]:
+        """Ray Data: the rows in blocks over a pool of `workers` actors; names of the shards as they are finished."""
+        data = importlib.import_module("ray.data")
+        data.DataContext.get_current().enable_progress_bars = False
+        jobs = data.from_items(rows, override_num_blocks=min(len(rows), 4 * self.workers))
+        done = jobs.map(
+            ShardWorker,
+            fn_constructor_args=settings,
+            compute=data.ActorPoolStrategy(size=self.workers),
+            num_gpus=self.gpus_per_worker,
+        )
+        for row in done.iter_rows():
+            yield row["name"]
+
+    def _on_actors(self, ray: Any, rows: list[dict[str, bytes]], settings: tuple[Any, ...]) -> Iterator[str]:
+        """The same on Ray alone."""
+        pool = importlib.import_module("ray.util").ActorPool
+        worker = ray.remote(num_gpus=self.gpus_per_worker)(ShardWorker)
+        actors = pool([worker.remote(*settings) for _ in range(self.workers)])
+        for row in actors.map_unordered(lambda actor, row: actor.run.remote(row), rows):
+            yield row["name"]
 
 
 class ShardWorker:
@@ -67,6 +87,10 @@ class ShardWorker:
         self.batch = batch
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        return self.run(row)
+
+    def run(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Encode and write the shard of one job."""
         index = run_job(pickle.loads(row["job"]), self.encoder, self.folder, self.batch)
         return {"name": index.name}
 
@@ -77,24 +101,22 @@ def _start(ray: Any, address: str | None, workers: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False, **options)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
 
 
-def _cause(error: BaseException | None) -> InkwashError | None:
-    """The error of ours inside one that Ray wrapped, if there is one."""
-    while error is not None:
-        if isinstance(error, InkwashError):
-            return error
-        inner = getattr(error, "cause", None)
-        error = inner if isinstance(inner, BaseException) and inner is not error else error.__cause__
-    return None
+def _cause(error: BaseException) -> InkwashError | None:
+    """The innermost error of ours: Ray's wrappers carry a whole traceback in their text."""
+    found = None
+    inner: BaseException | None = error
+    while inner is not None:
+        found = inner if isinstance(inner, InkwashError) else found
+        cause = getattr(inner, "cause", None)
+        inner = cause if isinstance(cause, BaseException) else inner.__cause__
+    return found
 
 
 def _ray() -> Any:
     try:
         import ray
-        import ray.data
     except ImportError as error:
         raise MissingExtraError("Encoding with --ray", extra="cluster") from error
     return ray
