@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -385,6 +386,15 @@ def test_new_weights_forget_what_was_kept_of_references(own: GlmImagePipeline, e
     finally:
         with torch.no_grad():
             weight.copy_(kept)
+
+
+def test_weights_that_come_and_go(tiny_folder: Path, own: GlmImagePipeline) -> None:
+    """With an offload profile the stages take turns, and the pictures stay the same."""
+    asked = [ask("a", seed=1), GenerationRequest(prompt="b", height=64, width=64, num_inference_steps=2, seed=2)]
+    with Engine(GlmImagePipeline.from_pretrained(tiny_folder, offload="stage", device_map="cpu"), lanes=2) as engine:
+        tickets = [engine.submit(request) for request in asked]
+        for request, ticket in zip(asked, tickets, strict=True):
+            assert same(ticket.result(WAIT).images[0], own.generate(request).images[0])
 
 
 def test_many_aborts_at_random_moments_leave_nothing_behind(own: GlmImagePipeline, engine: Engine) -> None:
