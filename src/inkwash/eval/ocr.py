@@ -57,8 +57,8 @@ class Reader:
 
     def __init__(self, config: ReaderConfig | None = None) -> None:
         self.config = config or ReaderConfig()
+        _check_extra()  # now, so that a missing one is told before the work
         self._engines = threading.local()
-        self._engines.own = _load_engine(self.config)  # now, so that a missing extra is told before the work
         self.name = _judge_name(self.config)
 
     @property
@@ -139,12 +139,17 @@ def _judge_name(config: ReaderConfig) -> str:
     return f"ppocrv6-small[rapidocr=={version('rapidocr')},{settings}]"
 
 
-def _load_engine(config: ReaderConfig) -> Any:
+def _check_extra() -> None:
     try:
         import onnxruntime  # noqa: F401  (rapidocr itself only fails later, on the first picture)
-        from rapidocr import ModelType, OCRVersion, RapidOCR
+        import rapidocr  # noqa: F401
     except ImportError as missing:
         raise MissingExtraError(f"Reading text (package {missing.name})", extra="ocr") from missing
+
+
+def _load_engine(config: ReaderConfig) -> Any:
+    from rapidocr import ModelType, OCRVersion, RapidOCR
+
     return RapidOCR(
         params={
             "Global.log_level": "error",

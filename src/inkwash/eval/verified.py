@@ -58,7 +58,9 @@ class Journal:
         if path is not None and path.exists():
             for line in path.read_text(encoding="utf-8").split("\n"):
                 try:
-                    fields = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(line).items()}
+                    fields: dict[str, Any] = {
+                        name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(line).items()
+                    }
                     self.rows[fields["index"]] = Row(**fields)
                 except (ValueError, KeyError, TypeError, AttributeError):
                     continue  # torn by a kill: its picture is not there either
