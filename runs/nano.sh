@@ -1,16 +1,14 @@
 #!/usr/bin/env bash
 # Nano from nothing: every stage continues where it was stopped, so this script can be started again at any time.
-#   bash runs/nano.sh [WORK]          WORK holds state, curves and samples; default work/nano
+#   bash runs/nano.sh [WORK]          WORK holds state, curves, reports and samples; default work/nano
 #   NANO_STEPS=20 bash runs/nano.sh   a rehearsal of the whole way in minutes (the result draws nothing useful)
+# A stage lies in WORK/<stage>: log.csv, curve.png, report.html, board/ for TensorBoard, state.pt to continue from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=${1:-work/nano}
 inkwash=${INKWASH:-.venv/bin/inkwash}
 [ -x "$inkwash" ] || make setup
-# A thread-caching allocator makes training steps about a third faster on CPUs.
-for lib in /usr/lib/*/libjemalloc.so.2 /usr/lib/*/libtcmalloc_minimal.so.4; do
-  [ -e "$lib" ] && export LD_PRELOAD=$lib && break
-done
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}  # waiting threads sleep, which helps wherever other work runs, too
 
 stage() {  # stage RECIPE: run it with the shortened steps of a rehearsal where asked for
   echo "== $1"

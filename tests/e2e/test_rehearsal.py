@@ -14,11 +14,11 @@ from inkwash.recipes import nano
 @pytest.mark.slow
 def test_every_stage_runs_and_the_result_draws(tmp_path: Path) -> None:
     work = tmp_path / "work"
-    nano.train_nano_vae(work, steps=2)
-    nano.refine_nano_vae(work, steps=2)
-    nano.train_nano_tokenizer(work, steps=2, batch=2)
-    nano.train_nano_decoder(work, steps=2, batch=2)
-    nano.train_nano_ar(work, steps=2, batch=2)
+    nano.nano_vae(work, steps=2).run()
+    nano.nano_vae_refined(work, steps=2).run()
+    nano.nano_tokenizer(work, steps=2, batch=2).run()
+    nano.nano_decoder(work, steps=2, batch=2).run()
+    nano.nano_ar(work, steps=2, batch=2).run()
     folder = nano.export_nano(work, tmp_path / "checkpoint")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     assert 20e6 < size < 60e6

@@ -30,14 +30,15 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
     return [Image.fromarray(array) for array in arrays]
 
 
-def save_grid(pixels: Tensor, path: Path, columns: int = 8) -> None:
-    """Pictures (B, 3, H, W) in [-1, 1] side by side as one PNG."""
+def save_grid(pixels: Tensor, path: Path, columns: int = 8) -> Path:
+    """Pictures (B, 3, H, W) in [-1, 1] side by side as one PNG; returns its path."""
     images = to_images(pixels)
     width, height = images[0].size
     sheet = Image.new("RGB", (columns * width, -(-len(images) // columns) * height), "white")
     for i, image in enumerate(images):
         sheet.paste(image, ((i % columns) * width, (i // columns) * height))
     sheet.save(path)
+    return path
 
 
 @torch.no_grad()
@@ -45,17 +46,20 @@ def draw_from_tokens(
     decoder: Decoder, glyph: GlyphEncoder, frozen: FrozenParts, batch: dict[str, Any], *, steps: int, guidance: float
 ) -> Tensor:
     """Pictures (B, 3, H, W) from the teacher tokens and texts of a batch of `data.scenes.PictureBatches`."""
-    half = torch.as_tensor(batch["half"])
+    device = decoder.proj_out.weight.device
+    half = torch.as_tensor(batch["half"]).to(device)
     ids = upsample_tokens(frozen.tokens(half))
     count, height, width = len(half), half.shape[1] * 2, half.shape[2] * 2
     glyphs, mask = glyph.encode([*batch["texts"], *([[]] * count)])
-    drop = torch.arange(2 * count) >= count
-    size = torch.tensor([[float(height), float(width)]]).expand(2 * count, -1)
+    drop = torch.arange(2 * count, device=device) >= count
+    size = torch.tensor([[float(height), float(width)]], device=device).expand(2 * count, -1)
     channels = frozen.vae.config.latent_channels
-    latents = torch.randn(count, channels, height // 8, width // 8, generator=torch.Generator().manual_seed(0))
+    latents = torch.randn(count, channels, height // 8, width // 8, generator=torch.Generator().manual_seed(0)).to(
+        device
+    )
     plan = schedule(frozen.scheduler, ids.shape[1], steps)
     for i in range(steps):
-        time = plan.model_timesteps[i].expand(2 * count)
+        time = plan.model_timesteps[i].to(device).expand(2 * count)
         velocity = decoder(
             torch.cat([latents, latents]),
             glyphs,
@@ -68,7 +72,7 @@ def draw_from_tokens(
         )
         cond, uncond = velocity.float().chunk(2)
         latents = euler_step(latents, uncond + guidance * (cond - uncond), plan.sigmas[i], plan.sigmas[i + 1])
-    return frozen.vae.decode(frozen.vae.denormalize(latents))
+    return frozen.vae.decode(frozen.vae.denormalize(latents)).cpu()
 
 
 def read_back(pixels: Tensor, texts: list[list[str]]) -> str:

@@ -17,16 +17,19 @@ from typing import Any, get_type_hints
 from inkwash.core.errors import ConfigError
 
 RECIPES = {
-    "nano-vae": "inkwash.recipes.nano:train_nano_vae",
-    "nano-vae-refined": "inkwash.recipes.nano:refine_nano_vae",
-    "nano-tokenizer": "inkwash.recipes.nano:train_nano_tokenizer",
-    "nano-decoder": "inkwash.recipes.nano:train_nano_decoder",
-    "nano-ar": "inkwash.recipes.nano:train_nano_ar",
-    "nano-ar-refined": "inkwash.recipes.nano:refine_nano_ar",
-    "nano-decoder-refined": "inkwash.recipes.nano:refine_nano_decoder",
+    "nano-vae": "inkwash.recipes.nano:nano_vae",
+    "nano-vae-refined": "inkwash.recipes.nano:nano_vae_refined",
+    "nano-tokenizer": "inkwash.recipes.nano:nano_tokenizer",
+    "nano-decoder": "inkwash.recipes.nano:nano_decoder",
+    "nano-ar": "inkwash.recipes.nano:nano_ar",
+    "nano-ar-refined": "inkwash.recipes.nano:nano_ar_refined",
+    "nano-decoder-refined": "inkwash.recipes.nano:nano_decoder_refined",
     "nano-v": "inkwash.recipes.nano_v:train_nano_v",
     "nano-v-export": "inkwash.recipes.nano_v:export_nano_v",
     "nano-export": "inkwash.recipes.nano:export_nano",
+    "nano-codes": "inkwash.recipes.codes:nano_codes",
+    "glm-image-ar": "inkwash.recipes.glm_image:glm_image_ar",
+    "glm-image-decoder": "inkwash.recipes.glm_image:glm_image_decoder",
     "finetune": "inkwash.recipes.finetune:finetune",
     "identity-pictures": "inkwash.recipes.identity:identity_pictures",
     "identity-score": "inkwash.recipes.identity:identity_score",
@@ -48,7 +51,52 @@ def run(name: str, overrides: Sequence[str] = ()) -> None:
         )
     module, _, function = RECIPES[name].partition(":")
     recipe: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    recipe(**arguments(recipe, overrides))
+    result_kind = get_type_hints(recipe).get("return")
+    if not dataclasses.is_dataclass(result_kind):
+        arguments_of_it = arguments(recipe, overrides)
+        _prepare()
+        recipe(**arguments_of_it)
+        return
+    config = configured(recipe, overrides)
+    _prepare()
+    config.run()
+
+
+def configured(recipe: Callable[..., Any], overrides: Sequence[str]) -> Any:
+    """What a recipe returns: its own arguments first, since much follows from them, then the fields of the result."""
+    parameters = get_type_hints(recipe)
+    fields = get_type_hints(parameters.pop("return"))
+    own = [text for text in overrides if _head(text) in parameters]
+    rest = [text for text in overrides if _head(text) not in parameters]
+    for text in rest:
+        if _head(text) not in fields:
+            raise _unknown(_head(text), parameters | fields)
+    try:
+        config = recipe(**arguments(recipe, own))
+    except ValueError as error:
+        raise ConfigError(f"--set {', '.join(own)}: {error}") from error
+    for override in rest:
+        key, _, text = override.partition("=")
+        head, _, deeper = key.strip().partition(".")
+        try:
+            changed = _changed(getattr(config, head), fields[head], key.strip(), deeper, text)
+            config = dataclasses.replace(config, **{head: changed})
+        except ValueError as error:
+            raise ConfigError(f"--set {override}: {error}") from error
+    return config
+
+
+def _head(override: str) -> str:
+    return override.partition("=")[0].strip().partition(".")[0]
+
+
+def _prepare() -> None:
+    """Memory that stays and all usable cores, before the first tensor."""
+    from inkwash.core.device import set_threads
+    from inkwash.train.device import hold_memory
+
+    hold_memory()
+    set_threads()
 
 
 def arguments(recipe: Callable[..., Any], overrides: Sequence[str]) -> dict[str, Any]:

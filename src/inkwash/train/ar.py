@@ -99,12 +99,14 @@ def train_ar(
     config: ARTraining,
     *,
     device: torch.device,
+    rows_of: Callable[[Batch], tuple[Rows, bool]] | None = None,
     sample: Callable[[int], Path | None] | None = None,
     sample_every: int = 1000,
 ) -> dict[str, Tensor]:
     """Run or continue the stage; ViT and codebook stay as they are.
 
-    Averaged weights are in `model` afterwards, and returned whole whatever the number of processes.
+    Averaged weights are in `model` afterwards, and returned whole whatever the number of processes. `rows_of` reads
+    batches of another kind than pictures.
     """
     ranks, device = start(config, device)
     model.train().to(device)
@@ -136,7 +138,7 @@ def train_ar(
     pad_id = model.config.text_config.pad_token_id or 0
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, lr_at(step, config))
-        whole, editing = batch_rows(model, tokenizer, batch, config, device)
+        whole, editing = rows_of(batch) if rows_of else batch_rows(model, tokenizer, batch, config, device)
         rows = whole.rows(ranks.mine(len(whole.ids)))
         total = ranks.total(rows.weight.sum().to(device))
         loss, right = torch.zeros((), device=device), torch.zeros((), device=device)

@@ -84,6 +84,54 @@ def test_run_calls_the_function_with_the_settings(monkeypatch: pytest.MonkeyPatc
     def fake(work: Path, steps: int = 5) -> None:
         calls.append((work, steps))
 
-    monkeypatch.setattr("inkwash.recipes.nano.train_nano_vae", fake)
+    monkeypatch.setattr("inkwash.recipes.nano.nano_vae", fake)
     recipes.run("nano-vae", ["steps=9"])
     assert calls == [(Path("work/nano"), 9)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What a recipe returns."""
+
+    work: Path
+    inner: Inner
+    doubled: int
+
+    def run(self) -> None:
+        RAN.append(self)
+
+
+RAN: list[Stage] = []
+
+
+def stage(work: Path, steps: int = 5) -> Stage:
+    return Stage(work=work, inner=Inner(), doubled=2 * steps)
+
+
+def test_a_configuration_follows_from_the_arguments_and_can_be_changed_in_its_fields() -> None:
+    found = table.configured(stage, ["inner.rate=0.5", "steps=7"])
+    assert found == Stage(work=Path("work/nano"), inner=Inner(rate=0.5), doubled=14)
+    assert table.configured(stage, ["doubled=3"]).doubled == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [
+        ("innr.rate=1", "did you mean 'inner'"),
+        ("inner.rte=1", "did you mean 'rate'"),
+        ("stps=1", "did you mean 'steps'"),
+        ("inner.rate=-1", "must be above 0"),
+    ],
+)
+def test_wrong_settings_of_a_configuration_are_named(override: str, word: str) -> None:
+    with pytest.raises(ConfigError, match=word):
+        table.configured(stage, [override])
+
+
+def test_every_stage_of_nano_is_a_frozen_configuration() -> None:
+    from inkwash.recipes import nano
+
+    changed = table.configured(nano.nano_ar, ["steps=30", "train.lr=0.1", "data.edits=0.5"])
+    assert (changed.train.steps, changed.train.lr, changed.data.edits, changed.data.preview_from) == (30, 0.1, 0.5, 16)
+    for make in (nano.nano_vae, nano.nano_vae_refined, nano.nano_tokenizer, nano.nano_decoder, nano.nano_ar_refined):
+        assert hash(make(Path("w"), steps=10)) == hash(make(Path("w"), steps=10))

@@ -1,8 +1,8 @@
 """Tiny stages as a program, for tests that kill a process or start several: python -m tests.unit.train.stages ...
 
-    stages.py STAGE FOLDER [--steps N] [--kill-at N] [--tensor N] [--accumulate N] [--pack N] [--weights FILE]
+    stages.py STAGES FOLDER [--steps N] [--kill STAGE=STEP ...] [--set NAME=VALUE ...]
 
-`--kill-at` ends the process with SIGKILL while it asks for that batch.
+`--kill` ends the process with SIGKILL while it asks for that batch. A stage that has written its weights is left out.
 """
 
 from __future__ import annotations
@@ -74,23 +74,29 @@ def run_stage(name: str, folder: Path, steps: int, kill_at: int | None, **extra:
     return train_ar(model, processor.tokenizer, make, folder, ARTraining(**common, **extra), device=CPU)
 
 
+GROUPS = {"all": ("vae", "tokenizer", "decoder", "ar"), "large": ("ar", "decoder")}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("stage")
+    parser.add_argument("stages", help="a stage, all, or large (the two that run on several processes)")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--kill-at", type=int)
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--set", nargs="*", default=[], dest="settings")
+    parser.add_argument("--kill", nargs="*", default=[], help="STAGE=STEP")
+    parser.add_argument("--set", nargs="*", default=[], dest="settings", help="NAME=VALUE")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    extra = {
-        key: int(value) if value.isdecimal() else value for key, _, value in (s.partition("=") for s in args.settings)
-    }
-    state = run_stage(args.stage, args.folder, args.steps, args.kill_at, **extra)
-    if args.weights and int(os.environ.get("RANK", "0")) == 0:
-        torch.save(state, args.weights)
+    kills = {stage: int(step) for stage, _, step in (word.partition("=") for word in args.kill)}
+    settings = (word.partition("=") for word in args.settings)
+    extra = {name: int(value) if value.isdecimal() else value for name, _, value in settings}
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for stage in GROUPS.get(args.stages, (args.stages,)):
+        if (args.folder / f"{stage}.pt").exists():
+            continue
+        torch.manual_seed(0)
+        state = run_stage(stage, args.folder / stage, args.steps, kills.get(stage), **extra)
+        if int(os.environ.get("RANK", "0")) == 0:
+            torch.save(state, args.folder / f"{stage}.pt")
 
 
 if __name__ == "__main__":

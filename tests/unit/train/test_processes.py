@@ -1,0 +1,75 @@
+"""Whole processes: killed ones end as uninterrupted ones do, two under torchrun lose what one loses."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[3]
+STAGES = "tests.unit.train.stages"
+
+
+def start(*words: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
+    """Run stages in a process of their own, or in several under torchrun."""
+    launcher = [sys.executable, "-m"]
+    if processes > 1:
+        launcher += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [*launcher, STAGES, *words]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600, check=False)
+
+
+def weights_differ(a: Path, b: Path) -> float:
+    first, second = torch.load(a), torch.load(b)
+    assert first.keys() == second.keys()
+    return max(float((first[name].double() - second[name].double()).abs().max()) for name in first)
+
+
+def logs(folder: Path) -> str:
+    return (folder / "log.csv").read_text()
+
+
+def test_killed_stages_end_bit_identical(tmp_path: Path) -> None:
+    """SIGKILL at a random step of every stage; the log of every step and the weights are the same to the last bit."""
+    whole = start("all", str(tmp_path / "whole"))
+    assert whole.returncode == 0, whole.stderr
+    rng = random.Random()
+    kills = {stage: rng.randrange(1, 6) for stage in ("vae", "tokenizer", "decoder", "ar")}
+    words = [f"{stage}={step}" for stage, step in kills.items()]
+    for stage in kills:  # each start gets as far as the next kill
+        killed = start("all", str(tmp_path / "cut"), "--kill", *words)
+        assert killed.returncode == -signal.SIGKILL, (stage, kills, killed.stderr)
+        words.pop(0)
+    rest = start("all", str(tmp_path / "cut"))
+    assert rest.returncode == 0, rest.stderr
+    for stage in kills:
+        same = weights_differ(tmp_path / "whole" / f"{stage}.pt", tmp_path / "cut" / f"{stage}.pt")
+        assert same == 0.0, (stage, kills)
+        assert logs(tmp_path / "whole" / stage) == logs(tmp_path / "cut" / stage), (stage, kills)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alone")
+    done = start("large", str(folder), "--set", "precision=fp32")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("settings", [[], ["tensor=2"]], ids=["shards", "tensor"])
+def test_two_processes_lose_what_one_loses(alone: Path, settings: list[str], tmp_path: Path) -> None:
+    """FSDP2 and tensor parallelism over gloo, edits and references included, restarted from shards on the way."""
+    done = start("large", str(tmp_path), "--set", "precision=fp32", *settings, processes=2)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for stage in ("ar", "decoder"):
+        command = [sys.executable, "bench/loss_compare.py", str(alone / stage), str(tmp_path / stage)]
+        compared = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert compared.returncode == 0, compared.stdout
+        assert weights_differ(alone / f"{stage}.pt", tmp_path / f"{stage}.pt") < 1e-5
