@@ -76,7 +76,8 @@ def main() -> None:
 def row(model: str, profile: str, quantize: str | None, dtype: str, side: int, pictures: int) -> tuple[str, ...]:
     """One process: what it held before, at most, and what was predicted."""
     asked = json.dumps([model, profile, quantize, dtype, side, 2, pictures])
-    done = subprocess.run([sys.executable, "-c", INSIDE, asked], capture_output=True, text=True, check=True)
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", INSIDE, asked], capture_output=True, text=True, check=True, cwd=root)
     base, peak, predicted = json.loads(done.stdout.splitlines()[-1])
     sizes = tuple(f"{value / 1e6:.0f}" for value in (base, peak, predicted))
     return profile, quantize or "none", dtype, *sizes, f"{100 * (predicted / peak - 1):+.1f} %"
