@@ -134,9 +134,10 @@ def _check_shards(path: Path) -> list[str]:
 
 
 def _check_pictures(path: Path, buckets: Buckets) -> list[str]:
+    from inkwash.core.errors import MediaError
     from inkwash.data.encode import plan_jobs
     from inkwash.data.folder import read_source
-    from inkwash.media.images import MediaError, load_image
+    from inkwash.media.images import load_image
 
     examples = read_source(path)
     jobs, skipped = plan_jobs(examples, buckets, per_shard=len(examples))

@@ -75,4 +75,6 @@ def fit(image: Image.Image, size: Size) -> Image.Image:
     scale = max(size.width / image.width, size.height / image.height)
     width, height = size.width / scale, size.height / scale
     left, top = (image.width - width) / 2, (image.height - height) / 2
-    return image.resize(tuple(size), Image.Resampling.LANCZOS, box=(left, top, left + width, top + height))
+    return image.resize(
+        (size.width, size.height), Image.Resampling.LANCZOS, box=(left, top, left + width, top + height)
+    )

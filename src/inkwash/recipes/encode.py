@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ class SampleEncoder:
             device=self.device,
             keys=EYES_ONLY,
         ).requires_grad_(False)
-        self.vision, self.vq = eyes.model.visual, eyes.model.vqmodel
+        self.vision, self.vq = cast("VisionEncoder", eyes.model.visual), cast("VQModel", eyes.model.vqmodel)
         self.vae = load_module(lambda: AutoencoderKL(vae), folder / "vae", dtype=torch.float32, device=self.device)
         self.vae.requires_grad_(False)
         self.processor = GlmImageProcessor.from_folder(folder / "processor")

@@ -123,7 +123,7 @@ def _start(
     """The bookkeeping of a stage: with adapters only these are saved."""
     decay = 0.0 if lora is not None else 0.01
     optimizers = make_optimizers([network], lr=peak, muon_marker=None, weight_decay=decay)
-    saved = {"network": network} if lora is None else {"adapter": AdapterState(network)}
+    saved: dict[str, nn.Module] = {"network": network} if lora is None else {"adapter": AdapterState(network)}
     seconds = config.save_every_s
     run = Run(folder, saved, optimizers, None, total=config.steps, save_every_s=seconds, device=device, settings=config)
     return run, optimizers, trained_parameters(network)

@@ -73,7 +73,7 @@ class AdapterState(nn.Module):
         super().__init__()
         self._trained = {name: p for name, p in wrapped.named_parameters() if p.requires_grad}
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The adapter's tensors by name."""
         return {name: parameter.detach() for name, parameter in self._trained.items()}
 
