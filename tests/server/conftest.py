@@ -14,6 +14,7 @@ import httpx2
 import openai
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from inkwash.serve.app import make_app
 from inkwash.serve.backend import Backend, load_backend
@@ -33,21 +34,30 @@ class Live:
     openai: openai.OpenAI
     server: uvicorn.Server
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until something is so; fails after a while."""
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, "it did not happen"
-            time.sleep(0.01)
+            time.sleep(0.02)
 
 
 @contextmanager
-def running(settings: ServeSettings, load: Callable[[], Backend], *, ready: bool = True) -> Iterator[Live]:
-    """Run the application in a thread until the block ends; the end is a graceful stop."""
+def running(
+    settings: ServeSettings,
+    load: Callable[[], Backend],
+    *,
+    ready: bool = True,
+    prepare: Callable[[FastAPI, Service], None] | None = None,
+) -> Iterator[Live]:
+    """Run the application in a thread until the block ends; the end is a graceful stop. `prepare` may add to it."""
     service = Service(settings, load)
+    app = make_app(service)
+    if prepare is not None:
+        prepare(app, service)
     bound = bind("127.0.0.1", 0)
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-    config = uvicorn.Config(make_app(service), log_config=None, lifespan="on", timeout_graceful_shutdown=10)
+    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=10)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()

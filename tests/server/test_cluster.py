@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -25,9 +26,9 @@ from inkwash.serve.backend import ModelInfo, TokenCounts
 from inkwash.serve.cluster import RayBackend
 from inkwash.serve.heard import Heard
 from inkwash.serve.pools import Pool, ReplicaLost
-from inkwash.serve.replicas import portable
+from inkwash.serve.replicas import Planner, portable
 from inkwash.serve.settings import ClusterSettings
-from tests.server.conftest import running
+from tests.server.conftest import Live, running
 from tests.server.fakes import fake_picture
 from tests.server.test_generations import picture
 
@@ -107,7 +108,7 @@ def whole(max_queue: int = 4, **options: Any) -> tuple[RayBackend, StandIn]:
 def test_a_lost_replica_is_not_heard_of() -> None:
     backend, pool = whole(deaths=2)
     heard: list[Any] = []
-    result = backend.submit(REQUEST, on_event=heard.append).result(20)
+    result = backend.submit(REQUEST, on_event=heard.append).result(60)
     assert result.images[0].tobytes() == fake_picture(REQUEST, 1, (64, 64)).tobytes()
     assert [type(each).__name__ for each in heard] == ["Queued", *["Progress"] * 4, "PictureDone", "Finished"]
     assert [each.done for each in heard[1:5]] == [1, 2, 3, 4] and pool.deaths == 0
@@ -117,7 +118,7 @@ def test_replicas_that_always_die_end_in_an_error(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("inkwash.serve.cluster._before_another_attempt", lambda *_: None)
     backend, _ = whole(deaths=99)
     with pytest.raises(RequestError, match="again and again"):
-        backend.submit(REQUEST).result(20)
+        backend.submit(REQUEST).result(60)
     assert backend.stats().failed == 1 and backend.stats().running == 0
 
 
@@ -125,7 +126,7 @@ def test_planners_and_decoders_share_a_request() -> None:
     pools = {"planner": StandIn("planner", deaths=1), "decoder": StandIn("decoder", deaths=1)}
     backend = RayBackend(pools, ClusterSettings(planners=1, decoders=1), max_queue=4)  # type: ignore[arg-type]
     heard: list[Any] = []
-    result = backend.submit(REQUEST, on_event=heard.append).result(20)
+    result = backend.submit(REQUEST, on_event=heard.append).result(60)
     assert result.timings == {"denoise": 0.1, "prior": 1.5}
     progress = [(each.stage, each.done) for each in heard if isinstance(each, events.Progress)]
     assert progress == [("prior", k) for k in range(1, 5)] + [("denoise", k) for k in range(1, 5)]
@@ -140,12 +141,12 @@ def test_the_front_bounds_cancels_and_times_out() -> None:
     assert full.value.retry_after >= 1
     assert backend.abort(tickets[0].id) and not backend.abort("none")
     with pytest.raises(Cancelled):
-        tickets[0].result(10)
-    assert tickets[1].result(10).images and pool.cancelled == 1
+        tickets[0].result(60)
+    assert tickets[1].result(60).images and pool.cancelled == 1
     with pytest.raises(DeadlinePassed):
-        backend.submit(REQUEST, deadline_s=0.15).result(10)
+        backend.submit(REQUEST, deadline_s=0.15).result(60)
     with pytest.raises(RequestError, match="Out of memory"):
-        backend.submit(GenerationRequest(prompt="out of memory", seed=1)).result(10)
+        backend.submit(GenerationRequest(prompt="out of memory", seed=1)).result(60)
     stats = backend.stats()
     assert (stats.finished, stats.cancelled, stats.failed, stats.rejected) == (1, 1, 2, 1)
 
@@ -182,6 +183,37 @@ def test_errors_survive_the_way_between_processes() -> None:
             ClusterSettings(**wrong)
 
 
+async def last_of(stream: Any) -> Any:
+    """The last thing that a replica says."""
+    return [said async for said in stream][-1]
+
+
+def test_a_planner_and_a_decoder_draw_what_a_whole_engine_draws(nano: Live) -> None:
+    """The real replicas without Ray: the AR weights alone plan, a whole engine draws from that plan."""
+    import asyncio
+
+    reference = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
+    for layout in ("new", "same"):
+        request = GenerationRequest(
+            prompt="red", images=(reference,), height=64, width=64, num_inference_steps=1, num_images=2, seed=7,
+            layout=layout,  # type: ignore[arg-type]
+        )  # fmt: skip
+        assert nano.service.backend is not None
+        expected = nano.service.backend.submit(request).result(300)
+        planner = planner_of_nano()
+        plan, seconds = asyncio.run(last_of(planner.draw(request)))
+        assert plan.prior_token_ids.tolist() == expected.plan.prior_token_ids[: len(plan.prior_token_ids)].tolist()
+        assert seconds["prior"] > 0
+        drawn = nano.service.backend.submit(request, plan=plan).result(300)
+        for one, other in zip(drawn.images, expected.images, strict=True):
+            assert one.tobytes() == other.tobytes()
+
+
+@functools.cache
+def planner_of_nano() -> Planner:
+    return Planner("nano", "cpu", None, 8)
+
+
 def replicas_of(pid: int) -> list[int]:
     """Pids of the drawing actors below a process."""
     parents, names = {}, {}
@@ -214,7 +246,7 @@ def test_a_killed_replica_is_not_noticed_by_clients(tmp_path: Path, shape: list[
     with open(tmp_path / "log", "w") as log:
         server = subprocess.Popen(command, stderr=log, env=environment)
     try:
-        end = time.monotonic() + 180
+        end = time.monotonic() + 600
         while "Ready" not in (said := (tmp_path / "log").read_text()):
             assert server.poll() is None and time.monotonic() < end, said
             time.sleep(0.3)

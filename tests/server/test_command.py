@@ -57,7 +57,7 @@ def process(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
     with open(log, "w") as file:
         server = subprocess.Popen(command, stderr=file, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while "Ready" not in log.read_text():
             assert server.poll() is None and time.monotonic() < end, log.read_text()
             time.sleep(0.05)
@@ -107,7 +107,7 @@ def test_a_process_from_start_to_stop(tmp_path: Path) -> None:
         assert said.startswith("Loading nano ...\nReady after") and "Stopping: finishing what was accepted" in said
         assert "Traceback" not in said and "Error" not in said and "Doraemon" not in said
     with process(tmp_path, "--quiet") as (server, address, log):
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         url = f"http://{address}/v1/jobs/{job['id']}"
         while (kept := httpx2.get(url, trust_env=False).json())["status"] != "completed":
             assert time.monotonic() < end, kept
