@@ -23,6 +23,7 @@ from inkwash.models.registry import resolve
 from inkwash.recipes.finetune import check_codes
 from inkwash.recipes.stages import NOWHERE
 from inkwash.train.ar import ARTraining, Rows, train_ar
+from inkwash.train.checkpoint import write_result
 from inkwash.train.decoder import DecoderTraining, FrozenParts, Inputs, train_decoder
 from inkwash.train.device import training_device
 from inkwash.train.encoded import encoded_inputs, encoded_rows
@@ -73,7 +74,7 @@ class EncodedARStage:
         state = train_ar(
             model, processor.tokenizer, make, folder, self.train, device=training_device(), rows_of=rows_of
         )
-        torch.save(state, folder / "ar.pt")
+        write_result(folder / "ar.pt", state)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,7 @@ class EncodedDecoderStage:
         states = train_decoder(
             parts.decoder, parts.glyph, frozen, make, folder, self.train, device=device, inputs_of=inputs_of
         )
-        torch.save({"decoder": states[0], "glyph": states[1]}, folder / "decoder.pt")
+        write_result(folder / "decoder.pt", {"decoder": states[0], "glyph": states[1]})
 
 
 def glm_image_ar(

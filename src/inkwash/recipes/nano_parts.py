@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,12 +72,17 @@ def new_decoder() -> tuple[Decoder, GlyphEncoder]:
 
 
 def write_nano_processor(work: Path) -> GlmImageProcessor:
-    """Train the BPE on captions and instructions once, and write the `processor/` folder."""
+    """Train the BPE on captions and instructions once, and write the `processor/` folder whole or not at all."""
     folder = work / "processor"
     if not (folder / "tokenizer.json").exists():
         bpe = train_bpe(prompt_lines(random.Random("bpe"), 20000), vocab_size=VOCABULARY, codes=sizes.CODES)
         least, most = sizes.MIN_REFERENCE_SIDE**2, sizes.MAX_REFERENCE_SIDE**2
-        write_processor_files(folder, bpe, codes=sizes.CODES, min_pixels=least, max_pixels=most)
+        partial = work / f".processor.{os.getpid()}"
+        write_processor_files(partial, bpe, codes=sizes.CODES, min_pixels=least, max_pixels=most)
+        try:
+            partial.rename(folder)
+        except OSError:  # another process was first, with the same files
+            shutil.rmtree(partial)
     return GlmImageProcessor.from_folder(folder)
 
 

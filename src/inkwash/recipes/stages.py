@@ -25,6 +25,7 @@ from inkwash.recipes.nano_parts import frozen_parts, load_vae, new_ar, new_decod
 from inkwash.recipes.samples import draw_from_tokens, read_back, save_grid, to_pixels
 from inkwash.train.ahead import PicturesAhead, PlansAhead
 from inkwash.train.ar import ARTraining, train_ar
+from inkwash.train.checkpoint import write_result
 from inkwash.train.decoder import DecoderTraining, FrozenParts, train_decoder
 from inkwash.train.device import training_device
 from inkwash.train.glm4 import load_glm4
@@ -72,7 +73,7 @@ class VAEStage:
             statistics = PixelCrops(seed=98, phases=((0, 256, 16),))
             mean, std = latent_statistics(model, (to_pixels(statistics(i)["pixels"]) for i in range(8)))
             state = {"mean": mean, "std": std}
-        torch.save(state | {"weights": model.state_dict()}, folder / "vae.pt")
+        write_result(folder / "vae.pt", state | {"weights": model.state_dict()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ class TokenizerStage:
         folder = self.work / "tokenizer"
         train_tokenizer(encoder, codebook, LABELS, self.data, folder, self.train, device=training_device())
         states = {"vision": encoder.cpu().state_dict(), "vq": codebook.cpu().state_dict()}
-        torch.save(states, folder / "tokenizer.pt")
+        write_result(folder / "tokenizer.pt", states)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,7 @@ class DecoderStage:
             sample=sample,
             sample_every=self.sample_every,
         )
-        torch.save({"decoder": decoder_state, "glyph": glyph_state}, folder / "decoder.pt")
+        write_result(folder / "decoder.pt", {"decoder": decoder_state, "glyph": glyph_state})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +172,7 @@ class ARStage:
         ahead = _encode_ahead(device, self.train.workers)
         make = PlansAhead(make=self.data, vision=encoder, vq=codebook) if ahead else self.data
         state = train_ar(model, processor.tokenizer, make, self.work / "ar", self.train, device=device)
-        torch.save(state, self.work / "ar" / "ar.pt")
+        write_result(self.work / "ar" / "ar.pt", state)
 
 
 def _encode_ahead(device: torch.device, workers: int) -> bool:

@@ -11,15 +11,14 @@ import os
 import shutil
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from inkwash.core.errors import InkwashError
+from inkwash.train.muon import is_sharded
 from inkwash.train.optim import EMA, clear_gradients, set_lr
 
 State = dict[str, Any]
@@ -38,6 +37,12 @@ def write_file(path: Path, state: State) -> None:
         if temporary.is_file():
             temporary.unlink(missing_ok=True)
         raise _cannot_save(path.parent, error) from error
+
+
+def write_result(path: Path, state: State) -> None:
+    """Write a stage's finished weights; under torchrun the first process does it."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        write_file(path, state)
 
 
 def read_file(path: Path) -> State:
@@ -77,6 +82,8 @@ class Shards:
 
     def save(self, step: int, numbers: State, ema: EMA | None) -> None:
         """Copy this process's part and return; the writing goes on beside training."""
+        import torch.distributed.checkpoint as dcp
+
         self.wait()
         state = _copied(self._state(numbers, ema))
         try:
@@ -104,6 +111,8 @@ class Shards:
 
     def load(self, ema: EMA | None) -> State:
         """Read the newest state into modules, optimisers and average; returns the numbers that were saved with it."""
+        import torch.distributed.checkpoint as dcp
+
         path = self.newest()
         assert path is not None
         _fill_optimizer_states(self.optimizers)
@@ -136,11 +145,13 @@ class Shards:
 
 def _placed(local: Tensor, parameter: Tensor) -> Tensor:
     """A local shard as part of the whole that it belongs to, sharing memory."""
-    if not isinstance(parameter, DTensor):
+    if not is_sharded(parameter):
         return local
-    mesh, placements = parameter.device_mesh, parameter.placements
+    from torch.distributed.tensor import DTensor
+
+    whole = cast("DTensor", parameter)
     return DTensor.from_local(
-        local, mesh, placements, run_check=False, shape=parameter.shape, stride=parameter.stride()
+        local, whole.device_mesh, whole.placements, run_check=False, shape=whole.shape, stride=whole.stride()
     )
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor, Replicate
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # a x + b x^3 + c x^5, steepest at zero
 
@@ -78,15 +80,23 @@ def orthogonalize(stack: Tensor, steps: int, dtype: torch.dtype = torch.bfloat16
     return x.transpose(1, 2) if tall else x
 
 
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether a tensor is a part of a larger one; asked like this, torch's distributed half stays unloaded."""
+    return hasattr(tensor, "placements")
+
+
 def _whole(tensor: Tensor) -> Tensor:
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return cast("DTensor", tensor).full_tensor() if is_sharded(tensor) else tensor
 
 
 def _like(whole: Tensor, parameter: Tensor) -> Tensor:
     """A whole matrix as the parameter holds it: the same tensor, or this rank's shard of it without communication."""
     whole = whole.to(parameter.dtype)
-    if not isinstance(parameter, DTensor):
+    if not is_sharded(parameter):
         return whole
-    mesh = parameter.device_mesh
+    from torch.distributed.tensor import DTensor, Replicate
+
+    shard = cast("DTensor", parameter)
+    mesh = shard.device_mesh
     everywhere = DTensor.from_local(whole.contiguous(), mesh, [Replicate()] * mesh.ndim, run_check=False)
-    return everywhere.redistribute(mesh, parameter.placements)
+    return everywhere.redistribute(mesh, shard.placements)

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from inkwash.train.config import Training
-from inkwash.train.muon import Muon
+from inkwash.train.muon import Muon, is_sharded
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 
 def split_parameters(modules: Iterable[nn.Module], muon_marker: str) -> tuple[list[Tensor], list[Tensor]]:
@@ -56,7 +59,7 @@ def _by_mesh(parameters: Iterable[Tensor]) -> list[list[Tensor]]:
     """Groups that one fused kernel may take together: plain tensors, and those of each device mesh."""
     groups: dict[int, list[Tensor]] = {}
     for parameter in parameters:
-        key = id(parameter.device_mesh) if isinstance(parameter, DTensor) else 0
+        key = id(cast("DTensor", parameter).device_mesh) if is_sharded(parameter) else 0
         groups.setdefault(key, []).append(parameter)
     return list(groups.values())
 
@@ -117,10 +120,10 @@ def clip_gradients(parameters: Sequence[Tensor], limit: float) -> Tensor:
     grads = [p.grad for p in parameters if p.grad is not None]
     if not grads:
         return torch.zeros(())
-    if not any(isinstance(grad, DTensor) for grad in grads):
+    if not any(is_sharded(grad) for grad in grads):
         return torch.nn.utils.clip_grad_norm_(parameters, limit)
     norm = _sharded_square_sum(grads).sqrt()
-    local = [grad.to_local() if isinstance(grad, DTensor) else grad for grad in grads]
+    local = [local_part(grad) for grad in grads]
     torch._foreach_mul_(local, (limit / (norm + 1e-6)).clamp(max=1.0))
     return norm
 
@@ -131,16 +134,22 @@ def _sharded_square_sum(grads: Sequence[Tensor]) -> Tensor:
     groups: dict[tuple[int, ...], list[torch.distributed.ProcessGroup]] = {}
     for grad in grads:
         key: tuple[int, ...] = ()
-        if isinstance(grad, DTensor):
-            axes = [axis for axis, placement in enumerate(grad.placements) if placement.is_shard()]
-            key = (id(grad.device_mesh), *axes)
-            groups[key] = [grad.device_mesh.get_group(axis) for axis in axes]
-            grad = grad.to_local()
-        sums[key] = sums.get(key, torch.zeros((), device=grad.device)) + grad.float().square().sum()
+        if is_sharded(grad):
+            shard = cast("DTensor", grad)
+            axes = [axis for axis, placement in enumerate(shard.placements) if placement.is_shard()]
+            key = (id(shard.device_mesh), *axes)
+            groups[key] = [shard.device_mesh.get_group(axis) for axis in axes]
+        part = local_part(grad)
+        sums[key] = sums.get(key, torch.zeros((), device=part.device)) + part.float().square().sum()
     for key, total in sums.items():
         for group in groups.get(key, ()):
             torch.distributed.all_reduce(total, group=group)
     return torch.stack(list(sums.values())).sum()
+
+
+def local_part(tensor: Tensor) -> Tensor:
+    """This process's part of a tensor, sharing its memory."""
+    return cast("DTensor", tensor).to_local() if is_sharded(tensor) else tensor
 
 
 class EMA:
@@ -158,7 +167,7 @@ class EMA:
 
     def _live(self) -> list[Tensor]:
         """This process's part of every parameter, sharing its memory; asked for anew, since a move replaces it."""
-        return [(p.to_local() if isinstance(p, DTensor) else p).detach() for p in self.parameters]
+        return [local_part(p).detach() for p in self.parameters]
 
     @torch.no_grad()
     def update(self) -> None:

@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor
-from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
 from torch.utils.checkpoint import checkpoint
 
 from inkwash.core.errors import ConfigError
 from inkwash.train.config import NetworkTraining
+from inkwash.train.muon import is_sharded
 
 if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.tensor import DTensor
+
     from inkwash.models.glm_image.ar import ARGenerator
     from inkwash.models.glm_image.decoder import Decoder
     from inkwash.models.glm_image.glyph import GlyphEncoder
@@ -94,6 +95,8 @@ def start(config: NetworkTraining, device: torch.device) -> tuple[Ranks, torch.d
     if device.type != "cpu":
         device = torch.device(device.type, int(os.environ.get("LOCAL_RANK", "0")))
         torch.accelerator.set_device_index(device.index)
+    from torch.distributed.device_mesh import init_device_mesh
+
     if not dist.is_initialized():
         backend = BACKENDS.get(device.type)
         if backend is None:
@@ -123,15 +126,13 @@ def prepare_ar(model: ARGenerator, ranks: Ranks, config: NetworkTraining) -> Non
     """Compilation, recomputation, tensor parallelism and shards for the AR generator's blocks."""
     blocks = list(model.model.language_model.layers)
     if ranks.tensor > 1:
-        assert ranks.mesh is not None
         text = model.config.text_config
         _require_divisible("num_key_value_heads", text.num_key_value_heads, ranks.tensor)
         _require_divisible("intermediate_size", text.intermediate_size, ranks.tensor)
         for block in blocks:
             _permute_halves(_gate_up(block), ranks.tensor)
-            plan: dict[str, ParallelStyle] = {f"self_attn.{name}_proj": ColwiseParallel() for name in "qkv"}
-            plan |= {"self_attn.o_proj": RowwiseParallel(), "mlp.gate_up_proj": ColwiseParallel()}
-            parallelize_module(block, ranks.mesh["tensor"], plan | {"mlp.down_proj": RowwiseParallel()})
+            columns = [*(f"self_attn.{name}_proj" for name in "qkv"), "mlp.gate_up_proj"]
+            _share_matrices(block, ranks, columns, rows=["self_attn.o_proj", "mlp.down_proj"])
     frozen = {*model.model.visual.parameters(), *model.model.vqmodel.parameters()}
     _finish_blocks(model, blocks, ranks, config, ignored=frozen, also=[model.lm_head])
 
@@ -140,23 +141,33 @@ def prepare_decoder(decoder: Decoder, glyph: GlyphEncoder, ranks: Ranks, config:
     """The same for the diffusion decoder; the glyph encoder is small and only sharded."""
     blocks = list(decoder.transformer_blocks)
     if ranks.tensor > 1:
-        assert ranks.mesh is not None
         _require_divisible("num_attention_heads", decoder.config.num_attention_heads, ranks.tensor)
         for block in decoder.blocks:
             block.attn1.heads = decoder.config.num_attention_heads // ranks.tensor
-            plan: dict[str, ParallelStyle] = {f"attn1.to_{name}": ColwiseParallel() for name in "qkv"}
-            plan |= {"attn1.to_out.0": RowwiseParallel(), "ff.net.0.proj": ColwiseParallel()}
-            parallelize_module(block, ranks.mesh["tensor"], plan | {"ff.net.2": RowwiseParallel()})
+            columns = [*(f"attn1.to_{name}" for name in "qkv"), "ff.net.0.proj"]
+            _share_matrices(block, ranks, columns, rows=["attn1.to_out.0", "ff.net.2"])
     if ranks.data > 1:
         for block in decoder.blocks:
             block.forward = partial(_return_kept, block.forward)  # type: ignore[method-assign]
     _finish_blocks(decoder, blocks, ranks, config)
     if ranks.data > 1:
+        from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
         assert ranks.mesh is not None
         register_fsdp_forward_method(decoder, "encode_reference")
         for block in decoder.blocks:
             block.register_forward_hook(_hand_over, with_kwargs=True)
         fully_shard(glyph, mesh=ranks.mesh["data"])
+
+
+def _share_matrices(block: nn.Module, ranks: Ranks, columns: Sequence[str], rows: Sequence[str]) -> None:
+    """Tensor parallelism: each process has some output channels of `columns` and some input channels of `rows`."""
+    from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
+
+    assert ranks.mesh is not None
+    plan: dict[str, ParallelStyle] = {name: ColwiseParallel() for name in columns}
+    plan |= {name: RowwiseParallel() for name in rows}
+    parallelize_module(block, ranks.mesh["tensor"], plan)
 
 
 def _return_kept(forward: Callable[..., Any], *args: Any, keep: list[Any] | None = None, **named: Any) -> Any:
@@ -198,6 +209,8 @@ def _finish_blocks(
             block.compile(dynamic=False)
     if ranks.data == 1:
         return
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
     assert ranks.mesh is not None
     options: dict[str, Any] = {"mesh": ranks.mesh["data"]}
     if ranks.mesh.device_type != "cpu" and config.precision != "fp32":
@@ -221,7 +234,7 @@ def _require_divisible(name: str, value: int, tensor: int) -> None:
 
 
 def _gate_up(block: nn.Module) -> nn.Parameter:
-    return cast("nn.Parameter", block.get_parameter("mlp.gate_up_proj.weight"))
+    return block.get_parameter("mlp.gate_up_proj.weight")
 
 
 @torch.no_grad()
@@ -240,7 +253,7 @@ def full_state(module: nn.Module, ranks: Ranks) -> dict[str, Tensor]:
     """The whole weights under their own names, on the CPU; every process has to call it."""
     state: dict[str, Tensor] = {}
     for name, value in module.state_dict().items():
-        whole = value.full_tensor() if isinstance(value, DTensor) else value
+        whole = cast("DTensor", value).full_tensor() if is_sharded(value) else value
         if ranks.tensor > 1 and name.endswith("mlp.gate_up_proj.weight"):
             whole = _restore_halves(whole, ranks.tensor)
         state[name] = whole.detach().cpu()

@@ -135,7 +135,10 @@ class Run:
     def save(self, step: int) -> None:
         """Write the state so that `resume` returns `step`."""
         numbers = {"step": step, "samples": self.samples, "hours": self._hours_now()}
-        self._write_rows()
+        try:
+            self._write_rows()
+        except OSError as error:
+            raise InkwashError(f"cannot write {self.log_file}: {error.strerror or error}; {self._kept()}") from error
         if self._shards is not None:
             self._shards.save(step, numbers, self.ema)
         else:
@@ -182,9 +185,13 @@ class Run:
         """Which batch it was and what is left: one half of a sentence."""
         texts = self._batch.get("prompts") or self._batch.get("texts") or [""]
         first = f", whose first text is {texts[0]!r}" if len(texts[0]) else ""
+        return f"in batch number {step}{first}; {self._kept()}"
+
+    def _kept(self) -> str:
+        if self._saved_step is None:
+            return "no state was saved yet"
         state = self.state_file if self._shards is None else self._shards.newest()
-        kept = f"the last good state, of step {self._saved_step}, is {state}" if state else "no state was saved yet"
-        return f"in batch number {step}{first}; {kept}"
+        return f"the last good state, of step {self._saved_step}, is {state}"
 
     def _hours_now(self) -> float:
         return self.hours + (time.monotonic() - self._started) / 3600

@@ -98,7 +98,7 @@ def train_vae(
                 losses[name] = losses.get(name, 0.0) + value.detach() / config.accumulate
         norm = update(optimizers, trained, config.clip)
         ema.update()
-        run.log(step, len(pixels), **losses, gradient=norm)
+        run.log(step, len(pixels), **{name: float(value) for name, value in losses.items()}, gradient=norm)
         if sample is not None and (step + 1) % sample_every == 0:
             ema.swap()
             run.show(step + 1, sample(step + 1))
