@@ -25,13 +25,13 @@ from inkwash.engine.scheduler import Engine
 WORDS = ("HELLO", "SUN", "CAT", "MOON", "TEA", "RIVER", "OPEN", "BLUE")
 
 
-def requests(count: int, side: int, steps: int) -> list[GenerationRequest]:
-    """Mixed sizes: every other picture is wider."""
+def requests(count: int, side: int, steps: int, *, mixed: bool = True) -> list[GenerationRequest]:
+    """Prompts with seeds 0, 1, ...; with mixed sizes every other picture is wider."""
     return [
         GenerationRequest(
             prompt=f'A poster that says "{WORDS[i % len(WORDS)]}"',
             height=side,
-            width=side + (32 if i % 2 else 0),
+            width=side + (32 if mixed and i % 2 else 0),
             num_inference_steps=steps,
             seed=i,
         )
