@@ -2,7 +2,7 @@
 
 A shape that the world's grammar never samples, always of one colour, stands above a word on plain backgrounds: what a
 user would bring is some pictures of their own logo or mascot. `write_pictures` makes the folder that
-`inkwash train finetune` reads; `tests` are prompts with held-out words and templates, and the scenes they ask for.
+`inkwash train finetune` reads; `Identity.scenes` also gives prompts with held-out words and templates.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from inkwash.core.errors import DataError
 from inkwash.data.plans import usual_box
+from inkwash.media.images import encode_image
 from inkwash.scenes.caption import Description, describe
 from inkwash.scenes.lettering import grid_text
 from inkwash.scenes.render import render
@@ -68,8 +69,11 @@ def write_pictures(folder: Path, identity: Identity, count: int = 20, seed: int 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for number, (scene, told) in enumerate(identity.scenes(count, "train", seed)):
-            render(scene).save(folder / f"{number:02d}.png")
-            (folder / f"{number:02d}.txt").write_text(told.prompt + "\n", encoding="utf-8")
+            picture = encode_image(render(scene), "PNG")
+            for name, content in ((f"{number:02d}.png", picture), (f"{number:02d}.txt", told.prompt.encode() + b"\n")):
+                path = folder / name
+                if not path.is_file() or path.read_bytes() != content:  # an untouched file keeps its time
+                    path.write_bytes(content)
     except OSError as error:
         raise DataError(f"{folder} cannot be written ({error.strerror or error}): choose another folder.") from error
     return folder
