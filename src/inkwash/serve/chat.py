@@ -1,0 +1,259 @@
+"""POST /v1/chat/completions for a model that sees, in the OpenAI format: whole or streamed, with thoughts and tools.
+
+    app.include_router(make_chat_router(pipe, name="nano-v", rules=chat_rules()))
+
+Thoughts come as `reasoning_content`. Pictures, films and documents are data URLs; `file://` works below the allowed
+folders only and remote URLs never. Answers are made one after another; a client that goes away stops its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from inkwash.core.errors import Cancelled, RequestError
+from inkwash.engine.request import CancelToken
+from inkwash.engine.see.media import MediaRules
+from inkwash.engine.see.output import Delta, VisionOutput
+from inkwash.engine.see.pipeline import GlmVisionPipeline
+from inkwash.serve.errors import described
+from inkwash.serve.schemas import read_json
+from inkwash.serve.sse import EventStream
+
+MAX_TOKENS = 8192
+_ENDS = {"stop": "stop", "repetition": "stop", "cancelled": "stop", "length": "length", "tool_calls": "tool_calls"}
+
+
+class StreamOptions(BaseModel):
+    """What a stream says beside the answer."""
+
+    model_config = ConfigDict(extra="forbid")
+    include_usage: bool = False
+
+
+class TemplateSettings(BaseModel):
+    """What the chat template is told; `thinking` is another name of `enable_thinking`."""
+
+    model_config = ConfigDict(extra="forbid")
+    enable_thinking: bool | None = None
+    thinking: bool | None = None
+
+
+class ChatBody(BaseModel):
+    """The request; a field that would be ignored is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str | None = None
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=10)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=1)
+    repetition_penalty: float | None = Field(None, gt=0, le=10)
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    n: Literal[1] = 1
+    tools: list[dict[str, Any]] = Field(default_factory=list)
+    tool_choice: Literal["auto", "none"] = "auto"
+    chat_template_kwargs: TemplateSettings = Field(default_factory=TemplateSettings)
+    thinking_budget: int | None = Field(None, ge=0, description="Tokens of thought after which the answer is forced.")
+    user: str | None = Field(None, description="Who asks; no answer depends on it.")
+
+    def settings(self) -> dict[str, Any]:
+        """What the pipeline is asked for."""
+        template = self.chat_template_kwargs
+        think = template.thinking if template.enable_thinking is None else template.enable_thinking
+        return {
+            "max_new_tokens": self.max_completion_tokens or self.max_tokens or MAX_TOKENS,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k,
+            "repetition_penalty": self.repetition_penalty,
+            "seed": self.seed,
+            "tools": self.tools if self.tool_choice == "auto" else [],
+            "enable_thinking": think,
+            "thinking_budget": self.thinking_budget,
+        }
+
+
+def chat_rules(
+    allowed_local_media_path: Path | None = None,
+    *,
+    max_images: int = 64,
+    max_videos: int = 4,
+    fps: float | None = None,
+    max_frames: int | None = None,
+) -> MediaRules:
+    """What clients may send: nothing of this machine's files unless a folder is named."""
+    roots = () if allowed_local_media_path is None else (allowed_local_media_path,)
+    return MediaRules(roots=roots, max_images=max_images, max_videos=max_videos, fps=fps, max_frames=max_frames)
+
+
+def make_chat_router(
+    pipe: GlmVisionPipeline,
+    *,
+    name: str,
+    rules: MediaRules,
+    admit: Callable[[Request], Callable[[], None]] = lambda request: lambda: None,
+) -> APIRouter:
+    """The route around one pipeline; ``admit`` raises for clients that may not ask, and returns what is to be called
+    when their answer has ended."""
+    router = APIRouter(tags=["chat"])
+    turn = asyncio.Semaphore(1)
+
+    @router.post("/v1/chat/completions")
+    async def completions(request: Request) -> Response:
+        """Answer a conversation."""
+        body = read_json(await request.body(), ChatBody)
+        if body.model not in (None, name):
+            raise RequestError(
+                f"The model {body.model!r} is not served here, only {name!r}.",
+                status=404,
+                code="model_not_found",
+                param="model",
+            )
+        leave = admit(request)
+        talk = Talk(pipe, body, rules, name, turn)
+        if body.stream:
+            return EventStream(talk.events(), on_end=lambda whole: (talk.cancel.cancel(), leave())[1])
+        try:
+            return JSONResponse(await talk.whole(request))
+        finally:
+            talk.cancel.cancel()
+            leave()
+
+    return router
+
+
+class Talk:
+    """One answer: made in a thread, heard in the event loop."""
+
+    def __init__(
+        self, pipe: GlmVisionPipeline, body: ChatBody, rules: MediaRules, name: str, turn: asyncio.Semaphore
+    ) -> None:
+        self.pipe, self.body, self.rules, self.name, self.turn = pipe, body, rules, name, turn
+        self.cancel = CancelToken()
+        self.id, self.created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
+
+    async def pieces(self) -> AsyncIterator[Delta | VisionOutput]:
+        """Every piece, and the whole at the end; raises what the pipeline raises."""
+        loop, queue = asyncio.get_running_loop(), asyncio.Queue[Delta | VisionOutput | Exception]()
+
+        def work() -> None:
+            try:
+                stream = self.pipe.stream(
+                    self.body.messages, media=self.rules, cancel=self.cancel, **self.body.settings()
+                )
+                while True:
+                    loop.call_soon_threadsafe(queue.put_nowait, next(stream))
+            except StopIteration as end:
+                loop.call_soon_threadsafe(queue.put_nowait, end.value)
+            except Exception as error:
+                loop.call_soon_threadsafe(queue.put_nowait, error)
+
+        async with self.turn:
+            working = loop.run_in_executor(None, work)
+            try:
+                while True:
+                    item = await queue.get()
+                    if isinstance(item, Exception):
+                        raise item
+                    yield item
+                    if isinstance(item, VisionOutput):
+                        return
+            finally:
+                self.cancel.cancel()
+                await asyncio.shield(working)
+
+    async def whole(self, request: Request) -> dict[str, Any]:
+        """The finished answer; a client that goes away stops it."""
+
+        async def collect() -> VisionOutput:
+            async for item in self.pieces():
+                if isinstance(item, VisionOutput):
+                    return item
+            raise AssertionError("the pipeline ends with the whole")
+
+        answering = asyncio.ensure_future(collect())
+        while not answering.done():
+            await asyncio.wait({answering}, timeout=0.2)
+            if not answering.done() and await request.is_disconnected():
+                self.cancel.cancel()
+                await asyncio.gather(answering, return_exceptions=True)
+                raise Cancelled
+        output = answering.result()
+        message: dict[str, Any] = {"role": "assistant", "content": output.content or None}
+        if output.thoughts:
+            message["reasoning_content"] = output.thoughts
+        if output.tool_calls:
+            message["tool_calls"] = _calls(output)
+        choice = {"index": 0, "message": message, **_end(output), "logprobs": None}
+        return {**self._head("chat.completion"), "choices": [choice], "usage": _usage(output)}
+
+    async def events(self) -> AsyncIterator[str]:
+        """The answer as server-sent events; an error after the first byte is an event too."""
+        try:
+            yield self._event({"role": "assistant", "content": ""})
+            async for item in self.pieces():
+                if isinstance(item, Delta):
+                    yield self._event({"reasoning_content" if item.kind == "thought" else "content": item.text})
+                    continue
+                if item.tool_calls:
+                    calls = [{"index": place, **call} for place, call in enumerate(_calls(item))]
+                    yield self._event({"tool_calls": calls})
+                yield self._event({}, **_end(item))
+                if self.body.stream_options is not None and self.body.stream_options.include_usage:
+                    yield _line({**self._head("chat.completion.chunk"), "choices": [], "usage": _usage(item)})
+        except Exception as error:
+            yield _line({"error": described(error)[1].model_dump()})
+        yield "data: [DONE]\n\n"
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.name}
+
+    def _event(self, delta: dict[str, Any], **end: Any) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": None, **end}
+        return _line({**self._head("chat.completion.chunk"), "choices": [choice]})
+
+
+def _line(content: dict[str, Any]) -> str:
+    return f"data: {json.dumps(content, ensure_ascii=False)}\n\n"
+
+
+def _end(output: VisionOutput) -> dict[str, Any]:
+    """The field's reason, and ours where the field has no word for it."""
+    reason = output.finish_reason
+    return {"finish_reason": _ENDS[reason], "stop_reason": reason if reason in ("repetition", "cancelled") else None}
+
+
+def _calls(output: VisionOutput) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"call_{uuid.uuid4().hex[:24]}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments_json},
+        }
+        for call in output.tool_calls
+    ]
+
+
+def _usage(output: VisionOutput) -> dict[str, Any]:
+    usage = output.usage
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.thinking_tokens},
+    }

@@ -1,0 +1,170 @@
+"""The official client against a live chat endpoint around a tiny model that says what it is told to."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from PIL import Image
+
+from inkwash.engine.see.generation import Speaker
+from inkwash.engine.see.pipeline import GlmVisionPipeline
+from inkwash.serve import errors
+from inkwash.serve.access import Access
+from inkwash.serve.chat import chat_rules, make_chat_router
+from inkwash.serve.listen import bind
+from inkwash.serve.metrics import Metrics
+from tests.unit.engine.see.conftest import tiny_parts
+
+SAID = "\n<think>hm</think>\nA <b>red</b> square."
+CALL = "\n<think></think>\nWait.<tool_call>crop\n<arg_key>box</arg_key>\n<arg_value>[1, 2]</arg_value>\n</tool_call>"
+TOOL = {"type": "function", "function": {"name": "crop", "parameters": {"type": "object", "properties": {}}}}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
+    base = tmp_path_factory.mktemp("chat")
+    (base / "media").mkdir()
+    app = FastAPI()
+    errors.install(app)
+    metrics = Metrics(lambda: None, lambda: True)
+    app.state.service = SimpleNamespace(metrics=metrics)
+    app.add_middleware(Access, metrics=metrics, max_body_bytes=2**24)
+    rules = chat_rules(base / "media", max_images=2)
+    app.include_router(make_chat_router(GlmVisionPipeline(tiny_parts(base / "model")), name="tiny", rules=rules))
+    bound = bind("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    http = httpx2.Client(trust_env=False)
+    url = f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
+    while not server.started:
+        time.sleep(0.01)
+    with openai.OpenAI(base_url=url, api_key="any", max_retries=0, timeout=60, http_client=http) as made:
+        yield made
+    server.should_exit = True
+    thread.join(30)
+
+
+@pytest.fixture
+def say(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the model says; the prompts and settings that reached it."""
+    script: dict[str, Any] = {"text": SAID, "prompts": [], "budgets": []}
+
+    def generate(self: Speaker, run: Any, sampling: Any, budget: Any, *rest: Any) -> Iterator[str]:
+        script["prompts"].append(run.prompt.text)
+        script["budgets"].append(budget)
+        run.text, run.ids, run.finish = script["text"], [1, 2, 3], "stop"
+        yield from (script["text"][start : start + 4] for start in range(0, len(script["text"]), 4))
+
+    monkeypatch.setattr(Speaker, "generate", generate)
+    return script
+
+
+def picture() -> dict[str, Any]:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 40), "red").save(buffer, "PNG")
+    url = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def at(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def user(*parts: Any) -> list[Any]:
+    return [{"role": "user", "content": [{"type": "text", "text": p} if isinstance(p, str) else p for p in parts]}]
+
+
+def test_an_answer_with_its_thoughts(client: openai.OpenAI, say: dict[str, Any]) -> None:
+    answer = client.chat.completions.create(model="tiny", messages=user(picture(), picture(), "What is it?"))
+    message = answer.choices[0].message
+    assert message.content == "A <b>red</b> square." and message.reasoning_content == "hm"  # type: ignore[attr-defined]
+    assert answer.choices[0].finish_reason == "stop" and answer.model == "tiny"
+    assert answer.usage is not None and answer.usage.total_tokens == answer.usage.prompt_tokens + 3
+    assert say["prompts"][0].count("<|begin_of_image|>") == 2
+
+
+def test_a_stream_joins_to_the_same(client: openai.OpenAI, say: dict[str, Any]) -> None:
+    chunks = list(
+        client.chat.completions.create(
+            model="tiny", messages=user("Hi"), stream=True, stream_options={"include_usage": True}
+        )
+    )
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    assert "".join(delta.content or "" for delta in deltas).strip() == "A <b>red</b> square."
+    assert "".join(getattr(delta, "reasoning_content", "") or "" for delta in deltas) == "hm"
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop" and chunks[-1].usage is not None
+
+
+def test_thinking_switch_and_budget(client: openai.OpenAI, say: dict[str, Any]) -> None:
+    client.chat.completions.create(
+        model="tiny", messages=user("Hi"), extra_body={"chat_template_kwargs": {"enable_thinking": False}}
+    )
+    client.chat.completions.create(model="tiny", messages=user("Hi"), extra_body={"thinking_budget": 7}, max_tokens=9)
+    assert "/nothink" in say["prompts"][0] and "/nothink" not in say["prompts"][1]
+    assert say["budgets"][1].thinking == 7 and say["budgets"][1].max_new_tokens == 9
+
+
+def test_tools(client: openai.OpenAI, say: dict[str, Any]) -> None:
+    say["text"] = CALL
+    answer = client.chat.completions.create(model="tiny", messages=user("Crop it."), tools=[TOOL])  # type: ignore[list-item]
+    call = answer.choices[0].message.tool_calls[0]  # type: ignore[index]
+    assert answer.choices[0].finish_reason == "tool_calls" and answer.choices[0].message.content == "Wait."
+    assert (call.function.name, call.function.arguments) == ("crop", '{"box": [1, 2]}')  # type: ignore[union-attr]
+    stream = client.chat.completions.create(model="tiny", messages=user("Crop it."), tools=[TOOL], stream=True)  # type: ignore[list-item]
+    deltas = [chunk.choices[0].delta for chunk in stream if chunk.choices]
+    assert "".join(delta.content or "" for delta in deltas).strip() == "Wait."
+    assert [d.tool_calls[0].function.name for d in deltas if d.tool_calls] == ["crop"]  # type: ignore[union-attr]
+    messages = [*user("Crop it."), answer.choices[0].message, {"role": "tool", "content": "done"}, *user("And?")]
+    say["text"] = SAID
+    assert client.chat.completions.create(model="tiny", messages=messages, tools=[TOOL]).choices  # type: ignore[list-item]
+    assert "<tool_call>crop" in say["prompts"][-1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"model": "other"}, "not served here"),
+        ({"messages": []}, "messages"),
+        (
+            {"messages": user({"type": "image_url", "image_url": {"url": "file:///etc/passwd"}})},
+            "outside of the folders",
+        ),
+        ({"messages": user(at("http://localhost/a.png"))}, "Remote URLs"),
+        ({"messages": user(picture(), picture(), picture())}, "at most 2"),
+        (
+            {"messages": user({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}})},
+            "not a picture",
+        ),
+        ({"temperature": 50}, "temperature"),
+        ({"n": 2}, "n"),
+        ({"extra_body": {"nonsense": 1}}, "nonsense"),
+    ],
+)
+def test_errors_are_the_fields(client: openai.OpenAI, say: dict[str, Any], changed: dict[str, Any], said: str) -> None:
+    with pytest.raises((openai.BadRequestError, openai.NotFoundError, openai.UnprocessableEntityError)) as caught:
+        client.chat.completions.create(**{"model": "tiny", "messages": user("Hi"), **changed})
+    assert said in str(caught.value) and not say["prompts"]
+
+
+def test_without_a_script_the_tiny_model_answers(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(model="tiny", messages=user(picture(), "?"), max_tokens=5, temperature=0)
+    assert answer.usage is not None and answer.usage.completion_tokens == 5
+    assert answer.choices[0].finish_reason == "length"
+
+
+def test_a_file_below_the_allowed_folder(client: openai.OpenAI, say: dict[str, Any], tmp_path: Path) -> None:
+    rules = chat_rules(tmp_path)
+    assert rules.roots == (tmp_path,) and chat_rules().roots == ()
