@@ -7,7 +7,7 @@ nobody knows are kept, so that the answer can warn about each of them.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -150,7 +150,7 @@ class EditBody(ImageBody):
 
 
 Body = TypeVar("Body", bound=ImageBody)
-Flag = Annotated[bool, Field(description="Return a job at once and draw in the background.")]
+AnyBody = TypeVar("AnyBody", bound=BaseModel)
 
 
 def refuse_unsupported(values: Any) -> None:
@@ -166,7 +166,7 @@ def refuse_unsupported(values: Any) -> None:
             raise RequestError(f"{name} is {value!r}, but {refused[value]}.", code="unsupported_value", param=name)
 
 
-def read_json(content: bytes, kind: type[Body]) -> Body:
+def read_json(content: bytes, kind: type[AnyBody]) -> AnyBody:
     """A JSON body, strictly; raises RequestError with the first thing that is wrong."""
     try:
         values = json.loads(content, parse_constant=_no_constant)
@@ -178,7 +178,7 @@ def read_json(content: bytes, kind: type[Body]) -> Body:
     return validated(kind, values, strict=True)
 
 
-def validated(kind: type[Body], values: dict[str, Any], *, strict: bool) -> Body:
+def validated(kind: type[AnyBody], values: dict[str, Any], *, strict: bool) -> AnyBody:
     """Checked fields; raises RequestError with the first thing that is wrong."""
     try:
         return kind.model_validate(values, strict=strict)
