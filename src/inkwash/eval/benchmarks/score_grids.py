@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from inkwash.core.errors import ConfigError
 from inkwash.eval.benchmarks import dpg, oneig, oneig_score, proof
 from inkwash.eval.benchmarks.measures import Measure
 from inkwash.eval.benchmarks.panel import Panel
@@ -198,7 +199,10 @@ def _text(
 
     def read(text: str, path: Path) -> list[oneig_score.TextPicture]:
         reader = caches[-1] if len(oneig_score.prepared(text).split()) > LONG_TEXT else caches[0]
-        return [oneig_score.score_text(text, "\n".join(reader.texts(cell))) for cell in lit_cells(path)]
+        found = lit_cells(path)
+        if not found:
+            raise ConfigError(f"{path} has no cell that is not black; draw it again.")
+        return [oneig_score.score_text(text, "\n".join(reader.texts(cell))) for cell in found]
 
     read_all = panel.ask([partial(read, text, grids[key]) for key, text in wanted.items()], partial(tell, "read"))
     score = oneig_score.text_score([picture for own in read_all for picture in own], language)

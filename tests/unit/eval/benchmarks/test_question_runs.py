@@ -202,6 +202,16 @@ def test_oneig_alignment_and_text(tmp_path: Path) -> None:
     assert "max_tokens=128|256" in scores["judge"] and set(scores["per_set"]) >= {"anime", "text", "reasoning"}
 
 
+def test_a_grid_that_is_all_black_is_named(tmp_path: Path) -> None:
+    run = Scoring(
+        task="oneig-en", data=official.oneig(tmp_path / "d"), images=tmp_path / "i", system="m", dimensions=("text",)
+    )
+    paint(run)
+    Image.new("RGB", (64, 64)).save(run.images / "text/m/000.webp", lossless=True)
+    with panel(oneig_script) as (judges, _), pytest.raises(ConfigError, match=r"text/m/000\.webp has no cell"):
+        score_pictures(run, judges)
+
+
 class Seen:
     """Similarity judges by hand."""
 
