@@ -39,6 +39,8 @@ from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.weights import parameters_on_meta
 from inkwash.recipes import nano_sizes
 
+H200_BYTES, H200_OPERATIONS = 4.3e12, 0.79e15  # attainable, as published for this machine
+AR_SHARE, DECODER_SHARE = 0.70, 0.55  # of the floors, what is aimed at
 N = TypeVar("N", bound=torch.nn.Module)
 
 
@@ -83,9 +85,7 @@ def measure(sizes: Sizes, work: Work, device: torch.device, dtype: torch.dtype) 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     ar = random_weights(lambda: ARGenerator(sizes.ar), device, dtype)
-    text = (
-        sum(parameter.numel() for parameter in ar.model.language_model.layers.parameters()) + ar.lm_head.weight.numel()
-    )
+    text = read_weights(ar)
     seconds = {"ar": timed(partial(plan, ar, work), device)}
     drawn = work.height // 32 * (work.width // 32) + (0 if work.reference else 256)
     del ar
@@ -95,7 +95,7 @@ def measure(sizes: Sizes, work: Work, device: torch.device, dtype: torch.dtype) 
     shape = (work.pictures, sizes.decoder.in_channels, *cells)
     latents = torch.zeros(shape, device=device)
     seconds["decoder"] = timed(partial(denoise, decoder, sizes, work, latents), device)
-    blocks = sum(p.numel() for name, p in decoder.named_parameters() if ".norm1." not in name and "blocks." in name)
+    blocks = used_weights(decoder)
     tokens = cells[0] * cells[1] // 4 + GLYPHS
     flops = 2 * blocks * tokens * 2 * work.steps * work.pictures
     del decoder
@@ -195,6 +195,34 @@ def main() -> None:
         print(sheet.write("released-prediction" if given.predict else f"released-{given.side}", body, device))
 
 
+def floors(sizes: Sizes, work: Work, dtype: torch.dtype) -> str:
+    """What one H200 needs at least by its data sheet's attainable rates, and under the shares that are aimed at."""
+    with parameters_on_meta():
+        ar, decoder = ARGenerator(sizes.ar), Decoder(sizes.decoder)
+    drawn = work.height // 32 * (work.width // 32) + (0 if work.reference else 256)
+    tokens = (work.height // 16) * (work.width // 16) + GLYPHS
+    ar_floor = drawn * read_weights(ar) * dtype.itemsize / H200_BYTES
+    decoder_floor = 2 * used_weights(decoder) * tokens * 2 * work.steps * work.pictures / H200_OPERATIONS
+    rows = [
+        ("AR", f"{ar_floor:.1f}", f"{AR_SHARE:.0%}", f"{ar_floor / AR_SHARE:.1f}"),
+        ("decoder", f"{decoder_floor:.1f}", f"{DECODER_SHARE:.0%}", f"{decoder_floor / DECODER_SHARE:.1f}"),
+    ]
+    said = f"Floors of one H200 ({H200_BYTES / 1e12:.1f} TB/s, {H200_OPERATIONS / 1e15:.2f} PFLOP/s), not measured:"
+    return f"{said}\n\n{sheet.table(('stage', 'floor, s', 'share aimed at', 'then, s'), rows)}"
+
+
+def read_weights(ar: ARGenerator) -> int:
+    """Numbers that every token reads: all layers and the head."""
+    layers = sum(parameter.numel() for parameter in ar.model.language_model.layers.parameters())
+    return layers + ar.lm_head.weight.numel()
+
+
+def used_weights(decoder: Decoder) -> int:
+    """Numbers that every token is multiplied with in a step: the blocks without their AdaLN."""
+    names = ((name, parameter.numel()) for name, parameter in decoder.transformer_blocks.named_parameters())
+    return sum(count for name, count in names if ".norm1." not in name)
+
+
 def report(sizes: Sizes, work: Work, device: torch.device, dtype: torch.dtype, *, run: bool) -> str:
     """Markdown: predicted peaks by profile, and, where it runs, what was measured."""
     rows = []
@@ -205,7 +233,7 @@ def report(sizes: Sizes, work: Work, device: torch.device, dtype: torch.dtype, *
     said = f"{work.width}x{work.height}, {work.steps} steps, {work.pictures} picture(s), {dtype}, reference "
     body = f"{said}{work.reference or 'none'}.\n\nPredicted peaks on a GPU:\n\n{sheet.table(head, rows)}"
     if not run:
-        return body
+        return f"{body}\n\n{floors(sizes, work, dtype)}"
     pace = measure_pace(sizes, work, dtype=dtype, device=device)
     got = measure(sizes, work, device, dtype)
     measured = [
