@@ -19,7 +19,7 @@ def parameters(module: torch.nn.Module) -> int:
 
 
 def write_large(folder: Path) -> Path:
-    """A generator of 160 M and a decoder of 140 M parameters, bf16, around nano's processor, ViT, VAE and glyphs."""
+    """A generator of 155 M and a decoder of 166 M parameters, bf16, around nano's processor, ViT, VAE and glyphs."""
     parts = load_pipeline_parts(resolve("nano"), dtype=torch.float32)
     torch.manual_seed(0)
     text = replace(

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -104,7 +105,7 @@ class Planner:
         slots = self._current_slots()
         while self._waiting and slots.free:
             draft = self._waiting.popleft()
-            if not draft.job.ended and self._guarded(draft, lambda draft=draft: slots.join(draft)):
+            if not draft.job.ended and self._guarded(draft, partial(slots.join, draft)):
                 self._active.append(draft)
                 draft.job.count_token()
         self._settle(slots)
@@ -148,11 +149,12 @@ class Planner:
         for draft in [each for each in self._active if each.finished or each.job.ended]:
             self._active.remove(draft)
             if draft.finished and not draft.job.ended:
-                self._guarded(draft, lambda draft=draft: self._hand_out(draft, slots.plan(draft)))
+                self._guarded(draft, partial(self._hand_out, slots, draft))
             slots.leave(draft)
         self._waiting = deque(draft for draft in self._waiting if not draft.job.ended)
 
-    def _hand_out(self, draft: Draft, tokens: Tensor) -> None:
+    def _hand_out(self, slots: Slots, draft: Draft) -> None:
+        tokens = slots.plan(draft)
         rows, columns = draft.prompt.target
         prior = upsample(tokens[-rows * columns :], (rows, columns))[None]
         plan = make_plan(prior, [draft.prompt], [draft.codes])
@@ -169,7 +171,7 @@ class Planner:
             if len(drafts) == 1:
                 self.hooks.failed(drafts[0].job, as_outcome(error, drafts[0].job.ticket))
                 return []
-        return [each for each in drafts if self._guarded(each, lambda each=each: slots.advance([each]))]
+        return [each for each in drafts if self._guarded(each, partial(slots.advance, [each]))]
 
     def _guarded(self, draft: Draft, work: Callable[[], None]) -> bool:
         try:
