@@ -68,6 +68,13 @@ SHAPES_ASKED = (
     "Which shapes does the picture show?",
     "What shape is in the picture?",
     "Tell me which shapes you can see.",
+    "Which shape is in the picture?",
+    "What shape is it?",
+    "What shapes are in the picture?",
+    "Name every shape.",
+    "Name all shapes in the picture.",
+    "Say which shapes are there.",
+    "What shape can you see?",
 )
 # Other ways to ask what scenes.ask asks; {W} is a text, {O} a shape, {P} a place.
 MORE: dict[str, tuple[str, ...]] = {
