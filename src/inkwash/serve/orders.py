@@ -53,10 +53,6 @@ class Order:
     def partial_images(self) -> int:
         return (self.body.partial_images or 0) if self.body.stream else 0
 
-    @property
-    def event_prefix(self) -> str:
-        return self.kind
-
     def finish(self, drawn: Image.Image) -> Image.Image:
         """A drawn picture at the asked size."""
         if self.asked is None:
