@@ -140,7 +140,7 @@ def start_pools(settings: ServeSettings, cluster: ClusterSettings) -> dict[str, 
                 configure_logging=False,
                 _node_ip_address="127.0.0.1",
             )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises bare ones, for a slow start too
         said = " ".join(str(error).split())[:200]
         raise ConfigError(f"The Ray cluster {address or 'on this machine'} cannot be used: {said}") from None
     gpus = 1 if ray.cluster_resources().get("GPU") and settings.device != "cpu" else 0
