@@ -110,10 +110,7 @@ def _chosen(wanted: str | None, count: int, max_pages: int, name: str) -> list[i
 
 
 def _pdf(content: bytes, name: str, dpi: float, wanted: str | None, max_pages: int) -> list[Page]:
-    try:
-        import pypdfium2 as pdfium
-    except ImportError as error:
-        raise MissingExtraError("Reading PDF files", extra="media") from error
+    pdfium = _pdfium()
     if not 1 <= dpi <= 1200:
         raise RequestError(f"dpi is {dpi}, but must lie between 1 and 1200.", param="dpi")
     with _PDFIUM:
@@ -146,10 +143,22 @@ def _pdf(content: bytes, name: str, dpi: float, wanted: str | None, max_pages: i
     return found
 
 
+def _pdfium() -> Any:
+    """The library, which has no types."""
+    try:
+        import pypdfium2  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise MissingExtraError("Reading PDF files", extra="media") from error
+    return pypdfium2
+
+
+def _shown(picture: Image.Image) -> Callable[[], Image.Image]:
+    return lambda: picture
+
+
 def _renderer(document: Any, number: int, scale: float, size: tuple[int, int], name: str) -> Callable[[], Image.Image]:
     def render() -> Image.Image:
-        import pypdfium2 as pdfium
-
+        pdfium = _pdfium()
         with _PDFIUM:
             try:
                 page = document[number - 1]
@@ -206,9 +215,7 @@ def _slides(content: bytes, name: str, kind: str, wanted: str | None, max_pages:
                     picture = load_image(blob)
                 except MediaError:
                     continue  # a drawing format that is no picture
-                pictures.append(
-                    Page(number=number, width=picture.width, height=picture.height, load=lambda shown=picture: shown)
-                )
+                pictures.append(Page(number=number, width=picture.width, height=picture.height, load=_shown(picture)))
         found += [Page(number=number, text=f"Slide {number}:\n" + "\n".join(texts)), *pictures]
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -61,7 +62,7 @@ def config(processor: GlmVProcessor) -> GlmVConfig:
         "video_start_token_id": "<|begin_of_video|>",
         "video_end_token_id": "<|end_of_video|>",
     }
-    ids = {name: processor.token_id(token) for name, token in names.items()}
+    ids: dict[str, Any] = {name: processor.token_id(token) for name, token in names.items()}
     return GlmVConfig(model_type="glm4v", text_config=text, vision_config=VISION, **ids)
 
 

@@ -125,13 +125,17 @@ def make_chat_router(
             )
         leave = admit(request)
         talk = Talk(pipe, body, rules, name, turn)
+
+        def ended(whole: bool) -> None:
+            talk.cancel.cancel()
+            leave()
+
         if body.stream:
-            return EventStream(talk.events(), on_end=lambda whole: (talk.cancel.cancel(), leave())[1])
+            return EventStream(talk.events(), on_end=ended)
         try:
             return JSONResponse(await talk.whole(request))
         finally:
-            talk.cancel.cancel()
-            leave()
+            ended(True)
 
     return router
 

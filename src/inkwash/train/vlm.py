@@ -112,7 +112,7 @@ def build_rows(
     positions, following = prompt_positions(modality, [(1, *grid)], merge=merge)
     rows: list[tuple[list[int], list[int], list[int], list[float]]] = []
     for conversations in dialogues:
-        ids, places, segments = list(prefix), [], [0] * len(prefix)
+        ids, places, segments = list(prefix), [0] * len(prefix), [0] * len(prefix)
         weight = [0.0] * len(prefix)
         for number, dialogue in enumerate(conversations, 1):
             given, said = (processor.encode(text) for text in dialogue_texts(dialogue))
@@ -126,15 +126,10 @@ def build_rows(
     def padded(part: int, value: float) -> Tensor:
         return torch.stack([F.pad(torch.tensor(row[part]), (0, length - len(row[part])), value=value) for row in rows])
 
-    ids = padded(0, pad_id)
-    places = F.pad(
-        torch.stack([F.pad(torch.tensor(row[1]), (0, length - len(prefix) - len(row[1]))) for row in rows]),
-        (len(prefix), 0),
-    )
-    everywhere = places.expand(3, -1, -1).clone()
+    everywhere = padded(1, 0).expand(3, -1, -1).clone()
     everywhere[:, :, : len(prefix)] = positions[:, None]
     return Rows(
-        ids=ids,
+        ids=padded(0, pad_id),
         modality=F.pad(torch.tensor(modality), (0, length - len(prefix))).expand(len(rows), -1),
         positions=everywhere,
         segments=padded(2, PADDING),
