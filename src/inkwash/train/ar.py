@@ -156,8 +156,8 @@ def train_ar(
         run.log(
             step,
             len(whole.ids),
-            token_count=whole.ids.numel(),
-            flop_count=ar_step_flops(model.config.text_config, rows=len(whole.ids), length=length, counted=counted),
+            tokens=whole.ids.numel(),
+            flops=ar_step_flops(model.config.text_config, rows=len(whole.ids), length=length, counted=counted),
             **{kind: ranks.total(loss), f"{kind}_right": ranks.total(right) / ranks.data, "gradient": norm},
         )
         if sample is not None and ranks.mesh is None and (step + 1) % sample_every == 0:

@@ -225,8 +225,8 @@ def train_decoder(
         run.log(
             step,
             count,
-            token_count=count * (tokens + glyphs),
-            flop_count=decoder_step_flops(
+            tokens=count * (tokens + glyphs),
+            flops=decoder_step_flops(
                 decoder.config, pictures=count, tokens=tokens, glyphs=glyphs, references=references
             ),
             velocity=ranks.total(loss) / ranks.data,

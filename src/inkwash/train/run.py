@@ -153,16 +153,14 @@ class Run:
         self._saved_step = step
         self._saved = time.monotonic()
 
-    def log(
-        self, step: int, samples: int, *, token_count: float = 0, flop_count: float = 0, **values: float | Tensor
-    ) -> None:
+    def log(self, step: int, samples: int, *, tokens: float = 0, flops: float = 0, **values: float | Tensor) -> None:
         """Count one finished step, keep running averages, print and save when it is time.
 
-        `token_count` and `flop_count` of the step, over all processes, give the throughput and its share of the chip's rate.
+        `tokens` and `flops` of the step, over all processes, give the throughput and its share of the chip's rate.
         """
         self.samples += samples
-        self._tokens += token_count
-        self._flops += flop_count
+        self._tokens += tokens
+        self._flops += flops
         self._bar.update(self._task, completed=step + 1)
         numbers = {name: float(value) for name, value in values.items()}
         for name, value in numbers.items():
