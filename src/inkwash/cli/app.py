@@ -32,6 +32,7 @@ COMMANDS = {
     "generate": Entry("inkwash.cli.generate", "Draw pictures from a prompt."),
     "edit": Entry("inkwash.cli.edit", "Draw from a prompt and one or several pictures."),
     "serve": Entry("inkwash.cli.serve", "Serve the OpenAI images API."),
+    "ui": Entry("inkwash.cli.ui", "Draw and edit on a page in the browser."),
     "describe": Entry("inkwash.cli.describe", "Ask about pictures, videos and documents."),
     "chat": Entry("inkwash.cli.chat", "Talk about pictures, videos and documents, turn by turn."),
     "eval": Entry("inkwash.cli.eval", "Draw held-out scenes and read them back: word accuracy and more."),

@@ -50,7 +50,7 @@ class Page:
     def build(self) -> gr.Blocks:
         """All tabs and their wiring."""
         t = self.i18n
-        with gr.Blocks(title="Inkwash", analytics_enabled=False, fill_width=False) as blocks:
+        with gr.Blocks(title="Inkwash", analytics_enabled=False, fill_width=True) as blocks:
             gr.HTML(f'<div class="iw-head"><b>Inkwash</b><span>{html.escape(self.service.settings.model)}</span></div>')
             history = gr.BrowserState([], storage_key="inkwash-history", secret=self._secret())
             with gr.Tabs() as tabs:
@@ -60,9 +60,14 @@ class Page:
                     edit, edit_out = self._drawing_tab(edit=True)
                 with gr.Tab(t("history"), id="history") as history_tab:
                     shelf = gr.Gallery(
-                        label=t("history"), columns=4, height="auto", object_fit="contain", elem_id="iw-history"
+                        label=t("history"),
+                        columns=4,
+                        height="auto",
+                        fit_columns=False,
+                        buttons=[],
+                        elem_id="iw-history",
                     )
-                    details = gr.JSON(label=t("settings"), elem_id="iw-details")
+                    details = gr.HTML(elem_id="iw-details")
                     chosen = gr.State(None)
                     with gr.Row():
                         again = gr.Button(t("use_again"), variant="primary", elem_id="iw-again")
@@ -71,9 +76,12 @@ class Page:
             self._wire_drawing(edit, edit_out, history, self.edit)
             history_tab.select(self._shelf_items, history, shelf)
             shelf.select(self._chosen, history, [details, chosen])
-            again.click(self._again, chosen, [*[create[name] for name in FIELDS], tabs])
-            clear.click(lambda: ([], [], None, None), None, [history, shelf, details, chosen])
-            create_out["edit_this"].click(self._to_edit, create_out["gallery"], [edit["editor"], tabs])
+            fields = [inputs[name] for inputs in (create, edit) for name in FIELDS]
+            again.click(self._again, chosen, [*fields, tabs])
+            clear.click(lambda: ([], [], "", None), None, [history, shelf, details, chosen])
+            # The editor takes a picture only while it is shown: the tab first, then the picture.
+            shown = create_out["edit_this"].click(lambda: gr.Tabs(selected="edit"), None, tabs)
+            shown.then(self._to_edit, create_out["gallery"], edit["editor"])
         return blocks
 
     # -- components ---------------------------------------------------------------------------------------------------
@@ -108,7 +116,12 @@ class Page:
                 )
                 hint = gr.HTML(elem_id=f"iw-{where}-lint")
                 inputs["prompt"].change(
-                    self._lint, inputs["prompt"], hint, show_progress="hidden", trigger_mode="always_last", queue=False
+                    self._lint_edit if edit else self._lint,
+                    inputs["prompt"],
+                    hint,
+                    show_progress="hidden",
+                    trigger_mode="always_last",
+                    queue=False,
                 )
                 self._settings(inputs, edit)
                 with gr.Row():
@@ -119,14 +132,14 @@ class Page:
                 outputs["gallery"] = gr.Gallery(
                     label=t("result"),
                     columns=2,
-                    height="auto",
+                    height=580,
                     object_fit="contain",
                     format="png",
                     interactive=False,
                     buttons=["download", "fullscreen"],
                     elem_id=f"iw-{where}-gallery",
                 )
-                outputs["files"] = gr.File(label=t("files"), file_count="multiple", interactive=False)
+                outputs["files"] = gr.File(label=t("files"), file_count="multiple", interactive=False, visible=False)
                 if not edit:
                     outputs["edit_this"] = gr.Button(t("edit_this"), elem_id="iw-edit-this")
         return inputs, outputs
@@ -178,18 +191,18 @@ class Page:
 
     # -- handlers -----------------------------------------------------------------------------------------------------
 
-    def create(self, *values: Any, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def create(self, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Draw from a prompt."""
         fields, (history,) = dict(zip(FIELDS, values, strict=False)), values[len(FIELDS) :]
         yield from self._draw(fields, [], None, history, request)
 
-    def edit(self, *values: Any, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def edit(self, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Draw from a prompt, a picture with what was painted on it, and further pictures."""
         fields, (editor, more, history) = dict(zip(FIELDS, values, strict=False)), values[len(FIELDS) :]
         background = (editor or {}).get("background")
         if background is None:
             gr.Warning(say("no_picture", _language(request)))
-            yield ("", None, None, gr.skip(), gr.skip())
+            yield ("", gr.skip(), gr.skip(), gr.skip(), gr.skip())
             return
         pictures = [load_image(background), *(load_image(picture) for picture, _ in more or [])]
         yield from self._draw(fields, pictures, painted(editor), history, request)
@@ -214,30 +227,31 @@ class Page:
             self.service.rates.spend(client)
             leave = self.service.rates.enter(client)
         except RequestError as error:
-            yield (_failed(error), None, None, gr.skip(), gr.skip())
+            yield (_failed(error), gr.skip(), gr.skip(), gr.skip(), gr.skip())
             return
         try:
             canvas = None if mask is None else MaskedCanvas(original=pictures[0], change=mask)
             asked = None if canvas is not None else parse_size(str(fields["size"]))
             seed = _seed(fields)
             wanted = self._request(fields, pictures, canvas, asked, seed)
-            yield ("", None, None, seed, gr.skip())
+            yield ("", None, gr.File(value=None, visible=False), seed, gr.skip())
             for view in follow(backend, wanted, self.runs, _tab(request), lang):
                 shown = [self._shown(view, index, canvas, asked, lang) for index in sorted(view.pictures)]
                 if view.result is None:
-                    yield (view.status, shown, None, gr.skip(), gr.skip())
+                    yield (view.status, shown, gr.skip(), gr.skip(), gr.skip())
                     continue
                 finished = [_finish(picture, canvas, asked) for picture in view.result.images]
                 files = [
                     self.shelf.put(picture, self._metadata(wanted, picture, own))
                     for picture, own in zip(finished, view.result.seeds, strict=True)
                 ]
-                entries = [self._entry(path, fields, own) for path, own in zip(files, view.result.seeds, strict=True)]
+                kind, seeds = ("edit" if pictures else "create"), view.result.seeds
+                entries = [self._entry(path, fields, own, kind) for path, own in zip(files, seeds, strict=True)]
                 kept = [*entries, *(history or [])][:HISTORY]
                 paths = [str(path) for path in files]
-                yield (view.status, paths, paths, gr.skip(), kept)
+                yield (view.status, paths, gr.File(value=paths, visible=True), gr.skip(), kept)
         except InkwashError as error:
-            yield (_failed(error), None, None, gr.skip(), gr.skip())
+            yield (_failed(error), gr.skip(), gr.skip(), gr.skip(), gr.skip())
         finally:
             leave()
 
@@ -292,11 +306,15 @@ class Page:
             "references": len(request.images),
         }
 
-    def _entry(self, path: Path, fields: dict[str, Any], seed: int | None) -> dict[str, Any]:
-        return {"file": path.name, **{name: fields[name] for name in FIELDS}, "seed": seed, "count": 1}
+    def _entry(self, path: Path, fields: dict[str, Any], seed: int | None, kind: str) -> dict[str, Any]:
+        return {"file": path.name, "kind": kind, **{name: fields[name] for name in FIELDS}, "seed": seed, "count": 1}
 
     def _lint(self, prompt: str, request: gr.Request) -> str:
         return lint_html(prompt or "", _language(request))
+
+    def _lint_edit(self, prompt: str, request: gr.Request) -> str:
+        """An instruction need not quote anything."""
+        return lint_html(prompt or "", _language(request), silent=("none",))
 
     def _there(self, history: list[dict[str, Any]] | None) -> list[tuple[str, dict[str, Any]]]:
         """Entries whose pictures are still on the shelf."""
@@ -306,25 +324,30 @@ class Page:
     def _shelf_items(self, history: list[dict[str, Any]] | None) -> list[tuple[str, str]]:
         return [(path, str(entry["prompt"])[:80]) for path, entry in self._there(history)]
 
-    def _chosen(self, history: list[dict[str, Any]] | None, event: gr.SelectData) -> tuple[Any, Any]:
+    def _chosen(
+        self, history: list[dict[str, Any]] | None, event: gr.SelectData, request: gr.Request
+    ) -> tuple[Any, Any]:
         entries = self._there(history)
         if not isinstance(event.index, int) or event.index >= len(entries):
-            return None, None
+            return "", None
         entry = entries[event.index][1]
-        return entry, entry
+        return settings_html(entry, _language(request)), entry
 
     def _again(self, entry: dict[str, Any] | None) -> tuple[Any, ...]:
-        """The chosen picture's settings into the first tab, its seed locked."""
+        """The chosen picture's settings into the tab they came from, its seed locked."""
+        untouched = tuple(gr.skip() for _ in FIELDS)
         if entry is None:
-            return (*(gr.skip() for _ in FIELDS), gr.skip())
-        values = {**entry, "lock": True}
-        return (*(values.get(name) for name in FIELDS), gr.Tabs(selected="create"))
+            return (*untouched, *untouched, gr.skip())
+        values = tuple({**entry, "lock": True}.get(name) for name in FIELDS)
+        kind = "edit" if entry.get("kind") == "edit" else "create"
+        filled = (*untouched, *values) if kind == "edit" else (*values, *untouched)
+        return (*filled, gr.Tabs(selected=kind))
 
-    def _to_edit(self, shown: list[tuple[str, str | None]] | None) -> tuple[Any, Any]:
+    def _to_edit(self, shown: list[tuple[str, str | None]] | None) -> Any:
         if not shown:
-            return gr.skip(), gr.skip()
+            return gr.skip()
         picture = load_image(shown[0][0])
-        return {"background": picture, "layers": [], "composite": picture}, gr.Tabs(selected="edit")
+        return {"background": picture, "layers": [], "composite": picture}
 
     def _secret(self) -> str:
         """History in the browser is sealed with a key of this server, the same after a restart."""
@@ -350,14 +373,26 @@ def painted(editor: dict[str, Any]) -> Image.Image | None:
     return found if found.getbbox() else None
 
 
-def lint_html(prompt: str, lang: Language) -> str:
+def lint_html(prompt: str, lang: Language, *, silent: tuple[str, ...] = ()) -> str:
     """The findings about a prompt, good news in green."""
     lines = []
     for hint in lint(prompt):
         words = ", ".join(f"“{text}”" for text in hint.words)
         good = "good" if hint.kind == "quoted" else "bad"
-        lines.append(f'<span class="{good}">{html.escape(say(f"lint_{hint.kind}", lang, words=words))}</span>')
+        if hint.kind not in silent:
+            lines.append(f'<span class="{good}">{html.escape(say(f"lint_{hint.kind}", lang, words=words))}</span>')
     return f'<div class="iw-lint">{"".join(lines)}</div>' if lines else ""
+
+
+def settings_html(entry: dict[str, Any], lang: Language) -> str:
+    """The settings of one picture as a list of names and values."""
+    shown = ("prompt", "negative", "size", "seed", "steps", "guidance", "quality", "temperature", "top_p")
+    rows = [
+        f"<dt>{html.escape(say(name, lang))}</dt><dd>{html.escape(str(entry[name]))}</dd>"
+        for name in shown
+        if entry.get(name) not in (None, "")
+    ]
+    return f'<dl class="iw-settings">{"".join(rows)}</dl>'
 
 
 def _finish(picture: Image.Image, canvas: MaskedCanvas | None, asked: Size | None) -> Image.Image:

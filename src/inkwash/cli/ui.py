@@ -1,0 +1,68 @@
+"""``inkwash ui``: the page for people, in the browser, over one model."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inkwash.cli import options as o
+
+Model = Annotated[str, typer.Argument(help="A name that `inkwash models` lists, or a checkpoint folder.")]
+Host = Annotated[str, typer.Option("--host", help="Address to listen at; the default is this machine only.")]
+Port = Annotated[int, typer.Option("--port", help="Port to listen at.")]
+State = Annotated[Path | None, typer.Option("--state", help="Folder of pictures and jobs [default: the cache folder].")]
+Browser = Annotated[bool, typer.Option("--browser", help="Open the page in the browser when it is ready.")]
+
+
+def ui(
+    model: Model = "nano",
+    host: Host = "127.0.0.1",
+    port: Port = 7860,
+    device: o.DeviceName = None,
+    dtype: o.Dtype = None,
+    state: State = None,
+    browser: Browser = False,
+) -> None:
+    """Draw and edit on a page in the browser. The images API is served beside it.
+
+    Example: inkwash ui
+    """
+    from importlib.util import find_spec
+
+    from inkwash.cli.draw import check_model
+    from inkwash.core.errors import MissingExtraError
+
+    check_model(model)
+    for module in ("fastapi", "uvicorn", "gradio"):
+        if find_spec(module) is None:
+            raise MissingExtraError("inkwash ui", extra="serve")
+    import os
+
+    from inkwash.serve.auth import VARIABLE, read_keys
+    from inkwash.serve.backend import Backend, load_backend
+    from inkwash.serve.listen import bind
+    from inkwash.serve.server import serve
+    from inkwash.serve.settings import ServeSettings
+
+    settings = ServeSettings(
+        model=model,
+        host=host,
+        port=port,
+        device=device,
+        dtype=dtype,
+        state=state,
+        api_keys=read_keys(None, os.environ.get(VARIABLE, "")),
+    )
+    bound = bind(host, port)
+    address = f"http://{host}:{bound.getsockname()[1]}/ui"
+
+    def load() -> Backend:
+        made = load_backend(model, device=device, dtype=dtype, max_queue=settings.max_queue)
+        if browser:
+            webbrowser.open(address)
+        return made
+
+    serve(settings, load, bound=bound, log_requests=False, ui=True)
