@@ -21,6 +21,8 @@ from inkwash.core.errors import InkwashError, MissingExtraError
 from inkwash.data.encode import Encoder, Job, run_job
 from inkwash.data.shards import ShardIndex, read_sidecar
 
+STORE_BYTES = 128 * 2**20  # only names travel
+
 
 class RayRunner:
     """A `data.encode.Runner` on `workers` processes of a cluster (`address`), or of this machine."""
@@ -97,7 +99,11 @@ class ShardWorker:
 
 def _start(ray: Any, address: str | None, workers: int) -> None:
     """Connect to a cluster, or start one of at least `workers` slots on this machine."""
-    options: dict[str, Any] = {"address": address} if address else {"num_cpus": workers + 1, "address": "local"}
+    options: dict[str, Any] = (
+        {"address": address}
+        if address
+        else {"num_cpus": workers + 1, "address": "local", "object_store_memory": STORE_BYTES}
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False, **options)
