@@ -61,6 +61,6 @@ def test_two_processes_write_what_one_writes(tmp_path: Path, monkeypatch: pytest
     assert names == sorted(path.name for path in (tmp_path / "ray").iterdir())
     for name in names:
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "ray" / name).read_bytes(), name
-    with pytest.raises(DataError, match="^picture 9 cannot be encoded$"):
+    with pytest.raises(DataError, match=r"^picture 9 cannot be encoded$"):
         encode(examples(tmp_path, 10), tmp_path / "wrong", Red, runner=RayRunner(workers=1), **settings)
     assert not ray.is_initialized(), "what was started is stopped"
