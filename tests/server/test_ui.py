@@ -1,0 +1,185 @@
+"""The page: its lint, its shelf, its words, and the whole of it in a real browser where one is installed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from inkwash.serve.server import mount_ui
+from inkwash.serve.settings import ServeSettings
+from inkwash.serve.ui.lint import Hint, lint
+from inkwash.serve.ui.page import lint_html, painted
+from inkwash.serve.ui.shelf import Shelf
+from inkwash.serve.ui.words import EN, ZH, language
+from tests.server.conftest import Live, backend_of, running
+from tests.server.fakes import FakeBackend
+
+CHROMIUM = shutil.which("chromium")
+# Gradio and Playwright leave sockets and loops to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ('A poster that says "HELLO"', [Hint("quoted", ("HELLO",))]),
+        ("A poster that says HELLO", [Hint("unquoted", ("HELLO",))]),
+        ('A sign reading OPEN LATE and "BAR"', [Hint("unquoted", ("OPEN LATE and",)), Hint("quoted", ("BAR",))]),
+        ('The words on it are "GO"', [Hint("quoted", ("GO",))]),
+        ("the text in white", [Hint("none")]),
+        ("two red circles", [Hint("none")]),
+        ('a sign "OPEN', [Hint("open")]),
+        ("海报写着你好", [Hint("unquoted", ("你好",))]),
+        ("海报写着“你好”", [Hint("quoted", ("你好",))]),
+        ("", []),
+    ],
+)
+def test_unquoted_texts_are_pointed_at(prompt: str, expected: list[Hint]) -> None:
+    assert lint(prompt) == expected
+
+
+def test_what_a_prompt_holds_is_never_markup() -> None:
+    assert "<b>" not in lint_html('says "<b>"', "en")
+
+
+def test_both_languages_say_everything() -> None:
+    assert EN.keys() == ZH.keys()
+    for key, sentence in EN.items():
+        slots = {part.split("}")[0] for part in sentence.split("{")[1:]}
+        assert slots == {part.split("}")[0] for part in ZH[key].split("{")[1:]}, key
+    assert [language(header) for header in ("zh-CN,zh;q=0.9", "en-US", None, "de")] == ["zh", "en", "en", "en"]
+
+
+def test_the_shelf_drops_the_oldest_and_knows_its_own_files_only(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "pictures", kept=2)
+    paths = [shelf.put(Image.new("RGB", (32, 32), color), {"seed": 1}) for color in ("red", "green", "blue")]
+    assert len(list(shelf.folder.iterdir())) == 2
+    assert sum(path.exists() for path in paths) == 2
+    outside = tmp_path / "inkwash-secret.png"
+    outside.write_bytes(b"x")
+    assert shelf.find("../inkwash-secret.png") is None
+    assert shelf.find("inkwash-nothing.png") is None
+    kept = next(path for path in paths if path.exists())
+    assert shelf.find(kept.name) == kept
+
+
+def test_what_was_painted_becomes_the_mask() -> None:
+    picture = Image.new("RGBA", (64, 64), "red")
+    layer = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    assert painted({"background": picture, "layers": [layer]}) is None
+    layer.paste((255, 60, 107, 255), (8, 8, 16, 16))
+    mask = painted({"background": picture, "layers": [layer]})
+    assert mask is not None
+    assert mask.getbbox() == (8, 8, 16, 16)
+
+
+@pytest.fixture(scope="module")
+def paged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A slow fake behind the page."""
+    settings = ServeSettings(state=tmp_path_factory.mktemp("page"))
+    with running(settings, lambda: FakeBackend(step_s=0.01), prepare=mount_ui) as live:
+        yield live
+
+
+@pytest.fixture
+def browser_page(paged: Live) -> Iterator[Any]:
+    """A tab of a headless browser on the page."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=flags)
+        tab = browser.new_page(locale="en-US", viewport={"width": 1280, "height": 950})
+        tab.set_default_timeout(60_000)
+        tab.goto(f"{paged.url}/ui/")
+        tab.wait_for_selector("#iw-create-prompt textarea")
+        yield tab
+        browser.close()
+
+
+def _says(tab: Any, where: str, words: str) -> None:
+    tab.wait_for_function(f"document.querySelector('{where}').innerText.includes('{words}')")
+
+
+def test_create_watch_and_use_again(browser_page: Any, paged: Live) -> None:
+    tab = browser_page
+    tab.fill("#iw-create-prompt textarea", "A poster that says HELLO")
+    _says(tab, "#iw-create-lint", "without quotation marks")
+    tab.fill("#iw-create-prompt textarea", 'A poster that says "HELLO"')
+    _says(tab, "#iw-create-lint", "Will be written")
+    tab.click("#iw-create-draw")
+    _says(tab, "#iw-create-status", "Drawing")
+    _says(tab, "#iw-create-status", "drawn in")
+    assert backend_of(paged).drawn[-1].prompt == 'A poster that says "HELLO"'
+    tab.click("button[role=tab]:has-text('History')")
+    tab.click("#iw-history img >> nth=0")
+    _says(tab, "#iw-details", "HELLO")
+    tab.click("#iw-again")
+    tab.wait_for_selector("#iw-create-draw", state="visible")
+
+
+def test_cancel_stops_the_drawing(browser_page: Any, paged: Live) -> None:
+    backend, tab = backend_of(paged), browser_page
+    backend.step_s = 0.3
+    before = backend.cancelled
+    try:
+        tab.fill("#iw-create-prompt textarea", "two circles")
+        tab.click("#iw-create-draw")
+        _says(tab, "#iw-create-status", "Drawing")
+        tab.click("#iw-create-cancel")
+        _says(tab, "#iw-create-status", "Cancelled")
+    finally:
+        backend.step_s = 0.01
+    assert backend.cancelled == before + 1
+
+
+def test_edit_inside_what_was_painted(browser_page: Any, paged: Live, tmp_path: Path) -> None:
+    tab = browser_page
+    Image.new("RGB", (256, 256), "red").save(tmp_path / "red.png")
+    tab.click("button[role=tab]:has-text('Edit')")
+    tab.wait_for_function("document.querySelector('#iw-editor').innerText.includes('Upload')")
+    tab.wait_for_timeout(2000)  # the editor's canvas is made in the background and tells nobody
+    tab.set_input_files("#iw-editor input[type=file]", str(tmp_path / "red.png"))
+    tab.wait_for_function("!document.querySelector('#iw-editor').innerText.includes('Upload')")
+    tab.wait_for_timeout(500)
+    box = tab.locator("#iw-editor canvas").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    tab.mouse.move(x - 40, y)
+    tab.mouse.down()
+    for step in range(8):
+        tab.mouse.move(x - 40 + 10 * step, y)
+    tab.mouse.up()
+    tab.wait_for_timeout(1000)
+    tab.fill("#iw-edit-prompt textarea", "Make it blue")
+    tab.click("#iw-edit-draw")
+    _says(tab, "#iw-edit-status", "drawn in")
+    request = backend_of(paged).drawn[-1]
+    assert request.images[0].getpixel((5, 5)) == (255, 0, 0)
+    assert request.mask is not None
+    assert request.mask.getpixel((5, 5)) == 0
+    assert request.mask.getextrema() == (0, 255)
+
+
+def test_the_page_asks_for_a_key_where_keys_are_set(
+    settings: Callable[..., ServeSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from inkwash.serve.auth import read_keys
+
+    keys = read_keys(None, "me:a-long-secret")
+    with running(settings(api_keys=keys), FakeBackend, prepare=mount_ui) as live:
+        assert live.http.get("/ui/config").status_code == 401
+        wrong = live.http.post("/ui/login", data={"username": "me", "password": "another-secret"})
+        assert wrong.status_code == 400
+        right = live.http.post("/ui/login", data={"username": "me", "password": "a-long-secret"})
+        assert right.status_code == 200
