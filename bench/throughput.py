@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 from bench import sheet
-from bench.concurrent import draw, requests
+from bench.at_once import draw, requests
 from bench.latency import Best, reference
 
 from inkwash import GlmImagePipeline

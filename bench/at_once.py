@@ -1,7 +1,7 @@
 """Requests at once against the same requests one after the other, both through the engine, and every picture compared.
 
-    python -m bench.concurrent                     # 8 requests of nano, 256x256, 20 steps
-    python -m bench.concurrent --steps 8 --rounds 3 --write
+    python -m bench.at_once                     # 8 requests of nano, 256x256, 20 steps
+    python -m bench.at_once --steps 8 --rounds 3 --write
 
 Rounds take turns, so that a busy machine slows both alike. The share is of wall time, and the goal is 60 % or less on
 two cores. Pictures must be equal to those of `GlmImagePipeline` alone, value by value.
