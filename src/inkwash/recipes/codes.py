@@ -35,7 +35,6 @@ from inkwash.train.tokenizer import TokenizerTraining, clip_normalize, perplexit
 
 CPU = torch.device("cpu")
 COLORS = {"semantic-VQ": "#1f77b4", "VQ-VAE": "#d62728", "1-D": "#2ca02c"}
-COLUMNS = ("held-out loss", "training loss", "perplexity", "used", "letters told")
 
 
 @dataclass(frozen=True, kw_only=True)
