@@ -6,7 +6,7 @@ import base64
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,9 +22,14 @@ from inkwash.engine.see.generation import Speaker
 from inkwash.engine.see.pipeline import GlmVisionPipeline
 from inkwash.serve import errors
 from inkwash.serve.access import Access
+from inkwash.serve.auth import read_keys
 from inkwash.serve.chat import chat_rules, make_chat_router
 from inkwash.serve.listen import bind
 from inkwash.serve.metrics import Metrics
+from inkwash.serve.server import mount_chat
+from inkwash.serve.settings import ServeSettings
+from tests.server.conftest import running
+from tests.server.fakes import FakeBackend
 from tests.unit.engine.see.conftest import tiny_parts
 
 SAID = "\n<think>hm</think>\nA <b>red</b> square."
@@ -168,3 +173,20 @@ def test_without_a_script_the_tiny_model_answers(client: openai.OpenAI) -> None:
 def test_a_file_below_the_allowed_folder(client: openai.OpenAI, say: dict[str, Any], tmp_path: Path) -> None:
     rules = chat_rules(tmp_path)
     assert rules.roots == (tmp_path,) and chat_rules().roots == ()
+
+
+def test_the_service_answers_beside_drawing_under_its_own_keys(settings: Callable[..., ServeSettings]) -> None:
+    keys = read_keys(None, "me:a-long-secret")
+    with running(
+        settings(api_keys=keys), FakeBackend, prepare=lambda app, service: mount_chat(app, service, "nano-v")
+    ) as live:
+        said = {"model": "nano-v", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 2}
+        refused = live.http.post("/v1/chat/completions", json=said)
+        assert refused.status_code == 401
+        mine = {"authorization": "Bearer a-long-secret"}
+        answered = live.http.post("/v1/chat/completions", json=said, headers=mine)
+        assert answered.status_code == 200, answered.text
+        assert answered.json()["usage"]["completion_tokens"] == 2
+        listed = live.http.get("/v1/models", headers=mine).json()["data"]
+        assert [model["id"] for model in listed] == ["nano", "nano-v"]
+        assert live.http.get("/v1/models/nano-v", headers=mine).json()["id"] == "nano-v"

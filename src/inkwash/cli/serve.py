@@ -61,6 +61,14 @@ EnhanceAlways = Annotated[
 LogPrompts = Annotated[bool, typer.Option("--log-prompts", help="Write prompts into the request log.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No request log on stderr.")]
 Ui = Annotated[bool, typer.Option("--ui", help="Also serve the page at /ui.")]
+Chat = Annotated[
+    str | None,
+    typer.Option("--chat", metavar="MODEL", help="Also answer /v1/chat/completions with a model that sees: nano-v."),
+]
+ChatFolder = Annotated[
+    Path | None,
+    typer.Option("--allowed-local-media-path", help="Folder whose files chat clients may name as file:// addresses."),
+]
 Ray = Annotated[bool, typer.Option("--ray", help="Draw on replicas in a Ray cluster.")]
 Replicas = Annotated[int, typer.Option("--replicas", help="With --ray: replicas that draw whole pictures.")]
 Planners = Annotated[int, typer.Option("--planners", help="With --ray: AR replicas; with --decoders.")]
@@ -94,6 +102,8 @@ def serve(
     log_prompts: LogPrompts = False,
     quiet: Quiet = False,
     ui: Ui = False,
+    chat: Chat = None,
+    allowed_local_media_path: ChatFolder = None,
     ray: Ray = False,
     replicas: Replicas = 1,
     planners: Planners = 0,
@@ -108,6 +118,8 @@ def serve(
     from inkwash.core.errors import ConfigError, MissingExtraError
 
     check_model(model)
+    if allowed_local_media_path is not None and chat is None:
+        raise ConfigError("--allowed-local-media-path needs --chat: only chat clients name files.")
     for module in ("fastapi", "uvicorn", "multipart", "prometheus_client"):
         if find_spec(module) is None:
             raise MissingExtraError("inkwash serve", extra="serve")
@@ -154,7 +166,9 @@ def serve(
 
     from inkwash.serve.server import serve as run_server
 
-    run_server(settings, load, bound=bound, log_requests=not quiet, ui=ui)
+    run_server(
+        settings, load, bound=bound, log_requests=not quiet, ui=ui, chat=chat, chat_folder=allowed_local_media_path
+    )
 
 
 def _enhance(url: str | None, model: str, always: bool) -> EnhanceSettings | None:

@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from inkwash.core.errors import ConfigError, InkwashError, MissingExtraError
 from inkwash.serve import access
@@ -55,12 +56,20 @@ def serve(
     bound: socket.socket | None = None,
     log_requests: bool = True,
     ui: bool = False,
+    chat: str | None = None,
+    chat_folder: Path | None = None,
 ) -> None:
-    """Serve until a signal comes; raises what kept the server from starting."""
+    """Serve until a signal comes; raises what kept the server from starting.
+
+    chat: a model that sees, served beside the other one; chat_folder: where its clients' file:// parts may lie.
+    """
     bound = bound if bound is not None else bind(settings.host, settings.port)
     access.configure(log_requests)
     service = Service(settings, load)
     app = make_app(service)
+    if chat is not None:
+        _say(f"Loading {chat} ...")
+        mount_chat(app, service, chat, chat_folder)
     if ui:
         mount_ui(app, service)
     config = uvicorn.Config(
@@ -80,6 +89,7 @@ def serve(
         assert service.backend is not None
         info = service.backend.info
         pages = "API: /docs, health: /health, metrics: /metrics" + (", page: /ui" if ui else "")
+        pages += f", {chat} at /v1/chat/completions" if chat is not None else ""
         _say(
             f"Ready after {time.monotonic() - begun:.1f} s (self-test picture {service.self_test['seconds']:.1f} s): "
             f"http://{shown}:{port}  {info.name} on {info.device}; {pages}"
@@ -123,6 +133,24 @@ def mount_ui(app: FastAPI, service: Service) -> None:
             raise ConfigError("--ui: this edition has no page; leave --ui out.") from None
         raise MissingExtraError("inkwash serve --ui", extra="serve") from missing
     page.mount(app, service)
+
+
+def mount_chat(app: FastAPI, service: Service, model: str, folder: Path | None = None) -> None:
+    """Load a model that sees and answer POST /v1/chat/completions with it, under the keys and limits of the rest."""
+    from inkwash.engine.see.pipeline import GlmVisionPipeline
+    from inkwash.serve.chat import chat_rules, make_chat_router
+    from inkwash.serve.images import client_of
+
+    settings = service.settings
+    pipe = GlmVisionPipeline.from_pretrained(model, torch_dtype=settings.dtype, device_map=settings.device)
+
+    def admit(request: Request) -> Callable[[], None]:
+        client = client_of(request)
+        service.rates.spend(client)
+        return service.rates.enter(client)
+
+    app.include_router(make_chat_router(pipe, name=model, rules=chat_rules(folder), admit=admit))
+    service.seeing = model
 
 
 def _say(line: str) -> None:

@@ -66,6 +66,7 @@ class Service:
         self.jobs = JobStore(settings.folder, max_jobs=settings.max_jobs, ttl_s=settings.job_ttl_s)
         self.rates = Rates(settings.requests_per_minute, settings.concurrent_requests)
         self.metrics = Metrics(self.stats, lambda: self.state == "ready")
+        self.seeing: str | None = None  # the model behind /v1/chat/completions
         self.on_ready: Callable[[], None] | None = None
         self.on_failure: Callable[[Exception], None] | None = None
         self._worker: JobWorker | None = None

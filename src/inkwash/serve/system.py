@@ -32,7 +32,7 @@ class ModelAnswer(BaseModel):
 
 
 class ModelList(BaseModel):
-    """The served models: one."""
+    """The served models."""
 
     object: str = "list"
     data: list[ModelAnswer]
@@ -61,18 +61,27 @@ def _model(request: Request) -> ModelAnswer:
     )
 
 
+def _seeing(request: Request) -> list[ModelAnswer]:
+    """The model behind /v1/chat/completions, if one is served."""
+    name = service_of(request).seeing
+    return [] if name is None else [ModelAnswer(id=name, created=STARTED, owned_by="inkwash")]
+
+
 @router.get("/v1/models", tags=["models"], response_model=ModelList, response_model_exclude_none=True)
 async def models(request: Request) -> Any:
-    """The served model."""
+    """The served models: what draws and, where there is one, what sees."""
     client_of(request)
-    return ModelList(data=[_model(request)])
+    return ModelList(data=[_model(request), *_seeing(request)])
 
 
 @router.get("/v1/models/{model:path}", tags=["models"], response_model=ModelAnswer, response_model_exclude_none=True)
 async def model(request: Request, model: str) -> Any:
-    """One model; 404 for any other than the served one."""
+    """One model; 404 for any that is not served."""
     client_of(request)
     known = _model(request)
+    for other in _seeing(request):
+        if same_model(model, other.id):
+            return other
     if not same_model(model, known.id):
         raise RequestError(
             f"The model {model!r} is not served here: {known.id} is.", status=404, code="model_not_found", param="model"
