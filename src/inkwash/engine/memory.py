@@ -41,7 +41,8 @@ from inkwash.models.weights import parameters_on_meta
 PROMPT_TOKENS, GLYPHS = 64, 16  # of a usual prompt
 SLOT_STEP = 256  # the planner's caches grow by so many tokens
 TILE = 128  # latent cells of a VAE tile
-CPU_RUNTIME = 40 * 2**20  # kernels made on the way, their scratch memory and the window files are read through
+CPU_RUNTIME = 70 * 2**20  # kernels made on the way, their scratch memory and the window files are read through
+CPU_QUANTIZING = 80 * 2**20  # what the library that rounds weights brings along
 CPU_CONVOLUTION = 1.5  # convolutions on a CPU keep re-ordered copies of what they read and write
 
 
@@ -151,7 +152,7 @@ def forecast(
         "vae": round(_vae_working(vae, work) * (CPU_CONVOLUTION if on_cpu else 1)),
     }
     return Forecast(
-        base=base + (CPU_RUNTIME if on_cpu else 0),
+        base=base + ((CPU_RUNTIME + (CPU_QUANTIZING if kinds else 0)) if on_cpu else 0),
         weights=weights,
         working=working,
         profile=profile,

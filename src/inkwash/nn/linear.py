@@ -7,11 +7,21 @@ with GELU behind it 67 and 189. For one row at a time both wait for memory, and 
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+def _one_dnn_dtypes() -> tuple[torch.dtype, ...]:
+    """Number types that oneDNN multiplies in hardware here; none where torch was built without it."""
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return ()
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return torch.float32, torch.bfloat16
+    return (torch.float32,)
+
+
+ONE_DNN_DTYPES = _one_dnn_dtypes()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Tensor:
@@ -41,18 +51,8 @@ def _one_dnn_takes(x: Tensor, weight: Tensor) -> bool:
     return (
         x.device.type == "cpu"
         and x.dtype == weight.dtype
-        and x.dtype in _one_dnn_dtypes()
+        and x.dtype in ONE_DNN_DTYPES
         and is_plain(weight)
         and not torch.is_grad_enabled()
         and x.numel() > x.shape[-1]
     )
-
-
-@cache
-def _one_dnn_dtypes() -> tuple[torch.dtype, ...]:
-    """Number types that oneDNN multiplies in hardware here; none where torch was built without it."""
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        return ()
-    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return torch.float32, torch.bfloat16
-    return (torch.float32,)
