@@ -65,7 +65,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("settings", [[], ["tensor=2"]], ids=["shards", "tensor"])
 def test_two_processes_lose_what_one_loses(alone: Path, settings: list[str], tmp_path: Path) -> None:
-    """FSDP2 and tensor parallelism over gloo, edits and references included, restarted from shards on the way."""
+    """FSDP2 and tensor parallelism over gloo, edits and references included."""
     done = start("large", str(tmp_path), "--set", "precision=fp32", *settings, processes=2)
     assert done.returncode == 0, done.stderr[-3000:]
     for stage in ("ar", "decoder"):
