@@ -148,7 +148,9 @@ def test_the_help_and_the_bad_input_of_every_command_load_no_torch() -> None:
     code += (
         "for bad in (['generate', ''], ['generate', 'a', '--guidance', 'nan'], ['edit', 'a', '--image', 'none.png'],"
     )
-    code += " ['generate', 'a', '--model', 'no-such-model']): assert run(bad) == 2, bad"
+    code += " ['generate', 'a', '--model', 'no-such-model'], ['describe', 'none.png'], ['chat', '--budget', '-1'],"
+    code += " ['serve', '--allowed-local-media-path', '.'], ['serve', '--port', '-1'], ['data', 'check', 'none'],"
+    code += " ['ui', 'no-such-model']): assert run(bad) == 2, bad"
     assert "torch" not in loaded_after(code)
 
 

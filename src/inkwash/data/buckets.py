@@ -78,3 +78,14 @@ def fit(image: Image.Image, size: Size) -> Image.Image:
     return image.resize(
         (size.width, size.height), Image.Resampling.LANCZOS, box=(left, top, left + width, top + height)
     )
+
+
+def group_name(width: int, height: int, references: int) -> str:
+    """The group of a sample: its canvas, and whether it starts from other pictures."""
+    return f"{width}x{height}" + ("-edit" if references else "")
+
+
+def group_area(group: str) -> int:
+    """The pixels of a group's canvas."""
+    width, _, height = group.removesuffix("-edit").partition("x")
+    return int(width) * int(height)

@@ -23,8 +23,7 @@ from PIL import Image
 
 from inkwash.core.errors import DataError, InkwashError, MediaError
 from inkwash.core.types import Size
-from inkwash.data.buckets import Buckets, fit
-from inkwash.data.encoded import group_name
+from inkwash.data.buckets import Buckets, fit, group_name
 from inkwash.data.folder import Example
 from inkwash.data.shards import (
     FORMAT,

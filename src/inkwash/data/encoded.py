@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from inkwash.core.errors import ConfigError
+from inkwash.data.buckets import group_area
 from inkwash.data.loader import Batch
 from inkwash.data.order import Order
-from inkwash.data.shards import Sample, ShardSet
+from inkwash.data.shards import ShardSet
 
 AR_FIELDS = ("ids", "tokens", "preview", "reference*.tokens")
 DECODER_FIELDS = ("tokens", "latents", "reference*.tokens", "reference*.latents")
@@ -62,17 +60,6 @@ class ShardBatches:
         turn = self.order.turn(step)
         spots = turn.spots[self.rank :: self.world]
         return collate([self.shards.read(turn.group, shard, offset, self.fields) for shard, offset in spots])
-
-
-def group_name(width: int, height: int, references: int) -> str:
-    """The group of a sample: its canvas, and whether it starts from other pictures."""
-    return f"{width}x{height}" + ("-edit" if references else "")
-
-
-def group_area(group: str) -> int:
-    """The pixels of a group's canvas."""
-    width, _, height = group.removesuffix("-edit").partition("x")
-    return int(width) * int(height)
 
 
 def collate(samples: list[Sample]) -> Batch:

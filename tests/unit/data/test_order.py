@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inkwash.core.errors import ConfigError
-from inkwash.data.encoded import ShardBatches, group_area, group_name
+from inkwash.data.buckets import group_area, group_name
+from inkwash.data.encoded import ShardBatches
 from inkwash.data.loader import step_batches
 from inkwash.data.order import Order
 from inkwash.data.shards import Sample, write_index, write_shard
