@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from inkwash.core.errors import ConfigError
 from inkwash.data.buckets import group_area
 from inkwash.data.loader import Batch
 from inkwash.data.order import Order
-from inkwash.data.shards import ShardSet
+from inkwash.data.shards import Sample, ShardSet
 
 AR_FIELDS = ("ids", "tokens", "preview", "reference*.tokens")
 DECODER_FIELDS = ("tokens", "latents", "reference*.tokens", "reference*.latents")

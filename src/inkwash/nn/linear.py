@@ -54,5 +54,6 @@ def _one_dnn_takes(x: Tensor, weight: Tensor) -> bool:
         and x.dtype in ONE_DNN_DTYPES
         and is_plain(weight)
         and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()  # the compiler has products of its own
         and x.numel() > x.shape[-1]
     )

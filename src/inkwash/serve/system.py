@@ -64,7 +64,7 @@ def _model(request: Request) -> ModelAnswer:
 def _seeing(request: Request) -> list[ModelAnswer]:
     """The model behind /v1/chat/completions, if one is served."""
     name = service_of(request).seeing
-    return [] if name is None else [ModelAnswer(id=name, created=STARTED, owned_by="inkwash")]
+    return [] if name is None else [ModelAnswer(id=name, created=STARTED, owned_by="inkwash", natural_size=None)]
 
 
 @router.get("/v1/models", tags=["models"], response_model=ModelList, response_model_exclude_none=True)
