@@ -85,4 +85,4 @@ def _check_kind(folder: Path) -> None:
 
 
 def _choices() -> str:
-    return ", ".join([DEFAULT_MODEL, *(entry.name for entry in MODELS if entry.kind == SEES)])
+    return ", ".join(dict.fromkeys([DEFAULT_MODEL, *(entry.name for entry in MODELS if entry.kind == SEES)]))
