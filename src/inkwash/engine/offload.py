@@ -31,6 +31,7 @@ from inkwash.models.weights import StoredTensors
 Profile: TypeAlias = Literal["none", "stage", "block"]
 PROFILES: tuple[Profile, ...] = ("none", "stage", "block")
 BLOCKS = "transformer_blocks."
+TRIM_BYTES = 64 * 2**20
 
 RoundLayer = Callable[[nn.Linear], None]
 
@@ -92,6 +93,7 @@ class Member:
         self.names = [name for name in network.state_dict() if keep(name)]
         self._rounded, self._round_layer = rounded, round_layer
         self.present = False
+        self._waste = 0
 
     def enter(self) -> None:
         """Bring every tensor to the device; where that fails, none stays."""
@@ -106,13 +108,21 @@ class Member:
             raise
         self.present = True
         self._arrived()
+        if self._round_layer is not None:
+            give_back_memory(self.weights.device)
 
     def _round(self, name: str) -> None:
         module, _, leaf = name.rpartition(".")
         if leaf == "weight" and self._round_layer and self._rounded and self._rounded(module):
             layer = self.network.get_submodule(module)
             assert isinstance(layer, nn.Linear)
+            self._waste += (
+                layer.weight.numel() * 4
+            )  # rounding goes through fp32, and freed memory stays with the process
             self._round_layer(layer)
+            if self._waste > TRIM_BYTES:
+                give_back_memory(self.weights.device)
+                self._waste = 0
 
     def leave(self) -> None:
         """Let go of every tensor."""
