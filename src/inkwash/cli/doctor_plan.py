@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from inkwash.core.errors import WeightsError
 from inkwash.core.types import Size
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from inkwash.engine.memory import Sizes
 
-CHOICES: tuple[tuple[str, str | None], ...] = (
+CHOICES: tuple[tuple[Literal["none", "stage", "block"], str | None], ...] = (
     ("none", None),
     ("none", "int8"),
     ("stage", None),
@@ -55,7 +55,7 @@ def show_plan(model: str, size: Size | None, *, device_name: str | None, as_json
             device=place,
             profile=profile,
             quantize=kinds,
-            base=base,  # type: ignore[arg-type]
+            base=base,
         )
         rows.append(
             {

@@ -66,9 +66,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("settings", [[], ["tensor=2"]], ids=["shards", "tensor"])
 def test_two_processes_lose_what_one_loses(alone: Path, settings: list[str], tmp_path: Path) -> None:
     """FSDP2 and tensor parallelism over gloo, edits and references included."""
-    done = start("large", str(tmp_path), "--set", "precision=fp32", *settings, processes=2)
-    assert done.returncode == 0, done.stderr[-3000:]
-    for stage in ("ar", "decoder"):
+    for stage in ("ar", "decoder"):  # each under its own torchrun: a group made twice in one process finds stale keys
+        done = start(stage, str(tmp_path), "--set", "precision=fp32", *settings, processes=2)
+        assert done.returncode == 0, done.stderr[-3000:]
         command = [sys.executable, "bench/loss_compare.py", str(alone / stage), str(tmp_path / stage)]
         compared = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert compared.returncode == 0, compared.stdout

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from inkwash.models.glm_image.decoder_blocks import NORM_EPS, Block, Rotary
+from inkwash.models.glm_image.decoder_blocks import NORM_EPS, Activated, Block, Rotary
 from inkwash.nn.linear import apply_linear
 
 # Places in a block's 12 modulations: for attention these, for the feed-forward the same six further on.
@@ -66,6 +66,7 @@ def after_attention(block: Block, x: Tensor, heads: Tensor, glyphs: int, modulat
     attended = apply_linear(block.attn1.to_out[0], rearrange(heads, "b h l d -> b l (h d)"))
     _add_gated(x, attended, glyphs, modulation, 0)
     up, _, down = block.ff.net
+    assert isinstance(up, Activated)
     hidden = apply_linear(up.proj, _norm(x, glyphs, modulation, FEED_FORWARD), gelu=True)
     return _add_gated(x, apply_linear(down, hidden), glyphs, modulation, FEED_FORWARD)
 
