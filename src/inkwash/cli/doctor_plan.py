@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,8 +42,9 @@ def show_plan(model: str, size: Size | None, *, device_name: str | None, as_json
     dtype = device.pick_dtype(None, place)
     device.set_threads()
     work = Work(height=size.height, width=size.width, steps=50 if model_is_large(sizes) else 20)
-    pace = measure_pace(sizes, work, dtype=dtype, device=place)
+    import_module("inkwash.engine.pipeline")  # a drawing starts with what this brings along
     base = held_now() if place.type == "cpu" else 0
+    pace = measure_pace(sizes, work, dtype=dtype, device=place)
     room = memory_of(place)
     rows: list[dict[str, Any]] = []
     for profile, text in CHOICES:
