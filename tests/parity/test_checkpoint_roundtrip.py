@@ -106,7 +106,9 @@ def test_the_reference_draws_the_same_from_both(pipelines: tuple[Any, Any]) -> N
         pipeline.set_progress_bar_config(disable=True)
         return pipeline('A sign that says "HI"', **options).images
 
-    assert torch.equal(*(draw(pipeline) for pipeline in pipelines))
+    left, right = (draw(pipeline) for pipeline in pipelines)
+    # Its weights lie at other addresses after loading, and some matrix libraries round by address.
+    assert torch.allclose(left, right, rtol=1e-5, atol=1e-5)
 
 
 def test_our_own_sampling_settings_are_what_the_reference_reads(parts: GlmImageParts, tmp_path: Path) -> None:

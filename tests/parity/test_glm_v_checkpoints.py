@@ -155,17 +155,17 @@ def test_ties_are_kept(tmp_path: Path) -> None:
     assert model.lm_head.weight is model.model.language_model.embed_tokens.weight
 
 
-def test_the_documented_steps_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The sample of docs/glm-v.md, on a tiny folder."""
+def test_the_documented_steps_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sample of docs/glm-v.md, as it stands."""
     from PIL import Image
 
-    write_reference(tmp_path / "folder", "dense")
-    Image.effect_noise((40, 24), 60).save(tmp_path / "street.jpg")
+    Image.new("RGB", (64, 64), "blue").save(tmp_path / "poster.png")
+    monkeypatch.chdir(tmp_path)
     document = (Path(__file__).parents[2] / "docs" / "glm-v.md").read_text(encoding="utf-8")
-    sample = document.split("```python\n")[1].split("```")[0]
-    sample = sample.replace("a/checkpoint/folder", str(tmp_path / "folder"))
-    exec(sample.replace("street.jpg", str(tmp_path / "street.jpg")).replace("512", "20"), {})
-    assert capsys.readouterr().out.rstrip().endswith("]")
+    exec(document.split("```python\n")[1].split("```")[0], {})
+    assert "answer" in capsys.readouterr().out
 
 
 def test_the_4_6_generation_is_the_same_network_under_another_name(tmp_path: Path) -> None:

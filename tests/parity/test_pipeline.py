@@ -134,8 +134,10 @@ class TestParity:
         expected, _, _ = theirs.generate_prior_tokens(
             EDIT, 256, 256, image=[images] if images else None, generator=seeded()
         )
-        monkeypatch.setattr("inkwash.engine.ar.choose", reference_choice)
-        monkeypatch.setattr(ours, "_sampling", lambda *_: Sampling(codes_only=False))
+        monkeypatch.setattr(
+            "inkwash.engine.slots.pick", lambda logits, numbers, rows: reference_choice(logits, None, rows[0]).tolist()
+        )
+        monkeypatch.setattr(ours, "sampling", lambda *_: Sampling(codes_only=False))
         torch.manual_seed(42)
         got, _, _ = ours.generate_prior_tokens(EDIT, 256, 256, image=images or None)
         assert torch.equal(got, expected)

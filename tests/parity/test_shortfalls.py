@@ -7,6 +7,7 @@ not fit; 5 two passes for guidance; 6 step-independent work in every step; 7 no 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,8 @@ class TestWatching:  # shortfall 7
         prior = [event for event in seen if event.stage == "prior"]
         denoise = [event for event in seen if event.stage == "denoise"]
         assert seen == prior + denoise
-        assert [event.done for event in prior] == list(range(tokens + 1))
+        done = [event.done for event in prior]  # both plans share steps, so two tokens may come at once
+        assert done[0] == 0 and done[-1] == tokens and all(0 < b - a <= 2 for a, b in pairwise(done))
         assert [event.done for event in denoise] == [0, 1, 2, 3]
         assert {event.total for event in prior} == {tokens} and {event.total for event in denoise} == {3}
 

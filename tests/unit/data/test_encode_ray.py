@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,13 @@ from inkwash.data.encode import Picture, encode, run_here
 from inkwash.data.encode_ray import RayRunner
 from inkwash.data.folder import Example
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own warnings are not ours
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not os.environ.get("INKWASH_RAY_TESTS"), reason="starting Ray takes minutes: INKWASH_RAY_TESTS=1"
+    ),
+    pytest.mark.filterwarnings("ignore"),  # Ray's own warnings are not ours
+]
 
 
 class Red:

@@ -369,7 +369,7 @@ def test_closing_drains_or_aborts(own: GlmImagePipeline) -> None:
         for ticket in tickets:
             assert ticket.done() and isinstance(ticket.error(), Cancelled)
     assert torch.get_num_threads() == before
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("inkwash-")]
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("inkwash-")])
 
 
 def test_new_weights_forget_what_was_kept_of_references(own: GlmImagePipeline, engine: Engine) -> None:

@@ -134,6 +134,9 @@ class AnswerStream:
             return True
         keep = 0 if last else _overlap(self._held, (BOX, END_BOX, *STOPS))
         if self.tagged:
+            before = self._held[: len(self._held) - keep].rstrip()  # a closing tag may stand before half a stop tag
+            if keep and before.endswith(END_ANSWER):
+                keep = len(self._held) - len(before) + len(END_ANSWER)
             keep = max(keep, self._closing(last))
         self._say("answer", keep, pieces)
         return False

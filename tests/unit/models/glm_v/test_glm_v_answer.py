@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inkwash.models.glm_v.answer import (
@@ -121,6 +121,7 @@ def test_pieces_arrive_as_soon_as_they_are_certain() -> None:
 
 
 @given(TEXTS, st.lists(st.integers(0, 60), max_size=6), st.booleans())
+@example("<answer></answer><|user|>", [18], False)
 def test_streaming_anywhere_is_the_whole(text: str, cuts: list[int], opened: bool) -> None:
     stream = AnswerStream(opened=opened)
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
