@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,6 +107,8 @@ def browser_page(paged: Live) -> Iterator[Any]:
         tab.wait_for_selector("#iw-create-prompt textarea")
         yield tab
         browser.close()
+    del tab, browser, play
+    gc.collect()  # Playwright's greenlets: collected while a later test parses Python, they break its count of depth
 
 
 def _says(tab: Any, where: str, words: str) -> None:

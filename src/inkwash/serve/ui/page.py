@@ -193,12 +193,12 @@ class Page:
 
     def create(self, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Draw from a prompt."""
-        fields, (history,) = dict(zip(FIELDS, values, strict=False)), values[len(FIELDS) :]
+        fields, (history,) = _fields(values), values[len(FIELDS) :]
         yield from self._draw(fields, [], None, history, request)
 
     def edit(self, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Draw from a prompt, a picture with what was painted on it, and further pictures."""
-        fields, (editor, more, history) = dict(zip(FIELDS, values, strict=False)), values[len(FIELDS) :]
+        fields, (editor, more, history) = _fields(values), values[len(FIELDS) :]
         background = (editor or {}).get("background")
         if background is None:
             gr.Warning(say("no_picture", _language(request)))
@@ -286,8 +286,8 @@ class Page:
         self, view: View, index: int, canvas: MaskedCanvas | None, asked: Size | None, lang: Language
     ) -> tuple[Image.Image, str]:
         picture, finished = view.pictures[index]
-        if canvas is None or finished:
-            picture = _finish(picture, canvas, asked) if finished else picture
+        if finished:
+            picture = _finish(picture, canvas, asked)
         return picture, "" if finished else say("unfinished", lang)
 
     def _metadata(self, request: GenerationRequest, picture: Image.Image, seed: int | None) -> dict[str, Any]:
@@ -399,6 +399,11 @@ def _finish(picture: Image.Image, canvas: MaskedCanvas | None, asked: Size | Non
     if canvas is not None:
         return canvas.restore(picture)
     return picture if asked is None else centre_crop(picture, asked)
+
+
+def _fields(values: tuple[Any, ...]) -> dict[str, Any]:
+    """The settings by name; what a handler takes besides follows them."""
+    return dict(zip(FIELDS, values[: len(FIELDS)], strict=True))
 
 
 def _seed(fields: dict[str, Any]) -> int:
