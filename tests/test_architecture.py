@@ -27,6 +27,8 @@ MAY_IMPORT = {
     "serve": {"core", "engine", "media"},
     "recipes": {"core", "train", "rl", "eval", "engine", "models", "data"},
 }
+# Parsed while tests are collected: after browser tests, whose greenlets upset its count of depth, Python may refuse.
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
 ORACLES = {"transformers", "diffusers"}
 HEAVY = {"torch", "numpy", "PIL", "transformers", "diffusers", "rapidocr", "onnxruntime", "cv2", "pydantic", "rich"}
 MAX_LINES = 500
@@ -49,7 +51,7 @@ def imports(path: Path, nodes: Iterator[ast.AST] | None = None) -> Iterator[tupl
     A name imported from a module is part of the result, so that ``from inkwash import train`` is seen.
     """
     package = ["inkwash", *path.relative_to(PACKAGE).parts[:-1]]
-    for node in nodes if nodes is not None else ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes if nodes is not None else ast.walk(TREES[path]):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -60,7 +62,7 @@ def imports(path: Path, nodes: Iterator[ast.AST] | None = None) -> Iterator[tupl
 
 def at_import_time(path: Path) -> Iterator[ast.AST]:
     """The statements that run when a module is imported: not inside functions, not under ``if TYPE_CHECKING``."""
-    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    pending: list[ast.AST] = [TREES[path]]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
