@@ -34,6 +34,10 @@ HEAVY = {"torch", "numpy", "PIL", "transformers", "diffusers", "rapidocr", "onnx
 MAX_LINES = 500
 
 
+def tree_of(path: Path) -> ast.Module:
+    return TREES.get(path) or ast.parse(path.read_text(encoding="utf-8"))
+
+
 def sources() -> list[Path]:
     """Every Python file of the package; assets hold data only."""
     return sorted(PACKAGE.rglob("*.py"))
@@ -51,7 +55,7 @@ def imports(path: Path, nodes: Iterator[ast.AST] | None = None) -> Iterator[tupl
     A name imported from a module is part of the result, so that ``from inkwash import train`` is seen.
     """
     package = ["inkwash", *path.relative_to(PACKAGE).parts[:-1]]
-    for node in nodes if nodes is not None else ast.walk(TREES[path]):
+    for node in nodes if nodes is not None else ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -62,7 +66,7 @@ def imports(path: Path, nodes: Iterator[ast.AST] | None = None) -> Iterator[tupl
 
 def at_import_time(path: Path) -> Iterator[ast.AST]:
     """The statements that run when a module is imported: not inside functions, not under ``if TYPE_CHECKING``."""
-    pending: list[ast.AST] = [TREES[path]]
+    pending: list[ast.AST] = [tree_of(path)]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
@@ -164,7 +168,7 @@ def test_files_stay_readable_in_one_sitting() -> None:
 
 
 def test_every_module_says_what_it_is() -> None:
-    silent = [str(p.relative_to(PACKAGE)) for p in sources() if not ast.get_docstring(ast.parse(p.read_text("utf-8")))]
+    silent = [str(p.relative_to(PACKAGE)) for p in sources() if not ast.get_docstring(tree_of(p))]
     assert not silent, f"modules without a docstring: {silent}"
 
 
