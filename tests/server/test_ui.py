@@ -83,6 +83,13 @@ def test_what_was_painted_becomes_the_mask() -> None:
     assert mask.getbbox() == (8, 8, 16, 16)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Collect here what the page's libraries leave: its warnings, printed while a later test parses Python, break that."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture(scope="module")
 def paged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A slow fake behind the page."""
@@ -107,8 +114,6 @@ def browser_page(paged: Live) -> Iterator[Any]:
         tab.wait_for_selector("#iw-create-prompt textarea")
         yield tab
         browser.close()
-    del tab, browser, play
-    gc.collect()  # Playwright's greenlets: collected while a later test parses Python, they break its count of depth
 
 
 def _says(tab: Any, where: str, words: str) -> None:
