@@ -85,7 +85,7 @@ def test_what_was_painted_becomes_the_mask() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_left() -> Iterator[None]:
-    """Collect here what the page's libraries leave: its warnings, printed while a later test parses Python, break that."""
+    """Collect here what the page leaves: its warnings, told while a later test parses Python, break that."""
     yield
     gc.collect()
 
