@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from inkwash.data.loader import Batch
-from inkwash.data.scenes import Phase, half_size, phase_at, step_rng
+from inkwash.data.scenes import Phase, half_size, phase_at, step_rng, training_scene
 from inkwash.scenes.caption import describe
 from inkwash.scenes.edit import Edit, sample_edit
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.render import render
-from inkwash.scenes.scene import Box, Scene, ShapeItem, fits
-from inkwash.scenes.world import CELL
+from inkwash.scenes.scene import Scene, fits
+from inkwash.scenes.second import usual_box, usual_items
 
 ATTEMPTS = 5000  # about 1 in 70 scenes with two texts has both of them in the middle
 
@@ -36,15 +36,6 @@ def in_the_middle(scene: Scene) -> bool:
         (row, column) == (max(0, first) + 2 * i, (scene.cols - len(text.cells)) // 2)
         for i, ((row, column), text) in enumerate(zip(starts, scene.texts, strict=True))
     )
-
-
-def usual_box(shape: ShapeItem, scene: Scene) -> Box:
-    """Where a shape stands when nobody asked for a place: the middle of the canvas's upper or lower edge."""
-    cells = -(-shape.size // CELL)
-    upper = shape.box[1] + shape.box[3] <= scene.height
-    row = max(0, 2 - cells) // 2 if upper else scene.rows - cells
-    left, top = (scene.cols - cells) // 2 * CELL, row * CELL
-    return left, top, left + shape.size, top + shape.size
 
 
 def settled(scene: Scene) -> Scene:
@@ -83,6 +74,7 @@ class PlanBatches:
     small_letters: float = 0.08
     placed: float = 0.35
     settled: float = 0.7
+    chinese: float = 0.0
 
     def __call__(self, step: int) -> Batch:
         rng = step_rng(self.seed, step)
@@ -110,10 +102,16 @@ class PlanBatches:
         return {"prompts": [e.instruction for e in edits], "half": half, "preview": False, "sources": sources}
 
     def _edit(self, rng: random.Random, width: int, height: int) -> Edit:
-        return sample_edit(rng, width=width, height=height, kinds=self.edit_kinds, random_words=0.5)
+        kinds, level = self.edit_kinds, self.level
+        return sample_edit(rng, width=width, height=height, level=level, kinds=kinds, random_words=0.5)
 
     def _drawing(self, rng: random.Random, width: int, height: int) -> tuple[Scene, str]:
         """A scene and its caption: the caption says where things stand, or they stand in their usual places."""
+        if self.level == "second":
+            scene = training_scene(rng, width, height, self.level, self.chinese)
+            chinese = any(text.face == "cjk" for text in scene.texts) and rng.random() < 0.7
+            told = describe(scene, rng, language="zh" if chinese else "en", usual=usual_items(scene))
+            return scene, told.prompt
         placed, settle = rng.random() < self.placed, rng.random() < self.settled
         for _ in range(ATTEMPTS):
             scene = sample_scene(rng, width=width, height=height, level=self.level, random_words=0.5)

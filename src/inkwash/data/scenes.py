@@ -15,8 +15,10 @@ from inkwash.data.loader import Batch
 from inkwash.scenes.caption import caption
 from inkwash.scenes.edit import sample_edit
 from inkwash.scenes.grammar import Scene, sample_scene
-from inkwash.scenes.labels import LABELS, cell_labels
+from inkwash.scenes.labels import cell_labels
+from inkwash.scenes.meanings import cell_meanings
 from inkwash.scenes.render import render
+from inkwash.scenes.world import CELL
 
 
 def step_rng(seed: int, step: int) -> random.Random:
@@ -36,6 +38,7 @@ class PixelCrops:
     phases: tuple[tuple[int, int, int], ...]
     size: int = 256
     levels: tuple[str, ...] = ("first",)
+    chinese: float = 0.0
 
     def __call__(self, step: int) -> Batch:
         rng = step_rng(self.seed, step)
@@ -44,7 +47,7 @@ class PixelCrops:
 
     def _one(self, rng: random.Random, crop: int) -> np.ndarray:
         level = rng.choice(self.levels)
-        scene = sample_scene(rng, width=self.size, height=self.size, level=level, random_words=0.5)
+        scene = training_scene(rng, self.size, self.size, level, self.chinese)
         image = render(scene)
         if rng.random() < 0.35:
             side = max(crop, round(self.size * rng.uniform(0.6, 1.5)))
@@ -60,8 +63,9 @@ CANVASES = ((256, 256), (256, 256), (256, 256), (256, 128), (128, 256), (192, 19
 class LabelledScenes:
     """Half-size pictures with what every cell shows, for the semantic tokenizer.
 
-    {"pixels": uint8 (B, H/2, W/2, 3), one int64 (B, N) entry per head of `scenes.labels.LABELS`}; all pictures of
-    a batch share one canvas, drawn from CANVASES. A little noise makes the tokens of redrawn pictures stable.
+    {"pixels": uint8 (B, H/2, W/2, 3), one int64 (B, N) entry per head of `scenes.labels.LABELS`}, at level ``second``
+    of `scenes.meanings.meaning_labels()` and "meaning"; all pictures of a batch share one canvas, drawn from CANVASES.
+    A little noise makes the tokens of redrawn pictures stable. `chinese` is the share of scenes with Chinese texts.
     """
 
     seed: int
@@ -69,20 +73,30 @@ class LabelledScenes:
     level: str = "first"
     noise: float = 6.0
     canvases: tuple[tuple[int, int], ...] = CANVASES
+    chinese: float = 0.0
 
     def __call__(self, step: int) -> Batch:
         rng = step_rng(self.seed, step)
         width, height = rng.choice(self.canvases)
-        scenes = [
-            sample_scene(rng, width=width, height=height, level=self.level, random_words=0.5) for _ in range(self.batch)
-        ]
+        scenes = [training_scene(rng, width, height, self.level, self.chinese) for _ in range(self.batch)]
         pixels = np.stack([half_size(render(scene)) for scene in scenes])
         if self.noise:
             sigmas = np.array([rng.choice((0.0, rng.uniform(0, self.noise))) for _ in scenes])
             noise = np.random.default_rng(rng.getrandbits(32)).normal(size=pixels.shape) * sigmas[:, None, None, None]
             pixels = np.clip(pixels + noise, 0, 255).astype(np.uint8)
-        labels = [cell_labels(scene) for scene in scenes]
-        return {"pixels": pixels} | {name: np.stack([one[name].ravel() for one in labels]) for name in LABELS}
+        labels = [cell_meanings(scene) if self.level == "second" else cell_labels(scene) for scene in scenes]
+        return {"pixels": pixels} | {name: np.stack([one[name].ravel() for one in labels]) for name in labels[0]}
+
+
+def training_scene(rng: random.Random, width: int, height: int, level: str, chinese: float = 0.0) -> Scene:
+    """A scene to learn from, half of its words made up; at level ``second`` with one to five texts."""
+    if level != "second":
+        return sample_scene(rng, width=width, height=height, level=level, random_words=0.5)
+    language = "zh" if rng.random() < chinese else "en"
+    regions = (1, min(5, height // CELL - 1))
+    return sample_scene(
+        rng, width=width, height=height, regions=regions, level=level, language=language, random_words=0.5
+    )
 
 
 def half_size(image: Image.Image) -> np.ndarray:
@@ -117,6 +131,7 @@ class PictureBatches:
     level: str = "first"
     edits: float = 0.25
     edits_from: int | None = None
+    chinese: float = 0.0
 
     def __call__(self, step: int) -> Batch:
         rng = step_rng(self.seed, step)
@@ -132,9 +147,9 @@ class PictureBatches:
 
     def _pair(self, rng: random.Random, width: int, height: int, editing: bool) -> tuple[Scene, Scene]:
         if editing:
-            edit = sample_edit(rng, width=width, height=height)
+            edit = sample_edit(rng, width=width, height=height, level=self.level)
             return edit.sources[0], edit.target
-        scene = sample_scene(rng, width=width, height=height, level=self.level, random_words=0.5)
+        scene = training_scene(rng, width, height, self.level, self.chinese)
         return scene, scene
 
 
@@ -146,12 +161,16 @@ def _pictures(scenes: list[Scene], whole: str, half: str) -> Batch:
     }
 
 
-def prompt_lines(rng: random.Random, count: int) -> list[str]:
+def prompt_lines(rng: random.Random, count: int, *, level: str = "first", chinese: float = 0.0) -> list[str]:
     """Captions and edit instructions, to train a tokenizer on."""
     lines = []
     for i in range(count):
-        if i % 3:
-            lines.append(caption(sample_scene(rng), rng))
+        if i % 3 == 0:
+            lines.append(sample_edit(rng, level=level).instruction)
+        elif level != "second":
+            lines.append(caption(sample_scene(rng, level=level), rng))
         else:
-            lines.append(sample_edit(rng).instruction)
+            scene = training_scene(rng, 384, 384, level, chinese)
+            language = "zh" if any(text.face == "cjk" for text in scene.texts) and rng.random() < 0.7 else "en"
+            lines.append(caption(scene, rng, language=language))
     return lines

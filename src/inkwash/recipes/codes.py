@@ -21,13 +21,14 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from inkwash.data.captioned import captioned_pictures
-from inkwash.data.scenes import LABELS, LabelledScenes
+from inkwash.data.scenes import LabelledScenes
 from inkwash.models.glm_image import ar, vision, vq
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.config import ARConfig, ARTextConfig, RopeParameters, VisionConfig, VQConfig
 from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, TokenLayout, train_bpe
 from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
+from inkwash.scenes.labels import LABELS
 from inkwash.train.ar import ar_loss, build_rows
 from inkwash.train.optim import descend, make_optimizers, set_lr, warmup_cosine
 from inkwash.train.pixel_codes import PixelTokenizer, train_pixel_tokenizer

@@ -29,7 +29,7 @@ from inkwash.train.decoder import FrozenParts
 VOCABULARY = 6400
 
 
-def _finished(file: Path, recipe: str) -> dict[str, Any]:
+def finished(file: Path, recipe: str) -> dict[str, Any]:
     """What an earlier stage has written; a ConfigError says which one is missing."""
     if not file.exists():
         raise ConfigError(f"{file} is not there: run inkwash train {recipe} with the same work first.")
@@ -41,7 +41,7 @@ def _finished(file: Path, recipe: str) -> dict[str, Any]:
 def load_vae(work: Path) -> AutoencoderKL:
     """The trained autoencoder with its latent statistics, sharpened where that has been done."""
     refined = work / "vae_refined" / "vae.pt"
-    state = _finished(refined if refined.exists() else work / "vae" / "vae.pt", "nano-vae")
+    state = finished(refined if refined.exists() else work / "vae" / "vae.pt", "nano-vae")
     config = replace(sizes.VAE, latents_mean=tuple(state["mean"]), latents_std=tuple(state["std"]))
     model = AutoencoderKL(config)
     model.load_state_dict(state["weights"])
@@ -50,7 +50,7 @@ def load_vae(work: Path) -> AutoencoderKL:
 
 def load_tokenizer(work: Path) -> tuple[VisionEncoder, VQModel]:
     """The trained ViT and codebook."""
-    state = _finished(work / "tokenizer" / "tokenizer.pt", "nano-tokenizer")
+    state = finished(work / "tokenizer" / "tokenizer.pt", "nano-tokenizer")
     encoder, codebook = VisionEncoder(sizes.VISION), VQModel(sizes.VQ)
     encoder.load_state_dict(state["vision"])
     codebook.load_state_dict(state["vq"])
@@ -99,14 +99,14 @@ def new_ar(work: Path, processor: GlmImageProcessor) -> ARGenerator:
     return model
 
 
-def _averaged(folder: Path, final: Path, modules: list[torch.nn.Module], names: list[str]) -> None:
+def averaged(folder: Path, final: Path, modules: list[torch.nn.Module], names: list[str]) -> None:
     """Load finished weights, or the running average of an unfinished stage."""
     if final.exists():
         state = torch.load(final, weights_only=True)
         for module, name in zip(modules, names, strict=True):
             module.load_state_dict(state[name] if len(names) > 1 else state)
         return
-    state = _finished(folder / "state.pt", f"nano-{folder.name}")
+    state = finished(folder / "state.pt", f"nano-{folder.name}")
     for module, name in zip(modules, names, strict=True):
         module.load_state_dict(state["modules"][name])
     shadow = iter(state["ema"]["shadow"])
@@ -123,9 +123,9 @@ def export_nano(work: Path, output: Path) -> Path:
     generator = new_ar(work, processor)
     for part in (generator.model.visual, generator.model.vqmodel):
         part.requires_grad_(False)
-    _averaged(work / "ar", work / "ar" / "ar.pt", [generator], ["model"])
+    averaged(work / "ar", work / "ar" / "ar.pt", [generator], ["model"])
     model, texts = new_decoder()
-    _averaged(work / "decoder", work / "decoder" / "decoder.pt", [model, texts], ["decoder", "glyph"])
+    averaged(work / "decoder", work / "decoder" / "decoder.pt", [model, texts], ["decoder", "glyph"])
     parts = GlmImageParts(
         ar=generator,
         decoder=model,

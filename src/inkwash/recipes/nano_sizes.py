@@ -5,6 +5,8 @@ Lower time and condition widths than the released ratio: the AdaLN matrices woul
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from inkwash.models.glm_image.config import ARConfig, ARTextConfig, RopeParameters, VisionConfig, VQConfig
 from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
 from inkwash.models.glm_image.tokenizer_files import TokenLayout
@@ -48,9 +50,9 @@ SCHEDULER = SchedulerConfig(
 )
 
 
-def ar_config(vocab_size: int, *, pad_id: int, image_id: int) -> ARConfig:
+def ar_config(vocab_size: int, *, pad_id: int, image_id: int, codes: int = CODES) -> ARConfig:
     """The AR generator's configuration for a tokenizer of `vocab_size` ids."""
-    layout = TokenLayout(codes=CODES)
+    layout = TokenLayout(codes=codes)
     text = ARTextConfig(
         vocab_size=vocab_size,
         vision_vocab_size=layout.vision_vocab_size,
@@ -68,7 +70,7 @@ def ar_config(vocab_size: int, *, pad_id: int, image_id: int) -> ARConfig:
     return ARConfig(
         text_config=text,
         vision_config=VISION,
-        vq_config=VQ,
+        vq_config=replace(VQ, num_embeddings=codes),
         image_token_id=image_id,
         image_start_token_id=layout.image_start,
         image_end_token_id=layout.image_end,

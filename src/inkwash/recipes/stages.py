@@ -6,7 +6,7 @@ stage below `work`; a stage that was killed continues.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from inkwash.data.plans import PlanBatches
-from inkwash.data.scenes import LABELS, LabelledScenes, Phase, PictureBatches, PixelCrops
+from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrops
 from inkwash.models.glm_image import vision, vq
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.glm_image.vision import VisionEncoder
@@ -23,6 +23,8 @@ from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.recipes import nano_sizes as sizes
 from inkwash.recipes.nano_parts import frozen_parts, load_vae, new_ar, new_decoder, write_nano_processor
 from inkwash.recipes.samples import draw_from_tokens, read_back, save_grid, to_pixels
+from inkwash.scenes.labels import LABELS
+from inkwash.scenes.meanings import meaning_labels
 from inkwash.train.ahead import PicturesAhead, PlansAhead
 from inkwash.train.ar import ARTraining, train_ar
 from inkwash.train.checkpoint import write_result
@@ -78,19 +80,24 @@ class VAEStage:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerStage:
-    """ViT and codebook: `work`/tokenizer/tokenizer.pt."""
+    """ViT and codebook of `codes`: `work`/tokenizer/tokenizer.pt; the ViT of a checkpoint `start` is continued."""
 
     work: Path
     train: TokenizerTraining
     data: LabelledScenes
+    codes: int = sizes.CODES
+    start: Path = NOWHERE
 
     def run(self) -> None:
         torch.manual_seed(0)
-        encoder, codebook = VisionEncoder(sizes.VISION), VQModel(sizes.VQ)
+        encoder, codebook = VisionEncoder(sizes.VISION), VQModel(replace(sizes.VQ, num_embeddings=self.codes))
         vision.init_weights(encoder)
         vq.init_weights(codebook)
+        if self.start != NOWHERE:
+            encoder.load_state_dict(load_pipeline_parts(self.start).ar.model.visual.state_dict())
+        labels = meaning_labels() if self.data.level == "second" else LABELS
         folder = self.work / "tokenizer"
-        train_tokenizer(encoder, codebook, LABELS, self.data, folder, self.train, device=training_device())
+        train_tokenizer(encoder, codebook, labels, self.data, folder, self.train, device=training_device())
         states = {"vision": encoder.cpu().state_dict(), "vq": codebook.cpu().state_dict()}
         write_result(folder / "tokenizer.pt", states)
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import cache
 
 from inkwash.core.errors import ConfigError
 from inkwash.scenes import edit_phrases, phrases
 from inkwash.scenes.caption_zh import chinese
+from inkwash.scenes.lettering import GRID_CAP
 from inkwash.scenes.scene import Box, Scene, ShapeItem, TextItem
 from inkwash.scenes.words import of_split
 
@@ -30,6 +32,7 @@ ORDER_RATE = 0.25
 COLOR_WORDS = {"gray": ("gray", "gray", "grey")}
 ORDERS = ("{} on top and {} below", "{} above {}", "{} and below it {}", "{} and, underneath, {}", "{} over {}")
 
+LARGE = ("big", "large", "big", "huge")
 FACE_WORDS = {
     "sans": ("sans-serif", "sans serif"),
     "serif": ("serif",),
@@ -38,6 +41,7 @@ FACE_WORDS = {
     "condensed": ("narrow", "condensed"),
     "light": ("thin", "light"),
     "cjk": ("Chinese",),
+    "wide": ("wide", "bold"),
 }
 
 STYLE_WORDS = {
@@ -52,6 +56,9 @@ STYLE_WORDS = {
     "pixelated": "in pixel art style",
     "sketch": "as a hatched sketch",
 }
+
+
+Usual = Set[TextItem | ShapeItem] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,29 +111,46 @@ def place(box: Box, scene: Scene, rng: random.Random) -> str:
 
 
 def describe_text(
-    item: TextItem, scene: Scene, rng: random.Random, said: set[str], name: str, *, placed: bool = True
+    item: TextItem,
+    scene: Scene,
+    rng: random.Random,
+    said: set[str],
+    name: str,
+    *,
+    placed: bool | None = None,
 ) -> str:
-    """``"HELLO" in white serif letters at the top``, with parts left out at random; what is said goes into ``said``."""
+    """``"HELLO" in white serif letters at the top``, with parts left out at random; what is said goes into ``said``.
+
+    ``placed`` says whether the place is named; None leaves it to chance.
+    """
     phrase = f'"{item.text}"'
     color = color_word(item.color, rng) if rng.random() < COLOR_RATE else ""
     face = rng.choice(FACE_WORDS[item.face]) if rng.random() < FACE_RATE else ""
-    if face:
+    large = rng.choice(LARGE) if item.lettering == "grid" and item.size > GRID_CAP else ""
+    if large:
+        said.add(f"{name}.size")
+        phrase += " in " + " ".join(word for word in (large, color, face, "letters") if word)
+    elif face:
         phrase += f" in {color} {face} {rng.choice(('letters', 'type'))}".replace("  ", " ")
     elif color:
         phrase += rng.choice((f" in {color}", f" in {color} letters", f" in {color}"))
-    where = placed and rng.random() < PLACE_RATE
+    where = rng.random() < PLACE_RATE if placed is None else placed
     if where:
         phrase += " " + place(item.box, scene, rng)
     said |= {f"{name}.{part}" for part, is_said in (("color", color), ("face", face), ("place", where)) if is_said}
     return phrase
 
 
-def describe_shape(item: ShapeItem, scene: Scene, rng: random.Random, said: set[str], name: str) -> str:
+def describe_shape(
+    item: ShapeItem, scene: Scene, rng: random.Random, said: set[str], name: str, *, placed: bool | None = None
+) -> str:
     """``a big red star at the bottom left``, with parts left out at random; what is said goes into ``said``."""
     size = rng.choice(("big ", "large ") if item.size > 64 else ("small ", "little ")) if rng.random() < 0.3 else ""
     color = f"{color_word(item.color, rng)} " if rng.random() < SHAPE_COLOR_RATE else ""
-    beside = _beside_text(item, scene, rng) if rng.random() < ORDER_RATE else ""
-    where = not beside and rng.random() < SHAPE_PLACE_RATE
+    beside, where = "", placed
+    if placed is None:
+        beside = _beside_text(item, scene, rng) if rng.random() < ORDER_RATE else ""
+        where = not beside and rng.random() < SHAPE_PLACE_RATE
     said |= {f"{name}.{part}" for part, is_said in (("color", color), ("size", size), ("place", where)) if is_said}
     return article(f"{size}{color}{item.shape}") + (" " + place(item.box, scene, rng) if where else beside)
 
@@ -145,14 +169,22 @@ def color_word(name: str, rng: random.Random) -> str:
     return rng.choice(COLOR_WORDS.get(name, (name,)))
 
 
-def describe_texts(scene: Scene, rng: random.Random, said: set[str]) -> str:
+def describe_texts(scene: Scene, rng: random.Random, said: set[str], usual: Usual = None) -> str:
     """All the texts, top to bottom; two of them sometimes by their order instead of their places."""
     pair = len(scene.texts) == 2 and scene.texts[0].box[3] <= scene.texts[1].box[1] and rng.random() < ORDER_RATE
-    parts = [describe_text(item, scene, rng, said, f"text{i}", placed=not pair) for i, item in enumerate(scene.texts)]
+    pair = pair and (usual is None or set(scene.texts) <= usual)
+    parts = [
+        describe_text(item, scene, rng, said, f"text{i}", placed=False if pair else _placed(item, usual))
+        for i, item in enumerate(scene.texts)
+    ]
     if pair:
         said.add("order")
         return rng.choice(ORDERS).format(*parts)
     return _join(parts, "and")
+
+
+def _placed(item: TextItem | ShapeItem, usual: Usual) -> bool | None:
+    return None if usual is None else item not in usual
 
 
 def _join(parts: list[str], word: str) -> str:
@@ -161,10 +193,13 @@ def _join(parts: list[str], word: str) -> str:
     return ", ".join(parts[:-1]) + f" {word} " + parts[-1]
 
 
-def _english(scene: Scene, rng: random.Random, split: str) -> Description:
+def _english(scene: Scene, rng: random.Random, split: str, usual: Usual) -> Description:
     said: set[str] = set()
-    texts = describe_texts(scene, rng, said)
-    shapes = _join([describe_shape(o, scene, rng, said, f"object{i}") for i, o in enumerate(scene.objects)], "and")
+    texts = describe_texts(scene, rng, said, usual)
+    named = [
+        describe_shape(o, scene, rng, said, f"object{i}", placed=_placed(o, usual)) for i, o in enumerate(scene.objects)
+    ]
+    shapes = _join(named, "and")
     if texts:
         kind = "COLORED" if rng.random() < BACKGROUND_RATE else "PLAIN"
     else:
@@ -193,12 +228,18 @@ def _tidy(sentence: str) -> str:
     return '"'.join(parts)
 
 
-def describe(scene: Scene, rng: random.Random, *, split: str = "train", language: str = "en") -> Description:
-    """One prompt for a scene, in ``en`` or ``zh``, with the list of what it names."""
+def describe(
+    scene: Scene, rng: random.Random, *, split: str = "train", language: str = "en", usual: Usual = None
+) -> Description:
+    """One prompt for a scene, in ``en`` or ``zh``, with the list of what it names.
+
+    ``usual`` are the items that stand where nobody asked for a place: the places of exactly the others are named.
+    Without it places are named at random.
+    """
     if language == "en":
-        return _english(scene, rng, split)
+        return _english(scene, rng, split, usual)
     if language == "zh":
-        prompt, said = chinese(scene, rng, split)
+        prompt, said = chinese(scene, rng, split, usual)
         return Description(prompt=prompt, named=said)
     raise ConfigError(f"unknown caption language {language!r}: choose en or zh")
 

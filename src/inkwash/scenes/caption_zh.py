@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Set
 
 from inkwash.scenes import phrases
+from inkwash.scenes.lettering import GRID_CAP
 from inkwash.scenes.scene import Box, Scene, ShapeItem, TextItem
 from inkwash.scenes.words import of_split
 
@@ -22,7 +24,7 @@ STYLES = {
 }  # fmt: skip
 FACES = {
     "sans": "无衬线体", "serif": "衬线体", "mono": "等宽字体", "italic": "斜体", "condensed": "窄体", "light": "细体",
-    "cjk": "黑体",
+    "cjk": "黑体", "wide": "宽体",
 }  # fmt: skip
 
 
@@ -35,35 +37,41 @@ def _place(box: Box, scene: Scene) -> str:
     return f"{vertical}方" if vertical else f"{horizontal}边" if horizontal else "中间"
 
 
-def _text(item: TextItem, scene: Scene, rng: random.Random, said: set[str], name: str) -> str:
+Usual = Set[TextItem | ShapeItem] | None
+
+
+def _text(item: TextItem, scene: Scene, rng: random.Random, said: set[str], name: str, usual: Usual) -> str:
     quoted = f"“{item.text}”" if rng.random() < 0.6 else f'"{item.text}"'
     how = ""
-    if rng.random() < 0.35:
+    if rng.random() < 0.35 if usual is None else item not in usual:
         said.add(f"{name}.place")
         how += _place(item.box, scene)
     if rng.random() < 0.65:
         said.add(f"{name}.color")
         how += COLORS[item.color]
+    if item.lettering == "grid" and item.size > GRID_CAP:
+        said.add(f"{name}.size")
+        how += "大号"
     if rng.random() < 0.25:
         said.add(f"{name}.face")
         how += FACES[item.face]
     return f"{how}的{quoted}" if how else quoted
 
 
-def _shape(item: ShapeItem, scene: Scene, rng: random.Random, said: set[str], name: str) -> str:
+def _shape(item: ShapeItem, scene: Scene, rng: random.Random, said: set[str], name: str, usual: Usual) -> str:
     where = ""
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 if usual is None else item not in usual:
         said.add(f"{name}.place")
         where = _place(item.box, scene) + "的"
     said.add(f"{name}.color")
     return f"{where}一个{COLORS[item.color]}{SHAPES[item.shape]}"
 
 
-def chinese(scene: Scene, rng: random.Random, split: str) -> tuple[str, frozenset[str]]:
+def chinese(scene: Scene, rng: random.Random, split: str, usual: Usual = None) -> tuple[str, frozenset[str]]:
     """A Chinese prompt and what it names."""
     said: set[str] = set()
-    texts = "和".join(_text(t, scene, rng, said, f"text{i}") for i, t in enumerate(scene.texts))
-    shapes = "和".join(_shape(o, scene, rng, said, f"object{i}") for i, o in enumerate(scene.objects))
+    texts = "和".join(_text(t, scene, rng, said, f"text{i}", usual) for i, t in enumerate(scene.texts))
+    shapes = "和".join(_shape(o, scene, rng, said, f"object{i}", usual) for i, o in enumerate(scene.objects))
     kind: tuple[str, ...]
     if texts:
         kind = phrases.ZH_COLORED if rng.random() < 0.8 else phrases.ZH_PLAIN

@@ -5,7 +5,9 @@
 
 - ``first``: capitals in grid lettering and flat shapes, all aligned to the 32 px cells that one semantic token covers;
 - ``free``: free lettering (mixed case, digits, punctuation, several words a line) and the same aligned shapes;
-- ``full``: free lettering, shapes of any size at any place, ten drawing styles.
+- ``full``: free lettering, shapes of any size at any place, ten drawing styles;
+- ``second``: what nano's second edition draws (``second.py``): one to five lines in grid lettering of two sizes, mixed
+  case, digits and signs, Chinese, and the ten styles.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from dataclasses import replace
 from inkwash.core.errors import ConfigError
 from inkwash.scenes.lettering import grid_text, sample_free_text
 from inkwash.scenes.scene import Box, Cell, Scene, ShapeItem, TextItem, check_sides, covered_cells, place_item
+from inkwash.scenes.second import second_shapes, second_texts
 from inkwash.scenes.words import check_split, sample_word
 from inkwash.scenes.world import (
     CELL,
@@ -105,7 +108,7 @@ def _check_request(width: int, height: int, regions: tuple[int, int], split: str
     if level not in LEVELS:
         raise ConfigError(f"unknown level {level!r}: choose one of {', '.join(LEVELS)}")
     if language not in ("en", "zh") or (language == "zh" and level == "first"):
-        raise ConfigError(f"language {language!r} cannot be set at level {level!r}: use en, or zh at free or full")
+        raise ConfigError(f"language {language!r} cannot be set at level {level!r}: use en, or zh at a higher one")
     low, high = regions
     if not 0 <= low <= high <= MAX_REGIONS:
         raise ConfigError(f"regions {regions} must be a range within 0 to {MAX_REGIONS}, lowest first")
@@ -130,19 +133,24 @@ def sample_scene(
     _check_request(width, height, regions, split, level, language)
     count = rng.randint(*regions)
     for _ in range(RESAMPLES):
-        style = rng.choice(STYLES) if level == "full" and rng.random() < 0.7 else "flat"
+        style = rng.choice(STYLES) if level in ("full", "second") and rng.random() < 0.7 else "flat"
         scene: Scene | None = Scene(width=width, height=height, background=rng.choice(COLOR_NAMES), style=style)
         assert scene is not None
         if level == "first":
             scene = _grid_texts(rng, scene, count, split, random_words)
+        elif level == "second":
+            scene = second_texts(rng, scene, count, split, language, random_words)
         else:
             scene = _free_texts(rng, scene, count, split, language, random_words)
         if scene is not None:
             break
     else:
         raise ConfigError(f"{count} text regions do not fit on {width} x {height}: ask for fewer or a larger canvas")
-    for _ in range(rng.choices((0, 1, 2), (4, 4, 2))[0]):
-        scene = add_shape(rng, scene, level=level)
+    if level == "second":
+        scene = second_shapes(rng, scene)
+    else:
+        for _ in range(rng.choices((0, 1, 2), (4, 4, 2))[0]):
+            scene = add_shape(rng, scene, level=level)
     if scene.style in SHAPE_STYLES and not scene.objects:
         scene = replace(scene, style="flat")
     return scene

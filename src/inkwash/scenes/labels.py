@@ -6,13 +6,15 @@ what to draw. ``LABELS`` gives the number of classes of each head.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from inkwash.scenes.lettering import letter_boxes
 from inkwash.scenes.scene import Box, Cell, Scene, ShapeItem, TextItem, covered_cells
 from inkwash.scenes.words import LETTERS
-from inkwash.scenes.world import CELL, COLOR_IDS, COLOR_NAMES, FACES, NO_COLOR, SHAPE_SIZES, SHAPES
+from inkwash.scenes.world import CELL, COLOR_IDS, COLOR_NAMES, LABELLED_FACES, NO_COLOR, SHAPE_SIZES, SHAPES
 
 EMPTY, LETTER, OBJECT = 0, 1, 2
 SEEN_CELL, SEEN_LETTER = 0.08, 0.4  # a character counts when it fills this share of a cell, or shows this share of it
@@ -24,7 +26,7 @@ LABELS: dict[str, int] = {
     "kind": 3,
     "letter": 1 + len(LETTERS),
     "color": len(COLOR_NAMES) + 1,
-    "face": 1 + len(FACES),
+    "face": 1 + len(LABELLED_FACES),
     "shape": 1 + len(SHAPES),
     "part": PARTS,
 }
@@ -57,23 +59,30 @@ def _label_text(labels: Labels, item: TextItem) -> None:
         labels["kind"][row, col] = LETTER
         labels["letter"][row, col] = LETTERS.find(letter.upper()) + 1
         labels["color"][row, col] = COLOR_IDS[item.color]
-        labels["face"][row, col] = FACES.index(item.face) + 1
+        labels["face"][row, col] = LABELLED_FACES.index(item.face) + 1
         labels["shape"][row, col] = labels["part"][row, col] = 0
 
 
-def _label_shape(labels: Labels, item: ShapeItem) -> None:
-    """Part: the place of the cell in the shape's own n x n grid; shapes of other sizes use the nearest grid."""
+def shape_parts(item: ShapeItem) -> Iterator[tuple[Cell, int]]:
+    """The cells of a shape, each with its part: its place in the shape's own n x n grid, from 1 on.
+
+    Shapes of other sizes use the nearest grid.
+    """
     left, top, _, _ = item.box
     nominal = min(SHAPE_SIZES, key=lambda size: abs(size - item.size))
     n = nominal // CELL
     for row, col in covered_cells(item.box):
         y, x = (row + 0.5) * CELL - top, (col + 0.5) * CELL - left
-        if not (0 <= y < item.size and 0 <= x < item.size):
-            continue
+        if 0 <= y < item.size and 0 <= x < item.size:
+            yield (row, col), 1 + PART_OFFSETS[nominal] + int(y * n / item.size) * n + int(x * n / item.size)
+
+
+def _label_shape(labels: Labels, item: ShapeItem) -> None:
+    for (row, col), part in shape_parts(item):
         labels["kind"][row, col] = OBJECT
         labels["color"][row, col] = COLOR_IDS[item.color]
         labels["shape"][row, col] = SHAPES.index(item.shape) + 1
-        labels["part"][row, col] = 1 + PART_OFFSETS[nominal] + int(y * n / item.size) * n + int(x * n / item.size)
+        labels["part"][row, col] = part
 
 
 def cell_labels(scene: Scene) -> Labels:

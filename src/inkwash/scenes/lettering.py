@@ -1,4 +1,4 @@
-"""Setting text: grid lettering (one capital per 32 px cell) and free lettering (any words, proportional).
+"""Setting text: grid lettering (one character per 32 px cell, or per 2 x 2 of them) and free lettering (proportional).
 
 Free lettering is measured with the same font call that draws it, so that a ``TextItem.box`` is its exact ink box.
 """
@@ -21,11 +21,12 @@ SMALLEST_EM = 14
 EDGE = 8
 
 
-def grid_text(text: str, row: int, col: int, *, face: str, color: str) -> TextItem:
-    """A word in grid lettering whose first letter stands in cell (row, col)."""
-    cells = tuple((row, col + i) for i in range(len(text)))
-    box = (col * CELL, row * CELL, (col + len(text)) * CELL, (row + 1) * CELL)
-    return TextItem(text=text, face=face, color=color, size=GRID_CAP, box=box, lettering="grid", cells=cells)
+def grid_text(text: str, row: int, col: int, *, face: str, color: str, size: int = GRID_CAP) -> TextItem:
+    """A line in grid lettering that begins in cell (row, col); a character of double size takes 2 x 2 cells."""
+    step = size // GRID_CAP
+    cells = tuple((row, col + step * i) for i in range(len(text)))
+    box = (col * CELL, row * CELL, (col + step * len(text)) * CELL, (row + step) * CELL)
+    return TextItem(text=text, face=face, color=color, size=size, box=box, lettering="grid", cells=cells)
 
 
 @lru_cache(maxsize=4096)
@@ -58,7 +59,8 @@ def free_text(text: str, left: int, top: int, *, face: str, color: str, size: in
 def letter_boxes(item: TextItem) -> list[tuple[str, Box]]:
     """Each character of a text with the pixel box it stands in, spaces left out."""
     if item.lettering == "grid":
-        return [(c, (x * CELL, y * CELL, (x + 1) * CELL, (y + 1) * CELL)) for c, (y, x) in _zip(item)]
+        side = item.size // GRID_CAP * CELL
+        return [(c, (x * CELL, y * CELL, x * CELL + side, y * CELL + side)) for c, (y, x) in _zip(item) if c != " "]
     font = load_font(item.face, item.size)
     origin = item.box[0] - ink_box(item.text, item.face, item.size)[0]
     ends = [origin + font.getlength(item.text[:i]) for i in range(len(item.text) + 1)]
@@ -119,16 +121,17 @@ def reset(item: TextItem, text: str, scene: Scene) -> TextItem | None:
 
 def _reset_grid(item: TextItem, text: str, scene: Scene) -> TextItem | None:
     row, col = item.cells[0]
-    room, old_room = scene.cols - len(text), scene.cols - len(item.text)
+    step = item.size // GRID_CAP
+    room, old_room = scene.cols - step * len(text), scene.cols - step * len(item.text)
     if room < 0:
         return None
     col = room // 2 if col == old_room // 2 else 0 if col == 0 else room if col == old_room else min(col, room)
-    made = grid_text(text, row, col, face=item.face, color=item.color)
+    made = grid_text(text, row, col, face=item.face, color=item.color, size=item.size)
     return made if fits(made, scene) else None
 
 
 def moved(item: TextItem, left: int, top: int) -> TextItem:
     """The item with its box at another place (cell-aligned for grid lettering)."""
     if item.lettering == "grid":
-        return grid_text(item.text, top // CELL, left // CELL, face=item.face, color=item.color)
+        return grid_text(item.text, top // CELL, left // CELL, face=item.face, color=item.color, size=item.size)
     return free_text(item.text, left, top, face=item.face, color=item.color, size=item.size)

@@ -20,32 +20,58 @@ from inkwash.scenes.world import CELL
 CAP_HEIGHT = 24
 NARROWEST, WIDEST = 20, 28
 NARROWEST_BARE_I = 8
+NARROWEST_SMALL, THIN, SMALL_STRETCH = 15, 9, 1.2  # small letters, a little wider than they are by nature
+WIDER = 1.3
+THINNEST_SIGN = 8  # a thinner exclamation mark is overlooked
 SUPERSAMPLE = 4
 
 
 def letter_width(letter: str, natural: float) -> int:
-    """Drawn width in pixels of a glyph that is ``natural`` pixels wide at the common cap height."""
-    bare = letter == "I" and natural < 12  # an I without serifs; widened fully it would read as a block
+    """Drawn width in pixels of a glyph that is ``natural`` pixels wide at a cap height of 24 px."""
+    if not (letter.isupper() or letter.isdigit()):
+        least = NARROWEST_SMALL if natural > THIN else 0 if letter.isalpha() else THINNEST_SIGN
+        return round(max(least, min(WIDEST, natural * SMALL_STRETCH)))
+    bare = letter in "I1" and natural < 12  # an I without serifs; widened fully it would read as a block
     return round(max(NARROWEST_BARE_I if bare else NARROWEST, min(WIDEST, natural)))
 
 
-@lru_cache(maxsize=1024)
-def letter_mask(face: str, letter: str) -> Image.Image:
-    """A 32 x 32 coverage mask ("L") of one capital: cap height 24 px, centred; only a tail may hang lower."""
-    font = load_font(face, 160)
+@lru_cache(maxsize=4096)
+def letter_mask(face: str, letter: str, cap: int = CAP_HEIGHT) -> Image.Image:
+    """A coverage mask ("L") of one character, 32 x 32 px at a cap height of 24 px and as much larger as that.
+
+    Capitals and digits fill the cap height; what hangs below the line is squeezed into the cell.
+    """
+    if face == "cjk":
+        return _square_mask(letter)
+    font = load_font("mono" if face == "wide" else face, 160)
     _, cap_top, _, cap_bottom = font.getbbox("H")
     left, top, right, bottom = font.getbbox(letter)
     big = Image.new("L", (math.ceil(right - left), math.ceil(bottom - top)), 0)
     ImageDraw.Draw(big).text((-left, -top), letter, font=font, fill=255)
     bounds = big.getbbox()
     if bounds is None:
-        raise MediaError(f"face {face!r} has no glyph for {letter!r}: grid lettering takes A to Z")
+        raise MediaError(f"face {face!r} has no glyph for {letter!r}: grid lettering takes visible characters")
     big = big.crop(bounds)
-    scale = CAP_HEIGHT / (cap_bottom - cap_top)
-    height = CAP_HEIGHT if big.height * scale < CAP_HEIGHT * 1.1 else min(round(big.height * scale), CAP_HEIGHT + 3)
-    width = letter_width(letter, big.width * scale)
+    scale, enlarged = CAP_HEIGHT / (cap_bottom - cap_top), cap // CAP_HEIGHT
+    width = letter_width(letter, big.width * scale * (WIDER if face == "wide" else 1.0))
+    start = (CELL - CAP_HEIGHT) // 2
+    if letter.isupper():
+        height = CAP_HEIGHT if big.height * scale < CAP_HEIGHT * 1.1 else min(round(big.height * scale), CAP_HEIGHT + 3)
+    else:
+        above = (top + bounds[1] - cap_top) * scale
+        start += max(-3, round(above))
+        height = max(3, min(round(big.height * scale), CELL - start))
+    cell = Image.new("L", (CELL * enlarged, CELL * enlarged), 0)
+    glyph = big.resize((width * enlarged, height * enlarged), Image.Resampling.BOX)
+    cell.paste(glyph, ((CELL - width) // 2 * enlarged, start * enlarged))
+    return cell
+
+
+def _square_mask(character: str) -> Image.Image:
+    """A Chinese character, which fills its cell, or a sign between them, at its own place in the square."""
+    font = load_font("cjk", CELL - 3)
     cell = Image.new("L", (CELL, CELL), 0)
-    cell.paste(big.resize((width, height), Image.Resampling.BOX), ((CELL - width) // 2, (CELL - CAP_HEIGHT) // 2))
+    ImageDraw.Draw(cell).text((CELL // 2, CELL // 2), character, font=font, fill=255, anchor="mm")
     return cell
 
 
@@ -104,7 +130,8 @@ def item_mask(item: TextItem | ShapeItem) -> Image.Image:
         ImageDraw.Draw(mask).text((-ink_left, -ink_top), item.text, font=font, fill=255)
         return mask
     for i, letter in enumerate(item.text):
-        mask.paste(letter_mask(item.face, letter), (i * CELL, 0))
+        if letter != " ":
+            mask.paste(letter_mask(item.face, letter, item.size), (i * mask.height, 0))
     return mask
 
 

@@ -20,7 +20,8 @@ TRIES = 200
 class TextItem:
     """One text region. ``size`` is the cap height (grid lettering) or the em size (free lettering) in pixels.
 
-    ``cells`` has one cell per letter in grid lettering, and every touched cell, row by row, in free lettering.
+    ``cells`` has one cell per character in grid lettering, the upper left one of a large character's four, and every
+    touched cell, row by row, in free lettering.
     """
 
     text: str

@@ -93,6 +93,11 @@ def _cased(word: str, style: int) -> str:
     return (word.upper(), word.capitalize(), word.lower())[style]
 
 
+def sample_cased(rng: random.Random, split: str, longest: int, style: int, random_words: float = 0.0) -> str:
+    """A word of the split of 3 to ``longest`` letters: in capitals (style 0), capitalised (1) or in small letters."""
+    return _cased(sample_word(rng, split, longest, random_words), style)
+
+
 def sample_phrase(rng: random.Random, split: str, *, language: str = "en", random_words: float = 0.0) -> str:
     """A line of one to three words of the split, maybe with digits and punctuation, in one style of case."""
     if language == "zh":

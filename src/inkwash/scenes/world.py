@@ -29,8 +29,10 @@ COLOR_IDS = {name: i for i, name in enumerate(COLOR_NAMES)}
 NO_COLOR = len(COLOR_NAMES)
 
 POSTER_FACES = ("sans", "serif", "mono")
+SECOND_FACES = ("wide", "serif")  # their i, l and 1 fill a cell
 FREE_FACES = ("sans", "serif", "mono", "italic", "condensed", "light")
-FACES = (*FREE_FACES, "cjk")
+LABELLED_FACES = (*FREE_FACES, "cjk")
+FACES = (*LABELLED_FACES, "wide")  # wide: mono, stretched to fill a cell
 
 SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond")
 NEW_SHAPES = ("cross", "arrow")  # never sampled, so that a model can be taught something it has not seen
@@ -40,7 +42,7 @@ STYLES = (
     "flat", "gradient", "striped", "outlined", "shadowed", "framed", "dotted", "paper", "pixelated", "sketch",
 )  # fmt: skip
 SHAPE_STYLES = ("outlined", "pixelated", "sketch")  # these change shapes only
-LEVELS = ("first", "free", "full")
+LEVELS = ("first", "free", "full", "second")
 SPLITS = ("train", "held_out")
 
 TEXT_CONTRAST = 2.8

@@ -9,7 +9,7 @@ mean; codes that nothing uses are moved onto badly represented features.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class TokenizerTraining(Training):
     clip: float = math.inf
     ns_steps: int = 5
     free_steps: int = 800
+    start_batches: int = 60  # that the codebook starts from
     revive_every: int = 100
     reconstruction: float = 1.0
     commitment: float = 0.5
@@ -75,11 +76,15 @@ def relevant(labels: dict[str, Tensor]) -> dict[str, Tensor]:
     """Where each head's question makes sense, as bool (B, N) masks."""
     kind = labels["kind"]
     everywhere = torch.ones_like(kind, dtype=torch.bool)
-    letter, thing = kind == 1, kind == 2
+    empty, letter, thing = kind == 0, kind == 1, kind == 2
+    factored = "sign" in labels  # there a cell with content need not tell the background
     return {
-        "background": everywhere,
+        "background": empty if factored else everywhere,
+        "style": empty,
         "kind": everywhere,
         "letter": letter,
+        "sign": letter,
+        "quarter": letter,
         "face": letter,
         "color": letter | thing,
         "shape": thing,
@@ -131,6 +136,22 @@ class Codebook:
         self.vq.quantize.embedding.weight.copy_(centres)
 
     @torch.no_grad()
+    def start_from(self, features: Tensor, meanings: Tensor) -> int:
+        """One code for each of the commonest meanings (M,), the mean of its features (M, E); how many meanings came.
+
+        What is left of the codebook starts from single features, to be moved by `revive`.
+        """
+        _, places, counts = meanings.unique(return_inverse=True, return_counts=True)
+        sums = torch.zeros(len(counts), features.shape[1]).index_add_(0, places, features)
+        chosen = counts.argsort(descending=True)[: len(self.counts)]
+        centres = features[torch.randint(len(features), (len(self.counts),))].clone()
+        centres[: len(chosen)] = F.normalize(sums[chosen], dim=-1)
+        self.counts.fill_(1.0)
+        self.sums.copy_(centres)
+        self.vq.quantize.embedding.weight.copy_(centres)
+        return len(counts)
+
+    @torch.no_grad()
     def follow(self, z: Tensor, ids: Tensor) -> None:
         """One running-mean update from features (M, E) and their ids (M,)."""
         counts = torch.bincount(ids, minlength=len(self.counts)).float()
@@ -167,17 +188,21 @@ def perplexity(usage: Tensor) -> float:
 
 @torch.no_grad()
 def collect_features(
-    vision: VisionEncoder, vq: VQModel, batches: list[Batch], device: torch.device, empty_share: int = 12
-) -> Tensor:
-    """Unit features of many cells, each picture's near-duplicates thinned, for the k-means start: (M, E)."""
+    vision: VisionEncoder, vq: VQModel, batches: Iterable[Batch], device: torch.device, empty_share: int = 12
+) -> tuple[Tensor, Tensor]:
+    """Unit features (M, E) of many cells, each picture's near-duplicates thinned, and their meanings, -1 if unsaid."""
     kept: list[Tensor] = []
+    meanings: list[Tensor] = []
     for batch in batches:
         with autocast(device):
             z = vq.project(vision(clip_normalize(to_device(batch["pixels"], device)))).flatten(0, 1)
         full = to_device(batch["kind"], device).flatten() > 0
         empty = (~full).nonzero().flatten()
-        kept += [z[full], z[empty[torch.randperm(len(empty))[: max(1, len(empty) // empty_share)]]]]
-    return torch.cat(kept)
+        some = empty[torch.randperm(len(empty))[: max(1, len(empty) // empty_share)]]
+        kept += [z[full], z[some]]
+        meaning = to_device(batch["meaning"], device).flatten() if "meaning" in batch else torch.full(full.shape, -1)
+        meanings += [meaning[full], meaning[some]]
+    return torch.cat(kept), torch.cat(meanings)
 
 
 def train_tokenizer(
@@ -219,8 +244,12 @@ def train_tokenizer(
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, lr_at(step, config))
         if step == config.free_steps:
-            many = [make(config.steps + i) for i in range(60)]
-            codebook.start(collect_features(vision, vq, many, device))
+            many = (make(config.steps + i) for i in range(config.start_batches))
+            z, meanings = collect_features(vision, vq, many, device)
+            if "meaning" in batch:
+                print(f"step {step}: {codebook.start_from(z, meanings)} meanings", flush=True)
+            else:
+                codebook.start(z)
         truth = {name: to_device(batch[name], device) for name in labels}
         pixels = clip_normalize(to_device(batch["pixels"], device))
         with autocast(device, config.precision):

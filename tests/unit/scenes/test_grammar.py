@@ -115,7 +115,7 @@ def test_chinese_texts() -> None:
         ({"regions": (0, 6)}, "within 0 to 5"),
         ({"split": "dev"}, "unknown split 'dev'"),
         ({"width": 200}, "width 200 must be a multiple of 32"),
-        ({"language": "zh"}, "use en, or zh at free or full"),
+        ({"language": "zh"}, "use en, or zh at a higher one"),
         ({"regions": (5, 5), "height": 128}, "5 text regions do not fit"),
     ],
 )

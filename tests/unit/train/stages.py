@@ -17,9 +17,10 @@ from typing import Any
 import torch
 
 from inkwash.data.plans import PlanBatches
-from inkwash.data.scenes import LABELS, LabelledScenes, Phase, PictureBatches, PixelCrops
+from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrops
 from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.tokenizer_files import train_bpe, write_processor_files
+from inkwash.scenes.labels import LABELS
 from inkwash.train.ar import ARTraining, train_ar
 from inkwash.train.decoder import DecoderTraining, train_decoder
 from inkwash.train.tokenizer import TokenizerTraining, train_tokenizer

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from inkwash.core.errors import InkwashError
 from inkwash.data.plans import PlanBatches
-from inkwash.data.scenes import LABELS, LabelledScenes, Phase, PictureBatches, PixelCrops
+from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrops
 from inkwash.models.glm_image.processor import GlmImageProcessor
+from inkwash.scenes.labels import LABELS
 from inkwash.train.ar import ARTraining, train_ar
 from inkwash.train.decoder import DecoderTraining, train_decoder
 from inkwash.train.run import Run

@@ -45,6 +45,8 @@ PIECES = "|".join(
         r"\s+(?!\S)|\s",
     )
 )
+# A character inside quotation marks: an odd number of straight ones follows, or a closing one before an opening one.
+QUOTED = r"""[^"](?=[^"]*"(?:[^"]*"[^"]*")*[^"]*$)|[^”](?=[^“”]*”)"""
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 BICUBIC = 3
@@ -80,8 +82,12 @@ class TokenLayout:
         return f"<|dit_token_{vision_id}|>"
 
 
-def train_bpe(lines: Iterable[str], *, vocab_size: int, codes: int, reserved: int = RESERVED) -> Tokenizer:
+def train_bpe(
+    lines: Iterable[str], *, vocab_size: int, codes: int, reserved: int = RESERVED, spelled: bool = False
+) -> Tokenizer:
     """A byte-level BPE trained on ``lines`` with the id layout of this module.
+
+    ``spelled`` makes every character of a quoted text a piece of its own, small letters and Chinese ones too.
 
     ``vocab_size`` counts every id: vision vocabulary, bytes, merges and text specials; fewer come out when the lines
     hold fewer merges, and the specials then follow the last merge.
@@ -93,12 +99,12 @@ def train_bpe(lines: Iterable[str], *, vocab_size: int, codes: int, reserved: in
         least = layout.vision_vocab_size + len(TEXT_SPECIALS) + len(alphabet)
         raise ValueError(f"vocab_size must be at least {least} for {codes} codes, not {vocab_size}")
     plain = Tokenizer(models.BPE())
-    plain.pre_tokenizer = _pre_tokenizer()
+    plain.pre_tokenizer = _pre_tokenizer(spelled)
     trainer = trainers.BpeTrainer(vocab_size=text_size, initial_alphabet=alphabet, show_progress=False)
     plain.train_from_iterator(lines, trainer)
     model = json.loads(plain.to_str())["model"]
     text = sorted(model["vocab"], key=model["vocab"].__getitem__)
-    return _build(layout, text, [tuple(pair) for pair in model["merges"]])
+    return _build(layout, text, [tuple(pair) for pair in model["merges"]], spelled)
 
 
 def write_processor_files(
@@ -183,17 +189,17 @@ def image_processor_config(*, min_pixels: int, max_pixels: int, patch_size: int)
     }
 
 
-def _build(layout: TokenLayout, text: list[str], merges: list[tuple[str, str]]) -> Tokenizer:
+def _build(layout: TokenLayout, text: list[str], merges: list[tuple[str, str]], spelled: bool) -> Tokenizer:
     names = [layout.token(number) for number in range(layout.vision_vocab_size)]
     names += [*text, *TEXT_SPECIALS]
     tokenizer = Tokenizer(models.BPE(vocab={name: number for number, name in enumerate(names)}, merges=merges))
-    tokenizer.pre_tokenizer = _pre_tokenizer()
+    tokenizer.pre_tokenizer = _pre_tokenizer(spelled)
     tokenizer.decoder = decoders.ByteLevel()
     specials = (layout.token(layout.image_start), layout.token(layout.image_end), *TEXT_SPECIALS)
     tokenizer.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in specials])
     return tokenizer
 
 
-def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
-    pieces = pre_tokenizers.Split(Regex(PIECES), behavior="isolated")
+def _pre_tokenizer(spelled: bool) -> pre_tokenizers.PreTokenizer:
+    pieces = pre_tokenizers.Split(Regex(f"{QUOTED}|{PIECES}" if spelled else PIECES), behavior="isolated")
     return pre_tokenizers.Sequence([pieces, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])

@@ -1,0 +1,188 @@
+"""Nano's second edition: the stages that teach the small model of `recipes/nano.py` what level ``second`` shows.
+
+One to five lines of several words, two sizes, every case, digits, signs, ten styles and Chinese need a codebook of
+8192 and a prompt in which every quoted character is a token of its own. The autoencoder stays; ViT, decoder and AR
+generator go on from a finished checkpoint: `nano2-start` gives every new code the mean of what the old codes of the
+same cells knew, and every text token the row of the same text.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from inkwash.data.plans import PlanBatches
+from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, prompt_lines, step_rng, training_scene
+from inkwash.models.glm_image import ar, decoder
+from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.decoder import Decoder
+from inkwash.models.glm_image.processor import GlmImageProcessor
+from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, TokenLayout, train_bpe, write_processor_files
+from inkwash.models.glm_image.vision import VisionEncoder
+from inkwash.models.glm_image.vq import VQModel
+from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
+from inkwash.recipes import nano_sizes as sizes
+from inkwash.recipes.nano import SHIPPED
+from inkwash.recipes.nano_parts import averaged, finished
+from inkwash.recipes.stages import ARStage, DecoderStage, TokenizerStage
+from inkwash.scenes.render import render
+from inkwash.train.ar import ARTraining
+from inkwash.train.decoder import DecoderTraining
+from inkwash.train.tokenizer import TokenizerTraining, token_grid
+
+CODES = 8192
+VOCABULARY = CODES + 1536
+CHINESE = 0.2
+SMALL = ((256, 256), (256, 256), (384, 192), (192, 256), (320, 256))
+WHOLE = ((384, 384), (384, 384), (384, 256), (256, 384), (512, 256), (320, 320), (256, 256))
+BANNERS = ((768, 256),)  # wide enough for six words in a line
+
+
+def nano2_tokenizer(work: Path, start: Path = SHIPPED, steps: int = 2400, batch: int = 24) -> TokenizerStage:
+    """ViT and codebook: one code for every kind of cell."""
+    data = LabelledScenes(seed=12, batch=batch, level="second", canvases=(*SMALL, *WHOLE), chinese=0.3)
+    train = TokenizerTraining(steps=steps, free_steps=steps // 2, start_batches=500, warmup=50)
+    return TokenizerStage(work=work, train=train, data=data, codes=CODES, start=start)
+
+
+def nano2_decoder(work: Path, steps: int = 12000, batch: int = 6) -> DecoderStage:
+    """Decoder and glyph encoder from `work`/start, first on small canvases."""
+    phases = (
+        Phase(first=0, batch=batch, canvases=SMALL),
+        Phase(first=steps * 4 // 10, batch=max(1, batch * 2 // 3), canvases=(*WHOLE, *SMALL, *BANNERS)),
+    )
+    data = PictureBatches(seed=13, phases=phases, level="second", chinese=CHINESE, edits_from=steps * 3 // 10)
+    held = PictureBatches(
+        seed=97, phases=(Phase(first=0, batch=8, canvases=((384, 384),)),), level="second", chinese=0.0
+    )
+    train = DecoderTraining(steps=steps, warmup=100, ema=0.998)
+    return DecoderStage(work=work, train=train, data=data, start=work / "start", held=held)
+
+
+def nano2_ar(work: Path, steps: int = 12000, batch: int = 16) -> ARStage:
+    """The AR generator from `work`/start, first on small canvases, edits and previews from the start."""
+    phases = (
+        Phase(first=0, batch=batch, canvases=SMALL),
+        Phase(first=steps * 4 // 10, batch=batch, canvases=(*WHOLE, *SMALL, *BANNERS)),
+    )
+    data = PlanBatches(
+        seed=14, phases=phases, preview_from=steps // 5, edits=0.3, level="second", chinese=CHINESE, small_letters=0.0
+    )
+    train = ARTraining(steps=steps, warmup=100, ns_steps=3, ema=0.998)
+    return ARStage(work=work, train=train, data=data, start=work / "start")
+
+
+def nano2_start(work: Path, start: Path = SHIPPED, pictures: int = 6000) -> Path:
+    """Carry a finished checkpoint over to the new codebook and the new tokenizer: `work`/start."""
+    torch.manual_seed(0)
+    old = load_pipeline_parts(start)
+    state = finished(work / "tokenizer" / "tokenizer.pt", "nano2-tokenizer")
+    encoder, codebook = VisionEncoder(sizes.VISION), VQModel(replace(sizes.VQ, num_embeddings=CODES))
+    encoder.load_state_dict(state["vision"])
+    codebook.load_state_dict(state["vq"])
+    seen = _met(old.ar, encoder.eval(), codebook.eval(), pictures)
+    print(f"{int((seen.sum(1) > 0).sum())} of {CODES} codes seen", flush=True)
+    processor = write_nano2_processor(work)
+    generator = _carried_ar(old, processor, encoder, codebook, seen)
+    parts = replace(old, ar=generator, decoder=_carried_decoder(old.decoder, seen), processor=processor)
+    return save_pipeline_parts(parts, work / "start")
+
+
+def write_nano2_processor(work: Path) -> GlmImageProcessor:
+    """Train the BPE on captions and instructions once, and write `work`/processor whole or not at all."""
+    folder = work / "processor"
+    if not (folder / "tokenizer.json").exists():
+        lines = prompt_lines(random.Random("bpe2"), 20000, level="second", chinese=0.15)
+        bpe = train_bpe(lines, vocab_size=VOCABULARY, codes=CODES, spelled=True)
+        least, most = sizes.MIN_REFERENCE_SIDE**2, sizes.MAX_REFERENCE_SIDE**2
+        partial = work / f".processor.{os.getpid()}"
+        write_processor_files(partial, bpe, codes=CODES, min_pixels=least, max_pixels=most)
+        try:
+            partial.rename(folder)
+        except OSError:  # another process was first, with the same files
+            shutil.rmtree(partial)
+    return GlmImageProcessor.from_folder(folder)
+
+
+@torch.no_grad()
+def _met(old: ARGenerator, encoder: VisionEncoder, codebook: VQModel, pictures: int, batch: int = 24) -> Tensor:
+    """How often a cell that has a new code had each of the old ones: (new, old)."""
+    from inkwash.data.scenes import half_size
+
+    counts = torch.zeros(CODES, old.config.vq_config.num_embeddings)
+    for step in range(pictures // batch):
+        rng = step_rng(15, step)
+        width, height = rng.choice(WHOLE)
+        scenes = [training_scene(rng, width, height, "second", 0.3) for _ in range(batch)]
+        half = torch.as_tensor(np.stack([half_size(render(scene)) for scene in scenes]))
+        new = token_grid(encoder, codebook, half).flatten()
+        was = token_grid(old.model.visual, old.model.vqmodel, half).flatten()
+        counts.index_put_((new, was), torch.ones(len(new)), accumulate=True)
+    return counts
+
+
+def _rows(old: Tensor, seen: Tensor) -> Tensor:
+    """A row for every new code: the mean of the rows of the old codes that it met, all of them alike if it met none."""
+    weight = torch.where(seen.sum(1, keepdim=True) > 0, seen, torch.ones_like(seen))
+    return (weight / weight.sum(1, keepdim=True)) @ old[: seen.shape[1]].float()
+
+
+def _carried_ar(
+    old: GlmImageParts, processor: GlmImageProcessor, encoder: VisionEncoder, codebook: VQModel, seen: Tensor
+) -> ARGenerator:
+    tokens: Tokenizer = processor.tokenizer
+    layout, former = TokenLayout(codes=CODES), TokenLayout(codes=old.ar.config.vq_config.num_embeddings)
+    pad_id, image_id = tokens.token_to_id(END_OF_TEXT), tokens.token_to_id(IMAGE)
+    config = sizes.ar_config(tokens.get_vocab_size(), pad_id=pad_id, image_id=image_id, codes=CODES)
+    model = ARGenerator(config)
+    ar.init_weights(model)
+    carried = {
+        name: value
+        for name, value in old.ar.state_dict().items()
+        if not name.startswith(("model.visual.", "model.vqmodel.", "lm_head.", "model.language_model.embed_tokens."))
+    }
+    model.load_state_dict(carried, strict=False)
+    model.model.visual.load_state_dict(encoder.state_dict())
+    model.model.vqmodel.load_state_dict(codebook.state_dict())
+    table, was = model.model.language_model.embed_tokens.weight, old.ar.model.language_model.embed_tokens.weight
+    head, head_was = model.lm_head.weight, old.ar.lm_head.weight
+    with torch.no_grad():
+        table[:CODES], head[:CODES] = _rows(was, seen), _rows(head_was, seen)
+        for new, place in ((layout.image_start, former.image_start), (layout.image_end, former.image_end)):
+            table[new], head[new] = was[place], head_was[place]
+        for token, number in tokens.get_vocab().items():
+            place = old.processor.tokenizer.token_to_id(token)
+            if number >= layout.vision_vocab_size and place is not None:
+                table[number] = was[place]
+    return model
+
+
+def _carried_decoder(old: Decoder, seen: Tensor) -> Decoder:
+    model = Decoder(replace(old.config, prior_vq_quantizer_codebook_size=CODES))
+    decoder.init_weights(model)
+    state = old.state_dict()
+    table = state.pop("prior_token_embedding.weight")
+    model.load_state_dict(state, strict=False)
+    with torch.no_grad():
+        model.prior_token_embedding.weight.copy_(_rows(table, seen))
+    return model
+
+
+def nano2_export(work: Path, output: Path) -> Path:
+    """Write the checkpoint in bf16 from finished or unfinished stages; a stage without any state stays as started."""
+    parts = load_pipeline_parts(work / "start")
+    for part in (parts.ar.model.visual, parts.ar.model.vqmodel):
+        part.requires_grad_(False)
+    if (work / "ar").exists():
+        averaged(work / "ar", work / "ar" / "ar.pt", [parts.ar], ["model"])
+    if (work / "decoder").exists():
+        averaged(work / "decoder", work / "decoder" / "decoder.pt", [parts.decoder, parts.glyph], ["decoder", "glyph"])
+    return save_pipeline_parts(parts, output, dtype=torch.bfloat16)
