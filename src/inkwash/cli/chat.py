@@ -44,11 +44,14 @@ def chat(
     dpi: s.Dpi = 180,
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
+    lora: o.Loras = None,
 ) -> None:
     """Talk about pictures, videos and documents; /help lists the commands.
 
     Example: inkwash chat photo.jpg
     """
+    from inkwash.cli.settings import read_loras
+
     settings = s.SightSettings(
         model=model,
         device=device,
@@ -58,6 +61,7 @@ def chat(
         max_tokens=max_tokens,
         temperature=temperature,
         seed=seed,
+        loras=read_loras(lora),
         dpi=dpi,
         fps=fps,
         max_frames=max_frames,

@@ -45,6 +45,7 @@ def describe(
     end: s.End = None,
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
+    lora: o.Loras = None,
     json: o.Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -52,6 +53,7 @@ def describe(
 
     Example: inkwash describe poster.png -q 'Where is the text "HELLO"?' --boxes marked.png
     """
+    from inkwash.cli.settings import read_loras
     from inkwash.media.images import check_writable, image_size
 
     settings = s.SightSettings(
@@ -63,6 +65,7 @@ def describe(
         max_tokens=max_tokens,
         temperature=temperature,
         seed=seed,
+        loras=read_loras(lora),
         pages=pages,
         dpi=dpi,
         fps=fps,

@@ -63,6 +63,7 @@ class SightSettings:
     max_frames: int | None = None
     start: float | None = None
     end: float | None = None
+    loras: tuple[tuple[Path, float], ...] = ()
 
     def __post_init__(self) -> None:
         from inkwash.core import limits
@@ -141,9 +142,13 @@ def open_pipeline(settings: SightSettings) -> GlmVisionPipeline:
         start=settings.start,
         end=settings.end,
     )
-    return GlmVisionPipeline.from_pretrained(
+    pipe = GlmVisionPipeline.from_pretrained(
         settings.model, torch_dtype=device.pick_dtype(settings.dtype, place), device_map=place, media=rules
     )
+    if settings.loras:
+        names = [pipe.load_lora_weights(path) for path, _ in settings.loras]
+        pipe.set_adapters(names, [weight for _, weight in settings.loras])
+    return pipe
 
 
 @contextlib.contextmanager

@@ -47,12 +47,13 @@ class Delta:
 class Adapters:
     """The adapters of one checkpoint in memory: loaded by name, active with a weight each."""
 
-    def __init__(self, parts: GlmImageParts) -> None:
-        self._networks: dict[str, nn.Module] = {
-            "vision_language_encoder": parts.ar,
-            "transformer": parts.decoder,
-            "text_encoder": parts.glyph,
-        }
+    def __init__(self, parts: GlmImageParts | Mapping[str, nn.Module]) -> None:
+        """``parts``: a checkpoint that draws, or networks by the names that adapter folders may have."""
+        self._networks: dict[str, nn.Module] = (
+            dict(parts)
+            if isinstance(parts, Mapping)
+            else {"vision_language_encoder": parts.ar, "transformer": parts.decoder, "text_encoder": parts.glyph}
+        )
         self._loaded: dict[str, dict[Place, Delta]] = {}
         self._active: dict[str, float] = {}
         self._originals: dict[Place, Tensor] = {}

@@ -31,6 +31,11 @@ TARGETS = {
         r"(transformer_blocks\..*\.(to_q|to_k|to_v|to_out\.0|ff\.net\.0\.proj|ff\.net\.2)"
         r"|prior_projector\.net\.(0\.proj|2)|glyph_projector\.net\.(0\.proj|2)|proj_out)"
     ),
+    # of a mixture of experts the dense layers and the shared experts; the routed ones and their router stay
+    "glm_v": (
+        r"(model\.language_model\.layers\.\d+\.(self_attn\.(q_proj|k_proj|v_proj|o_proj)"
+        r"|mlp\.(shared_experts\.)?(gate_up_proj|gate_proj|up_proj|down_proj))|lm_head)"
+    ),
 }
 
 

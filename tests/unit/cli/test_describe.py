@@ -106,6 +106,7 @@ def test_a_film_and_pages(inkwash: Run, folder: Path, tmp_path: Path, script: _S
         ["{picture}", "{picture}", "--boxes", "out.png"],
         ["{picture}", "--model", "no-such-model"],
         ["{picture}", "--fps", "0"],
+        ["{picture}", "--lora", "no-such-folder"],
         ["{text}"],
     ],
 )

@@ -19,7 +19,8 @@ from typing import Any, Self
 import torch
 
 from inkwash.core.device import pick_device, pick_dtype
-from inkwash.core.errors import ConfigError
+from inkwash.core.errors import ConfigError, RequestError
+from inkwash.engine.adapters import Adapters
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.see.generation import Budget, Run, Speaker
@@ -46,7 +47,14 @@ class GlmVisionPipeline:
         parts.model.eval().requires_grad_(False)
         self.parts = parts
         self.media = media or MediaRules()
-        self.speaker = Speaker(parts.model, parts.processor, parts.stop_ids, conversations=conversations)
+        self.conversations = conversations
+        self.speaker = self._new_speaker()
+        self._adapters = Adapters({"glm_v": parts.model})
+
+    def _new_speaker(self) -> Speaker:
+        """A decode path over the weights as they are now, with nothing kept from other weights."""
+        parts = self.parts
+        return Speaker(parts.model, parts.processor, parts.stop_ids, conversations=self.conversations)
 
     @classmethod
     def from_pretrained(
@@ -73,6 +81,27 @@ class GlmVisionPipeline:
     def save_pretrained(self, save_directory: str | Path, *, torch_dtype: torch.dtype | None = None) -> None:
         """Write the released folder layout; `torch_dtype` None keeps the number type in memory."""
         save_glm_v(self.parts, save_directory, dtype=torch_dtype)
+
+    def load_lora_weights(self, path: str | Path, adapter_name: str | None = None) -> str:
+        """Merge a LoRA folder (PEFT format) beside those loaded; returns its name. Not while answering."""
+        name = self._adapters.load(path, adapter_name)
+        self.speaker = self._new_speaker()
+        return name
+
+    def set_adapters(self, adapter_names: str | Sequence[str], adapter_weights: float | Sequence[float] = 1.0) -> None:
+        """Exactly these adapters act, each with its weight (one number serves all); an empty list is none."""
+        names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
+        given = adapter_weights
+        weights = [float(given)] * len(names) if isinstance(given, int | float) else list(given)
+        if len(weights) != len(names):
+            raise RequestError(f"{len(names)} adapters got {len(weights)} weights: give one for each.", param="lora")
+        self._adapters.set(dict(zip(names, weights, strict=True)))
+        self.speaker = self._new_speaker()
+
+    def unload_lora_weights(self) -> None:
+        """Forget all adapters; the weights are again those of the checkpoint, bit by bit."""
+        self._adapters.unload()
+        self.speaker = self._new_speaker()
 
     @property
     def device(self) -> torch.device:

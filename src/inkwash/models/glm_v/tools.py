@@ -33,6 +33,15 @@ class ToolCall:
         return json.dumps(self.arguments, ensure_ascii=False)
 
 
+def tool_call_text(function: Mapping[str, Any]) -> str:
+    """A call as the models of the plain style write it: texts as they are, everything else as JSON."""
+    said = f"<tool_call>{function['name']}\n"
+    for key, value in (function.get("arguments") or {}).items():
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        said += f"<arg_key>{key}</arg_key>\n<arg_value>{shown}</arg_value>\n"
+    return f"{said}</tool_call>"
+
+
 def parse_tool_calls(text: str, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[str, list[ToolCall]]:
     """The content around the calls and the calls in order.
 

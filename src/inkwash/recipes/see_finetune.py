@@ -1,0 +1,181 @@
+"""Fine-tuning of a model that sees: `inkwash train see-finetune --set data=FILE [--set key=value ...]`.
+
+`data` is a file of conversations in LLaMA-Factory's format (docs/glm-v.md). Every example is looked at before the
+first step; what cannot be used is listed in `work`/skipped.txt. The result is a LoRA in the PEFT file format in
+`work`/lora, for `inkwash describe --lora`; with `--set method=full` a whole checkpoint in `work`/checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inkwash.core.device import pick_device
+from inkwash.core.errors import ConfigError, DataError, InkwashError
+from inkwash.data.conversations import Broken, Conversation, read_conversations
+from inkwash.data.loader import Batch
+from inkwash.data.order import Order
+from inkwash.engine.see.media import MediaRules, read_media
+from inkwash.media.images import load_image
+from inkwash.models.glm_v.folder import resolve_sight
+from inkwash.models.glm_v.processor import GlmVProcessor
+from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
+from inkwash.train.lessons import Lesson, history, make_lesson, taught
+from inkwash.train.lora import LoRA, save_adapter
+from inkwash.train.parallel import single_process_only
+from inkwash.train.see_finetune import SeeTuning, tune_sight
+
+METHODS = ("lora", "full")
+Spot = tuple[int, int]  # conversation, message
+
+
+def see_finetune(
+    work: Path = Path("work/see-finetune"),
+    data: Path = Path(),
+    model: str = "nano-v",
+    method: str = "lora",
+    device: str = "",
+    max_tokens: int = 0,
+    max_pixels: int = 0,
+    fps: float = 0.0,
+    max_frames: int = 0,
+    max_skipped: float = 0.1,
+    seed: int = 0,
+    lora: LoRA = LoRA(),  # noqa: B008 (frozen)
+    see: SeeTuning = SeeTuning(),  # noqa: B008
+) -> Path:
+    """Check all examples, learn every answer in them, write the result; returns its folder.
+
+    `max_tokens` of one conversation (0: the checkpoint's context), `max_pixels` of one picture, `fps` and `max_frames`
+    of videos (0: the checkpoint's own); above `max_skipped`, a share of the examples, nothing is trained.
+    """
+    if data == Path():
+        raise ConfigError("Fine-tuning needs data: add --set data=FILE, a .json or .jsonl file of conversations.")
+    if method not in METHODS:
+        raise ConfigError(f"--set method={method}: method must be one of {', '.join(METHODS)}.")
+    if method == "lora" and see.vision:
+        raise ConfigError("--set see.vision=true needs --set method=full: adapters leave the ViT alone.")
+    single_process_only("fine-tuning of a model that sees")
+    place = pick_device(device or None)
+    conversations, broken = read_conversations(data)
+    folder = resolve_sight(model)
+    dtype = torch.bfloat16 if method == "lora" and place.type != "cpu" else torch.float32
+    parts = load_glm_v(folder, dtype=dtype)
+    longest = parts.model.config.text_config.max_position_embeddings
+    batches = LessonBatches(
+        conversations=conversations,
+        processor=parts.processor,
+        rules=MediaRules(fps=fps or None, max_frames=max_frames or None),
+        batch=see.batch,
+        seed=seed,
+        max_pixels=max_pixels or None,
+        max_tokens=min(max_tokens or longest, longest),
+    )
+    broken += batches.check()
+    _report(work, len(conversations), batches.spots, broken, max_skipped, data)
+    torch.manual_seed(seed)
+    adapters = lora if method == "lora" else None
+    tuned = tune_sight(parts.model, batches, work / "see", see, device=place, lora=adapters)
+    if adapters is not None:
+        out = save_adapter(tuned, work / "lora", base=model)
+    else:
+        parts.model.cpu()
+        out = save_glm_v(parts, work / "checkpoint", dtype=torch.bfloat16)
+    option = "--lora" if adapters is not None else "--model"
+    print(f"Finished: inkwash describe FILE {option} {out}", flush=True)
+    return out
+
+
+@dataclass(eq=False, kw_only=True)
+class LessonBatches:
+    """Batch number n of a data set, for `data.loader.step_batches`: {"lessons", "prompts"}."""
+
+    conversations: Sequence[Conversation]
+    processor: GlmVProcessor
+    rules: MediaRules
+    batch: int
+    seed: int
+    max_pixels: int | None
+    max_tokens: int
+    spots: list[Spot] = field(default_factory=list, init=False)
+
+    def check(self) -> list[Broken]:
+        """Look at everything once; the answers that can be learnt are then in `spots`, the others are returned."""
+        broken: list[Broken] = []
+        self.spots = []
+        for number, conversation in enumerate(self.conversations):
+            try:
+                lessons = [self.lesson((number, place)) for place in conversation.answers]
+                longest = max(len(lesson.ids) for lesson in lessons)
+                if longest > self.max_tokens:
+                    raise DataError(f"it takes {longest} tokens, more than the {self.max_tokens} of max_tokens")
+            except InkwashError as error:
+                broken.append(Broken(conversation.where, error.message))
+                continue
+            self.spots += [(number, place) for place in conversation.answers]
+        return broken
+
+    def lesson(self, spot: Spot) -> Lesson:
+        """One answer of a conversation."""
+        conversation, place = self.conversations[spot[0]], spot[1]
+        said = taught(dict(conversation.messages[place]), self.processor.style)
+        before = history([_opened(message) for message in conversation.messages[:place]])
+        seen = read_media(before, self.processor.sampling, self.rules)
+        prompt = self.processor.prepare(
+            seen.messages,
+            images=seen.images,
+            films=seen.films,
+            tools=conversation.tools,
+            enable_thinking=said.enable_thinking,
+            max_pixels=self.max_pixels,
+        )
+        return make_lesson(self.processor, prompt, said.text)
+
+    @cached_property
+    def order(self) -> Order:
+        """Which answers each step sees; ask after `check`."""
+        return Order(counts={"all": [len(self.spots)]}, batches={"all": self.batch}, seed=self.seed)
+
+    def __call__(self, step: int) -> Batch:
+        spots = [self.spots[place] for _, place in self.order.turn(step).spots]
+        names = [self.conversations[number].where for number, _ in spots]
+        return {"lessons": [self.lesson(spot) for spot in spots], "prompts": names}
+
+
+def _opened(message: dict[str, Any]) -> dict[str, Any]:
+    """A message whose lists of frames are pictures."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    parts = [
+        {**part, "video": [load_image(frame) for frame in part["video"]]}
+        if isinstance(part.get("video"), list)
+        else part
+        for part in content
+    ]
+    return {**message, "content": parts}
+
+
+def _report(work: Path, read: int, spots: Sequence[Spot], broken: Sequence[Broken], most: float, data: Path) -> None:
+    """Say what is learnt and what is not, and refuse a data set of which too little is left."""
+    work.mkdir(parents=True, exist_ok=True)
+    listed = work / "skipped.txt"
+    listed.write_text("".join(f"{one}\n" for one in broken), encoding="utf-8")
+    total = max(read, len(broken) + len({number for number, _ in spots}))
+    usable = len({number for number, _ in spots})
+    print(f"{usable} conversations with {len(spots)} answers to learn, {len(broken)} skipped", flush=True)
+    for one in broken[:3]:
+        print(f"  skipped {one}", flush=True)
+    if len(broken) > 3:
+        print(f"  and {len(broken) - 3} more: {listed}", flush=True)
+    if not spots:
+        raise DataError(f"{data} holds no conversation that can be used: {listed} says why.")
+    if len(broken) > most * total:
+        raise DataError(
+            f"{len(broken)} of {total} conversations cannot be used, more than max_skipped={most:g}: {listed} says why."
+        )
