@@ -176,7 +176,7 @@ def test_errors_survive_the_way_between_processes() -> None:
     import pickle
 
     sent = pickle.loads(pickle.dumps(portable(DeadlinePassed(2.0))))
-    assert (sent.status, sent.code, sent.param) == (504, "deadline_exceeded", "deadline_s")
+    assert (sent.status, sent.code, sent.param) == (408, "deadline_exceeded", "deadline_s")
     assert isinstance(pickle.loads(pickle.dumps(portable(Cancelled()))), Cancelled)
     for wrong in ({"planners": 1}, {"replicas": 0}, {"replicas": -1}):
         with pytest.raises(ConfigError):

@@ -1,7 +1,7 @@
 """What a request's caller hears while it runs: one frozen record for each thing that happened.
 
-Events of one request arrive in order and never two at once, from threads of the engine: a callback should hand them
-on and return. The last one is `Finished`, `Failed` or `Cancelled`, exactly once.
+Events of one request arrive in order and never two at once, from threads of the engine, which hold no lock meanwhile: a
+callback may submit and abort, but should return soon. The last one is `Finished`, `Failed` or `Cancelled`, once.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Finished:
 class Failed:
     """The request, and only it, came to an end with an error; pictures announced before stay valid.
 
-    A deadline that passed is such an error (`DeadlinePassed`, status 504).
+    A deadline that passed is such an error (`DeadlinePassed`, status 408).
     """
 
     error: InkwashError

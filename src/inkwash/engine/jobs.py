@@ -1,7 +1,7 @@
 """One submitted request while the engine works on it: its pictures, its events and its end.
 
-Everything that is told to the caller goes through a lock of the job, so that events come one at a time and nothing
-follows the last one. That lock is taken before the engine's, never while holding it.
+Everything that is told to the caller goes through the job's outbox: events come one at a time, nothing follows the last
+one, and no lock is held while a callback runs. The job's own lock is held for moments only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from PIL import Image
 
@@ -18,6 +19,7 @@ from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.engine import events, seeds
 from inkwash.engine.estimate import Work
 from inkwash.engine.events import Event
+from inkwash.engine.outbox import Outbox
 from inkwash.engine.output import GlmImagePipelineOutput
 from inkwash.engine.plan import Plan, join_pictures
 from inkwash.engine.request import CancelToken, GenerationRequest
@@ -29,13 +31,13 @@ OnEvent = Callable[[Event], None]
 
 
 class DeadlinePassed(RequestError):
-    """The request was not finished within its deadline."""
+    """The request was not finished within its deadline: its own limit, so no failure of a server."""
 
     def __init__(self, deadline_s: float) -> None:
         super().__init__(
             f"The request was not finished within its deadline of {deadline_s:g} s: allow more time, or ask for fewer "
             "steps or a smaller picture.",
-            status=504,
+            status=408,
             code="deadline_exceeded",
             param="deadline_s",
         )
@@ -54,7 +56,8 @@ class Job:
     ticket: Ticket = field(default_factory=Ticket)
     cancel: CancelToken = field(default_factory=CancelToken)
     submitted: float = field(default_factory=time.monotonic)
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    outbox: Outbox = field(default_factory=Outbox)
     ended: bool = False
     started: float | None = None
     planned: float | None = None
@@ -77,11 +80,21 @@ class Job:
         """The request for picture `index` alone, which draws the same picture."""
         return replace(self.request, num_images=1, layout="new", seed=seeds.following(self.seed, index))
 
+    def open(self, first: Event) -> None:
+        """Tell the first event, before any that came in the meantime."""
+        self.outbox.open(partial(self._call, first))
+        if self.ended:  # else more is coming, and this thread need not wait for callbacks that are slow
+            self.outbox.speak()
+
     def tell(self, event: Event) -> None:
         """Hand an event to the caller unless the request has ended; a callback that fails is logged."""
         with self.lock:
-            if not self.ended:
-                self._call(event)
+            self._post(event)
+        self.outbox.speak()
+
+    def _post(self, event: Event) -> None:
+        if not self.ended:
+            self.outbox.post(partial(self._call, event))
 
     def begin(self) -> None:
         """The first work on it."""
@@ -99,14 +112,17 @@ class Job:
         with self.lock:
             self.denoised[index] = done
             done = sum(self.denoised.values())
-            self.tell(events.Progress(stage="denoise", done=done, total=total * self.request.num_images))
+            self._post(events.Progress(stage="denoise", done=done, total=total * self.request.num_images))
+        self.outbox.speak()
 
     def add_picture(self, index: int, output: GlmImagePipelineOutput) -> bool:
         """Announce a finished picture; whether it was the last."""
         with self.lock:
             self.outputs[index] = output
-            self.tell(events.PictureDone(index=index, image=output.images[0], seed=output.seeds[0]))
-            return len(self.outputs) == self.request.num_images
+            self._post(events.PictureDone(index=index, image=output.images[0], seed=output.seeds[0]))
+            last = len(self.outputs) == self.request.num_images
+        self.outbox.speak()
+        return last
 
     def result(self) -> GenerationResult:
         """The finished pictures in order."""
@@ -126,20 +142,27 @@ class Job:
         )
 
     def end(self, outcome: GenerationResult | InkwashError) -> bool:
-        """Tell the last event and settle the ticket; False if it had ended before."""
+        """Decide how it ends and tell it; False if that was decided before.
+
+        The last event comes before the ticket is settled, and both at once, unless a callback of this request is
+        running: they follow it then.
+        """
         with self.lock:
             if self.ended:
                 return False
-            self._call(last_event(outcome))
             self.ended = True
             self.cancel.cancel()  # stops what other threads still do for it
-            callbacks = self.ticket.end(outcome)
-        for callback in callbacks:
+            self.outbox.post(partial(self._settle, outcome))
+        self.outbox.speak()
+        return True
+
+    def _settle(self, outcome: GenerationResult | InkwashError) -> None:
+        self._call(last_event(outcome))
+        for callback in self.ticket.end(outcome):
             try:
                 callback(self.ticket)
             except Exception:
                 log.exception("a done callback of request %s failed", self.ticket.id)
-        return True
 
     def _call(self, event: Event) -> None:
         if self.on_event is None:

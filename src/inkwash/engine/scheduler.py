@@ -140,9 +140,9 @@ class Engine:
     ) -> Ticket:
         """Queue a request. Raises QueueFull (429, with `retry_after`), EngineClosed (503) or RequestError (400).
 
-        on_event: called with each event, from threads of the engine. deadline_s: seconds from now within which it
-        must be finished. partial_images: 0 to 3 unfinished looks at each picture. plan: an earlier result's, to redraw
-        it without the AR stage.
+        on_event: called with each event, from threads of the engine; it may submit and abort. deadline_s: seconds from
+        now within which it must be finished. partial_images: 0 to 3 unfinished looks at each picture. plan: an earlier
+        result's, to redraw it without the AR stage.
         """
         limits.check_whole("partial_images", partial_images, 0, MAX_PARTIALS)
         if deadline_s is not None:
@@ -150,18 +150,17 @@ class Engine:
         request = replace(request, seed=seeds.draw_seed() if request.seed is None else request.seed)
         work = work_of(self.pipe.stages, request, planned=plan is not None)
         job = Job(request, work, on_event, plan, partial_images, deadline_s)
-        with job.lock:  # so that nothing is told before Queued
-            with self._changed:
-                if self._closing:
-                    raise EngineClosed
-                if len(self._queue) >= self.max_queue:
-                    self._counts["rejected"] += 1
-                    raise self._queue_full()
-                position, wait = len(self._jobs), self._waiting_s()
-                self._jobs[job.ticket.id] = job
-                self._queue.append(job)
-                self._changed.notify_all()
-            job.tell(events.Queued(position=position, eta_s=wait + self._own_s(job)))
+        with self._changed:
+            if self._closing:
+                raise EngineClosed
+            if len(self._queue) >= self.max_queue:
+                self._counts["rejected"] += 1
+                raise self._queue_full()
+            position, wait = len(self._jobs), self._waiting_s()
+            self._jobs[job.ticket.id] = job
+            self._queue.append(job)
+            self._changed.notify_all()
+        job.open(events.Queued(position=position, eta_s=wait + self._own_s(job)))
         return job.ticket
 
     def abort(self, ticket_id: str) -> bool:

@@ -45,8 +45,6 @@ def described(error: Exception) -> tuple[int, ErrorBody]:
     status, code, param, message = 500, "internal_error", None, "The server failed; the request was not finished."
     if isinstance(error, RequestError):
         status, code, param, message = error.status, error.code, error.param, error.message
-        if code == "deadline_exceeded":  # the client's own limit, not a failure of the server
-            status = 408
     elif isinstance(error, MediaError):
         status, code, param, message = 400, "invalid_image", "image", error.message
     elif isinstance(error, ConfigError):

@@ -157,6 +157,33 @@ def test_an_abort_acts_within_one_token_or_step_and_harms_nobody(
     assert not engine.abort(stopped[0].id) and not engine.abort("unknown")
 
 
+def test_callbacks_may_abort_each_other(engine: Engine) -> None:
+    """Both are inside their callbacks, each in a lane of its own, when each stops the other."""
+    tickets: dict[str, Ticket] = {}
+    together = threading.Barrier(2)
+    answers: list[bool] = []
+
+    def aborts(other: str) -> Callable[[Event], None]:
+        def act(event: Event) -> None:
+            if isinstance(event, events.Progress) and event.stage == "denoise" and event.done == 1:
+                together.wait(WAIT)
+                answers.append(engine.abort(tickets[other].id))
+                together.wait(WAIT)
+
+        return act
+
+    heard = {name: Heard(aborts(other)) for name, other in (("a", "b"), ("b", "a"))}
+    for name in ("a", "b"):
+        tickets[name] = engine.submit(ask(name, num_inference_steps=40), on_event=heard[name])
+    for name, ticket in tickets.items():
+        with pytest.raises(Cancelled):
+            ticket.result(WAIT)
+        heard[name].check()
+        assert heard[name].of(events.Progress)[-1].done == 1, "nothing follows but the end"
+    assert answers == [True, True]
+    assert engine.submit(ask("after")).result(WAIT).images
+
+
 def slow_down(monkeypatch: pytest.MonkeyPatch, gate: threading.Event) -> None:
     """Let no AR step happen before the gate opens."""
     advance = CpuSlots.advance
@@ -224,7 +251,7 @@ def test_a_deadline_ends_its_request_only(own: GlmImagePipeline, monkeypatch: py
         hurried = engine.submit(ask(), on_event=heard, deadline_s=0.15)
         with pytest.raises(DeadlinePassed, match=r"deadline of 0\.15 s") as caught:
             hurried.result(WAIT)
-        assert caught.value.status == 504 and isinstance(heard.all[-1], events.Failed)
+        assert caught.value.status == 408 and isinstance(heard.all[-1], events.Failed)
         gate.set()
         assert same(patient.result(WAIT).images[0], own.generate(ask("patient")).images[0])
 
