@@ -15,6 +15,7 @@ from inkwash.scenes.caption import STYLE_WORDS, article, fill, place, templates,
 from inkwash.scenes.grammar import add_shape, sample_scene
 from inkwash.scenes.lettering import grid_text, moved, reset, sample_free_text
 from inkwash.scenes.scene import Box, Scene, ShapeItem, TextItem, fits, place_item
+from inkwash.scenes.second import line_text, second_line, second_shape, usual_spots
 from inkwash.scenes.words import check_split, sample_phrase, sample_word
 from inkwash.scenes.world import (
     CELL,
@@ -65,6 +66,9 @@ class _World:
     def words(self, rng: random.Random) -> str:
         if self.level == "first":
             return sample_word(rng, self.split, min(8, self.width // CELL), self.random_words)
+        if self.level == "second":
+            texts = (line_text(rng, self.split, self.width // CELL, self.random_words) for _ in range(ATTEMPTS))
+            return next(text for text in texts if text is not None)
         return sample_phrase(rng, self.split, random_words=self.random_words)
 
     def say(self, rng: random.Random, name: str, **slots: str) -> str:
@@ -152,6 +156,8 @@ def _words(rng: random.Random, world: _World) -> _Change | None:
 
 
 def _new_text(rng: random.Random, world: _World, scene: Scene) -> TextItem | None:
+    if world.level == "second":
+        return _new_line(rng, world, scene)
     if world.level != "first":
         return sample_free_text(rng, scene, world.split, "en", world.random_words)
     word, face, color = world.words(rng), rng.choice(POSTER_FACES), rng.choice(text_colors(scene.background))
@@ -162,10 +168,17 @@ def _new_text(rng: random.Random, world: _World, scene: Scene) -> TextItem | Non
     return next((item for item in made if fits(item, scene)), None)
 
 
+def _new_line(rng: random.Random, world: _World, scene: Scene) -> TextItem | None:
+    line = second_line(rng, scene, world.split, "en", world.random_words)
+    spots = usual_spots(scene, (line.box[2], line.box[3]))
+    made = (moved(line, *spot) for spot in rng.sample(spots, len(spots)))
+    return next((item for item in made if fits(item, scene)), None)
+
+
 def _add(rng: random.Random, world: _World) -> _Change | None:
     source = world.scene(rng, (1, 1) if world.level == "first" else (1, 2))
     if rng.random() < 0.5:
-        target = add_shape(rng, source, level=world.level)
+        target = second_shape(rng, source) if world.level == "second" else add_shape(rng, source, level=world.level)
         if target is source:
             return None
         shape = target.objects[-1]
@@ -209,7 +222,12 @@ def _move(rng: random.Random, world: _World) -> _Change | None:
     def elsewhere(box: Box) -> bool:
         return zone(box, source) != here
 
-    new = place_item(rng, rest, make, size, step=step, accept=elsewhere)
+    if world.level == "second":
+        spots = usual_spots(source, size)
+        there = (make(*spot) for spot in rng.sample(spots, len(spots)))
+        new = next((made for made in there if elsewhere(made.box) and fits(made, rest)), None)
+    else:
+        new = place_item(rng, rest, make, size, step=step, accept=elsewhere)
     if new is None:
         return None
     named = name_shape(item, rng) if isinstance(item, ShapeItem) else name_text(item, source, rng)
@@ -273,11 +291,11 @@ def sample_edit(
     kinds: tuple[str, ...] | None = None,
     random_words: float = 0.0,
 ) -> Edit:
-    """An editing task of one of ``kinds`` (by default all that the level knows; ``style`` needs ``full``)."""
+    """An editing task of one of ``kinds`` (all of the level by default; ``style`` needs ``full`` or ``second``)."""
     check_split(split)
     if level not in LEVELS:
         raise ConfigError(f"unknown level {level!r}: choose one of {', '.join(LEVELS)}")
-    allowed = KINDS if level == "full" else tuple(kind for kind in KINDS if kind != "style")
+    allowed = KINDS if level in ("full", "second") else tuple(kind for kind in KINDS if kind != "style")
     kinds = kinds or allowed
     for kind in kinds:
         if kind not in allowed:

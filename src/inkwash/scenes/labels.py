@@ -54,12 +54,16 @@ def _letters_by_cell(item: TextItem) -> dict[Cell, str]:
     return {cell: letter for cell, (_, letter) in best.items()}
 
 
+def _face(item: TextItem) -> int:
+    return LABELLED_FACES.index("mono" if item.face == "wide" else item.face)
+
+
 def _label_text(labels: Labels, item: TextItem) -> None:
     for (row, col), letter in _letters_by_cell(item).items():
         labels["kind"][row, col] = LETTER
         labels["letter"][row, col] = LETTERS.find(letter.upper()) + 1
         labels["color"][row, col] = COLOR_IDS[item.color]
-        labels["face"][row, col] = LABELLED_FACES.index(item.face) + 1
+        labels["face"][row, col] = _face(item) + 1
         labels["shape"][row, col] = labels["part"][row, col] = 0
 
 

@@ -77,7 +77,15 @@ def _spread(rng: random.Random, scene: Scene, lines: Sequence[TextItem]) -> tupl
     return tuple(placed) if apart else None
 
 
-def _line_text(rng: random.Random, split: str, longest: int, random_words: float) -> str | None:
+def usual_spots(scene: Scene, size: tuple[int, int]) -> list[tuple[int, int]]:
+    """The (left, top) of a box of (width, height) in each ninth of the canvas, where things are put that are moved."""
+    edge = CELL if scene.rows >= 8 and size[1] < 2 * CELL else 0
+    columns = (0, (scene.width - size[0]) // 2 // CELL * CELL, scene.width - size[0])
+    rows = (edge, (scene.height - size[1]) // 2 // CELL * CELL, scene.height - size[1] - edge)
+    return [(left, top) for top in rows for left in columns if left >= 0 and top >= 0]
+
+
+def line_text(rng: random.Random, split: str, longest: int, random_words: float) -> str | None:
     """One to six words of one case, maybe with digits and signs, of at most ``longest`` characters."""
     style = rng.choices((0, 1, 2), (4, 3, 3))[0]
     if rng.random() < SIGNED_RATE:
@@ -94,7 +102,7 @@ def _line_text(rng: random.Random, split: str, longest: int, random_words: float
     return text if len(text) <= longest else None
 
 
-def _line(rng: random.Random, scene: Scene, split: str, language: str, random_words: float) -> TextItem:
+def second_line(rng: random.Random, scene: Scene, split: str, language: str, random_words: float) -> TextItem:
     size = GRID_CAP * 2 if language == "en" and scene.cols >= 6 and rng.random() < LARGE_RATE else GRID_CAP
     longest = scene.cols // (size // GRID_CAP)
     colors = text_colors(scene.background)
@@ -107,7 +115,7 @@ def _line(rng: random.Random, scene: Scene, split: str, language: str, random_wo
                 signs = "".join(words("train", 1, 8, "zh"))
                 text = "".join(rng.choice(signs) for _ in range(rng.randint(2, 6)))
         else:
-            text = _line_text(rng, split, longest, random_words)
+            text = line_text(rng, split, longest, random_words)
         if text is not None and len(text) <= longest:
             break
     else:
@@ -126,7 +134,7 @@ def second_texts(
     for _ in range(TRIES):
         if len(lines) == count:
             break
-        line = _line(rng, scene, split, language, random_words)
+        line = second_line(rng, scene, split, language, random_words)
         if all(line.text.lower() != other.text.lower() for other in lines):
             lines.append(line)
     if len(lines) < count:
@@ -141,16 +149,21 @@ def second_texts(
 def second_shapes(rng: random.Random, scene: Scene) -> Scene:
     """The scene with up to two shapes of different kinds, in their usual places or in a corner, if there is room."""
     for _ in range(rng.choices(*SHAPES_IN_SCENE)[0]):
-        shape = rng.choice([s for s in SHAPES if all(o.shape != s for o in scene.objects)])
-        size, color = rng.choice(SHAPE_SIZES), rng.choice(shape_colors(scene.background))
-        item = ShapeItem(shape=shape, color=color, size=size, box=(0, 0, size, size))
-        right, bottom = scene.width - size, scene.height - size
-        corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)]
-        boxes = [(left, top, left + size, top + size) for left, top in rng.sample(corners, 4)]
-        usual = [usual_box(item, scene, upper=upper) for upper in rng.sample((True, False), 2)]
-        for box in [*usual, *boxes] if rng.random() < 0.6 else [*boxes, *usual]:
-            placed = replace(item, box=box)
-            if fits(placed, scene):
-                scene = replace(scene, objects=(*scene.objects, placed))
-                break
+        scene = second_shape(rng, scene)
+    return scene
+
+
+def second_shape(rng: random.Random, scene: Scene) -> Scene:
+    """The scene with one more shape of another kind, or the scene itself where there is no room."""
+    shape = rng.choice([s for s in SHAPES if all(o.shape != s for o in scene.objects)])
+    size, color = rng.choice(SHAPE_SIZES), rng.choice(shape_colors(scene.background))
+    item = ShapeItem(shape=shape, color=color, size=size, box=(0, 0, size, size))
+    right, bottom = scene.width - size, scene.height - size
+    corners = [(0, 0), (right, 0), (0, bottom), (right, bottom)]
+    boxes = [(left, top, left + size, top + size) for left, top in rng.sample(corners, 4)]
+    usual = [usual_box(item, scene, upper=upper) for upper in rng.sample((True, False), 2)]
+    for box in [*usual, *boxes] if rng.random() < 0.6 else [*boxes, *usual]:
+        placed = replace(item, box=box)
+        if fits(placed, scene):
+            return replace(scene, objects=(*scene.objects, placed))
     return scene

@@ -16,7 +16,16 @@ from inkwash.scenes.lettering import free_text, grid_text
 from inkwash.scenes.render import item_mask, letter_mask, render, shape_mask
 from inkwash.scenes.scene import Scene, ShapeItem, covered_cells
 from inkwash.scenes.words import LETTERS
-from inkwash.scenes.world import CELL, COLOR_NAMES, COLORS, FACES, LEVELS, POSTER_FACES, SHAPES, STYLES
+from inkwash.scenes.world import (
+    CELL,
+    COLOR_NAMES,
+    COLORS,
+    LABELLED_FACES,
+    LEVELS,
+    POSTER_FACES,
+    SHAPES,
+    STYLES,
+)
 
 
 @pytest.mark.parametrize("face", POSTER_FACES)
@@ -68,7 +77,7 @@ def test_ink_stays_inside_the_boxes(level: str) -> None:
         assert not changed.any()
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("face", LABELLED_FACES)
 def test_free_text_box_is_the_ink_box(face: str) -> None:
     item = free_text("Typing, gq!", 20, 30, face=face, color="black", size=40)
     mask = item_mask(item)
@@ -108,7 +117,9 @@ def _from_labels(scene: Scene) -> Image.Image:
                 continue
             color = COLORS[COLOR_NAMES[labels["color"][row, col]]]
             if kind == LETTER:
-                mask = letter_mask(FACES[labels["face"][row, col] - 1], LETTERS[labels["letter"][row, col] - 1])
+                mask = letter_mask(
+                    LABELLED_FACES[labels["face"][row, col] - 1], LETTERS[labels["letter"][row, col] - 1]
+                )
             else:
                 assert kind == OBJECT
                 n, index = (2, part) if part < 4 else (3, part - 4)
