@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import subprocess
@@ -10,22 +9,25 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import torch
 from PIL import Image
 
 from inkwash.core.errors import Cancelled, ConfigError, RequestError
 from inkwash.engine import events
+from inkwash.engine.plan import Plan
 from inkwash.engine.request import GenerationRequest
 from inkwash.engine.scheduler import DeadlinePassed, QueueFull
 from inkwash.engine.ticket import GenerationResult
 from inkwash.serve.backend import ModelInfo, TokenCounts
 from inkwash.serve.cluster import RayBackend
 from inkwash.serve.heard import Heard
-from inkwash.serve.pools import Pool, ReplicaLost
+from inkwash.serve.pools import Pool, ReplicaLost, Room
 from inkwash.serve.replicas import Planner, portable
 from inkwash.serve.settings import ClusterSettings
 from tests.server.conftest import Live, running
@@ -37,19 +39,16 @@ class StandIn(Pool):
     """A pool whose replicas are functions; one in `deaths` streams dies in its middle."""
 
     def __init__(self, name: str, *, deaths: int = 0, step_s: float = 0.0) -> None:
-        super().__init__(name, [None, None])
+        super().__init__(name, None, 2)
         self.deaths, self.step_s = deaths, step_s
         self.cancelled = 0
-
-    def close(self) -> None:
-        pass
 
     def ask(self, method: str, *arguments: Any) -> Any:
         if method == "info":
             return ModelInfo(name="nano", natural_size=(256, 256), default_steps=20)
         return TokenCounts(text=1, image=0, drawn=80)
 
-    def stream(self, method: str, *arguments: Any) -> Any:
+    def stream(self, method: str, arguments: Any, check: Any) -> Any:
         pool = self
 
         class Streamed:
@@ -61,7 +60,7 @@ class StandIn(Pool):
                 pass
 
             def __iter__(self) -> Iterator[Any]:
-                return pool.said(self, *arguments)
+                return pool.said(self, *arguments())
 
             def cancel(self) -> None:
                 self.stopped = True
@@ -83,26 +82,22 @@ class StandIn(Pool):
         if "out of memory" in request.prompt:
             yield RequestError("Out of memory.", status=500, code="out_of_memory")
         elif self.name == "planner":
-            yield "the plan", {"prior": 1.5}
+            yield GenerationResult(images=[], seeds=[request.seed], plan=THE_PLAN, timings={"prior": 1.5})
         else:
-            assert rest[0] == ("the plan" if self.name == "decoder" else None)
+            assert rest[0] == (THE_PLAN if self.name == "decoder" else None)
             assert request.seed is not None
             image = fake_picture(request, request.seed, (64, 64))
             yield events.PictureDone(index=0, image=image, seed=request.seed)
-            import torch
-
-            from inkwash.engine.plan import Plan
-
-            plan = Plan(torch.arange(16)[None])
-            yield GenerationResult(images=[image], seeds=[request.seed], plan=plan, timings={"denoise": 0.1})
+            yield GenerationResult(images=[image], seeds=[request.seed], plan=THE_PLAN, timings={"denoise": 0.1})
 
 
+THE_PLAN = Plan(torch.arange(16)[None])
 REQUEST = GenerationRequest(prompt="a", width=64, height=64, num_inference_steps=4, seed=1)
 
 
 def whole(max_queue: int = 4, **options: Any) -> tuple[RayBackend, StandIn]:
     pool = StandIn("whole", **options)
-    return RayBackend({"whole": pool}, ClusterSettings(replicas=2), max_queue=max_queue), pool
+    return RayBackend({"whole": pool}, ClusterSettings(replicas=2), max_queue=max_queue, leave=lambda: None), pool
 
 
 def test_a_lost_replica_is_not_heard_of() -> None:
@@ -124,7 +119,8 @@ def test_replicas_that_always_die_end_in_an_error(monkeypatch: pytest.MonkeyPatc
 
 def test_planners_and_decoders_share_a_request() -> None:
     pools = {"planner": StandIn("planner", deaths=1), "decoder": StandIn("decoder", deaths=1)}
-    backend = RayBackend(pools, ClusterSettings(planners=1, decoders=1), max_queue=4)  # type: ignore[arg-type]
+    shape = ClusterSettings(planners=1, decoders=1)
+    backend = RayBackend(pools, shape, max_queue=4, leave=lambda: None)  # type: ignore[arg-type]
     heard: list[Any] = []
     result = backend.submit(REQUEST, on_event=heard.append).result(60)
     assert result.timings == {"denoise": 0.1, "prior": 1.5}
@@ -192,7 +188,7 @@ def test_a_planner_and_a_decoder_draw_what_a_whole_engine_draws(nano: Live) -> N
     """The real replicas without Ray: the AR weights alone plan, a whole engine draws from that plan."""
     import asyncio
 
-    reference = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
+    reference, planner = Image.linear_gradient("L").resize((64, 64)).convert("RGB"), Planner("nano", "cpu", None, 8)
     for layout in ("new", "same"):
         request = GenerationRequest(
             prompt="red", images=(reference,), height=64, width=64, num_inference_steps=1, num_images=2, seed=7,
@@ -200,22 +196,49 @@ def test_a_planner_and_a_decoder_draw_what_a_whole_engine_draws(nano: Live) -> N
         )  # fmt: skip
         assert nano.service.backend is not None
         expected = nano.service.backend.submit(request).result(300)
-        planner = planner_of_nano()
-        plan, seconds = asyncio.run(last_of(planner.draw(request)))
-        assert plan.prior_token_ids.tolist() == expected.plan.prior_token_ids[: len(plan.prior_token_ids)].tolist()
-        assert seconds["prior"] > 0
+        planned = asyncio.run(last_of(planner.draw(request, None, None, 1)))
+        assert planned.images == [] and planned.seeds == expected.seeds and planned.timings["prior"] > 0
+        plan = planned.plan
+        assert plan.prior_token_ids.tolist() == expected.plan.prior_token_ids.tolist()
         drawn = nano.service.backend.submit(request, plan=plan).result(300)
         for one, other in zip(drawn.images, expected.images, strict=True):
             assert one.tobytes() == other.tobytes()
 
 
-@functools.cache
-def planner_of_nano() -> Planner:
-    return Planner("nano", "cpu", None, 8)
+def test_room_is_given_in_the_order_of_coming() -> None:
+    room, order = Room(1), []
+    inside, go = threading.Event(), threading.Event()
+
+    def drawing(number: int) -> None:
+        with room.place(lambda: None):
+            inside.set()
+            assert go.wait(60)
+            order.append(number)
+
+    threads = [threading.Thread(target=drawing, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+        assert inside.wait(60)
+        while len(room._line) < thread_count(threads) - 1:
+            time.sleep(0.001)
+    with pytest.raises(Cancelled), room.place(refuse):
+        pass
+    go.set()
+    for thread in threads:
+        thread.join(60)
+    assert order == [0, 1, 2, 3]
 
 
-def replicas_of(pid: int) -> list[int]:
-    """Pids of the drawing actors below a process."""
+def refuse() -> None:
+    raise Cancelled
+
+
+def thread_count(threads: list[threading.Thread]) -> int:
+    return sum(thread.ident is not None for thread in threads)
+
+
+def replicas_of(pid: int, kind: bytes) -> list[int]:
+    """Pids of the replicas of one kind below a process."""
     parents, names = {}, {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -233,44 +256,69 @@ def replicas_of(pid: int) -> list[int]:
                 return True
         return False
 
-    return [each for each, name in names.items() if name.startswith(b"ray::Painter") and below(each)]
+    title = b"ray::ServeReplica"
+    return [each for each, name in names.items() if name.startswith(title) and kind in name and below(each)]
+
+
+SHAPES = {  # options, and which of its replicas are killed
+    "whole": (["--replicas", "2"], [b"whole"]),
+    "split": (["--planners", "1", "--decoders", "2"], [b"planner", b"decoder"]),
+}
+
+
+@contextmanager
+def clustered(folder: Path, options: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """`inkwash serve --ray` in a process of its own, with its address."""
+    command = [sys.executable, "-m", "inkwash", "serve", "--port", "0", "--ray", *options, "--state", str(folder)]
+    with open(folder / "log", "wb") as log:
+        server = subprocess.Popen(command, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        end = time.monotonic() + 300
+        while "Ready" not in (said := (folder / "log").read_text()):
+            assert server.poll() is None and time.monotonic() < end, said
+            time.sleep(0.1)
+        yield server, said.partition("http://")[2].split()[0]
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            raise
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("INKWASH_RAY_TESTS"), reason="starting Ray takes minutes: INKWASH_RAY_TESTS=1")
-@pytest.mark.parametrize("shape", [["--replicas", "2"], ["--planners", "1", "--decoders", "2"]])
-def test_a_killed_replica_is_not_noticed_by_clients(tmp_path: Path, shape: list[str]) -> None:
-    """Real Ray, real model: two replicas, one killed under load, every request answered with its own picture."""
-    pytest.importorskip("ray")
-    command = [sys.executable, "-m", "inkwash", "serve", "--port", "0", "--ray", *shape, "--state", str(tmp_path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with open(tmp_path / "log", "w") as log:
-        server = subprocess.Popen(command, stderr=log, env=environment)
-    try:
-        end = time.monotonic() + 600
-        while "Ready" not in (said := (tmp_path / "log").read_text()):
-            assert server.poll() is None and time.monotonic() < end, said
-            time.sleep(0.3)
-        url = said.partition("http://")[2].split()[0]
-        answers: dict[int, httpx2.Response] = {}
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_killed_replica_is_not_noticed_by_clients(tmp_path: Path, shape: str) -> None:
+    """Real Ray, real model: four clients draw on, replicas are killed, and every request gets its own picture."""
+    pytest.importorskip("ray.serve")
+    options, killed = SHAPES[shape]
+    answers: list[tuple[int, int, bytes]] = []
+    with clustered(tmp_path, options) as (server, url):
 
         def ask(seed: int) -> None:
-            body = {"prompt": "two red circles", "size": "64x64", "steps": 6, "seed": seed}
-            answers[seed] = httpx2.post(f"http://{url}/v1/images/generations", json=body, timeout=300, trust_env=False)
+            body = {"prompt": "two red circles", "size": "64x64", "steps": 4, "seed": seed}
+            said = httpx2.post(f"http://{url}/v1/images/generations", json=body, timeout=300, trust_env=False)
+            drawn = picture(said.json()["data"][0]).tobytes() if said.status_code == 200 else said.content
+            answers.append((said.status_code, seed, drawn))
 
-        threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(6)]
+        def client() -> None:
+            for seed in range(6):
+                ask(seed)
+
+        threads = [threading.Thread(target=client) for _ in range(4)]
         for thread in threads:
             thread.start()
-        time.sleep(1.5)
-        victims = replicas_of(server.pid)
-        assert len(victims) == 2
-        os.kill(victims[0], signal.SIGKILL)
+        while len(answers) < 4:
+            time.sleep(0.01)
+        for kind in killed:
+            os.kill(replicas_of(server.pid, kind)[0], signal.SIGKILL)
+        at_the_kill = len(answers)
         for thread in threads:
             thread.join(300)
-        assert [answers[seed].status_code for seed in range(6)] == [200] * 6
-        before = {seed: picture(answer.json()["data"][0]).tobytes() for seed, answer in answers.items()}
+        assert at_the_kill < 16, "there was load"
+        assert [status for status, _, _ in answers] == [200] * 24, answers
         ask(3)
-        assert picture(answers[3].json()["data"][0]).tobytes() == before[3] and len(set(before.values())) == 6
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(60)
+        assert len({(seed, drawn) for _, seed, drawn in answers}) == 6, "a seed's picture is the same before and after"
+    assert "trying again" in (tmp_path / "log").read_text(), "a request was lost and drawn elsewhere"

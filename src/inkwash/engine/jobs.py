@@ -124,6 +124,26 @@ class Job:
         self.outbox.speak()
         return last
 
+    def add_plan(self, index: int, plan: Plan) -> bool:
+        """Keep a picture's plan; whether it was the last."""
+        self.plans[index] = plan
+        return len(self.plans) == self.request.num_images
+
+    def plans_result(self) -> GenerationResult:
+        """The plans of all pictures, and no pictures."""
+        assert self.started is not None, "a plan was drawn"
+        now, numbers = time.monotonic(), range(self.request.num_images)
+        return GenerationResult(
+            images=[],
+            seeds=[seeds.following(self.seed, index) for index in numbers],
+            plan=join_pictures([self.plans[index] for index in numbers]),
+            timings={
+                "queued": self.started - self.submitted,
+                "prior": now - self.started,
+                "total": now - self.submitted,
+            },
+        )
+
     def result(self) -> GenerationResult:
         """The finished pictures in order."""
         outputs = [self.outputs[index] for index in range(self.request.num_images)]

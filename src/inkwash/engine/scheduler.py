@@ -91,8 +91,10 @@ class Engine:
         slots: int = 8,
         lanes: int | None = None,
         reference_cache_bytes: int = REFERENCE_BYTES,
+        plans_only: bool = False,
     ) -> None:
         """max_queue: requests that may wait. slots: plans drawn together. lanes: pictures drawn beside each other.
+        plans_only: a result is its plan, without pictures; they are drawn elsewhere (`submit(..., plan=...)`).
 
         On a CPU a lane computes with an equal share of torch's threads, and None makes one lane of each thread, up to
         four; with one lane, a lone picture has all threads to itself. On an accelerator None is one lane, beside
@@ -104,7 +106,7 @@ class Engine:
         self._threads_before = torch.get_num_threads()
         self.lanes = lanes or (min(self._threads_before, MAX_LANES) if on_cpu else 1)
         limits.check_whole("lanes", self.lanes, 1, 1024)
-        self.pipe, self.max_queue, self.slots = pipe, max_queue, slots
+        self.pipe, self.max_queue, self.slots, self.plans_only = pipe, max_queue, slots, plans_only
         self._references = ReferenceCache(reference_cache_bytes)
         pipe.stages = replace(pipe.stages, references=self._references)
         self._threads = max(1, self._threads_before // self.lanes) if on_cpu else None
@@ -322,12 +324,16 @@ class Engine:
 
     def _planned(self, job: Job, index: int, plan: Plan) -> None:
         """A picture's plan is there: the picture may be drawn."""
+        if self.plans_only:
+            if job.add_plan(index, plan):
+                self._end(job, job.plans_result())
+            return
         with self._changed:
             self._pictures.append((job, lambda: self._draw(job, index, plan)))
             self._changed.notify_all()
 
     def _previewed(self, draft: Draft, tokens: Tensor) -> None:
-        if draft.job.partial_images:
+        if draft.job.partial_images and not self.plans_only:
             for index in draft.pictures:
                 look = self._look(draft, index, tokens)
                 with self._changed:

@@ -111,6 +111,22 @@ def load_backend(model: str, *, device: str | None, dtype: str | None, max_queue
     return LocalBackend(Engine(pipe, max_queue=max_queue), model_info(pipe, model))
 
 
+def load_planner(model: str, *, device: str | None, dtype: str | None, max_queue: int) -> LocalBackend:
+    """The same with the AR generator alone; of the other networks only the configurations are kept."""
+    from inkwash.core.device import pick_device, pick_dtype, set_threads
+    from inkwash.engine.pipeline import GlmImagePipeline
+    from inkwash.engine.scheduler import Engine
+
+    set_threads()
+    place = pick_device(device)
+    pipe = GlmImagePipeline.from_pretrained(model, torch_dtype=pick_dtype(dtype, place), device_map="cpu")
+    pipe.parts.ar.to(place)
+    for other in (pipe.parts.decoder, pipe.parts.vae, pipe.parts.glyph):
+        other.to("meta")
+    pipe.parts.decoder.proj_out.to_empty(device=place)  # its place is the pipeline's device
+    return LocalBackend(Engine(pipe, max_queue=max_queue, lanes=1, plans_only=True), model_info(pipe, model))
+
+
 def model_info(pipe: GlmImagePipeline, name: str) -> ModelInfo:
     """The facts about a loaded model; small ones are done in 20 steps, as the command line has it."""
     height, width = pipe.stages.natural_size([])

@@ -1,17 +1,18 @@
-"""`--ray`: the same server in front of replicas, Ray actors on one machine or on a cluster.
+"""`--ray`: the same server in front of replicas, deployments of Ray Serve on one machine or on a cluster.
 
 The front (this process) keeps everything that must be one: the queue's bound, keys, limits, jobs, handles. Two shapes
 stand behind it. Replicas of the whole draw complete pictures. Planners (AR generator) and decoders (diffusion decoder
 and VAE) scale separately: a planner returns prior tokens, and only those travel, with the request, to a decoder.
 
-A replica that dies is started again by Ray, and what it was drawing is drawn again elsewhere. Every request has its
-seed, so the picture is the same, and what the client has heard already is not said twice.
+A replica that dies is started again by Ray Serve, and what it was drawing is drawn again elsewhere. Every request has
+its seed, so the picture is the same, and what the client has heard already is not said twice.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ from inkwash.engine.scheduler import DeadlinePassed, EngineClosed, EngineStats, 
 from inkwash.engine.ticket import GenerationResult, Ticket
 from inkwash.serve.backend import ModelInfo, OnEvent, TokenCounts
 from inkwash.serve.heard import Heard
-from inkwash.serve.pools import Pool, ReplicaLost, Stream, leave_cluster
+from inkwash.serve.home import Home
+from inkwash.serve.pools import ONGOING, Pool, ReplicaLost, Stream, delete, start_pools
 
 if TYPE_CHECKING:
     from inkwash.engine.plan import Plan
@@ -34,25 +36,32 @@ if TYPE_CHECKING:
 log = logs.get(__name__)
 
 ATTEMPTS = 6
-ONGOING = 8  # requests of one replica; its engine shares passes among them
 
 
 def load_cluster(settings: ServeSettings, cluster: ClusterSettings) -> RayBackend:
-    """Join or start Ray, start the replicas, and wait until the first one of each kind answers."""
+    """Join or start Ray, and start the replicas."""
     try:
-        import ray  # noqa: F401
+        import ray.serve  # noqa: F401
     except ModuleNotFoundError as missing:
         raise MissingExtraError("inkwash serve --ray", extra="cluster") from missing
-    from inkwash.serve.pools import start_pools
+    home = Home(cluster)
+    pools = start_pools(settings, cluster)
 
-    return RayBackend(start_pools(settings, cluster), cluster, max_queue=settings.max_queue)
+    def leave() -> None:
+        if home.shared:
+            delete(settings, pools)
+        home.leave()
+
+    return RayBackend(pools, cluster, max_queue=settings.max_queue, leave=leave)
 
 
 class RayBackend:
     """The engine's interface over pools of replicas, named "whole", or "planner" and "decoder"."""
 
-    def __init__(self, pools: dict[str, Pool], cluster: ClusterSettings, *, max_queue: int) -> None:
-        self.pools, self.cluster = pools, cluster
+    def __init__(
+        self, pools: dict[str, Pool], cluster: ClusterSettings, *, max_queue: int, leave: Callable[[], None]
+    ) -> None:
+        self.pools, self.cluster, self._leave = pools, cluster, leave
         self.capacity = max_queue + cluster.actors * ONGOING
         self._lock = threading.Lock()
         self._closing = False
@@ -125,9 +134,7 @@ class RayBackend:
             time.sleep(0.05)
         for work in list(self._works.values()):
             work.stop()
-        for pool in self.pools.values():
-            pool.close()
-        leave_cluster()
+        self._leave()
 
     def _wait_s(self, requests: int) -> float:
         return max(1.0, self._mean_s * requests / max(1, self.cluster.actors))
@@ -167,35 +174,40 @@ class RayBackend:
 
     def _draw(self, work: _Work) -> GenerationResult:
         """Both stages, each repeated elsewhere when its replica dies."""
-        plan, planned = work.plan, {}
-        if self.cluster.split and plan is None:
-            plan, planned = self._stage(work, "planner", work.request)
-        options = (work.request, plan, work.left_s(), work.partial_images)
-        result: GenerationResult = self._stage(work, "decoder" if self.cluster.split else "whole", *options)
-        return replace(result, timings={**result.timings, **planned}) if planned else result
+        if not self.cluster.split:
+            return self._stage(work, "whole", work.plan)
+        if work.plan is not None:
+            return self._stage(work, "decoder", work.plan)
+        planned = self._stage(work, "planner", None)
+        result = self._stage(work, "decoder", planned.plan)
+        return replace(result, timings={**result.timings, "prior": planned.timings["prior"]})
 
-    def _stage(self, work: _Work, name: str, *arguments: Any) -> Any:
+    def _stage(self, work: _Work, name: str, plan: Plan | None) -> GenerationResult:
         """One stage at a replica of a pool, repeated elsewhere when that one dies."""
         for attempt in range(ATTEMPTS):
             work.check()
             try:
-                return self._follow(work, self.pools[name], *arguments)
+                return self._follow(work, self.pools[name], plan)
             except ReplicaLost as error:
                 work.check()
                 _before_another_attempt(name, attempt, error)
                 work.heard.again()
         raise RequestError("Replicas died again and again while drawing this request.", status=500, code="no_replica")
 
-    def _follow(self, work: _Work, pool: Pool, *arguments: Any) -> Any:
+    def _follow(self, work: _Work, pool: Pool, plan: Plan | None) -> GenerationResult:
         """Hand on what a replica says, up to its result."""
-        with pool.stream("draw", *arguments) as stream:
+
+        def arguments() -> tuple[Any, ...]:  # when there is room: until then the deadline comes nearer
+            return work.request, plan, work.left_s(), work.partial_images
+
+        with pool.stream("draw", arguments, work.check) as stream:
             work.stream = stream
             try:
                 for said in stream:
                     work.check()
                     if isinstance(said, InkwashError):
                         raise said
-                    if not isinstance(said, events.Queued | events.Progress | events.Partial | events.PictureDone):
+                    if isinstance(said, GenerationResult):
                         return said
                     work.heard(said)
             finally:

@@ -1,25 +1,31 @@
-"""Pools of Ray actors: who is asked next, what comes back, and what it means when a replica is gone.
+"""Deployments of Ray Serve: who draws next, what comes back, and what it means when a replica is gone.
 
-Plain actors do all that is needed here: Ray places them where there is room, starts them again when they die, and
-streams what they yield. A request goes to the replica with the fewest under way; one that was just lost is asked last.
+Ray Serve places the replicas where there is room, sends each request to one of the less busy, starts a replica again
+when it dies or stops answering, and streams what it yields. Requests that find all replicas full wait here, in the
+order of their coming, so that a replica that comes back finds work and short questions never queue behind drawings.
 """
 
 from __future__ import annotations
 
-import os
+import logging
+import re
+import socket
 import threading
-import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from inkwash.core.errors import ConfigError, InkwashError
+from inkwash.core.errors import Cancelled, InkwashError
 
 if TYPE_CHECKING:
     from inkwash.serve.settings import ClusterSettings, ServeSettings
 
-AVOID_S = 30.0  # after a loss: longer than a start of a small model, so that a living replica is preferred
-ASK_S = 900.0  # for the first answer of a replica, which loads the model first
+ONGOING = 8  # requests of one replica; its engine shares passes among them
+ASK_S = 900.0  # for an answer when the replicas are being started again, which loads the model first
+STARTS = 2  # of a replica whose start fails, before the deployment is given up
+HEALTH_S = 2.0
+_CHECK_S = 0.2
 
 
 class StartFailed(InkwashError):
@@ -30,6 +36,36 @@ class ReplicaLost(InkwashError):
     """A replica died, or could not be reached, while it worked for us."""
 
 
+class Room:
+    """So many at once, in the order of their coming."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._line: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def place(self, check: Callable[[], None]) -> Iterator[None]:
+        """Wait for a place and keep it for the block; `check` is called meanwhile and may raise to give up."""
+        me = object()
+        with self._changed:
+            self._line.append(me)
+            try:
+                while self._line[0] is not me or not self._free:
+                    self._changed.wait(_CHECK_S)
+                    check()
+                self._free -= 1
+            finally:
+                self._line.remove(me)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += 1
+                self._changed.notify_all()
+
+
 class Stream:
     """What a replica yields; values, not references."""
 
@@ -38,128 +74,108 @@ class Stream:
         self._ended = False
 
     def __iter__(self) -> Iterator[Any]:
-        import ray
-
         with _losses():
-            for reference in self._generator:
-                yield ray.get(reference)
+            yield from self._generator
         self._ended = True
 
     def cancel(self) -> None:
         """Close it at the replica; nothing happens after its end."""
-        import ray
-
         if not self._ended:
-            ray.cancel(self._generator)
+            self._generator.cancel()
 
 
 class Pool:
-    """Replicas of one kind."""
+    """One deployment: replicas of one kind behind a handle of Ray Serve."""
 
-    def __init__(self, name: str, actors: list[Any]) -> None:
-        self.name, self.actors = name, actors
-        self._lock = threading.Lock()
-        self._active = [0] * len(actors)
-        self._lost = [-AVOID_S] * len(actors)
+    def __init__(self, name: str, handle: Any, replicas: int) -> None:
+        self.name, self._handle = name, handle
+        self._room = Room(replicas * ONGOING)
 
     def ask(self, method: str, *arguments: Any) -> Any:
-        """One answer from the least busy replica."""
-        import ray
-
-        with self._chosen() as actor, _losses():
-            return ray.get(getattr(actor, method).remote(*arguments), timeout=ASK_S)
+        """One answer from any replica."""
+        with _losses():
+            return self._handle.options(method_name=method).remote(*arguments).result(timeout_s=ASK_S)
 
     @contextmanager
-    def stream(self, method: str, *arguments: Any) -> Iterator[Stream]:
-        """A stream from the least busy replica; it is closed with the block."""
-        with self._chosen() as actor:
+    def stream(
+        self, method: str, arguments: Callable[[], tuple[Any, ...]], check: Callable[[], None]
+    ) -> Iterator[Stream]:
+        """A stream from a replica with room; it is closed with the block. `check` may end the wait for room."""
+        with self._room.place(check):
             with _losses():
-                generator = getattr(actor, method).options(num_returns="streaming").remote(*arguments)
+                generator = self._handle.options(method_name=method, stream=True).remote(*arguments())
             stream = Stream(generator)
             try:
                 yield stream
             finally:
                 stream.cancel()
 
-    def close(self) -> None:
-        """End all replicas."""
-        import ray
-
-        for actor in self.actors:
-            ray.kill(actor)
-
-    @contextmanager
-    def _chosen(self) -> Iterator[Any]:
-        now = time.monotonic()
-        with self._lock:
-            order = range(len(self.actors))
-            index = min(order, key=lambda i: (now - self._lost[i] < AVOID_S, self._active[i], self._lost[i]))
-            self._active[index] += 1
-        try:
-            yield self.actors[index]
-        except ReplicaLost:
-            self._lost[index] = time.monotonic()
-            raise
-        finally:
-            with self._lock:
-                self._active[index] -= 1
-
 
 @contextmanager
 def _losses() -> Iterator[None]:
-    """Ray's many words for a lost replica become one; one that cannot even start is another matter."""
-    from ray.exceptions import ActorDiedError, ObjectLostError, RayActorError, WorkerCrashedError
+    """Ray's many words for a lost replica become one."""
+    from ray.exceptions import ObjectLostError, RayActorError, TaskCancelledError, WorkerCrashedError
+    from ray.serve.exceptions import DeploymentUnavailableError, ReplicaUnavailableError, RequestCancelledError
 
     try:
         yield
-    except ActorDiedError as error:
-        if "creation task" in str(error):
-            raise StartFailed(f"A replica could not be started: {str(error).strip().splitlines()[-1][:300]}") from None
-        raise ReplicaLost("ActorDiedError") from None
-    except (RayActorError, WorkerCrashedError, ObjectLostError) as error:
+    except DeploymentUnavailableError as error:
+        raise StartFailed(f"The replicas cannot be started: {_sentence(error)}") from None
+    except (RequestCancelledError, TaskCancelledError):
+        raise Cancelled from None
+    except (RayActorError, WorkerCrashedError, ObjectLostError, ReplicaUnavailableError) as error:
         raise ReplicaLost(type(error).__name__) from None
 
 
 def start_pools(settings: ServeSettings, cluster: ClusterSettings) -> dict[str, Pool]:
-    """Join or start Ray and start every replica; they load at the same time."""
+    """Start every replica in the cluster that was joined; they load at the same time, and all are there at the end."""
     import ray
+    from ray import serve
 
-    from inkwash.serve.cluster import ONGOING
     from inkwash.serve.replicas import Painter, Planner
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = cluster.address or os.environ.get("RAY_ADDRESS")
-    try:
-        if address:
-            ray.init(address=address, log_to_driver=False, configure_logging=False)
-        else:
-            ray.init(
-                num_cpus=max(os.cpu_count() or 1, cluster.actors),
-                include_dashboard=False,
-                log_to_driver=False,
-                configure_logging=False,
-                _node_ip_address="127.0.0.1",
-            )
-    except Exception as error:  # Ray raises bare ones, for a slow start too
-        said = " ".join(str(error).split())[:200]
-        raise ConfigError(f"The Ray cluster {address or 'on this machine'} cannot be used: {said}") from None
     gpus = 1 if ray.cluster_resources().get("GPU") and settings.device != "cpu" else 0
     kinds: dict[str, tuple[type, int]] = {"whole": (Painter, cluster.replicas)}
     if cluster.split:
         kinds = {"planner": (Planner, cluster.planners), "decoder": (Painter, cluster.decoders)}
     arguments = (settings.model, settings.device, settings.dtype, settings.max_queue + ONGOING)
-    pools = {}
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    quiet = {"log_level": "WARNING", "enable_access_log": False}
+    targets = []
     for name, (kind, count) in kinds.items():
-        remote: Any = ray.remote(kind).options(num_cpus=1, num_gpus=gpus, max_restarts=-1, max_concurrency=4 * ONGOING)
-        pools[name] = Pool(name, [remote.remote(*arguments) for _ in range(count)])
-    for pool in pools.values():
-        pool.ask("pid")
-    return pools
+        deployment = serve.deployment(kind, name=name).options(
+            num_replicas=count,
+            max_ongoing_requests=4 * ONGOING,  # `Room` bounds the drawings; the rest is for questions
+            ray_actor_options={"num_cpus": 1, "num_gpus": gpus},
+            health_check_period_s=HEALTH_S,
+            graceful_shutdown_timeout_s=HEALTH_S,
+            max_constructor_retry_count=STARTS,
+            logging_config=quiet,
+        )
+        target = serve.RunTarget(deployment.bind(*arguments), name=application(settings, name), route_prefix=None)
+        targets.append(target)
+    try:
+        serve.start(proxy_location="Disabled", logging_config=quiet)
+        handles = serve.run_many(targets)
+    except Exception as error:  # a bare RuntimeError with the traceback of the replica in it
+        raise StartFailed(f"The replicas cannot be started: {_sentence(error)}") from None
+    return {name: Pool(name, handle, kinds[name][1]) for name, handle in zip(kinds, handles, strict=True)}
 
 
-def leave_cluster() -> None:
-    """Disconnect; a Ray that we started ends with it."""
-    import ray
+def application(settings: ServeSettings, name: str) -> str:
+    """What Ray Serve calls it: the same after a restart of this server, and another one for every server."""
+    return re.sub(r"[^A-Za-z0-9-]+", "-", f"inkwash-{socket.gethostname()}-{settings.port}-{name}")
 
-    if ray.is_initialized():
-        ray.shutdown()
+
+def delete(settings: ServeSettings, names: Iterable[str]) -> None:
+    """End our replicas in a cluster that goes on."""
+    from ray import serve
+
+    for name in names:
+        serve.delete(application(settings, name))
+
+
+def _sentence(error: Exception) -> str:
+    """The last line of a traceback that came as text."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__

@@ -1,0 +1,73 @@
+"""Our membership in a Ray cluster: one that is named, or one that is started on this machine and ends with us.
+
+On Linux the processes of Ray are killed when the *thread* that started them ends, not only with its process. The
+server loads its model in a thread that ends when it is loaded, so Ray gets a thread of its own that stays.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from inkwash.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from inkwash.serve.settings import ClusterSettings
+
+STORE_BYTES = 2**28  # of a Ray that we start: pictures pass through it, nothing stays
+
+
+class Home:
+    """Connected from its making until `leave`."""
+
+    def __init__(self, cluster: ClusterSettings) -> None:
+        self.address = cluster.address or os.environ.get("RAY_ADDRESS")
+        self._actors = cluster.actors
+        self._left = threading.Event()
+        joined: Future[None] = Future()
+        threading.Thread(target=self._stay, args=(joined,), name="inkwash-ray-home", daemon=True).start()
+        joined.result()
+
+    @property
+    def shared(self) -> bool:
+        """Whether the cluster goes on without us."""
+        return self.address is not None
+
+    def leave(self) -> None:
+        """Disconnect; a Ray that we started ends with all it holds."""
+        import ray
+
+        if ray.is_initialized():
+            ray.shutdown()
+        self._left.set()
+
+    def _stay(self, joined: Future[None]) -> None:
+        try:
+            self._join()
+        except BaseException as error:
+            joined.set_exception(error)
+            return
+        joined.set_result(None)
+        self._left.wait()
+
+    def _join(self) -> None:
+        import ray
+
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            if self.address is not None:
+                ray.init(address=self.address, log_to_driver=False, configure_logging=False)
+            else:
+                ray.init(
+                    num_cpus=max(os.cpu_count() or 1, self._actors),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    configure_logging=False,
+                    object_store_memory=STORE_BYTES,
+                    _node_ip_address="127.0.0.1",
+                )
+        except Exception as error:  # Ray raises bare ones, for a slow start too
+            said = " ".join(str(error).split())[:200]
+            raise ConfigError(f"The Ray cluster {self.address or 'on this machine'} cannot be used: {said}") from None
