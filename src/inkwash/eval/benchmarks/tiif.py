@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inkwash.core.errors import ConfigError
-from inkwash.eval.benchmarks.files import field, read_lines, spread, texts
+from inkwash.eval.benchmarks.files import field, read_json, read_lines, spread, texts
 from inkwash.eval.benchmarks.pictures import Spot
 from inkwash.eval.metrics import mean
 
@@ -119,6 +119,26 @@ def type_accuracy(checked: Iterable[Checked]) -> float:
     """Share of right answers over all questions of a type, rounded as the script does."""
     pictures = list(checked)
     return round(sum(picture.correct for picture in pictures) / sum(len(p.expected) for p in pictures), _DIGITS)
+
+
+def read_results(folder: Path) -> tuple[Checked, ...]:
+    """The answers that the official script kept about one system: `{type}/{short,long}/{line}.json` below `folder`."""
+    files = [(path, length) for length in LENGTHS for path in sorted(folder.glob(f"*/{length}/*.json"))]
+    if not files:
+        raise ConfigError(f"there are no answers in {folder}; name the folder of one system in the official results.")
+    return tuple(_read_result(path, length) for path, length in files)
+
+
+def _read_result(path: Path, length: str) -> Checked:
+    row = read_json(path)
+    if not isinstance(row, dict):
+        raise ConfigError(f"{path} is not an object; run the official script again.")
+    return Checked(
+        type=path.parent.parent.name,
+        length=length,
+        expected=texts(row, "gt_answers", str(path)),
+        answers=texts(row, "model_pred", str(path)),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ from inkwash.core.errors import ConfigError
 from inkwash.eval.benchmarks import dpg, gedit, geneval, imgedit, oneig_score, tiif
 from inkwash.eval.benchmarks.oneig import DIMENSIONS, Questions
 from tests.unit.eval.benchmarks import official
-from tests.unit.eval.benchmarks.test_text_scores import DATA, real_data
 
 # --- OneIG ---
 
@@ -208,16 +207,6 @@ def test_the_cascade_only_takes_away_and_settles(rows: list[tuple[set[int], bool
         if standing[question.number]:
             assert all(standing[parent] for parent in question.parents if parent)
     assert dpg.cascade(item, standing) == standing
-
-
-@real_data
-def test_dpg_and_geneval_are_complete() -> None:
-    assert len(dpg.read_prompts(Path(DATA) / "dpg")) == 1065
-    prompts = geneval.read_prompts(Path(DATA) / "geneval")
-    counts = [sum(prompt.tag == task for prompt in prompts) for task in geneval.TASKS]
-    assert counts == [80, 99, 80, 94, 100, 100] and len(prompts) == 553
-    listed = (Path(DATA) / "geneval" / "generation_prompts.txt").read_text().splitlines()
-    assert [prompt.prompt for prompt in prompts] == listed
 
 
 # --- GenEval, GEdit, ImgEdit ---
