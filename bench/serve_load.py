@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from bench import sheet
 from PIL import Image
 
 PROMPTS = ("a red circle", 'A poster that says "HELLO"', "two blue squares")
@@ -54,6 +55,7 @@ def reference() -> bytes:
 
 
 REFERENCE = reference()
+MEMORY, LONG_MINUTES = 0.05, 10.0  # how much the last life of a soak may grow; shorter loads are not judged by it
 
 
 @dataclass(frozen=True)
@@ -222,8 +224,8 @@ def hang_up(server: Server, ask: Ask, after_s: float, tally: Tally) -> None:
         tally.add("cancelled")
 
 
-def compare(server: Server, count: int) -> float:
-    """Seconds of `count` requests at once over the same in a row; the best of two rounds each, taken in turns."""
+def compare(server: Server, count: int) -> str:
+    """Seconds of `count` requests at once and of the same in a row; the best of two rounds each, taken in turns."""
     asks = [Ask("generations", 'A poster that says "HELLO"', seed, 8) for seed in range(count)]
 
     def one(ask: Ask) -> str:
@@ -242,8 +244,7 @@ def compare(server: Server, count: int) -> float:
             together.append(timed(lambda: list(pool.map(one, asks))))
     assert len({tuple(found) for _, found in row + together}) == 1, "pictures at once differ from pictures in a row"
     in_row, at_once = min(row)[0], min(together)[0]
-    print(f"{count} requests in a row {in_row:.1f} s, at once {at_once:.1f} s: {at_once / in_row:.0%}, same pictures")
-    return at_once / in_row
+    return f"{count} requests in a row {in_row:.1f} s, at once {at_once:.1f} s: {at_once / in_row:.0%}, same pictures"
 
 
 def soak(server: Server, options: argparse.Namespace) -> Tally:
@@ -296,26 +297,26 @@ def memory(life: list[float]) -> tuple[float, float]:
     return statistics.median(life[quarter : 2 * quarter] or life), statistics.median(life[-quarter:])
 
 
-def report(server: Server, tally: Tally, options: argparse.Namespace) -> bool:
-    """Print everything; whether all is well."""
+def report(server: Server, tally: Tally, options: argparse.Namespace) -> tuple[list[str], bool]:
+    """What was measured, in lines; whether all is well."""
     wrong, left = check_alone(server, tally), unfinished_jobs(server, tally)
     seconds = sorted(tally.seconds) or [0.0]
     p50, p95 = seconds[len(seconds) // 2], seconds[int(len(seconds) * 0.95)]
     done = tally.counts["answered"] + tally.counts["malformed refused"] + tally.counts["cancelled"]
-    print(f"{options.minutes:g} min, {options.clients} clients: {done / options.minutes / 60:.2f} requests/s")
-    print(f"pictures {tally.counts['answered']}, p50 {p50:.2f} s, p95 {p95:.2f} s")
-    for name, count in sorted(tally.counts.items()):
-        print(f"  {name}: {count}")
-    print(f"jobs {len(tally.jobs)}, not completed {len(left)}")
-    print(
-        f"different requests {len(tally.pictures)}, pictures that differ from the same alone: {len(wrong)} {wrong[:3]}"
-    )
     warm, last = memory(server.lives[-1])
-    print(f"memory of the last life: {warm:.0f} MB after warming up, {last:.0f} MB at the end ({last / warm - 1:+.1%})")
-    print(f"accepted and never answered: {server.lost()}")
-    for said in tally.unexpected[:5]:
-        print(f"unexpected: {said}")
-    return not wrong and not left and not tally.counts["unexpected"] and not server.lost()
+    lost, growth = server.lost(), last / warm - 1
+    lines = [
+        f"{options.minutes:g} min, {options.clients} clients: {done / options.minutes / 60:.2f} requests/s",
+        f"pictures {tally.counts['answered']}, p50 {p50:.2f} s, p95 {p95:.2f} s",
+        *[f"  {name}: {count}" for name, count in sorted(tally.counts.items())],
+        f"jobs {len(tally.jobs)}, not completed {len(left)}",
+        f"different requests {len(tally.pictures)}, pictures that differ from the same alone: {len(wrong)} {wrong[:3]}",
+        f"memory of the last life: {warm:.0f} MB after warming up, {last:.0f} MB at the end ({growth:+.1%})",
+        f"accepted and never answered: {lost}",
+        *[f"unexpected: {said}" for said in tally.unexpected[:5]],
+    ]
+    flat = growth <= MEMORY or options.minutes < LONG_MINUTES  # a short life is still warming up
+    return lines, not wrong and not left and not tally.counts["unexpected"] and not lost and flat
 
 
 def main() -> None:
@@ -330,19 +331,24 @@ def main() -> None:
     parser.add_argument("--compare", type=int, default=8, metavar="N", help="requests at once against a row; 0: none")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="nano")
+    parser.add_argument("--write", action="store_true", help="write a results file")
     options = parser.parse_args()
-    well = True
+    well, lines = True, [f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start"]
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder), options.model)
         server.start()
-        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
         try:
             if options.compare:
-                compare(server, options.compare)
+                lines.append(compare(server, options.compare))
+                print("\n".join(lines), flush=True)
             if options.minutes:
-                well = report(server, soak(server, options), options)
+                told, well = report(server, soak(server, options), options)
+                print("\n".join(told), flush=True)
+                lines += told
         finally:
             server.stop()
+    if options.write:
+        print(sheet.write("serve-load", "\n".join(["```", *lines, "```"])))
     raise SystemExit(0 if well else 1)
 
 
