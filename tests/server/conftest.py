@@ -21,6 +21,7 @@ from inkwash.serve.backend import Backend, load_backend
 from inkwash.serve.listen import bind
 from inkwash.serve.service import Service
 from inkwash.serve.settings import ServeSettings
+from inkwash.serve.sight import SightService
 from tests.server.fakes import FakeBackend
 
 
@@ -45,13 +46,13 @@ class Live:
 @contextmanager
 def running(
     settings: ServeSettings,
-    load: Callable[[], Backend],
+    load: Callable[[], Backend] | None,
     *,
     ready: bool = True,
     prepare: Callable[[FastAPI, Service], None] | None = None,
 ) -> Iterator[Live]:
     """Run the application in a thread until the block ends; the end is a graceful stop. `prepare` may add to it."""
-    service = Service(settings, load)
+    service = SightService(settings) if load is None else Service(settings, load)
     app = make_app(service)
     if prepare is not None:
         prepare(app, service)

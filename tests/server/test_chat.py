@@ -7,6 +7,8 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,36 +20,35 @@ import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 
-from inkwash.engine.see.generation import Speaker
 from inkwash.engine.see.pipeline import GlmVisionPipeline
+from inkwash.engine.see.together import Together
 from inkwash.serve import errors
 from inkwash.serve.access import Access
 from inkwash.serve.auth import read_keys
-from inkwash.serve.chat import chat_rules, make_chat_router
+from inkwash.serve.chat import Chat, make_chat_router
 from inkwash.serve.listen import bind
 from inkwash.serve.metrics import Metrics
 from inkwash.serve.server import mount_chat
-from inkwash.serve.settings import ServeSettings
+from inkwash.serve.settings import ChatSettings, ServeSettings
 from tests.server.conftest import running
 from tests.server.fakes import FakeBackend
 from tests.unit.engine.see.conftest import tiny_parts
+from tests.unit.media.test_videos import write_film
 
 SAID = "\n<think>hm</think>\nA <b>red</b> square."
 CALL = "\n<think></think>\nWait.<tool_call>crop\n<arg_key>box</arg_key>\n<arg_value>[1, 2]</arg_value>\n</tool_call>"
 TOOL = {"type": "function", "function": {"name": "crop", "parameters": {"type": "object", "properties": {}}}}
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
-    base = tmp_path_factory.mktemp("chat")
-    (base / "media").mkdir()
+@contextmanager
+def serving(pipe: GlmVisionPipeline, **settings: Any) -> Iterator[openai.OpenAI]:
+    """The official client of a live server around a pipeline."""
     app = FastAPI()
     errors.install(app)
     metrics = Metrics(lambda: None, lambda: True)
     app.state.service = SimpleNamespace(metrics=metrics)
     app.add_middleware(Access, metrics=metrics, max_body_bytes=2**24)
-    rules = chat_rules(base / "media", max_images=2)
-    app.include_router(make_chat_router(GlmVisionPipeline(tiny_parts(base / "model")), name="tiny", rules=rules))
+    app.include_router(make_chat_router(Chat(pipe, ChatSettings(model="tiny", **settings))))
     bound = bind("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
@@ -62,18 +63,37 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
     thread.join(30)
 
 
+@pytest.fixture(scope="module")
+def pipe(tmp_path_factory: pytest.TempPathFactory) -> GlmVisionPipeline:
+    return GlmVisionPipeline(tiny_parts(tmp_path_factory.mktemp("chat")))
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that clients may name."""
+    folder = tmp_path_factory.mktemp("media")
+    Image.new("RGB", (40, 40), "blue").save(folder / "blue.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(pipe: GlmVisionPipeline, media: Path) -> Iterator[openai.OpenAI]:
+    with serving(pipe, folder=media, max_images=2, max_videos=1) as made:
+        yield made
+
+
 @pytest.fixture
 def say(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the model says; the prompts and settings that reached it."""
     script: dict[str, Any] = {"text": SAID, "prompts": [], "budgets": []}
 
-    def generate(self: Speaker, run: Any, sampling: Any, budget: Any, *rest: Any) -> Iterator[str]:
+    def generate(self: Together, run: Any, sampling: Any, budget: Any, *rest: Any) -> Iterator[str]:
         script["prompts"].append(run.prompt.text)
         script["budgets"].append(budget)
         run.text, run.ids, run.finish = script["text"], [1, 2, 3], "stop"
         yield from (script["text"][start : start + 4] for start in range(0, len(script["text"]), 4))
 
-    monkeypatch.setattr(Speaker, "generate", generate)
+    monkeypatch.setattr(Together, "generate", generate)
     return script
 
 
@@ -170,15 +190,126 @@ def test_without_a_script_the_tiny_model_answers(client: openai.OpenAI) -> None:
     assert answer.choices[0].finish_reason == "length"
 
 
-def test_a_file_below_the_allowed_folder(client: openai.OpenAI, say: dict[str, Any], tmp_path: Path) -> None:
-    rules = chat_rules(tmp_path)
-    assert rules.roots == (tmp_path,) and chat_rules().roots == ()
+def test_a_file_below_the_allowed_folder(
+    pipe: GlmVisionPipeline, client: openai.OpenAI, say: dict[str, Any], media: Path, tmp_path: Path
+) -> None:
+    client.chat.completions.create(model="tiny", messages=user(at((media / "blue.png").as_uri()), "?"))
+    assert say["prompts"][0].count("<|begin_of_image|>") == 1
+    (media / "way_out.png").symlink_to("/etc/passwd")
+    with pytest.raises(openai.BadRequestError, match="outside of the folders"):
+        client.chat.completions.create(model="tiny", messages=user(at((media / "way_out.png").as_uri()), "?"))
+    assert Chat(pipe, ChatSettings(model="tiny")).rules.roots == ()
+
+
+def film_part(tmp_path: Path) -> dict[str, Any]:
+    content = write_film(tmp_path / "film.mp4").read_bytes()
+    url = f"data:video/mp4;base64,{base64.b64encode(content).decode()}"
+    return {"type": "video_url", "video_url": {"url": url}}
+
+
+def test_a_video_alone_and_beside_pictures(client: openai.OpenAI, tmp_path: Path) -> None:
+    film = film_part(tmp_path)
+    for parts in ((film, "What?"), (picture(), film, picture(), "What?")):
+        answer = client.chat.completions.create(model="tiny", messages=user(*parts), max_tokens=6, temperature=0)
+        assert answer.usage is not None and answer.usage.completion_tokens == 6
+        assert answer.usage.prompt_tokens > 100
+    with pytest.raises(openai.BadRequestError, match="at most 1"):
+        client.chat.completions.create(model="tiny", messages=user(film, film, "What?"))
+    broken = {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAAIGZ0eXA="}}
+    with pytest.raises(openai.BadRequestError, match="video"):
+        client.chat.completions.create(model="tiny", messages=user(broken, "What?"))
+
+
+def test_frames_follow_the_launch_settings(pipe: GlmVisionPipeline, say: dict[str, Any], tmp_path: Path) -> None:
+    counts = []
+    for settings in ({"max_frames": 2}, {"fps": 4.0}, {}):
+        with serving(pipe, **settings) as made:
+            made.chat.completions.create(model="tiny", messages=user(film_part(tmp_path), "What?"))
+        counts.append(say["prompts"][-1].count("<|begin_of_image|>"))
+    assert counts[0] == 1 < counts[2] < counts[1]
+
+
+def test_parsers_may_be_turned_off(pipe: GlmVisionPipeline, say: dict[str, Any]) -> None:
+    def ask(made: openai.OpenAI, **more: Any) -> Any:
+        return made.chat.completions.create(model="tiny", messages=user("Hi"), **more)
+
+    with serving(pipe, reasoning=False) as made:
+        message = ask(made).choices[0].message
+        whole = "<think>hm</think>\nA <b>red</b> square."
+        assert message.content == whole and not hasattr(message, "reasoning_content")
+        chunks = [chunk.choices[0].delta for chunk in ask(made, stream=True)]
+        assert "".join(d.content or "" for d in chunks).replace("\n", "") == whole.replace("\n", "")
+    say["text"] = CALL
+    with serving(pipe, tools=False) as made:
+        choice = ask(made, tools=[TOOL]).choices[0]
+        assert "<tool_call>crop" in choice.message.content and choice.finish_reason == "stop"
+        deltas = [chunk.choices[0].delta for chunk in ask(made, tools=[TOOL], stream=True)]
+        assert "<tool_call>crop" in "".join(d.content or "" for d in deltas) and not any(d.tool_calls for d in deltas)
+    with serving(pipe, auto_tools=False) as made:
+        with pytest.raises(openai.BadRequestError, match="no-auto-tool-choice"):
+            ask(made, tools=[TOOL])
+        assert ask(made, tools=[TOOL], tool_choice="none").choices
+
+
+def test_raw_html_is_fenced_where_asked_and_nowhere_else(client: openai.OpenAI, say: dict[str, Any]) -> None:
+    page = "<html>\n<body>Hi</body>\n</html>"
+    say["text"] = f"\n<think></think>\nHere:\n{page}\nDone."
+    ask: dict[str, Any] = {"model": "tiny", "messages": user("A page.")}
+    assert client.chat.completions.create(**ask).choices[0].message.content == f"Here:\n{page}\nDone."
+    ask["extra_body"] = {"fence_html": True}
+    fenced = f"Here:\n```html\n{page}\n```\nDone."
+    assert client.chat.completions.create(**ask).choices[0].message.content == fenced
+    chunks = client.chat.completions.create(**ask, stream=True)
+    assert "".join(c.choices[0].delta.content or "" for c in chunks).strip() == fenced
+
+
+def test_clients_are_answered_together_and_as_alone(pipe: GlmVisionPipeline, client: openai.OpenAI) -> None:
+    """Eight clients of a live server at once, streaming and not: each gets the answer that it gets alone."""
+
+    def ask(number: int) -> str:
+        settings: dict[str, Any] = {"model": "tiny", "max_tokens": 40, "temperature": 1.0, "seed": number}
+        messages = user(picture(), f"Question {number}?")
+        if number % 2:
+            return str(client.chat.completions.create(messages=messages, **settings).choices[0].message.content)
+        chunks = client.chat.completions.create(messages=messages, stream=True, **settings)
+        return "".join(chunk.choices[0].delta.content or "" for chunk in chunks).strip()
+
+    alone = [ask(number) for number in range(8)]
+    assert pipe.together is not None
+    pipe.together.most = 0
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == alone
+    assert pipe.together.most > 1
+
+
+def test_a_client_that_goes_away_stops_its_answer(pipe: GlmVisionPipeline, client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(model="tiny", messages=user("Hi"), max_tokens=3000, stream=True)
+    next(iter(stream))
+    stream.close()
+    assert pipe.together is not None
+    ends = time.monotonic() + 20
+    while pipe.together.answering and time.monotonic() < ends:
+        time.sleep(0.02)
+    assert not pipe.together.answering
+
+
+def test_a_model_that_sees_is_served_alone(settings: Callable[..., ServeSettings]) -> None:
+    chat = ChatSettings(model="nano-v", name="my-eyes")
+    with running(settings(model="my-eyes"), None, prepare=lambda app, service: mount_chat(app, service, chat)) as live:
+        assert live.http.get("/health").json()["status"] == "ready"
+        assert [m["id"] for m in live.http.get("/v1/models").json()["data"]] == ["my-eyes"]
+        said = live.openai.chat.completions.create(model="my-eyes", messages=user("Hello"), max_tokens=2)
+        assert said.model == "my-eyes" and said.usage is not None
+        with pytest.raises(openai.NotFoundError, match="No model that draws"):
+            live.openai.images.generate(model="my-eyes", prompt="a circle")
 
 
 def test_the_service_answers_beside_drawing_under_its_own_keys(settings: Callable[..., ServeSettings]) -> None:
     keys = read_keys(None, "me:a-long-secret")
     with running(
-        settings(api_keys=keys), FakeBackend, prepare=lambda app, service: mount_chat(app, service, "nano-v")
+        settings(api_keys=keys),
+        FakeBackend,
+        prepare=lambda app, service: mount_chat(app, service, ChatSettings(model="nano-v")),
     ) as live:
         said = {"model": "nano-v", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 2}
         refused = live.http.post("/v1/chat/completions", json=said)

@@ -45,6 +45,7 @@ def chat(
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
     lora: o.Loras = None,
+    fence_html: s.Fence = False,
 ) -> None:
     """Talk about pictures, videos and documents; /help lists the commands.
 
@@ -62,6 +63,7 @@ def chat(
         temperature=temperature,
         seed=seed,
         loras=read_loras(lora),
+        fence_html=fence_html,
         dpi=dpi,
         fps=fps,
         max_frames=max_frames,

@@ -46,6 +46,7 @@ def describe(
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
     lora: o.Loras = None,
+    fence_html: s.Fence = False,
     json: o.Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -66,6 +67,7 @@ def describe(
         temperature=temperature,
         seed=seed,
         loras=read_loras(lora),
+        fence_html=fence_html,
         pages=pages,
         dpi=dpi,
         fps=fps,

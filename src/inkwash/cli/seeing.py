@@ -11,19 +11,17 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from inkwash.core.errors import RequestError
+from inkwash.media.kinds import FileKind, kind_of
 
 if TYPE_CHECKING:
     from inkwash.engine.request import CancelToken
     from inkwash.engine.see.output import Delta, VisionOutput
     from inkwash.engine.see.pipeline import GlmVisionPipeline
-
-FileKind = Literal["image", "video", "file"]
-DOCUMENTS = (".pdf", ".pptx", ".ppt")
 
 Model = Annotated[str, typer.Option("--model", help="nano-v, a released name, or a checkpoint folder.")]
 Think = Annotated[
@@ -43,6 +41,7 @@ Fps = Annotated[float | None, typer.Option("--fps", help="Frames per second of v
 Frames = Annotated[int | None, typer.Option("--max-frames", help="At most so many frames of each video.")]
 Start = Annotated[float | None, typer.Option("--start", help="Second at which videos begin.")]
 End = Annotated[float | None, typer.Option("--end", help="Second at which videos end.")]
+Fence = Annotated[bool, typer.Option("--fence-html", help="Put raw HTML of answers between Markdown fences.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +63,7 @@ class SightSettings:
     start: float | None = None
     end: float | None = None
     loras: tuple[tuple[Path, float], ...] = ()
+    fence_html: bool = False
 
     def __post_init__(self) -> None:
         from inkwash.core import limits
@@ -88,15 +88,8 @@ class SightSettings:
             "max_new_tokens": self.max_tokens,
             "temperature": self.temperature,
             "seed": self.seed,
+            "fence_html": self.fence_html,
         }
-
-
-def kind_of(path: Path) -> FileKind:
-    """Picture, film or document, by the suffix."""
-    from inkwash.media.videos import SUFFIXES
-
-    suffix = path.suffix.lower()
-    return "video" if suffix in SUFFIXES else "file" if suffix in DOCUMENTS else "image"
 
 
 def file_part(path: Path, kind: FileKind | None = None, **more: Any) -> dict[str, Any]:

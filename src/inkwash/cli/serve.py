@@ -1,4 +1,4 @@
-"""``inkwash serve``: the OpenAI images API over one model, until it is told to stop."""
+"""``inkwash serve``: the OpenAI images API over one model, chat completions over another, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkwash.cli import options as o
+from inkwash.cli import serve_chat as c
 
 if TYPE_CHECKING:
     from inkwash.serve.backend import Backend
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 ENHANCE_KEY = "INKWASH_ENHANCE_KEY"
 
-Model = Annotated[str, typer.Argument(help="A name that `inkwash models` lists, or a checkpoint folder.")]
+Model = Annotated[
+    str,
+    typer.Argument(help="A name that `inkwash models` lists, or a checkpoint folder; one that sees is served alone."),
+]
 Host = Annotated[str, typer.Option("--host", help="Address to listen at; the default is this machine only.")]
 Port = Annotated[int, typer.Option("--port", help="Port to listen at.")]
 State = Annotated[
@@ -60,15 +64,7 @@ EnhanceAlways = Annotated[
 ]
 LogPrompts = Annotated[bool, typer.Option("--log-prompts", help="Write prompts into the request log.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No request log on stderr.")]
-Ui = Annotated[bool, typer.Option("--ui", help="Also serve the page at /ui.")]
-Chat = Annotated[
-    str | None,
-    typer.Option("--chat", metavar="MODEL", help="Also answer /v1/chat/completions with a model that sees: nano-v."),
-]
-ChatFolder = Annotated[
-    Path | None,
-    typer.Option("--allowed-local-media-path", help="Folder whose files chat clients may name as file:// addresses."),
-]
+Ui = Annotated[bool, typer.Option("--ui", help="Also serve the page at /ui; its Chat tab asks --chat, or nano-v.")]
 Ray = Annotated[bool, typer.Option("--ray", help="Draw on replicas in a Ray cluster.")]
 Replicas = Annotated[int, typer.Option("--replicas", help="With --ray: replicas that draw whole pictures.")]
 Planners = Annotated[int, typer.Option("--planners", help="With --ray: AR replicas; with --decoders.")]
@@ -102,24 +98,46 @@ def serve(
     log_prompts: LogPrompts = False,
     quiet: Quiet = False,
     ui: Ui = False,
-    chat: Chat = None,
-    allowed_local_media_path: ChatFolder = None,
+    chat: c.Model = None,
+    served_model_name: c.Name = None,
+    tool_call_parser: c.ToolParser = None,
+    enable_auto_tool_choice: c.AutoTools = None,
+    reasoning_parser: c.ReasoningParser = None,
+    allowed_local_media_path: c.Folder = None,
+    media_io_kwargs: c.MediaIo = None,
+    limit_mm_per_prompt: c.Limits = None,
+    max_num_seqs: c.Conversations = None,
     ray: Ray = False,
     replicas: Replicas = 1,
     planners: Planners = 0,
     decoders: Decoders = 0,
     ray_address: RayAddress = None,
 ) -> None:
-    """Serve the OpenAI images API.
+    """Serve the OpenAI images API, chat completions, or both.
 
     Example: inkwash serve nano --port 30000
     """
     from inkwash.cli.draw import check_model
     from inkwash.core.errors import ConfigError, MissingExtraError
 
-    check_model(model)
-    if allowed_local_media_path is not None and chat is None:
-        raise ConfigError("--allowed-local-media-path needs --chat: only chat clients name files.")
+    alone = c.sees(model)
+    if alone and chat is not None:
+        raise ConfigError(f"{model} sees, and so does --chat {chat}: name one of them, or a model that draws.")
+    if alone and (ui or ray):
+        raise ConfigError(f"{model} cannot draw: for --ui and --ray name one that does, and --chat {model} beside it.")
+    flags = c.ChatFlags(
+        name=served_model_name,
+        tool_parser=tool_call_parser,
+        auto_tools=enable_auto_tool_choice,
+        reasoning_parser=reasoning_parser,
+        folder=allowed_local_media_path,
+        media_io=media_io_kwargs,
+        limits=limit_mm_per_prompt,
+        together=max_num_seqs,
+    )
+    seeing = flags.settings(model if alone else c.chosen(chat, ui))
+    if not alone:
+        check_model(model)
     for module in ("fastapi", "uvicorn", "multipart", "prometheus_client"):
         if find_spec(module) is None:
             raise MissingExtraError("inkwash serve", extra="serve")
@@ -133,7 +151,7 @@ def serve(
         raise ConfigError("--replicas, --planners, --decoders and --ray-address need --ray.")
     cluster = ClusterSettings(replicas=replicas, planners=planners, decoders=decoders, address=ray_address)
     settings = ServeSettings(
-        model=model,
+        model=seeing.served_name if alone and seeing is not None else model,
         host=host,
         port=port,
         device=device,
@@ -166,9 +184,7 @@ def serve(
 
     from inkwash.serve.server import serve as run_server
 
-    run_server(
-        settings, load, bound=bound, log_requests=not quiet, ui=ui, chat=chat, chat_folder=allowed_local_media_path
-    )
+    run_server(settings, None if alone else load, bound=bound, log_requests=not quiet, ui=ui, chat=seeing)
 
 
 def _enhance(url: str | None, model: str, always: bool) -> EnhanceSettings | None:

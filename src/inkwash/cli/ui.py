@@ -14,6 +14,7 @@ Model = Annotated[str, typer.Argument(help="A name that `inkwash models` lists, 
 Host = Annotated[str, typer.Option("--host", help="Address to listen at; the default is this machine only.")]
 Port = Annotated[int, typer.Option("--port", help="Port to listen at.")]
 State = Annotated[Path | None, typer.Option("--state", help="Folder of pictures and jobs [default: the cache folder].")]
+Chat = Annotated[str, typer.Option("--chat", metavar="MODEL", help="The model of the Chat tab, or none.")]
 Browser = Annotated[bool, typer.Option("--browser", help="Open the page in the browser when it is ready.")]
 
 
@@ -24,18 +25,21 @@ def ui(
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
     state: State = None,
+    chat: Chat = "nano-v",
     browser: Browser = False,
 ) -> None:
-    """Draw and edit on a page in the browser. The images API is served beside it.
+    """Draw, edit and ask about pictures on a page in the browser. The API is served beside it.
 
     Example: inkwash ui
     """
     from importlib.util import find_spec
 
     from inkwash.cli.draw import check_model
+    from inkwash.cli.serve_chat import chosen
     from inkwash.core.errors import MissingExtraError
 
     check_model(model)
+    seeing = chosen(chat, ui=True)
     for module in ("fastapi", "uvicorn", "gradio"):
         if find_spec(module) is None:
             raise MissingExtraError("inkwash ui", extra="serve")
@@ -45,7 +49,7 @@ def ui(
     from inkwash.serve.backend import Backend, load_backend
     from inkwash.serve.listen import bind
     from inkwash.serve.server import serve
-    from inkwash.serve.settings import ServeSettings
+    from inkwash.serve.settings import ChatSettings, ServeSettings
 
     settings = ServeSettings(
         model=model,
@@ -65,4 +69,4 @@ def ui(
             webbrowser.open(address)
         return made
 
-    serve(settings, load, bound=bound, log_requests=False, ui=True)
+    serve(settings, load, bound=bound, log_requests=False, ui=True, chat=ChatSettings(model=seeing) if seeing else None)

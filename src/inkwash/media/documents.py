@@ -25,8 +25,8 @@ from PIL import Image
 from inkwash.core.errors import MediaError, MissingExtraError, RequestError
 from inkwash.core.types import PathLike
 from inkwash.media.images import load_image
+from inkwash.media.kinds import PDF, SLIDES
 
-PDF, SLIDES = ".pdf", frozenset({".pptx", ".ppt"})
 DPI = 180
 MAX_BYTES = 512 * 2**20
 MAX_PAGES = 100

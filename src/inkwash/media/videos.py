@@ -26,7 +26,6 @@ from inkwash.core.types import PathLike
 
 Frames = NDArray[np.uint8]  # (T, 3, H, W)
 
-SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".wmv", ".flv", ".webm", ".mpeg", ".mpg", ".m4v"})
 MAX_BYTES = 4 * 2**30
 MAX_FRAME_PIXELS = 40 * 10**6  # somewhat above 8K
 MAX_FRAMES = 1_000_000

@@ -1,9 +1,9 @@
 """POST /v1/chat/completions for a model that sees, in the OpenAI format: whole or streamed, with thoughts and tools.
 
-    app.include_router(make_chat_router(pipe, name="nano-v", rules=chat_rules()))
+    app.include_router(make_chat_router(Chat(pipe, ChatSettings(model="nano-v"))))
 
 Thoughts come as `reasoning_content`. Pictures, films and documents are data URLs; `file://` works below the allowed
-folders only and remote URLs never. Answers are made one after another; a client that goes away stops its own.
+folders only and remote URLs never. Several answers are made together; a client that goes away stops its own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,9 +29,11 @@ from inkwash.engine.see.output import Delta, VisionOutput
 from inkwash.engine.see.pipeline import GlmVisionPipeline
 from inkwash.serve.errors import described
 from inkwash.serve.schemas import read_json
+from inkwash.serve.settings import ChatSettings
 from inkwash.serve.sse import EventStream
 
 MAX_TOKENS = 8192
+MAX_CLIENTS = 64  # threads that wait for answers; the model makes as many at once as the settings say
 _ENDS = {"stop": "stop", "repetition": "stop", "cancelled": "stop", "length": "length", "tool_calls": "tool_calls"}
 
 
@@ -68,6 +72,7 @@ class ChatBody(BaseModel):
     tool_choice: Literal["auto", "none"] = "auto"
     chat_template_kwargs: TemplateSettings = Field(default_factory=TemplateSettings)
     thinking_budget: int | None = Field(None, ge=0, description="Tokens of thought after which the answer is forced.")
+    fence_html: bool = Field(False, description="Raw HTML of the answer between Markdown fences.")
     user: str | None = Field(None, description="Who asks; no answer depends on it.")
 
     def settings(self) -> dict[str, Any]:
@@ -84,47 +89,61 @@ class ChatBody(BaseModel):
             "tools": self.tools if self.tool_choice == "auto" else [],
             "enable_thinking": think,
             "thinking_budget": self.thinking_budget,
+            "fence_html": self.fence_html,
         }
 
 
-def chat_rules(
-    allowed_local_media_path: Path | None = None,
-    *,
-    max_images: int = 64,
-    max_videos: int = 4,
-    fps: float | None = None,
-    max_frames: int | None = None,
-) -> MediaRules:
-    """What clients may send: nothing of this machine's files unless a folder is named."""
-    roots = () if allowed_local_media_path is None else (allowed_local_media_path,)
-    return MediaRules(roots=roots, max_images=max_images, max_videos=max_videos, fps=fps, max_frames=max_frames)
+@dataclass(frozen=True)
+class Chat:
+    """A model that sees, and under which settings it is served."""
+
+    pipe: GlmVisionPipeline
+    settings: ChatSettings
+
+    @property
+    def rules(self) -> MediaRules:
+        """What clients may send: nothing of this machine's files unless a folder is named."""
+        own = self.settings
+        return MediaRules(
+            roots=() if own.folder is None else (own.folder,),
+            max_images=own.max_images,
+            max_videos=own.max_videos,
+            fps=own.fps,
+            max_frames=own.max_frames,
+        )
+
+    def rules_below(self, folder: Path) -> MediaRules:
+        """The same limits for files that the page itself has put into a folder."""
+        return replace(self.rules, roots=(folder,))
 
 
 def make_chat_router(
-    pipe: GlmVisionPipeline,
-    *,
-    name: str,
-    rules: MediaRules,
-    admit: Callable[[Request], Callable[[], None]] = lambda request: lambda: None,
+    chat: Chat, *, admit: Callable[[Request], Callable[[], None]] = lambda request: lambda: None
 ) -> APIRouter:
     """The route around one pipeline; ``admit`` raises for clients that may not ask, and returns what is to be called
     when their answer has ended."""
     router = APIRouter(tags=["chat"])
-    turn = asyncio.Semaphore(1)
+    settings = chat.settings
+    threads = ThreadPoolExecutor(MAX_CLIENTS, "inkwash-chat")
+    chat.pipe.answer_together(settings.together)
 
     @router.post("/v1/chat/completions")
     async def completions(request: Request) -> Response:
         """Answer a conversation."""
         body = read_json(await request.body(), ChatBody)
-        if body.model not in (None, name):
+        if body.model not in (None, settings.served_name):
             raise RequestError(
-                f"The model {body.model!r} is not served here, only {name!r}.",
+                f"The model {body.model!r} is not served here, only {settings.served_name!r}.",
                 status=404,
                 code="model_not_found",
                 param="model",
             )
+        if body.tools and body.tool_choice == "auto" and not settings.auto_tools:
+            raise RequestError(
+                "This server lets no model choose tools (--no-auto-tool-choice): send tool_choice none.", param="tools"
+            )
         leave = admit(request)
-        talk = Talk(pipe, body, rules, name, turn)
+        talk = Talk(chat, body, threads)
 
         def ended(whole: bool) -> None:
             talk.cancel.cancel()
@@ -143,10 +162,9 @@ def make_chat_router(
 class Talk:
     """One answer: made in a thread, heard in the event loop."""
 
-    def __init__(
-        self, pipe: GlmVisionPipeline, body: ChatBody, rules: MediaRules, name: str, turn: asyncio.Semaphore
-    ) -> None:
-        self.pipe, self.body, self.rules, self.name, self.turn = pipe, body, rules, name, turn
+    def __init__(self, chat: Chat, body: ChatBody, threads: Executor) -> None:
+        self.chat, self.body, self.threads = chat, body, threads
+        self.text = TextOf(chat.settings)
         self.cancel = CancelToken()
         self.id, self.created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
 
@@ -156,8 +174,12 @@ class Talk:
 
         def work() -> None:
             try:
-                stream = self.pipe.stream(
-                    self.body.messages, media=self.rules, cancel=self.cancel, **self.body.settings()
+                stream = self.chat.pipe.stream(
+                    self.body.messages,
+                    media=self.chat.rules,
+                    cancel=self.cancel,
+                    parse_tools=self.chat.settings.tools,
+                    **self.body.settings(),
                 )
                 while True:
                     loop.call_soon_threadsafe(queue.put_nowait, next(stream))
@@ -166,19 +188,18 @@ class Talk:
             except Exception as error:
                 loop.call_soon_threadsafe(queue.put_nowait, error)
 
-        async with self.turn:
-            working = loop.run_in_executor(None, work)
-            try:
-                while True:
-                    item = await queue.get()
-                    if isinstance(item, Exception):
-                        raise item
-                    yield item
-                    if isinstance(item, VisionOutput):
-                        return
-            finally:
-                self.cancel.cancel()
-                await asyncio.shield(working)
+        working = loop.run_in_executor(self.threads, work)
+        try:
+            while True:
+                item = await queue.get()
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+                if isinstance(item, VisionOutput):
+                    return
+        finally:
+            self.cancel.cancel()
+            await asyncio.shield(working)
 
     async def whole(self, request: Request) -> dict[str, Any]:
         """The finished answer; a client that goes away stops it."""
@@ -197,9 +218,7 @@ class Talk:
                 await asyncio.gather(answering, return_exceptions=True)
                 raise Cancelled
         output = answering.result()
-        message: dict[str, Any] = {"role": "assistant", "content": output.content or None}
-        if output.thoughts:
-            message["reasoning_content"] = output.thoughts
+        message: dict[str, Any] = {"role": "assistant", **self.text.whole(output)}
         if output.tool_calls:
             message["tool_calls"] = _calls(output)
         choice = {"index": 0, "message": message, **_end(output), "logprobs": None}
@@ -211,8 +230,10 @@ class Talk:
             yield self._event({"role": "assistant", "content": ""})
             async for item in self.pieces():
                 if isinstance(item, Delta):
-                    yield self._event({"reasoning_content" if item.kind == "thought" else "content": item.text})
+                    yield self._event(self.text.piece(item))
                     continue
+                if rest := self.text.rest():
+                    yield self._event({"content": rest})
                 if item.tool_calls:
                     calls = [{"index": place, **call} for place, call in enumerate(_calls(item))]
                     yield self._event({"tool_calls": calls})
@@ -224,11 +245,39 @@ class Talk:
         yield "data: [DONE]\n\n"
 
     def _head(self, kind: str) -> dict[str, Any]:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.name}
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.chat.settings.served_name}
 
     def _event(self, delta: dict[str, Any], **end: Any) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": None, **end}
         return _line({**self._head("chat.completion.chunk"), "choices": [choice]})
+
+
+class TextOf:
+    """Where the words of an answer go: thoughts beside the content, or within it as the model wrote them."""
+
+    def __init__(self, settings: ChatSettings) -> None:
+        self.apart = settings.reasoning
+        self._thinking = False
+
+    def whole(self, output: VisionOutput) -> dict[str, Any]:
+        """The fields of a finished message."""
+        thoughts, content = output.thoughts, output.content
+        if not self.apart and thoughts:
+            return {"content": f"<think>{thoughts}</think>\n{content}"}
+        return {"content": content or None} | ({"reasoning_content": thoughts} if thoughts else {})
+
+    def piece(self, delta: Delta) -> dict[str, str]:
+        """The fields of one piece."""
+        if self.apart:
+            return {"reasoning_content" if delta.kind == "thought" else "content": delta.text}
+        thinking = delta.kind == "thought"
+        mark = "" if thinking == self._thinking else "<think>" if thinking else "</think>\n"
+        self._thinking = thinking
+        return {"content": mark + delta.text}
+
+    def rest(self) -> str:
+        """What closes thoughts that no answer has followed."""
+        return "</think>\n" if self._thinking and not self.apart else ""
 
 
 def _line(content: dict[str, Any]) -> str:

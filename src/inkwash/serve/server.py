@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,8 @@ from inkwash.serve import access
 from inkwash.serve.app import make_app
 from inkwash.serve.listen import bind
 from inkwash.serve.service import Service, sentence
-from inkwash.serve.settings import ServeSettings
+from inkwash.serve.settings import ChatSettings, ServeSettings
+from inkwash.serve.sight import SightService
 
 if TYPE_CHECKING:
     from inkwash.serve.backend import Backend
@@ -51,25 +51,24 @@ class DrainingServer(uvicorn.Server):
 
 def serve(
     settings: ServeSettings,
-    load: Callable[[], Backend],
+    load: Callable[[], Backend] | None,
     *,
     bound: socket.socket | None = None,
     log_requests: bool = True,
     ui: bool = False,
-    chat: str | None = None,
-    chat_folder: Path | None = None,
+    chat: ChatSettings | None = None,
 ) -> None:
     """Serve until a signal comes; raises what kept the server from starting.
 
-    chat: a model that sees, served beside the other one; chat_folder: where its clients' file:// parts may lie.
+    chat: a model that sees, served beside the other one, or alone where ``load`` is None.
     """
     bound = bound if bound is not None else bind(settings.host, settings.port)
     access.configure(log_requests)
-    service = Service(settings, load)
+    service = SightService(settings) if load is None else Service(settings, load)
     app = make_app(service)
     if chat is not None:
-        _say(f"Loading {chat} ...")
-        mount_chat(app, service, chat, chat_folder)
+        _say(f"Loading {chat.model} ...")
+        mount_chat(app, service, chat)
     if ui:
         mount_ui(app, service)
     config = uvicorn.Config(
@@ -86,14 +85,13 @@ def serve(
     begun = time.monotonic()
 
     def ready() -> None:
-        assert service.backend is not None
-        info = service.backend.info
         pages = "API: /docs, health: /health, metrics: /metrics" + (", page: /ui" if ui else "")
-        pages += f", {chat} at /v1/chat/completions" if chat is not None else ""
-        _say(
-            f"Ready after {time.monotonic() - begun:.1f} s (self-test picture {service.self_test['seconds']:.1f} s): "
-            f"http://{shown}:{port}  {info.name} on {info.device}; {pages}"
-        )
+        pages += f", {chat.served_name} at /v1/chat/completions" if chat is not None else ""
+        after, draws = f"Ready after {time.monotonic() - begun:.1f} s", ""
+        if service.backend is not None:
+            after += f" (self-test picture {service.self_test['seconds']:.1f} s)"
+            draws = f"{service.backend.info.name} on {service.backend.info.device}; "
+        _say(f"{after}: http://{shown}:{port}  {draws}{pages}")
 
     def failed(error: Exception) -> None:
         server.should_exit = True
@@ -101,7 +99,8 @@ def serve(
     service.on_ready, service.on_failure = ready, failed
     if not settings.loopback and not settings.api_keys:
         _say(f"Warning: {shown} can be reached from other machines, and no API keys are set (--key-file).")
-    _say(f"Loading {settings.model} ...")
+    if load is not None:
+        _say(f"Loading {settings.model} ...")
     with _signals_end_here():
         server.run(sockets=[bound])
     if service.failure is not None:
@@ -135,22 +134,23 @@ def mount_ui(app: FastAPI, service: Service) -> None:
     page.mount(app, service)
 
 
-def mount_chat(app: FastAPI, service: Service, model: str, folder: Path | None = None) -> None:
+def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     """Load a model that sees and answer POST /v1/chat/completions with it, under the keys and limits of the rest."""
     from inkwash.engine.see.pipeline import GlmVisionPipeline
-    from inkwash.serve.chat import chat_rules, make_chat_router
+    from inkwash.serve.chat import Chat, make_chat_router
     from inkwash.serve.images import client_of
 
     settings = service.settings
-    pipe = GlmVisionPipeline.from_pretrained(model, torch_dtype=settings.dtype, device_map=settings.device)
+    pipe = GlmVisionPipeline.from_pretrained(chat.model, torch_dtype=settings.dtype, device_map=settings.device)
+    service.chat = Chat(pipe, chat)
 
     def admit(request: Request) -> Callable[[], None]:
         client = client_of(request)
         service.rates.spend(client)
         return service.rates.enter(client)
 
-    app.include_router(make_chat_router(pipe, name=model, rules=chat_rules(folder), admit=admit))
-    service.seeing = model
+    app.include_router(make_chat_router(service.chat, admit=admit))
+    service.seeing = chat.served_name
 
 
 def _say(line: str) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from inkwash.engine.scheduler import EngineStats
     from inkwash.engine.ticket import GenerationResult
     from inkwash.serve.backend import Backend
+    from inkwash.serve.chat import Chat
     from inkwash.serve.worker import JobWorker
 
 log = logs.get(__name__)
@@ -67,6 +68,7 @@ class Service:
         self.rates = Rates(settings.requests_per_minute, settings.concurrent_requests)
         self.metrics = Metrics(self.stats, lambda: self.state == "ready")
         self.seeing: str | None = None  # the model behind /v1/chat/completions
+        self.chat: Chat | None = None  # that model, for the page
         self.on_ready: Callable[[], None] | None = None
         self.on_failure: Callable[[Exception], None] | None = None
         self._worker: JobWorker | None = None

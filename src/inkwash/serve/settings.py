@@ -101,6 +101,31 @@ class ServeSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChatSettings:
+    """A model that sees: its name for clients, what they may send, how it is heard, how many it answers at once.
+
+    `tools` off leaves tool calls in the text, `reasoning` off the thoughts; without `auto_tools` offered tools are
+    refused. None leaves frames to the model's own rule.
+    """
+
+    model: str
+    name: str | None = None
+    folder: Path | None = None  # whose files clients may name
+    tools: bool = True
+    auto_tools: bool = True
+    reasoning: bool = True
+    max_images: int = 64
+    max_videos: int = 4
+    max_frames: int | None = None
+    fps: float | None = None
+    together: int = 8
+
+    @property
+    def served_name(self) -> str:
+        return self.name or self.model
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClusterSettings:
     """How many of what, and which cluster."""
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from inkwash import __version__
 from inkwash.core.errors import RequestError
+from inkwash.serve.files import with_addresses
 from inkwash.serve.images import client_of, service_of
 from inkwash.serve.orders import same_model
 from inkwash.serve.worker import JobAnswer, job_answer
@@ -71,7 +72,9 @@ def _seeing(request: Request) -> list[ModelAnswer]:
 async def models(request: Request) -> Any:
     """The served models: what draws and, where there is one, what sees."""
     client_of(request)
-    return ModelList(data=[_model(request), *_seeing(request)])
+    seen = _seeing(request)
+    drawn = [] if seen and seen[0].id == service_of(request).settings.model else [_model(request)]
+    return ModelList(data=[*drawn, *seen])
 
 
 @router.get("/v1/models/{model:path}", tags=["models"], response_model=ModelAnswer, response_model_exclude_none=True)
@@ -96,7 +99,10 @@ async def job(request: Request, job_id: str) -> Any:
     found = await asyncio.to_thread(service_of(request).jobs.find, job_id, client)
     if found is None:
         raise _no_job(job_id)
-    return JSONResponse(job_answer(found))
+    answer = job_answer(found)
+    if found.body.get("response_format") == "url" and found.result is not None:
+        answer["result"] = await asyncio.to_thread(with_addresses, request, found.result)
+    return JSONResponse(answer)
 
 
 @router.delete("/v1/jobs/{job_id}", tags=["jobs"], response_model=JobAnswer, response_model_exclude_none=True)

@@ -24,6 +24,7 @@ from torch import Tensor
 from inkwash.core.errors import MediaError, RequestError
 from inkwash.media import documents, videos
 from inkwash.media.images import MAX_BYTES, image_size, load_image
+from inkwash.media.kinds import DOCUMENTS, VIDEOS
 from inkwash.models.glm_v.processor import FilmSampling
 from inkwash.models.glm_v.sampling import FilmFacts
 from inkwash.models.glm_v.sights import Film, Picture
@@ -275,11 +276,11 @@ def _document(part: Mapping[str, Any], seen: Seen, rules: MediaRules) -> Iterato
     if suffix is None and isinstance(source, str) and source.startswith("data:"):
         suffix = _TYPES.get(source[5:].partition(";")[0])
     kind = suffix or (content.suffix.lower() if isinstance(content, Path) else "")
-    if kind in videos.SUFFIXES:
+    if kind in VIDEOS:
         seen.films.append(_film(content, part, FilmSampling(by_length=False), rules))
         yield {"type": "video"}
         return
-    if kind not in (documents.PDF, *documents.SLIDES, ""):
+    if kind not in (*DOCUMENTS, ""):
         seen.images.append(_picture(content, rules))
         yield {"type": "image"}
         return

@@ -10,9 +10,10 @@ costs what it adds; a pipeline may be shared by several threads.
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,10 +27,13 @@ from inkwash.engine.sampling import Sampling
 from inkwash.engine.see.generation import Budget, Run, Speaker
 from inkwash.engine.see.media import MediaRules, read_media
 from inkwash.engine.see.output import Cost, Delta, Usage, VisionOutput
+from inkwash.engine.see.together import Together
 from inkwash.engine.seeds import make_generator
-from inkwash.models.glm_v.answer import AnswerStream, split_answer
+from inkwash.models.glm_v.answer import AnswerStream, Piece, split_answer
 from inkwash.models.glm_v.boxes import find_boxes
 from inkwash.models.glm_v.folder import resolve_sight
+from inkwash.models.glm_v.html import HtmlFence
+from inkwash.models.glm_v.html import fence_html as fenced
 from inkwash.models.glm_v.positions import FILM, PICTURE
 from inkwash.models.glm_v.sights import Prompt
 from inkwash.models.glm_v.tools import parse_tool_calls
@@ -48,13 +52,21 @@ class GlmVisionPipeline:
         self.parts = parts
         self.media = media or MediaRules()
         self.conversations = conversations
-        self.speaker = self._new_speaker()
+        self.together: Together | None = None
+        self._renew()
         self._adapters = Adapters({"glm_v": parts.model})
 
-    def _new_speaker(self) -> Speaker:
+    def _renew(self) -> None:
         """A decode path over the weights as they are now, with nothing kept from other weights."""
         parts = self.parts
-        return Speaker(parts.model, parts.processor, parts.stop_ids, conversations=self.conversations)
+        self.speaker = Speaker(parts.model, parts.processor, parts.stop_ids, conversations=self.conversations)
+        if self.together is not None:
+            self.answer_together(self.together.slots)
+
+    def answer_together(self, slots: int) -> Together:
+        """From now on make the answers of several threads at once, up to ``slots`` of them."""
+        self.together = Together(self.speaker, slots=slots)
+        return self.together
 
     @classmethod
     def from_pretrained(
@@ -85,7 +97,7 @@ class GlmVisionPipeline:
     def load_lora_weights(self, path: str | Path, adapter_name: str | None = None) -> str:
         """Merge a LoRA folder (PEFT format) beside those loaded; returns its name. Not while answering."""
         name = self._adapters.load(path, adapter_name)
-        self.speaker = self._new_speaker()
+        self._renew()
         return name
 
     def set_adapters(self, adapter_names: str | Sequence[str], adapter_weights: float | Sequence[float] = 1.0) -> None:
@@ -96,12 +108,12 @@ class GlmVisionPipeline:
         if len(weights) != len(names):
             raise RequestError(f"{len(names)} adapters got {len(weights)} weights: give one for each.", param="lora")
         self._adapters.set(dict(zip(names, weights, strict=True)))
-        self.speaker = self._new_speaker()
+        self._renew()
 
     def unload_lora_weights(self) -> None:
         """Forget all adapters; the weights are again those of the checkpoint, bit by bit."""
         self._adapters.unload()
-        self.speaker = self._new_speaker()
+        self._renew()
 
     @property
     def device(self) -> torch.device:
@@ -162,6 +174,8 @@ class GlmVisionPipeline:
         top_k: int | None = None,
         repetition_penalty: float | None = None,
         stop_loops: bool = True,
+        fence_html: bool = False,
+        parse_tools: bool = True,
         seed: int | None = None,
         max_pixels: int | None = None,
         media: MediaRules | None = None,
@@ -174,6 +188,8 @@ class GlmVisionPipeline:
         thinking_budget: tokens of thought after which the answer is forced; 0 forbids thoughts on any checkpoint.
         temperature, top_p, top_k, repetition_penalty: None is the checkpoint's own; temperature 0 is greedy.
         stop_loops: end an answer that has begun to repeat itself; its finish reason is then "repetition".
+        parse_tools: False leaves tool calls in the text.
+        fence_html: put raw HTML of the answer between Markdown fences; the turn that is kept has it as it was said.
         cancel: from any thread; what was said by then is the answer.
         """
         began = time.perf_counter()
@@ -199,24 +215,40 @@ class GlmVisionPipeline:
             )
         generator = make_generator(secrets.randbelow(2**32) if seed is None else seed)
         run = Run(prompt=prompt)
-        parser, gate = AnswerStream(), _CallGate(bool(tools))
+        parser, shown = AnswerStream(), _Shown(offered=bool(tools) and parse_tools, fenced=fence_html)
         first: float | None = None
-        for piece in self.speaker.generate(run, sampling, budget, generator, cancel):
+        for piece in (self.together or self.speaker).generate(run, sampling, budget, generator, cancel):
             first = time.perf_counter() - began if first is None else first
-            for kind, text in parser.feed(piece):
-                if shown := text if kind == "thought" else gate(text):
-                    yield Delta(kind, shown)
-        for kind, text in parser.finish():
-            if shown := text if kind == "thought" else gate(text):
-                yield Delta(kind, shown)
-        if rest := gate.finish():
+            yield from shown.deltas(parser.feed(piece))
+        yield from shown.deltas(parser.finish())
+        if rest := shown.finish():
             yield Delta("answer", rest)
-        return _output(run, tools, time.perf_counter() - began, first)
+        output = _output(run, tools if parse_tools else None, time.perf_counter() - began, first)
+        return dataclasses.replace(output, content=fenced(output.content)) if fence_html else output
 
     def forget(self) -> None:
         """Free what earlier turns have left in memory."""
         self.speaker.prefixes.clear()
         self.speaker.features.clear()
+
+
+class _Shown:
+    """What of the parsed pieces is shown: calls are held back, raw HTML is fenced where that was asked for."""
+
+    def __init__(self, *, offered: bool, fenced: bool) -> None:
+        self._gate = _CallGate(offered)
+        self._fence = HtmlFence() if fenced else None
+
+    def deltas(self, pieces: Sequence[Piece]) -> Iterator[Delta]:
+        for kind, text in pieces:
+            if kind == "thought":
+                yield Delta(kind, text)
+            elif (shown := self._gate(text)) and (shown := self._fence.feed(shown) if self._fence else shown):
+                yield Delta("answer", shown)
+
+    def finish(self) -> str:
+        rest = self._gate.finish()
+        return self._fence.feed(rest) + self._fence.finish() if self._fence else rest
 
 
 class _CallGate:
@@ -247,9 +279,9 @@ def _beginning(text: str, tag: str) -> int:
     return next((size for size in sizes if tag.startswith(text[-size:])), 0)
 
 
-def _output(run: Run, tools: Sequence[Mapping[str, Any]], seconds: float, first: float | None) -> VisionOutput:
+def _output(run: Run, tools: Sequence[Mapping[str, Any]] | None, seconds: float, first: float | None) -> VisionOutput:
     answer = split_answer(run.text)
-    content, calls = parse_tool_calls(answer.answer, tools)
+    content, calls = (answer.answer, []) if tools is None else parse_tool_calls(answer.answer, tools)
     images, videos = _tokens(run.prompt)
     usage = Usage(
         prompt_tokens=len(run.prompt.ids),

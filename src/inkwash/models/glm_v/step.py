@@ -7,7 +7,7 @@ the fused one. `GlmV.forward` is the naive twin, and a test holds this file to i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -77,6 +77,27 @@ class StepDecoder:
         return F.linear(self._norm(x, self.language_model.norm.weight), self.head)
 
     @torch.no_grad()
+    def rows(
+        self, ids: Tensor, cos: Tensor, sin: Tensor, caches: Sequence[StaticCache], starts: Sequence[int]
+    ) -> Tensor:
+        """Tokens (B,) of several answers, each with its tables (B, R), cache and place -> logits (B, vocabulary).
+
+        They share every product; each looks into its own cache only.
+        """
+        batch, heads, kv_heads = len(ids), self.heads, self.kv_heads
+        cos, sin = cos[:, None], sin[:, None]
+        x = F.embedding(ids, self.language_model.embed_tokens.weight)
+        for number, layer in enumerate(self.layers):
+            qkv = F.linear(self._norm(x, layer.norm_in), layer.qkv, layer.qkv_bias).view(batch, -1, self.head_dim)
+            self._turn(qkv[:, : heads + kv_heads, : self.rotary_dim], cos, sin)
+            looked = [
+                self._look(row, cache, number, start)
+                for row, cache, start in zip(qkv.split(1), caches, starts, strict=True)
+            ]
+            x = self._rest(x, F.linear(torch.cat(looked), layer.out), layer)
+        return F.linear(self._norm(x, self.language_model.norm.weight), self.head)
+
+    @torch.no_grad()
     def block(self, ids: Tensor, cos: Tensor, sin: Tensor, cache: StaticCache, start: int) -> Tensor:
         """Tokens (L,) of one row, one after another, with their tables (L, R) -> logits (L, vocabulary).
 
@@ -116,8 +137,12 @@ class StepDecoder:
 
     def _attend(self, qkv: Tensor, cos: Tensor, sin: Tensor, cache: StaticCache, number: int, start: int) -> Tensor:
         """qkv (B, H + 2 Hkv, D), rotated in place -> attended values (B, H * D)."""
-        batch, heads, kv_heads = qkv.shape[0], self.heads, self.kv_heads
+        heads, kv_heads = self.heads, self.kv_heads
         self._turn(qkv[:, : heads + kv_heads, : self.rotary_dim], cos, sin)
+        return self._look(qkv, cache, number, start)
+
+    def _look(self, qkv: Tensor, cache: StaticCache, number: int, start: int) -> Tensor:
+        batch, heads, kv_heads = qkv.shape[0], self.heads, self.kv_heads
         k, v = qkv[:, heads : heads + kv_heads, None], qkv[:, heads + kv_heads :, None]
         keys, values = cache.update(number, k, v, start)
         q = qkv[:, :heads].reshape(batch, kv_heads, heads // kv_heads, self.head_dim)

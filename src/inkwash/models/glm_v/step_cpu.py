@@ -1,4 +1,4 @@
-"""One token of one answer on a CPU in fp32: matrix products by torch, everything between them by numpy.
+"""One token of an answer, or of several, on a CPU in fp32: matrix products by torch, everything between them by numpy.
 
 A small dense model does some 170 operations for a token, each of a few hundred numbers. Torch spends 5 to 10
 microseconds on any of them and numpy one, so the loop between the products is written on numpy views of buffers that
@@ -9,6 +9,7 @@ decoder use that one.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,30 +74,52 @@ class CpuStep:
         self.gate_up, gate_up = _buffer(2 * inner)
         self.gate, self.up = gate_up[:inner], gate_up[inner:]
         self.inner, self.g = _buffer(inner)
+        self.turn, self.start = self.turns[0], 0
 
     def step(self, token: int, row: int, start: int) -> Tensor:
         """The token of row ``row`` of the tables, written at ``start`` of the cache -> logits (1, vocabulary)."""
-        x, h, o, turns = self.x, self.h, self.o, self.turns[row]
-        x[:] = self.embedding[token]
-        for weights in self.layers:
-            layer = weights.layer
-            self._normed(x, weights.norm_in, h)
-            if layer.qkv_bias is None:
-                torch.mv(layer.qkv, self.hidden, out=self.qkv)
-            else:
-                torch.addmv(layer.qkv_bias, layer.qkv, self.hidden, out=self.qkv)
-            self.turning *= turns
-            self._attend(weights, start)
-            torch.mv(layer.out, self.attended, out=self.out)
-            self._normed(o, weights.norm_attn, o)
-            x += o
-            self._normed(x, weights.norm_mlp_in, h)
-            torch.mv(weights.gate_up, self.hidden, out=self.gate_up)
-            self._gated()
-            torch.mv(weights.down, self.inner, out=self.out)
-            self._normed(o, weights.norm_mlp, o)
-            x += o
-        self._normed(x, self.norm, h)
+        return step_rows([self], [token], [row], [start])[0]
+
+    def begin(self, token: int, row: int, start: int) -> None:
+        """Take up a token."""
+        self.x[:] = self.embedding[token]
+        self.turn, self.start = self.turns[row], start
+
+    def ask(self, number: int) -> None:
+        """Queries, keys and values of a layer."""
+        weights = self.layers[number]
+        layer = weights.layer
+        self._normed(self.x, weights.norm_in, self.h)
+        if layer.qkv_bias is None:
+            torch.mv(layer.qkv, self.hidden, out=self.qkv)
+        else:
+            torch.addmv(layer.qkv_bias, layer.qkv, self.hidden, out=self.qkv)
+
+    def look(self, number: int) -> None:
+        """Attention and its way out."""
+        weights, o = self.layers[number], self.o
+        self.turning *= self.turn
+        self._attend(weights, self.start)
+        torch.mv(weights.layer.out, self.attended, out=self.out)
+        self._normed(o, weights.norm_attn, o)
+        self.x += o
+        self._normed(self.x, weights.norm_mlp_in, self.h)
+
+    def widen(self, number: int) -> None:
+        """The first half of the MLP."""
+        torch.mv(self.layers[number].gate_up, self.hidden, out=self.gate_up)
+        self._gated()
+
+    def narrow(self, number: int) -> None:
+        """Its second half."""
+        weights, o = self.layers[number], self.o
+        torch.mv(weights.down, self.inner, out=self.out)
+        self._normed(o, weights.norm_mlp, o)
+        self.x += o
+
+    def logits(self) -> Tensor:
+        """(1, vocabulary) after the last layer."""
+        self._normed(self.x, self.norm, self.h)
         return torch.mv(self.decoder.head, self.hidden)[None]
 
     def _normed(self, x: Array, weight: Array, out: Array) -> None:
@@ -124,6 +147,28 @@ class CpuStep:
         g *= self.gate
         g *= np.float32(0.5)
         g *= self.up
+
+
+def step_rows(
+    steps: Sequence[CpuStep], tokens: Sequence[int], rows: Sequence[int], starts: Sequence[int]
+) -> list[Tensor]:
+    """One token of each of several answers -> logits (1, vocabulary) of each.
+
+    Every answer is its own products, so its bits are those it has alone; a matrix that one of them has read is still
+    in the processor's cache for the next.
+    """
+    for step, token, row, start in zip(steps, tokens, rows, starts, strict=True):
+        step.begin(token, row, start)
+    for number in range(len(steps[0].layers)):
+        for step in steps:
+            step.ask(number)
+        for step in steps:
+            step.look(number)
+        for step in steps:
+            step.widen(number)
+        for step in steps:
+            step.narrow(number)
+    return [step.logits() for step in steps]
 
 
 def _buffer(size: int) -> tuple[Tensor, Array]:

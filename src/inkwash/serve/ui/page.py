@@ -22,9 +22,11 @@ from inkwash.engine.request import GenerationRequest
 from inkwash.media.images import load_image
 from inkwash.serve.service import Service
 from inkwash.serve.sizes import MaskedCanvas, centre_crop, drawn_size, parse_size
+from inkwash.serve.ui import talk_words
 from inkwash.serve.ui.drawing import Runs, View, follow
 from inkwash.serve.ui.lint import lint
 from inkwash.serve.ui.shelf import Shelf
+from inkwash.serve.ui.talk import ChatTab
 from inkwash.serve.ui.words import EN, ZH, Language, language, say
 
 CSS = Path(__file__).with_name("page.css")
@@ -45,7 +47,8 @@ class Page:
         self.service = service
         self.runs = Runs()
         self.shelf = Shelf(service.settings.folder / "pictures")
-        self.i18n = gr.I18n(en=EN, zh=ZH, **{"zh-CN": ZH, "zh-TW": ZH})
+        en, zh = EN | talk_words.EN, ZH | talk_words.ZH
+        self.i18n = gr.I18n(en=en, zh=zh, **{"zh-CN": zh, "zh-TW": zh})
 
     def build(self) -> gr.Blocks:
         """All tabs and their wiring."""
@@ -58,6 +61,9 @@ class Page:
                     create, create_out = self._drawing_tab(edit=False)
                 with gr.Tab(t("edit"), id="edit"):
                     edit, edit_out = self._drawing_tab(edit=True)
+                if self.service.chat is not None:
+                    with gr.Tab(t("chat"), id="chat"):
+                        ChatTab(self.service, self.service.chat, t).build()
                 with gr.Tab(t("history"), id="history") as history_tab:
                     shelf = gr.Gallery(
                         label=t("history"),

@@ -1,0 +1,127 @@
+"""Answers made together have the tokens that each has alone, whoever comes, leaves or fails beside them."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+
+from inkwash.core.errors import Cancelled
+from inkwash.engine.request import CancelToken
+from inkwash.engine.see import generation
+from inkwash.engine.see.output import VisionOutput
+from inkwash.engine.see.pipeline import GlmVisionPipeline
+from inkwash.engine.see.together import Together
+from tests.unit.engine.see.conftest import MakePipeline
+from tests.unit.engine.see.test_see_pipeline import BLUE, MIXED, RED, film, finish, picture, turn
+
+TALKS: list[tuple[list[dict[str, Any]], dict[str, Any]]] = [
+    (MIXED, {"max_new_tokens": 30, "temperature": 0}),
+    ([turn(picture(RED), "What?")], {"max_new_tokens": 20, "temperature": 1.2, "seed": 4}),
+    ([turn("Hi")], {"max_new_tokens": 40, "temperature": 0, "repetition_penalty": 1.3}),
+    ([turn(picture(BLUE), film(), "Which?")], {"max_new_tokens": 25, "temperature": 0.7, "top_p": 0.9, "seed": 9}),
+    ([turn("Hello there, " * 40)], {"max_new_tokens": 10, "temperature": 0, "thinking_budget": 3}),
+]
+
+
+def ask_all(pipe: GlmVisionPipeline) -> list[VisionOutput]:
+    with ThreadPoolExecutor(len(TALKS)) as pool:
+        return list(pool.map(lambda talk: pipe(talk[0], stop_loops=False, **talk[1]), TALKS))
+
+
+@pytest.mark.parametrize("kind", ["cpu", "products", "experts"])
+def test_each_answer_is_the_one_it_is_alone(
+    make_pipeline: MakePipeline, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "CHUNK", 64)  # prompts take several rounds
+    alone, pipe = make_pipeline(experts=kind == "experts"), make_pipeline(experts=kind == "experts")
+    if kind == "products":  # the path of accelerators
+        alone.speaker.plain = pipe.speaker.plain = False
+    expected = [alone(messages, stop_loops=False, **settings).token_ids for messages, settings in TALKS]
+    together = pipe.answer_together(4)
+    assert [output.token_ids for output in ask_all(pipe)] == expected
+    assert together.most > 1 and together.answering == together.waiting == 0
+    again = ask_all(pipe)  # from what is kept
+    assert [output.token_ids for output in again] == expected
+    assert all(output.usage.cached_tokens > 0 for output in again[:4])
+
+
+def test_several_rows_are_the_bits_of_one(make_pipeline: MakePipeline) -> None:
+    """On a CPU in fp32 not only the tokens are equal."""
+    from inkwash.models.glm_v.step_cpu import CpuStep, step_rows
+
+    pipe = make_pipeline()
+    model, decoder = pipe.parts.model, pipe.speaker.decoder
+    caches = [model.make_cache(1, 8) for _ in range(6)]
+    for cache in caches:
+        cache.k.normal_(), cache.v.normal_()
+    for one, other in zip(caches[:3], caches[3:], strict=True):
+        other.k.copy_(one.k), other.v.copy_(one.v)
+    tables = decoder.tables(3, 8)
+    alone = [CpuStep(decoder, cache, *tables).step(7 + n, n, n + 2) for n, cache in enumerate(caches[:3])]
+    rows = step_rows([CpuStep(decoder, cache, *tables) for cache in caches[3:]], [7, 8, 9], [0, 1, 2], [2, 3, 4])
+    assert all(torch.equal(a, b) for a, b in zip(alone, rows, strict=True))
+
+
+def test_more_than_the_slots_wait_their_turn(make_pipeline: MakePipeline) -> None:
+    pipe = make_pipeline()
+    together = pipe.answer_together(2)
+    assert len(ask_all(pipe)) == len(TALKS) and together.most <= 2
+
+
+def test_one_that_leaves_or_is_cancelled_disturbs_nobody(make_pipeline: MakePipeline) -> None:
+    pipe = make_pipeline()
+    expected = make_pipeline()(MIXED, max_new_tokens=30, temperature=0, stop_loops=False).token_ids
+    together, token = pipe.answer_together(4), CancelToken()
+    leaving = pipe.stream([turn("Hi")], max_new_tokens=3000, temperature=0, stop_loops=False)
+    next(leaving)
+    cancelled = pipe.stream([turn("Ho")], max_new_tokens=3000, temperature=0, stop_loops=False, cancel=token)
+    next(cancelled)
+    with ThreadPoolExecutor(1) as pool:
+        staying = pool.submit(pipe, MIXED, max_new_tokens=30, temperature=0, stop_loops=False)
+        leaving.close()
+        token.cancel()
+        output = finish(cancelled)
+        assert output.finish_reason == "cancelled" and output.token_ids
+        assert staying.result().token_ids == expected
+    with pytest.raises(Cancelled):
+        pipe([turn("No")], cancel=token)
+    while together.answering:
+        threading.Event().wait(0.01)
+
+
+def test_a_failure_is_told_to_the_one_it_concerns(make_pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = make_pipeline()
+    pipe.answer_together(4)
+    see = pipe.parts.model.see
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("no eyes")
+
+    pipe.parts.model.see = fail  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as pool:
+        good = pool.submit(pipe, [turn("Hi")], max_new_tokens=30, temperature=0, stop_loops=False)
+        with pytest.raises(RuntimeError, match="no eyes"):
+            pipe(MIXED, max_new_tokens=4)
+        assert len(good.result().token_ids) == 30
+    pipe.parts.model.see = see  # type: ignore[method-assign]
+    monkeypatch.setattr(pipe.speaker, "hear", fail)
+    with pytest.raises(RuntimeError):
+        pipe([turn("Hi")], max_new_tokens=4)
+    monkeypatch.undo()
+    assert pipe(MIXED, max_new_tokens=4).token_ids
+
+
+def test_the_rounds_may_run_in_a_thread_of_somebody_else(make_pipeline: MakePipeline) -> None:
+    pipe, lent = make_pipeline(), []
+    pipe.together = Together(pipe.speaker, run=lent.append)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(pipe, [turn("Hi")], max_new_tokens=5, temperature=0)
+        while not lent:
+            threading.Event().wait(0.01)
+        while lent[0]():
+            pass
+        assert asked.result().usage.completion_tokens == 5
