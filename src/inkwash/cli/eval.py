@@ -37,6 +37,9 @@ Batch = Annotated[int, typer.Option("--batch", help="Pictures drawn at once; cha
 Temperature = Annotated[
     float | None, typer.Option("--temperature", help="Sampling temperature [default: the model's].")
 ]
+Level = Annotated[
+    str, typer.Option("--level", help="Which scenes: first, free, full, or second (nano's second edition).")
+]
 TopP = Annotated[float | None, typer.Option("--top-p", help="Nucleus mass [default: the model's].")]
 
 
@@ -49,6 +52,8 @@ def scenes(
         str,
         typer.Option("--source", help="ar: the whole model; teacher: true tokens; vae: round trip; truth: no model."),
     ] = "ar",
+    level: Level = "first",
+    language: Annotated[str, typer.Option("--language", help="Of texts and prompts: en, or zh above first.")] = "en",
     seed: Seed = 0,
     size: SizeText = "256x256",
     steps: o.Steps = None,
@@ -72,7 +77,7 @@ def scenes(
     """
     from inkwash.cli.settings import default_steps, verification
     from inkwash.core.types import Size
-    from inkwash.eval.bench import ScenesRun, run_scenes
+    from inkwash.eval.bench import ScenesRun, reader_config, run_scenes
     from inkwash.eval.ocr import Reader
     from inkwash.eval.report import scenes_page, write_page
     from inkwash.eval.sources import DrawConfig
@@ -83,6 +88,8 @@ def scenes(
     run = ScenesRun(
         n=n,
         regions=counts,
+        level=level,
+        language=language,
         verify=verification(tries is not None or best_of is not None, tries, best_of),
         source=source,
         size=Size.parse(size),
@@ -99,7 +106,7 @@ def scenes(
         images=images,
         out=out,
     )
-    reader, opener = Reader(), session.opener(model, device, dtype)
+    reader, opener = Reader(reader_config(level)), session.opener(model, device, dtype)
     if images is None and source != "truth":
         run = replace(run, fingerprint=session.fingerprint(model))
     result = session.watched(
@@ -122,6 +129,7 @@ def edits(
         "background,words"
     ),
     model: o.Model = "nano",
+    level: Level = "first",
     seed: Seed = 0,
     size: SizeText = "256x256",
     steps: o.Steps = None,
@@ -143,7 +151,7 @@ def edits(
     """
     from inkwash.cli.settings import default_steps
     from inkwash.core.types import Size
-    from inkwash.eval.bench import EditsRun, run_edits
+    from inkwash.eval.bench import EditsRun, reader_config, run_edits
     from inkwash.eval.ocr import Reader
     from inkwash.eval.report import edits_page, write_page
     from inkwash.eval.sources import DrawConfig
@@ -154,6 +162,7 @@ def edits(
     run = EditsRun(
         n=n,
         kinds=tuple(kind.strip() for kind in kinds.split(",")),
+        level=level,
         size=Size.parse(size),
         model=model,
         draw=DrawConfig(
@@ -168,7 +177,7 @@ def edits(
         images=images,
         out=out,
     )
-    reader, opener = Reader(), session.opener(model, device, dtype)
+    reader, opener = Reader(reader_config(level)), session.opener(model, device, dtype)
     if images is None:
         run = replace(run, fingerprint=session.fingerprint(model))
     result = session.watched(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,10 @@ from inkwash.eval.predictions import Judge, Predictions
 from inkwash.eval.run import Draw, Drawn, check_folder, check_settings, draw_all, load_all
 from inkwash.eval.sources import SOURCES, DrawConfig, drawer, edit_drawer
 from inkwash.eval.tasks.edits import KINDS, EditCase, EditsReport, held_out_edits, score_edits
-from inkwash.eval.tasks.scenes import Case, ScenesReport, held_out, prove_judge, score_images
+from inkwash.eval.tasks.scenes import Case, ScenesReport, World, held_out, prove_judge, score_images
 from inkwash.eval.verified import Journal
 from inkwash.scenes.scene import Scene
+from inkwash.scenes.world import LEVELS
 
 if TYPE_CHECKING:
     from inkwash.engine.pipeline import GlmImagePipeline
@@ -56,11 +57,14 @@ class Run:
     batch: int = 4
     images: Path | None = None  # finished pictures to score instead of drawing
     out: Path | None = None  # where drawn pictures and predictions are kept, and taken from on a second run
+    level: str = "first"
 
     def __post_init__(self) -> None:
         limits.check_whole("n", self.n, 1, MAX_CASES)
         limits.check_whole("batch", self.batch, 1, 1024)
         limits.check_size(self.size)
+        if self.level not in LEVELS:
+            raise ConfigError(f"the level is {self.level!r}; it must be one of {', '.join(LEVELS)}.")
         if self.images is not None and self.out is not None:
             raise ConfigError(
                 f"both a folder to score ({self.images}) and one to draw into ({self.out}) are given; give one."
@@ -72,6 +76,7 @@ class Run:
             "model": self.model,
             "fingerprint": self.fingerprint,
             "size": str(self.size),
+            **({} if self.level == "first" else {"level": self.level}),
             "seed": self.draw.seed,
             "steps": self.draw.steps,
             "guidance": self.draw.guidance,
@@ -86,6 +91,7 @@ class ScenesRun(Run):
 
     regions: tuple[int, int] = (1, 2)
     source: str = "ar"
+    language: str = "en"
     verify: Verify | None = None  # read back and try again; only for the whole model
 
     def __post_init__(self) -> None:
@@ -108,13 +114,15 @@ class ScenesRun(Run):
             "regions": list(self.regions),
             "world": world,
             **super().settings(),
+            **({} if self.language == "en" else {"language": self.language}),
             **({} if self.verify is None else {"tries": self.verify.tries, "best_of": self.verify.best_of}),
         }
 
     def cases(self, n: int | None = None) -> list[Case]:
         """The first n scenes, by default all of the run."""
         width, height = self.size
-        return held_out(n or self.n, seed=self.draw.seed, regions=self.regions, width=width, height=height)
+        world = World(level=self.level, language=self.language)
+        return held_out(n or self.n, seed=self.draw.seed, regions=self.regions, width=width, height=height, world=world)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +144,8 @@ class EditsRun(Run):
     def cases(self, n: int | None = None) -> list[EditCase]:
         """The first n edits, by default all of the run."""
         width, height = self.size
-        return held_out_edits(n or self.n, seed=self.draw.seed, kinds=self.kinds, width=width, height=height)
+        seed, kinds, level = self.draw.seed, self.kinds, self.level
+        return held_out_edits(n or self.n, seed=seed, kinds=kinds, width=width, height=height, level=level)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +214,11 @@ def _comparable(names: Sequence[str], judge: str, units: Sequence[Unit]) -> dict
     return {"judges": dict.fromkeys(names, judge), "per_prompt": [unit.to_dict() for unit in units]}
 
 
+def reader_config(level: str) -> ReaderConfig:
+    """How pictures of a level are read: several lines of small letters need to be enlarged further."""
+    return ReaderConfig(enlarge_to=640, detect_side=480) if level == "second" else ReaderConfig()
+
+
 def run_scenes(
     run: ScenesRun, open_pipeline: OpenPipeline, *, reader: Judge | None = None, progress: StageProgress | None = None
 ) -> ScenesResult:
@@ -265,7 +279,7 @@ def _reading(predictions: Predictions, image: Image.Image) -> Reading:
 
 def _unjoined(run: ScenesRun, cases: Sequence[Case], drawn: Drawn, tell: StageProgress) -> float:
     """Word accuracy of the same pictures when every space that the recogniser sees counts as one."""
-    strict = Reader(ReaderConfig(join_tracking=False))
+    strict = Reader(replace(reader_config(run.level), join_tracking=False))
     predictions = Predictions(strict, run.out / PREDICTIONS_FILE if run.out else None)
     progress = partial(tell, "read again, unjoined")
     return round(score_images(drawn.images, cases, predictions, progress=progress).word_accuracy, 6)
@@ -286,7 +300,8 @@ def check_folders(run: Run) -> None:
 
 
 _MODEL_KEYS = ("source", "model", "fingerprint", "steps", "guidance", "temperature", "top_p")
-_SCENE_KEYS = ("task", "regions", "kinds", "seed", "size", "world")  # what decides the cases, whoever drew the pictures
+# What decides the cases, whoever drew the pictures.
+_SCENE_KEYS = ("task", "regions", "kinds", "seed", "size", "world", "level", "language")
 
 
 def _prove(scenes: Sequence[Scene], judge: Predictions, tell: StageProgress) -> float | None:

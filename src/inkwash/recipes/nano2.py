@@ -129,7 +129,7 @@ def _met(old: ARGenerator, encoder: VisionEncoder, codebook: VQModel, pictures: 
     return counts
 
 
-def _rows(old: Tensor, seen: Tensor) -> Tensor:
+def carried_rows(old: Tensor, seen: Tensor) -> Tensor:
     """A row for every new code: the mean of the rows of the old codes that it met, all of them alike if it met none."""
     weight = torch.where(seen.sum(1, keepdim=True) > 0, seen, torch.ones_like(seen))
     return (weight / weight.sum(1, keepdim=True)) @ old[: seen.shape[1]].float()
@@ -155,7 +155,7 @@ def _carried_ar(
     table, was = model.model.language_model.embed_tokens.weight, old.ar.model.language_model.embed_tokens.weight
     head, head_was = model.lm_head.weight, old.ar.lm_head.weight
     with torch.no_grad():
-        table[:CODES], head[:CODES] = _rows(was, seen), _rows(head_was, seen)
+        table[:CODES], head[:CODES] = carried_rows(was, seen), carried_rows(head_was, seen)
         for new, place in ((layout.image_start, former.image_start), (layout.image_end, former.image_end)):
             table[new], head[new] = was[place], head_was[place]
         for token, number in tokens.get_vocab().items():
@@ -172,7 +172,7 @@ def _carried_decoder(old: Decoder, seen: Tensor) -> Decoder:
     table = state.pop("prior_token_embedding.weight")
     model.load_state_dict(state, strict=False)
     with torch.no_grad():
-        model.prior_token_embedding.weight.copy_(_rows(table, seen))
+        model.prior_token_embedding.weight.copy_(carried_rows(table, seen))
     return model
 
 

@@ -57,7 +57,13 @@ def background(scene: Scene) -> Image.Image:
     color = COLORS[scene.background]
     image = Image.new("RGB", (scene.width, scene.height), color)
     if scene.style in ("gradient", "striped", "dotted", "paper"):
-        image.paste(shade(color), (0, 0), _pattern(scene.style, scene.width, scene.height))
+        pattern = _pattern(scene.style, scene.width, scene.height)
+        lines = [text.box for text in scene.texts if text.lettering == "grid"]
+        if scene.style == "dotted" and lines:  # dots between widely set letters read as colons
+            pattern = pattern.copy()
+            for box in lines:
+                pattern.paste(0, box)
+        image.paste(shade(color), (0, 0), pattern)
     return image
 
 

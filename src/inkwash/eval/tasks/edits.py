@@ -110,7 +110,13 @@ class EditsReport:
 
 
 def held_out_edits(
-    count: int, *, seed: int = 0, kinds: Sequence[str] = ("background", "words"), width: int = 256, height: int = 256
+    count: int,
+    *,
+    seed: int = 0,
+    kinds: Sequence[str] = ("background", "words"),
+    width: int = 256,
+    height: int = 256,
+    level: str = "first",
 ) -> list[EditCase]:
     """`count` edits of held-out scenes; the kinds take turns, so each gets its equal share."""
     if count < 1 or not kinds:
@@ -119,7 +125,8 @@ def held_out_edits(
     for i in range(count):
         rng = random.Random(f"edits:{seed}:{i}")
         kind = kinds[i % len(kinds)]
-        cases.append(EditCase(edit=sample_edit(rng, width=width, height=height, split="held_out", kinds=(kind,))))
+        edit = sample_edit(rng, width=width, height=height, split="held_out", level=level, kinds=(kind,))
+        cases.append(EditCase(edit=edit))
     return cases
 
 

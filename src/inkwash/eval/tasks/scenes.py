@@ -8,6 +8,7 @@ training run calls between two steps. Nothing here knows how a picture was made.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +23,20 @@ from inkwash.scenes.caption import describe
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.render import render
 from inkwash.scenes.scene import Scene
+from inkwash.scenes.second import usual_items
 
 TRUTH_FLOOR = 0.95  # a judge that reads less of the rendered truth may not judge anything else
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What is asked for: a level of `scenes.grammar`, and the language of the texts and of the prompts."""
+
+    level: str = "first"
+    language: str = "en"
+
+
+FIRST = World()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +62,17 @@ class PictureScore:
     @property
     def regions(self) -> int:
         return len(self.wanted)
+
+    @property
+    def chinese(self) -> list[float]:
+        """For every Chinese character that the texts hold, 1 if it was read anywhere in the picture, else 0."""
+        found = Counter("".join(self.read))
+        shares = []
+        for character in "".join(self.wanted):
+            if "\u4e00" <= character <= "\u9fff":
+                shares.append(float(found[character] > 0))
+                found[character] -= 1
+        return shares
 
     @property
     def closeness(self) -> float:
@@ -113,6 +137,7 @@ class ScenesReport:
             "shape_accuracy": _number(mean([float(right) for fact in facts for right in fact.shapes])),
             "shape_color_accuracy": _number(mean([float(right) for fact in facts for right in fact.shape_colors])),
             "shape_place_accuracy": _number(mean([float(right) for fact in facts for right in fact.shape_places])),
+            "chinese_characters": _number(mean([share for p in self.pictures for share in p.chinese])),
             "text_color_accuracy": _number(mean([float(right) for fact in facts for right in fact.text_colors])),
             "judge": self.judge,
         }
@@ -126,17 +151,27 @@ class ScenesReport:
 
 
 def held_out(
-    count: int, *, seed: int = 0, regions: tuple[int, int] = (1, 2), width: int = 256, height: int = 256
+    count: int,
+    *,
+    seed: int = 0,
+    regions: tuple[int, int] = (1, 2),
+    width: int = 256,
+    height: int = 256,
+    world: World = FIRST,
 ) -> list[Case]:
     """`count` scenes of held-out words with captions of held-out templates."""
     if count < 1:
         raise ConfigError(f"the number of scenes is {count}; it must be at least 1.")
-    return [_case(random.Random(f"scenes:{seed}:{i}"), regions, width, height) for i in range(count)]
+    return [_case(random.Random(f"scenes:{seed}:{i}"), regions, width, height, world) for i in range(count)]
 
 
-def _case(rng: random.Random, regions: tuple[int, int], width: int, height: int) -> Case:
-    scene = sample_scene(rng, width=width, height=height, regions=regions, split="held_out")
-    description = describe(scene, rng, split="held_out")
+def _case(rng: random.Random, regions: tuple[int, int], width: int, height: int, world: World) -> Case:
+    level, language = world.level, world.language
+    scene = sample_scene(
+        rng, width=width, height=height, regions=regions, split="held_out", level=level, language=language
+    )
+    usual = usual_items(scene) if level == "second" else None
+    description = describe(scene, rng, split="held_out", language=language, usual=usual)
     return Case(scene=scene, prompt=description.prompt, named=description.named)
 
 
