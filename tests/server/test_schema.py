@@ -28,6 +28,7 @@ CASES = int(os.environ.get("SCHEMA_CASES", "300"))
 OPERATIONS = [
     ("/v1/images/generations", "POST"),
     ("/v1/images/edits", "POST"),
+    ("/v1/images/files/{name}", "GET"),
     ("/v1/models", "GET"),
     ("/v1/models/{model}", "GET"),
     ("/v1/jobs/{job_id}", "GET"),

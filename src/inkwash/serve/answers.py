@@ -40,7 +40,8 @@ class Usage(BaseModel):
 class Picture(BaseModel):
     """One picture: its file, and what repeats it."""
 
-    b64_json: str
+    b64_json: str | None = None
+    url: str | None = Field(None, description="In place of b64_json with response_format url; good for an hour.")
     seed: int | None = None
     plan: str | None = Field(None, description="Signed handle: send it as plan to redraw without the planning stage.")
     revised_prompt: str | None = None

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from inkwash import __version__
-from inkwash.serve import errors, images, system
+from inkwash.serve import errors, files, images, system
 from inkwash.serve.access import Access
 from inkwash.serve.openapi import describe
 from inkwash.serve.service import Service
@@ -35,8 +35,10 @@ def make_app(service: Service) -> FastAPI:
 
     app = FastAPI(title="Inkwash", version=__version__, lifespan=life, redoc_url=None)
     app.state.service = service
+    app.state.files = files.PictureFiles(service.settings.folder / "pictures", service.folder.secret())
     errors.install(app)
     app.include_router(images.router)
+    app.include_router(files.router)
     app.include_router(system.router)
     app.add_middleware(Access, metrics=service.metrics, max_body_bytes=service.settings.max_body_bytes)
     app.openapi = lambda: app.openapi_schema or _described(app)  # type: ignore[method-assign]

@@ -12,6 +12,7 @@ from inkwash.core.errors import Cancelled, RequestError
 from inkwash.serve.answers import rounded
 from inkwash.serve.auth import identify
 from inkwash.serve.errors import CLIENT_CLOSED
+from inkwash.serve.files import with_addresses
 from inkwash.serve.orders import with_seed
 from inkwash.serve.runs import Run, disconnected
 from inkwash.serve.schemas import GenerationBody, ImageBody, read_json
@@ -64,6 +65,12 @@ async def _handle(request: Request, client: str, body: ImageBody, uploads: Uploa
     service = service_of(request)
     body = with_seed(body)
     _say(request, body)
+    if body.stream and body.response_format == "url":
+        raise RequestError(
+            "response_format is 'url', but the events of a stream carry the pictures themselves: use b64_json.",
+            code="invalid_value",
+            param="response_format",
+        )
     backend = service.ready()
     if background:
         return await _keep(request, client, body, uploads)
@@ -116,7 +123,10 @@ async def _wait(request: Request, client: str, uploads: Uploads, run: Run) -> Re
         if not run.ended and service.settings.cancel_on_disconnect:
             run.cancel()
     request.state.said["timings"] = rounded(result.timings)
-    return JSONResponse(await service.answer(run.order, result, answer_id))
+    answer = await service.answer(run.order, result, answer_id)
+    if run.order.body.response_format == "url":
+        answer = await asyncio.to_thread(with_addresses, request, answer)
+    return JSONResponse(answer)
 
 
 def _stream(request: Request, client: str, uploads: Uploads, run: Run, leave: Callable[[], None]) -> Response:

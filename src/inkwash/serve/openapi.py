@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from inkwash import __version__
 from inkwash.serve.answers import ImagesAnswer
 from inkwash.serve.errors import ErrorAnswer
+from inkwash.serve.files import ROUTE
 from inkwash.serve.schemas import MAX_REFERENCES, EditBody, GenerationBody
 from inkwash.serve.worker import JobAnswer
 
@@ -79,7 +80,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     if app.state.service.settings.api_keys:
         for path, operations in paths.items():
-            if path != "/health":
+            if path != "/health" and not path.startswith(ROUTE):
                 for operation in operations.values():
                     operation["security"] = [{"key": []}]
     return document

@@ -34,7 +34,6 @@ REFUSED = {  # fields of the OpenAI API whose meaning cannot be mapped
 }
 _REFUSED_VALUES: dict[str, dict[str, str]] = {
     "background": {"transparent": "pictures have no transparency: use opaque or auto"},
-    "response_format": {"url": "pictures are returned in the answer, as the GPT image models do: use b64_json"},
     "output_format": {
         "gif": "animations are not drawn: use png, webp or jpeg",
         "svg": "vector pictures are not drawn: use png, webp or jpeg",
@@ -64,7 +63,9 @@ class ImageBody(BaseModel):
     moderation: Literal["auto", "low"] | None = Field(None, description="Accepted; nothing is filtered here.")
     stream: bool | None = Field(None, description="Answer with server-sent events.")
     partial_images: int | None = Field(None, ge=0, le=3, description="Unfinished pictures in a stream.")
-    response_format: Literal["b64_json"] | None = Field(None, description="url is refused.")
+    response_format: Literal["b64_json", "url"] | None = Field(
+        None, description="url: addresses that are good for an hour, instead of the pictures; not in a stream."
+    )
     style: str | None = Field(None, max_length=256, description="Of retired models: has no effect, adds a warning.")
     complexity: Literal["low", "medium", "high"] | None = Field(None, description="Has no effect, adds a warning.")
     user: str | None = Field(None, max_length=512)
