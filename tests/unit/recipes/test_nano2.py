@@ -27,13 +27,9 @@ def test_quoted_texts_are_spelled_and_the_rest_is_not() -> None:
     def pieces(text: str) -> list[str]:
         return [bpe.decode([number]) for number in bpe.encode(text).ids]
 
-    assert (
-        pieces('poster saying "Grand day" now')[-13:-2]
-        == ["G", "r", "a", "n", "d", " ", "d", "a", "y", '"', " now"][:11]
-    )
+    assert pieces('"Grand day"') == ['"', "G", "r", "a", "n", "d", " ", "d", "a", "y", '"']
     assert [len(piece) for piece in pieces("“春节”")[1:-1]] == [1, 1]
-    outside = 'A red poster that says "'
-    assert bpe.encode(outside).ids == bpe.encode(outside).ids
+    assert len(bpe.encode("A red poster that says").ids) <= 7
     assert len(plain.encode('"grand opening"').ids) < len(bpe.encode('"grand opening"').ids) == 15
     for text in ('say "a “b” c" and "d"', '"unclosed', "no quotes at all", '“红" mixed”'):
         assert bpe.decode(bpe.encode(text).ids) == text
