@@ -15,6 +15,7 @@ import torch
 from inkwash.core.errors import RequestError
 from inkwash.engine.offload import BLOCKS, BlockStream, Member, Profile, Residency, Weights, check_profile, nothing
 from inkwash.engine.quantize import is_quantized, rounder
+from inkwash.models.glm_image.ar_step import forget_for_decode
 from inkwash.models.glm_image.decoder import Decoder, fuse_block, fuse_qkv
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts
 from inkwash.models.weights import StoredTensors
@@ -60,7 +61,7 @@ def load_parts(
             rounded=partial(is_quantized, stage),
             round_layer=rounders.get(stage),
             arrived=partial(fuse_qkv, parts.decoder) if stage == "decoder" and not streamed else nothing,
-            left=partial(_unfuse, parts.decoder) if stage == "decoder" else nothing,
+            left=partial(_unfuse, parts.decoder) if stage == "decoder" else partial(forget_for_decode, parts.ar),
         )
         if streamed:
             parts.decoder.stream = BlockStream(weights, fuse_block)

@@ -37,6 +37,7 @@ from inkwash.models.glm_image.schedule import schedule
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.tensor_files import read_json
 from inkwash.models.weights import parameters_on_meta
+from inkwash.nn.packed import can_pack
 
 PROMPT_TOKENS, GLYPHS = 64, 16  # of a usual prompt
 SLOT_STEP = 256  # the planner's caches grow by so many tokens
@@ -139,7 +140,7 @@ def forecast(
     vision = weight_bytes(ar.model.visual) + weight_bytes(ar.model.vqmodel)
     weights = {
         "vision": vision,
-        "ar": weight_bytes(ar, "ar", kinds.get("ar")) - vision + _fused_bytes(ar),
+        "ar": weight_bytes(ar, "ar", kinds.get("ar")) - vision + (_packed_bytes(ar, "ar" in kinds) if on_cpu else 0),
         "decoder": weight_bytes(decoder, "decoder", kinds.get("decoder")),
         "small": weight_bytes(vae) + weight_bytes(glyph),
         "block": weight_bytes(decoder.blocks[0]),
@@ -233,14 +234,17 @@ def _counting(network: nn.Module, on_cpu: bool) -> Iterator[LiveBytes]:
         yield counter
 
 
-def _fused_bytes(ar: ARGenerator) -> int:
-    """The decode path's own copy of the query, key and value matrices."""
+def _packed_bytes(ar: ARGenerator, quantized: bool) -> int:
+    """The decode path's own copy of the matrices in 16 bits, on a CPU; quantised ones are read as they are."""
+    if not can_pack():
+        return 0
     layers: Any = ar.model.language_model.layers
-    return sum(
-        weight_bytes(part)
-        for layer in layers
-        for part in (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj)
-    )
+    matrices = [part.weight for layer in layers for part in layer.modules() if isinstance(part, nn.Linear)]
+    if quantized:
+        matrices = [getattr(layer.self_attn, f"{name}_proj").weight for layer in layers for name in "qkv"]
+    else:
+        matrices.append(ar.lm_head.weight)
+    return sum(2 * matrix.numel() for matrix in matrices)
 
 
 def _vision_working(ar: ARGenerator, work: Work, on_cpu: bool) -> int:
@@ -259,8 +263,9 @@ def _ar_working(ar: ARGenerator, work: Work, on_cpu: bool) -> int:
     codes = work.height // 32 * (work.width // 32)
     preview = 0 if work.reference else 256
     read = work.prompt_tokens + (0 if work.reference is None else work.reference[0] // 32 * (work.reference[1] // 32))
-    per_token = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_width * ar.lm_head.weight.itemsize
-    slot = -(-(read + preview + codes) // SLOT_STEP) * SLOT_STEP * per_token
+    numbers = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_width
+    per_token = numbers * ar.lm_head.weight.itemsize
+    slot = -(-(read + preview + codes) // SLOT_STEP) * SLOT_STEP * (numbers * 4 if on_cpu else per_token)
     with _counting(ar, on_cpu) as counter:
         ids = torch.empty(1, read, dtype=torch.long, device="meta")
         cache = ar.make_cache(1, read)

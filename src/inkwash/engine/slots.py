@@ -112,7 +112,7 @@ class Slots(ABC):
 
 
 class CpuSlots(Slots):
-    """Rows that do not see each other, to the last bit in float32."""
+    """Rows that do not see each other, to the last bit; caches are fp32 whatever the number type of the weights."""
 
     def __init__(self, model: ARGenerator, rows: RowDecoder, slots: int) -> None:
         super().__init__(model, slots)
@@ -126,6 +126,7 @@ class CpuSlots(Slots):
         cache, length = self._cache, self._length
         assert cache is not None
         ids, places, lines, spans = [], [], [], []
+        sequences = sorted(sequences, key=lambda each: each.slot or 0)  # neighbours are attended together
         for sequence in sequences:
             slot, index = sequence.slot, sequence.count - 1
             assert slot is not None and not sequence.finished
@@ -160,16 +161,16 @@ class CpuSlots(Slots):
                 self._draw([sequence], logits[row : row + 1])
 
     def _grow(self, length: int) -> None:
-        text, weight = self.model.config.text_config, self.rows.step.head
+        text = self.model.config.text_config
         length = keys_read(length)
         if self._cache is None:
             shape = (text.num_hidden_layers, self.slots, text.num_key_value_heads, length, text.head_width)
-            self._cache = SlotCache(*shape, dtype=weight.dtype)
+            self._cache = SlotCache(*shape)
         else:
             self._cache = self._cache.grown(length)
-        mask = torch.full((self.slots, length), torch.finfo(weight.dtype).min, dtype=weight.dtype)
+        mask = torch.full((self.slots, length), torch.finfo(torch.float32).min)
         mask[:, : self._length] = self._mask
-        rotary = torch.zeros(self.slots, length, 2 * self.rows.step.rotary_dim, dtype=weight.dtype)
+        rotary = torch.zeros(self.slots, length, 2 * self.rows.step.rotary_dim)
         if self._length:
             rotary[:, : self._length] = self._rotary.view(self.slots, self._length, -1)
         self._mask, self._rotary, self._length = mask, rotary.flatten(0, 1), length
@@ -191,7 +192,8 @@ class CpuSlots(Slots):
 def make_slots(model: ARGenerator, step: StepDecoder, slots: int) -> Slots:
     """The kind of slots that fits the model's device."""
     if model.lm_head.weight.device.type == "cpu":
-        return CpuSlots(model, RowDecoder(step), slots)
+        step.rows = step.rows or RowDecoder(step)
+        return CpuSlots(model, step.rows, slots)
     from inkwash.engine.device_slots import DeviceSlots
 
     return DeviceSlots(model, step, slots)

@@ -85,10 +85,10 @@ class SlotCache:
         """Store kv (B, 2 * Hkv * D), keys first; a place is slot * max_length + position."""
         self._flat[layer].index_copy_(0, places, kv)
 
-    def read(self, layer: int, slot: int, length: int) -> tuple[Tensor, Tensor]:
-        """Views (1, Hkv, length, D) of a slot's first keys and values."""
+    def read(self, layer: int, first: int, last: int, length: int) -> tuple[Tensor, Tensor]:
+        """Views (last - first, Hkv, length, D) of the first keys and values of the slots from `first` to `last`."""
         keys, values = self._heads[layer]
-        return keys[slot : slot + 1, :, :length], values[slot : slot + 1, :, :length]
+        return keys[first:last, :, :length], values[first:last, :, :length]
 
     def load(self, slot: int, prefix: StaticCache, length: int) -> None:
         """Copy the first `length` tokens of a prefilled row into a slot."""

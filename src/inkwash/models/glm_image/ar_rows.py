@@ -1,28 +1,34 @@
 """One token for each of several rows on a CPU, every row to the same last bit as alone.
 
 A matrix kernel chooses its algorithm by the number of rows, so a batch would round a row otherwise than the row alone
-does (docs/numerics.md). Here each row is its own matrix-vector product: `bmm` over weights expanded along the batch
-runs the same kernel of the same shape for every row, and one row takes the same call. A row's attention reads a buffer
-whose length follows from the row's own place only, rounded up and masked: an odd length moves the kernel's scratch
-memory, and with it the sum, from thread to thread. What a batch saves is everything between the kernels, about half of
-a small model's time; the weights stay in the processor's cache from one row to the next.
+does (docs/numerics.md). The packed product does not, and reads a matrix once for all rows, in 16 bits and without
+rounding a weight (`nn/packed.py`). Weights that it cannot hold, such as those with an adapter merged in, take a
+matrix-vector product for each row: `bmm` over weights expanded along the batch runs the same kernel of the same shape
+for every row. A row's attention reads a buffer whose length follows from the row's own place only, rounded up and
+masked: an odd length moves the kernel's scratch memory, and with it the sum, from thread to thread. Rows in
+neighbouring slots that read equally much are attended together.
 
-Other number types than float32 are promised no equal bits and take plain matrix products.
+Between the products everything is fp32, whatever the number type of the weights. Where neither product is to be had
+for 16-bit weights (quantised ones, other processors), those are multiplied as they are, and nothing is promised
+about last bits.
 `ar_step.py` is the form for accelerators, `ARGenerator.forward` the naive twin; tests hold all three together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inkwash.models.glm_image.ar_step import StepDecoder
+from inkwash.models.glm_image.ar_step import Layer, StepDecoder
 from inkwash.nn.cache import SlotCache
+from inkwash.nn.packed import pack
 
-KEYS_STEP = 16  # a row's keys are read up to the next multiple of this
+KEYS_STEP = 64  # a row's keys are read up to the next multiple of this
 
 
 def keys_read(length: int) -> int:
@@ -30,24 +36,80 @@ def keys_read(length: int) -> int:
     return -(-length // KEYS_STEP) * KEYS_STEP
 
 
+class Product(Protocol):
+    """``scale * (x @ weight.T) + bias`` for fp32 rows (B, K)."""
+
+    scale: float
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+class RowByRow:
+    """A matrix-vector product for each row; no weight is copied."""
+
+    scale = 1.0
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight, self._bias = weight.t()[None], bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        rows, weight = x[:, None], self._weight.expand(len(x), -1, -1)
+        return (torch.bmm(rows, weight) if self._bias is None else torch.baddbmm(self._bias, rows, weight))[:, 0]
+
+
+class AsStored:
+    """The plain product in the weights' own number type."""
+
+    scale = 1.0
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight, self._bias = weight, bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.linear(x.to(self._weight.dtype), self._weight, self._bias).float()
+
+
+def product_of(weight: Tensor, bias: Tensor | None = None) -> Product:
+    """The best of the three for a matrix (N, K)."""
+    plain = type(weight) is Tensor
+    if plain and (packed := pack(weight, bias)) is not None:
+        return packed
+    return RowByRow(weight, bias) if plain and weight.dtype == torch.float32 else AsStored(weight, bias)
+
+
+@dataclass(frozen=True, slots=True)
+class _RowLayer:
+    """A layer's products. What scales them is undone where it costs nothing: in the norms before, or in eps after."""
+
+    norm_in: Tensor
+    qkv: Product
+    out: Product
+    out_eps: Tensor
+    norm_attn: Tensor
+    norm_mlp_in: Tensor
+    gate_up: Product
+    down: Product
+    down_eps: Tensor
+    norm_mlp: Tensor
+
+
 class RowDecoder:
-    """A `StepDecoder`'s weights, seen as batches of matrix-vector products; no weight is copied."""
+    """A `StepDecoder`'s weights as products that treat every row alike."""
 
     def __init__(self, step: StepDecoder) -> None:
         self.step = step
         self.embedding = step.language_model.embed_tokens.weight.detach()
-        self.exact = step.head.dtype == torch.float32
         self.width = step.head.shape[1]
         self.eps = torch.tensor(step.eps)
-        norm = step.language_model.norm.weight.detach()
-        self.norm = norm
-        self._views: dict[int, tuple[list[tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]], Tensor]] = {}
+        self.layers = [self._row_layer(layer) for layer in step.layers]
+        self.head = product_of(step.head)
+        self.norm = step.language_model.norm.weight.detach().float() / self.head.scale
 
     @torch.no_grad()
     def tables(self, positions: Tensor) -> Tensor:
-        """Cosines and signed sines (N, 2 R) of a plan's positions (3, N)."""
+        """Cosines and signed sines (N, 2 R) of a plan's positions (3, N), fp32."""
         tables = self.step.plan_tables(positions[:, None])
-        return torch.cat([tables.cos, tables.sin], dim=-1)[:, 0, 0]
+        return torch.cat([tables.cos, tables.sin], dim=-1)[:, 0, 0].float()
 
     @torch.inference_mode()
     def forward(
@@ -59,77 +121,74 @@ class RowDecoder:
         rows: Sequence[tuple[int, int]],
         mask: Tensor,
     ) -> Tensor:
-        """Ids (B,) -> logits (B, vision vocabulary).
+        """Ids (B,) -> logits (B, vision vocabulary), fp32.
 
-        rotary (B, 2 R): each row's line of its `tables`. places (B,): where in the cache the tokens are written. rows:
-        each row's slot and how many keys it then has. mask (slots, max_length): 0 on written keys, else very small.
+        rotary (B, 2 R): each row's line of its `tables`. places (B,): where in the cache, which is fp32, the tokens are
+        written. rows: each row's slot and how many keys it then has. mask (slots, max_length): 0 on written keys, else
+        very small.
         """
-        step, batch = self.step, ids.shape[0]
+        step, batch, activation = self.step, ids.shape[0], self.step.activation
         heads, kv_heads, dim, rotary_dim = step.heads, step.kv_heads, step.head_dim, step.rotary_dim
-        group, half = heads // kv_heads, rotary_dim // 2
+        group, half, turning_heads = heads // kv_heads, rotary_dim // 2, heads + kv_heads
         cos, sin = rotary[:, None, :rotary_dim], rotary[:, None, rotary_dim:]
-        seen = [(slot, keys_read(keys)) for slot, keys in rows]
-        masks = [mask[slot, :keys].view(1, 1, 1, keys) for slot, keys in seen]
-        views, head = self._of_batch(batch)
-        x = F.embedding(ids, self.embedding)
-        for number, layer in enumerate(step.layers):
-            qkv_weight, bias, out_weight, gate_up_weight, down_weight = views[number]
-            flat = self._product(self._normed(x) * layer.norm_in, qkv_weight, bias)
+        groups = _neighbours(rows)
+        masks = [mask[first:last, :keys].view(last - first, 1, 1, keys) for _, first, last, keys in groups]
+        attend, normed = F.scaled_dot_product_attention, self._normed
+        x = F.embedding(ids, self.embedding).float()
+        for number, layer in enumerate(self.layers):
+            flat = layer.qkv(normed(x, self.eps).mul_(layer.norm_in))
             qkv = flat.view(batch, heads + 2 * kv_heads, dim)
-            turning = qkv[:, : heads + kv_heads, :rotary_dim]
+            turning = qkv[:, :turning_heads, :rotary_dim]
             swapped = turning.roll(half, -1)
             turning.mul_(cos).addcmul_(swapped, sin)
             cache.write(number, places, flat[:, heads * dim :])
-            q = qkv[:, :heads].view(batch, kv_heads, group, dim)  # one group of heads per key head
-            attended = [
-                F.scaled_dot_product_attention(q[row : row + 1], *cache.read(number, *seen[row]), masks[row])
-                for row in range(batch)
-            ]
-            h = attended[0] if batch == 1 else torch.cat(attended)
-            h = self._product(h.reshape(batch, heads * dim), out_weight)
-            x = self._added(x, self._normed(h), layer.norm_attn)
-            gate, up = self._product(self._normed(x) * layer.norm_mlp_in, gate_up_weight).chunk(2, dim=-1)
-            h = self._product(step.activation(gate).mul_(up), down_weight)
-            x = self._added(x, self._normed(h), layer.norm_mlp)
-        return self._product(self._normed(x) * self.norm, head)
+            q = flat[:, : heads * dim].view(batch, kv_heads, group, dim)  # one group of heads per key head
+            if len(groups) == 1:
+                _, first, last, keys = groups[0]
+                h = attend(q, *cache.read(number, first, last, keys), masks[0])
+            else:
+                h = torch.cat(
+                    [
+                        attend(q[row : row + last - first], *cache.read(number, first, last, keys), each)
+                        for (row, first, last, keys), each in zip(groups, masks, strict=True)
+                    ]
+                )
+            h = layer.out(h.reshape(batch, heads * dim))
+            x = torch.addcmul(x, normed(h, layer.out_eps), layer.norm_attn)
+            gate, up = layer.gate_up(normed(x, self.eps).mul_(layer.norm_mlp_in)).chunk(2, dim=-1)
+            h = layer.down(activation(gate).mul_(up))
+            x = torch.addcmul(x, normed(h, layer.down_eps), layer.norm_mlp)
+        return self.head(normed(x, self.eps).mul_(self.norm))
 
-    def _normed(self, x: Tensor) -> Tensor:
-        """x / rms(x) in x's dtype; statistics in fp32."""
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-        inverse = torch.addcmul(self.eps, norm, norm, value=1 / self.width).rsqrt_()
-        return x * inverse if self.exact else (x * inverse).to(x.dtype)
+    def _normed(self, x: Tensor, eps: Tensor) -> Tensor:
+        """x / rms(x)."""
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return x * torch.addcmul(eps, norm, norm, value=1 / x.shape[-1]).rsqrt_()
 
-    def _added(self, x: Tensor, normed: Tensor, weight: Tensor) -> Tensor:
-        """The residual sum; in 16 bits the scaled value is rounded first, as in the released model."""
-        return torch.addcmul(x, normed, weight) if self.exact else x + weight * normed
+    def _row_layer(self, layer: Layer) -> _RowLayer:
+        qkv, out = product_of(layer.qkv, layer.qkv_bias), product_of(layer.out)
+        gate_up, down = product_of(layer.gate_up), product_of(layer.down)
+        return _RowLayer(
+            norm_in=layer.norm_in.float() / qkv.scale,
+            qkv=qkv,
+            out=out,
+            out_eps=self.eps * out.scale**2,
+            norm_attn=layer.norm_attn.float(),
+            norm_mlp_in=layer.norm_mlp_in.float() / gate_up.scale,
+            gate_up=gate_up,
+            down=down,
+            down_eps=self.eps * down.scale**2,
+            norm_mlp=layer.norm_mlp.float(),
+        )
 
-    def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        if not self.exact:
-            return F.linear(x, weight, bias)
-        rows = x[:, None]
-        out = torch.bmm(rows, weight) if bias is None else torch.baddbmm(bias, rows, weight)
-        return out[:, 0]
 
-    def _of_batch(self, batch: int) -> tuple[list[tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]], Tensor]:
-        """The weights as `_product` takes them for so many rows: views, kept because making them costs time."""
-        if batch not in self._views:
-            self._views[batch] = (
-                [
-                    (
-                        self._expand(layer.qkv, batch),
-                        self._expand_bias(layer.qkv_bias, batch),
-                        self._expand(layer.out, batch),
-                        self._expand(layer.gate_up, batch),
-                        self._expand(layer.down, batch),
-                    )
-                    for layer in self.step.layers
-                ],
-                self._expand(self.step.head, batch),
-            )
-        return self._views[batch]
-
-    def _expand(self, weight: Tensor, batch: int) -> Tensor:
-        return weight.t().expand(batch, -1, -1) if self.exact else weight
-
-    def _expand_bias(self, bias: Tensor | None, batch: int) -> Tensor | None:
-        return bias if bias is None or not self.exact else bias.expand(batch, 1, -1)
+def _neighbours(rows: Sequence[tuple[int, int]]) -> list[tuple[int, int, int, int]]:
+    """Rows (slot, keys) as runs of neighbouring slots that read equally much: first row, slots from and to, keys."""
+    runs: list[tuple[int, int, int, int]] = []
+    for row, (slot, written) in enumerate(rows):
+        keys = keys_read(written)
+        if runs and runs[-1][2:] == (slot, keys):
+            runs[-1] = (*runs[-1][:2], slot + 1, keys)
+        else:
+            runs.append((row, slot, slot + 1, keys))
+    return runs

@@ -1,17 +1,20 @@
 """One token per row, as short as possible: the AR generator's decode path.
 
 A 9B model reads all its weights for every token, a small one spends its time between kernels; so q, k and v become
-one product, the rotation four kernels, and no module is called. The tensors of the module are shared except for the
-fused one. `ARGenerator.forward` is the naive twin, and a test holds this file to it.
+one product, the rotation four kernels, and no module is called. No weight is kept twice: of a frozen module the three
+matrices become views of the fused one. `ARGenerator.forward` is the naive twin, and a test holds this file to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from inkwash.models.glm_image.ar import ARBlock, ARGenerator
 from inkwash.models.glm_image.vision import ACTIVATIONS
@@ -21,7 +24,7 @@ from inkwash.nn.norm import rms_norm
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class Layer:
     norm_in: Tensor
     qkv: Tensor
     qkv_bias: Tensor | None
@@ -52,6 +55,7 @@ class StepDecoder:
         self.activation = ACTIVATIONS[text.hidden_act]
         self.layers = [_fuse(layer) for layer in self.language_model.layers if isinstance(layer, ARBlock)]
         self.head = model.lm_head.weight.detach()
+        self.rows: Any = None  # the same weights for rows on a CPU (`ar_rows.py`), once they were needed
 
     @torch.no_grad()
     def plan_tables(self, positions: Tensor) -> PlanTables:
@@ -130,9 +134,35 @@ class StepDecoder:
         return out.reshape(batch, heads * self.head_dim)
 
 
+Edition = list[tuple[nn.Parameter, int, torch.dtype, torch.device]]
+_made: WeakKeyDictionary[ARGenerator, tuple[Edition, StepDecoder]] = WeakKeyDictionary()
+
+
 def fuse_for_decode(model: ARGenerator) -> StepDecoder:
-    """The decode path of a model; the model itself is not changed."""
-    return StepDecoder(model)
+    """The decode path of a model, kept until its weights change or `forget_for_decode` is called."""
+    known = _made.get(model)
+    if known is None or not _is_of(model, known[0]):
+        step = StepDecoder(model)
+        edition = [(each, each._version, each.dtype, each.device) for each in _weights(model)]
+        known = _made[model] = edition, step
+    return known[1]
+
+
+def _is_of(model: ARGenerator, edition: Edition) -> bool:
+    weights = _weights(model)
+    return len(weights) == len(edition) and all(
+        now is each and (now._version, now.dtype, now.device) == (version, dtype, device)
+        for now, (each, version, dtype, device) in zip(weights, edition, strict=True)
+    )
+
+
+def _weights(model: ARGenerator) -> list[nn.Parameter]:
+    return [*model.model.language_model.parameters(), model.lm_head.weight]
+
+
+def forget_for_decode(model: ARGenerator) -> None:
+    """Let go of the weights in a model's decode path."""
+    _made.pop(model, None)
 
 
 def key_mask(keep: Tensor, max_length: int, dtype: torch.dtype) -> Tensor:
@@ -140,14 +170,14 @@ def key_mask(keep: Tensor, max_length: int, dtype: torch.dtype) -> Tensor:
     return additive_mask(F.pad(keep, (0, max_length - keep.shape[1]), value=True), dtype)
 
 
-def _fuse(layer: ARBlock) -> _Layer:
+def _fuse(layer: ARBlock) -> Layer:
     attn = layer.self_attn
     projections = (attn.q_proj, attn.k_proj, attn.v_proj)
-    biases = [p.bias.detach() for p in projections if p.bias is not None]
-    return _Layer(
+    biases = [p.bias for p in projections if p.bias is not None]
+    return Layer(
         norm_in=layer.input_layernorm.weight.detach(),
-        qkv=torch.cat([p.weight.detach() for p in projections]),
-        qkv_bias=torch.cat(biases) if biases else None,
+        qkv=joined([p.weight for p in projections]),
+        qkv_bias=joined(biases) if biases else None,
         out=attn.o_proj.weight.detach(),
         norm_attn=layer.post_self_attn_layernorm.weight.detach(),
         norm_mlp_in=layer.post_attention_layernorm.weight.detach(),
@@ -155,3 +185,24 @@ def _fuse(layer: ARBlock) -> _Layer:
         down=layer.mlp.down_proj.weight.detach(),
         norm_mlp=layer.post_mlp_layernorm.weight.detach(),
     )
+
+
+def joined(parts: Sequence[nn.Parameter]) -> Tensor:
+    """Parameters one below the other. Frozen ones become views of the result, which then costs no memory."""
+    first, size = parts[0].detach(), 0
+    for part in parts:
+        beside = part.data_ptr() == first.data_ptr() + size * first.element_size()
+        if not (beside and part.is_contiguous() and _storage(part) == _storage(first)):
+            break
+        size += part.numel()
+    else:
+        return first.as_strided((sum(len(part) for part in parts), *first.shape[1:]), first.stride())
+    whole = torch.cat([part.detach() for part in parts])
+    if not any(part.requires_grad for part in parts):
+        for part, view in zip(parts, whole.split([len(part) for part in parts]), strict=True):
+            part.data = view
+    return whole
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
