@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -73,7 +73,7 @@ def chat(
     conversation = Conversation(s.open_pipeline(settings), settings, system, waiting)
     if sys.stdin.isatty():
         print("/help lists the commands.", file=sys.stderr)
-    while (line := _read_line()) is not None:
+    while (line := _read_line(conversation.pipe)) is not None:
         try:
             if not conversation.take(line):
                 return
@@ -81,8 +81,14 @@ def chat(
             print(f"inkwash: {error.message}", file=sys.stderr)
 
 
-def _read_line() -> str | None:
-    """The next line of the user; None at the end."""
+def _read_line(pipe: GlmVisionPipeline) -> str | None:
+    """The next line of the user; None at the end. Of several processes that share a model the first one reads."""
+    if pipe.ranks is not None:
+        return cast("str | None", pipe.ranks.share(_typed() if pipe.ranks.first else None))
+    return _typed()
+
+
+def _typed() -> str | None:
     try:
         return input("> " if sys.stdin.isatty() else "")
     except (EOFError, KeyboardInterrupt):

@@ -6,6 +6,7 @@ Nothing here loads torch before the model is opened.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -138,6 +139,8 @@ def open_pipeline(settings: SightSettings) -> GlmVisionPipeline:
     pipe = GlmVisionPipeline.from_pretrained(
         settings.model, torch_dtype=device.pick_dtype(settings.dtype, place), device_map=place, media=rules
     )
+    if pipe.ranks is not None and not pipe.ranks.first:
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (one prints, to the end)
     if settings.loras:
         names = [pipe.load_lora_weights(path) for path, _ in settings.loras]
         pipe.set_adapters(names, [weight for _, weight in settings.loras])

@@ -107,6 +107,7 @@ def serve(
     media_io_kwargs: c.MediaIo = None,
     limit_mm_per_prompt: c.Limits = None,
     max_num_seqs: c.Conversations = None,
+    tensor_parallel_size: c.TensorParallel = 1,
     ray: Ray = False,
     replicas: Replicas = 1,
     planners: Planners = 0,
@@ -120,6 +121,7 @@ def serve(
     from inkwash.cli.draw import check_model
     from inkwash.core.errors import ConfigError, MissingExtraError
 
+    c.check_one_device(tensor_parallel_size)
     alone = c.sees(model)
     if alone and chat is not None:
         raise ConfigError(f"{model} sees, and so does --chat {chat}: name one of them, or a model that draws.")

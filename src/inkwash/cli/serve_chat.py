@@ -53,6 +53,9 @@ Limits = Annotated[
 Conversations = Annotated[
     int | None, typer.Option("--max-num-seqs", help="Conversations answered together [default: 8].")
 ]
+TensorParallel = Annotated[
+    int, typer.Option("--tensor-parallel-size", "--tp-size", help="Devices that share the model that sees: only 1 yet.")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +104,15 @@ class ChatFlags:
             max_images=usual.max_images if images is None else images,
             max_videos=usual.max_videos if videos is None else videos,
             together=usual.together if self.together is None else self.together,
+        )
+
+
+def check_one_device(size: int) -> None:
+    """A server has its models on one device each."""
+    if size != 1:
+        raise ConfigError(
+            f"--tensor-parallel-size is {size}, but serve holds a model on one device: describe and chat share one "
+            "among several, under torchrun."
         )
 
 

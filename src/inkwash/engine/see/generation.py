@@ -12,10 +12,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from inkwash.core.errors import RequestError
+from inkwash.core.errors import Cancelled, RequestError
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.see.drafts import MOST
+from inkwash.engine.see.parallel import Ranks
 from inkwash.engine.see.prefix import FeatureCache, Keys, PrefixCache, prompt_keys, sight_features
 from inkwash.engine.see.speech import Budget, FinishReason, Run, Speech, choose_token
 from inkwash.models.glm_v.model import GlmV
@@ -34,11 +35,19 @@ class Speaker:
     """A model with its decode path and what it remembers of earlier turns."""
 
     def __init__(
-        self, model: GlmV, processor: GlmVProcessor, stop_ids: tuple[int, ...], *, conversations: int = 4
+        self,
+        model: GlmV,
+        processor: GlmVProcessor,
+        stop_ids: tuple[int, ...],
+        *,
+        conversations: int = 4,
+        ranks: Ranks | None = None,
     ) -> None:
+        """``ranks``: the processes among which the model is shared; all of them say the first one's tokens."""
         self.model, self.processor, self.stop_ids = model, processor, frozenset(stop_ids)
-        self.decoder = StepDecoder(model)
-        self.plain = fits(model)
+        self.ranks = ranks
+        self.decoder = StepDecoder(model) if ranks is None else StepDecoder(model, ranks.total)
+        self.plain = ranks is None and fits(model)
         self.prefixes = PrefixCache(model, conversations=conversations)
         self.features = FeatureCache()
 
@@ -102,6 +111,7 @@ class Speaker:
             generator=generator,
             cancel=cancel,
             choose=self._choose,
+            agree=self._agree,
         )
 
     def keep(self, run: Run, cache: StaticCache, keys: Keys) -> None:
@@ -166,8 +176,8 @@ class Speaker:
         for begin in range(known, length, CHUNK):
             if hidden is not None:
                 yield
-            if cancel is not None:
-                cancel.check()
+            if self._agree(int(cancel is not None and cancel.cancelled)):
+                raise Cancelled
             end = min(begin + CHUNK, length)
             modality = prompt.modality[begin:end]
             count = int((modality != 0).sum())
@@ -195,6 +205,9 @@ class Speaker:
                 whole = sight_features(self.model, prompt, number, self.features)
                 parts.append(whole[max(0, first - begin) : last - begin])
         return torch.cat(parts)
+
+    def _agree(self, value: int) -> int:
+        return value if self.ranks is None else self.ranks.agree(value)
 
     def _choose(self, logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
         return choose_token(logits, sampling, generator)

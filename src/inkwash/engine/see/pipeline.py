@@ -27,6 +27,7 @@ from inkwash.engine.sampling import Sampling
 from inkwash.engine.see.generation import Budget, Run, Speaker
 from inkwash.engine.see.media import MediaRules, read_media
 from inkwash.engine.see.output import Cost, Delta, Usage, VisionOutput
+from inkwash.engine.see.parallel import Ranks, join, load_share, started
 from inkwash.engine.see.together import Together
 from inkwash.engine.seeds import make_generator
 from inkwash.models.glm_v.answer import AnswerStream, Piece, split_answer
@@ -46,12 +47,22 @@ _CALL = "<tool_call>"
 class GlmVisionPipeline:
     """A checkpoint that sees; make one with `from_pretrained`, or from parts already in memory."""
 
-    def __init__(self, parts: GlmVParts, *, media: MediaRules | None = None, conversations: int = 4) -> None:
-        """``media`` says what may be read; ``conversations`` is how many earlier ones are kept (0: none)."""
+    def __init__(
+        self,
+        parts: GlmVParts,
+        *,
+        media: MediaRules | None = None,
+        conversations: int = 4,
+        ranks: Ranks | None = None,
+    ) -> None:
+        """``media`` says what may be read; ``conversations`` is how many earlier ones are kept (0: none).
+
+        ``ranks``: the parts are one share of a model (`engine.see.parallel`).
+        """
         parts.model.eval().requires_grad_(False)
         self.parts = parts
         self.media = media or MediaRules()
-        self.conversations = conversations
+        self.conversations, self.ranks = conversations, ranks
         self.together: Together | None = None
         self._renew()
         self._adapters = Adapters({"glm_v": parts.model})
@@ -59,12 +70,14 @@ class GlmVisionPipeline:
     def _renew(self) -> None:
         """A decode path over the weights as they are now, with nothing kept from other weights."""
         parts = self.parts
-        self.speaker = Speaker(parts.model, parts.processor, parts.stop_ids, conversations=self.conversations)
+        kept, ranks = self.conversations, self.ranks
+        self.speaker = Speaker(parts.model, parts.processor, parts.stop_ids, conversations=kept, ranks=ranks)
         if self.together is not None:
             self.answer_together(self.together.slots)
 
     def answer_together(self, slots: int) -> Together:
         """From now on make the answers of several threads at once, up to ``slots`` of them."""
+        self._check_whole("Answering several clients")
         self.together = Together(self.speaker, slots=slots)
         return self.together
 
@@ -81,21 +94,27 @@ class GlmVisionPipeline:
         """Load a checkpoint by name ("nano-v", "zai-org/GLM-4.1V-9B-Thinking") or from a folder.
 
         `torch_dtype` None is float32 on a CPU and bfloat16 elsewhere; `device_map` is a device, None or "auto" for
-        the best one here.
+        the best one here. Under torchrun each process holds a share of the model, and all make the same answers.
         """
         if isinstance(device_map, dict):
             raise ConfigError("device_map must name one device, such as 'cpu' or 'cuda'; a table is not supported.")
         device = pick_device(None if device_map in (None, "auto", "balanced") else device_map)
         folder = resolve_sight(pretrained_model_name_or_path)
+        if started():
+            ranks = join(device)
+            parts = load_share(folder, ranks, dtype=pick_dtype(torch_dtype, device))
+            return cls(parts, media=media, conversations=conversations, ranks=ranks)
         parts = load_glm_v(folder, dtype=pick_dtype(torch_dtype, device), device=device)
         return cls(parts, media=media, conversations=conversations)
 
     def save_pretrained(self, save_directory: str | Path, *, torch_dtype: torch.dtype | None = None) -> None:
         """Write the released folder layout; `torch_dtype` None keeps the number type in memory."""
+        self._check_whole("Saving")
         save_glm_v(self.parts, save_directory, dtype=torch_dtype)
 
     def load_lora_weights(self, path: str | Path, adapter_name: str | None = None) -> str:
         """Merge a LoRA folder (PEFT format) beside those loaded; returns its name. Not while answering."""
+        self._check_whole("A LoRA")
         name = self._adapters.load(path, adapter_name)
         self._renew()
         return name
@@ -114,6 +133,10 @@ class GlmVisionPipeline:
         """Forget all adapters; the weights are again those of the checkpoint, bit by bit."""
         self._adapters.unload()
         self._renew()
+
+    def _check_whole(self, what: str) -> None:
+        if self.ranks is not None:
+            raise ConfigError(f"{what} needs the whole model in one process: start it without torchrun.")
 
     @property
     def device(self) -> torch.device:
@@ -213,7 +236,10 @@ class GlmVisionPipeline:
             prompt = self.prepare(
                 messages, tools=tools, enable_thinking=enable_thinking, max_pixels=max_pixels, media=media
             )
-        generator = make_generator(secrets.randbelow(2**32) if seed is None else seed)
+        if seed is None:
+            seed = secrets.randbelow(2**32)
+            seed = seed if self.ranks is None else self.ranks.agree(seed)
+        generator = make_generator(seed)
         run = Run(prompt=prompt)
         parser, shown = AnswerStream(), _Shown(offered=bool(tools) and parse_tools, fenced=fence_html)
         first: float | None = None

@@ -27,6 +27,7 @@ from inkwash.models.glm_v.sights import Prompt
 from inkwash.models.glm_v.step_cpu import CpuStep
 from inkwash.nn.cache import StaticCache
 
+CANCELLED = -1  # in place of a token
 FinishReason = Literal["stop", "length", "repetition", "cancelled"]
 Choose = Callable[[Tensor, Sampling, torch.Generator], int]
 
@@ -85,6 +86,7 @@ class Speech:
         generator: torch.Generator,
         cancel: CancelToken | None,
         choose: Choose,
+        agree: Callable[[int], int],
     ) -> None:
         self.run, self.cache, self.tokens, self.tables = run, cache, tokens, tables
         self.start = len(run.prompt.ids)
@@ -95,7 +97,7 @@ class Speech:
         self._expected: list[int] = []  # guessed tokens that the cache holds already, behind the last one said
         self._processor, self._stop_ids = processor, stop_ids
         self._sampling, self._budget, self._generator = sampling, budget, generator
-        self._cancel, self._choose = cancel, choose
+        self._cancel, self._choose, self._agree = cancel, choose, agree
         self._answer = AnswerStream()
         self._loops = RepetitionDetector() if budget.detect_loops else None
         self._decode = DecodeStream(skip_special_tokens=False)
@@ -112,10 +114,13 @@ class Speech:
         """Choose one token -> the text that it completes; `done` where it was the last."""
         run = self.run
         if self._cancel is not None and self._cancel.cancelled:
+            token = CANCELLED
+        elif self._forced:
+            token = self._forced.pop(0)
+        else:
+            token = self._choose(self._penalty(self._logits[:1]), self._sampling, self._generator)
+        if (token := self._agree(token)) == CANCELLED:
             return self._end("cancelled")
-        token = self._forced.pop(0) if self._forced else self._choose(
-            self._penalty(self._logits[:1]), self._sampling, self._generator
-        )  # fmt: skip
         run.ids.append(token)
         self._drafts.add(token)
         self._penalty.add(token)

@@ -123,9 +123,11 @@ class GlmV(nn.Module):
         return x.masked_scatter(places[..., None], features.to(x.dtype))
 
     def make_cache(self, batch: int, max_length: int) -> StaticCache:
-        """An empty cache of this model's shape, dtype and device."""
+        """An empty cache of this model's shape, dtype and device; as many heads as the network at hand has."""
         text, weight = self.config.text_config, self.lm_head.weight
-        layers, heads = text.num_hidden_layers, text.num_key_value_heads
+        layers, attn = text.num_hidden_layers, self.model.language_model.layers[0].self_attn
+        assert isinstance(attn, GroupedAttention)
+        heads = attn.k_proj.weight.shape[0] // text.head_width
         return StaticCache(layers, batch, heads, max_length, text.head_width, weight.dtype, weight.device)
 
 

@@ -19,7 +19,7 @@ from inkwash.models.glm_v.config import MoETextConfig
 from inkwash.models.glm_v.model import GlmV
 from inkwash.nn.attention import attention
 from inkwash.nn.cache import StaticCache
-from inkwash.nn.decoder import FusedGatedMLP, PreNormBlock, SandwichBlock
+from inkwash.nn.decoder import FusedGatedMLP, GroupedAttention, PreNormBlock, SandwichBlock
 from inkwash.nn.norm import rms_norm
 from inkwash.nn.rope import multi_axis_rotary
 
@@ -41,13 +41,17 @@ class Layer:
 class StepDecoder:
     """Frozen weights of a `GlmV`, laid out for decoding; make a new one after the weights change."""
 
-    def __init__(self, model: GlmV) -> None:
+    def __init__(self, model: GlmV, total: Callable[[Tensor], Tensor] = lambda x: x) -> None:
+        """``total`` completes what a share of attention or of an MLP gives, where the network is one."""
         text = model.config.text_config
         self.language_model = model.model.language_model
-        self.heads, self.kv_heads, self.head_dim = text.num_attention_heads, text.num_key_value_heads, text.head_width
+        self.head_dim, self.total = text.head_width, total
+        attn = self.language_model.layers[0].self_attn
+        assert isinstance(attn, GroupedAttention)
+        self.heads, self.kv_heads = (p.weight.shape[0] // self.head_dim for p in (attn.q_proj, attn.k_proj))
         self.rotary_dim, self.eps = text.rotary_dim, text.rms_norm_eps
         self.pairs = not isinstance(text, MoETextConfig)  # neighbours turn together; with experts, halves do
-        self.layers = [_fuse(layer, text.hidden_act) for layer in self.language_model.layers]
+        self.layers = [_fuse(layer, text.hidden_act, total) for layer in self.language_model.layers]
         self.head = model.lm_head.weight.detach()
         self.rope = text.rope_parameters
 
@@ -123,6 +127,7 @@ class StepDecoder:
 
     def _rest(self, x: Tensor, h: Tensor, layer: Layer) -> Tensor:
         """The block after its attention."""
+        h = self.total(h)
         x = x + (h if layer.norm_attn is None else self._norm(h, layer.norm_attn))
         h = layer.mlp(self._norm(x, layer.norm_mlp_in))
         return x + (h if layer.norm_mlp is None else self._norm(h, layer.norm_mlp))
@@ -149,7 +154,7 @@ class StepDecoder:
         return F.scaled_dot_product_attention(q, keys, values).reshape(batch, heads * self.head_dim)
 
 
-def _fuse(layer: torch.nn.Module, activation: str) -> Layer:
+def _fuse(layer: torch.nn.Module, activation: str, total: Callable[[Tensor], Tensor]) -> Layer:
     assert isinstance(layer, SandwichBlock | PreNormBlock)
     attn, sandwich = layer.self_attn, isinstance(layer, SandwichBlock)
     projections = (attn.q_proj, attn.k_proj, attn.v_proj)
@@ -161,17 +166,17 @@ def _fuse(layer: torch.nn.Module, activation: str) -> Layer:
         out=attn.o_proj.weight.detach(),
         norm_attn=layer.post_self_attn_layernorm.weight.detach() if isinstance(layer, SandwichBlock) else None,
         norm_mlp_in=layer.post_attention_layernorm.weight.detach(),
-        mlp=_dense(layer.mlp, activation) if isinstance(layer.mlp, FusedGatedMLP) else _rows(layer.mlp),
+        mlp=_dense(layer.mlp, activation, total) if isinstance(layer.mlp, FusedGatedMLP) else _rows(layer.mlp),
         norm_mlp=layer.post_mlp_layernorm.weight.detach() if sandwich and isinstance(layer, SandwichBlock) else None,
     )
 
 
-def _dense(mlp: FusedGatedMLP, activation: str) -> Callable[[Tensor], Tensor]:
+def _dense(mlp: FusedGatedMLP, activation: str, total: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     gate_up, down, act = mlp.gate_up_proj.weight.detach(), mlp.down_proj.weight.detach(), ACTIVATIONS[activation]
 
     def run(x: Tensor) -> Tensor:
         gate, up = F.linear(x, gate_up).chunk(2, dim=-1)
-        return F.linear(act(gate) * up, down)
+        return total(F.linear(act(gate) * up, down))
 
     return run
 

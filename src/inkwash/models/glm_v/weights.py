@@ -44,9 +44,15 @@ class GlmVParts:
 
 
 def load_glm_v(
-    path: str | Path, *, dtype: torch.dtype | None = torch.float32, device: torch.device | str = "cpu"
+    path: str | Path,
+    *,
+    dtype: torch.dtype | None = torch.float32,
+    device: torch.device | str = "cpu",
+    fill: bool = True,
 ) -> GlmVParts:
     """Read a whole checkpoint folder; ``dtype=None`` keeps every tensor as stored, 8-bit ones as bf16.
+
+    Without ``fill`` the files are checked alike, but the network's parameters stay on the meta device.
 
     Raises ``WeightsError`` in one sentence when the folder is foreign, incomplete or damaged; nothing is half-loaded.
     """
@@ -56,17 +62,23 @@ def load_glm_v(
     _check_agreement(folder, config, processor)
     generation = folder / GENERATION_FILE
     return GlmVParts(
-        model=load_model(folder, dtype=dtype, device=device),
+        model=load_model(folder, dtype=dtype, device=device, fill=fill),
         processor=processor,
         generation=read_json(generation) if generation.is_file() else {},
     )
 
 
-def load_model(folder: Path, *, dtype: torch.dtype | None = torch.float32, device: torch.device | str = "cpu") -> GlmV:
+def load_model(
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = torch.float32,
+    device: torch.device | str = "cpu",
+    fill: bool = True,
+) -> GlmV:
     """The network of a checkpoint folder alone."""
     config = read_config(folder)
     keys = key_table(config, read_headers(folder))
-    return load_module(lambda: GlmV(config), folder, dtype=dtype, device=device, keys=keys)
+    return load_module(lambda: GlmV(config), folder, dtype=dtype, device=device, keys=keys, fill=fill)
 
 
 def save_glm_v(

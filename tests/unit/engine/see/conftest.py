@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,13 +31,14 @@ SIZES = {
 MakePipeline = Callable[..., GlmVisionPipeline]
 
 
-def tiny_parts(folder: Path, style: str = "plain", *, experts: bool = False, seed: int = 0) -> GlmVParts:
+def tiny_parts(folder: Path, style: str = "plain", *, experts: bool = False, seed: int = 0, **sizes: Any) -> GlmVParts:
     """Random weights that are far enough from zero for every place of the prompt to matter."""
     processor = GlmVProcessor.from_folder(write_folder(folder, TEMPLATES[style], patch=4, shortest=64))
-    text = TextConfig(**SIZES)  # type: ignore[arg-type]
-    if experts:
+    if not experts:
+        text = TextConfig(**{**SIZES, **sizes})  # type: ignore[arg-type]
+    else:
         more = {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "head_dim": 16}
-        text = MoETextConfig(**{**SIZES, **more})  # type: ignore[arg-type]
+        text = MoETextConfig(**{**SIZES, **more, **sizes})  # type: ignore[arg-type]
     vision = VisionConfig(
         depth=1, hidden_size=32, num_heads=2, out_hidden_size=48, intermediate_size=40, image_size=32, patch_size=4
     )
