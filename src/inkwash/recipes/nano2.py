@@ -53,30 +53,30 @@ def nano2_tokenizer(work: Path, start: Path = SHIPPED, steps: int = 2400, batch:
     return TokenizerStage(work=work, train=train, data=data, codes=CODES, start=start)
 
 
-def nano2_decoder(work: Path, steps: int = 12000, batch: int = 6) -> DecoderStage:
+def nano2_decoder(work: Path, steps: int = 20000, batch: int = 6) -> DecoderStage:
     """Decoder and glyph encoder from `work`/start, first on small canvases."""
     phases = (
         Phase(first=0, batch=batch, canvases=SMALL),
-        Phase(first=steps * 4 // 10, batch=max(1, batch * 2 // 3), canvases=(*WHOLE, *SMALL, *BANNERS)),
+        Phase(first=steps // 10, batch=max(1, batch * 2 // 3), canvases=(*WHOLE, *SMALL, *BANNERS)),
     )
-    data = PictureBatches(seed=13, phases=phases, level="second", chinese=CHINESE, edits_from=steps * 3 // 10)
+    data = PictureBatches(seed=13, phases=phases, level="second", chinese=CHINESE, edits_from=steps // 10)
     held = PictureBatches(
         seed=97, phases=(Phase(first=0, batch=8, canvases=((384, 384),)),), level="second", chinese=0.0
     )
-    train = DecoderTraining(steps=steps, warmup=100, ema=0.998)
+    train = DecoderTraining(steps=steps, warmup=100, ema=0.998, schedule="wsd")
     return DecoderStage(work=work, train=train, data=data, start=work / "start", held=held)
 
 
-def nano2_ar(work: Path, steps: int = 12000, batch: int = 16) -> ARStage:
+def nano2_ar(work: Path, steps: int = 20000, batch: int = 16) -> ARStage:
     """The AR generator from `work`/start, first on small canvases, edits and previews from the start."""
     phases = (
         Phase(first=0, batch=batch, canvases=SMALL),
-        Phase(first=steps * 4 // 10, batch=batch, canvases=(*WHOLE, *SMALL, *BANNERS)),
+        Phase(first=steps // 10, batch=batch, canvases=(*WHOLE, *SMALL, *BANNERS)),
     )
     data = PlanBatches(
-        seed=14, phases=phases, preview_from=steps // 5, edits=0.3, level="second", chinese=CHINESE, small_letters=0.0
+        seed=14, phases=phases, preview_from=steps // 20, edits=0.3, level="second", chinese=CHINESE, small_letters=0.0
     )
-    train = ARTraining(steps=steps, warmup=100, ns_steps=3, ema=0.998)
+    train = ARTraining(steps=steps, warmup=100, ns_steps=3, ema=0.998, schedule="wsd")
     return ARStage(work=work, train=train, data=data, start=work / "start")
 
 
