@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,7 +20,6 @@ from inkwash.data.conversations import Broken, Conversation, read_conversations
 from inkwash.data.loader import Batch
 from inkwash.data.order import Order
 from inkwash.engine.see.media import MediaRules, read_media
-from inkwash.media.images import load_image
 from inkwash.models.glm_v.folder import resolve_sight
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
@@ -124,7 +122,7 @@ class LessonBatches:
         """One answer of a conversation."""
         conversation, place = self.conversations[spot[0]], spot[1]
         said = taught(dict(conversation.messages[place]), self.processor.style)
-        before = history([_opened(message) for message in conversation.messages[:place]])
+        before = history(conversation.messages[:place])
         seen = read_media(before, self.processor.sampling, self.rules)
         prompt = self.processor.prepare(
             seen.messages,
@@ -145,20 +143,6 @@ class LessonBatches:
         spots = [self.spots[place] for _, place in self.order.turn(step).spots]
         names = [self.conversations[number].where for number, _ in spots]
         return {"lessons": [self.lesson(spot) for spot in spots], "prompts": names}
-
-
-def _opened(message: dict[str, Any]) -> dict[str, Any]:
-    """A message whose lists of frames are pictures."""
-    content = message.get("content")
-    if not isinstance(content, list):
-        return message
-    parts = [
-        {**part, "video": [load_image(frame) for frame in part["video"]]}
-        if isinstance(part.get("video"), list)
-        else part
-        for part in content
-    ]
-    return {**message, "content": parts}
 
 
 def _report(work: Path, read: int, spots: Sequence[Spot], broken: Sequence[Broken], most: float, data: Path) -> None:

@@ -2,8 +2,8 @@
 
 A part is ``{"type": "image", "image": X}``, ``{"type": "video", "video": X}`` or ``{"type": "file", "file": X}``; the
 field's other spellings (``image_url``, ``video_url``, ``input_image``, ``document``, ``url``, ``path``) mean the same.
-X is a path, bytes, a ``data:`` or ``file://`` URL, a PIL picture or, for films, a list of frames. Documents become one
-picture for each page. Remote URLs are read only where the caller passes a ``fetch``.
+X is a path, bytes, a ``data:`` or ``file://`` URL, a PIL picture or, for films, a list of frames (pictures, paths or
+URLs). Documents become one picture for each page. Remote URLs are read only where the caller passes a ``fetch``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from inkwash.models.glm_v.sampling import FilmFacts
 from inkwash.models.glm_v.sights import Film, Picture
 
 MAX_PIXELS = 128 * 10**6  # of one picture: it is scaled down to what the model looks at
+MAX_LISTED = 2048  # frames of a film that is given as a list
 _IMAGES = ("image", "image_url", "input_image")
 _VIDEOS = ("video", "video_url", "input_video")
 _FILES = ("file", "file_url", "input_file", "document", "pdf")
@@ -201,6 +202,13 @@ def _picture(source: Any, rules: MediaRules) -> Picture:
 def _film(source: Any, part: Mapping[str, Any], sampling: FilmSampling, rules: MediaRules) -> Film:
     if isinstance(source, Film):
         return source
+    if isinstance(source, list | tuple) and len(source) > MAX_LISTED:
+        raise RequestError(f"A video has {len(source)} frames, but at most {MAX_LISTED} are listed.", param="video")
+    if isinstance(source, list | tuple) and source and all(isinstance(frame, str | Path) for frame in source):
+        source = [
+            load_image(_content(frame, rules, "video"), max_bytes=rules.max_bytes, max_pixels=rules.max_pixels)
+            for frame in source
+        ]
     if isinstance(source, Tensor) or (
         isinstance(source, list | tuple) and source and all(isinstance(frame, Image.Image) for frame in source)
     ):

@@ -151,3 +151,15 @@ def test_a_bomb_is_refused_by_its_header() -> None:
 def test_counts_are_bounded(png: Path) -> None:
     with pytest.raises(RequestError, match="at most 2"):
         read(*[{"type": "image", "image": png}] * 3, max_images=2)
+
+
+def test_a_film_may_be_a_list_of_files(png: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), "blue").save(tmp_path / "b.png")
+    paths = [png, str(tmp_path / "b.png"), png.as_uri()]
+    (film,) = read({"type": "video", "video": paths, "fps": 2}).films
+    assert [frame.getpixel((2, 2)) for frame in film.frames] == [(255, 0, 0), (0, 0, 255), (255, 0, 0)]  # type: ignore[union-attr]
+    assert film.fps == 2 and film.seconds == [0.0, 1.0]
+    with pytest.raises(RequestError, match="outside of the folders"):
+        read({"type": "video", "video": paths}, roots=(tmp_path / "elsewhere",))
+    with pytest.raises(RequestError, match="at most 2048"):
+        read({"type": "video", "video": [str(png)] * 2049})
