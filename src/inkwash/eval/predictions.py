@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,19 +44,33 @@ class Memory:
         self.judge = judge
         self.path = path
         self._known: dict[tuple[str, str], Any] = _load(path, judge) if path else {}
+        self._earlier = set(self._known)  # answers of an earlier run
+        self._distrusted = False
+        self.recalled = False  # whether an answer of an earlier run was used
         self._writing = threading.Lock()
 
     def __contains__(self, key: tuple[str, str]) -> bool:
-        return key in self._known
+        return key in self._known and not (self._distrusted and key in self._earlier)
 
     def get(self, picture: str, question: str = "") -> Any:
         """The answer about a picture (by its hash); KeyError where there is none."""
+        self.recalled |= (picture, question) in self._earlier
         return self._known[picture, question]
+
+    @contextmanager
+    def distrusted(self) -> Iterator[None]:
+        """Inside, answers of an earlier run do not count: the judge is asked again."""
+        self._distrusted = True
+        try:
+            yield
+        finally:
+            self._distrusted = False
 
     def put(self, picture: str, question: str, answer: Any) -> None:
         """Keep an answer, in the file too."""
         with self._writing:
             self._known[picture, question] = answer
+            self._earlier.discard((picture, question))
             if self.path:
                 self._append(self.path, _line(picture, self.judge, question, answer))
 
@@ -76,19 +91,19 @@ class Predictions:
 
     def __init__(self, judge: Judge, path: Path | None = None) -> None:
         self.judge = judge
-        self._memory = Memory(judge.name, path)
+        self.memory = Memory(judge.name, path)
 
     def texts(self, image: Image.Image) -> tuple[str, ...]:
         key = picture_hash(image)
-        if (key, "") not in self._memory:
-            self._memory.put(key, "", list(self.judge.texts(image)))
-        return tuple(str(text) for text in self._memory.get(key))
+        if (key, "") not in self.memory:
+            self.memory.put(key, "", list(self.judge.texts(image)))
+        return tuple(str(text) for text in self.memory.get(key))
 
     def keep(self, image: Image.Image, lines: Iterable[str]) -> None:
         """Remember a reading that the judge gave elsewhere."""
         key = picture_hash(image)
-        if (key, "") not in self._memory:
-            self._memory.put(key, "", list(lines))
+        if (key, "") not in self.memory:
+            self.memory.put(key, "", list(lines))
 
 
 def _line(picture: str, judge: str, question: str, answer: Any) -> str:

@@ -41,12 +41,18 @@ WEIGHTS: Mapping[str, str] = {  # what --weights may name -> where the official 
 }
 
 
-class Answering(Protocol):
+class Answers(Protocol):
     """Answers questions about a picture."""
 
     name: str
 
     def answer(self, image: Image.Image, question: str) -> str: ...
+
+
+class Answering(Answers, Protocol):
+    """The same, remembering what it answered."""
+
+    memory: Memory
 
 
 class Similar(Protocol):
@@ -176,7 +182,7 @@ class Panel:
 class Remembering:
     """An answering judge that is asked every question once."""
 
-    def __init__(self, judge: Answering, cache: Path | None) -> None:
+    def __init__(self, judge: Answers, cache: Path | None) -> None:
         self.judge, self.name = judge, judge.name
         self.memory = Memory(judge.name, cache)
 

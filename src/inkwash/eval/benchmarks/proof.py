@@ -12,7 +12,7 @@ from functools import lru_cache
 from PIL import Image, ImageDraw, ImageFont
 
 from inkwash.core.errors import ConfigError
-from inkwash.eval.predictions import Predictions
+from inkwash.eval.predictions import Memory, Predictions
 from inkwash.media.fonts import load_font
 
 SIDE = 512
@@ -33,6 +33,21 @@ Score = Callable[[Texts, Texts], tuple[int, int]]  # wanted, read -> units found
 
 def prove(reader: Predictions, candidates: Sequence[Texts], score: Score, *, floor: float = FLOOR) -> float:
     """The share that is read of the first few renderable texts; ConfigError below the floor."""
+    return _fairly(reader.memory, lambda: _read(reader, candidates, score, floor))
+
+
+def _fairly(memory: Memory, proof: Callable[[], float]) -> float:
+    """A proof may rest on answers of an earlier run, but fails on new ones only: the judge may have been mended."""
+    try:
+        return proof()
+    except ConfigError:
+        if not memory.recalled:
+            raise
+        with memory.distrusted():
+            return proof()
+
+
+def _read(reader: Predictions, candidates: Sequence[Texts], score: Score, floor: float) -> float:
     found = wanted = count = 0
     for candidate in candidates:
         texts = [text for text in candidate if has_glyphs(text)]
@@ -53,11 +68,16 @@ def prove(reader: Predictions, candidates: Sequence[Texts], score: Score, *, flo
     return found / wanted
 
 
-def prove_answers(name: str, answer: Callable[[Image.Image, str], str], yes: str) -> float:
+def prove_answers(memory: Memory, answer: Callable[[Image.Image, str], str], yes: str) -> float:
     """The share of right answers about plain coloured squares; ConfigError below the floor.
 
-    `yes` is the exact answer that the benchmark counts: a judge that writes "Yes." would score nothing.
+    `yes` is the exact answer that the benchmark counts: a judge that writes "Yes." would score nothing. `memory` is
+    the judge's.
     """
+    return _fairly(memory, lambda: _answered(memory.judge, answer, yes))
+
+
+def _answered(name: str, answer: Callable[[Image.Image, str], str], yes: str) -> float:
     right = []
     colors = list(_COLORS)
     for number, color in enumerate(colors):
@@ -74,8 +94,12 @@ def prove_answers(name: str, answer: Callable[[Image.Image, str], str], yes: str
     return round(share, 6)
 
 
-def prove_edits(name: str, score: Callable[[Image.Image, Image.Image, str], float]) -> float:
-    """1 when a done edit is scored above one that was not done; ConfigError otherwise."""
+def prove_edits(memory: Memory, score: Callable[[Image.Image, Image.Image, str], float]) -> float:
+    """1 when a done edit is scored above one that was not done; ConfigError otherwise. `memory` is the judge's."""
+    return _fairly(memory, lambda: _told_apart(memory.judge, score))
+
+
+def _told_apart(name: str, score: Callable[[Image.Image, Image.Image, str], float]) -> float:
     source, instruction = square("red"), "Change the color of the square from red to blue."
     done, undone = score(source, square("blue"), instruction), score(source, source, instruction)
     if done <= undone:

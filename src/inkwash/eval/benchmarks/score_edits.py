@@ -24,7 +24,7 @@ def score_gedit(run: Scoring, panel: Panel, tell: StageProgress) -> Result:
     sources = find_pictures(run.images, [prompt.source for prompt in prompts])
     judge = panel.viescore(gedit.read_judge_prompts(run.data))
     proven = proof.prove_edits(
-        judge.name, lambda source, result, text: gedit.judged("proof", *judge.scores(source, result, text)).overall
+        judge.memory, lambda source, result, text: gedit.judged("proof", *judge.scores(source, result, text)).overall
     )
     tasks = [partial(_viescore, judge, *each) for each in zip(prompts, sources, edited, strict=True)]
     judged = panel.ask(tasks, partial(tell, "ask"))
@@ -90,7 +90,7 @@ def score_imgedit(run: Scoring, panel: Panel, tell: StageProgress) -> Result:
     edited = find_pictures(run.images, [case.spot for case in cases])
     sources = [imgedit.source_file(run.source_folder, case) for case in cases]
     judge = panel.imgedit(imgedit.read_judge_prompts(run.data))
-    proven = proof.prove_edits(judge.name, partial(_proof_points, judge))
+    proven = proof.prove_edits(judge.memory, partial(_proof_points, judge))
     tasks = [partial(_points, judge, *each) for each in zip(cases, sources, edited, strict=True)]
     points = panel.ask(tasks, partial(tell, "ask"))
     kinds: dict[str, list[float]] = {}

@@ -34,7 +34,7 @@ def score_dpg(run: Scoring, panel: Panel, tell: StageProgress) -> Result:
     paths = dict(zip((p.id for p in prompts), find_pictures(run.images, [p.spot for p in prompts]), strict=True))
     items = [item for item in dpg.read_items(run.data, mode) if item.id in paths]
     judge = panel.yes_no("dpg")
-    proven = proof.prove_answers(judge.name, judge.answer, "yes")
+    proven = proof.prove_answers(judge.memory, judge.answer, "yes")
     places = [(item, cell, question) for item in items for cell in range(dpg.CELLS) for question in item.questions]
 
     def ask(item: dpg.Item, cell: int, question: dpg.Question) -> bool:
@@ -170,7 +170,7 @@ def lit_cells(path: Path) -> list[Image.Image]:
 
 def _alignment(run: Scoring, panel: Panel, grids: Grids, language: str, tell: StageProgress) -> tuple[str, Values]:
     judge = panel.yes_no("oneig")
-    proof.prove_answers(judge.name, judge.answer, "Yes")
+    proof.prove_answers(judge.memory, judge.answer, "Yes")
     asked = [each for each in oneig.read_questions(run.data, language) if f"{each.set}/{each.id}" in grids]
 
     def ask(questions: oneig.Questions) -> float:

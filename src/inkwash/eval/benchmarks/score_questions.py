@@ -60,7 +60,7 @@ def score_tiif(run: Scoring, panel: Panel, tell: StageProgress) -> Result:
     wanted = [(prompt, length) for prompt in prompts for length in tiif.LENGTHS]
     paths = find_pictures(run.images, [prompt.spot(system, length) for prompt, length in wanted])
     judge = panel.tiif()
-    proven = proof.prove_answers(judge.name, lambda image, question: judge.answers(image, [question])[0], "yes")
+    proven = proof.prove_answers(judge.memory, lambda image, question: judge.answers(image, [question])[0], "yes")
     tasks = [partial(_tiif_one, judge, *each, path) for each, path in zip(wanted, paths, strict=True)]
     asked = panel.ask(tasks, partial(tell, "ask"))
     numbers, notes = _tiif_measures(run.task, judge.name, [each.checked for each in asked])
@@ -155,7 +155,7 @@ def score_geneval(run: Scoring, panel: Panel, tell: StageProgress) -> Result:
         name, correct = DETECTOR, [_known(known, prompt, i, official) for prompt, i in wanted]
     else:
         judge = panel.yes_no("geneval")
-        settings["truth_share_answered"] = proof.prove_answers(judge.name, judge.answer, "yes")
+        settings["truth_share_answered"] = proof.prove_answers(judge.memory, judge.answer, "yes")
         name = judge.name
         tasks = [partial(_shows, judge, prompt, path) for (prompt, _), path in zip(wanted, paths, strict=True)]
         correct = panel.ask(tasks, partial(tell, "ask"))

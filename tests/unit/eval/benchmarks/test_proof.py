@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from inkwash.core.errors import ConfigError
-from inkwash.eval.benchmarks.proof import CASES, has_glyphs, prove, render_texts
+from inkwash.eval.benchmarks.panel import Remembering
+from inkwash.eval.benchmarks.proof import CASES, has_glyphs, prove, prove_answers, render_texts, square
 from inkwash.eval.metrics import words
 from inkwash.eval.predictions import Predictions, picture_hash
 
+COLORS = ("red", "green", "blue", "black")
 TEXTS = [[f"Grand Opening {i}", "50 percent off"] for i in range(12)]
 
 
@@ -49,6 +52,51 @@ def test_a_good_judge_reads_a_few_pictures() -> None:
 def test_a_bad_judge_is_named_and_turned_away(spoil: str) -> None:
     with pytest.raises(ConfigError, match=r"the judge knowing reads only 0\.000 .* 0\.98 is needed"):
         prove(Predictions(Knowing(TEXTS, spoil)), TEXTS, share)
+
+
+def test_a_judge_that_was_mended_is_asked_again(tmp_path: Path) -> None:
+    """What it answered while it was broken is in the cache, and must not hold against it for ever."""
+    cache = tmp_path / "predictions.jsonl"
+    with pytest.raises(ConfigError):
+        prove(Predictions(Knowing(TEXTS, "blank"), cache), TEXTS, share)
+    mended = Knowing(TEXTS)
+    assert prove(Predictions(mended, cache), TEXTS, share) == 1.0
+    assert mended.count == CASES
+    assert prove(Predictions(mended, cache), TEXTS, share) == 1.0 and mended.count == CASES, "remembered now"
+    broken = Knowing(TEXTS, "spaces")
+    with pytest.raises(ConfigError):
+        prove(Predictions(broken, tmp_path / "other.jsonl"), TEXTS, share)
+    assert broken.count == CASES, "fresh answers are not asked for twice"
+
+
+def test_answers_about_squares_are_asked_for_again_too(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def ask(always: str | None) -> float:
+        judge = Remembering(Squares(asked, always), tmp_path / "predictions.jsonl")
+        return prove_answers(judge.memory, judge.answer, "yes")
+
+    with pytest.raises(ConfigError, match=r"the judge squares answers only 0\.500"):
+        ask("yes")
+    assert ask(None) == 1.0 and len(asked) == 16
+    assert ask(None) == 1.0 and len(asked) == 16
+
+
+class Squares:
+    """Sees the colour in the middle of a picture, or always says the same."""
+
+    name = "squares"
+
+    def __init__(self, asked: list[str], always: str | None) -> None:
+        self.asked, self.always = asked, always
+
+    def answer(self, image: Image.Image, question: str) -> str:
+        self.asked.append(question)
+        if self.always is not None:
+            return self.always
+        seen = image.getpixel((256, 256))
+        named = next(color for color in COLORS if f" {color} " in question)
+        return "yes" if square(named).getpixel((256, 256)) == seen else "no"
 
 
 def test_without_a_renderable_text_nothing_is_proven() -> None:
