@@ -44,6 +44,7 @@ def chat(
     dpi: s.Dpi = 180,
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
+    quantize: s.Quantize = None,
     lora: o.Loras = None,
     fence_html: s.Fence = False,
 ) -> None:
@@ -63,6 +64,7 @@ def chat(
         temperature=temperature,
         seed=seed,
         loras=read_loras(lora),
+        quantize=quantize,
         fence_html=fence_html,
         dpi=dpi,
         fps=fps,

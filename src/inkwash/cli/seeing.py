@@ -42,6 +42,9 @@ Fps = Annotated[float | None, typer.Option("--fps", help="Frames per second of v
 Frames = Annotated[int | None, typer.Option("--max-frames", help="At most so many frames of each video.")]
 Start = Annotated[float | None, typer.Option("--start", help="Second at which videos begin.")]
 End = Annotated[float | None, typer.Option("--end", help="Second at which videos end.")]
+Quantize = Annotated[
+    str | None, typer.Option("--quantize", metavar="KIND", help="Round the decoder's weights: int8, int4 or fp8.")
+]
 Fence = Annotated[bool, typer.Option("--fence-html", help="Put raw HTML of answers between Markdown fences.")]
 
 
@@ -65,10 +68,15 @@ class SightSettings:
     end: float | None = None
     loras: tuple[tuple[Path, float], ...] = ()
     fence_html: bool = False
+    quantize: str | None = None
 
     def __post_init__(self) -> None:
         from inkwash.core import limits
 
+        if self.quantize is not None:
+            from inkwash.engine.quantize import parse_kind
+
+            parse_kind(self.quantize)
         if self.budget is not None and self.budget < 0:
             raise RequestError(f"--budget is {self.budget}, but must be 0 or more.", param="budget")
         if self.max_tokens < 1:
@@ -137,7 +145,11 @@ def open_pipeline(settings: SightSettings) -> GlmVisionPipeline:
         end=settings.end,
     )
     pipe = GlmVisionPipeline.from_pretrained(
-        settings.model, torch_dtype=device.pick_dtype(settings.dtype, place), device_map=place, media=rules
+        settings.model,
+        torch_dtype=device.pick_dtype(settings.dtype, place),
+        device_map=place,
+        media=rules,
+        quantize=settings.quantize,
     )
     if pipe.ranks is not None and not pipe.ranks.first:
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (one prints, to the end)

@@ -107,6 +107,7 @@ def serve(
     media_io_kwargs: c.MediaIo = None,
     limit_mm_per_prompt: c.Limits = None,
     max_num_seqs: c.Conversations = None,
+    quantization: c.Quantization = None,
     tensor_parallel_size: c.TensorParallel = 1,
     ray: Ray = False,
     replicas: Replicas = 1,
@@ -136,6 +137,7 @@ def serve(
         media_io=media_io_kwargs,
         limits=limit_mm_per_prompt,
         together=max_num_seqs,
+        quantize=quantization,
     )
     seeing = flags.settings(model if alone else c.chosen(chat, ui))
     if not alone:

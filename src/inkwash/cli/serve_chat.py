@@ -53,6 +53,10 @@ Limits = Annotated[
 Conversations = Annotated[
     int | None, typer.Option("--max-num-seqs", help="Conversations answered together [default: 8].")
 ]
+Quantization = Annotated[
+    str | None,
+    typer.Option("--quantization", metavar="KIND", help="Round the weights of the model that sees: int8, int4 or fp8."),
+]
 TensorParallel = Annotated[
     int, typer.Option("--tensor-parallel-size", "--tp-size", help="Devices that share the model that sees: only 1 yet.")
 ]
@@ -70,6 +74,7 @@ class ChatFlags:
     media_io: str | None = None
     limits: str | None = None
     together: int | None = None
+    quantize: str | None = None
 
     def settings(self, model: str | None) -> ChatSettings | None:
         """What the server needs; None without a model. Raises ConfigError in one sentence for what cannot be done."""
@@ -78,6 +83,7 @@ class ChatFlags:
             if given:
                 raise ConfigError(f"{given[0]} needs a model that sees: add --chat nano-v, or serve one.")
             return None
+        from inkwash.engine.quantize import parse_kind
         from inkwash.serve.settings import ChatSettings
 
         for option, parser in (("--tool-call-parser", self.tool_parser), ("--reasoning-parser", self.reasoning_parser)):
@@ -91,6 +97,7 @@ class ChatFlags:
             raise ConfigError("--served-model-name is empty: give a name, or leave it out.")
         if self.together is not None and not 1 <= self.together <= 256:
             raise ConfigError(f"--max-num-seqs is {self.together}, but must be from 1 to 256.")
+        kind = parse_kind(self.quantize)
         usual = ChatSettings(model=model)
         return ChatSettings(
             model=model,
@@ -104,6 +111,7 @@ class ChatFlags:
             max_images=usual.max_images if images is None else images,
             max_videos=usual.max_videos if videos is None else videos,
             together=usual.together if self.together is None else self.together,
+            quantize=kind,
         )
 
 
@@ -143,7 +151,7 @@ def chosen(chat: str | None, ui: bool) -> str | None:
 
 _NAMES = (
     *("--served-model-name", "--tool-call-parser", "--enable-auto-tool-choice", "--reasoning-parser"),
-    *("--allowed-local-media-path", "--media-io-kwargs", "--limit-mm-per-prompt", "--max-num-seqs"),
+    *("--allowed-local-media-path", "--media-io-kwargs", "--limit-mm-per-prompt", "--max-num-seqs", "--quantization"),
 )
 
 

@@ -34,6 +34,10 @@ QUANTIZED = {
     "ar": re.compile(
         r"model\.language_model\.layers\.\d+\.(self_attn\.o_proj|mlp\.gate_up_proj|mlp\.down_proj)|lm_head"
     ),
+    "see": re.compile(  # routers stay: they decide, and are small
+        r"model\.language_model\.layers\.\d+\.(self_attn\.o_proj"
+        r"|mlp\.((shared_experts|experts\.\d+)\.)?(gate_up_proj|gate_proj|up_proj|down_proj))|lm_head"
+    ),
     "decoder": re.compile(r"transformer_blocks\.\d+\.(attn1\.to_(q|k|v|out\.0)|ff\.net\.0\.proj|ff\.net\.2)"),
 }
 
@@ -55,6 +59,15 @@ def parse_quantize(text: str | None) -> dict[str, str]:
             )
         found[stage.strip()] = kind.strip()
     return found
+
+
+def parse_kind(text: str | None) -> str | None:
+    """The kind for a model of one stage; None for none. Raises RequestError for anything unknown."""
+    if not text or text == "none":
+        return None
+    if text not in KINDS:
+        raise RequestError(f"quantize is {text!r}, but must be one of {', '.join(KINDS)}.", param="quantize")
+    return text
 
 
 def is_quantized(stage: str, module_name: str) -> bool:

@@ -141,7 +141,9 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     from inkwash.serve.images import client_of
 
     settings = service.settings
-    pipe = GlmVisionPipeline.from_pretrained(chat.model, torch_dtype=settings.dtype, device_map=settings.device)
+    pipe = GlmVisionPipeline.from_pretrained(
+        chat.model, torch_dtype=settings.dtype, device_map=settings.device, quantize=chat.quantize
+    )
     service.chat = Chat(pipe, chat)
 
     def admit(request: Request) -> Callable[[], None]:

@@ -119,6 +119,7 @@ class ChatSettings:
     max_frames: int | None = None
     fps: float | None = None
     together: int = 8
+    quantize: str | None = None
 
     @property
     def served_name(self) -> str:

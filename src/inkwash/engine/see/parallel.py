@@ -3,8 +3,8 @@
     torchrun --nproc-per-node 4 -m inkwash describe photo.jpg --model zai-org/GLM-4.5V
 
 Attention heads and MLP channels are split (tensor parallelism, arXiv:1909.08053), experts dealt out whole (expert
-parallelism, arXiv:2006.16668); the ViT, embeddings and head are on every device. Weights are read tensor by tensor
-and cut while they are read, so no process ever holds more than its share and one tensor. Applied from outside: the
+parallelism, arXiv:2006.16668); the ViT, embeddings and head are on every device. Weights are cut while they
+are read (`loading.py`), so no process ever holds more than its share and one tensor. Applied from outside: the
 network's code is that of one device. All processes make the same answer; the first one decides what is random.
 """
 
@@ -14,8 +14,6 @@ import atexit
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,12 +21,10 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inkwash.core.errors import ConfigError, WeightsError
+from inkwash.core.errors import ConfigError
 from inkwash.models.glm_v.config import MoETextConfig, TextConfig
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.moe import MixtureOfExperts
-from inkwash.models.glm_v.weights import GlmVParts, load_glm_v
-from inkwash.models.weights import StoredTensors
 from inkwash.nn.decoder import FusedGatedMLP, GatedMLP, GroupedAttention
 
 BACKENDS = {"cpu": "gloo", "cuda": "nccl", "xpu": "xccl", "npu": "hccl"}
@@ -88,17 +84,6 @@ def join(device: torch.device) -> Ranks:
 def _leave() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def load_share(folder: Path, ranks: Ranks, *, dtype: torch.dtype) -> GlmVParts:
-    """A checkpoint of which the decoder is this process's share.
-
-    Raises ConfigError where the number of processes does not divide the network, WeightsError as a whole load does.
-    """
-    parts = load_glm_v(folder, dtype=dtype, fill=False)
-    cuts = share_decoder(parts.model, ranks)
-    _fill(parts.model, StoredTensors(folder), cuts, ranks.device, dtype)
-    return parts
 
 
 def share_decoder(model: GlmV, ranks: Ranks) -> dict[str, Cut]:
@@ -232,30 +217,3 @@ def _columns(own: slice) -> Cut:
 def _halves(own: slice, whole: int) -> Cut:
     """The same rows of the gate and of what it gates."""
     return lambda tensor: torch.cat([tensor[own], tensor[whole:][own]])
-
-
-@torch.no_grad()
-def _fill(model: GlmV, stored: StoredTensors, cuts: dict[str, Cut], device: torch.device, dtype: torch.dtype) -> None:
-    """Read what this process needs, cut it, and put it into place."""
-    expected = model.state_dict(keep_vars=True)
-    if model.config.tie_word_embeddings:
-        del expected["lm_head.weight"]
-    kept = [name for name in expected if name.endswith(".e_score_correction_bias")]
-    others = [name for name in expected if name not in kept]
-    for name, whole in chain(stored.read(kept, dtype=None), stored.read(others, dtype=dtype)):
-        cut = cuts.get(name)
-        value = (whole if cut is None else cut(whole)).to(device, copy=True).contiguous()
-        if value.shape != expected[name].shape:
-            raise WeightsError(f"{name} is {list(value.shape)} after it was cut, not {list(expected[name].shape)}.")
-        owner, _, leaf = name.rpartition(".")
-        holder = model.get_submodule(owner)
-        if leaf in holder._parameters:
-            holder._parameters[leaf] = nn.Parameter(value, requires_grad=False)
-        else:
-            holder._buffers[leaf] = value
-        del whole
-    if model.config.tie_word_embeddings:
-        model.lm_head.weight = model.model.language_model.embed_tokens.weight
-    left = [name for name, tensor in model.state_dict(keep_vars=True).items() if tensor.is_meta]
-    assert not left, f"not filled: {left[:3]}"
-    model.to(device)

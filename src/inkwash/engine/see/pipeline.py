@@ -22,12 +22,14 @@ import torch
 from inkwash.core.device import pick_device, pick_dtype
 from inkwash.core.errors import ConfigError, RequestError
 from inkwash.engine.adapters import Adapters
+from inkwash.engine.quantize import parse_kind
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.see.generation import Budget, Run, Speaker
+from inkwash.engine.see.loading import load_sight
 from inkwash.engine.see.media import MediaRules, read_media
 from inkwash.engine.see.output import Cost, Delta, Usage, VisionOutput
-from inkwash.engine.see.parallel import Ranks, join, load_share, started
+from inkwash.engine.see.parallel import Ranks, join, started
 from inkwash.engine.see.together import Together
 from inkwash.engine.seeds import make_generator
 from inkwash.models.glm_v.answer import AnswerStream, Piece, split_answer
@@ -38,7 +40,7 @@ from inkwash.models.glm_v.html import fence_html as fenced
 from inkwash.models.glm_v.positions import FILM, PICTURE
 from inkwash.models.glm_v.sights import Prompt
 from inkwash.models.glm_v.tools import parse_tool_calls
-from inkwash.models.glm_v.weights import GlmVParts, load_glm_v, save_glm_v
+from inkwash.models.glm_v.weights import GlmVParts, save_glm_v
 
 Messages = Sequence[Mapping[str, Any]]
 _CALL = "<tool_call>"
@@ -63,6 +65,7 @@ class GlmVisionPipeline:
         self.parts = parts
         self.media = media or MediaRules()
         self.conversations, self.ranks = conversations, ranks
+        self._rounded = False
         self.together: Together | None = None
         self._renew()
         self._adapters = Adapters({"glm_v": parts.model})
@@ -88,33 +91,36 @@ class GlmVisionPipeline:
         *,
         torch_dtype: torch.dtype | str | None = None,
         device_map: str | torch.device | None = None,
+        quantize: str | None = None,
         media: MediaRules | None = None,
         conversations: int = 4,
     ) -> Self:
         """Load a checkpoint by name ("nano-v", "zai-org/GLM-4.1V-9B-Thinking") or from a folder.
 
         `torch_dtype` None is float32 on a CPU and bfloat16 elsewhere; `device_map` is a device, None or "auto" for
-        the best one here. Under torchrun each process holds a share of the model, and all make the same answers.
+        the best one here. `quantize` rounds the decoder's weights to "int8", "int4" or "fp8" while they are read.
+        Under torchrun each process holds a share of the model, and all make the same answers.
         """
         if isinstance(device_map, dict):
             raise ConfigError("device_map must name one device, such as 'cpu' or 'cuda'; a table is not supported.")
         device = pick_device(None if device_map in (None, "auto", "balanced") else device_map)
         folder = resolve_sight(pretrained_model_name_or_path)
-        if started():
-            ranks = join(device)
-            parts = load_share(folder, ranks, dtype=pick_dtype(torch_dtype, device))
-            return cls(parts, media=media, conversations=conversations, ranks=ranks)
-        parts = load_glm_v(folder, dtype=pick_dtype(torch_dtype, device), device=device)
-        return cls(parts, media=media, conversations=conversations)
+        ranks = join(device) if started() else None
+        device = device if ranks is None else ranks.device
+        dtype, kind = pick_dtype(torch_dtype, device), parse_kind(quantize)
+        parts = load_sight(folder, dtype=dtype, device=device, quantize=kind, ranks=ranks)
+        pipe = cls(parts, media=media, conversations=conversations, ranks=ranks)
+        pipe._rounded = kind is not None
+        return pipe
 
     def save_pretrained(self, save_directory: str | Path, *, torch_dtype: torch.dtype | None = None) -> None:
         """Write the released folder layout; `torch_dtype` None keeps the number type in memory."""
-        self._check_whole("Saving")
+        self._check_exact("Saving")
         save_glm_v(self.parts, save_directory, dtype=torch_dtype)
 
     def load_lora_weights(self, path: str | Path, adapter_name: str | None = None) -> str:
         """Merge a LoRA folder (PEFT format) beside those loaded; returns its name. Not while answering."""
-        self._check_whole("A LoRA")
+        self._check_exact("A LoRA")
         name = self._adapters.load(path, adapter_name)
         self._renew()
         return name
@@ -137,6 +143,11 @@ class GlmVisionPipeline:
     def _check_whole(self, what: str) -> None:
         if self.ranks is not None:
             raise ConfigError(f"{what} needs the whole model in one process: start it without torchrun.")
+
+    def _check_exact(self, what: str) -> None:
+        self._check_whole(what)
+        if self._rounded:
+            raise ConfigError(f"{what} needs the checkpoint's own weights: load it without quantize.")
 
     @property
     def device(self) -> torch.device:

@@ -22,6 +22,7 @@ from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.step import Layer, StepDecoder
 from inkwash.nn.cache import StaticCache
 from inkwash.nn.decoder import FusedGatedMLP, SandwichBlock
+from inkwash.nn.linear import is_plain
 
 Array = NDArray[np.float32]
 
@@ -30,7 +31,10 @@ def fits(model: GlmV) -> bool:
     """Whether this path computes what the model does: dense, fp32, on a CPU, with the family's activation."""
     text, weight = model.config.text_config, model.lm_head.weight
     blocks = all(isinstance(layer, SandwichBlock) for layer in model.model.language_model.layers)
-    return blocks and text.hidden_act == "silu" and weight.device.type == "cpu" and weight.dtype == torch.float32
+    first: Any = model.model.language_model.layers[0]
+    plain = is_plain(first.self_attn.o_proj.weight)  # not rounded to fewer bits
+    on_cpu = weight.device.type == "cpu" and weight.dtype == torch.float32
+    return blocks and plain and text.hidden_act == "silu" and on_cpu
 
 
 @dataclass(frozen=True, slots=True)

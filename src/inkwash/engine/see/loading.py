@@ -1,0 +1,93 @@
+"""A checkpoint that sees, read tensor by tensor: cut for this process's share of it, rounded to fewer bits, or both.
+
+Each tensor is cut and rounded before the next one is read, so that loading peaks at what stays and one tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import chain
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from inkwash.core.errors import WeightsError
+from inkwash.engine.quantize import is_quantized, rounder
+from inkwash.engine.see.parallel import Cut, Ranks, share_decoder
+from inkwash.models.glm_v.model import GlmV
+from inkwash.models.glm_v.weights import GlmVParts, load_glm_v
+from inkwash.models.weights import StoredTensors
+
+FP32 = ".e_score_correction_bias"  # stays as it is stored
+
+
+def load_sight(
+    folder: Path,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    quantize: str | None = None,
+    ranks: Ranks | None = None,
+) -> GlmVParts:
+    """The parts of a checkpoint folder; ``ranks``: of the decoder only this process's share.
+
+    Raises WeightsError for a damaged folder, ConfigError where the processes do not divide the network or this device
+    cannot round.
+    """
+    if quantize is None and ranks is None:
+        return load_glm_v(folder, dtype=dtype, device=device)
+    parts = load_glm_v(folder, dtype=dtype, device=device, fill=False)
+    cuts = {} if ranks is None else share_decoder(parts.model, ranks)
+    tied = parts.model.config.tie_word_embeddings
+    round_layer = None if quantize is None else rounder("see", quantize, device, dtype)
+
+    def arrived(name: str) -> None:
+        if round_layer is not None and is_quantized("see", name) and not (tied and name == "lm_head"):
+            layer = parts.model.get_submodule(name)
+            assert isinstance(layer, nn.Linear)
+            if bool(layer.weight.any(dim=1).all()):  # a row of zeros has no scale: such a matrix stays as it is
+                round_layer(layer)
+
+    fill(parts.model, StoredTensors(folder), device=device, dtype=dtype, cuts=cuts, arrived=arrived)
+    return parts
+
+
+@torch.no_grad()
+def fill(
+    model: GlmV,
+    stored: StoredTensors,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    cuts: Mapping[str, Cut],
+    arrived: Callable[[str], None],
+) -> None:
+    """Give every tensor of a network its value; ``arrived`` is told each module whose weight is there."""
+    expected = model.state_dict(keep_vars=True)
+    if model.config.tie_word_embeddings:
+        del expected["lm_head.weight"]
+    kept = [name for name in expected if name.endswith(FP32)]
+    others = [name for name in expected if not name.endswith(FP32)]
+    for name, whole in chain(stored.read(kept, dtype=None), stored.read(others, dtype=dtype)):
+        cut = cuts.get(name)
+        value = whole if cut is None else cut(whole).clone()
+        _place(model, name, value.to(device), expected[name])
+        if name.endswith(".weight"):
+            arrived(name.removesuffix(".weight"))
+    if model.config.tie_word_embeddings:
+        model.lm_head.weight = model.model.language_model.embed_tokens.weight
+    model.requires_grad_(False).eval()
+    left = [name for name, tensor in model.state_dict(keep_vars=True).items() if tensor.is_meta]
+    assert not left, f"not filled: {left[:3]}"
+
+
+def _place(model: GlmV, name: str, value: Tensor, old: Tensor) -> None:
+    if value.shape != old.shape:
+        raise WeightsError(f"{name} is {list(value.shape)} after it was cut, not {list(old.shape)}.")
+    owner, _, leaf = name.rpartition(".")
+    holder = model.get_submodule(owner)
+    if leaf in holder._parameters:
+        holder._parameters[leaf] = nn.Parameter(value, requires_grad=False)
+    else:
+        holder._buffers[leaf] = value
