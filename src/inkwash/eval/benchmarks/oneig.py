@@ -8,7 +8,7 @@ The metrics are in `oneig_score`.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,23 @@ class Prompt:
     def spot(self, model: str) -> Spot:
         """Where its grid of four pictures lies."""
         return Spot(path=f"{self.set}/{model}/{self.id}", suffixes=(".webp", ".png", ".jpg", ".jpeg"))
+
+
+def check_covered(prompts: Sequence[Prompt], dimensions: Sequence[str], language: str) -> None:
+    """ConfigError for a dimension that none of the prompts of a limited run is about."""
+    about = {
+        "alignment": ALIGNED[_known(language)],
+        "text": ("text",),
+        "reasoning": ("reasoning",),
+        "style": ("anime",),
+    }
+    present = {prompt.set for prompt in prompts}
+    for name in dimensions:
+        if name in about and present.isdisjoint(about[name]):
+            raise ConfigError(
+                f"no prompt of this run is about {name} (it has {', '.join(sorted(present))}); give a larger --limit, "
+                f"or leave {name} out of --dimensions."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

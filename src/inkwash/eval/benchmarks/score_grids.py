@@ -77,6 +77,7 @@ def score_oneig(run: Scoring, panel: Panel, tell: StageProgress) -> Result:
     """The asked dimensions of one edition; the overall score needs all five."""
     language = run.task.removeprefix("oneig-")
     prompts = oneig.read_prompts(run.data, language, run.limit)
+    oneig.check_covered(prompts, run.dimensions, language)
     system = find_system(run.images / prompts[0].set, run.system)
     files = find_pictures(run.images, [prompt.spot(system) for prompt in prompts])
     grids = dict(zip((prompt.key for prompt in prompts), files, strict=True))

@@ -202,6 +202,20 @@ def test_oneig_alignment_and_text(tmp_path: Path) -> None:
     assert "max_tokens=128|256" in scores["judge"] and set(scores["per_set"]) >= {"anime", "text", "reasoning"}
 
 
+def test_a_dimension_that_a_short_run_does_not_reach_is_named(tmp_path: Path) -> None:
+    run = Scoring(
+        task="oneig-en",
+        data=official.oneig(tmp_path / "d"),
+        images=tmp_path / "i",
+        system="m",
+        dimensions=("alignment", "text"),
+        limit=2,
+    )
+    paint(run)
+    with panel(oneig_script) as (judges, _), pytest.raises(ConfigError, match=r"about text \(it has anime, human\)"):
+        score_pictures(run, judges)
+
+
 def test_a_grid_that_is_all_black_is_named(tmp_path: Path) -> None:
     run = Scoring(
         task="oneig-en", data=official.oneig(tmp_path / "d"), images=tmp_path / "i", system="m", dimensions=("text",)
