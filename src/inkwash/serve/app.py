@@ -35,7 +35,7 @@ def make_app(service: Service) -> FastAPI:
 
     app = FastAPI(title="Inkwash", version=__version__, lifespan=life, redoc_url=None)
     app.state.service = service
-    app.state.files = files.PictureFiles(service.settings.folder / "pictures", service.folder.secret())
+    app.state.files = files.PictureFiles(service.settings.folder / "files", service.folder.secret())
     errors.install(app)
     app.include_router(images.router)
     app.include_router(files.router)
