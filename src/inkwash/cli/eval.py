@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from inkwash.cli import eval_benchmarks as benchmarks
-from inkwash.cli import eval_compare
+from inkwash.cli import eval_compare, eval_questions
 from inkwash.cli import eval_session as session
 from inkwash.cli import options as o
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 benchmarks.register(app)
 app.command("compare")(eval_compare.compare)
+app.command("questions")(eval_questions.questions)
 
 Count = Annotated[int, typer.Option("-n", "--n", help="How many cases; case i is the same in every larger run.")]
 Seed = Annotated[int, typer.Option("--seed", help="Decides the cases and the noise; picture i has seed + i.")]
