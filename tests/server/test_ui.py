@@ -137,7 +137,7 @@ def test_create_watch_and_use_again(browser_page: Any, paged: Live) -> None:
     tab.wait_for_selector("#iw-create-draw", state="visible")
 
 
-def test_cancel_stops_the_drawing(browser_page: Any, paged: Live) -> None:
+def test_partial_pictures_are_watched_and_cancel_stops_the_drawing(browser_page: Any, paged: Live) -> None:
     backend, tab = backend_of(paged), browser_page
     backend.step_s = 0.3
     before = backend.cancelled
@@ -145,6 +145,8 @@ def test_cancel_stops_the_drawing(browser_page: Any, paged: Live) -> None:
         tab.fill("#iw-create-prompt textarea", "two circles")
         tab.click("#iw-create-draw")
         _says(tab, "#iw-create-status", "Drawing")
+        _says(tab, "#iw-create-gallery", "unfinished")
+        assert tab.locator("#iw-create-gallery img").count() >= 1
         tab.click("#iw-create-cancel")
         _says(tab, "#iw-create-status", "Cancelled")
     finally:

@@ -64,7 +64,7 @@ def _show(found: object) -> None:
             f"{each.b:.4f}",
             told,
             span,
-            f"{each.p:.3f}",
+            f"{each.p:.3f}" if each.p >= 0.001 else "<0.001",
             str(each.prompts),
         )
     console = Console(highlight=False)
