@@ -86,8 +86,8 @@ def new_model(processor: GlmVProcessor) -> GlmV:
 
 def train_nano_v(
     work: Path,
-    steps: int = 6000,
-    language_from: int = 1200,
+    steps: int = 11500,
+    language_from: int = 1750,
     batch: int = 6,
     lr: float = 1e-3,
     ema: float = 0.998,
