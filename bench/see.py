@@ -1,4 +1,4 @@
-"""Seeing on this machine: tokens per second beside the reference library, and a second turn with and without memory.
+"""Seeing on this machine: tokens per second beside the reference library, a second turn, several conversations at once.
 
     python -m bench.see [--model nano-v]            the checkpoint must load in transformers
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def main() -> None:
     pictures = [render(sample_scene(random.Random(i), split="held_out")) for i in range(options.pictures)]
     decode(pipe, folder, pictures[0], options.repeats)
     second_turn(folder, pictures, options.repeats)
+    together(folder, pictures, options.repeats)
 
 
 def decode(pipe: GlmVisionPipeline, folder: Path, picture: Image.Image, repeats: int) -> None:
@@ -90,6 +92,37 @@ def second_turn(folder: Path, pictures: list[Image.Image], repeats: int) -> None
         f"second turn after {len(pictures)} pictures: {1000 * min(times[True]):.0f} ms to the first token, "
         f"{1000 * min(times[False]):.0f} ms without the prefix cache: {ratio:.1f} times"
     )
+
+
+def together(folder: Path, pictures: list[Image.Image], repeats: int) -> None:
+    """Tokens per second of several conversations, one after another and at once; first tokens of the last one."""
+    for count in (2, 4, 8):
+        rates: dict[bool, list[float]] = {True: [], False: []}
+        waits: dict[bool, list[float]] = {True: [], False: []}
+        said: dict[bool, list[Any]] = {}
+        for _ in range(repeats):
+            for at_once in (False, True):
+                pipe = GlmVisionPipeline.from_pretrained(folder, conversations=0)
+                pipe.speaker.stop_ids = frozenset()
+                if at_once:
+                    pipe.answer_together(count)
+                began = time.perf_counter()
+
+                def ask(number: int, pipe: GlmVisionPipeline = pipe, began: float = began) -> tuple[Any, float]:
+                    asked = time.perf_counter() - began
+                    output = pipe(_messages([pictures[number]]), max_new_tokens=TOKENS, temperature=0, stop_loops=False)
+                    return output.token_ids, asked + output.timings["first_token"]
+
+                with ThreadPoolExecutor(count if at_once else 1) as pool:
+                    answers = list(pool.map(ask, range(count)))
+                rates[at_once].append(count * TOKENS / (time.perf_counter() - began))
+                waits[at_once].append(max(wait for _, wait in answers))
+                said[at_once] = [tokens for tokens, _ in answers]
+        print(
+            f"{count} conversations: {max(rates[True]):.0f} tokens/s at once, {max(rates[False]):.0f} one by one; the "
+            f"last first token after {1000 * min(waits[True]):.0f} and {1000 * min(waits[False]):.0f} ms; the same "
+            f"tokens: {said[True] == said[False]}"
+        )
 
 
 def _messages(pictures: list[Image.Image]) -> list[dict[str, Any]]:

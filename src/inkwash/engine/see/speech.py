@@ -20,7 +20,7 @@ from inkwash.core.errors import RequestError
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling, choose
 from inkwash.engine.see.drafts import Drafts
-from inkwash.models.glm_v.answer import AnswerStream, forced_ending
+from inkwash.models.glm_v.answer import END_ANSWER, AnswerStream, forced_ending
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.repetition import RepetitionDetector
 from inkwash.models.glm_v.sights import Prompt
@@ -124,8 +124,10 @@ class Speech:
         run.ids.append(token)
         self._drafts.add(token)
         self._penalty.add(token)
-        if token in self._stop_ids:
-            return self._end("stop")
+        if token in self._stop_ids:  # for 4.1V the answer's closing tag is one
+            closing = END_ANSWER if token == self._processor.tokenizer.token_to_id(END_ANSWER) else ""
+            run.text += closing
+            return closing + self._end("stop")
         piece = self._decode.step(self._processor.tokenizer, token) or ""
         if piece:
             run.text += piece

@@ -182,6 +182,22 @@ def test_thoughts_end_with_their_budget_and_keep_what_was_seen(
     assert said == naive(pipe, pipe.prepare(MIXED), 30, said[:end])  # the answer still sees picture and film
 
 
+def test_an_answer_that_is_cut_after_its_thoughts_were_says_both(make_pipeline: MakePipeline) -> None:
+    """The published forced answer reports success whatever came of it."""
+    output = make_pipeline("tagged")(MIXED, max_new_tokens=5, thinking_budget=0, temperature=0, stop_loops=False)
+    assert output.thinking_cut and output.finish_reason == "length" and not output.answer.finished
+
+
+def test_the_closing_tag_may_be_the_stop_token(make_pipeline: MakePipeline) -> None:
+    pipe = make_pipeline("tagged")
+    closing = pipe.parts.processor.token_id("</answer>")
+    pipe.speaker.stop_ids = frozenset({closing})
+    said = iter([*pipe.parts.processor.encode("<think>a</think><answer>b"), closing])
+    pipe.speaker._choose = lambda *_: next(said)  # type: ignore[method-assign]
+    output = pipe([turn("Hi")])
+    assert (output.finish_reason, output.content, output.answer.finished) == ("stop", "b", True)
+
+
 @pytest.mark.parametrize(("style", "start"), [("plain", "<think></think>"), ("tagged", "<think></think><answer>")])
 def test_a_budget_of_zero_forbids_thoughts(make_pipeline: MakePipeline, style: str, start: str) -> None:
     output = make_pipeline(style)(MIXED, max_new_tokens=12, thinking_budget=0, temperature=0)
