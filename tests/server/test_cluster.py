@@ -321,4 +321,13 @@ def test_a_killed_replica_is_not_noticed_by_clients(tmp_path: Path, shape: str) 
         assert [status for status, _, _ in answers] == [200] * 24, answers
         ask(3)
         assert len({(seed, drawn) for _, seed, drawn in answers}) == 6, "a seed's picture is the same before and after"
+        body = {"prompt": "red", "size": "256x256", "steps": 100, "stream": True, "progress": True}
+        with httpx2.stream(
+            "POST", f"http://{url}/v1/images/generations", json=body, timeout=300, trust_env=False
+        ) as sent:
+            lines = sent.iter_lines()
+            next(line for line in lines if '"denoise"' in line)
+            server.send_signal(signal.SIGTERM)
+            assert any(line == "event: image_generation.completed" for line in lines), "what was accepted is answered"
+        assert server.wait(60) == 0
     assert "trying again" in (tmp_path / "log").read_text(), "a request was lost and drawn elsewhere"

@@ -91,6 +91,7 @@ def serve(
         if service.backend is not None:
             after += f" (self-test picture {service.self_test['seconds']:.1f} s)"
             draws = f"{service.backend.info.name} on {service.backend.info.device}; "
+        _take_signals_back()
         _say(f"{after}: http://{shown}:{port}  {draws}{pages}")
 
     def failed(error: Exception) -> None:
@@ -107,6 +108,13 @@ def serve(
         if isinstance(service.failure, InkwashError):
             raise service.failure
         raise StartFailed(f"{settings.model} could not be started: {sentence(service.failure)}") from service.failure
+
+
+def _take_signals_back() -> None:
+    """Put our handlers in place again: Ray sets its own while it starts, which ends a drain after three seconds."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.getsignal(number))
 
 
 @contextmanager
