@@ -1,6 +1,6 @@
 """The same encoding on Ray: every worker process loads the networks once and writes whole shards.
 
-Ray Data spreads the jobs; where its table library (pyarrow, `ray[data]`) is missing, Ray's own pool of actors does.
+Ray Data spreads the jobs; where its table library (pyarrow) is missing, Ray's own pool of actors does.
 
 A job is small (names and sizes), so only these travel; pictures are read and shards are written where the worker
 runs, so all machines must see the same folders. One machine, several processes, works too: `ray` starts by itself.
@@ -22,6 +22,7 @@ from inkwash.data.encode import Encoder, Job, run_job
 from inkwash.data.shards import ShardIndex, read_sidecar
 
 STORE_BYTES = 128 * 2**20  # only names travel
+Row = dict[str, Any]  # {"name": of the shard, "failure": a pickled error or nothing}
 
 
 class RayRunner:
@@ -46,19 +47,16 @@ class RayRunner:
             rows = [{"job": pickle.dumps(job)} for job in jobs]
             settings = (make, str(Path(folder).resolve()), batch)
             spread = self._on_data if importlib.util.find_spec("pyarrow") else self._on_actors
-            for name in spread(ray, rows, settings):
-                yield read_sidecar(folder / f"{name}.json")
-        except Exception as error:
-            cause = _cause(error)
-            if cause is not None:
-                raise cause from error
-            raise
+            for row in spread(ray, rows, settings):
+                if row["failure"]:
+                    raise pickle.loads(row["failure"])
+                yield read_sidecar(folder / f"{row['name']}.json")
         finally:
             if started_here:
                 ray.shutdown()
 
-    def _on_data(self, ray: Any, rows: list[dict[str, bytes]], settings: tuple[Any, ...]) -> Iterator[str]:
-        """Ray Data: the rows in blocks over a pool of `workers` actors; names of the shards as they are finished."""
+    def _on_data(self, ray: Any, rows: list[dict[str, bytes]], settings: tuple[Any, ...]) -> Iterator[Row]:
+        """Ray Data: the rows in blocks over a pool of `workers` actors; what they answer, as shards are finished."""
         data = importlib.import_module("ray.data")
         data.DataContext.get_current().enable_progress_bars = False
         jobs = data.from_items(rows, override_num_blocks=min(len(rows), 4 * self.workers))
@@ -68,16 +66,14 @@ class RayRunner:
             compute=data.ActorPoolStrategy(size=self.workers),
             num_gpus=self.gpus_per_worker,
         )
-        for row in done.iter_rows():
-            yield row["name"]
+        yield from done.iter_rows()
 
-    def _on_actors(self, ray: Any, rows: list[dict[str, bytes]], settings: tuple[Any, ...]) -> Iterator[str]:
+    def _on_actors(self, ray: Any, rows: list[dict[str, bytes]], settings: tuple[Any, ...]) -> Iterator[Row]:
         """The same on Ray alone."""
         pool = importlib.import_module("ray.util").ActorPool
         worker = ray.remote(num_gpus=self.gpus_per_worker)(ShardWorker)
         actors = pool([worker.remote(*settings) for _ in range(self.workers)])
-        for row in actors.map_unordered(lambda actor, row: actor.run.remote(row), rows):
-            yield row["name"]
+        yield from actors.map_unordered(lambda actor, row: actor.run.remote(row), rows)
 
 
 class ShardWorker:
@@ -88,13 +84,16 @@ class ShardWorker:
         self.folder = Path(folder)
         self.batch = batch
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, row: dict[str, Any]) -> Row:
         return self.run(row)
 
-    def run(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Encode and write the shard of one job."""
-        index = run_job(pickle.loads(row["job"]), self.encoder, self.folder, self.batch)
-        return {"name": index.name}
+    def run(self, row: dict[str, Any]) -> Row:
+        """Encode and write the shard of one job; an error of ours is an answer, since Ray's wrappers lose its kind."""
+        try:
+            index = run_job(pickle.loads(row["job"]), self.encoder, self.folder, self.batch)
+        except InkwashError as error:
+            return {"name": "", "failure": pickle.dumps(error)}
+        return {"name": index.name, "failure": b""}
 
 
 def _start(ray: Any, address: str | None, workers: int) -> None:
@@ -107,17 +106,6 @@ def _start(ray: Any, address: str | None, workers: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False, **options)
-
-
-def _cause(error: BaseException) -> InkwashError | None:
-    """The innermost error of ours: Ray's wrappers carry a whole traceback in their text."""
-    found = None
-    inner: BaseException | None = error
-    while inner is not None:
-        found = inner if isinstance(inner, InkwashError) else found
-        cause = getattr(inner, "cause", None)
-        inner = cause if isinstance(cause, BaseException) else inner.__cause__
-    return found
 
 
 def _ray() -> Any:
