@@ -44,6 +44,7 @@ FEW_ROWS = 4  # plans drawn together while lanes are idle: on a CPU a row of eig
 MAX_LANES = 4  # by default, on a CPU: more lanes of fewer threads each would make a lone request wait longer
 REFERENCE_BYTES = 2**28
 Task = Callable[[], None]
+Rounds = Callable[[], bool]
 
 
 class QueueFull(RequestError):
@@ -121,6 +122,8 @@ class Engine:
         self._looks: deque[tuple[Job, Task]] = deque()  # previews, which are quick and overdue at once
         self._pictures: deque[tuple[Job, Task]] = deque()
         self._planning, self._drawing, self._closing = False, 0, False
+        self._lent: deque[Rounds] = deque()  # other work that waits for a thread
+        self._lending, self._extra = False, False
         self._counts = dict.fromkeys(("finished", "cancelled", "failed", "rejected", "pictures"), 0)
         workers = self.lanes if on_cpu else self.lanes + 1
         self._workers = [
@@ -164,6 +167,21 @@ class Engine:
             self._changed.notify_all()
         job.open(events.Queued(position=position, eta_s=wait + self._own_s(job)))
         return job.ticket
+
+    def lend(self, rounds: Rounds) -> None:
+        """Make rounds of other work, such as answers of a model that sees, until one returns False.
+
+        They come before everything else, in one thread at a time: one more than the lanes need, which plans meanwhile.
+        """
+        with self._changed:
+            if self._closing:
+                raise EngineClosed
+            self._lent.append(rounds)
+            if not self._extra:
+                self._extra = True
+                self._workers.append(threading.Thread(target=self._work, name="inkwash-engine-lent", daemon=True))
+                self._workers[-1].start()
+            self._changed.notify_all()
 
     def abort(self, ticket_id: str) -> bool:
         """Stop a request within one token or one step; False if it is unknown or has ended."""
@@ -220,14 +238,17 @@ class Engine:
         while True:
             with self._changed:
                 while (task := self._next()) is None:
-                    if self._closing and not self._jobs:
+                    if self._closing and not self._jobs and not self._lent:
                         self._changed.notify_all()
                         return
                     self._changed.wait()
             task()
 
     def _next(self) -> Task | None:
-        """The next task, under the lock: previews, then plans, then pictures."""
+        """The next task, under the lock: lent rounds, previews, then plans, then pictures."""
+        if self._lent and not self._lending:
+            self._lending = True
+            return self._make_rounds
         if self._drawing < self.lanes:
             for _, look in self._take(self._looks):
                 return self._in_lane(look)
@@ -238,6 +259,21 @@ class Engine:
             for _, picture in self._take(self._pictures):
                 return self._in_lane(picture)
         return None
+
+    def _make_rounds(self) -> None:
+        """All the rounds that were lent, in turn."""
+        while True:
+            with self._changed:
+                if not self._lent:
+                    self._lending = False
+                    return
+                rounds = self._lent[0]
+            if not rounds():
+                with self._changed:
+                    self._lent.remove(rounds)
+            elif len(self._lent) > 1:
+                with self._changed:
+                    self._lent.rotate(-1)
 
     def _take(self, waiting: deque[tuple[Job, Task]]) -> Iterator[tuple[Job, Task]]:
         """The first entry whose request has not ended."""

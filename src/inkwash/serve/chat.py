@@ -27,6 +27,7 @@ from inkwash.engine.request import CancelToken
 from inkwash.engine.see.media import MediaRules
 from inkwash.engine.see.output import Delta, VisionOutput
 from inkwash.engine.see.pipeline import GlmVisionPipeline
+from inkwash.engine.see.together import Rounds
 from inkwash.serve.errors import described
 from inkwash.serve.schemas import read_json
 from inkwash.serve.settings import ChatSettings
@@ -118,14 +119,17 @@ class Chat:
 
 
 def make_chat_router(
-    chat: Chat, *, admit: Callable[[Request], Callable[[], None]] = lambda request: lambda: None
+    chat: Chat,
+    *,
+    admit: Callable[[Request], Callable[[], None]] = lambda request: lambda: None,
+    run: Callable[[Rounds], None] | None = None,
 ) -> APIRouter:
     """The route around one pipeline; ``admit`` raises for clients that may not ask, and returns what is to be called
-    when their answer has ended."""
+    when their answer has ended. ``run``: where answers are made, as `GlmVisionPipeline.answer_together` has it."""
     router = APIRouter(tags=["chat"])
     settings = chat.settings
     threads = ThreadPoolExecutor(MAX_CLIENTS, "inkwash-chat")
-    chat.pipe.answer_together(settings.together)
+    chat.pipe.answer_together(settings.together, run)
 
     @router.post("/v1/chat/completions")
     async def completions(request: Request) -> Response:

@@ -145,6 +145,8 @@ def mount_ui(app: FastAPI, service: Service) -> None:
 def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     """Load a model that sees and answer POST /v1/chat/completions with it, under the keys and limits of the rest."""
     from inkwash.engine.see.pipeline import GlmVisionPipeline
+    from inkwash.engine.see.together import Rounds, in_thread
+    from inkwash.serve.backend import LocalBackend
     from inkwash.serve.chat import Chat, make_chat_router
     from inkwash.serve.images import client_of
 
@@ -159,7 +161,12 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
         service.rates.spend(client)
         return service.rates.enter(client)
 
-    app.include_router(make_chat_router(service.chat, admit=admit))
+    def run(rounds: Rounds) -> None:
+        """In the engine that draws, where there is one in this process."""
+        backend = service.backend
+        (backend.engine.lend if isinstance(backend, LocalBackend) else in_thread)(rounds)
+
+    app.include_router(make_chat_router(service.chat, admit=admit, run=run))
     service.seeing = chat.served_name
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,7 +30,7 @@ from inkwash.engine.see.loading import load_sight
 from inkwash.engine.see.media import MediaRules, read_media
 from inkwash.engine.see.output import Cost, Delta, Usage, VisionOutput
 from inkwash.engine.see.parallel import Ranks, join, started
-from inkwash.engine.see.together import Together
+from inkwash.engine.see.together import Rounds, Together
 from inkwash.engine.seeds import make_generator
 from inkwash.models.glm_v.answer import AnswerStream, Piece, split_answer
 from inkwash.models.glm_v.boxes import find_boxes
@@ -76,12 +76,15 @@ class GlmVisionPipeline:
         kept, ranks = self.conversations, self.ranks
         self.speaker = Speaker(parts.model, parts.processor, parts.stop_ids, conversations=kept, ranks=ranks)
         if self.together is not None:
-            self.answer_together(self.together.slots)
+            self.answer_together(self.together.slots, self.together.run)
 
-    def answer_together(self, slots: int) -> Together:
-        """From now on make the answers of several threads at once, up to ``slots`` of them."""
+    def answer_together(self, slots: int, run: Callable[[Rounds], None] | None = None) -> Together:
+        """From now on make the answers of several threads at once, up to ``slots`` of them.
+
+        ``run`` says in which thread: that of an engine that draws (`Engine.lend`), or None for one of its own.
+        """
         self._check_whole("Answering several clients")
-        self.together = Together(self.speaker, slots=slots)
+        self.together = Together(self.speaker, slots=slots, run=run)
         return self.together
 
     @classmethod

@@ -58,7 +58,7 @@ class Together:
     def __init__(self, speaker: Speaker, *, slots: int = SLOTS, run: Callable[[Rounds], None] | None = None) -> None:
         """``slots``: answers made at once, more wait. ``run`` makes rounds until one is False, in another thread."""
         self.speaker, self.slots = speaker, slots
-        self._run = run or _in_thread
+        self.run = run or in_thread
         self._lock = threading.Lock()
         self._waiting: deque[_Entry] = deque()
         self._entries: list[_Entry] = []
@@ -90,7 +90,7 @@ class Together:
             self._waiting.append(entry)
             start, self._running = not self._running, True
         if start:
-            self._run(self.round)
+            self._start(entry)
         try:
             while (piece := entry.heard.get()) is not None:
                 if isinstance(piece, Exception):
@@ -98,6 +98,16 @@ class Together:
                 yield piece
         finally:
             entry.left = True
+
+    def _start(self, entry: _Entry) -> None:
+        """Begin the rounds; where no thread is to be had, the answer is given up and the next one tries again."""
+        try:
+            self.run(self.round)
+        except BaseException:
+            with self._lock:
+                self._running = False
+                self._waiting.remove(entry)
+            raise
 
     def round(self) -> bool:
         """One round; False where nobody waits any more, and whoever comes next starts the rounds again."""
@@ -171,7 +181,9 @@ class Together:
         entry.heard.put(error)
 
 
-def _in_thread(rounds: Rounds) -> None:
+def in_thread(rounds: Rounds) -> None:
+    """Make rounds in a thread that ends with them."""
+
     def work() -> None:
         while rounds():
             pass

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from inkwash.core.errors import Cancelled
-from inkwash.engine.request import CancelToken
+from inkwash.engine.pipeline import GlmImagePipeline
+from inkwash.engine.request import CancelToken, GenerationRequest
+from inkwash.engine.scheduler import Engine, EngineClosed
 from inkwash.engine.see import generation
 from inkwash.engine.see.output import VisionOutput
 from inkwash.engine.see.pipeline import GlmVisionPipeline
-from inkwash.engine.see.together import Together
+from inkwash.engine.see.together import Together, in_thread
 from tests.unit.engine.see.conftest import MakePipeline
 from tests.unit.engine.see.test_see_pipeline import BLUE, MIXED, RED, film, finish, picture, turn
 
@@ -125,3 +128,23 @@ def test_the_rounds_may_run_in_a_thread_of_somebody_else(make_pipeline: MakePipe
         while lent[0]():
             pass
         assert asked.result().usage.completion_tokens == 5
+
+
+def test_the_engine_that_draws_makes_the_rounds(make_pipeline: MakePipeline, tiny_folder: Path) -> None:
+    """Answers and a picture in the same scheduler, each as alone."""
+    drawing = GlmImagePipeline.from_pretrained(tiny_folder)
+    request = GenerationRequest(prompt="two circles", height=64, width=64, num_inference_steps=2, seed=1)
+    expected = [make_pipeline()(messages, stop_loops=False, **settings).token_ids for messages, settings in TALKS]
+    pipe = make_pipeline()
+    with Engine(drawing, slots=2) as engine:
+        before = engine.submit(request).result().images[0].tobytes()
+        pipe.answer_together(4, engine.lend)
+        tickets = [engine.submit(request) for _ in range(3)]
+        assert [output.token_ids for output in ask_all(pipe)] == expected
+        assert [output.token_ids for output in ask_all(pipe)] == expected
+        assert all(ticket.result().images[0].tobytes() == before for ticket in tickets)
+    with pytest.raises(EngineClosed):
+        pipe([turn("Hi")])
+    assert pipe.together is not None and not pipe.together.waiting
+    pipe.together.run = in_thread
+    assert pipe([turn("Hi")], max_new_tokens=3).token_ids
