@@ -5,8 +5,8 @@
 
 Same folder, prompt, steps, threads and number type; the decoder stage of both starts from the same prior tokens. The
 best of the repeats counts. Wall time is what a user sees; CPU time is the process's own, and what to compare where
-other programs keep the cores busy. Floors are measured in the same run: reading the generator's weights once for each
-token, and the decoder's matrix products at the speed of a large one.
+other programs keep the cores busy. Floors are measured in the same run: reading the generator's weights, as they are
+stored, once for each token, and the decoder's matrix products at the speed of a large one.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from inkwash.models.registry import resolve
 
 PROMPT = 'A poster that says "HELLO" in red on a yellow background'
 STAGES = ("AR stage", "decoder stage", "whole picture")
+STORED = 2  # bytes of a weight in the checkpoints
 CASES = ("nano-float32", "nano-bfloat16", f"{checkpoints.LARGE}-bfloat16")
 
 
@@ -84,9 +85,10 @@ def report(name: str, folder: Path, dtype: torch.dtype, side: int, steps: int, r
     prompt = pipe.parts.processor.prepare(PROMPT, side, side)
     request = GenerationRequest(prompt=PROMPT, height=side, width=side, num_inference_steps=steps)
     ar = pipe.parts.ar
-    size = (checkpoints.parameters(ar.model.language_model.layers) + ar.lm_head.weight.numel()) * dtype.itemsize
-    token_floor = size / floors.read_rate(size, dtype)
-    step_floor = step_flops(pipe.stages, side, side, request) / floors.matmul_rate(dtype)
+    size = (checkpoints.parameters(ar.model.language_model.layers) + ar.lm_head.weight.numel()) * STORED
+    rate, arithmetic = floors.read_rate(size), floors.matmul_rate(dtype)
+    token_floor = size / rate
+    step_floor = step_flops(pipe.stages, side, side, request) / arithmetic
     rows = []
     for stage, (mine, other) in best.items():
         floor = {"AR stage": prompt.drawn_tokens * token_floor, "decoder stage": steps * step_floor}.get(stage, 0.0)
@@ -106,7 +108,8 @@ def report(name: str, folder: Path, dtype: torch.dtype, side: int, steps: int, r
     return (
         f"## {name}\n\n{side}x{side}, {steps} steps, {prompt.drawn_tokens} tokens, best of {repeats}; generator "
         f"{checkpoints.parameters(ar) / 1e6:.0f} M, decoder {checkpoints.parameters(pipe.parts.decoder) / 1e6:.0f} M "
-        f"parameters; weights read for a token {size / 1e6:.0f} MB.\n\n{sheet.table(head, rows)}\n"
+        f"parameters. Floors: {size / 1e6:.0f} MB of weights as they are stored, for each token, at "
+        f"{rate / 1e9:.0f} GB/s; products at {arithmetic / 1e9:.0f} GFLOP/s.\n\n{sheet.table(head, rows)}\n"
     )
 
 

@@ -1,15 +1,17 @@
 """The second stage: flow-matching steps of the diffusion decoder, then the VAE.
 
-The conditional and the unconditional half run as one batch; everything that no step changes is prepared once. Step
-after step is the outer loop and groups of pictures the inner one: on a CPU a group is one picture, because kernels
-there round differently for other batch sizes and a picture must not change with its batch mates; elsewhere it is
-all of them.
+Everything that no step changes is prepared once. Step after step is the outer loop and groups of pictures the inner
+one: on a CPU a group is one picture, because kernels there round differently for other batch sizes and a picture must
+not change with its batch mates; elsewhere it is all of them. The conditional and the unconditional half run as one
+batch, and on a CPU, where a half fills a thread, side by side: the size of the picture alone decides that, so it has
+the same bits on any number of threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +20,13 @@ from torch import Tensor
 from inkwash.engine.quality import Quality
 from inkwash.engine.request import Watch
 from inkwash.engine.step_cache import StepCache, full_steps
+from inkwash.engine.threads import side_by_side
 from inkwash.models.glm_image.decoder import Decoder, DecoderConditions
+from inkwash.models.glm_image.decoder_step import PLAIN
 from inkwash.models.glm_image.references import KeyValue, References
 from inkwash.models.glm_image.schedule import Schedule, add_noise, euler_step
+
+TOKENS_APART = 96  # image tokens from which on the halves of a CPU's pass run side by side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +67,17 @@ StepCallback = Callable[[StepState], Tensor | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """Pictures that go through the decoder together: all rows, their conditional rows alone, and their step cache."""
+    """Pictures that go through the decoder together: their conditional rows and, under guidance, the others.
+
+    `rows` are both in one, None where they run side by side. Each of the three has a step cache, if any has.
+    """
 
     pictures: slice
-    rows: DecoderConditions
+    rows: DecoderConditions | None
     conditional: DecoderConditions
+    unconditional: DecoderConditions | None
     cache: StepCache | None
+    other_cache: StepCache | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +105,20 @@ class Denoiser:
         self.passes.clear()
         for at in range(0, len(pictures), size):
             part = slice(at, min(at + size, len(pictures)))
-            rows = self._conditions(pictures[part], latent_size, device)
-            conditional = rows.first(part.stop - part.start) if self.guided else rows
-            cache = None
-            if self.quality.full_share < 1:
-                cache = StepCache(full_steps(rows, self.quality.full_share))
-            self.passes.append(Pass(pictures=part, rows=rows, conditional=conditional, cache=cache))
+            self.passes.append(self._pass(part, self._conditions(pictures[part], latent_size, device)))
+
+    def _pass(self, part: slice, rows: DecoderConditions) -> Pass:
+        count, total = part.stop - part.start, rows.prior.shape[0]
+        apart = self.guided and rows.prior.device.type == "cpu" and rows.prior.shape[1] >= TOKENS_APART
+        full = full_steps(rows, self.quality.full_share) if self.quality.full_share < 1 else None
+        return Pass(
+            pictures=part,
+            rows=None if apart else rows,
+            conditional=rows.part(0, count) if self.guided else rows,
+            unconditional=rows.part(count, total) if apart else None,
+            cache=None if full is None else StepCache(full),
+            other_cache=None if full is None else StepCache(full),
+        )
 
     @torch.no_grad()
     def run(
@@ -132,13 +151,34 @@ class Denoiser:
         parts = []
         for each in self.passes:
             watch.check()
-            rows = each.rows if guided else each.conditional
-            velocity = self.decoder.step(latents[each.pictures], rows, index, each.cache).float()
-            if guided:
-                conditional, unconditional = velocity.chunk(2)
-                velocity = unconditional + self.guidance_scale * (conditional - unconditional)
-            parts.append(velocity)
+            parts.append(self.velocity_of(each, latents[each.pictures], index, guided))
         return torch.cat(parts)
+
+    def velocity_of(self, each: Pass, latents: Tensor, index: int, guided: bool) -> Tensor:
+        """Velocity of one pass in one step, fp32."""
+        step = self.decoder.step
+        if not guided:
+            if each.cache is not None and each.other_cache is not None and each.cache.runs(index):
+                each.other_cache.forget()  # it would be older than the conditional rows' from now on
+            return step(latents, each.conditional, index, each.cache).float()
+        if each.unconditional is None:
+            assert each.rows is not None
+            conditional, unconditional = step(latents, each.rows, index, each.cache).float().chunk(2)
+        else:
+            if each.cache is not None and each.other_cache is not None and each.other_cache.empty:
+                each.cache.forget()
+            conditional, unconditional = self._both(
+                partial(step, latents, each.conditional, index, each.cache),
+                partial(step, latents, each.unconditional, index, each.other_cache),
+            )
+            conditional, unconditional = conditional.float(), unconditional.float()
+        return unconditional + self.guidance_scale * (conditional - unconditional)
+
+    def _both(self, first: Callable[[], Tensor], second: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+        """Side by side, unless the blocks stream through one place or are being compiled."""
+        if self.decoder.stream is not None or self.decoder.regions is not PLAIN:
+            return first(), second()
+        return side_by_side(first, second)
 
     def _conditions(
         self, pictures: Sequence[Picture], latent_size: tuple[int, int], device: torch.device

@@ -222,6 +222,8 @@ class _Kernels(TorchFunctionMode):
     ) -> Any:
         if func is F.scaled_dot_product_attention:
             query, value = args[0], args[2]
+            if self._on_cpu:
+                query.new_empty((3, *query.shape), dtype=torch.float32)  # queries, keys and values, head by head
             return query.new_empty(*query.shape[:-1], value.shape[-1])
         if func is F.gelu and self._on_cpu:
             return args[0]
@@ -297,7 +299,7 @@ def _decoder_working(decoder: Decoder, sizes: Sizes, work: Work, on_cpu: bool) -
         )
         denoiser.prepare([picture] * work.pictures, cells)
         latents = torch.empty(rows, sizes.decoder.in_channels, *cells, dtype=torch.float32, device="meta")
-        decoder.step(latents, denoiser.passes[0].rows, 0)
+        denoiser.velocity_of(denoiser.passes[0], latents, 0, work.guidance)
     return counter.most
 
 

@@ -1,7 +1,8 @@
-"""How long a drawing will take here, before anything is loaded: two layers of random weights, timed and multiplied.
+"""How long a drawing will take here, before anything is loaded: the stages' own code on random weights, timed.
 
-The layers have the sizes of the model and the shapes of the drawing, so the estimate needs a fraction of the memory and
-no checkpoint. It is the best of a few repetitions: what this machine does when nothing else keeps it busy.
+The layers have the sizes of the model and the shapes of the drawing. A small network is built whole; of a large one
+two short ones are timed, and the rest follows from their difference, so that the estimate needs a fraction of the
+memory and no checkpoint. It is the best of a few repetitions: what this machine does when nothing else keeps it busy.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 
+from inkwash.engine.ar import few_threads
 from inkwash.engine.denoise import Denoiser, Picture
 from inkwash.engine.memory import GLYPHS, PROMPT_TOKENS, Forecast, Sizes, Work
+from inkwash.engine.sampling import Sampling
+from inkwash.engine.slots import Prefix, Sequence, make_slots
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.ar_step import fuse_for_decode
 from inkwash.models.glm_image.decoder import Decoder, fuse_qkv
 from inkwash.models.glm_image.schedule import schedule
 from inkwash.models.glm_image.vae import AutoencoderKL
 
-LAYERS, TOKENS, VAE_CELLS, COPY_BYTES = 2, 8, 32, 2**26
+WHOLE_BYTES = 2**29  # networks up to this are timed whole
+LAYERS = 2, 4  # of larger ones
+TOKENS, VAE_CELLS, COPY_BYTES, REPEATS = 8, 64, 2**26, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,44 +56,72 @@ class Pace:
 @torch.no_grad()
 def measure_pace(sizes: Sizes, work: Work, *, dtype: torch.dtype, device: torch.device) -> Pace:
     """Time the three stages on this device."""
+    text, denoiser = sizes.ar.text_config, sizes.decoder
+    layer = text.hidden_size * (3 * text.intermediate_size + 2 * text.hidden_size)
+    block = 12 * denoiser.width**2
     return Pace(
-        ar=_ar(sizes, work, dtype, device),
-        decoder=_decoder(sizes, work, dtype, device),
+        ar=_of_all_layers(text.num_hidden_layers, layer * dtype.itemsize, lambda n: _ar(sizes, work, dtype, device, n)),
+        decoder=_of_all_layers(
+            denoiser.num_layers, block * dtype.itemsize, lambda n: _decoder(sizes, work, dtype, device, n)
+        ),
         vae=_vae(sizes, work, dtype, device),
         copy_rate=_copy_rate(device),
     )
 
 
-def _ar(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device) -> float:
-    """Tokens times (the head, and one layer times their number), for all pictures in one batch off a CPU."""
+def _of_all_layers(layers: int, layer_bytes: int, seconds: Callable[[int], float]) -> float:
+    """Seconds of a network by its number of layers: timed as it is, or continued from two short ones."""
+    few, more = LAYERS
+    if layers <= more or layers * layer_bytes <= WHOLE_BYTES:
+        return seconds(layers)
+    first, second = seconds(few), seconds(more)
+    return first + max(second - first, 0.0) / (more - few) * (layers - few)
+
+
+def _ar(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device, layers: int) -> float:
+    """Reading one prompt, then every token at the cost of those in the middle; off a CPU all pictures share them."""
     codes = sizes.ar.text_config.vision_vocab_size  # a token's row is looked up, however many there are
-    text = replace(sizes.ar.text_config, num_hidden_layers=LAYERS, vocab_size=codes + 8, pad_token_id=codes)
+    text = replace(sizes.ar.text_config, num_hidden_layers=layers, vocab_size=codes + 8, pad_token_id=codes)
     vision = replace(sizes.ar.vision_config, depth=1)
     config = replace(sizes.ar, text_config=text, vision_config=vision, image_token_id=codes + 1)
     with torch.device(device):
-        model = ARGenerator(config).to(dtype).eval()
-    rows = 1 if device.type == "cpu" else work.pictures
+        model = ARGenerator(config).to(torch.bfloat16).to(dtype).eval().requires_grad_(False)  # numbers as stored
     drawn = work.height // 32 * (work.width // 32) + (0 if work.reference else 256)
-    middle = PROMPT_TOKENS + drawn // 2
-    step = fuse_for_decode(model)
-    cache = model.make_cache(rows, middle + TOKENS)
-    tables = step.plan_tables(torch.zeros(3, rows, TOKENS, dtype=torch.long, device=device))
-    ids = torch.zeros(rows, dtype=torch.long, device=device)
+    length = PROMPT_TOKENS + drawn // 2
+    ids = torch.zeros(1, length, dtype=torch.long, device=device)
+    positions, cache = torch.zeros(3, 1, length, dtype=torch.long, device=device), model.make_cache(1, length)
 
-    def tokens() -> None:
-        for index in range(TOKENS):
-            step.step(ids, tables, index, cache, middle + index)
+    def read(tokens: int) -> None:
+        model(ids[:, :tokens], positions[..., :tokens], cache=cache)
 
-    hidden = torch.zeros(rows, text.hidden_size, dtype=dtype, device=device)
-    head = best(lambda: F.linear(hidden, step.head), device)
-    layer = max(best(tokens, device) / TOKENS - head, 0.0) / LAYERS
-    calls = drawn * (work.pictures if device.type == "cpu" else 1)
-    return calls * (head + layer * sizes.ar.text_config.num_hidden_layers)
+    read(length)
+    prefix = Prefix(
+        cache=cache,
+        length=length,
+        logits=torch.zeros(1, text.vision_vocab_size, dtype=dtype, device=device),
+        positions=torch.zeros(3, drawn + 1, dtype=torch.long, device=device),
+        tokens=drawn,
+    )
+    slots = make_slots(model, fuse_for_decode(model), work.pictures)
+    sequences = [Sequence(prefix, torch.full((drawn,), 0.5), Sampling(top_k=32)) for _ in range(work.pictures)]
+    for sequence in sequences:
+        slots.join(sequence)
+
+    count = min(TOKENS, (drawn - 1) // (REPEATS + 1))  # in one repetition
+
+    def draw() -> None:
+        for _ in range(count):
+            slots.advance(sequences)
+
+    with few_threads(model):
+        token = best(draw, device) / max(count, 1)
+    return best(lambda: read(PROMPT_TOKENS), device) + drawn * token
 
 
-def _decoder(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device) -> float:
+def _decoder(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device, layers: int) -> float:
+    """Preparing the pictures once, then every step at the cost of the first."""
     with torch.device(device):
-        decoder = Decoder(replace(sizes.decoder, num_layers=LAYERS)).to(dtype).eval()
+        decoder = Decoder(replace(sizes.decoder, num_layers=layers)).to(dtype).eval().requires_grad_(False)
     fuse_qkv(decoder)
     cells = work.height // sizes.vae.scale_factor, work.width // sizes.vae.scale_factor
     tokens = cells[0] // 2 * (cells[1] // 2)
@@ -109,10 +142,10 @@ def _decoder(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device)
         size=(work.height, work.width),
         pictures_per_pass=rows,
     )
-    denoiser.prepare([picture] * rows, cells)
+    prepared = best(lambda: denoiser.prepare([picture] * rows, cells), device, repeats=1)
     latents = torch.zeros(rows, sizes.decoder.in_channels, *cells, device=device)
-    once = best(lambda: decoder.step(latents, denoiser.passes[0].rows, 0), device)
-    return once / LAYERS * sizes.decoder.num_layers * work.steps * (work.pictures // rows)
+    once = best(lambda: denoiser.velocity_of(denoiser.passes[0], latents, 0, work.guidance), device)
+    return (prepared + once * work.steps) * (work.pictures // rows)
 
 
 def _vae(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device) -> float:
@@ -132,7 +165,7 @@ def _copy_rate(device: torch.device) -> float:
     return COPY_BYTES / best(lambda: host.to(device, copy=True), device)
 
 
-def best(work: Callable[[], object], device: torch.device, *, repeats: int = 3) -> float:
+def best(work: Callable[[], object], device: torch.device, *, repeats: int = REPEATS) -> float:
     """Seconds of the fastest of a few calls, after one that is not counted."""
     seconds = []
     for _ in range(repeats + 1):

@@ -25,6 +25,19 @@ class StepCache:
         self.full = tuple(full)
         self._added: Tensor | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is kept, so that the next step runs all blocks."""
+        return self._added is None
+
+    def runs(self, index: int) -> bool:
+        """Whether all blocks run in this step."""
+        return self.full[index] or self._added is None
+
+    def forget(self) -> None:
+        """Let the next step run all blocks."""
+        self._added = None
+
     def __call__(self, index: int, tokens: Tensor, rest: Callable[[Tensor], Tensor]) -> Tensor:
         """Tokens after the last block in step `index`, given those after the first; rows may end, never begin."""
         added = self._added

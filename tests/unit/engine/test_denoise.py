@@ -11,8 +11,10 @@ from torch import Tensor
 
 from inkwash.engine.denoise import Denoiser, Inpaint, Picture, StepState, pad_glyphs
 from inkwash.engine.pipeline import GlmImagePipeline
+from inkwash.engine.quality import Quality
 from inkwash.engine.request import Watch
 from inkwash.engine.stages import make_plan
+from inkwash.engine.threads import side_by_side
 from inkwash.models.glm_image.schedule import schedule
 
 SIZE = (64, 96)
@@ -75,10 +77,15 @@ def test_shared_references_are_those_of_each_row(pipe: GlmImagePipeline) -> None
     assert (without[:2] - mixed[:2]).abs().max() > 1e-2
 
 
-def test_guidance_is_the_naive_formula(pipe: GlmImagePipeline) -> None:
+@pytest.mark.parametrize("tokens_apart", [1, 1000])
+def test_guidance_is_the_naive_formula(
+    pipe: GlmImagePipeline, tokens_apart: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two plain forward passes for each step, without anything prepared."""
+    monkeypatch.setattr("inkwash.engine.denoise.TOKENS_APART", tokens_apart)
     picture, denoiser, latents = pictures_of(pipe)[2], denoiser_of(pipe, 2.5), noise()[2:]
     got = run(denoiser, [picture], latents)
+    assert (denoiser.passes[0].rows is None) == (tokens_apart == 1)
     plan, decoder = denoiser.schedule, pipe.parts.decoder
     size, corner = torch.tensor([SIZE]), torch.zeros(1, 2)
     for index in range(plan.steps):
@@ -129,3 +136,58 @@ def test_without_guidance_there_is_no_unconditional_half(
     monkeypatch.setattr(pipe.parts.decoder.proj_out, "forward", lambda x: rows.append(len(x)) or forward(x))
     run(denoiser_of(pipe, guidance, per_pass=3), pictures_of(pipe), noise())
     assert rows == [3] * 4
+
+
+def test_halves_have_the_same_bits_on_any_number_of_threads(
+    pipe: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inkwash.engine.denoise.TOKENS_APART", 1)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            found.append(run(denoiser_of(pipe), pictures_of(pipe)[2:], noise()[2:]))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
+def test_halves_see_their_own_references(pipe: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = pipe.parts.processor.prepare("x", *SIZE, [Image.linear_gradient("L").resize((128, 160)).convert("RGB")])
+    plan = make_plan(torch.empty(0), [prompt], pipe.stages.codes([prompt]))
+    assert plan.prior_token_image_ids is not None and plan.source_image_grid_thw is not None
+    keys = pipe.stages.reference_keys(prompt, plan.prior_token_image_ids[0], plan.source_image_grid_thw[0])
+    seen = [replace(pictures_of(pipe)[2], references=keys)]
+    joint = run(denoiser_of(pipe), seen, noise()[2:])
+    monkeypatch.setattr("inkwash.engine.denoise.TOKENS_APART", 1)
+    torch.testing.assert_close(run(denoiser_of(pipe), seen, noise()[2:]), joint, rtol=1e-4, atol=1e-5)
+
+
+def test_halves_with_what_a_tier_leaves_out(pipe: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step caches of both halves skip what one cache for all rows skips."""
+    quality = Quality(full_share=0.5, guidance_interval=(0.3, 1.0))
+    slow = replace(denoiser_of(pipe), schedule=schedule(pipe.parts.scheduler, 24, 8), quality=quality, passes=[])
+    joint = run(slow, pictures_of(pipe)[2:], noise()[2:])
+    monkeypatch.setattr("inkwash.engine.denoise.TOKENS_APART", 1)
+    apart = run(replace(slow, passes=[]), pictures_of(pipe)[2:], noise()[2:])
+    torch.testing.assert_close(apart, joint, rtol=1e-4, atol=1e-5)
+
+
+def test_side_by_side() -> None:
+    before = torch.get_num_threads()
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            own, other = side_by_side(torch.get_num_threads, torch.get_num_threads)
+            assert (own, other) == ((1, 1) if threads == 1 else (threads - threads // 2, threads // 2))
+            for work in ((fail, int), (int, fail)):
+                with pytest.raises(ValueError, match="no"):
+                    side_by_side(*work)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

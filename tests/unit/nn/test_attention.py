@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from inkwash.nn.attention import additive_mask, attention, causal_mask
+from inkwash.nn.attention import FEWEST, MOST, _products_take, additive_mask, attention, causal_mask
+from inkwash.nn.linear import ONE_DNN_DTYPES
 
 
 def plain(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None, scale: float | None = None) -> Tensor:
@@ -108,3 +110,35 @@ def test_additive_mask_of_booleans_is_zero_or_lowest() -> None:
     assert mask.tolist() == [0.0, torch.finfo(torch.bfloat16).min]
     numbers = torch.tensor([-1.5, 0.0])
     assert torch.equal(additive_mask(numbers, torch.float32), numbers)
+
+
+@pytest.mark.parametrize(("length", "keys"), [(FEWEST, FEWEST), (130, 301), (MOST + 9, MOST + 9)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_many_queries_of_inference(length: int, keys: int, dtype: torch.dtype) -> None:
+    """Head by head through other products than the fused kernel's; in bfloat16 it is the nearer one."""
+    q, k, v = (each.to(dtype) for each in inputs(3, 3, length, keys))
+    assert _products_take(q, k) == (torch.float32 in ONE_DNN_DTYPES)
+    with torch.no_grad():
+        got = attention(q, k, v)
+        expected = plain(q, k, v)
+        fused = F.scaled_dot_product_attention(q, k, v).float()
+        side_by_side = attention(q, k, v.contiguous())
+    assert got.dtype == dtype and torch.equal(got, side_by_side)
+    near = 1e-5 if dtype == torch.float32 else 2e-2
+    torch.testing.assert_close(got.float(), expected, rtol=near, atol=near)
+    if dtype == torch.bfloat16:
+        assert (got.float() - expected).norm() <= 1.1 * (fused - expected).norm()
+
+
+def test_a_row_is_attended_as_alone_on_any_number_of_threads() -> None:
+    q, k, v = inputs(4, 4, 266, 266)
+    before = torch.get_num_threads()
+    with torch.no_grad():
+        try:
+            torch.set_num_threads(1)
+            alone = torch.cat([attention(*(each[row : row + 1] for each in (q, k, v))) for row in range(2)])
+            for threads in (1, 2, 4):
+                torch.set_num_threads(threads)
+                assert torch.equal(attention(q, k, v), alone)
+        finally:
+            torch.set_num_threads(before)

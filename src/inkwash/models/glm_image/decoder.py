@@ -57,16 +57,27 @@ class DecoderConditions:
     def steps(self) -> int:
         return self.final.shape[0]
 
-    def first(self, rows: int) -> DecoderConditions:
-        """The conditions of the first `rows` rows alone."""
-        cut = [replace(group, stop=min(group.stop, rows)) for group in self.groups if group.start < rows]
+    def part(self, start: int, stop: int) -> DecoderConditions:
+        """The conditions of some rows alone, without glyph padding that none of them needs."""
+        own = [group for group in self.groups if group.start < stop and group.stop > start]
+        spare = min(group.skip for group in own)
+        assert start == 0 or not any(group.seen for group in own), "references belong to the first rows"
         return replace(
             self,
-            glyph=self.glyph[:rows],
-            prior=self.prior[:rows],
-            modulations=tuple(m[:, :rows] for m in self.modulations),
-            final=self.final[:, :rows],
-            groups=tuple(cut),
+            glyph=self.glyph[start:stop, spare:],
+            prior=self.prior[start:stop],
+            modulations=tuple(_rows(each, start, stop) for each in self.modulations),
+            final=_rows(self.final, start, stop),
+            groups=tuple(
+                replace(
+                    group,
+                    start=max(group.start, start) - start,
+                    stop=min(group.stop, stop) - start,
+                    skip=group.skip - spare,
+                )
+                for group in own
+            ),
+            references=self.references if start == 0 else None,
         )
 
 
@@ -248,6 +259,11 @@ class Decoder(nn.Module):
 
 def _by_step(modulation: Tensor, steps: int) -> Tensor:
     return rearrange(modulation, "(s b) n d -> s b n d", s=steps)
+
+
+def _rows(by_step: Tensor, start: int, stop: int) -> Tensor:
+    """Some rows of (steps, B, ...); one row serves all."""
+    return by_step if by_step.shape[1] == 1 else by_step[:, start:stop]
 
 
 def _key_mask(glyph_mask: Tensor | None, images: int) -> Tensor | None:
