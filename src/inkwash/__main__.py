@@ -8,8 +8,8 @@ import sys
 INTERRUPTED = 130
 
 # Threads that wait by spinning burn the cores that other processes need, and their own: on two shared cores one
-# picture took 16 to 40 s of CPU time instead of 5. Read by OpenMP when torch is loaded. Its GNU form spins for some tens of
-# microseconds first: without that, both threads were woken on one core and a second one gained nothing.
+# picture took 16 to 40 s of CPU time instead of 5. Read by OpenMP when torch is loaded. Its GNU form spins for some
+# tens of microseconds first: without that, both threads woke on one core, and a second one gained nothing.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 

@@ -98,6 +98,8 @@ def _work(
         offload=settings.offload,
         quantize=settings.quantize,
     )
+    if settings.compile:
+        pipe.compile()
     if settings.loras:
         names = [pipe.load_lora_weights(path) for path, _ in settings.loras]
         pipe.set_adapters(names, [weight for _, weight in settings.loras])

@@ -36,6 +36,7 @@ def edit(
     quality: o.Quality = "exact",
     offload: o.Offload = "none",
     quantize: o.Quantize = None,
+    compile: o.Compile = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -67,6 +68,7 @@ def edit(
         quality=quality,
         offload=offload,
         quantize=quantize,
+        compile=compile,
         loras=read_loras(lora),
     )
     draw(settings, as_json=json, quiet=quiet)

@@ -29,6 +29,7 @@ def generate(
     quality: o.Quality = "exact",
     offload: o.Offload = "none",
     quantize: o.Quantize = None,
+    compile: o.Compile = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -58,6 +59,7 @@ def generate(
         quality=quality,
         offload=offload,
         quantize=quantize,
+        compile=compile,
         loras=read_loras(lora),
         verify=verification(verify, tries, best_of),
     )

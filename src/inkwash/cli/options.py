@@ -68,5 +68,12 @@ Quantize = Annotated[
     str | None,
     typer.Option("--quantize", metavar="KIND", help="int8, int4 or fp8 weights, or per stage: ar=int8,decoder=fp8."),
 ]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile/--no-compile",
+        help="Compile the decoder: the first picture of a size waits for the compiler; for many pictures (-n).",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from inkwash import __version__
 from inkwash.core import limits
-from inkwash.core.errors import RequestError
+from inkwash.core.errors import ConfigError, RequestError
 from inkwash.core.types import Size
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class DrawSettings:
     quality: Literal["low", "medium", "high", "exact"] = "exact"
     offload: Literal["none", "stage", "block"] = "none"
     quantize: str | None = None
+    compile: bool = False
     images: tuple[Path, ...] = ()
     mask: Path | None = None
     verify: Verify | None = None
@@ -61,6 +62,8 @@ class DrawSettings:
             from inkwash.engine.quantize import parse_quantize
 
             parse_quantize(self.quantize)
+        if self.compile and self.offload == "block":
+            raise ConfigError("--compile needs the decoder's blocks in place: choose --offload stage or none.")
 
     @property
     def seeds(self) -> list[int]:
@@ -91,6 +94,8 @@ class DrawSettings:
             said["quality"] = self.quality
         if self.quantize is not None:
             said["quantize"] = self.quantize
+        if self.compile:
+            said["compiled"] = True
         if self.negative:
             said["negative"] = self.negative
         if self.loras:

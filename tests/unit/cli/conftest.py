@@ -47,6 +47,9 @@ class FakePipeline:
         cls.calls.append({"name": name, **options})
         return pipe
 
+    def compile(self) -> None:
+        self.calls.append({"compile": True})
+
     def __call__(self, **asked: Any) -> Any:
         self.calls.append(asked)
         if self.failure is not None:

@@ -16,15 +16,16 @@ Run = Callable[..., Outcome]
 
 def test_they_reach_the_pipeline_and_are_said(inkwash: Run, pipeline: type[FakePipeline], tmp_path: Path) -> None:
     file = tmp_path / "a.png"
-    choices = ("--quality", "low", "--offload", "stage", "--quantize", "decoder=int8", "--steps", "10")
+    choices = ("--quality", "low", "--offload", "stage", "--quantize", "decoder=int8", "--steps", "10", "--compile")
     outcome = inkwash("generate", "a", "-o", file, *choices)
     assert outcome.code == 0
-    loaded, asked = pipeline.calls
+    loaded, compiled, asked = pipeline.calls
+    assert compiled == {"compile": True}
     assert (loaded["offload"], loaded["quantize"]) == ("stage", "decoder=int8")
     assert (asked["quality"], asked["num_inference_steps"]) == ("low", 10)
     assert "quality low: 6 of 10 steps" in outcome.out and "weights rounded: decoder=int8" in outcome.out
     noted = json.dumps(Image.open(file).text)  # type: ignore[attr-defined]
-    assert "low" in noted and "decoder=int8" in noted
+    assert "low" in noted and "decoder=int8" in noted and "compiled" in noted
 
 
 def test_an_exact_drawing_says_nothing_of_it(inkwash: Run, pipeline: type[FakePipeline], tmp_path: Path) -> None:
@@ -39,6 +40,7 @@ def test_an_exact_drawing_says_nothing_of_it(inkwash: Run, pipeline: type[FakePi
         (("generate", "a", "--quality", "best"), "low"),
         (("generate", "a", "--offload", "disk"), "stage"),
         (("generate", "a", "--quantize", "int3"), "int8"),
+        (("generate", "a", "--compile", "--offload", "block"), "--offload stage"),
         (("doctor", "--size", "64x64"), "--plan"),
         (("doctor", "--plan", "no-such-model"), "no-such-model"),
     ],
