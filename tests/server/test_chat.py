@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,14 +43,14 @@ TOOL = {"type": "function", "function": {"name": "crop", "parameters": {"type": 
 
 
 @contextmanager
-def serving(pipe: GlmVisionPipeline, **settings: Any) -> Iterator[openai.OpenAI]:
+def serving(pipe: GlmVisionPipeline, hosts: tuple[str, ...] = (), **settings: Any) -> Iterator[openai.OpenAI]:
     """The official client of a live server around a pipeline."""
     app = FastAPI()
     errors.install(app)
     metrics = Metrics(lambda: None, lambda: True)
     app.state.service = SimpleNamespace(metrics=metrics)
     app.add_middleware(Access, metrics=metrics, max_body_bytes=2**24)
-    app.include_router(make_chat_router(Chat(pipe, ChatSettings(model="tiny", **settings))))
+    app.include_router(make_chat_router(Chat(pipe, ChatSettings(model="tiny", **settings), hosts)))
     bound = bind("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
@@ -199,6 +201,25 @@ def test_a_file_below_the_allowed_folder(
     with pytest.raises(openai.BadRequestError, match="outside of the folders"):
         client.chat.completions.create(model="tiny", messages=user(at((media / "way_out.png").as_uri()), "?"))
     assert Chat(pipe, ChatSettings(model="tiny")).rules.roots == ()
+
+
+def test_an_address_on_an_allowed_host(
+    pipe: GlmVisionPipeline, client: openai.OpenAI, say: dict[str, Any], media: Path
+) -> None:
+    handler = partial(SimpleHTTPRequestHandler, directory=str(media))
+    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as files:
+        threading.Thread(target=files.serve_forever, daemon=True).start()
+        host = f"127.0.0.1:{files.server_port}"
+        url = f"http://{host}/blue.png"
+        with serving(pipe, hosts=(host,)) as made:
+            made.chat.completions.create(model="tiny", messages=user(at(url), "?"))
+            with pytest.raises(openai.PermissionDeniedError, match="may not fetch"):
+                made.chat.completions.create(model="tiny", messages=user(at("http://127.0.0.1:1/a.png"), "?"))
+            with pytest.raises(openai.BadRequestError, match="status 404"):
+                made.chat.completions.create(model="tiny", messages=user(at(f"http://{host}/gone.png"), "?"))
+        assert say["prompts"][0].count("<|begin_of_image|>") == 1 and len(say["prompts"]) == 1
+        files.shutdown()
 
 
 def film_part(tmp_path: Path) -> dict[str, Any]:

@@ -3,7 +3,8 @@
     app.include_router(make_chat_router(Chat(pipe, ChatSettings(model="nano-v"))))
 
 Thoughts come as `reasoning_content`. Pictures, films and documents are data URLs; `file://` works below the allowed
-folders only and remote URLs never. Several answers are made together; a client that goes away stops its own.
+folder and remote URLs from the allowed hosts only. Several answers are made together; a client that goes away stops
+its own.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from inkwash.engine.see.pipeline import GlmVisionPipeline
 from inkwash.engine.see.together import Rounds
 from inkwash.serve.errors import described
 from inkwash.serve.schemas import read_json
-from inkwash.serve.settings import ChatSettings
+from inkwash.serve.settings import MEBI, ChatSettings
 from inkwash.serve.sse import EventStream
+from inkwash.serve.urls import read_url
 
 MAX_TOKENS = 8192
 MAX_CLIENTS = 64  # threads that wait for answers; the model makes as many at once as the settings say
@@ -100,18 +102,26 @@ class Chat:
 
     pipe: GlmVisionPipeline
     settings: ChatSettings
+    url_hosts: tuple[str, ...] = ()  # whose addresses are read
+    max_url_bytes: int = 50 * MEBI
 
     @property
     def rules(self) -> MediaRules:
-        """What clients may send: nothing of this machine's files unless a folder is named."""
+        """What clients may send: nothing of this machine's files unless a folder is named, no address unless its host
+        is."""
         own = self.settings
         return MediaRules(
+            fetch=self._fetch if self.url_hosts else None,
             roots=() if own.folder is None else (own.folder,),
             max_images=own.max_images,
             max_videos=own.max_videos,
             fps=own.fps,
             max_frames=own.max_frames,
         )
+
+    def _fetch(self, url: str) -> bytes:
+        """What lies at an address, for a thread that makes an answer."""
+        return asyncio.run(read_url(url, hosts=self.url_hosts, max_bytes=self.max_url_bytes, param="messages"))
 
     def rules_below(self, folder: Path) -> MediaRules:
         """The same limits for files that the page itself has put into a folder."""

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from inkwash.core.errors import ConfigError
+from inkwash.engine.see.loading import load_sight
 from inkwash.engine.see.parallel import Ranks, share_decoder
 from inkwash.models.glm_image.config import RopeParameters
-from inkwash.models.glm_v.weights import save_glm_v
+from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
 from tests.unit.engine.see.conftest import tiny_parts
 from tests.unit.engine.see.shared import facts
 
@@ -69,3 +70,37 @@ def test_describe_under_torchrun_prints_once(folders: list[Path], tmp_path: Path
 def test_a_number_that_does_not_divide_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="2 processes do not divide num_attention_heads=3"):
         share_decoder(tiny_parts(tmp_path).model, Ranks(0, 2, torch.device("cpu")))
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_shares_put_together_are_the_checkpoint(folders: list[Path], world: int) -> None:
+    """Every matrix is dealt out once; key heads that are too few are held by several processes."""
+    cpu = torch.device("cpu")
+    for folder in folders:
+        whole = load_glm_v(folder).model.state_dict()
+        shares = [
+            load_sight(folder, dtype=torch.float32, device=cpu, ranks=Ranks(rank, world, cpu)).model.state_dict()
+            for rank in range(world)
+        ]
+        assert set().union(*shares) == set(whole)
+        for name, full in whole.items():
+            parts = [share[name] for share in shares if name in share]
+            if "language_model.layers" not in name:
+                assert all(torch.equal(part, full) for part in parts), name
+            elif name.endswith(("q_proj.weight", "q_proj.bias", "gate_proj.weight", "up_proj.weight")):
+                expected = torch.cat(parts) if ".experts." not in name else parts[0]
+                assert torch.equal(expected, full), name
+            elif name.endswith(("o_proj.weight", "down_proj.weight")) and ".experts." not in name:
+                assert torch.equal(torch.cat(parts, dim=1), full), name
+            elif name.endswith("gate_up_proj.weight"):
+                halves = [torch.cat([part.chunk(2)[half] for part in parts]) for half in (0, 1)]
+                assert torch.equal(torch.cat(halves), full), name
+            elif name.endswith(("k_proj.weight", "v_proj.weight", "k_proj.bias", "v_proj.bias")):
+                own = max(1, full.shape[0] // 12 // world) * 12  # of 12 channels each
+                assert all(
+                    torch.equal(part, full[i * full.shape[0] // 12 // world * 12 :][:own])
+                    for i, part in enumerate(parts)
+                )
+            else:
+                assert all(torch.equal(part, full) for part in parts), name
+            assert len(parts) == (1 if ".experts." in name else world)
