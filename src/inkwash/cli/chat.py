@@ -13,6 +13,7 @@ import typer
 from inkwash.cli import options as o
 from inkwash.cli import seeing as s
 from inkwash.core.errors import InkwashError, RequestError
+from inkwash.media.kinds import FileKind
 
 if TYPE_CHECKING:
     from inkwash.engine.see.pipeline import GlmVisionPipeline
@@ -154,7 +155,7 @@ class Conversation:
             for box in output.pixel_boxes(*image_size(self.picture)):
                 print(f"box: {box[0]},{box[1]} to {box[2]},{box[3]} px of {self.picture.name}")
 
-    def show(self, rest: str, kind: s.FileKind | None) -> None:
+    def show(self, rest: str, kind: FileKind | None) -> None:
         """Files for the next question, checked now."""
         paths = [Path(word).expanduser() for word in _words(rest)]
         if not paths:

@@ -12,6 +12,7 @@ import typer
 from inkwash.cli import options as o
 from inkwash.cli import seeing as s
 from inkwash.core.errors import RequestError
+from inkwash.media.kinds import kind_of
 
 if TYPE_CHECKING:
     from inkwash.engine.see.output import VisionOutput
@@ -79,8 +80,8 @@ def describe(
     )
     if question is not None and not question.strip():
         raise RequestError("The question is empty: leave -q out for a description.", param="question")
-    parts = [s.file_part(file, pages=pages if s.kind_of(file) == "file" else None) for file in files]
-    pictures = [file for file in files if s.kind_of(file) == "image"]
+    parts = [s.file_part(file, pages=pages if kind_of(file) == "file" else None) for file in files]
+    pictures = [file for file in files if kind_of(file) == "image"]
     if boxes is not None:
         if len(pictures) != 1:
             raise RequestError(

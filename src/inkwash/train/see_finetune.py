@@ -86,7 +86,7 @@ def tune_sight(
             share = float(rows.weight.sum()) / said  # every token counts alike, however the rows are grouped
             with autocast(device):
                 loss, right = lesson_loss(model, rows, device, see=config.vision)
-            (share * loss).backward()  # type: ignore[no-untyped-call]
+            (share * loss).backward()
             loss_sum, right_sum = loss_sum + share * float(loss.detach()), right_sum + share * float(right)
         update(optimizers, trained)
         tokens = sum(len(lesson.ids) for lesson in lessons)

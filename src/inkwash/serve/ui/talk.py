@@ -61,14 +61,14 @@ class ChatTab:
         shown = gr.Chatbot(
             show_label=False,
             height=480,
-            placeholder=t("chat_empty"),
+            placeholder=t("chat_empty"),  # type: ignore[arg-type]  # translated all the same
             sanitize_html=True,
             elem_id="iw-chat",
             buttons=["copy"],
         )
         question = gr.MultimodalTextbox(
             show_label=False,
-            placeholder=t("chat_hint"),
+            placeholder=t("chat_hint"),  # type: ignore[arg-type]
             file_count="multiple",
             file_types=FILES,
             sources=["upload"],

@@ -87,7 +87,7 @@ def test_shares_put_together_are_the_checkpoint(folders: list[Path], world: int)
             parts = [share[name] for share in shares if name in share]
             if "language_model.layers" not in name:
                 assert all(torch.equal(part, full) for part in parts), name
-            elif name.endswith(("q_proj.weight", "q_proj.bias", "gate_proj.weight", "up_proj.weight")):
+            elif name.endswith(("q_proj.weight", "q_proj.bias", ".gate_proj.weight", ".up_proj.weight")):
                 expected = torch.cat(parts) if ".experts." not in name else parts[0]
                 assert torch.equal(expected, full), name
             elif name.endswith(("o_proj.weight", "down_proj.weight")) and ".experts." not in name:
