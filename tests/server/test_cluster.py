@@ -27,7 +27,8 @@ from inkwash.engine.ticket import GenerationResult
 from inkwash.serve.backend import ModelInfo, TokenCounts
 from inkwash.serve.cluster import RayBackend
 from inkwash.serve.heard import Heard
-from inkwash.serve.pools import Pool, ReplicaLost, Room
+from inkwash.serve.home import Home
+from inkwash.serve.pools import Pool, ReplicaLost, Room, raised
 from inkwash.serve.replicas import Planner, portable
 from inkwash.serve.settings import ClusterSettings
 from tests.server.conftest import Live, running
@@ -227,6 +228,28 @@ def test_room_is_given_in_the_order_of_coming() -> None:
     for thread in threads:
         thread.join(60)
     assert order == [0, 1, 2, 3]
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    begun = time.monotonic()
+    with pytest.raises(ConfigError, match=r"no Ray cluster at 127\.0\.0\.1:1 .*--ray-address"):
+        Home(ClusterSettings(address="127.0.0.1:1"))
+    assert time.monotonic() - begun < 30
+
+
+def test_what_a_replica_died_of_is_found_in_a_long_message() -> None:
+    message = """The deployment failed to start 2 times in a row. Error:
+  File "replica.py", line 3521, in initialize
+RuntimeError: Traceback (most recent call last):
+  File "tensor_files.py", line 129, in _header
+safetensors.SafetensorError: invalid header
+
+The above exception was the direct cause of the following exception:
+inkwash.core.errors.WeightsError: model.safetensors is cut short; download it again."""
+    assert raised(message) == "model.safetensors is cut short; download it again."
+    assert raised("Deploying failed.") is None
 
 
 def refuse() -> None:

@@ -7,6 +7,8 @@ server loads its model in a thread that ends when it is loaded, so Ray gets a th
 from __future__ import annotations
 
 import os
+import re
+import socket
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -16,6 +18,8 @@ from inkwash.core.errors import ConfigError
 if TYPE_CHECKING:
     from inkwash.serve.settings import ClusterSettings
 
+KNOCK_S = 10.0
+_PLACE = re.compile(r"([\w.-]+):(\d{1,5})")
 STORE_BYTES = 2**28  # of a Ray that we start: pictures pass through it, nothing stays
 
 
@@ -56,6 +60,7 @@ class Home:
         import ray
 
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        self._knock()
         try:
             if self.address is not None:
                 ray.init(address=self.address, log_to_driver=False, configure_logging=False)
@@ -71,3 +76,16 @@ class Home:
         except Exception as error:  # Ray raises bare ones, for a slow start too
             said = " ".join(str(error).split())[:200]
             raise ConfigError(f"The Ray cluster {self.address or 'on this machine'} cannot be used: {said}") from None
+
+    def _knock(self) -> None:
+        """Fail at once where nothing listens; Ray itself would try for minutes."""
+        found = _PLACE.fullmatch(self.address or "")
+        if found is None:
+            return  # started here, or an address that is no place, such as auto
+        try:
+            socket.create_connection((found[1], int(found[2])), KNOCK_S).close()
+        except OSError as error:
+            raise ConfigError(
+                f"There is no Ray cluster at {self.address} ({error.strerror or error}): start one with `ray start "
+                "--head`, or leave --ray-address out."
+            ) from None

@@ -25,6 +25,7 @@ ONGOING = 8  # requests of one replica; its engine shares passes among them
 ASK_S = 900.0  # for an answer when the replicas are being started again, which loads the model first
 STARTS = 2  # of a replica whose start fails, before the deployment is given up
 HEALTH_S = 2.0
+_RAISED = re.compile(r"^[\w.]+(?:Error|Exception|Exit): (.+)$", re.MULTILINE)  # the last line of a traceback
 _CHECK_S = 0.2
 
 
@@ -157,8 +158,8 @@ def start_pools(settings: ServeSettings, cluster: ClusterSettings) -> dict[str, 
     try:
         serve.start(proxy_location="Disabled", logging_config=quiet)
         handles = serve.run_many(targets)
-    except Exception as error:  # a bare RuntimeError with the traceback of the replica in it
-        raise StartFailed(f"The replicas cannot be started: {_sentence(error)}") from None
+    except Exception as error:  # a bare RuntimeError; what the replica died of is in the status
+        raise StartFailed(f"The replicas cannot be started: {_cause() or _sentence(error)}") from None
     return {name: Pool(name, handle, kinds[name][1]) for name, handle in zip(kinds, handles, strict=True)}
 
 
@@ -175,7 +176,21 @@ def delete(settings: ServeSettings, names: Iterable[str]) -> None:
         serve.delete(application(settings, name))
 
 
+def _cause() -> str | None:
+    """What the first failed replica died of, where Ray Serve knows it."""
+    from ray import serve
+
+    told = [each.message for app in serve.status().applications.values() for each in app.deployments.values()]
+    return raised("\n".join(told))
+
+
+def raised(message: str) -> str | None:
+    """What the exception said whose traceback stands in a message, around which Ray puts some of its own."""
+    causes = [cause for cause in _RAISED.findall(message) if not cause.startswith("Traceback")]
+    return causes[-1][:300] if causes else None
+
+
 def _sentence(error: Exception) -> str:
-    """The last line of a traceback that came as text."""
+    """The last line of a message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:300] if lines else type(error).__name__
