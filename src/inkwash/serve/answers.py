@@ -160,6 +160,7 @@ def make_answer(
     data = [
         Picture(
             b64_json=encode(order, image, info, index=index, seed=seed, final=True),
+            url=None,  # `files.with_addresses` puts one in
             seed=seed,
             plan=handle(order, result, index, signer),
             revised_prompt=order.revised_prompt,

@@ -144,7 +144,8 @@ def start_pools(settings: ServeSettings, cluster: ClusterSettings) -> dict[str, 
     quiet = {"log_level": "WARNING", "enable_access_log": False}
     targets = []
     for name, (kind, count) in kinds.items():
-        deployment = serve.deployment(kind, name=name).options(
+        made: Any = serve.deployment(kind, name=name)
+        deployment = made.options(
             num_replicas=count,
             max_ongoing_requests=4 * ONGOING,  # `Room` bounds the drawings; the rest is for questions
             ray_actor_options={"num_cpus": 1, "num_gpus": gpus},
