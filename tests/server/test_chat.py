@@ -284,6 +284,17 @@ def test_raw_html_is_fenced_where_asked_and_nowhere_else(client: openai.OpenAI, 
     assert "".join(c.choices[0].delta.content or "" for c in chunks).strip() == fenced
 
 
+def test_marks_of_boxes_stay_where_asked(client: openai.OpenAI, say: dict[str, Any]) -> None:
+    box = "<|begin_of_box|>[[1, 2, 3, 4]]<|end_of_box|>"
+    say["text"] = f"\n<think></think>\nHere: {box}."
+    ask: dict[str, Any] = {"model": "tiny", "messages": user("Where?")}
+    assert client.chat.completions.create(**ask).choices[0].message.content == "Here: [[1, 2, 3, 4]]."
+    ask["extra_body"] = {"skip_special_tokens": False}
+    assert client.chat.completions.create(**ask).choices[0].message.content == f"Here: {box}."
+    chunks = client.chat.completions.create(**ask, stream=True)
+    assert "".join(c.choices[0].delta.content or "" for c in chunks).strip() == f"Here: {box}."
+
+
 def test_clients_are_answered_together_and_as_alone(pipe: GlmVisionPipeline, client: openai.OpenAI) -> None:
     """Eight clients of a live server at once, streaming and not: each gets the answer that it gets alone."""
 

@@ -75,6 +75,7 @@ class ChatBody(BaseModel):
     tool_choice: Literal["auto", "none"] = "auto"
     chat_template_kwargs: TemplateSettings = Field(default_factory=TemplateSettings)
     thinking_budget: int | None = Field(None, ge=0, description="Tokens of thought after which the answer is forced.")
+    skip_special_tokens: bool = Field(True, description="false: the marks of boxes stay in the content.")
     fence_html: bool = Field(False, description="Raw HTML of the answer between Markdown fences.")
     user: str | None = Field(None, description="Who asks; no answer depends on it.")
 
@@ -93,6 +94,7 @@ class ChatBody(BaseModel):
             "enable_thinking": think,
             "thinking_budget": self.thinking_budget,
             "fence_html": self.fence_html,
+            "keep_marks": not self.skip_special_tokens,
         }
 
 

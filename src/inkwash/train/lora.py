@@ -37,6 +37,8 @@ TARGETS = {
         r"|mlp\.(shared_experts\.)?(gate_up_proj|gate_proj|up_proj|down_proj))|lm_head)"
     ),
 }
+# a head that is the embedding table stays with it
+TARGETS["glm_v_tied"] = TARGETS["glm_v"].replace("|lm_head", "")
 
 
 @dataclass(frozen=True, kw_only=True)

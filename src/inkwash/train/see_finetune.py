@@ -65,7 +65,8 @@ def tune_sight(
     model.train().to(device)
     model.requires_grad_(True)
     model.model.visual.requires_grad_(config.vision)
-    network: nn.Module = model if lora is None else add_lora(model, "glm_v", lora)
+    part = "glm_v_tied" if model.config.tie_word_embeddings else "glm_v"
+    network: nn.Module = model if lora is None else add_lora(model, part, lora)
     peak = config.rate(model.config.text_config.hidden_size, adapters=lora is not None)
     decay = 0.0 if lora is not None else 0.01
     optimizers = make_optimizers([network], lr=peak, muon_marker=None, weight_decay=decay)

@@ -86,6 +86,14 @@ def test_thoughts_are_printed_when_asked_for(inkwash: Run, folder: Path, picture
     assert done.out.startswith("left of the middle\n\n[[125") and not done.err
 
 
+def test_raw_html_is_fenced_when_asked_for(inkwash: Run, folder: Path, picture: Path, script: _Script) -> None:
+    page = "<html>\n<p>Hi</p>\n</html>"
+    script.said += [f"\n<think></think>\n{page}", f"\n<think></think>\n{page}"]
+    assert inkwash("describe", picture, "--model", folder, "--quiet").out == f"{page}\n"
+    fenced = inkwash("describe", picture, "--model", folder, "--quiet", "--fence-html")
+    assert fenced.out == f"```html\n{page}\n```\n"
+
+
 def test_a_film_and_pages(inkwash: Run, folder: Path, tmp_path: Path, script: _Script) -> None:
     film, paper = write_film(tmp_path / "f.mp4"), tmp_path / "p.pdf"
     paper.write_bytes(make_pdf(5))

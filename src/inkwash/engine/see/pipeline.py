@@ -213,6 +213,7 @@ class GlmVisionPipeline:
         stop_loops: bool = True,
         fence_html: bool = False,
         parse_tools: bool = True,
+        keep_marks: bool = False,
         seed: int | None = None,
         max_pixels: int | None = None,
         media: MediaRules | None = None,
@@ -226,6 +227,7 @@ class GlmVisionPipeline:
         temperature, top_p, top_k, repetition_penalty: None is the checkpoint's own; temperature 0 is greedy.
         stop_loops: end an answer that has begun to repeat itself; its finish reason is then "repetition".
         parse_tools: False leaves tool calls in the text.
+        keep_marks: leave the marks of boxes in the content.
         fence_html: put raw HTML of the answer between Markdown fences; the turn that is kept has it as it was said.
         cancel: from any thread; what was said by then is the answer.
         """
@@ -255,7 +257,7 @@ class GlmVisionPipeline:
             seed = seed if self.ranks is None else self.ranks.agree(seed)
         generator = make_generator(seed)
         run = Run(prompt=prompt)
-        parser, shown = AnswerStream(), _Shown(offered=bool(tools) and parse_tools, fenced=fence_html)
+        parser, shown = AnswerStream(marks=keep_marks), _Shown(offered=bool(tools) and parse_tools, fenced=fence_html)
         first: float | None = None
         for piece in (self.together or self.speaker).generate(run, sampling, budget, generator, cancel):
             first = time.perf_counter() - began if first is None else first
@@ -263,7 +265,7 @@ class GlmVisionPipeline:
         yield from shown.deltas(parser.finish())
         if rest := shown.finish():
             yield Delta("answer", rest)
-        output = _output(run, tools if parse_tools else None, time.perf_counter() - began, first)
+        output = _output(run, tools if parse_tools else None, keep_marks, time.perf_counter() - began, first)
         return dataclasses.replace(output, content=fenced(output.content)) if fence_html else output
 
     def forget(self) -> None:
@@ -319,9 +321,13 @@ def _beginning(text: str, tag: str) -> int:
     return next((size for size in sizes if tag.startswith(text[-size:])), 0)
 
 
-def _output(run: Run, tools: Sequence[Mapping[str, Any]] | None, seconds: float, first: float | None) -> VisionOutput:
+def _output(
+    run: Run, tools: Sequence[Mapping[str, Any]] | None, marks: bool, seconds: float, first: float | None
+) -> VisionOutput:
     answer = split_answer(run.text)
-    content, calls = (answer.answer, []) if tools is None else parse_tool_calls(answer.answer, tools)
+    content, calls = answer.content if marks else answer.answer, []
+    if tools is not None:
+        content, calls = parse_tool_calls(content, tools)
     images, videos = _tokens(run.prompt)
     usage = Usage(
         prompt_tokens=len(run.prompt.ids),

@@ -41,9 +41,13 @@ class _State(Enum):
 
 
 class AnswerStream:
-    """Text in pieces to thoughts and answer in pieces; ``opened`` says that the prompt itself ended in ``<think>``."""
+    """Text in pieces to thoughts and answer in pieces; ``opened`` says that the prompt itself ended in ``<think>``.
 
-    def __init__(self, *, opened: bool = False) -> None:
+    With ``marks`` the pieces of the answer have the marks of boxes in them.
+    """
+
+    def __init__(self, *, opened: bool = False, marks: bool = False) -> None:
+        self._marks = marks
         self._state = _State.THINKING if opened else _State.START
         self._held = ""
         self._stopped = False
@@ -129,6 +133,8 @@ class AnswerStream:
         before, mark, after = _cut(self._held, (BOX, END_BOX))
         if mark:
             self._emit("answer", before, pieces)
+            if self._marks:
+                pieces.append(("answer", mark))
             self._mark(mark)
             self._held = after
             return True
