@@ -79,7 +79,12 @@ def product_of(weight: Tensor, bias: Tensor | None = None) -> Product:
 
 @dataclass(frozen=True, slots=True)
 class _RowLayer:
-    """A layer's products. What scales them is undone where it costs nothing: in the norms before, or in eps after."""
+    """A layer's products and norms.
+
+    With D channels x / rms(x) is sqrt(D) x / hypot(|x|, sqrt(D eps)): the first root is part of the norm's weight, the
+    second is called eps here. What scales a product is undone where it costs nothing: in the norm before it, or in the
+    eps after it.
+    """
 
     norm_in: Tensor
     qkv: Product
@@ -99,11 +104,11 @@ class RowDecoder:
     def __init__(self, step: StepDecoder) -> None:
         self.step = step
         self.embedding = step.language_model.embed_tokens.weight.detach()
-        self.width = step.head.shape[1]
-        self.eps = torch.tensor(step.eps)
+        self.root = step.head.shape[1] ** 0.5
+        self.eps = torch.tensor(self.root * step.eps**0.5)
         self.layers = [self._row_layer(layer) for layer in step.layers]
         self.head = product_of(step.head)
-        self.norm = step.language_model.norm.weight.detach().float() / self.head.scale
+        self.norm = step.language_model.norm.weight.detach().float() * self.root / self.head.scale
 
     @torch.no_grad()
     def tables(self, positions: Tensor) -> Tensor:
@@ -133,10 +138,10 @@ class RowDecoder:
         cos, sin = rotary[:, None, :rotary_dim], rotary[:, None, rotary_dim:]
         groups = _neighbours(rows)
         masks = [mask[first:last, :keys].view(last - first, 1, 1, keys) for _, first, last, keys in groups]
-        attend, normed = F.scaled_dot_product_attention, self._normed
+        attend, eps = F.scaled_dot_product_attention, self.eps
         x = F.embedding(ids, self.embedding).float()
         for number, layer in enumerate(self.layers):
-            flat = layer.qkv(normed(x, self.eps).mul_(layer.norm_in))
+            flat = layer.qkv((x / _size(x, eps)).mul_(layer.norm_in))
             qkv = flat.view(batch, heads + 2 * kv_heads, dim)
             turning = qkv[:, :turning_heads, :rotary_dim]
             swapped = turning.roll(half, -1)
@@ -154,32 +159,32 @@ class RowDecoder:
                     ]
                 )
             h = layer.out(h.reshape(batch, heads * dim))
-            x = torch.addcmul(x, normed(h, layer.out_eps), layer.norm_attn)
-            gate, up = layer.gate_up(normed(x, self.eps).mul_(layer.norm_mlp_in)).chunk(2, dim=-1)
+            x = torch.addcdiv(x, h * layer.norm_attn, _size(h, layer.out_eps))
+            gate, up = layer.gate_up((x / _size(x, eps)).mul_(layer.norm_mlp_in)).chunk(2, dim=-1)
             h = layer.down(activation(gate).mul_(up))
-            x = torch.addcmul(x, normed(h, layer.down_eps), layer.norm_mlp)
-        return self.head(normed(x, self.eps).mul_(self.norm))
-
-    def _normed(self, x: Tensor, eps: Tensor) -> Tensor:
-        """x / rms(x)."""
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return x * torch.addcmul(eps, norm, norm, value=1 / x.shape[-1]).rsqrt_()
+            x = torch.addcdiv(x, h * layer.norm_mlp, _size(h, layer.down_eps))
+        return self.head((x / _size(x, eps)).mul_(self.norm))
 
     def _row_layer(self, layer: Layer) -> _RowLayer:
         qkv, out = product_of(layer.qkv, layer.qkv_bias), product_of(layer.out)
         gate_up, down = product_of(layer.gate_up), product_of(layer.down)
         return _RowLayer(
-            norm_in=layer.norm_in.float() / qkv.scale,
+            norm_in=layer.norm_in.float() * self.root / qkv.scale,
             qkv=qkv,
             out=out,
-            out_eps=self.eps * out.scale**2,
-            norm_attn=layer.norm_attn.float(),
-            norm_mlp_in=layer.norm_mlp_in.float() / gate_up.scale,
+            out_eps=self.eps * out.scale,
+            norm_attn=layer.norm_attn.float() * self.root,
+            norm_mlp_in=layer.norm_mlp_in.float() * self.root / gate_up.scale,
             gate_up=gate_up,
             down=down,
-            down_eps=self.eps * down.scale**2,
-            norm_mlp=layer.norm_mlp.float(),
+            down_eps=self.eps * down.scale,
+            norm_mlp=layer.norm_mlp.float() * self.root,
         )
+
+
+def _size(x: Tensor, eps: Tensor) -> Tensor:
+    """sqrt(D) rms(x) of the last dimension, kept as one."""
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True).hypot_(eps)
 
 
 def _neighbours(rows: Sequence[tuple[int, int]]) -> list[tuple[int, int, int, int]]:
