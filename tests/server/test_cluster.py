@@ -310,9 +310,13 @@ def clustered(folder: Path, options: list[str]) -> Iterator[tuple[subprocess.Pop
             raise
 
 
+LOST = "trying again"
+ASKED = bool(os.environ.get("INKWASH_RAY_TESTS"))  # read here: the test suite clears the variables of the package
+once_more = pytest.mark.skipif(not ASKED, reason="a second start of Ray takes most of a minute: INKWASH_RAY_TESTS=1")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not os.environ.get("INKWASH_RAY_TESTS"), reason="starting Ray takes minutes: INKWASH_RAY_TESTS=1")
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", ["whole", pytest.param("split", marks=once_more)])
 def test_a_killed_replica_is_not_noticed_by_clients(tmp_path: Path, shape: str) -> None:
     """Real Ray, real model: four clients draw on, replicas are killed, and every request gets its own picture."""
     pytest.importorskip("ray.serve")
@@ -327,24 +331,29 @@ def test_a_killed_replica_is_not_noticed_by_clients(tmp_path: Path, shape: str) 
             answers.append((said.status_code, seed, drawn))
 
         def client() -> None:
-            for seed in range(6):
+            for seed in range(4):
                 ask(seed)
 
         threads = [threading.Thread(target=client) for _ in range(4)]
         for thread in threads:
             thread.start()
         while len(answers) < 4:
+            assert any(thread.is_alive() for thread in threads)
             time.sleep(0.01)
         for kind in killed:
-            os.kill(replicas_of(server.pid, kind)[0], signal.SIGKILL)
+            for victim in replicas_of(server.pid, kind):
+                os.kill(victim, signal.SIGKILL)
+                time.sleep(0.5)
+                if LOST in (tmp_path / "log").read_text():
+                    break  # else that one had nothing to do just then
         at_the_kill = len(answers)
         for thread in threads:
             thread.join(300)
-        assert at_the_kill < 16, "there was load"
-        assert [status for status, _, _ in answers] == [200] * 24, answers
+        assert at_the_kill < 12, "there was load"
+        assert [status for status, _, _ in answers] == [200] * 16, answers
         ask(3)
-        assert len({(seed, drawn) for _, seed, drawn in answers}) == 6, "a seed's picture is the same before and after"
-        body = {"prompt": "red", "size": "256x256", "steps": 100, "stream": True, "progress": True}
+        assert len({(seed, drawn) for _, seed, drawn in answers}) == 4, "a seed's picture is the same before and after"
+        body = {"prompt": "red", "size": "256x256", "steps": 80, "stream": True, "progress": True}
         with httpx2.stream(
             "POST", f"http://{url}/v1/images/generations", json=body, timeout=300, trust_env=False
         ) as sent:
@@ -353,4 +362,4 @@ def test_a_killed_replica_is_not_noticed_by_clients(tmp_path: Path, shape: str) 
             server.send_signal(signal.SIGTERM)
             assert any(line == "event: image_generation.completed" for line in lines), "what was accepted is answered"
         assert server.wait(60) == 0
-    assert "trying again" in (tmp_path / "log").read_text(), "a request was lost and drawn elsewhere"
+    assert LOST in (tmp_path / "log").read_text(), "a request was lost and drawn elsewhere"
