@@ -16,6 +16,7 @@ from inkwash.scenes.scene import Scene, ShapeItem, TextItem
 from inkwash.scenes.world import COLORS, RGB, luminance
 
 SHADE = 0.12
+FAINT = 0.06  # stronger dots are read as letters
 SHADOW_OFFSET = 3
 FRAME = 5
 STRIPE = 16
@@ -63,7 +64,7 @@ def background(scene: Scene) -> Image.Image:
             pattern = pattern.copy()
             for box in lines:
                 pattern.paste(0, box)
-        image.paste(shade(color), (0, 0), pattern)
+        image.paste(shade(color, FAINT if scene.style == "dotted" else SHADE), (0, 0), pattern)
     return image
 
 

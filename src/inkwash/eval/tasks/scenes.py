@@ -65,14 +65,7 @@ class PictureScore:
 
     @property
     def chinese(self) -> list[float]:
-        """For every Chinese character that the texts hold, 1 if it was read anywhere in the picture, else 0."""
-        found = Counter("".join(self.read))
-        shares = []
-        for character in "".join(self.wanted):
-            if "\u4e00" <= character <= "\u9fff":
-                shares.append(float(found[character] > 0))
-                found[character] -= 1
-        return shares
+        return chinese_characters(self.wanted, self.read)
 
     @property
     def closeness(self) -> float:
@@ -214,14 +207,32 @@ def _score(index: int, image: Image.Image, case: Case, reader: Predictions) -> P
     )
 
 
+def chinese_characters(wanted: Iterable[str], read: Iterable[str]) -> list[float]:
+    """For every Chinese character that the texts hold, 1 if it was read anywhere in the picture, else 0."""
+    found = Counter("".join(read))
+    shares = []
+    for character in "".join(wanted):
+        if "\u4e00" <= character <= "\u9fff":
+            shares.append(float(found[character] > 0))
+            found[character] -= 1
+    return shares
+
+
 def prove_judge(scenes: Iterable[Scene], reader: Judge | Predictions, *, floor: float = TRUTH_FLOOR) -> float:
-    """The word accuracy of a judge on rendered truth; nan where nothing is to be read, ConfigError below `floor`."""
+    """The word accuracy of a judge on rendered truth; nan where nothing is to be read, ConfigError below `floor`.
+
+    Of Chinese texts the characters count.
+    """
     predictions = reader if isinstance(reader, Predictions) else Predictions(reader)
     texts = [(scene, [text.text for text in scene.texts]) for scene in scenes]
-    accuracy = word_accuracy(score_words(wanted, predictions.texts(render(scene))) for scene, wanted in texts if wanted)
+    answers = [(wanted, predictions.texts(render(scene))) for scene, wanted in texts if wanted]
+    accuracy = word_accuracy(score_words(*answer) for answer in answers)
+    characters = [share for answer in answers for share in chinese_characters(*answer)]
+    what = "characters" if characters else "words"
+    accuracy = mean(characters) if characters else accuracy
     if accuracy < floor:
         raise ConfigError(
-            f"the judge {predictions.judge.name} reads only {accuracy:.3f} of the words in perfect pictures, "
+            f"the judge {predictions.judge.name} reads only {accuracy:.3f} of the {what} in perfect pictures, "
             f"{floor:g} is needed; draw larger pictures or another number of regions."
         )
     return accuracy
