@@ -13,10 +13,10 @@ import typer
 from inkwash.cli import options as o
 from inkwash.cli import seeing as s
 from inkwash.core.errors import InkwashError, RequestError
-from inkwash.media.kinds import FileKind
 
 if TYPE_CHECKING:
     from inkwash.engine.see.pipeline import GlmVisionPipeline
+    from inkwash.media.kinds import FileKind
 
 Files = Annotated[list[Path] | None, typer.Argument(help="Files to begin with.")]
 System = Annotated[str | None, typer.Option("--system", help="What the model is told before the conversation.")]

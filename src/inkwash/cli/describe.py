@@ -12,7 +12,6 @@ import typer
 from inkwash.cli import options as o
 from inkwash.cli import seeing as s
 from inkwash.core.errors import RequestError
-from inkwash.media.kinds import kind_of
 
 if TYPE_CHECKING:
     from inkwash.engine.see.output import VisionOutput
@@ -58,6 +57,7 @@ def describe(
     """
     from inkwash.cli.settings import read_loras
     from inkwash.media.images import check_writable, image_size
+    from inkwash.media.kinds import kind_of
 
     settings = s.SightSettings(
         model=model,

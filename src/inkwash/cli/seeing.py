@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from inkwash.core.errors import RequestError
-from inkwash.media.kinds import FileKind, kind_of
 
 if TYPE_CHECKING:
     from inkwash.engine.request import CancelToken
     from inkwash.engine.see.output import Delta, VisionOutput
     from inkwash.engine.see.pipeline import GlmVisionPipeline
+    from inkwash.media.kinds import FileKind
 
 Model = Annotated[str, typer.Option("--model", help="nano-v, a released name, or a checkpoint folder.")]
 Think = Annotated[
@@ -106,6 +106,7 @@ def file_part(path: Path, kind: FileKind | None = None, **more: Any) -> dict[str
     from inkwash.core.errors import MediaError
     from inkwash.media.documents import read_document
     from inkwash.media.images import image_size
+    from inkwash.media.kinds import kind_of
     from inkwash.media.videos import probe_video
 
     kind = kind or kind_of(path)
