@@ -130,7 +130,8 @@ def main() -> None:
             parts.append(report(case, folder, getattr(torch, dtype), asked.side, asked.steps, asked.repeats))
             print(parts[-1], flush=True)
     if asked.write:
-        print(sheet.write("latency", "\n".join(parts)))
+        only_large = asked.cases and all(case.startswith(checkpoints.LARGE) for case in asked.cases)
+        print(sheet.write(f"latency-{checkpoints.LARGE.lower()}" if only_large else "latency", "\n".join(parts)))
 
 
 if __name__ == "__main__":

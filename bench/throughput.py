@@ -5,7 +5,8 @@
 
 All ways take turns in one process on the same folder, prompts, steps, threads and number type. CPU seconds are the
 process's own, for machines on which other programs keep the cores busy. The goal for eight prompts at once is twice
-the pictures a minute of one by one. The most memory that each way takes is measured in a process of its own.
+the pictures a minute of one by one. The most memory that each way takes is measured in a process of its own, after the
+timings.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--no-peaks", action="store_true", help="do not measure memory, which draws everything again")
     parser.add_argument("--write", action="store_true", help="write a results file")
     given = parser.parse_args()
     asked = {name: getattr(given, name) for name in ("model", "dtype", "count", "side", "steps")}
@@ -92,13 +94,14 @@ def main() -> None:
     for _ in range(given.repeats):
         for name, work in todo.items():
             best[name].run(work)
+            print(f"{name}: {best[name].wall:.2f} s, {best[name].cpu:.2f} s of CPU time", flush=True)
     rows = [
         (
             name,
             f"{each.wall:.1f}",
             f"{60 * given.count / each.wall:.1f}",
             f"{each.cpu:.1f}",
-            f"{peak(name, asked) / 1e6:.0f}",
+            "" if given.no_peaks else f"{peak(name, asked) / 1e6:.0f}",
         )
         for name, each in best.items()
     ]

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from inkwash.engine.offload import give_back_memory
 from inkwash.engine.sampling import Sampling, pick
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.ar_rows import RowDecoder, keys_read
@@ -192,7 +193,9 @@ class CpuSlots(Slots):
 def make_slots(model: ARGenerator, step: StepDecoder, slots: int) -> Slots:
     """The kind of slots that fits the model's device."""
     if model.lm_head.weight.device.type == "cpu":
-        step.rows = step.rows or RowDecoder(step)
+        if step.rows is None:
+            step.rows = RowDecoder(step)
+            give_back_memory(model.lm_head.weight.device)  # packing leaves as much freed as it keeps
         return CpuSlots(model, step.rows, slots)
     from inkwash.engine.device_slots import DeviceSlots
 

@@ -21,6 +21,7 @@ import math
 import torch
 from torch import Tensor
 
+ROWS_AT_ONCE = 256  # looked at together, so that looking takes little memory
 LARGEST = 15  # weights are scaled to at most 2 ** 15, half of what float16 holds
 
 
@@ -46,19 +47,22 @@ def pack(weight: Tensor, bias: Tensor | None = None) -> PackedLinear | None:
     scale = exact_scale(weight)
     if scale is None:
         return None
-    scaled = (weight.float() * scale).contiguous()
+    scaled = weight.to(torch.float32, copy=True, memory_format=torch.contiguous_format).mul_(scale)
     packed = torch.ops.quantized.linear_prepack_fp16(scaled, None if bias is None else bias.float())
     return PackedLinear(packed, scale)
 
 
 def exact_scale(weight: Tensor) -> float | None:
     """The power of two by which all weights become float16 without loss; None if there is none."""
-    largest = max(abs(float(end)) for end in torch.aminmax(weight.float()))
+    largest = max(abs(float(end)) for end in torch.aminmax(weight))
     if not 0 < largest < math.inf:
         return None
     scale = 2.0 ** (LARGEST - math.frexp(largest)[1])
-    scaled = weight.float() * scale
-    return scale if torch.equal(scaled.half().float(), scaled) else None
+    for some in weight.split(ROWS_AT_ONCE):
+        scaled = some.float() * scale
+        if not torch.equal(scaled.half().float(), scaled):
+            return None
+    return scale
 
 
 def can_pack() -> bool:
