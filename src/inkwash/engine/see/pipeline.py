@@ -39,7 +39,7 @@ from inkwash.models.glm_v.html import HtmlFence
 from inkwash.models.glm_v.html import fence_html as fenced
 from inkwash.models.glm_v.positions import FILM, PICTURE
 from inkwash.models.glm_v.sights import Prompt
-from inkwash.models.glm_v.tools import parse_tool_calls
+from inkwash.models.glm_v.tools import ToolCall, parse_tool_calls
 from inkwash.models.glm_v.weights import GlmVParts, save_glm_v
 
 Messages = Sequence[Mapping[str, Any]]
@@ -325,7 +325,8 @@ def _output(
     run: Run, tools: Sequence[Mapping[str, Any]] | None, marks: bool, seconds: float, first: float | None
 ) -> VisionOutput:
     answer = split_answer(run.text)
-    content, calls = answer.content if marks else answer.answer, []
+    content = answer.content if marks else answer.answer
+    calls: list[ToolCall] = []
     if tools is not None:
         content, calls = parse_tool_calls(content, tools)
     images, videos = _tokens(run.prompt)
