@@ -15,8 +15,8 @@ from inkwash.data.loader import Batch
 from inkwash.scenes.caption import caption
 from inkwash.scenes.edit import sample_edit
 from inkwash.scenes.grammar import Scene, sample_scene
-from inkwash.scenes.labels import cell_labels
-from inkwash.scenes.meanings import cell_meanings
+from inkwash.scenes.labels import LABELS, cell_labels
+from inkwash.scenes.meanings import cell_meanings, meaning_labels
 from inkwash.scenes.render import render
 from inkwash.scenes.world import CELL
 
@@ -97,6 +97,11 @@ def training_scene(rng: random.Random, width: int, height: int, level: str, chin
     return sample_scene(
         rng, width=width, height=height, regions=regions, level=level, language=language, random_words=0.5
     )
+
+
+def label_sizes(level: str) -> dict[str, int]:
+    """The heads of a tokenizer of a level's cells, with their numbers of classes."""
+    return meaning_labels() if level == "second" else LABELS
 
 
 def half_size(image: Image.Image) -> np.ndarray:

@@ -14,13 +14,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from inkwash.data.plans import PlanBatches
-from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, prompt_lines, step_rng, training_scene
+from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, prompt_lines
 from inkwash.models.glm_image import ar, decoder
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.decoder import Decoder
@@ -33,7 +32,6 @@ from inkwash.recipes import nano_sizes as sizes
 from inkwash.recipes.nano import SHIPPED
 from inkwash.recipes.nano_parts import averaged, finished
 from inkwash.recipes.stages import ARStage, DecoderStage, TokenizerStage
-from inkwash.scenes.render import render
 from inkwash.train.ar import ARTraining
 from inkwash.train.decoder import DecoderTraining
 from inkwash.train.tokenizer import TokenizerTraining, token_grid
@@ -115,14 +113,10 @@ def write_nano2_processor(work: Path) -> GlmImageProcessor:
 @torch.no_grad()
 def _met(old: ARGenerator, encoder: VisionEncoder, codebook: VQModel, pictures: int, batch: int = 24) -> Tensor:
     """How often a cell that has a new code had each of the old ones: (new, old)."""
-    from inkwash.data.scenes import half_size
-
     counts = torch.zeros(CODES, old.config.vq_config.num_embeddings)
+    make = LabelledScenes(seed=15, batch=batch, level="second", noise=0.0, canvases=WHOLE, chinese=0.3)
     for step in range(pictures // batch):
-        rng = step_rng(15, step)
-        width, height = rng.choice(WHOLE)
-        scenes = [training_scene(rng, width, height, "second", 0.3) for _ in range(batch)]
-        half = torch.as_tensor(np.stack([half_size(render(scene)) for scene in scenes]))
+        half = torch.as_tensor(make(step)["pixels"])
         new = token_grid(encoder, codebook, half).flatten()
         was = token_grid(old.model.visual, old.model.vqmodel, half).flatten()
         counts.index_put_((new, was), torch.ones(len(new)), accumulate=True)
@@ -141,6 +135,7 @@ def _carried_ar(
     tokens: Tokenizer = processor.tokenizer
     layout, former = TokenLayout(codes=CODES), TokenLayout(codes=old.ar.config.vq_config.num_embeddings)
     pad_id, image_id = tokens.token_to_id(END_OF_TEXT), tokens.token_to_id(IMAGE)
+    assert pad_id is not None and image_id is not None
     config = sizes.ar_config(tokens.get_vocab_size(), pad_id=pad_id, image_id=image_id, codes=CODES)
     model = ARGenerator(config)
     ar.init_weights(model)
@@ -159,9 +154,9 @@ def _carried_ar(
         for new, place in ((layout.image_start, former.image_start), (layout.image_end, former.image_end)):
             table[new], head[new] = was[place], head_was[place]
         for token, number in tokens.get_vocab().items():
-            place = old.processor.tokenizer.token_to_id(token)
-            if number >= layout.vision_vocab_size and place is not None:
-                table[number] = was[place]
+            text = old.processor.tokenizer.token_to_id(token)
+            if number >= layout.vision_vocab_size and text is not None:
+                table[number] = was[text]
     return model
 
 

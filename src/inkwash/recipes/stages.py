@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from inkwash.data.plans import PlanBatches
-from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrops
+from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrops, label_sizes
 from inkwash.models.glm_image import vision, vq
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.glm_image.vision import VisionEncoder
@@ -23,8 +23,6 @@ from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.recipes import nano_sizes as sizes
 from inkwash.recipes.nano_parts import frozen_parts, load_vae, new_ar, new_decoder, write_nano_processor
 from inkwash.recipes.samples import draw_from_tokens, read_back, save_grid, to_pixels
-from inkwash.scenes.labels import LABELS
-from inkwash.scenes.meanings import meaning_labels
 from inkwash.train.ahead import PicturesAhead, PlansAhead
 from inkwash.train.ar import ARTraining, train_ar
 from inkwash.train.checkpoint import write_result
@@ -95,7 +93,7 @@ class TokenizerStage:
         vq.init_weights(codebook)
         if self.start != NOWHERE:
             encoder.load_state_dict(load_pipeline_parts(self.start).ar.model.visual.state_dict())
-        labels = meaning_labels() if self.data.level == "second" else LABELS
+        labels = label_sizes(self.data.level)
         folder = self.work / "tokenizer"
         train_tokenizer(encoder, codebook, labels, self.data, folder, self.train, device=training_device())
         states = {"vision": encoder.cpu().state_dict(), "vq": codebook.cpu().state_dict()}

@@ -102,15 +102,20 @@ def line_text(rng: random.Random, split: str, longest: int, random_words: float)
     return text if len(text) <= longest else None
 
 
+def _chinese_text(rng: random.Random, split: str) -> str:
+    text = rng.choice(ZH_PATTERNS).replace("{n}", str(rng.randint(1, 99)))
+    while "{w}" in text:
+        text = text.replace("{w}", rng.choice(words(split, 1, 8, "zh")), 1)
+    return text
+
+
 def second_line(rng: random.Random, scene: Scene, split: str, language: str, random_words: float) -> TextItem:
     size = GRID_CAP * 2 if language == "en" and scene.cols >= 6 and rng.random() < LARGE_RATE else GRID_CAP
     longest = scene.cols // (size // GRID_CAP)
     colors = text_colors(scene.background)
     for _ in range(TRIES):
         if language == "zh":
-            text: str | None = rng.choice(ZH_PATTERNS).replace("{n}", str(rng.randint(1, 99)))
-            while "{w}" in text:
-                text = text.replace("{w}", rng.choice(words(split, 1, 8, "zh")), 1)
+            text: str | None = _chinese_text(rng, split)
             if rng.random() < random_words:  # characters in any order teach copying
                 signs = "".join(words("train", 1, 8, "zh"))
                 text = "".join(rng.choice(signs) for _ in range(rng.randint(2, 6)))

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from inkwash.cli.eval_session import parse_regions
+from inkwash.eval.ocr import ReaderConfig
 from inkwash.eval.tasks.scenes import held_out
 from inkwash.scenes.render import render
 
@@ -20,7 +21,8 @@ class KnowingReader:
 
     name = "knowing"
 
-    def __init__(self) -> None:
+    def __init__(self, config: ReaderConfig) -> None:
+        assert config == ReaderConfig()
         scenes = [case.scene for case in held_out(30, width=128, height=128)]
         self.known = {render(scene).tobytes(): [text.text for text in scene.texts] for scene in scenes}
 
