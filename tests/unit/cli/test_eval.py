@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from inkwash.cli.eval_session import parse_regions
+from inkwash.eval import bench  # noqa: F401  (before the reader is exchanged)
 from inkwash.eval.ocr import ReaderConfig
 from inkwash.eval.tasks.scenes import held_out
 from inkwash.scenes.render import render
