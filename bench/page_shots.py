@@ -134,7 +134,6 @@ def main() -> None:
         phone.wait_for_selector("#iw-create-gallery img")
         phone.wait_for_timeout(15_000)
         keep(phone.screenshot(full_page=True), out / "page-phone.png")
-        print(phone.evaluate("[...document.querySelectorAll('#iw-create-gallery, #iw-create-gallery *')].slice(0,14).map(e=>e.tagName+'.'+e.className+' '+e.getBoundingClientRect().height+' '+e.getAttribute('style')).join('\\n')"))
         width = phone.evaluate("document.documentElement.scrollWidth")
         assert width <= 390, f"the page is {width} pixels wide on a phone of 390"
         browser.close()

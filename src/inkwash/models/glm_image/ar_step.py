@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from inkwash.models.glm_image.ar import ARBlock, ARGenerator
 from inkwash.models.glm_image.vision import ACTIVATIONS
@@ -134,7 +134,7 @@ class StepDecoder:
         return out.reshape(batch, heads * self.head_dim)
 
 
-Edition = list[tuple[nn.Parameter, int, torch.dtype, torch.device]]
+Edition = list[tuple[Tensor, int, torch.dtype, torch.device]]
 _made: WeakKeyDictionary[ARGenerator, tuple[Edition, StepDecoder]] = WeakKeyDictionary()
 
 
@@ -156,7 +156,7 @@ def _is_of(model: ARGenerator, edition: Edition) -> bool:
     )
 
 
-def _weights(model: ARGenerator) -> list[nn.Parameter]:
+def _weights(model: ARGenerator) -> list[Tensor]:
     return [*model.model.language_model.parameters(), model.lm_head.weight]
 
 
@@ -187,7 +187,7 @@ def _fuse(layer: ARBlock) -> Layer:
     )
 
 
-def joined(parts: Sequence[nn.Parameter]) -> Tensor:
+def joined(parts: Sequence[Tensor]) -> Tensor:
     """Parameters one below the other. Frozen ones become views of the result, which then costs no memory."""
     first, size = parts[0].detach(), 0
     for part in parts:
