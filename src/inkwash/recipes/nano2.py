@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from inkwash.data.plans import PlanBatches
-from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, prompt_lines
+from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrops, prompt_lines
 from inkwash.models.glm_image import ar, decoder
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.decoder import Decoder
@@ -31,10 +31,11 @@ from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts,
 from inkwash.recipes import nano_sizes as sizes
 from inkwash.recipes.nano import SHIPPED
 from inkwash.recipes.nano_parts import averaged, finished
-from inkwash.recipes.stages import ARStage, DecoderStage, TokenizerStage
+from inkwash.recipes.stages import ARStage, DecoderStage, TokenizerStage, VAEStage
 from inkwash.train.ar import ARTraining
 from inkwash.train.decoder import DecoderTraining
 from inkwash.train.tokenizer import TokenizerTraining, token_grid
+from inkwash.train.vae import VAETraining
 
 CODES = 8192
 VOCABULARY = CODES + 1536
@@ -49,6 +50,14 @@ def nano2_tokenizer(work: Path, start: Path = SHIPPED, steps: int = 2400, batch:
     data = LabelledScenes(seed=12, batch=batch, level="second", canvases=(*SMALL, *WHOLE), chinese=0.3)
     train = TokenizerTraining(steps=steps, free_steps=steps // 2, start_batches=500, warmup=50)
     return TokenizerStage(work=work, train=train, data=data, codes=CODES, start=start)
+
+
+def nano2_vae_refined(work: Path, steps: int = 3000) -> VAEStage:
+    """The autoencoder's pixel half on small letters and Chinese; its latents, which the decoder draws, stay."""
+    phases = ((0, 128, 6), (steps * 2 // 3, 256, 2))
+    data = PixelCrops(seed=16, phases=phases, size=384, levels=("second", "second", "second", "first"), chinese=0.35)
+    train = VAETraining(steps=steps, lr=5e-4, edges=1.5, noise=0.1)
+    return VAEStage(work=work, train=train, data=data, refine=True, start=work / "start")
 
 
 def nano2_decoder(work: Path, steps: int = 20000, batch: int = 6) -> DecoderStage:
@@ -180,4 +189,7 @@ def nano2_export(work: Path, output: Path) -> Path:
         averaged(work / "ar", work / "ar" / "ar.pt", [parts.ar], ["model"])
     if (work / "decoder").exists():
         averaged(work / "decoder", work / "decoder" / "decoder.pt", [parts.decoder, parts.glyph], ["decoder", "glyph"])
+    refined = work / "vae_refined" / "vae.pt"
+    if refined.exists():
+        parts.vae.load_state_dict(finished(refined, "nano2-vae-refined")["weights"])
     return save_pipeline_parts(parts, output, dtype=torch.bfloat16)

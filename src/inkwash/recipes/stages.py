@@ -39,12 +39,13 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @dataclass(frozen=True, kw_only=True)
 class VAEStage:
-    """The autoencoder; `refine` trains its pixel half alone, on the finished latents of `work`/vae."""
+    """The autoencoder; `refine` trains its pixel half alone, on the finished latents of `work`/vae or `start`."""
 
     work: Path
     train: VAETraining
     data: PixelCrops
     refine: bool = False
+    start: Path = NOWHERE  # a checkpoint
     sample_every: int = 500
 
     def run(self) -> None:
@@ -52,12 +53,12 @@ class VAEStage:
         device = training_device()
         folder = self.work / ("vae_refined" if self.refine else "vae")
         if self.refine:
-            model = load_vae(self.work)
-            model.decoder.requires_grad_(True)
+            model = load_vae(self.work) if self.start == NOWHERE else load_pipeline_parts(self.start).vae
+            model.requires_grad_(False).decoder.requires_grad_(True)
         else:
             model = AutoencoderKL(sizes.VAE)
             init_vae(model)
-        held = to_pixels(PixelCrops(seed=99, phases=((0, 256, 8),))(0)["pixels"])
+        held = to_pixels(replace(self.data, seed=99, phases=((0, 256, 8),))(0)["pixels"])
 
         def sample(step: int) -> Path:
             with torch.no_grad():
@@ -68,7 +69,7 @@ class VAEStage:
         train_vae(model, self.data, folder, self.train, device=device, sample=sample, sample_every=self.sample_every)
         model.cpu()
         if self.refine:
-            state = torch.load(self.work / "vae" / "vae.pt", weights_only=True)
+            state = {"mean": list(model.config.latents_mean or ()), "std": list(model.config.latents_std or ())}
         else:
             statistics = PixelCrops(seed=98, phases=((0, 256, 16),))
             mean, std = latent_statistics(model, (to_pixels(statistics(i)["pixels"]) for i in range(8)))

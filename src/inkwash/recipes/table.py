@@ -26,6 +26,7 @@ RECIPES = {
     "nano-decoder-refined": "inkwash.recipes.nano:nano_decoder_refined",
     "nano2-tokenizer": "inkwash.recipes.nano2:nano2_tokenizer",
     "nano2-start": "inkwash.recipes.nano2:nano2_start",
+    "nano2-vae-refined": "inkwash.recipes.nano2:nano2_vae_refined",
     "nano2-decoder": "inkwash.recipes.nano2:nano2_decoder",
     "nano2-ar": "inkwash.recipes.nano2:nano2_ar",
     "nano2-export": "inkwash.recipes.nano2:nano2_export",
