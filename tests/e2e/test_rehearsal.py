@@ -1,14 +1,16 @@
-"""The way of `runs/nano.sh` in small: two steps of every stage, the export, and a picture from it."""
+"""The ways to nano and to its second edition in small: two steps of every stage, the export, and a picture from it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.recipes import nano
+from inkwash.models.glm_image.weights import load_pipeline_parts
+from inkwash.recipes import nano, nano2
 
 
 @pytest.mark.slow
@@ -33,3 +35,24 @@ def test_every_stage_runs_and_the_result_draws(tmp_path: Path) -> None:
     assert output.images[0].size == (160, 128)
     for stage in ("vae", "tokenizer", "decoder", "ar"):
         assert (work / stage / "log.csv").is_file(), f"{stage} left no log"
+
+
+@pytest.mark.slow
+def test_the_second_edition_goes_on_from_the_first(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    stage = nano2.nano2_tokenizer(work, steps=2, batch=2)
+    replace(stage, train=replace(stage.train, free_steps=1, start_batches=2)).run()
+    start = nano2.nano2_start(work, pictures=24)
+    assert start == work / "start"
+    nano2.nano2_vae_refined(work, steps=2).run()
+    nano2.nano2_decoder(work, steps=2, batch=2).run()
+    nano2.nano2_ar(work, steps=2, batch=2).run()
+    folder = nano2.nano2_export(work, tmp_path / "checkpoint")
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    assert 40e6 < size < 60e6
+    pipe = GlmImagePipeline.from_pretrained(folder)
+    prompt = 'A red poster that says "Open 24" in huge letters and "下午" in white'
+    output = pipe(prompt=prompt, height=128, width=160, num_inference_steps=1)
+    assert output.images[0].size == (160, 128)
+    refined = torch.load(work / "vae_refined" / "vae.pt", weights_only=True)["weights"]["decoder.conv_in.weight"]
+    assert torch.equal(load_pipeline_parts(folder).vae.decoder.conv_in.weight, refined.bfloat16().float())
