@@ -32,6 +32,9 @@ def write_large(folder: Path) -> Path:
     )
     generator = ar.ARGenerator(replace(parts.ar.config, text_config=text))
     ar.init_weights(generator)
+    with torch.no_grad():  # the reference stops at an image's end: outside of every nucleus, it is never drawn
+        generator.lm_head.weight.mul_(8)
+        generator.lm_head.weight[generator.config.vq_config.num_embeddings :] = 0
     denoiser = decoder.Decoder(
         replace(parts.decoder.config, num_layers=10, num_attention_heads=16, time_embed_dim=256, condition_dim=128)
     )
