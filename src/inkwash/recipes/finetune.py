@@ -2,14 +2,17 @@
 
 `data` is a folder of pictures with captions, a JSONL file, or a folder that `inkwash data encode` wrote. The result is
 a LoRA in the PEFT file format, one folder for each network below `work`/lora, for `inkwash generate --lora`; with
-`--set method=full` a whole checkpoint in `work`/checkpoint, for `inkwash generate --model`.
+`--set method=full` a whole checkpoint in `work`/checkpoint, for `inkwash generate --model`. Under torchrun the
+processes share every batch; the first encodes the pictures and writes the result.
 """
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from inkwash.core.device import pick_device
 from inkwash.core.errors import ConfigError
@@ -23,6 +26,7 @@ from inkwash.models.registry import resolve
 from inkwash.recipes.encode import encode_examples, prints
 from inkwash.train.finetune import Tuning, tune_ar, tune_decoder
 from inkwash.train.lora import LoRA, save_adapter
+from inkwash.train.parallel import finish, first_does, full_state, start
 
 PARTS = {"both": ("ar", "decoder"), "ar": ("ar",), "decoder": ("decoder",)}
 METHODS = ("lora", "full")
@@ -53,34 +57,54 @@ def finetune(
         raise ConfigError(f"--set parts={parts}: parts must be one of {', '.join(PARTS)}.")
     if method not in METHODS:
         raise ConfigError(f"--set method={method}: method must be one of {', '.join(METHODS)}.")
-    place = pick_device(device or None)
-    shards = _shards(work, data, model, side, max_skipped, place)
+    ranks, place = start(pick_device(device or None))
+    batches = {"ar": ar.batch, "decoder": decoder.batch}
+    for part in PARTS[parts]:
+        ranks.mine(batches[part])  # a batch that cannot be shared is refused before anything is encoded
+    shards = first_does(ranks, lambda: _shards(work, data, model, side, max_skipped, place))
     checkpoint = resolve(model)
     adapters = lora if method == "lora" else None
     dtype = torch.bfloat16 if adapters is not None and place.type != "cpu" else torch.float32
     loaded = load_pipeline_parts(checkpoint, dtype=dtype)
     check_codes(shards, loaded)
-    out = work / "lora"
+    states: dict[str, dict[str, Tensor]] = {}
     for part in PARTS[parts]:
         torch.manual_seed(seed)
+        fields = AR_FIELDS if part == "ar" else DECODER_FIELDS
+        make = ShardBatches(folder=shards, batch=batches[part], fields=fields, seed=seed, multiple=ranks.data)
         if part == "ar":
-            make = ShardBatches(folder=shards, batch=ar.batch, fields=AR_FIELDS, seed=seed)
-            tuned = tune_ar(loaded.ar, make, work / "ar", ar, device=place, lora=adapters)
+            tuned = tune_ar(loaded.ar, make, work / "ar", ar, device=place, lora=adapters, ranks=ranks)
         else:
-            make = ShardBatches(folder=shards, batch=decoder.batch, fields=DECODER_FIELDS, seed=seed)
             tuned = tune_decoder(
                 loaded.decoder, loaded.glyph, loaded.scheduler, make, work / "decoder", decoder,
-                device=place, lora=adapters,
+                device=place, lora=adapters, ranks=ranks,
             )  # fmt: skip
-        if adapters is not None:
-            out.mkdir(parents=True, exist_ok=True)
-            save_adapter(tuned, out / FOLDERS[part], base=model)
-        tuned.cpu()  # makes room for the next network
+        if adapters is None:
+            states[part] = full_state(tuned, ranks, first_only=True)
+        elif ranks.first:
+            (work / "lora").mkdir(parents=True, exist_ok=True)
+            save_adapter(tuned, work / "lora" / FOLDERS[part], base=model)
+        del tuned
+        delattr(loaded, part)
+        gc.collect()  # makes room for the next network
+    del loaded
     if adapters is None:
-        out = save_pipeline_parts(loaded, work / "checkpoint", dtype=torch.bfloat16)
-    option = "--lora" if adapters is not None else "--model"
-    print(f"Finished: inkwash generate PROMPT {option} {out}", flush=True)
+        out, option = first_does(ranks, lambda: _write_checkpoint(work / "checkpoint", checkpoint, states)), "--model"
+    else:
+        out, option = work / "lora", "--lora"
+    finish(ranks)
+    if ranks.first:
+        print(f"Finished: inkwash generate PROMPT {option} {out}", flush=True)
     return out
+
+
+def _write_checkpoint(out: Path, checkpoint: Path, states: dict[str, dict[str, Tensor]]) -> Path:
+    """The checkpoint anew, with the tuned weights in the place of its own."""
+    deferred = [FOLDERS[part] for part in states]
+    parts = load_pipeline_parts(checkpoint, deferred=deferred)
+    for part, state in states.items():
+        getattr(parts, part).load_state_dict(state, assign=True)
+    return save_pipeline_parts(parts, out, dtype=torch.bfloat16)
 
 
 def _shards(work: Path, data: Path, model: str, side: int, max_skipped: float, device: torch.device) -> Path:

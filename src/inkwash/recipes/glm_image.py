@@ -102,7 +102,9 @@ class EncodedDecoderStage:
         folder = self.work / "decoder"
 
         def inputs_of(batch: Batch, chosen: slice) -> Inputs:
-            return encoded_inputs(batch, device).rows(chosen)
+            inputs = encoded_inputs(batch, device)
+            shared = chosen != slice(0, len(inputs.texts))
+            return (inputs.evened() if shared else inputs).rows(chosen)
 
         states = train_decoder(
             parts.decoder, parts.glyph, frozen, make, folder, self.train, device=device, inputs_of=inputs_of

@@ -18,6 +18,7 @@ from inkwash.data.identity import Identity, write_pictures
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.eval.ocr import Reader
 from inkwash.eval.tasks.identity import score_identity
+from inkwash.train.parallel import single_process_only
 
 
 def identity_pictures(
@@ -26,6 +27,7 @@ def identity_pictures(
     identity: Identity = Identity(),  # noqa: B008 (frozen)
 ) -> Path:
     """Write `count` pictures with captions."""
+    single_process_only("recipe identity-pictures")
     folder = write_pictures(output, identity, count)
     print(f"{count} pictures of a {identity.color} {identity.shape} in {folder}", flush=True)
     return folder
@@ -41,6 +43,7 @@ def identity_score(
     identity: Identity = Identity(),  # noqa: B008
 ) -> dict[str, object]:
     """Draw `count` held-out prompts before and after; writes `work`/score.json and `work`/before_after.png."""
+    single_process_only("recipe identity-score")
     cases = identity.scenes(count, "held_out", seed)
     pipe = GlmImagePipeline.from_pretrained(model)
     try:

@@ -108,7 +108,7 @@ def train_ar(
     Averaged weights are in `model` afterwards, and returned whole whatever the number of processes. `rows_of` reads
     batches of another kind than pictures.
     """
-    ranks, device = start(config, device)
+    ranks, device = start(device, tensor=config.tensor)
     model.train().to(device)
     for frozen in (model.model.visual, model.model.vqmodel):
         frozen.requires_grad_(False)

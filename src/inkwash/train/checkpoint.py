@@ -54,6 +54,12 @@ def read_file(path: Path) -> State:
     return state
 
 
+def newest_shards(folder: Path) -> Path | None:
+    """The whole state of the highest step below a run's folder, from a run whose processes had a part of it each."""
+    whole = [path for path in folder.glob("shards-*") if (path / ".metadata").is_file()]
+    return max(whole, default=None, key=lambda path: int(path.name.partition("-")[2]))
+
+
 def _cannot_save(folder: Path, error: Exception) -> InkwashError:
     reason = getattr(error, "strerror", None) or error
     return InkwashError(f"cannot save training state in {folder}: {reason}; the last good state is untouched")
@@ -77,8 +83,7 @@ class Shards:
 
     def newest(self) -> Path | None:
         """The whole state of the highest step."""
-        whole = [path for path in self.folder.glob("shards-*") if (path / ".metadata").is_file()]
-        return max(whole, default=None, key=lambda path: int(path.name.partition("-")[2]))
+        return newest_shards(self.folder)
 
     def save(self, step: int, numbers: State, ema: EMA | None) -> None:
         """Copy this process's part and return; the writing goes on beside training."""

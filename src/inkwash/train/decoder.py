@@ -8,7 +8,7 @@ dropped now and then, together or alone, so that guidance works. The noise level
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -92,17 +92,30 @@ Source = tuple[Tensor, Tensor]  # latents (C, h, w) and semantic tokens (rows, c
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """A batch as the decoder takes it: latents (B, C, h, w), semantic tokens (B, rows, columns), texts, references."""
+    """A batch as the decoder takes it: latents (B, C, h, w), semantic tokens (B, rows, columns), texts, references.
+
+    With `calls` every row encodes that many references one by one, repeated where it has fewer: processes that hold
+    shards must use them equally often, whichever rows are theirs. 0: as it is fastest.
+    """
 
     clean: Tensor
     ids: Tensor
     texts: Sequence[Sequence[str]]
     sources: Sequence[Sequence[Source]] = ()  # one sequence for each row, or nothing at all
+    calls: int = 0
 
     def rows(self, chosen: slice) -> Inputs:
-        return Inputs(
-            clean=self.clean[chosen], ids=self.ids[chosen], texts=self.texts[chosen], sources=self.sources[chosen]
+        return replace(
+            self,
+            clean=self.clean[chosen],
+            ids=self.ids[chosen],
+            texts=self.texts[chosen],
+            sources=self.sources[chosen],
         )
+
+    def evened(self) -> Inputs:
+        """The same with `calls` set, unless one call encodes the references of any rows; ask before rows are chosen."""
+        return self if _alike(self.sources) else replace(self, calls=max(len(row) for row in self.sources))
 
 
 def batch_inputs(frozen: FrozenParts, batch: Batch, chosen: slice, device: torch.device) -> Inputs:
@@ -177,7 +190,7 @@ def train_decoder(
 
     `inputs_of` reads some rows of a batch of another kind than pictures.
     """
-    ranks, device = start(config, device)
+    ranks, device = start(device, tensor=config.tensor)
     glyph.requires_grad_(not config.frozen_glyphs)
     modules: list[nn.Module] = [decoder.train().to(device), glyph.train(not config.frozen_glyphs).to(device)]
     frozen.to(device)
@@ -252,7 +265,7 @@ def inputs_loss(
     scheduler: SchedulerConfig,
 ) -> Tensor:
     """Mean squared error of the velocity over some rows of a step, which are numbered in the whole batch."""
-    make_references = partial(join_references, decoder, inputs.sources) if inputs.sources else None
+    make_references = partial(join_references, decoder, inputs.sources, inputs.calls) if inputs.sources else None
     return velocity_loss(
         decoder,
         glyph,
@@ -320,14 +333,26 @@ def _round_up(glyphs: Tensor, mask: Tensor, step: int = 8) -> tuple[Tensor, Tens
     return nn.functional.pad(glyphs, (0, 0, 0, missing)), nn.functional.pad(mask, (0, missing))
 
 
-def join_references(decoder: Decoder, sources: Sequence[Sequence[Source]]) -> References | None:
+def join_references(decoder: Decoder, sources: Sequence[Sequence[Source]], calls: int = 0) -> References | None:
     """Every row's own reference pictures, any number and size, as keys and values with gradient."""
-    if all(len(row) == 1 and row[0][0].shape == sources[0][0][0].shape for row in sources):
+    if not calls and _alike(sources):
         latents, ids = (torch.stack([row[0][i] for row in sources]) for i in (0, 1))
         return References(layers=tuple(_encoded(decoder, latents, ids)), rows=len(sources))
-    return References.collect(
-        [[_encoded(decoder, latents[None], ids[None]) for latents, ids in row] for row in sources]
-    )
+    filler = next((row[0] for row in sources if row), None)
+    rows = []
+    for row in sources:
+        encoded = [_encoded(decoder, latents[None], ids[None]) for latents, ids in row]
+        for _ in range(calls - len(row)):
+            assert filler is not None
+            again = _encoded(decoder, filler[0][None], filler[1][None])
+            encoded.append([(k[:, :, :0], v[:, :, :0]) for k, v in again])  # seen by nobody, yet part of the graph
+        rows.append(encoded)
+    return References.collect(rows)
+
+
+def _alike(sources: Sequence[Sequence[Source]]) -> bool:
+    """Whether every row has one reference picture, all of one size."""
+    return all(len(row) == 1 and row[0][0].shape == sources[0][0][0].shape for row in sources)
 
 
 def _encoded(decoder: Decoder, latents: Tensor, ids: Tensor) -> list[KeyValue]:

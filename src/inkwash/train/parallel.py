@@ -9,17 +9,18 @@ Sources: FSDP2, torch.distributed.fsdp.fully_shard; tensor parallelism, arXiv:19
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from inkwash.core.errors import ConfigError
+from inkwash.core.errors import ConfigError, InkwashError
 from inkwash.train.config import NetworkTraining
 from inkwash.train.muon import is_sharded
 
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from inkwash.models.glm_image.decoder import Decoder
     from inkwash.models.glm_image.glyph import GlyphEncoder
 
+T = TypeVar("T")
 BACKENDS = {"cpu": "gloo", "cuda": "nccl", "xpu": "xccl", "npu": "hccl"}
+PATIENCE = timedelta(days=7)  # to encode a data set or write a checkpoint takes longer than a collective's half hour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,17 +84,20 @@ class Ranks:
         return bool(said)
 
 
-def start(config: NetworkTraining, device: torch.device) -> tuple[Ranks, torch.device]:
-    """Join the other processes that torchrun started, if it did; returns this process's own device."""
+def start(device: torch.device, *, tensor: int = 1) -> tuple[Ranks, torch.device]:
+    """Join the other processes that torchrun started, if it did; returns this process's own device.
+
+    Once in a process, however many networks it trains one after another: a second group would find the first one's keys.
+    """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        if config.tensor > 1:
+        if tensor > 1:
             raise ConfigError(
-                f"tensor={config.tensor} needs as many processes: start with torchrun --nproc-per-node {config.tensor}."
+                f"tensor={tensor} needs as many processes: start with torchrun --nproc-per-node {tensor}."
             )
         return Ranks(), device
-    if world % config.tensor:
-        raise ConfigError(f"tensor={config.tensor} does not divide the {world} processes.")
+    if world % tensor:
+        raise ConfigError(f"tensor={tensor} does not divide the {world} processes.")
     if device.type != "cpu":
         device = torch.device(device.type, int(os.environ.get("LOCAL_RANK", "0")))
         torch.accelerator.set_device_index(device.index)
@@ -102,24 +108,59 @@ def start(config: NetworkTraining, device: torch.device) -> tuple[Ranks, torch.d
         if backend is None:
             raise ConfigError(f"Training on several {device.type} devices is not possible: use one, or the CPU.")
         dist.init_process_group("gloo" if backend == "gloo" else f"cpu:gloo,{device.type}:{backend}")
-    shape = (world // config.tensor, config.tensor)
-    mesh = init_device_mesh(device.type, shape, mesh_dim_names=("data", "tensor"))
-    files = dist.new_group(backend="gloo")
+    mesh = init_device_mesh(device.type, (world // tensor, tensor), mesh_dim_names=("data", "tensor"))
+    files = dist.new_group(backend="gloo", timeout=PATIENCE)
     assert files is not None
-    return Ranks(rank=dist.get_rank(), world=world, tensor=config.tensor, mesh=mesh, files=files), device
+    return Ranks(rank=dist.get_rank(), world=world, tensor=tensor, mesh=mesh, files=files), device
 
 
 def finish(ranks: Ranks) -> None:
     """Leave the group; the first process may still write, so all wait for it."""
     if ranks.mesh is not None:
-        dist.barrier()
+        dist.barrier(group=ranks.files)
         dist.destroy_process_group()
 
 
+def first_does(ranks: Ranks, work: Callable[[], T]) -> T:
+    """What `work` returns, done by the first process while the others wait; what fails there fails in all of them."""
+    if ranks.mesh is None:
+        return work()
+    said: list[Any] = [None, None]
+    failure: Exception | None = None
+    if ranks.first:
+        try:
+            said[0] = work()
+        except Exception as error:
+            failure = error
+            said[1] = error.message if isinstance(error, InkwashError) else f"The first process failed: {error!r}."
+    dist.broadcast_object_list(said, src=0, group=ranks.files)
+    if failure is not None:
+        raise failure
+    if said[1] is not None:
+        raise InkwashError(said[1])
+    return cast("T", said[0])
+
+
+@torch.no_grad()
+def average_gradients(parameters: Iterable[nn.Parameter], ranks: Ranks) -> None:
+    """The mean over processes of the gradients of whole weights, such as adapters; shards have theirs already."""
+    if ranks.mesh is None or ranks.data == 1:
+        return
+    whole = [parameter for parameter in parameters if not is_sharded(parameter)]
+    if not whole:
+        return
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in whole]  # rows may leave some out
+    joined = torch.cat([grad.flatten() for grad in grads])
+    dist.all_reduce(joined, group=ranks.mesh.get_group("data"))
+    joined /= ranks.data
+    for parameter, mean in zip(whole, joined.split([grad.numel() for grad in grads]), strict=True):
+        parameter.grad = mean.view_as(parameter)
+
+
 def single_process_only(stage: str) -> None:
-    """Refuse torchrun for a stage that keeps running sums over whole batches."""
+    """Refuse torchrun for what does not know of it; a stage that keeps running sums over whole batches, for instance."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError(f"The {stage} trains in one process: start it without torchrun.")
+        raise ConfigError(f"The {stage} takes one process: start it without torchrun.")
 
 
 def prepare_ar(model: ARGenerator, ranks: Ranks, config: NetworkTraining) -> None:
@@ -249,12 +290,16 @@ def _restore_halves(weight: Tensor, parts: int) -> Tensor:
     return weight.view(parts, 2, inner, -1).transpose(0, 1).reshape_as(weight)
 
 
-def full_state(module: nn.Module, ranks: Ranks) -> dict[str, Tensor]:
-    """The whole weights under their own names, on the CPU; every process has to call it."""
+def full_state(module: nn.Module, ranks: Ranks, *, first_only: bool = False) -> dict[str, Tensor]:
+    """The whole weights under their own names, on the CPU; every process has to call it.
+
+    With `first_only` the others get nothing, and so need no memory for it.
+    """
     state: dict[str, Tensor] = {}
     for name, value in module.state_dict().items():
         whole = cast("DTensor", value).full_tensor() if is_sharded(value) else value
         if ranks.tensor > 1 and name.endswith("mlp.gate_up_proj.weight"):
             whole = _restore_halves(whole, ranks.tensor)
-        state[name] = whole.detach().cpu()
+        if ranks.first or not first_only:
+            state[name] = whole.detach().cpu()
     return state

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from inkwash.core.errors import InkwashError
 from inkwash.data.loader import Batch, step_batches
 from inkwash.train.board import Board
-from inkwash.train.checkpoint import Shards, read_file, write_file
+from inkwash.train.checkpoint import Shards, newest_shards, read_file, write_file
 from inkwash.train.curve import draw_curve
 from inkwash.train.device import peak_rate
 from inkwash.train.optim import EMA
@@ -37,7 +37,8 @@ class Run:
     """Bookkeeping of one stage: `for step, batch in run.batches(...)`, and `log` at the end of every step.
 
     On a terminal a bar shows the losses and the time left; elsewhere a line every ten seconds does. `settings` go into
-    the report.
+    the report. The state of several processes is written in shards, unless each holds all of it (`replicated`): then
+    the first writes one file.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Run:
         total: int,
         save_every_s: float = 180.0,
         ranks: Ranks | None = None,
+        replicated: bool = False,
         device: torch.device | None = None,
         settings: object = None,
     ) -> None:
@@ -80,7 +82,8 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InkwashError(f"cannot write in {folder}: {error.strerror or error}") from error
-        self._shards = None if self.ranks.mesh is None else Shards(folder, modules, optimizers, self.ranks.files)
+        in_one_file = replicated or self.ranks.mesh is None
+        self._shards = None if in_one_file else Shards(folder, modules, optimizers, self.ranks.files)
         self.board = Board(folder) if self.ranks.first else None
 
     @property
@@ -109,6 +112,7 @@ class Run:
 
     def resume(self) -> int:
         """Load the newest state when there is one; returns the next step to run."""
+        self._refuse_other_state()
         if self._shards is not None and self._shards.newest() is not None:
             state = self._shards.load(self.ema)
         elif self._shards is None and self.state_file.exists():
@@ -123,7 +127,23 @@ class Run:
         self._drop_rows_after(self.first_step)
         return self.first_step
 
+    def _refuse_other_state(self) -> None:
+        """A run in shards and one in a file do not continue each other, and would hide each other's state."""
+        shards, file = newest_shards(self.folder), self.state_file.exists()
+        if self._shards is None and shards is not None:
+            kind = "shards of several processes"
+        elif self._shards is not None and shards is None and file:
+            kind = "one file"
+        else:
+            return
+        raise InkwashError(
+            f"{self.folder} holds a state in {kind}: continue with as many processes and the same method as before, "
+            "or choose a new work folder."
+        )
+
     def _load(self, state: dict[str, Any]) -> None:
+        if state["modules"].keys() != self.modules.keys():
+            raise InkwashError(f"{self.state_file} is the state of another method or stage: choose a new work folder.")
         for name, module in self.modules.items():
             module.load_state_dict(state["modules"][name])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -141,7 +161,7 @@ class Run:
             raise InkwashError(f"cannot write {self.log_file}: {error.strerror or error}; {self._kept()}") from error
         if self._shards is not None:
             self._shards.save(step, numbers, self.ema)
-        else:
+        elif self.ranks.first:
             state = {
                 **numbers,
                 "modules": {name: module.state_dict() for name, module in self.modules.items()},

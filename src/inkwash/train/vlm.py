@@ -27,6 +27,7 @@ from inkwash.models.glm_v.processor import BEGIN_IMAGE, END_IMAGE, IMAGE, GlmVPr
 from inkwash.models.glm_v.tokenizer_files import USER
 from inkwash.train.device import autocast, to_device
 from inkwash.train.optim import EMA, descend, make_optimizers, set_lr, warmup_cosine
+from inkwash.train.parallel import single_process_only
 from inkwash.train.run import Run
 
 LENGTH_STEP = 32
@@ -202,6 +203,7 @@ def train_vlm(
     device: torch.device,
 ) -> None:
     """Run or continue the stage; averaged weights are in `model` afterwards."""
+    single_process_only("training of a model that sees")
     heads = CellHeads(labels, model.config.text_config.hidden_size)
     for module in (model, heads):
         module.train().to(device)

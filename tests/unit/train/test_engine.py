@@ -128,7 +128,7 @@ def test_settings_out_of_range_are_named(settings: dict[str, object], word: str)
 
 def test_tensor_parallelism_needs_processes() -> None:
     with pytest.raises(ConfigError, match="torchrun --nproc-per-node 2"):
-        start(ARTraining(steps=1, tensor=2), CPU)
+        start(CPU, tensor=2)
     with pytest.raises(ConfigError, match="cannot be spread over 2"):
         Ranks(rank=1, world=2).mine(5)
     assert [Ranks(rank=r, world=4, tensor=2).mine(6) for r in range(4)] == [slice(0, 3)] * 2 + [slice(3, 6)] * 2
