@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Container
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, cast
@@ -122,6 +123,7 @@ class Shards:
         assert path is not None
         _fill_optimizer_states(self.optimizers)
         state = self._state({"step": 0, "samples": 0, "hours": 0.0}, ema)
+        _leave_out_unsaved(state, dcp.FileSystemReader(path).read_metadata().state_dict_metadata)
         dcp.load(state, checkpoint_id=path, process_group=self.group)
         for name, module in self.modules.items():
             module.load_state_dict(state["modules"][name])
@@ -169,6 +171,14 @@ def _copied(value: Any) -> Any:
     if isinstance(value, list):
         return [_copied(entry) for entry in value]
     return value
+
+
+def _leave_out_unsaved(state: State, saved: Container[str]) -> None:
+    """An optimiser knows nothing of a parameter before its first gradient: before the first step, of none at all."""
+    for i, optimizer in state["optimizers"].items():
+        for k, own in list(optimizer["state"].items()):
+            if any(f"optimizers.{i}.state.{k}.{name}" not in saved for name in own):
+                del optimizer["state"][k]
 
 
 def _fill_optimizer_states(optimizers: list[torch.optim.Optimizer]) -> None:

@@ -197,6 +197,7 @@ def prepare_decoder(decoder: Decoder, glyph: GlyphEncoder, ranks: Ranks, config:
         assert ranks.mesh is not None
         register_fsdp_forward_method(decoder, "encode_reference")
         for block in decoder.blocks:
+            block.register_forward_pre_hook(_hide_list, prepend=True, with_kwargs=True)
             block.register_forward_hook(_hand_over, with_kwargs=True)
         fully_shard(glyph, mesh=ranks.mesh["data"])
 
@@ -224,12 +225,17 @@ def _return_kept(forward: Callable[..., Any], *args: Any, keep: list[Any] | None
     return image, glyph.clone(), *kept[0]
 
 
+def _hide_list(_module: nn.Module, args: Any, named: dict[str, Any]) -> Any:
+    """Pass the list's `append` alone: shards copy a list that holds tensors with gradients, and would fill the copy."""
+    return None if named.get("keep") is None else (args, {**named, "keep": named["keep"].append})
+
+
 def _hand_over(_module: nn.Module, _args: Any, named: dict[str, Any], output: Any) -> Any:
     """Put what `_return_kept` added to the outputs where the caller expects it."""
     if named.get("keep") is None:
         return None
     image, glyph, k, v = output
-    named["keep"].append((k, v))
+    named["keep"]((k, v))
     return image, glyph
 
 
