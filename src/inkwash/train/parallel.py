@@ -87,7 +87,7 @@ class Ranks:
 def start(device: torch.device, *, tensor: int = 1) -> tuple[Ranks, torch.device]:
     """Join the other processes that torchrun started, if it did; returns this process's own device.
 
-    Once in a process, however many networks it trains one after another: a second group would find the first one's keys.
+    Once in a process, however many networks it trains: a second group would find the first one's keys.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
@@ -158,7 +158,7 @@ def average_gradients(parameters: Iterable[nn.Parameter], ranks: Ranks) -> None:
 
 
 def single_process_only(stage: str) -> None:
-    """Refuse torchrun for what does not know of it; a stage that keeps running sums over whole batches, for instance."""
+    """Refuse torchrun for what knows nothing of it, such as a stage that keeps running sums over whole batches."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError(f"The {stage} takes one process: start it without torchrun.")
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import shutil
+import subprocess
+import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -20,16 +24,21 @@ from inkwash.data.shards import ShardSet
 from inkwash.engine.adapters import Adapters
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.models.glm_image.weights import load_pipeline_parts
+from inkwash.recipes import finetune as recipe
 from inkwash.recipes.encode import SampleEncoder
 from inkwash.recipes.finetune import finetune
+from inkwash.recipes.identity import identity_pictures
 from inkwash.recipes.table import arguments
 from inkwash.train.encoded import encoded_rows
 from inkwash.train.finetune import Tuning
 from inkwash.train.lora import LoRA
+from inkwash.train.parallel import Ranks
 from inkwash.train.run import Run
 from tests.parity.tiny import make_tiny_reference
 
 AR, DECODER = "vision_language_encoder", "transformer"
+ROOT = Path(__file__).resolve().parents[3]
+EXACT = {"steps": 4, "batch": 2, "lr": 1e-3, "warmup": 1, "workers": 0, "save_every_s": 0.0, "precision": "fp32"}
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +252,73 @@ def test_another_rank_does_not_continue_a_run(tmp_path: Path, tuned: Path, model
         tune(work, tuned / "shards", model, parts="ar", lora=LoRA(rank=3))
 
 
+def two_processes(work: Path, data: Path, model: Path, *settings: str, until: Path | None = None) -> tuple[int, str]:
+    """The command under torchrun, ended as soon as `until` exists; its exit status and all it said."""
+    words = [f"work={work}", f"data={data}", f"model={model}", "device=cpu", "side=160", "lora.rank=2", "lora.alpha=4"]
+    words += [f"{part}.{name}={value}" for part in ("ar", "decoder") for name, value in EXACT.items()]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launcher, "-m", "inkwash", "train", "finetune"]
+    command += [word for setting in (*words, *settings) for word in ("--set", setting)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        while until is not None and process.poll() is None:
+            if until.exists():
+                process.terminate()  # torchrun ends the others
+                break
+            time.sleep(0.005)
+        said, _ = process.communicate(timeout=180)
+    return process.returncode, said
+
+
+def same_curves(alone: Path, together: Path) -> None:
+    for part in ("ar", "decoder"):
+        command = [sys.executable, "bench/loss_compare.py", str(alone / part), str(together / part)]
+        compared = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert compared.returncode == 0, compared.stdout
+
+
+def test_two_processes_learn_what_one_learns(tmp_path: Path, pictures: Path, model: Path) -> None:
+    """torchrun on pictures: adapters; then all weights, on the shards of before, ended in the middle and continued."""
+    one = Tuning(**EXACT)  # type: ignore[arg-type]
+    for method in ("lora", "full"):
+        tune(tmp_path / f"{method}1", pictures, model, method=method, ar=one, decoder=one)
+    adapters = tmp_path / "lora2"
+    status, said = two_processes(adapters, pictures, model)
+    assert status == 0, said
+    assert said.count("Finished:") == said.count("6 pictures encoded") == 1, said
+    same_curves(tmp_path / "lora1", adapters)
+    for part in (AR, DECODER):
+        file = Path("lora") / part / "adapter_model.safetensors"
+        torch.testing.assert_close(load_file(adapters / file), load_file(tmp_path / "lora1" / file), rtol=0, atol=1e-5)
+
+    work, middle = tmp_path / "full2", tmp_path / "full2" / "decoder" / "shards-1" / ".metadata"
+    status, said = two_processes(work, adapters / "shards", model, "method=full", until=middle)
+    assert status != 0 and middle.exists() and not (work / "checkpoint").exists(), said
+    status, said = two_processes(work, adapters / "shards", model, "method=full")
+    assert status == 0, said
+    same_curves(tmp_path / "full1", work)
+    folders = (model, tmp_path / "full1" / "checkpoint", work / "checkpoint")
+    base, alone, together = (load_pipeline_parts(folder) for folder in folders)
+    for part in ("ar", "decoder", "glyph", "vae"):
+        found, wanted = getattr(together, part).state_dict(), getattr(alone, part).state_dict()
+        torch.testing.assert_close(found, wanted, rtol=1 / 128, atol=1e-4)  # they are bf16
+    for part, changed in (("ar", "lm_head"), ("decoder", "proj_out")):
+        before, after = (getattr(getattr(parts, part), changed).weight.detach() for parts in (base, together))
+        assert float((after - before).abs().max()) > 1e-3
+
+
+def test_what_several_processes_refuse(
+    tmp_path: Path, pictures: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "start", lambda device: (Ranks(world=2), device))
+    with pytest.raises(ConfigError, match="A batch of 3 cannot be spread over 2 processes"):
+        tune(tmp_path / "work", pictures, model, decoder=Tuning(batch=3))
+    assert not (tmp_path / "work").exists(), "refused before anything is encoded"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="The recipe identity-pictures takes one process"):
+        identity_pictures(output=tmp_path / "pictures")
+
+
 def test_settings_from_the_command_line() -> None:
     found = arguments(finetune, ["data=x", "lora.rank=8", "ar.steps=7", "method=full"])
     assert found["data"] == Path("x") and found["lora"] == LoRA(rank=8) and found["ar"].steps == 7
@@ -250,3 +326,5 @@ def test_settings_from_the_command_line() -> None:
         arguments(finetune, ["lora.rank=0"])
     with pytest.raises(ConfigError, match="did you mean 'rank'"):
         arguments(finetune, ["lora.rnk=8"])
+    with pytest.raises(ConfigError, match="precision must be one of auto, bf16, fp32"):
+        arguments(finetune, ["ar.precision=fp8"])
