@@ -62,7 +62,7 @@ def finetune(
     for part in PARTS[parts]:
         ranks.mine(batches[part])  # a batch that cannot be shared is refused before anything is encoded
     shards = first_does(ranks, lambda: _shards(work, data, model, side, max_skipped, place))
-    checkpoint = resolve(model)
+    checkpoint = first_does(ranks, lambda: resolve(model))  # which may download it
     adapters = lora if method == "lora" else None
     dtype = torch.bfloat16 if adapters is not None and place.type != "cpu" else torch.float32
     loaded = load_pipeline_parts(checkpoint, dtype=dtype)

@@ -28,6 +28,7 @@ from inkwash.recipes import finetune as recipe
 from inkwash.recipes.encode import SampleEncoder
 from inkwash.recipes.finetune import finetune
 from inkwash.recipes.identity import identity_pictures
+from inkwash.recipes.see_finetune import see_finetune
 from inkwash.recipes.table import arguments
 from inkwash.train.encoded import encoded_rows
 from inkwash.train.finetune import Tuning
@@ -317,6 +318,8 @@ def test_what_several_processes_refuse(
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="The recipe identity-pictures takes one process"):
         identity_pictures(output=tmp_path / "pictures")
+    with pytest.raises(ConfigError, match="The fine-tuning of a model that sees takes one process"):
+        see_finetune(work=tmp_path / "see", data=pictures / "none.jsonl")
 
 
 def test_settings_from_the_command_line() -> None:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.distributed import TCPStore
 
 from inkwash.core.errors import ConfigError, InkwashError
+from inkwash.models.glm_image.references import KeyValue
 from inkwash.train.decoder import DecoderTraining, Inputs, Source, inputs_loss
 from inkwash.train.parallel import Ranks, average_gradients, first_does, single_process_only
 from inkwash.train.run import Run
@@ -67,7 +68,12 @@ def test_rows_with_fewer_references_encode_as_often_and_learn_the_same(monkeypat
     config = DecoderTraining(steps=1, precision="fp32")
     calls: list[int] = []
     encode = decoder.encode_reference
-    monkeypatch.setattr(decoder, "encode_reference", lambda *args: calls.append(1) or encode(*args))
+
+    def counted(*args: torch.Tensor) -> list[KeyValue]:
+        calls.append(1)
+        return encode(*args)
+
+    monkeypatch.setattr(decoder, "encode_reference", counted)
 
     def loss_of(inputs: Inputs, rows: range) -> tuple[torch.Tensor, int]:
         calls.clear()
@@ -77,12 +83,12 @@ def test_rows_with_fewer_references_encode_as_often_and_learn_the_same(monkeypat
     halves = [slice(0, 2), slice(2, 4)]
     free = [loss_of(uneven.rows(half), range(half.start, half.stop)) for half in halves]
     assert [count for _, count in free] == [1, 3], "processes with these halves would wait for each other"
-    sum(loss for loss, _ in free).backward()
+    torch.stack([loss for loss, _ in free]).sum().backward()
     wanted = {name: p.grad.clone() for name, p in decoder.named_parameters() if p.grad is not None}
     decoder.zero_grad()
     even = [loss_of(uneven.evened().rows(half), range(half.start, half.stop)) for half in halves]
     assert [count for _, count in even] == [4, 4]
-    sum(loss for loss, _ in even).backward()
+    torch.stack([loss for loss, _ in even]).sum().backward()
     for (loss, _), (other, _) in zip(free, even, strict=True):
         torch.testing.assert_close(other, loss, atol=1e-6, rtol=1e-6)
     for name, parameter in decoder.named_parameters():
