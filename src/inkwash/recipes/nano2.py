@@ -29,7 +29,7 @@ from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
 from inkwash.recipes import nano_sizes as sizes
-from inkwash.recipes.nano import SHIPPED
+from inkwash.recipes.nano import EDIT_KINDS, SHIPPED
 from inkwash.recipes.nano_parts import averaged, finished
 from inkwash.recipes.stages import ARStage, DecoderStage, TokenizerStage, VAEStage
 from inkwash.train.ar import ARTraining
@@ -81,8 +81,9 @@ def nano2_ar(work: Path, steps: int = 20000, batch: int = 16) -> ARStage:
         Phase(first=steps // 10, batch=batch, canvases=(*WHOLE, *SMALL, *BANNERS)),
     )
     data = PlanBatches(
-        seed=14, phases=phases, preview_from=steps // 20, edits=0.3, level="second", chinese=CHINESE, small_letters=0.0
-    )
+        seed=14, phases=phases, preview_from=steps // 20, edits=0.4, edit_kinds=(*EDIT_KINDS, *["words"] * 4),
+        level="second", chinese=0.35, small_letters=0.0,
+    )  # fmt: skip
     train = ARTraining(steps=steps, warmup=100, ns_steps=3, ema=0.998, schedule="wsd")
     return ARStage(work=work, train=train, data=data, start=work / "start")
 

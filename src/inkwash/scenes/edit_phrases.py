@@ -83,6 +83,18 @@ WORDS = (
     "Change {T} into {W}",
     "Replace {T} with the word {W}",
     "Rewrite {T} as {W}",
+    "Exchange {T} with {W}",
+    "Swap {T} with {W}",
+    "Swap {T} out for {W}",
+    "Let {T} be {W}",
+    "Correct {T} to {W}",
+    "Change {T} so that it reads {W}",
+    "Where it says {T}, write {W}",
+    "Instead of {T} write {W}",
+    "Instead of {T}, it should say {W}",
+    "{W} instead of {T}",
+    "I want {W} instead of {T}",
+    "Please write {W} instead of {T}.",
 )
 WORDS_ONLY = (
     "Change the text to {W}",
@@ -100,6 +112,14 @@ WORDS_ONLY = (
     "Replace the words with {W}",
     "Make the text say {W}",
     "It should read {W}",
+    "It should say {W} now",
+    "Now it should say {W}",
+    "Have it say {W} instead",
+    "It must say {W} instead",
+    "I want it to say {W}",
+    "The sign should say {W}",
+    "Swap the text for {W}",
+    "Exchange the words with {W}",
 )
 
 ADD_TEXT = (
