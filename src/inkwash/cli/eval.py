@@ -25,7 +25,12 @@ app.command("questions")(eval_questions.questions)
 
 Count = Annotated[int, typer.Option("-n", "--n", help="How many cases; case i is the same in every larger run.")]
 Seed = Annotated[int, typer.Option("--seed", help="Decides the cases and the noise; picture i has seed + i.")]
-SizeText = Annotated[str, typer.Option("--size", metavar="WxH", help="Width x height, multiples of 32.")]
+SizeText = Annotated[
+    str | None,
+    typer.Option(
+        "--size", metavar="WxH", help="Width x height, multiples of 32 [default: 384x384 for second, 256x256]."
+    ),
+]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the scores as JSON; - is stdout.")]
 HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with every picture.")]
 Images = Annotated[
@@ -38,25 +43,33 @@ Batch = Annotated[int, typer.Option("--batch", help="Pictures drawn at once; cha
 Temperature = Annotated[
     float | None, typer.Option("--temperature", help="Sampling temperature [default: the model's].")
 ]
-Level = Annotated[
-    str, typer.Option("--level", help="Which scenes: first, free, full, or second (nano's second edition).")
-]
+Level = Annotated[str, typer.Option("--level", help="Which scenes: second, which nano knows, or first, free, full.")]
 TopP = Annotated[float | None, typer.Option("--top-p", help="Nucleus mass [default: the model's].")]
+
+
+def _natural_size(level: str) -> str:
+    """What the scenes of a level were made for."""
+    return "384x384" if level == "second" else "256x256"
 
 
 @app.command("scenes")
 def scenes(
     n: Count = 200,
-    regions: Annotated[str, typer.Option("--regions", metavar="A-B", help="How many texts a picture has.")] = "1-2",
+    regions: Annotated[
+        str | None,
+        typer.Option("--regions", metavar="A-B", help="How many texts a picture has [default: 1-5 for second, 1-2]."),
+    ] = None,
     model: o.Model = "nano",
     source: Annotated[
         str,
         typer.Option("--source", help="ar: the whole model; teacher: true tokens; vae: round trip; truth: no model."),
     ] = "ar",
-    level: Level = "first",
-    language: Annotated[str, typer.Option("--language", help="Of texts and prompts: en, or zh above first.")] = "en",
+    level: Level = "second",
+    language: Annotated[
+        str, typer.Option("--language", help="Of texts and prompts: en, or zh (not for first).")
+    ] = "en",
     seed: Seed = 0,
-    size: SizeText = "256x256",
+    size: SizeText = None,
     steps: o.Steps = None,
     guidance: o.Guidance = 1.5,
     temperature: Temperature = None,
@@ -74,7 +87,7 @@ def scenes(
 ) -> None:
     """Draw held-out scenes and read their words back by OCR; with --tries or --best-of as `generate --verify` does.
 
-    Example: inkwash eval scenes -n 200 --regions 1-2 --html report.html
+    Example: inkwash eval scenes -n 200 --html report.html
     """
     from inkwash.cli.settings import default_steps, verification
     from inkwash.core.types import Size
@@ -85,7 +98,7 @@ def scenes(
     from inkwash.scenes.render import render
 
     session.check_outputs(json, html)
-    cancel, counts = session.cancel_token(), session.parse_regions(regions)
+    cancel, counts = session.cancel_token(), session.parse_regions(regions or ("1-5" if level == "second" else "1-2"))
     run = ScenesRun(
         n=n,
         regions=counts,
@@ -93,7 +106,7 @@ def scenes(
         language=language,
         verify=verification(tries is not None or best_of is not None, tries, best_of),
         source=source,
-        size=Size.parse(size),
+        size=Size.parse(size or _natural_size(level)),
         model=model,
         draw=DrawConfig(
             seed=seed,
@@ -130,9 +143,9 @@ def edits(
         "background,words"
     ),
     model: o.Model = "nano",
-    level: Level = "first",
+    level: Level = "second",
     seed: Seed = 0,
-    size: SizeText = "256x256",
+    size: SizeText = None,
     steps: o.Steps = None,
     guidance: o.Guidance = 1.5,
     temperature: Temperature = None,
@@ -164,7 +177,7 @@ def edits(
         n=n,
         kinds=tuple(kind.strip() for kind in kinds.split(",")),
         level=level,
-        size=Size.parse(size),
+        size=Size.parse(size or _natural_size(level)),
         model=model,
         draw=DrawConfig(
             seed=seed,

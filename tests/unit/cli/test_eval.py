@@ -36,7 +36,7 @@ def knowing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inkwash.eval.ocr.Reader", KnowingReader)
 
 
-TRUTH = ("eval", "scenes", "--source", "truth", "-n", "4", "--size", "128x128")
+TRUTH = ("eval", "scenes", "--source", "truth", "-n", "4", "--size", "128x128", "--level", "first")
 
 
 @pytest.mark.usefixtures("knowing")
@@ -98,7 +98,7 @@ def test_nothing_is_fetched_for_a_bad_request(inkwash: Callable[..., Any], monke
 
 @pytest.mark.usefixtures("knowing")
 def test_an_unknown_model_is_named(inkwash: Callable[..., Any]) -> None:
-    outcome = inkwash("eval", "scenes", "-n", "1", "--model", "nanoo")
+    outcome = inkwash("eval", "scenes", "-n", "1", "--model", "nanoo", "--level", "first")
     assert outcome.code == 2 and "nanoo" in outcome.err and outcome.err.count("\n") == 1
 
 
