@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Nano from nothing: every stage continues where it was stopped, so this script can be started again at any time.
+# Nano from nothing, both editions: every stage continues where it was stopped, so this script can be started again at
+# any time. The second edition (runs/nano2.sh), which ships, goes on from the first one.
 #   bash runs/nano.sh [WORK]          WORK holds state, curves, reports and samples; default work/nano
-#   NANO_STEPS=20 bash runs/nano.sh   a rehearsal of the whole way in minutes (the result draws nothing useful)
+#   NANO_STEPS=20 NANO_SCENES=4 bash runs/nano.sh   a rehearsal of the whole way in minutes (the result draws nothing useful)
 # A stage lies in WORK/<stage>: log.csv, curve.png, report.html, board/ for TensorBoard, state.pt to continue from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,8 +23,10 @@ stage nano-decoder      # tokens, glyphs and noise -> latents
 stage nano-ar           # prompt (and pictures) -> tokens
 "$inkwash" train nano-export --set "work=$work" --set "output=$work/checkpoint"
 
-# The three numbers that say which part to feed next, and editing.
+# The three numbers that say which part to feed next.
 for source in vae teacher ar; do
-  "$inkwash" eval scenes -n 200 --model "$work/checkpoint" --steps 20 --source "$source" --json "$work/scenes_$source.json"
+  "$inkwash" eval scenes -n "${NANO_SCENES:-200}" --level first --model "$work/checkpoint" --steps 20 --source "$source" \
+    --json "$work/scenes_$source.json"
 done
-"$inkwash" eval edits -n 100 --model "$work/checkpoint" --steps 20 --json "$work/edits.json"
+
+bash runs/nano2.sh "$work/second" "$work/checkpoint"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Nano's second edition, from a finished first one: several lines, two sizes, every case, digits, signs, Chinese.
 #   bash runs/nano2.sh [WORK] [START]   WORK holds state, curves and samples (default work/nano2); START is a checkpoint
-#                                       folder, default the shipped nano
-# Every stage continues where it was stopped. NANO_STEPS=20 rehearses the way.
+#                                       folder, default the shipped nano,
+#                                       which is itself of the second edition
+# Every stage continues where it was stopped. NANO_STEPS=20 NANO_SCENES=4 rehearses the way.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=${1:-work/nano2}
@@ -25,7 +26,7 @@ stage nano2-decoder
 stage nano2-ar
 "$inkwash" train nano2-export --set "work=$work" --set "output=$work/checkpoint"
 
-score=(--model "$work/checkpoint" --level second --size 384x384 --steps 20)
-"$inkwash" eval scenes -n 300 --regions 1-5 "${score[@]}" --json "$work/scenes.json"
-"$inkwash" eval scenes -n 100 --regions 1-3 --language zh "${score[@]}" --json "$work/scenes_zh.json"
-"$inkwash" eval edits -n 100 "${score[@]}" --json "$work/edits.json"
+score=(--model "$work/checkpoint" --steps 20 --dtype bfloat16 --batch 1)
+"$inkwash" eval scenes -n "${NANO_SCENES:-300}" --regions 1-5 "${score[@]}" --json "$work/scenes.json"
+"$inkwash" eval scenes -n "${NANO_SCENES:-100}" --regions 1-3 --language zh "${score[@]}" --json "$work/scenes_zh.json"
+"$inkwash" eval edits -n "${NANO_SCENES:-100}" "${score[@]}" --json "$work/edits.json"

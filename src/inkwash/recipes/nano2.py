@@ -38,6 +38,7 @@ from inkwash.train.tokenizer import TokenizerTraining, token_grid
 from inkwash.train.vae import VAETraining
 
 CODES = 8192
+SIDE = 384  # px of a square picture without an asked size
 VOCABULARY = CODES + 1536
 CHINESE = 0.2
 SMALL = ((256, 256), (256, 256), (384, 192), (192, 256), (320, 256))
@@ -60,31 +61,31 @@ def nano2_vae_refined(work: Path, steps: int = 3000) -> VAEStage:
     return VAEStage(work=work, train=train, data=data, refine=True, start=work / "start")
 
 
-def nano2_decoder(work: Path, steps: int = 20000, batch: int = 6) -> DecoderStage:
+def nano2_decoder(work: Path, steps: int = 14000, batch: int = 6) -> DecoderStage:
     """Decoder and glyph encoder from `work`/start, first on small canvases."""
     phases = (
         Phase(first=0, batch=batch, canvases=SMALL),
-        Phase(first=steps // 10, batch=max(1, batch * 2 // 3), canvases=(*WHOLE, *SMALL, *BANNERS)),
+        Phase(first=steps // 7, batch=max(1, batch * 2 // 3), canvases=(*WHOLE, *SMALL, *BANNERS)),
     )
-    data = PictureBatches(seed=13, phases=phases, level="second", chinese=CHINESE, edits_from=steps // 10)
+    data = PictureBatches(seed=13, phases=phases, level="second", chinese=CHINESE, edits_from=steps // 7)
     held = PictureBatches(
         seed=97, phases=(Phase(first=0, batch=8, canvases=((384, 384),)),), level="second", chinese=0.0
     )
-    train = DecoderTraining(steps=steps, warmup=100, ema=0.998, schedule="wsd")
+    train = DecoderTraining(steps=steps, warmup=100, ema=0.998, schedule="wsd", decay=0.3)
     return DecoderStage(work=work, train=train, data=data, start=work / "start", held=held)
 
 
-def nano2_ar(work: Path, steps: int = 20000, batch: int = 16) -> ARStage:
+def nano2_ar(work: Path, steps: int = 12000, batch: int = 16) -> ARStage:
     """The AR generator from `work`/start, first on small canvases, edits and previews from the start."""
     phases = (
         Phase(first=0, batch=batch, canvases=SMALL),
-        Phase(first=steps // 10, batch=batch, canvases=(*WHOLE, *SMALL, *BANNERS)),
+        Phase(first=steps // 6, batch=batch, canvases=(*WHOLE, *SMALL, *BANNERS)),
     )
     data = PlanBatches(
-        seed=14, phases=phases, preview_from=steps // 20, edits=0.4, edit_kinds=(*EDIT_KINDS, *["words"] * 4),
+        seed=14, phases=phases, preview_from=steps // 12, edits=0.4, edit_kinds=(*EDIT_KINDS, *["words"] * 4),
         level="second", chinese=0.35, small_letters=0.0,
     )  # fmt: skip
-    train = ARTraining(steps=steps, warmup=100, ns_steps=3, ema=0.998, schedule="wsd")
+    train = ARTraining(steps=steps, warmup=100, ns_steps=3, ema=0.998, schedule="wsd", decay=0.3)
     return ARStage(work=work, train=train, data=data, start=work / "start")
 
 
@@ -193,4 +194,5 @@ def nano2_export(work: Path, output: Path) -> Path:
     refined = work / "vae_refined" / "vae.pt"
     if refined.exists():
         parts.vae.load_state_dict(finished(refined, "nano2-vae-refined")["weights"])
+    parts.vae.config = replace(parts.vae.config, sample_size=SIDE)
     return save_pipeline_parts(parts, output, dtype=torch.bfloat16)
