@@ -40,14 +40,19 @@ class PackedLinear:
         return y
 
 
-def pack(weight: Tensor, bias: Tensor | None = None) -> PackedLinear | None:
-    """The packed product of a matrix (N, K); None where there is none that rounds nothing."""
+def pack(weight: Tensor, bias: Tensor | None = None, *, scratch: Tensor | None = None) -> PackedLinear | None:
+    """The packed product of a matrix (N, K); None where there is none that rounds nothing.
+
+    scratch: fp32 (at least N K,), overwritten. With one for all matrices of a network its own size is all the memory
+    that packing takes for a while; buffers of every size, allocated and freed among what stays, leave gaps.
+    """
     if not can_pack() or weight.device.type != "cpu":
         return None
     scale = exact_scale(weight)
     if scale is None:
         return None
-    scaled = weight.to(torch.float32, copy=True, memory_format=torch.contiguous_format).mul_(scale)
+    scratch = torch.empty(weight.numel()) if scratch is None else scratch[: weight.numel()]
+    scaled = scratch.view(weight.shape).copy_(weight).mul_(scale)
     packed = torch.ops.quantized.linear_prepack_fp16(scaled, None if bias is None else bias.float())
     return PackedLinear(packed, scale)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from inkwash.core.errors import ConfigError, RequestError
 from inkwash.engine.offload import BLOCKS, Residency
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.quantize import is_quantized, parse_quantize
+from inkwash.models.glm_image.ar_rows import RowDecoder
+from inkwash.models.glm_image.ar_step import fuse_for_decode
 
 CALL: dict[str, Any] = {"prompt": 'A "SIGN"', "height": 64, "width": 64, "num_inference_steps": 3}
 
@@ -137,3 +141,19 @@ def test_which_layers_are_rounded(resident: GlmImagePipeline) -> None:
     ar = [name for name, _ in resident.parts.ar.named_modules() if is_quantized("ar", name)]
     assert len(decoder) == 6 * resident.parts.decoder.config.num_layers
     assert len(ar) == 3 * resident.parts.ar.config.text_config.num_hidden_layers + 1
+
+
+def test_a_stage_that_leaves_takes_its_decode_path_with_it_at_once(tiny_folder: Path) -> None:
+    pipe = GlmImagePipeline.from_pretrained(tiny_folder, offload="stage", device_map="cpu")
+    gc.collect()
+    gc.disable()  # weights kept by a cycle would stay beside the decoder's until the collector comes by
+    try:
+        with pipe.stages.resident("ar"):
+            step = fuse_for_decode(pipe.parts.ar)
+            step.rows = RowDecoder(step)
+            gone = [weakref.ref(step), weakref.ref(step.rows)]
+            del step
+        with pipe.stages.resident("decoder"):
+            assert [each() for each in gone] == [None, None]
+    finally:
+        gc.enable()

@@ -69,10 +69,10 @@ class AsStored:
         return F.linear(x.to(self._weight.dtype), self._weight, self._bias).float()
 
 
-def product_of(weight: Tensor, bias: Tensor | None = None) -> Product:
-    """The best of the three for a matrix (N, K)."""
+def product_of(weight: Tensor, bias: Tensor | None = None, *, scratch: Tensor | None = None) -> Product:
+    """The best of the three for a matrix (N, K); `scratch` is that of `pack`."""
     plain = type(weight) is Tensor
-    if plain and (packed := pack(weight, bias)) is not None:
+    if plain and (packed := pack(weight, bias, scratch=scratch)) is not None:
         return packed
     return RowByRow(weight, bias) if plain and weight.dtype == torch.float32 else AsStored(weight, bias)
 
@@ -106,8 +106,10 @@ class RowDecoder:
         self.embedding = step.language_model.embed_tokens.weight.detach()
         self.root = step.head.shape[1] ** 0.5
         self.eps = torch.tensor(self.root * step.eps**0.5)
-        self.layers = [self._row_layer(layer) for layer in step.layers]
-        self.head = product_of(step.head)
+        matrices = [step.head, *(m for layer in step.layers for m in (layer.qkv, layer.out, layer.gate_up, layer.down))]
+        scratch = torch.empty(max(each.numel() for each in matrices))
+        self.layers = [self._row_layer(layer, scratch) for layer in step.layers]
+        self.head = product_of(step.head, scratch=scratch)
         self.norm = step.language_model.norm.weight.detach().float() * self.root / self.head.scale
 
     @torch.no_grad()
@@ -165,9 +167,9 @@ class RowDecoder:
             x = torch.addcdiv(x, h * layer.norm_mlp, _size(h, layer.down_eps))
         return self.head((x / _size(x, eps)).mul_(self.norm))
 
-    def _row_layer(self, layer: Layer) -> _RowLayer:
-        qkv, out = product_of(layer.qkv, layer.qkv_bias), product_of(layer.out)
-        gate_up, down = product_of(layer.gate_up), product_of(layer.down)
+    def _row_layer(self, layer: Layer, scratch: Tensor) -> _RowLayer:
+        qkv, out = product_of(layer.qkv, layer.qkv_bias, scratch=scratch), product_of(layer.out, scratch=scratch)
+        gate_up, down = product_of(layer.gate_up, scratch=scratch), product_of(layer.down, scratch=scratch)
         return _RowLayer(
             norm_in=layer.norm_in.float() * self.root / qkv.scale,
             qkv=qkv,

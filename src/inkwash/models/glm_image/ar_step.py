@@ -162,7 +162,9 @@ def _weights(model: ARGenerator) -> list[Tensor]:
 
 def forget_for_decode(model: ARGenerator) -> None:
     """Let go of the weights in a model's decode path."""
-    _made.pop(model, None)
+    known = _made.pop(model, None)
+    if known is not None:
+        known[1].rows = None  # it points back: a cycle would keep all weights until the collector comes by
 
 
 def key_mask(keep: Tensor, max_length: int, dtype: torch.dtype) -> Tensor:
