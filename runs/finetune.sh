@@ -15,6 +15,6 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=PASSIVE
 what=(--set "identity.shape=${SHAPE:-cross}" --set "identity.color=${COLOR:-yellow}")
 
 "$inkwash" train identity-pictures --set "output=$work/pictures" "${what[@]}"
-"$inkwash" train finetune --set "data=$work/pictures" --set "work=$work" \
+"$inkwash" train finetune --set "data=$work/pictures" --set "work=$work" --set side=256 \
   ${STEPS:+--set "ar.steps=$STEPS" --set "decoder.steps=$STEPS"}
 "$inkwash" train identity-score --set "work=$work" "${what[@]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,10 @@ def test_the_second_edition_goes_on_from_the_first(tmp_path: Path) -> None:
     folder = nano2.nano2_export(work, tmp_path / "checkpoint")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     assert 40e6 < size < 60e6
+    said = json.loads((folder / "vision_language_encoder" / "generation_config.json").read_text())
+    config = json.loads((folder / "vision_language_encoder" / "config.json").read_text())
+    assert said["eos_token_id"] == config["text_config"]["eos_token_id"] == nano2.CODES + 1
+    assert said["top_k"] == config["text_config"]["vision_vocab_size"] > nano2.CODES
     pipe = GlmImagePipeline.from_pretrained(folder)
     prompt = 'A red poster that says "Open 24" in huge letters and "下午" in white'
     output = pipe(prompt=prompt, height=128, width=160, num_inference_steps=1)

@@ -101,7 +101,8 @@ def nano2_start(work: Path, start: Path = SHIPPED, pictures: int = 6000) -> Path
     print(f"{int((seen.sum(1) > 0).sum())} of {CODES} codes seen", flush=True)
     processor = write_nano2_processor(work)
     generator = _carried_ar(old, processor, encoder, codebook, seen)
-    parts = replace(old, ar=generator, decoder=_carried_decoder(old.decoder, seen), processor=processor)
+    grown = _carried_decoder(old.decoder, seen)
+    parts = replace(old, ar=generator, decoder=grown, processor=processor, generation={})  # it names the new ids
     return save_pipeline_parts(parts, work / "start")
 
 
@@ -184,7 +185,7 @@ def _carried_decoder(old: Decoder, seen: Tensor) -> Decoder:
 
 def nano2_export(work: Path, output: Path) -> Path:
     """Write the checkpoint in bf16 from finished or unfinished stages; a stage without any state stays as started."""
-    parts = load_pipeline_parts(work / "start")
+    parts = replace(load_pipeline_parts(work / "start"), generation={})  # that of the networks' own ids
     for part in (parts.ar.model.visual, parts.ar.model.vqmodel):
         part.requires_grad_(False)
     if (work / "ar").exists():
