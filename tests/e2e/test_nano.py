@@ -49,4 +49,4 @@ def test_a_poster_within_time_and_memory(tmp_path: Path) -> None:
 def test_doctor_draws_its_picture(command: Command) -> None:
     done = command("doctor")
     assert done.returncode == 0, done.stderr
-    assert "ok, 256x256" in done.stdout
+    assert "ok, 384x384" in done.stdout
