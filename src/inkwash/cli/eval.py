@@ -47,9 +47,9 @@ Level = Annotated[str, typer.Option("--level", help="Which scenes: second, which
 TopP = Annotated[float | None, typer.Option("--top-p", help="Nucleus mass [default: the model's].")]
 
 
-def _natural_size(level: str) -> str:
-    """What the scenes of a level were made for."""
-    return "384x384" if level == "second" else "256x256"
+def _natural(level: str) -> tuple[str, str]:
+    """What the scenes of a level were made for: a size, and how many texts."""
+    return ("384x384", "1-5") if level == "second" else ("256x256", "1-2")
 
 
 @app.command("scenes")
@@ -98,7 +98,7 @@ def scenes(
     from inkwash.scenes.render import render
 
     session.check_outputs(json, html)
-    cancel, counts = session.cancel_token(), session.parse_regions(regions or ("1-5" if level == "second" else "1-2"))
+    cancel, counts = session.cancel_token(), session.parse_regions(regions or _natural(level)[1])
     run = ScenesRun(
         n=n,
         regions=counts,
@@ -106,7 +106,7 @@ def scenes(
         language=language,
         verify=verification(tries is not None or best_of is not None, tries, best_of),
         source=source,
-        size=Size.parse(size or _natural_size(level)),
+        size=Size.parse(size or _natural(level)[0]),
         model=model,
         draw=DrawConfig(
             seed=seed,
@@ -177,7 +177,7 @@ def edits(
         n=n,
         kinds=tuple(kind.strip() for kind in kinds.split(",")),
         level=level,
-        size=Size.parse(size or _natural_size(level)),
+        size=Size.parse(size or _natural(level)[0]),
         model=model,
         draw=DrawConfig(
             seed=seed,

@@ -56,7 +56,7 @@ def nano2_tokenizer(work: Path, start: Path = SHIPPED, steps: int = 2400, batch:
 def nano2_vae_refined(work: Path, steps: int = 3000) -> VAEStage:
     """The autoencoder's pixel half on small letters and Chinese; its latents, which the decoder draws, stay."""
     phases = ((0, 128, 6), (steps * 2 // 3, 256, 2))
-    data = PixelCrops(seed=16, phases=phases, size=384, levels=("second", "second", "second", "first"), chinese=0.35)
+    data = PixelCrops(seed=16, phases=phases, size=SIDE, levels=("second", "second", "second", "first"), chinese=0.35)
     train = VAETraining(steps=steps, lr=5e-4, edges=1.5, noise=0.1)
     return VAEStage(work=work, train=train, data=data, refine=True, start=work / "start")
 
@@ -69,7 +69,7 @@ def nano2_decoder(work: Path, steps: int = 14000, batch: int = 6) -> DecoderStag
     )
     data = PictureBatches(seed=13, phases=phases, level="second", chinese=CHINESE, edits_from=steps // 7)
     held = PictureBatches(
-        seed=97, phases=(Phase(first=0, batch=8, canvases=((384, 384),)),), level="second", chinese=0.0
+        seed=97, phases=(Phase(first=0, batch=8, canvases=((SIDE, SIDE),)),), level="second", chinese=0.0
     )
     train = DecoderTraining(steps=steps, warmup=100, ema=0.998, schedule="wsd", decay=0.3)
     return DecoderStage(work=work, train=train, data=data, start=work / "start", held=held)
@@ -185,7 +185,7 @@ def _carried_decoder(old: Decoder, seen: Tensor) -> Decoder:
 
 def nano2_export(work: Path, output: Path) -> Path:
     """Write the checkpoint in bf16 from finished or unfinished stages; a stage without any state stays as started."""
-    parts = replace(load_pipeline_parts(work / "start"), generation={})  # that of the networks' own ids
+    parts = load_pipeline_parts(work / "start")
     for part in (parts.ar.model.visual, parts.ar.model.vqmodel):
         part.requires_grad_(False)
     if (work / "ar").exists():

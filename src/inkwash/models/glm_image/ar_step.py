@@ -142,6 +142,7 @@ def fuse_for_decode(model: ARGenerator) -> StepDecoder:
     """The decode path of a model, kept until its weights change or `forget_for_decode` is called."""
     known = _made.get(model)
     if known is None or not _is_of(model, known[0]):
+        forget_for_decode(model)
         step = StepDecoder(model)
         edition = [(each, each._version, each.dtype, each.device) for each in _weights(model)]
         known = _made[model] = edition, step
