@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def test_the_second_edition_goes_on_from_the_first(tmp_path: Path) -> None:
     work = tmp_path / "work"
     stage = nano2.nano2_tokenizer(work, steps=2, batch=2)
     replace(stage, train=replace(stage.train, free_steps=1, start_batches=2)).run()
-    start = nano2.nano2_start(work, pictures=24)
+    former = Path(shutil.copytree(nano.SHIPPED, tmp_path / "former"))
+    (former / "vision_language_encoder" / "generation_config.json").write_text('{"eos_token_id": 5, "top_k": 7}')
+    start = nano2.nano2_start(work, former, pictures=24)
     assert start == work / "start"
     nano2.nano2_vae_refined(work, steps=2).run()
     nano2.nano2_decoder(work, steps=2, batch=2).run()
