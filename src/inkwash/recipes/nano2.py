@@ -85,7 +85,7 @@ def nano2_ar(work: Path, steps: int = 12000, batch: int = 16) -> ARStage:
         seed=14, phases=phases, preview_from=steps // 12, edits=0.4, edit_kinds=(*EDIT_KINDS, *["words"] * 4),
         level="second", chinese=0.35, small_letters=0.0,
     )  # fmt: skip
-    train = ARTraining(steps=steps, warmup=100, ns_steps=3, ema=0.998, schedule="wsd", decay=0.3)
+    train = ARTraining(steps=steps, warmup=100, ns_steps=3, ema=0.998, schedule="wsd", decay=0.3, changed_weight=4.0)
     return ARStage(work=work, train=train, data=data, start=work / "start")
 
 

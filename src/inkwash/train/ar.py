@@ -35,11 +35,14 @@ __all__ = ["ARTraining", "Rows", "ar_loss", "build_rows", "pack_rows", "pad_rows
 class ARTraining(NetworkTraining):
     """Settings of the stage; `preview_weight` scales the loss of preview tokens against target tokens.
 
+    `changed_weight` is what the tokens of an edit count that differ from its source: most of an edit is a copy, and
+    a generator that only copies is right nearly everywhere.
     `pack` puts several texts into rows of that many tokens (0: one a row). `frozen_text` keeps the text embeddings.
     """
 
     warmup: int = 200
     preview_weight: float = 1.0
+    changed_weight: float = 1.0
     pack: int = 0
     frozen_text: bool = False
 
@@ -87,6 +90,7 @@ def batch_rows(
         preview=bool(batch["preview"]),
         preview_weight=config.preview_weight,
         pad_id=pad_id,
+        changed_weight=config.changed_weight,
     )
     return rows, len(grids) > 1
 

@@ -24,9 +24,9 @@ def encoded_rows(batch: Batch, config: ARConfig, *, preview_weight: float) -> Ro
         preview = torch.as_tensor(batch["preview"])
         plans, grids = [preview.flatten(1), *plans], [_grid(preview), *grids]
     plan = torch.cat([*plans, torch.full((len(target), 1), config.image_end_token_id)], dim=1)
-    weights = torch.ones(plan.shape[1])
+    weights = torch.ones(plan.shape)
     if len(plans) == 2:
-        weights[: plans[0].shape[1]] = preview_weight
+        weights[:, : plans[0].shape[1]] = preview_weight
     ids_rows, position_rows = [], []
     for i, (stored, references) in enumerate(zip(batch["ids"], batch["references"], strict=True)):
         tokens = [torch.as_tensor(each["tokens"]) for each in references]

@@ -89,17 +89,24 @@ def build_rows(
     preview: bool,
     preview_weight: float,
     pad_id: int,
+    changed_weight: float = 1.0,
 ) -> Rows:
-    """Rows of one batch: target and every source are token grids (B, h, w)."""
+    """Rows of one batch: target and every source are token grids (B, h, w).
+
+    In an edit, `changed_weight` counts for the tokens that differ from the first source of the target's size.
+    """
     grid: Grid = (target.shape[1], target.shape[2])
     plans, grids = [target.flatten(1)], [grid]
     if preview:
         small = preview_grid(*grid)
         plans, grids = [preview_tokens(target, small).flatten(1), *plans], [small, *grids]
     plan = torch.cat([*plans, torch.full((len(prompts), 1), layout.image_end)], dim=1)
-    weights = torch.ones(plan.shape[1])
+    weights = torch.ones(plan.shape)
     if preview:
-        weights[: plans[0].shape[1]] = preview_weight
+        weights[:, : plans[0].shape[1]] = preview_weight
+    same = next((s for s in sources if s.shape == target.shape), None)
+    if same is not None:
+        weights[:, -target[0].numel() - 1 : -1][(target != same).flatten(1)] = changed_weight
     tags = "".join(f"{GRID_START}{h} {w}{GRID_END}" for h, w in reversed(grids))
     start, end = layout.token(layout.image_start), layout.token(layout.image_end)
     pictures = "".join(f"{start}{IMAGE * s[0].numel()}{end}" for s in sources)
@@ -122,7 +129,7 @@ def build_rows(
 
 
 def pad_rows(ids_rows: list[Tensor], position_rows: list[Tensor], weights: Tensor, pad_id: int) -> Rows:
-    """Pad at the end, where causal attention never looks from a counted token.
+    """Pad at the end, where causal attention never looks from a counted token; `weights` (B, plan and end) of the loss.
 
     Lengths are rounded up: every new shape costs the CPU's matrix library a fresh set of kernels.
     """
@@ -131,7 +138,7 @@ def pad_rows(ids_rows: list[Tensor], position_rows: list[Tensor], weights: Tenso
     positions = torch.stack([F.pad(row, (0, length - row.shape[1])) for row in position_rows], dim=1)
     weight = torch.zeros(len(ids_rows), length)
     for i, row in enumerate(ids_rows):
-        weight[i, len(row) - len(weights) - 1 : len(row) - 1] = weights
+        weight[i, len(row) - weights.shape[1] - 1 : len(row) - 1] = weights[i]
     targets = torch.cat([ids[:, 1:], torch.full((len(ids), 1), pad_id)], dim=1)
     return Rows(ids=ids, positions=positions, targets=targets, weight=weight)
 

@@ -78,3 +78,23 @@ def test_previews_show_the_target_on_a_larger_canvas() -> None:
     assert preview[1, 8:].unique().tolist() == [3]
     assert preview[1, :, 8:].unique().tolist() == [3]
     assert torch.equal(preview_tokens(target, (4, 4)), target[:, ::2, ::2])
+
+
+def test_what_an_edit_changes_can_count_more(processor: GlmImageProcessor) -> None:
+    source = grids(2, 4, 4, 0)
+    target = source.clone()
+    target[1, 2, 1] = (target[1, 2, 1] + 1) % CODES
+    rows = build_rows(
+        processor.tokenizer,
+        LAYOUT,
+        ["Replace it", 'Change the words to "B"'],
+        target,
+        [grids(2, 4, 8, 1), source],
+        preview=False,
+        preview_weight=1.0,
+        pad_id=CODES + 7,
+        changed_weight=4.0,
+    )
+    assert rows.weight[0].max() == 1.0 and rows.weight[0].sum() == 17.0
+    assert rows.weight[1].sum() == 20.0
+    assert rows.targets[1][rows.weight[1] == 4.0].tolist() == [int(target[1, 2, 1])]
