@@ -62,6 +62,9 @@ class StaticCache:
         return chosen
 
 
+MOST_VIEWS = 4096  # remembered by a cache, a few hundred bytes each
+
+
 class SlotCache:
     """Keys and values in slots, (layers, slots, max_length, 2, Hkv, D): what one token writes lies together."""
 
@@ -80,6 +83,7 @@ class SlotCache:
         self.kv = torch.zeros(layers, slots, max_length, 2, kv_heads, head_dim, dtype=dtype, device=device)
         self._flat = self.kv.view(layers, slots * max_length, 2 * kv_heads * head_dim).unbind()
         self._heads = [(pair[:, :, 0].transpose(1, 2), pair[:, :, 1].transpose(1, 2)) for pair in self.kv.unbind()]
+        self._views: dict[tuple[int, int, int, int], tuple[Tensor, Tensor]] = {}
 
     def write(self, layer: int, places: Tensor, kv: Tensor) -> None:
         """Store kv (B, 2 * Hkv * D), keys first; a place is slot * max_length + position."""
@@ -87,8 +91,13 @@ class SlotCache:
 
     def read(self, layer: int, first: int, last: int, length: int) -> tuple[Tensor, Tensor]:
         """Views (last - first, Hkv, length, D) of the first keys and values of the slots from `first` to `last`."""
-        keys, values = self._heads[layer]
-        return keys[first:last, :, :length], values[first:last, :, :length]
+        place = (layer, first, last, length)
+        if (views := self._views.get(place)) is None:  # made anew they would cost a tenth of a token
+            if len(self._views) == MOST_VIEWS:
+                self._views.clear()
+            keys, values = self._heads[layer]
+            views = self._views[place] = keys[first:last, :, :length], values[first:last, :, :length]
+        return views
 
     def load(self, slot: int, prefix: StaticCache, length: int) -> None:
         """Copy the first `length` tokens of a prefilled row into a slot."""
