@@ -40,7 +40,7 @@ from inkwash.train.vae import VAETraining
 CODES = 8192
 SIDE = 384  # px of a square picture without an asked size
 VOCABULARY = CODES + 1536
-CHINESE = 0.2
+CHINESE = 0.4
 SMALL = ((256, 256), (256, 256), (384, 192), (192, 256), (320, 256))
 WHOLE = ((384, 384), (384, 384), (384, 256), (256, 384), (512, 256), (320, 320), (256, 256))
 BANNERS = ((768, 256),)  # wide enough for six words in a line
@@ -61,13 +61,13 @@ def nano2_vae_refined(work: Path, steps: int = 3000) -> VAEStage:
     return VAEStage(work=work, train=train, data=data, refine=True, start=work / "start")
 
 
-def nano2_decoder(work: Path, steps: int = 14000, batch: int = 6) -> DecoderStage:
+def nano2_decoder(work: Path, steps: int = 19800, batch: int = 6) -> DecoderStage:
     """Decoder and glyph encoder from `work`/start, first on small canvases."""
     phases = (
         Phase(first=0, batch=batch, canvases=SMALL),
-        Phase(first=steps // 7, batch=max(1, batch * 2 // 3), canvases=(*WHOLE, *SMALL, *BANNERS)),
+        Phase(first=steps // 10, batch=max(1, batch * 2 // 3), canvases=(*WHOLE, *SMALL, *BANNERS)),
     )
-    data = PictureBatches(seed=13, phases=phases, level="second", chinese=CHINESE, edits_from=steps // 7)
+    data = PictureBatches(seed=13, phases=phases, level="second", chinese=CHINESE, edits_from=steps // 10)
     held = PictureBatches(
         seed=97, phases=(Phase(first=0, batch=8, canvases=((SIDE, SIDE),)),), level="second", chinese=0.0
     )
@@ -75,14 +75,14 @@ def nano2_decoder(work: Path, steps: int = 14000, batch: int = 6) -> DecoderStag
     return DecoderStage(work=work, train=train, data=data, start=work / "start", held=held)
 
 
-def nano2_ar(work: Path, steps: int = 12000, batch: int = 16) -> ARStage:
+def nano2_ar(work: Path, steps: int = 16000, batch: int = 16) -> ARStage:
     """The AR generator from `work`/start, first on small canvases, edits and previews from the start."""
     phases = (
         Phase(first=0, batch=batch, canvases=SMALL),
-        Phase(first=steps // 6, batch=batch, canvases=(*WHOLE, *SMALL, *BANNERS)),
+        Phase(first=steps // 8, batch=batch, canvases=(*WHOLE, *SMALL, *BANNERS)),
     )
     data = PlanBatches(
-        seed=14, phases=phases, preview_from=steps // 12, edits=0.4, edit_kinds=(*EDIT_KINDS, *["words"] * 4),
+        seed=14, phases=phases, preview_from=steps // 16, edits=0.5, edit_kinds=(*EDIT_KINDS, *["words"] * 4),
         level="second", chinese=0.35, small_letters=0.0,
     )  # fmt: skip
     train = ARTraining(steps=steps, warmup=100, ns_steps=3, ema=0.998, schedule="wsd", decay=0.3, changed_weight=4.0)
