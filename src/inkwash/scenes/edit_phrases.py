@@ -32,6 +32,14 @@ BACKGROUND = (
     "Paint the background {C}",
     "Please change the background to {C}.",
     "Fill the background with {C}",
+    "Background {C}",
+    "Background in {C}",
+    "{C} as background",
+    "{C} for the background",
+    "{C} backdrop",
+    "A {C} background instead",
+    "{C} behind it",
+    "The same on {C}",
 )
 
 RECOLOR_TEXT = (
