@@ -92,7 +92,7 @@ class SlotCache:
     def read(self, layer: int, first: int, last: int, length: int) -> tuple[Tensor, Tensor]:
         """Views (last - first, Hkv, length, D) of the first keys and values of the slots from `first` to `last`."""
         place = (layer, first, last, length)
-        if (views := self._views.get(place)) is None:  # made anew they would cost a tenth of a token
+        if (views := self._views.get(place)) is None:  # made anew they cost some hundredths of a token of nano
             if len(self._views) == MOST_VIEWS:
                 self._views.clear()
             keys, values = self._heads[layer]

@@ -67,7 +67,12 @@ class EncodedARStage:
         make = ShardBatches(folder=self.data, batch=self.batch, fields=AR_FIELDS, multiple=self.train.accumulate)
 
         def rows_of(batch: Batch) -> tuple[Rows, bool]:
-            rows = encoded_rows(batch, model.config, preview_weight=self.train.preview_weight)
+            rows = encoded_rows(
+                batch,
+                model.config,
+                preview_weight=self.train.preview_weight,
+                changed_weight=self.train.changed_weight,
+            )
             return rows, any(batch["references"])
 
         folder = self.work / self.name

@@ -10,10 +10,10 @@ from inkwash.models.glm_image.config import ARConfig
 from inkwash.models.glm_image.positions import Grid, decode_positions, prompt_positions
 from inkwash.train.decoder import Inputs
 from inkwash.train.device import to_device
-from inkwash.train.rows import Rows, pad_rows
+from inkwash.train.rows import Rows, pad_rows, plan_weights
 
 
-def encoded_rows(batch: Batch, config: ARConfig, *, preview_weight: float) -> Rows:
+def encoded_rows(batch: Batch, config: ARConfig, *, preview_weight: float, changed_weight: float = 1.0) -> Rows:
     """Rows of the AR generator from stored ids and tokens: the prompt as in use, then preview, target and end.
 
     A batch has previews or references, never both.
@@ -24,10 +24,7 @@ def encoded_rows(batch: Batch, config: ARConfig, *, preview_weight: float) -> Ro
         preview = torch.as_tensor(batch["preview"])
         plans, grids = [preview.flatten(1), *plans], [_grid(preview), *grids]
     plan = torch.cat([*plans, torch.full((len(target), 1), config.image_end_token_id)], dim=1)
-    weights = torch.ones(plan.shape)
-    if len(plans) == 2:
-        weights[:, : plans[0].shape[1]] = preview_weight
-    ids_rows, position_rows = [], []
+    ids_rows, position_rows, weights = [], [], []
     for i, (stored, references) in enumerate(zip(batch["ids"], batch["references"], strict=True)):
         tokens = [torch.as_tensor(each["tokens"]) for each in references]
         ids = torch.as_tensor(stored)
@@ -41,6 +38,7 @@ def encoded_rows(batch: Batch, config: ARConfig, *, preview_weight: float) -> Ro
         )
         ids_rows.append(torch.cat([ids, plan[i]]))
         position_rows.append(torch.cat([positions, decode_positions(begin, grids)], dim=1))
+        weights.append(plan_weights(target[i], tokens, len(plan[i]), preview_weight, changed_weight))
     pad_id = config.text_config.pad_token_id
     return pad_rows(ids_rows, position_rows, weights, 0 if pad_id is None else pad_id)
 

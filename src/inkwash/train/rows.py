@@ -93,7 +93,7 @@ def build_rows(
 ) -> Rows:
     """Rows of one batch: target and every source are token grids (B, h, w).
 
-    In an edit, `changed_weight` counts for the tokens that differ from the first source of the target's size.
+    The weights are those of `plan_weights`.
     """
     grid: Grid = (target.shape[1], target.shape[2])
     plans, grids = [target.flatten(1)], [grid]
@@ -101,17 +101,11 @@ def build_rows(
         small = preview_grid(*grid)
         plans, grids = [preview_tokens(target, small).flatten(1), *plans], [small, *grids]
     plan = torch.cat([*plans, torch.full((len(prompts), 1), layout.image_end)], dim=1)
-    weights = torch.ones(plan.shape)
-    if preview:
-        weights[:, : plans[0].shape[1]] = preview_weight
-    same = next((s for s in sources if s.shape == target.shape), None)
-    if same is not None:
-        weights[:, -target[0].numel() - 1 : -1][(target != same).flatten(1)] = changed_weight
     tags = "".join(f"{GRID_START}{h} {w}{GRID_END}" for h, w in reversed(grids))
     start, end = layout.token(layout.image_start), layout.token(layout.image_end)
     pictures = "".join(f"{start}{IMAGE * s[0].numel()}{end}" for s in sources)
     image_id = tokenizer.token_to_id(IMAGE)
-    ids_rows, position_rows = [], []
+    ids_rows, position_rows, weights = [], [], []
     for i, prompt in enumerate(prompts):
         ids = tokenizer.encode(f"{pictures}{prompt}{tags}{start}", add_special_tokens=False).ids
         positions, begin = prompt_positions(
@@ -125,11 +119,28 @@ def build_rows(
             row[row == image_id] = torch.cat([s[i].flatten() for s in sources])
         ids_rows.append(torch.cat([row, plan[i]]))
         position_rows.append(torch.cat([positions, decode_positions(begin, grids)], dim=1))
+        weights.append(plan_weights(target[i], [s[i] for s in sources], len(plan[i]), preview_weight, changed_weight))
     return pad_rows(ids_rows, position_rows, weights, pad_id)
 
 
-def pad_rows(ids_rows: list[Tensor], position_rows: list[Tensor], weights: Tensor, pad_id: int) -> Rows:
-    """Pad at the end, where causal attention never looks from a counted token; `weights` (B, plan and end) of the loss.
+def plan_weights(
+    target: Tensor, sources: Sequence[Tensor], length: int, preview_weight: float, changed_weight: float
+) -> Tensor:
+    """Loss weights (length,) of a row's preview, if it has one, target (h, w) and end.
+
+    In an edit, `changed_weight` counts for the tokens that differ from the first source of the target's size.
+    """
+    weights = torch.ones(length)
+    preview = length - target.numel() - 1
+    weights[:preview] = preview_weight
+    same = next((source for source in sources if source.shape == target.shape), None)
+    if same is not None:
+        weights[preview:-1][(target != same).flatten()] = changed_weight
+    return weights
+
+
+def pad_rows(ids_rows: list[Tensor], position_rows: list[Tensor], weights: list[Tensor], pad_id: int) -> Rows:
+    """Pad at the end, where causal attention never looks from a counted token; `weights` are of each plan and end.
 
     Lengths are rounded up: every new shape costs the CPU's matrix library a fresh set of kernels.
     """
@@ -137,8 +148,8 @@ def pad_rows(ids_rows: list[Tensor], position_rows: list[Tensor], weights: Tenso
     ids = torch.stack([F.pad(row, (0, length - len(row)), value=pad_id) for row in ids_rows])
     positions = torch.stack([F.pad(row, (0, length - row.shape[1])) for row in position_rows], dim=1)
     weight = torch.zeros(len(ids_rows), length)
-    for i, row in enumerate(ids_rows):
-        weight[i, len(row) - weights.shape[1] - 1 : len(row) - 1] = weights[i]
+    for i, (row, counted) in enumerate(zip(ids_rows, weights, strict=True)):
+        weight[i, len(row) - len(counted) - 1 : len(row) - 1] = counted
     targets = torch.cat([ids[:, 1:], torch.full((len(ids), 1), pad_id)], dim=1)
     return Rows(ids=ids, positions=positions, targets=targets, weight=weight)
 
