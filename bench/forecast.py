@@ -27,14 +27,14 @@ NANO = (("float32", 256, 20), ("float32", 384, 20), ("float32", 512, 8), ("bfloa
 LARGE = (("bfloat16", 256, 8), ("bfloat16", 512, 4))
 
 
-def row(model: str, dtype: str, side: int, steps: int, repeats: int) -> tuple[str, ...]:
+def row(model: str, dtype: str, side: int, steps: int, repeats: int, trained: bool) -> tuple[str, ...]:
     """One case: the least predicted and the least measured seconds of the same number of tries, by turns."""
     number_type, cpu = getattr(torch, dtype), torch.device("cpu")
     pipe = GlmImagePipeline.from_pretrained(model, torch_dtype=number_type, device_map="cpu")
     work, sizes = Work(height=side, width=side, steps=steps, pictures=1), sizes_of(model)
     predicted, measured = [], []
     for _ in range(repeats + 1):
-        predicted.append(measure_pace(sizes, work, dtype=number_type, device=cpu).total)
+        predicted.append(measure_pace(sizes, work, dtype=number_type, device=cpu, trained=trained).total)
         start = time.perf_counter()
         pipe(
             prompt=PROMPT,
@@ -59,7 +59,7 @@ def main() -> None:
         model = str(checkpoints.write_large(Path(scratch) / "large")) if given.large else "nano"
         rows = []
         for case in LARGE if given.large else NANO:
-            rows.append(row(model, *case, given.repeats))
+            rows.append(row(model, *case, given.repeats, not given.large))
             print(*rows[-1], flush=True)
     worst = max(abs(float(line[-1].rstrip(" %"))) for line in rows)
     name = "300 M of random weights" if given.large else "nano"

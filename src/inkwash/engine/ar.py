@@ -72,6 +72,8 @@ def read_prompt(model: ARGenerator, prompt: Prompt, codes: Sequence[Tensor]) -> 
     grids = [reference.grid for reference in prompt.references]
     positions, start = prompt_positions(ids.tolist(), grids, **marks)
     drawn = [prompt.target] if prompt.preview is None else [prompt.preview, prompt.target]
+    edited = bool(grids) and grids[0] == prompt.target  # most of an edited picture stays
+    expected = tuple(codes[0].tolist()) if edited else ()
     cache = model.make_cache(1, len(ids))
     hidden = model(ids[None].to(device), positions[:, None].to(device), cache=cache)
     return Prefix(
@@ -80,6 +82,8 @@ def read_prompt(model: ARGenerator, prompt: Prompt, codes: Sequence[Tensor]) -> 
         logits=model.lm_head(hidden[:, -1]),
         positions=decode_positions(start, drawn),
         tokens=prompt.drawn_tokens,
+        grids=tuple(drawn),
+        expected=expected,
     )
 
 
@@ -120,8 +124,7 @@ def sample_plans(
                 slots.leave(sequence)
                 active.remove(sequence)
             if active:
-                slots.advance(active)
-                watch.advance(len(active))
+                watch.advance(slots.advance(active))
     return [plans[number] for number in range(len(rows))]
 
 

@@ -38,7 +38,7 @@ class DeviceSlots(Slots):
         self._graph: torch.cuda.CUDAGraph | None = None
         self._capturable = self.device.type == "cuda"
 
-    def advance(self, sequences: Many[Sequence]) -> None:
+    def advance(self, sequences: Many[Sequence]) -> int:
         slots = [sequence.slot for sequence in sequences]
         self._active.copy_(torch.tensor([slot in slots for slot in range(self.slots)]), non_blocking=True)
         if self._capturable and self._graph is None:
@@ -49,6 +49,7 @@ class DeviceSlots(Slots):
             self._token()
         for sequence in sequences:
             sequence.count += 1
+        return len(sequences)
 
     def plan(self, sequence: Sequence) -> Tensor:
         """Waits for the device."""

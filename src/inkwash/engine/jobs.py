@@ -101,9 +101,9 @@ class Job:
         if self.started is None:
             self.started = time.monotonic()
 
-    def count_token(self) -> None:
-        """One more token of one of its plans; the work was already counted."""
-        self.drawn_tokens += 1
+    def count_tokens(self, tokens: int) -> None:
+        """More tokens of one of its plans; the work was already counted."""
+        self.drawn_tokens += tokens
         total = self.work.sequences * self.work.tokens
         self.tell(events.Progress(stage="prior", done=self.drawn_tokens, total=total))
 

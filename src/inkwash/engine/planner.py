@@ -88,7 +88,7 @@ class Planner:
             self.hooks.failed(job, as_outcome(error, job.ticket))
 
     def step(self, limit: int | None = None) -> None:
-        """Fill the slots, then draw one token of each sequence, or only of the `limit` oldest.
+        """Fill the slots, then take one step of each sequence, or only of the `limit` oldest.
 
         Where the generator's weights come and go (`engine.offload`), all that is waiting is drawn to its end instead.
         """
@@ -107,18 +107,22 @@ class Planner:
             draft = self._waiting.popleft()
             if not draft.job.ended and self._guarded(draft, partial(slots.join, draft)):
                 self._active.append(draft)
-                draft.job.count_token()
+                draft.job.count_tokens(draft.count)
         self._settle(slots)
         chosen = self._active[:limit]
         if not chosen:
             return
         start = time.perf_counter()
-        advanced = self._advance(slots, chosen)
-        self.speeds.saw_tokens(len(chosen), time.perf_counter() - start)
-        for draft in advanced:
-            draft.job.count_token()
-            if draft.count == draft.preview_tokens:
-                self.hooks.previewed(draft, slots.plan(draft))
+        before = [draft.count for draft in chosen]
+        self._advance(slots, chosen)
+        drawn = [draft.count - count for draft, count in zip(chosen, before, strict=True)]
+        if any(drawn):
+            self.speeds.saw_tokens(sum(drawn), time.perf_counter() - start)
+        for draft, tokens in zip(chosen, drawn, strict=True):
+            if tokens:
+                draft.job.count_tokens(tokens)
+            if draft.count - tokens < draft.preview_tokens <= draft.count:
+                self.hooks.previewed(draft, slots.plan(draft)[: draft.preview_tokens])
         self._settle(slots)
 
     def _prepare(self, job: Job) -> None:
@@ -162,18 +166,19 @@ class Planner:
         for index in draft.pictures:
             self.hooks.planned(draft.job, index, plan)
 
-    def _advance(self, slots: Slots, drafts: list[Draft]) -> list[Draft]:
+    def _advance(self, slots: Slots, drafts: list[Draft]) -> None:
         """One step for all; if it fails, one by one, so that the one at fault is found and the others go on."""
         try:
             slots.advance(drafts)
-            return drafts
+            return
         except Exception as error:
             if len(drafts) == 1:
                 self.hooks.failed(drafts[0].job, as_outcome(error, drafts[0].job.ticket))
-                return []
-        return [each for each in drafts if self._guarded(each, partial(slots.advance, [each]))]
+                return
+        for each in drafts:
+            self._guarded(each, partial(slots.advance, [each]))
 
-    def _guarded(self, draft: Draft, work: Callable[[], None]) -> bool:
+    def _guarded(self, draft: Draft, work: Callable[[], object]) -> bool:
         try:
             work()
         except Exception as error:

@@ -2,7 +2,7 @@
 
     slots = make_slots(model, step, 8)
     slots.join(sequence)             # between any two steps of the others
-    slots.advance([sequence, ...])   # one token each
+    slots.advance([sequence, ...])   # one token each, or more where some were guessed (`guesses.py`)
     slots.leave(sequence)
 
 Prompts of any length, sizes of any kind, with and without references, each with its own sampling settings, share the
@@ -19,25 +19,33 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from inkwash.engine.guesses import Guesses
 from inkwash.engine.offload import give_back_memory
 from inkwash.engine.sampling import Sampling, pick
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.ar_rows import RowDecoder, keys_read
 from inkwash.models.glm_image.ar_step import StepDecoder
+from inkwash.models.glm_image.positions import Grid
 from inkwash.nn.cache import SlotCache, StaticCache
 
+MOST_ROWS, MOST_GUESSES = 24, 11  # rows of a pass with guesses, and guesses of one sequence in it
 LENGTH_STEP = 256  # slots grow by so many tokens at least, so that growing is rare
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """A prompt that was read: its cache (one row), the logits of the first token and the plan's positions."""
+    """A prompt that was read: its cache (one row), the logits of the first token and the plan's positions.
+
+    `grids` and `expected` are those of `Guesses`; without grids every token is drawn in a pass of its own.
+    """
 
     cache: StaticCache
     length: int
     logits: Tensor  # (1, vision vocabulary)
     positions: Tensor  # (3, tokens + 1)
     tokens: int
+    grids: tuple[Grid, ...] = ()
+    expected: tuple[int, ...] = ()
 
 
 @dataclass(eq=False)
@@ -51,6 +59,7 @@ class Sequence:
     count: int = 0  # tokens drawn so far
     drawn: list[int] = field(default_factory=list, repr=False)  # on a CPU only
     numbers: list[float] = field(default_factory=list, repr=False)
+    guesses: Guesses | None = field(default=None, repr=False)
 
     @property
     def tokens(self) -> int:
@@ -93,8 +102,8 @@ class Slots(ABC):
             sequence.slot = None
 
     @abstractmethod
-    def advance(self, sequences: Many[Sequence]) -> None:
-        """Draw the next token of each of these unfinished sequences."""
+    def advance(self, sequences: Many[Sequence]) -> int:
+        """Draw the next token of each of these unfinished sequences, or several; returns how many in all."""
 
     @abstractmethod
     def plan(self, sequence: Sequence) -> Tensor:
@@ -119,47 +128,64 @@ class CpuSlots(Slots):
         super().__init__(model, slots)
         self.rows = rows
         self._cache: SlotCache | None = None
-        self._mask = torch.empty(slots, 0)
         self._rotary = torch.empty(0, 0)
 
     @torch.inference_mode()
-    def advance(self, sequences: Many[Sequence]) -> None:
+    def advance(self, sequences: Many[Sequence]) -> int:
         cache, length = self._cache, self._length
         assert cache is not None
         ids, places, lines, spans = [], [], [], []
         sequences = sorted(sequences, key=lambda each: each.slot or 0)  # neighbours are attended together
-        for sequence in sequences:
+        most = min(MOST_ROWS // len(sequences) - 1, MOST_GUESSES)
+        ahead = [self._ahead(sequence, most) for sequence in sequences]
+        for sequence, guesses in zip(sequences, ahead, strict=True):
             slot, index = sequence.slot, sequence.count - 1
             assert slot is not None and not sequence.finished
             at = sequence.prefix.length + index
-            ids.append(sequence.drawn[index])
-            places.append(slot * length + at)
-            lines.append(slot * length + index)
-            spans.append((slot, at + 1))
+            for further, code in enumerate([sequence.drawn[index], *guesses]):
+                ids.append(code)
+                places.append(slot * length + at + further)
+                lines.append(slot * length + index + further)
+                spans.append((slot, at + 1 + further))
         numbers = torch.tensor([ids, places, lines])
-        self._mask.view(-1).index_fill_(0, numbers[1], 0.0)
-        logits = self.rows.forward(
-            numbers[0], self._rotary.index_select(0, numbers[2]), cache, numbers[1], spans, self._mask
-        )
-        self._draw(sequences, logits)
-        for sequence in sequences:
-            sequence.count += 1
+        rotary = self._rotary.index_select(0, numbers[2])
+        return self._draw(sequences, ahead, self.rows.forward(numbers[0], rotary, cache, numbers[1], spans))
+
+    def _ahead(self, sequence: Sequence, most: int) -> list[int]:
+        """Guesses of the tokens after the next one."""
+        most = min(most, sequence.tokens - sequence.count - 1)
+        return [] if sequence.guesses is None or most < 1 else sequence.guesses.ahead(most)
 
     def plan(self, sequence: Sequence) -> Tensor:
         return torch.tensor(sequence.drawn[: sequence.count])
 
-    def _draw(self, sequences: Many[Sequence], logits: Tensor) -> None:
-        """Append each row's next token. Rows over the codes alone are chosen together."""
-        samplings = [sequence.sampling for sequence in sequences]
-        sizes = {self._vocabulary(sampling) for sampling in samplings}
-        if len(sizes) == 1:
-            numbers = [sequence.numbers[len(sequence.drawn)] for sequence in sequences]
-            tokens = pick(logits[:, : sizes.pop()], numbers, samplings)
-            for sequence, token in zip(sequences, tokens, strict=True):
-                sequence.drawn.append(token)
-        else:
-            for row, sequence in enumerate(sequences):
-                self._draw([sequence], logits[row : row + 1])
+    def _draw(self, sequences: Many[Sequence], ahead: Many[list[int]], logits: Tensor) -> int:
+        """Append each sequence's next token, and further ones as long as they were guessed; returns how many."""
+        tokens = iter(self._pick(sequences, [len(guesses) + 1 for guesses in ahead], logits))
+        count = 0
+        for sequence, guesses in zip(sequences, ahead, strict=True):
+            rows = [next(tokens) for _ in range(len(guesses) + 1)]
+            right = next((i for i, guess in enumerate(guesses) if rows[i] != guess), len(guesses))
+            drawn = rows[: right + 1]  # what stands behind was read after another token
+            sequence.drawn += drawn
+            sequence.count = len(sequence.drawn)
+            count += len(drawn)
+            if sequence.guesses is not None:
+                for token in drawn:
+                    sequence.guesses.saw(token)
+        return count
+
+    def _pick(self, sequences: Many[Sequence], counts: Many[int], logits: Tensor) -> list[int]:
+        """A token for each row, each sequence with so many. Rows over one vocabulary are chosen together."""
+        sizes = [self._vocabulary(sequence.sampling) for sequence in sequences]
+        if len(set(sizes)) > 1:
+            parts = zip(sequences, counts, logits.split(list(counts)), strict=True)
+            return [token for one, count, rows in parts for token in self._pick([one], [count], rows)]
+        numbers, samplings = [], []
+        for sequence, count in zip(sequences, counts, strict=True):
+            numbers += sequence.numbers[len(sequence.drawn) : len(sequence.drawn) + count]
+            samplings += [sequence.sampling] * count
+        return pick(logits[:, : sizes[0]], numbers, samplings)
 
     def _grow(self, length: int) -> None:
         text = self.model.config.text_config
@@ -169,25 +195,22 @@ class CpuSlots(Slots):
             self._cache = SlotCache(*shape)
         else:
             self._cache = self._cache.grown(length)
-        mask = torch.full((self.slots, length), torch.finfo(torch.float32).min)
-        mask[:, : self._length] = self._mask
         rotary = torch.zeros(self.slots, length, 2 * self.rows.step.rotary_dim)
         if self._length:
             rotary[:, : self._length] = self._rotary.view(self.slots, self._length, -1)
-        self._mask, self._rotary, self._length = mask, rotary.flatten(0, 1), length
+        self._rotary, self._length = rotary.flatten(0, 1), length
 
     @torch.inference_mode()
     def _enter(self, sequence: Sequence, slot: int) -> None:
         assert self._cache is not None
         prefix = sequence.prefix
         self._cache.load(slot, prefix.cache, prefix.length)
-        self._mask[slot] = torch.finfo(self._mask.dtype).min
-        self._mask[slot, : prefix.length] = 0.0
         tables = self.rows.tables(prefix.positions[:, : prefix.tokens])
         self._rotary[slot * self._length : slot * self._length + len(tables)] = tables
         sequence.numbers = sequence.uniforms.tolist()
         sequence.drawn = []
-        self._draw([sequence], prefix.logits)
+        sequence.guesses = Guesses(prefix.grids, prefix.expected) if prefix.grids and self.rows.shares else None
+        self._draw([sequence], [[]], prefix.logits)
 
 
 def make_slots(model: ARGenerator, step: StepDecoder, slots: int) -> Slots:

@@ -83,20 +83,24 @@ class SlotCache:
         self.kv = torch.zeros(layers, slots, max_length, 2, kv_heads, head_dim, dtype=dtype, device=device)
         self._flat = self.kv.view(layers, slots * max_length, 2 * kv_heads * head_dim).unbind()
         self._heads = [(pair[:, :, 0].transpose(1, 2), pair[:, :, 1].transpose(1, 2)) for pair in self.kv.unbind()]
-        self._views: dict[tuple[int, int, int, int], tuple[Tensor, Tensor]] = {}
+        self._views: dict[tuple[int, int, int, int, int], tuple[Tensor, Tensor]] = {}
 
     def write(self, layer: int, places: Tensor, kv: Tensor) -> None:
         """Store kv (B, 2 * Hkv * D), keys first; a place is slot * max_length + position."""
         self._flat[layer].index_copy_(0, places, kv)
 
-    def read(self, layer: int, first: int, last: int, length: int) -> tuple[Tensor, Tensor]:
-        """Views (last - first, Hkv, length, D) of the first keys and values of the slots from `first` to `last`."""
-        place = (layer, first, last, length)
+    def read(self, layer: int, first: int, slots: int, rows: int, length: int) -> tuple[Tensor, Tensor]:
+        """Views (rows, Hkv, length, D) of the first keys and values of `slots` slots; one slot may serve all rows."""
+        place = (layer, first, slots, rows, length)
         if (views := self._views.get(place)) is None:  # made anew they cost some hundredths of a token of nano
             if len(self._views) == MOST_VIEWS:
                 self._views.clear()
             keys, values = self._heads[layer]
-            views = self._views[place] = keys[first:last, :, :length], values[first:last, :, :length]
+            own = slice(first, first + slots)
+            views = self._views[place] = (
+                keys[own, :, :length].expand(rows, -1, -1, -1),
+                values[own, :, :length].expand(rows, -1, -1, -1),
+            )
         return views
 
     def load(self, slot: int, prefix: StaticCache, length: int) -> None:

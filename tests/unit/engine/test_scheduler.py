@@ -188,9 +188,9 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, gate: threading.Event) -> None:
     """Let no AR step happen before the gate opens."""
     advance = CpuSlots.advance
 
-    def held(self: CpuSlots, sequences: Any) -> None:
+    def held(self: CpuSlots, sequences: Any) -> int:
         assert gate.wait(WAIT)
-        advance(self, sequences)
+        return advance(self, sequences)
 
     monkeypatch.setattr(CpuSlots, "advance", held)
 
@@ -282,10 +282,10 @@ def test_an_error_fails_its_own_request_only(
             raise error
         return read(text, *rest)
 
-    def failing_advance(self: CpuSlots, sequences: Any) -> None:
+    def failing_advance(self: CpuSlots, sequences: Any) -> int:
         if any(each.job.request.prompt == "bad" for each in sequences):
             raise error
-        advance(self, sequences)
+        return advance(self, sequences)
 
     if place == "picture":
         monkeypatch.setattr(GlmImagePipeline, "generate", failing_generate)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.slots import CpuSlots, Prefix, Sequence, Slots
 from inkwash.models.glm_image.ar import ARGenerator
-from inkwash.models.glm_image.ar_rows import KEYS_STEP, RowByRow, RowDecoder, _neighbours, keys_read
+from inkwash.models.glm_image.ar_rows import KEYS_STEP, RowByRow, RowDecoder, _runs, keys_read
 from inkwash.models.glm_image.ar_step import forget_for_decode, fuse_for_decode
 from inkwash.nn.cache import SlotCache
 from inkwash.nn.packed import PackedLinear, can_pack
@@ -76,11 +78,10 @@ def random_step(rows: RowDecoder, batch: int, chosen: list[int]) -> Tensor:
     ids = torch.randint(0, 90, (batch,), generator=generator)
     rotary = torch.randn(batch, 2 * step.rotary_dim, generator=generator)
     keys = [1 + (23 * (row // 2)) % length for row in range(batch)]  # pairs of neighbours read equally much
-    mask = torch.where(torch.arange(length) < torch.tensor(keys)[:, None], 0.0, torch.finfo(torch.float32).min)
     at = torch.tensor([row * length + keys[row] - 1 for row in range(batch)])
     pick = torch.tensor(chosen)
     spans = [(row, keys[row]) for row in chosen]
-    return rows.forward(ids[pick], rotary[pick], cache, at[pick], spans, mask)
+    return rows.forward(ids[pick], rotary[pick], cache, at[pick], spans)
 
 
 def as_released(model: ARGenerator) -> ARGenerator:
@@ -114,6 +115,106 @@ def test_plans_in_company_are_those_of_each_alone(pipe: GlmImagePipeline, prefix
     alone = [run(cpu_slots(pipe, 1), [sequence])[0] for sequence in sequences_of(prefixes)]
     assert run(cpu_slots(pipe, count), sequences_of(prefixes)) == alone
     assert [len(plan) for plan in alone] == [6, 24, 8, 6]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rows_one_behind_the_other_are_those_of_passes_one_after_the_other(
+    pipe: GlmImagePipeline, threads: int
+) -> None:
+    rows = RowDecoder(fuse_for_decode(as_released(pipe.parts.ar)))
+    if not rows.shares:
+        pytest.skip("this processor has no packed product")
+    length, first, count = 4 * KEYS_STEP, 2 * KEYS_STEP - 3, 7  # across the next multiple of KEYS_STEP
+    generator = torch.Generator().manual_seed(5)
+    cache = SlotCache(len(rows.step.layers), 2, rows.step.kv_heads, length, rows.step.head_dim)
+    cache.kv.normal_(generator=generator)
+    before = cache.kv.clone()
+    ids = torch.randint(0, 90, (count,), generator=generator)
+    rotary = torch.randn(count, 2 * rows.step.rotary_dim, generator=generator)
+    places, spans = length + first + torch.arange(count), [(1, first + 1 + row) for row in range(count)]
+    alone = [
+        rows.forward(ids[i : i + 1], rotary[i : i + 1], cache, places[i : i + 1], [spans[i]]) for i in range(count)
+    ]
+    after, set_before = cache.kv.clone(), torch.get_num_threads()
+    cache.kv.copy_(before)
+    try:
+        torch.set_num_threads(threads)
+        assert torch.equal(rows.forward(ids, rotary, cache, places, spans), torch.cat(alone))
+    finally:
+        torch.set_num_threads(set_before)
+    assert torch.equal(cache.kv, after)
+    assert len(torch.unique(torch.cat(alone), dim=0)) == count
+
+
+@dataclass
+class Told:
+    """Guesses from a list, with the codes at `wrong` places replaced."""
+
+    plan: list[int]
+    wrong: tuple[int, ...]
+    seen: int = 0
+
+    def saw(self, code: int) -> None:
+        assert code == self.plan[self.seen]
+        self.seen += 1
+
+    def ahead(self, most: int) -> list[int]:
+        places = range(self.seen, min(self.seen + most, len(self.plan)))
+        return [self.plan[i] + (1 if i in self.wrong else 0) for i in places]
+
+
+@pytest.mark.parametrize("wrong", [(), (3, 4, 9, 10, 12), tuple(range(400))])
+def test_guesses_change_the_number_of_passes_and_nothing_else(
+    pipe: GlmImagePipeline, prefixes: list[Prefix], wrong: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ar = as_released(pipe.parts.ar)
+    rows = RowDecoder(fuse_for_decode(ar))
+    if not rows.shares:
+        pytest.skip("this processor has no packed product")
+    with monkeypatch.context() as patch:
+        patch.setattr("inkwash.engine.slots.MOST_ROWS", 1)
+        plans = [run(CpuSlots(ar, rows, 1), [sequence], 400)[0] for sequence in sequences_of(prefixes)]
+    told = {prefix.grids: plan for prefix, plan in zip(prefixes, plans, strict=True)}
+    monkeypatch.setattr("inkwash.engine.slots.Guesses", lambda grids, expected: Told(told[grids], wrong))
+    passes = 0
+
+    def count(*given: Any) -> Tensor:
+        nonlocal passes
+        passes += 1
+        return forward(*given)
+
+    forward = rows.forward
+    monkeypatch.setattr(rows, "forward", count)
+    for slots in (1, 2, 4):
+        passes = 0
+        assert run(CpuSlots(ar, rows, slots), sequences_of(prefixes), 400) == plans
+        tokens = sum(len(plan) for plan in plans)
+        if len(wrong) == 400:
+            assert passes >= max(len(plan) for plan in plans) - 1
+        else:
+            assert passes < tokens / 2
+    passes = 0
+    run(CpuSlots(ar, rows, 1), sequences_of(prefixes)[1:2], 400)
+    expected = {(): -(-(len(plans[1]) - 1) // 12), tuple(range(400)): len(plans[1]) - 1}
+    assert passes == expected.get(wrong, passes)
+
+
+def test_a_plan_that_repeats_itself_takes_few_passes(pipe: GlmImagePipeline, prefixes: list[Prefix]) -> None:
+    """The guesses of a drawing as it is: greedy plans of random weights repeat."""
+    ar = as_released(pipe.parts.ar)
+    rows = RowDecoder(fuse_for_decode(ar))
+    if not rows.shares:
+        pytest.skip("this processor has no packed product")
+    sequence = sequences_of(prefixes)[1]
+    slots, passes = CpuSlots(ar, rows, 1), 0
+    slots.join(sequence)
+    while not sequence.finished:
+        count = sequence.count
+        assert slots.advance([sequence]) == sequence.count - count > 0
+        passes += 1
+    alone = sequences_of([replace(prefix, grids=()) for prefix in prefixes])[1]
+    assert run(CpuSlots(ar, rows, 1), [alone], 400) == [sequence.drawn]
+    assert alone.guesses is None and passes < sequence.tokens - 1
 
 
 def test_slots_on_a_device_draw_the_same_plans(pipe: GlmImagePipeline, prefixes: list[Prefix]) -> None:
@@ -167,13 +268,13 @@ def test_keys_are_read_in_steps() -> None:
     assert [keys_read(length) for length in (1, step, step + 1, 2 * step)] == [step, step, 2 * step, 2 * step]
 
 
-def test_neighbours_that_read_equally_much_are_attended_together() -> None:
-    rows = [(0, 3), (1, KEYS_STEP), (2, KEYS_STEP + 1), (4, KEYS_STEP + 5), (5, 2 * KEYS_STEP)]
-    assert _neighbours(rows) == [
-        (0, 0, 2, KEYS_STEP),
-        (2, 2, 3, 2 * KEYS_STEP),
-        (3, 4, 6, 2 * KEYS_STEP),
-    ]
+def test_rows_that_read_equally_much_are_attended_together() -> None:
+    two = 2 * KEYS_STEP
+    neighbours = [(0, 3), (1, KEYS_STEP), (2, KEYS_STEP + 1), (4, KEYS_STEP + 5), (5, two)]
+    assert _runs(neighbours) == [(0, 2, 0, 2, KEYS_STEP), (2, 1, 2, 1, two), (3, 2, 4, 2, two)]
+    behind = [(1, KEYS_STEP - 1), (1, KEYS_STEP), (1, KEYS_STEP + 1), (2, two), (2, two + 1)]
+    assert _runs(behind) == [(0, 2, 1, 1, KEYS_STEP), (2, 2, 1, 2, two), (4, 1, 2, 1, 3 * KEYS_STEP)]
+    assert _runs([(0, 1), (1, 1), (1, 2), (2, 1)]) == [(0, 2, 0, 2, KEYS_STEP), (2, 2, 1, 2, KEYS_STEP)]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -185,10 +286,8 @@ def test_a_token_is_that_of_the_naive_forward(
     rows = RowDecoder(fuse_for_decode(copy.deepcopy(ar).to(dtype)))
     cache = SlotCache(len(rows.step.layers), 1, rows.step.kv_heads, 256, rows.step.head_dim)
     cache.load(0, prefix.cache, prefix.length)
-    mask = torch.full((1, 256), torch.finfo(torch.float32).min)
-    mask[0, : prefix.length + 1] = 0.0
     rotary, at = rows.tables(prefix.positions)[:1], torch.tensor([prefix.length])
-    found = rows.forward(torch.tensor([5]), rotary, cache, at, [(0, prefix.length + 1)], mask)
+    found = rows.forward(torch.tensor([5]), rotary, cache, at, [(0, prefix.length + 1)])
     naive = ar.make_cache(1, prefix.length + 1)
     naive.k[..., : prefix.length, :], naive.v[..., : prefix.length, :] = prefix.cache.k, prefix.cache.v
     with torch.no_grad():

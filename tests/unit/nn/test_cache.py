@@ -72,15 +72,18 @@ def test_slots_keep_sequences_apart_and_grow() -> None:
     cache.load(1, prefix, 2)
     written = torch.randn(2, 2 * 2 * 5)
     cache.write(1, torch.tensor([1 * 4 + 2, 2 * 4 + 0]), written)
-    keys, values = cache.read(1, 1, 2, 3)
+    keys, values = cache.read(1, 1, 1, 1, 3)
     assert keys.shape == (1, 2, 3, 5)
     assert torch.equal(keys[0, :, :2], prefix.k[1, 0, :, :2]) and torch.equal(values[0, :, :2], prefix.v[1, 0, :, :2])
     assert torch.equal(keys[0, :, 2], written[0, :10].view(2, 5))
     assert torch.equal(values[0, :, 2], written[0, 10:].view(2, 5))
-    assert not cache.read(1, 0, 1, 4)[0].any() and not cache.read(0, 2, 3, 4)[0].any()
+    assert not cache.read(1, 0, 1, 1, 4)[0].any() and not cache.read(0, 2, 1, 1, 4)[0].any()
+    both = cache.read(1, 1, 2, 2, 3)[0]
+    assert torch.equal(both[:1], keys) and torch.equal(both[1:], cache.read(1, 2, 1, 1, 3)[0])
+    assert torch.equal(cache.read(1, 1, 1, 4, 3)[1], values.repeat(4, 1, 1, 1))  # one slot for four rows
     longer = cache.grown(7)
-    assert torch.equal(longer.read(1, 1, 2, 3)[0], keys) and torch.equal(
-        longer.read(1, 2, 3, 1)[1], cache.read(1, 2, 3, 1)[1]
+    assert torch.equal(longer.read(1, 1, 1, 1, 3)[0], keys) and torch.equal(
+        longer.read(1, 2, 1, 1, 1)[1], cache.read(1, 2, 1, 1, 1)[1]
     )
     longer.write(0, torch.tensor([2 * 7 + 6]), written[:1])
-    assert torch.equal(longer.read(0, 2, 3, 7)[0][0, :, 6], written[0, :10].view(2, 5))
+    assert torch.equal(longer.read(0, 2, 1, 1, 7)[0][0, :, 6], written[0, :10].view(2, 5))

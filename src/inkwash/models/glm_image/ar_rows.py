@@ -5,8 +5,8 @@ does (docs/numerics.md). The packed product does not, and reads a matrix once fo
 rounding a weight (`nn/packed.py`). Weights that it cannot hold, such as those with an adapter merged in, take a
 matrix-vector product for each row: `bmm` over weights expanded along the batch runs the same kernel of the same shape
 for every row. A row's attention reads a buffer whose length follows from the row's own place only, rounded up and
-masked: an odd length moves the kernel's scratch memory, and with it the sum, from thread to thread. Rows in
-neighbouring slots that read equally much are attended together.
+masked: an odd length moves the kernel's scratch memory, and with it the sum, from thread to thread. Rows in one slot
+or in neighbouring slots that read equally much are attended together.
 
 Between the products everything is fp32, whatever the number type of the weights. Where neither product is to be had
 for 16-bit weights (quantised ones, other processors), those are multiplied as they are, and nothing is promised
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -26,9 +26,10 @@ from torch import Tensor
 
 from inkwash.models.glm_image.ar_step import Layer, StepDecoder
 from inkwash.nn.cache import SlotCache
-from inkwash.nn.packed import pack
+from inkwash.nn.packed import PackedLinear, pack
 
 KEYS_STEP = 64  # a row's keys are read up to the next multiple of this
+LEAST = torch.finfo(torch.float32).min
 
 
 def keys_read(length: int) -> int:
@@ -108,9 +109,16 @@ class RowDecoder:
         self.eps = torch.tensor(self.root * step.eps**0.5)
         matrices = [step.head, *(m for layer in step.layers for m in (layer.qkv, layer.out, layer.gate_up, layer.down))]
         scratch = torch.empty(max(each.numel() for each in matrices))
+        self._line = torch.arange(0)
         self.layers = [self._row_layer(layer, scratch) for layer in step.layers]
         self.head = product_of(step.head, scratch=scratch)
         self.norm = step.language_model.norm.weight.detach().float() * self.root / self.head.scale
+
+    @property
+    def shares(self) -> bool:
+        """Whether all rows of a pass read the weights once and each is still computed as if it were alone."""
+        products = [self.head, *(p for each in self.layers for p in (each.qkv, each.out, each.gate_up, each.down))]
+        return all(isinstance(product, PackedLinear) for product in products)
 
     @torch.no_grad()
     def tables(self, positions: Tensor) -> Tensor:
@@ -126,20 +134,20 @@ class RowDecoder:
         cache: SlotCache,
         places: Tensor,
         rows: Sequence[tuple[int, int]],
-        mask: Tensor,
     ) -> Tensor:
         """Ids (B,) -> logits (B, vision vocabulary), fp32.
 
         rotary (B, 2 R): each row's line of its `tables`. places (B,): where in the cache, which is fp32, the tokens are
-        written. rows: each row's slot and how many keys it then has. mask (slots, max_length): 0 on written keys, else
-        very small.
+        written. rows: each row's slot and how many of its keys it sees, its own the last; several rows of one slot
+        stand one behind the other.
         """
         step, batch, activation = self.step, ids.shape[0], self.step.activation
         heads, kv_heads, dim, rotary_dim = step.heads, step.kv_heads, step.head_dim, step.rotary_dim
         group, half, turning_heads = heads // kv_heads, rotary_dim // 2, heads + kv_heads
         cos, sin = rotary[:, None, :rotary_dim], rotary[:, None, rotary_dim:]
-        groups = _neighbours(rows)
-        masks = [mask[first:last, :keys].view(last - first, 1, 1, keys) for _, first, last, keys in groups]
+        runs = _runs(rows)
+        unseen = self._unseen(rows, max(run.keys for run in runs))
+        masks = [unseen[run.row : run.row + run.rows, :, :, : run.keys] for run in runs]
         attend, eps = F.scaled_dot_product_attention, self.eps
         x = F.embedding(ids, self.embedding).float()
         for number, layer in enumerate(self.layers):
@@ -150,14 +158,13 @@ class RowDecoder:
             turning.mul_(cos).addcmul_(swapped, sin)
             cache.write(number, places, flat[:, heads * dim :])
             q = flat[:, : heads * dim].view(batch, kv_heads, group, dim)  # one group of heads per key head
-            if len(groups) == 1:
-                _, first, last, keys = groups[0]
-                h = attend(q, *cache.read(number, first, last, keys), masks[0])
+            if len(runs) == 1:
+                h = attend(q, *cache.read(number, *runs[0].read), masks[0])
             else:
                 h = torch.cat(
                     [
-                        attend(q[row : row + last - first], *cache.read(number, first, last, keys), each)
-                        for (row, first, last, keys), each in zip(groups, masks, strict=True)
+                        attend(q[run.row : run.row + run.rows], *cache.read(number, *run.read), each)
+                        for run, each in zip(runs, masks, strict=True)
                     ]
                 )
             h = layer.out(h.reshape(batch, heads * dim))
@@ -166,6 +173,13 @@ class RowDecoder:
             h = layer.down(activation(gate).mul_(up))
             x = torch.addcdiv(x, h * layer.norm_mlp, _size(h, layer.down_eps))
         return self.head((x / _size(x, eps)).mul_(self.norm))
+
+    def _unseen(self, rows: Sequence[tuple[int, int]], keys: int) -> Tensor:
+        """What is added to the scores, (B, 1, 1, keys): 0 where a row sees a key, else a very small number."""
+        if len(self._line) < keys:
+            self._line = torch.arange(keys)
+        seen = torch.tensor([count for _, count in rows])[:, None, None, None]
+        return torch.zeros(len(rows), 1, 1, keys).masked_fill_(self._line[:keys] >= seen, LEAST)
 
     def _row_layer(self, layer: Layer, scratch: Tensor) -> _RowLayer:
         qkv, out = product_of(layer.qkv, layer.qkv_bias, scratch=scratch), product_of(layer.out, scratch=scratch)
@@ -189,13 +203,33 @@ def _size(x: Tensor, eps: Tensor) -> Tensor:
     return torch.linalg.vector_norm(x, dim=-1, keepdim=True).hypot_(eps)
 
 
-def _neighbours(rows: Sequence[tuple[int, int]]) -> list[tuple[int, int, int, int]]:
-    """Rows (slot, keys) as runs of neighbouring slots that read equally much: first row, slots from and to, keys."""
-    runs: list[tuple[int, int, int, int]] = []
-    for row, (slot, written) in enumerate(rows):
-        keys = keys_read(written)
-        if runs and runs[-1][2:] == (slot, keys):
-            runs[-1] = (*runs[-1][:2], slot + 1, keys)
-        else:
-            runs.append((row, slot, slot + 1, keys))
+class _Run(NamedTuple):
+    """Rows that are attended in one call: they stand in one slot, or in as many neighbouring ones, and read as much."""
+
+    row: int  # the first
+    rows: int
+    slot: int  # the first
+    slots: int
+    keys: int
+
+    @property
+    def read(self) -> tuple[int, int, int, int]:
+        return self.slot, self.slots, self.rows, self.keys
+
+
+def _runs(rows: Sequence[tuple[int, int]]) -> list[_Run]:
+    """Rows (slot, keys), in order, as few runs."""
+    runs: list[_Run] = []
+    for row, (slot, seen) in enumerate(rows):
+        keys = keys_read(seen)
+        if runs:
+            last = runs[-1]
+            fits = last.keys == keys
+            if fits and last.slots == 1 and last.slot == slot:
+                runs[-1] = last._replace(rows=last.rows + 1)
+                continue
+            if fits and last.slots == last.rows and last.slot + last.slots == slot:
+                runs[-1] = last._replace(rows=last.rows + 1, slots=last.slots + 1)
+                continue
+        runs.append(_Run(row, 1, slot, 1, keys))
     return runs

@@ -1,0 +1,89 @@
+"""Guesses of a plan's next codes: what they look at, how far they reach, and that they stay out of random codes."""
+
+from __future__ import annotations
+
+import random
+
+from inkwash.engine.guesses import WORTH, Guesses
+
+
+def fed(guesses: Guesses, codes: list[int]) -> int:
+    """Show the codes one by one; returns how many passes of up to 12 rows would have drawn them."""
+    passes, at = 0, 0
+    while at < len(codes):
+        ahead = guesses.ahead(11) if at else []
+        right = next((i for i, guess in enumerate(ahead) if at + i >= len(codes) or guess != codes[at + i]), len(ahead))
+        for code in codes[at : at + right + 1]:
+            guesses.saw(code)
+        at += right + 1
+        passes += 1
+    return passes
+
+
+def test_a_flat_picture_takes_a_pass_for_every_dozen_of_codes() -> None:
+    assert fed(Guesses([(16, 16)]), [7] * 256) <= 256 / 12 + 6
+
+
+def test_rows_that_return_are_guessed_from_their_neighbours() -> None:
+    row = [1, 2, 3, 4, 5, 6, 7, 8]
+    assert fed(Guesses([(16, 8)]), row * 16) < 128 / 4
+    assert fed(Guesses([(8, 8), (8, 8)]), row * 16) < 128 / 4  # a second grid learns from the first
+
+
+def test_random_codes_are_not_guessed_for_long() -> None:
+    rng = random.Random(3)
+    codes = [rng.randrange(8192) for _ in range(320)]
+    guesses = Guesses([(16, 16), (8, 8)])
+    tried = 0
+    for code in codes:
+        guesses.saw(code)
+        tried += len(guesses.ahead(11))
+    assert tried <= 6
+
+
+def test_the_widest_context_that_was_seen_decides() -> None:
+    guesses = Guesses([(4, 3)])
+    for code in [1, 2, 3, 4, 5, 1, 2, 3]:
+        guesses.saw(code)
+    # next: left 3, above 1, no corner: nothing like it was seen, so the last code again
+    assert guesses._guess() == (3, 0)
+    guesses = Guesses([(4, 3)])
+    for code in [1, 1, 1, 1, 1, 1, 1]:
+        guesses.saw(code)
+    assert guesses._guess() == (1, 3)  # left 1, above 1, corner 1, as at place 4
+
+
+def test_a_row_begins_without_the_end_of_the_last() -> None:
+    guesses = Guesses([(3, 2)])
+    for code in [1, 2, 3, 4]:
+        guesses.saw(code)
+    assert guesses._around() == (-1, 3, 4)
+    guesses.saw(5)
+    assert guesses._around() == (5, 4, -1)
+
+
+def test_an_edit_is_guessed_from_its_picture() -> None:
+    rng = random.Random(4)
+    picture = [rng.randrange(8192) for _ in range(64)]
+    edited = picture.copy()
+    edited[20:24] = [1, 2, 3, 4]
+    assert fed(Guesses([(8, 8)], picture), edited) < 64 / 2
+    assert fed(Guesses([(8, 8)]), edited) > 64 - 4
+
+
+def test_no_guess_goes_past_the_plan_or_what_was_asked_for() -> None:
+    guesses = Guesses([(4, 8)])
+    for _ in range(26):
+        guesses.saw(5)
+    assert guesses.ahead(3) == [5, 5, 5] and guesses.ahead(11) == [5] * 6 and guesses.ahead(0) == []
+    for _ in range(6):
+        guesses.saw(5)
+    assert guesses.ahead(4) == []
+
+
+def test_asking_twice_gives_the_same() -> None:
+    guesses = Guesses([(8, 8)])
+    for code in [1, 2, 1, 2, 1, 2, 1]:
+        guesses.saw(code)
+    assert guesses.ahead(8) == guesses.ahead(8)
+    assert 0 < WORTH < 1
