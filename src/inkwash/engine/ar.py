@@ -72,8 +72,7 @@ def read_prompt(model: ARGenerator, prompt: Prompt, codes: Sequence[Tensor]) -> 
     grids = [reference.grid for reference in prompt.references]
     positions, start = prompt_positions(ids.tolist(), grids, **marks)
     drawn = [prompt.target] if prompt.preview is None else [prompt.preview, prompt.target]
-    edited = bool(grids) and grids[0] == prompt.target  # most of an edited picture stays
-    expected = tuple(codes[0].tolist()) if edited else ()
+    edited = tuple(codes[0].tolist()) if grids and grids[0] == prompt.target else ()
     cache = model.make_cache(1, len(ids))
     hidden = model(ids[None].to(device), positions[:, None].to(device), cache=cache)
     return Prefix(
@@ -83,7 +82,7 @@ def read_prompt(model: ARGenerator, prompt: Prompt, codes: Sequence[Tensor]) -> 
         positions=decode_positions(start, drawn),
         tokens=prompt.drawn_tokens,
         grids=tuple(drawn),
-        expected=expected,
+        edited=edited,
     )
 
 

@@ -28,7 +28,7 @@ WHOLE_BYTES = 2**29  # networks up to this are timed whole
 LAYERS = 2, 4  # of larger ones
 # What guesses (`engine.guesses`) leave of the time of drawing every token in a pass of its own: alone, more for each
 # further picture of a call, and more for an edit, whose words have no model in the plan. Measured on nano, where it is
-# 0.3 for a poster of one word and 0.55 for five lines.
+# 0.3 for a poster of one word and 0.5 for five lines.
 GUESSED, GUESSED_MORE, GUESSED_EDIT = 0.4, 0.05, 0.3
 TOKENS, VAE_CELLS, COPY_BYTES, REPEATS = 8, 64, 2**26, 3
 

@@ -36,7 +36,7 @@ LENGTH_STEP = 256  # slots grow by so many tokens at least, so that growing is r
 class Prefix:
     """A prompt that was read: its cache (one row), the logits of the first token and the plan's positions.
 
-    `grids` and `expected` are those of `Guesses`; without grids every token is drawn in a pass of its own.
+    `grids` and `edited` are those of `Guesses`; without grids every token is drawn in a pass of its own.
     """
 
     cache: StaticCache
@@ -45,7 +45,7 @@ class Prefix:
     positions: Tensor  # (3, tokens + 1)
     tokens: int
     grids: tuple[Grid, ...] = ()
-    expected: tuple[int, ...] = ()
+    edited: tuple[int, ...] = ()
 
 
 @dataclass(eq=False)
@@ -209,7 +209,7 @@ class CpuSlots(Slots):
         self._rotary[slot * self._length : slot * self._length + len(tables)] = tables
         sequence.numbers = sequence.uniforms.tolist()
         sequence.drawn = []
-        sequence.guesses = Guesses(prefix.grids, prefix.expected) if prefix.grids and self.rows.shares else None
+        sequence.guesses = Guesses(prefix.grids, prefix.edited) if prefix.grids and self.rows.shares else None
         self._draw([sequence], [[]], prefix.logits)
 
 

@@ -175,7 +175,7 @@ def test_guesses_change_the_number_of_passes_and_nothing_else(
         patch.setattr("inkwash.engine.slots.MOST_ROWS", 1)
         plans = [run(CpuSlots(ar, rows, 1), [sequence], 400)[0] for sequence in sequences_of(prefixes)]
     told = {prefix.grids: plan for prefix, plan in zip(prefixes, plans, strict=True)}
-    monkeypatch.setattr("inkwash.engine.slots.Guesses", lambda grids, expected: Told(told[grids], wrong))
+    monkeypatch.setattr("inkwash.engine.slots.Guesses", lambda grids, edited: Told(told[grids], wrong))
     passes = 0
 
     def count(*given: Any) -> Tensor:
