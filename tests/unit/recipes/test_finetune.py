@@ -177,10 +177,11 @@ def test_rows_are_what_the_engine_will_read(tuned: Path, model: Path) -> None:
 
     parts = load_pipeline_parts(model)
     make = ShardBatches(folder=tuned / "shards", batch=2, fields=AR_FIELDS)
-    seen = set()
+    seen, edited = set(), 0
     for step in range(make.order.steps_per_epoch):
         batch = make(step)
         rows = encoded_rows(batch, parts.ar.config, preview_weight=3.0)
+        counted = encoded_rows(batch, parts.ar.config, preview_weight=3.0, changed_weight=4.0)
         for i, prompt in enumerate(batch["prompts"]):
             images = [Image.new("RGB", (160, 160)) for _ in batch["references"][i]]
             prepared = parts.processor.prepare(prompt, 160, 160, images)
@@ -202,7 +203,12 @@ def test_rows_are_what_the_engine_will_read(tuned: Path, model: Path) -> None:
             assert int((weight > 0).sum()) == plan.shape[1] and float(weight[length - 2]) == 1.0
             assert float(weight.max()) == (3.0 if prepared.preview else 1.0)
             seen.add(len(codes))
-    assert seen == {0, 1, 2}
+            target = torch.as_tensor(batch["tokens"][i]).flatten()
+            same = next((each for each in codes if len(each) == len(target)), None)
+            changed = torch.zeros(25, dtype=torch.bool) if same is None else same != target
+            assert torch.equal(counted.weight[i, length - 27 : length - 2] == 4.0, changed)
+            edited += int(changed.sum())
+    assert seen == {0, 1, 2} and edited > 0
 
 
 def test_stored_latents_and_tokens_are_those_of_the_networks(tuned: Path, model: Path) -> None:
