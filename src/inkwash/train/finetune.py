@@ -35,8 +35,9 @@ LORA_RATE, FULL_RATE = 0.5, 0.05
 class Tuning:
     """Settings of one network. `lr` 0 derives the rate from the width, as large networks want smaller steps.
 
-    `preview_weight` scales the AR generator's loss on preview tokens, the drop rates are the decoder's, and
-    `corrupt` is the share of its tokens replaced at random, since a plan in use is never quite that of a picture.
+    `preview_weight` scales the AR generator's loss on preview tokens, `changed_weight` on what an edit changes (see
+    `ARTraining`). The drop rates are the decoder's, and `corrupt` is the share of its tokens replaced at random, since
+    a plan in use is never quite that of a picture.
     """
 
     steps: int = 400
@@ -44,6 +45,7 @@ class Tuning:
     lr: float = 0.0
     warmup: int = 20
     preview_weight: float = 1.0
+    changed_weight: float = 1.0
     drop_glyphs: float = 0.05
     drop_prior: float = 0.05
     drop_both: float = 0.05
@@ -86,7 +88,9 @@ def tune_ar(
     run, optimizers, trained = _start(folder, network, config, peak, lora, device, ranks)
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, peak * warmup_cosine(step, total=config.steps, warmup=config.warmup))
-        whole = encoded_rows(batch, model.config, preview_weight=config.preview_weight)
+        whole = encoded_rows(
+            batch, model.config, preview_weight=config.preview_weight, changed_weight=config.changed_weight
+        )
         rows = whole.rows(ranks.mine(len(whole.ids)))
         total = ranks.total(rows.weight.sum().to(device))
         loss, right = ar_loss(model, rows, device, total=total, precision=config.precision)
