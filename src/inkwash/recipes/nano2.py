@@ -61,7 +61,7 @@ def nano2_vae_refined(work: Path, steps: int = 3000) -> VAEStage:
     return VAEStage(work=work, train=train, data=data, refine=True, start=work / "start")
 
 
-def nano2_decoder(work: Path, steps: int = 19800, batch: int = 6) -> DecoderStage:
+def nano2_decoder(work: Path, steps: int = 24800, batch: int = 6) -> DecoderStage:
     """Decoder and glyph encoder from `work`/start, first on small canvases."""
     phases = (
         Phase(first=0, batch=batch, canvases=SMALL),
@@ -75,17 +75,17 @@ def nano2_decoder(work: Path, steps: int = 19800, batch: int = 6) -> DecoderStag
     return DecoderStage(work=work, train=train, data=data, start=work / "start", held=held)
 
 
-def nano2_ar(work: Path, steps: int = 16000, batch: int = 16) -> ARStage:
+def nano2_ar(work: Path, steps: int = 20100, batch: int = 16) -> ARStage:
     """The AR generator from `work`/start, first on small canvases, edits and previews from the start."""
     phases = (
         Phase(first=0, batch=batch, canvases=SMALL),
         Phase(first=steps // 8, batch=batch, canvases=(*WHOLE, *SMALL, *BANNERS)),
     )
     data = PlanBatches(
-        seed=14, phases=phases, preview_from=steps // 16, edits=0.5, edit_kinds=(*EDIT_KINDS, *["words"] * 4),
+        seed=14, phases=phases, preview_from=steps // 16, edits=0.55, edit_kinds=(*EDIT_KINDS, *["words"] * 4),
         level="second", chinese=0.35, small_letters=0.0,
     )  # fmt: skip
-    train = ARTraining(steps=steps, warmup=100, ns_steps=3, ema=0.998, schedule="wsd", decay=0.3, changed_weight=4.0)
+    train = ARTraining(steps=steps, warmup=100, ns_steps=3, ema=0.998, schedule="wsd", decay=0.3, changed_weight=2.0)
     return ARStage(work=work, train=train, data=data, start=work / "start")
 
 
