@@ -19,13 +19,10 @@ from typing import NamedTuple
 from inkwash.models.glm_image.positions import Grid
 
 NONE = -1  # no place, or no code: neither is negative
-WORTH = (
-    0.3  # a further row costs about a sixth of a pass; it pays where it is right more often than that, and some more
-)
-AT_FIRST, KEEP = (
-    0.5,
-    0.8,
-)  # the odds of a way to guess: before its first guess, and how much the last one leaves of them
+# A further row costs about a sixth of a pass; it pays where it is right more often than that, and some more.
+WORTH = 0.3
+# The odds of a way to guess: before its first guess, and how much the last one leaves of them.
+AT_FIRST, KEEP = 0.5, 0.8
 
 # The ways, the first of equal odds counts: what stood beside the same three or two codes before, what stands at the
 # same place of the grid before or of the edited picture, and the last code again.

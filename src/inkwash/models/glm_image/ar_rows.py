@@ -25,11 +25,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inkwash.models.glm_image.ar_step import Layer, StepDecoder
+from inkwash.nn.attention import additive_mask
 from inkwash.nn.cache import SlotCache
 from inkwash.nn.packed import PackedLinear, pack
 
 KEYS_STEP = 64  # a row's keys are read up to the next multiple of this
-LEAST = torch.finfo(torch.float32).min
 
 
 def keys_read(length: int) -> int:
@@ -179,7 +179,7 @@ class RowDecoder:
         if len(self._line) < keys:
             self._line = torch.arange(keys)
         seen = torch.tensor([count for _, count in rows])[:, None, None, None]
-        return torch.zeros(len(rows), 1, 1, keys).masked_fill_(self._line[:keys] >= seen, LEAST)
+        return additive_mask(self._line[:keys] < seen, torch.float32)
 
     def _row_layer(self, layer: Layer, scratch: Tensor) -> _RowLayer:
         qkv, out = product_of(layer.qkv, layer.qkv_bias, scratch=scratch), product_of(layer.out, scratch=scratch)
