@@ -353,7 +353,8 @@ def test_partial_pictures(own: GlmImagePipeline, engine: Engine, count: int) -> 
 def test_the_preview_comes_before_the_plan_is_done(own: GlmImagePipeline) -> None:
     """Two lanes, one of them idle while the plan is drawn: the preview is there before the picture has begun."""
     heard = Heard()
-    request = GenerationRequest(prompt='"HELLO"', height=256, width=256, num_inference_steps=2, seed=2)
+    # The preview takes four steps, and the rest of the plan hardly any time: the picture must not be done before it.
+    request = GenerationRequest(prompt='"HELLO"', height=256, width=256, num_inference_steps=20, seed=2)
     with Engine(own, lanes=2) as engine:
         engine.submit(request, on_event=heard, partial_images=1).result(WAIT)
     preview = heard.of(events.Partial)
