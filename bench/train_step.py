@@ -79,9 +79,16 @@ def measure(
         loss().backward()
     flops = counter.get_total_flops()
     if args.compile:
-        for module in trained:
-            for block in getattr(module, "transformer_blocks", ()) or getattr(module, "layers", ()):
-                block.compile(dynamic=False)
+        blocks = [
+            block
+            for module in trained
+            for name, group in module.named_modules()
+            if f"{name}.".endswith(marker)
+            for block in group.children()
+        ]
+        assert blocks, f"nothing called {marker} to compile"
+        for block in blocks:
+            block.compile(dynamic=False)
     step(), step()
     wall, cpu, peak = float("inf"), float("inf"), 0.0
     for _ in range(args.repeats):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import nn
 
 from inkwash.core.errors import WeightsError
 from inkwash.models.glm_image.decoder import fuse_qkv
-from inkwash.models.glm_image.folder import PARTS
+from inkwash.models.glm_image.folder import PARTS, DrawingDefaults
 from inkwash.models.glm_image.tokenizer_files import TokenLayout, write_processor_files
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
 from inkwash.models.registry import resolve
@@ -120,6 +121,18 @@ def test_our_own_sampling_settings_are_what_the_reference_reads(parts: GlmImageP
     assert (config.do_sample, config.temperature, config.top_p) == (True, 0.9, 0.75)
     assert config.top_k == TokenLayout(codes=CODES).vision_vocab_size
     assert config.eos_token_id == parts.ar.config.image_end_token_id
+
+
+def test_settings_of_the_checkpoint_s_own_travel_and_the_reference_reads_past_them(
+    parts: GlmImageParts, tmp_path: Path
+) -> None:
+    import diffusers
+
+    own = DrawingDefaults(num_inference_steps=7, guidance_scale=2.5)
+    folder = save_pipeline_parts(replace(parts, drawing=own), tmp_path / "own")
+    assert load_pipeline_parts(folder).drawing == own != parts.drawing
+    again = diffusers.GlmImagePipeline.from_pretrained(folder)
+    assert type(again).__name__ == "GlmImagePipeline"
 
 
 def test_our_processor_files_are_the_reference_s(tiny_folder: Path, parts: GlmImageParts, tmp_path: Path) -> None:

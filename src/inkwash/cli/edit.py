@@ -23,7 +23,7 @@ def edit(
     model: o.Model = "nano",
     size: o.SizeText = None,
     steps: o.Steps = None,
-    guidance: o.Guidance = 1.5,
+    guidance: o.Guidance = None,
     negative: o.Negative = None,
     seed: o.Seed = None,
     n: o.Count = 1,
@@ -45,9 +45,10 @@ def edit(
     Example: inkwash edit 'Replace the background with blue' --image poster.png -o blue.png
     """
     from inkwash.cli.draw import draw
-    from inkwash.cli.settings import DrawSettings, default_steps, draw_seed, read_loras, read_prompt
+    from inkwash.cli.settings import DrawSettings, draw_seed, pace, read_loras, read_prompt
     from inkwash.core.types import Size
 
+    steps, guidance = pace(model, steps, guidance)
     settings = DrawSettings(
         prompt=read_prompt(prompt),
         images=tuple(image),
@@ -55,7 +56,7 @@ def edit(
         output=output,
         model=model,
         size=None if size is None else Size.parse(size),
-        steps=default_steps(model) if steps is None else steps,
+        steps=steps,
         guidance=guidance,
         negative=negative,
         seed=draw_seed() if seed is None else seed,

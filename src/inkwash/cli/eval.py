@@ -71,7 +71,7 @@ def scenes(
     seed: Seed = 0,
     size: SizeText = None,
     steps: o.Steps = None,
-    guidance: o.Guidance = 1.5,
+    guidance: o.Guidance = None,
     temperature: Temperature = None,
     top_p: TopP = None,
     batch: Batch = 4,
@@ -89,7 +89,7 @@ def scenes(
 
     Example: inkwash eval scenes -n 200 --html report.html
     """
-    from inkwash.cli.settings import default_steps, verification
+    from inkwash.cli.settings import pace, verification
     from inkwash.core.types import Size
     from inkwash.eval.bench import ScenesRun, reader_config, run_scenes
     from inkwash.eval.ocr import Reader
@@ -99,6 +99,7 @@ def scenes(
 
     session.check_outputs(json, html)
     cancel, counts = session.cancel_token(), session.parse_regions(regions or _natural(level)[1])
+    steps, guidance = pace(model, steps, guidance)
     run = ScenesRun(
         n=n,
         regions=counts,
@@ -110,7 +111,7 @@ def scenes(
         model=model,
         draw=DrawConfig(
             seed=seed,
-            steps=default_steps(model) if steps is None else steps,
+            steps=steps,
             guidance=guidance,
             temperature=temperature,
             top_p=top_p,
@@ -147,7 +148,7 @@ def edits(
     seed: Seed = 0,
     size: SizeText = None,
     steps: o.Steps = None,
-    guidance: o.Guidance = 1.5,
+    guidance: o.Guidance = None,
     temperature: Temperature = None,
     top_p: TopP = None,
     batch: Batch = 4,
@@ -163,7 +164,7 @@ def edits(
 
     Example: inkwash eval edits -n 100 --kinds background,words
     """
-    from inkwash.cli.settings import default_steps
+    from inkwash.cli.settings import pace
     from inkwash.core.types import Size
     from inkwash.eval.bench import EditsRun, reader_config, run_edits
     from inkwash.eval.ocr import Reader
@@ -173,6 +174,7 @@ def edits(
 
     session.check_outputs(json, html)
     cancel = session.cancel_token()
+    steps, guidance = pace(model, steps, guidance)
     run = EditsRun(
         n=n,
         kinds=tuple(kind.strip() for kind in kinds.split(",")),
@@ -181,7 +183,7 @@ def edits(
         model=model,
         draw=DrawConfig(
             seed=seed,
-            steps=default_steps(model) if steps is None else steps,
+            steps=steps,
             guidance=guidance,
             temperature=temperature,
             top_p=top_p,

@@ -115,7 +115,7 @@ def benchmark(
     sources: Sources = None,
     size: SizeText = None,
     steps: o.Steps = None,
-    guidance: o.Guidance = 1.5,
+    guidance: o.Guidance = None,
     seed: Seed = 0,
     temperature: Temperature = None,
     top_p: TopP = None,
@@ -222,7 +222,7 @@ def _drawing(
     """The function that draws what is missing; returns what the report says about it."""
     from functools import partial
 
-    from inkwash.cli.settings import default_steps
+    from inkwash.cli.settings import pace
     from inkwash.core import limits
     from inkwash.core.types import Size
     from inkwash.eval.benchmarks.drawing import draw_sheets, drawer
@@ -230,9 +230,10 @@ def _drawing(
     from inkwash.eval.sources import DrawConfig
 
     steps, guidance, seed, temperature, top_p, batch = settings
+    steps, guidance = pace(model, steps, guidance)
     config = DrawConfig(
         seed=seed,
-        steps=default_steps(model) if steps is None else steps,
+        steps=steps,
         guidance=guidance,
         temperature=temperature,
         top_p=top_p,

@@ -13,7 +13,7 @@ def generate(
     model: o.Model = "nano",
     size: o.SizeText = None,
     steps: o.Steps = None,
-    guidance: o.Guidance = 1.5,
+    guidance: o.Guidance = None,
     negative: o.Negative = None,
     seed: o.Seed = None,
     n: o.Count = 1,
@@ -38,15 +38,16 @@ def generate(
     Example: inkwash generate 'A poster that says "HELLO"' -o poster.png --seed 7 --verify
     """
     from inkwash.cli.draw import draw
-    from inkwash.cli.settings import DrawSettings, default_steps, draw_seed, read_loras, read_prompt, verification
+    from inkwash.cli.settings import DrawSettings, draw_seed, pace, read_loras, read_prompt, verification
     from inkwash.core.types import Size
 
+    steps, guidance = pace(model, steps, guidance)
     settings = DrawSettings(
         prompt=read_prompt(prompt),
         output=output,
         model=model,
         size=None if size is None else Size.parse(size),
-        steps=default_steps(model) if steps is None else steps,
+        steps=steps,
         guidance=guidance,
         negative=negative,
         seed=draw_seed() if seed is None else seed,

@@ -25,9 +25,12 @@ SizeText = Annotated[
     ),
 ]
 Steps = Annotated[
-    int | None, typer.Option("--steps", help="Denoising steps [default: 20 for bundled models, else 50].")
+    int | None, typer.Option("--steps", help="Denoising steps [default: the model's own; 20 for nano, 50 released].")
 ]
-Guidance = Annotated[float, typer.Option("--guidance", help="Guidance scale; 1 turns it off.")]
+Guidance = Annotated[
+    float | None,
+    typer.Option("--guidance", help="Guidance scale; 1 turns it off [default: the model's own; 1.5 released]."),
+]
 Negative = Annotated[str | None, typer.Option("--negative", help="Words to keep out of the picture.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same picture [default: drawn and printed].")]
 Count = Annotated[int, typer.Option("-n", "--n", help="How many pictures; picture i has seed + i.")]

@@ -158,12 +158,17 @@ def _check_verify(settings: DrawSettings) -> None:
         )
 
 
-def default_steps(model: str) -> int:
-    """Steps when none are asked for: the bundled models are done sooner than the released ones."""
-    from inkwash.models.registry import find
+def pace(model: str, steps: int | None, guidance: float | None) -> tuple[int, float]:
+    """Steps and guidance: those asked for, otherwise those that the checkpoint itself asks for."""
+    if steps is not None and guidance is not None:
+        return steps, guidance
+    from inkwash.models.registry import defaults_of
 
-    entry = find(model)
-    return 20 if entry is not None and entry.bundled else 50
+    own = defaults_of(model)
+    return (
+        own.num_inference_steps if steps is None else steps,
+        own.guidance_scale if guidance is None else guidance,
+    )
 
 
 def draw_seed() -> int:

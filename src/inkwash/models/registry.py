@@ -16,7 +16,14 @@ from pathlib import Path
 from inkwash.core import env
 from inkwash.core.errors import WeightsError
 from inkwash.models import hub
-from inkwash.models.glm_image.folder import INDEX_FILE, PARTS, inspect_folder, inspect_index
+from inkwash.models.glm_image.folder import (
+    INDEX_FILE,
+    PARTS,
+    DrawingDefaults,
+    drawing_defaults,
+    inspect_folder,
+    inspect_index,
+)
 
 DEFAULT_MODEL = "nano"
 DRAWS, SEES = "draws", "sees"
@@ -65,7 +72,7 @@ MODELS: tuple[ModelEntry, ...] = (
         parameters="under 30M",
         gigabytes=0.06,
         licence="Apache-2.0",
-        note="ships inside the package, trained by its own recipes; 256x256, English",
+        note="ships inside the package, trained by its own recipes; 384x384, English",
     ),
     ModelEntry(
         name="zai-org/GLM-Image",
@@ -148,6 +155,19 @@ def resolve(name: str | Path, *, revision: str | None = None) -> Path:
         folder = _fetch(found, revision)
     inspect_folder(folder)
     return folder
+
+
+def defaults_of(name: str | Path) -> DrawingDefaults:
+    """Steps and guidance where a user asks for none: a folder's own; a hub is not asked, and what it has is drawn with
+    as the released model is. Raises ``WeightsError`` for an unknown name or a broken folder.
+    """
+    found = name if isinstance(name, Path) else resolve_name(name)
+    if isinstance(found, ModelEntry) and found.bundled:
+        found = bundled_folder(found.name)
+    if not isinstance(found, Path):
+        return DrawingDefaults()
+    inspect_index(found)
+    return drawing_defaults(found)
 
 
 def bundled_folder(name: str) -> Path:

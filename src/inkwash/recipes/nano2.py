@@ -196,4 +196,5 @@ def nano2_export(work: Path, output: Path) -> Path:
     if refined.exists():
         parts.vae.load_state_dict(finished(refined, "nano2-vae-refined")["weights"])
     parts.vae.config = replace(parts.vae.config, sample_size=SIDE)
+    parts.drawing = sizes.DRAWING
     return save_pipeline_parts(parts, output, dtype=torch.bfloat16)

@@ -133,5 +133,6 @@ def export_nano(work: Path, output: Path) -> Path:
         glyph=texts,
         processor=processor,
         scheduler=sizes.SCHEDULER,
+        drawing=sizes.DRAWING,
     )
     return save_pipeline_parts(parts, output, dtype=torch.bfloat16)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from inkwash.models.glm_image.config import ARConfig, ARTextConfig, RopeParameters, VisionConfig, VQConfig
 from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
+from inkwash.models.glm_image.folder import DrawingDefaults
 from inkwash.models.glm_image.tokenizer_files import TokenLayout
 
 CODES = 4096
@@ -48,6 +49,8 @@ GLYPH = GlyphConfig(
 SCHEDULER = SchedulerConfig(
     use_dynamic_shifting=True, base_shift=0.25, max_shift=0.75, base_image_seq_len=256, time_shift_type="linear"
 )
+# More guidance than the released model: more letters come out right, and up to here their edges stay clean.
+DRAWING = DrawingDefaults(num_inference_steps=20, guidance_scale=2.2)
 
 
 def ar_config(vocab_size: int, *, pad_id: int, image_id: int, codes: int = CODES) -> ARConfig:

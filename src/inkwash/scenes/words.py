@@ -52,7 +52,7 @@ def of_split(items: Sequence[str], split: str, kind: str = "template") -> tuple[
 
 @cache
 def word_list(language: str = "en") -> tuple[str, ...]:
-    """All words of a language, lower case, sorted."""
+    """All words of a language, lower case, in the order of their file, on which sampled scenes depend."""
     path = FOLDER / f"{language}.txt"
     if not path.is_file():
         raise ConfigError(f"no word list for language {language!r}: choose one of en, zh")

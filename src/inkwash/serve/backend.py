@@ -25,6 +25,7 @@ class ModelInfo:
     name: str
     natural_size: tuple[int, int]  # width, height without an asked size
     default_steps: int
+    default_guidance: float = 1.5
     device: str = "cpu"
 
 
@@ -128,11 +129,15 @@ def load_planner(model: str, *, device: str | None, dtype: str | None, max_queue
 
 
 def model_info(pipe: GlmImagePipeline, name: str) -> ModelInfo:
-    """The facts about a loaded model; small ones are done in 20 steps, as the command line has it."""
+    """The facts about a loaded model."""
     height, width = pipe.stages.natural_size([])
-    small = sum(parameter.numel() for parameter in pipe.parts.decoder.parameters()) < 500_000_000
+    own = pipe.parts.drawing
     return ModelInfo(
-        name=name, natural_size=(width, height), default_steps=20 if small else 50, device=str(pipe.device)
+        name=name,
+        natural_size=(width, height),
+        default_steps=own.num_inference_steps,
+        default_guidance=own.guidance_scale,
+        device=str(pipe.device),
     )
 
 

@@ -97,7 +97,7 @@ def make_order(
         height=None if drawn is None else drawn.height,
         width=None if drawn is None else drawn.width,
         num_inference_steps=_steps(body, chosen, info, settings, warnings),
-        guidance_scale=1.5 if body.guidance_scale is None else body.guidance_scale,
+        guidance_scale=info.default_guidance if body.guidance_scale is None else body.guidance_scale,
         negative_prompt=body.negative_prompt,
         num_images=body.n or 1,
         layout=body.layout or "new",

@@ -73,7 +73,9 @@ class ImageBody(BaseModel):
 
     seed: int | None = Field(None, ge=0, le=limits.MAX_SEED, description="Drawn and returned when absent.")
     steps: int | None = Field(None, ge=1, le=limits.MAX_STEPS, description="Denoising steps; wins over quality.")
-    guidance_scale: float | None = Field(None, ge=0, le=limits.MAX_GUIDANCE, description="1.5; 1 turns it off.")
+    guidance_scale: float | None = Field(
+        None, ge=0, le=limits.MAX_GUIDANCE, description="The model's own; 1 turns it off."
+    )
     negative_prompt: str | None = Field(None, max_length=MAX_PROMPT)
     layout: Literal["new", "same"] | None = Field(None, description="n > 1: a plan for each picture, or one for all.")
     temperature: float | None = Field(None, ge=0, le=limits.MAX_TEMPERATURE, description="Of the plan's tokens.")

@@ -30,6 +30,7 @@ class ModelAnswer(BaseModel):
     owned_by: str
     natural_size: str | None = Field(None, description="Size of a picture when none is asked for.")
     default_steps: int | None = None
+    default_guidance: float | None = None
 
 
 class ModelList(BaseModel):
@@ -59,6 +60,7 @@ def _model(request: Request) -> ModelAnswer:
         owned_by="inkwash",
         natural_size=None if info is None else "x".join(map(str, info.natural_size)),
         default_steps=None if info is None else info.default_steps,
+        default_guidance=None if info is None else info.default_guidance,
     )
 
 

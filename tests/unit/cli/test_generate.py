@@ -13,10 +13,13 @@ from PIL import Image
 
 from inkwash.core.errors import Cancelled, MediaError
 from inkwash.media.images import load_image, read_metadata
+from inkwash.models.registry import defaults_of
 from tests.unit.cli.conftest import FakePipeline, Outcome
+from tests.unit.models.folders import hollow_checkpoint
 
 Run = Callable[..., Outcome]
 PROMPT = 'A poster that says "HELLO"'
+GUIDANCE = defaults_of("nano").guidance_scale
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +37,7 @@ def test_one_picture_with_its_settings(inkwash: Run, pipeline: type[FakePipeline
     assert said["model"] == "nano" and said["negative"] == "frogs" and said["software"].startswith("inkwash ")
     asked = pipeline.calls[1]
     assert (asked["width"], asked["height"], asked["num_inference_steps"]) == (96, 64, 20)
-    assert (asked["guidance_scale"], asked["temperature"], asked["top_p"]) == (1.5, 0.9, 0.75)
+    assert (asked["guidance_scale"], asked["temperature"], asked["top_p"]) == (GUIDANCE, 0.9, 0.75)
     assert asked["negative_prompt"] == "frogs" and asked["image"] is None and asked["mask"] is None
 
 
@@ -48,9 +51,26 @@ def test_every_option_reaches_the_engine(inkwash: Run, pipeline: type[FakePipeli
     assert [asked[name] for name in names] == [3, 2.5, 0.5, 0.9, "same", 2]
 
 
-def test_the_released_models_take_fifty_steps(inkwash: Run, pipeline: type[FakePipeline]) -> None:
+def test_released_models_are_drawn_as_the_reference_draws(inkwash: Run, pipeline: type[FakePipeline]) -> None:
     inkwash("generate", PROMPT, "--model", "zai-org/GLM-Image")
-    assert pipeline.calls[1]["num_inference_steps"] == 50
+    assert (pipeline.calls[1]["num_inference_steps"], pipeline.calls[1]["guidance_scale"]) == (50, 1.5)
+
+
+def test_a_folder_says_how_it_wants_to_be_drawn_with(inkwash: Run, pipeline: type[FakePipeline]) -> None:
+    folder = hollow_checkpoint(Path("own"))
+    index = json.loads((folder / "model_index.json").read_text())
+    for said, options, expected in (
+        ({}, (), (50, 1.5)),
+        ({"num_inference_steps": 8, "guidance_scale": 3.5}, (), (8, 3.5)),
+        ({"guidance_scale": 3}, (), (50, 3)),
+        ({"num_inference_steps": 8, "guidance_scale": 3.5}, ("--steps", "9"), (9, 3.5)),
+        ({"num_inference_steps": 8, "guidance_scale": 3.5}, ("--guidance", "1"), (8, 1.0)),
+    ):
+        (folder / "model_index.json").write_text(json.dumps({**index, "_drawing": said}))
+        pipeline.calls.clear()
+        assert inkwash("generate", PROMPT, "--model", str(folder), *options).code == 0
+        asked = pipeline.calls[1]
+        assert (asked["num_inference_steps"], asked["guidance_scale"]) == expected
 
 
 def test_several_pictures_are_numbered_and_have_own_seeds(inkwash: Run, pipeline: type[FakePipeline]) -> None:

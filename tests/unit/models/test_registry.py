@@ -11,7 +11,7 @@ import pytest
 
 from inkwash.core.errors import WeightsError
 from inkwash.models import hub, registry
-from inkwash.models.glm_image.folder import PARTS, inspect_folder
+from inkwash.models.glm_image.folder import PARTS, DrawingDefaults, drawing_defaults, inspect_folder
 from inkwash.models.registry import MODELS, ModelEntry, resolve, resolve_name
 from tests.unit.models.folders import hollow_checkpoint
 
@@ -150,3 +150,29 @@ def test_a_part_of_another_family_is_named(tmp_path: Path, part: str) -> None:
     (folder / part / PARTS[part].config_file).write_text('{"_class_name": "Other", "model_type": "other"}')
     message = refusal(folder)
     assert f"{part}/" in message and "ther; expected" in message
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"num_inference_steps": 0}, {"num_inference_steps": 2.5}, {"guidance_scale": "high"}, {"guidance_scale": -1},
+     {"steps": 20}, [20, 2.2], None, "fast"],
+)  # fmt: skip
+def test_settings_that_nothing_can_be_drawn_with_are_told(tmp_path: Path, said: object) -> None:
+    folder = hollow_checkpoint(tmp_path / "own")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "_drawing": said}))
+    with pytest.raises(WeightsError, match="_drawing") as caught:
+        registry.defaults_of(folder)
+    assert "\n" not in str(caught.value) and "num_inference_steps and guidance_scale" in str(caught.value)
+
+
+def test_defaults_of_names_and_folders(tmp_path: Path) -> None:
+    released = DrawingDefaults()
+    assert registry.defaults_of("zai-org/GLM-Image") == registry.defaults_of("someone/else") == released
+    assert registry.defaults_of(hollow_checkpoint(tmp_path / "plain")) == released
+    assert registry.defaults_of("nano") == drawing_defaults(registry.bundled_folder("nano")) != released
+    with pytest.raises(WeightsError, match="did you mean"):
+        registry.defaults_of("nanno")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(WeightsError, match="is empty"):
+        registry.defaults_of(tmp_path / "none")

@@ -5,15 +5,18 @@ No network is imported here, so that the command line can tell what a folder hol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from inkwash.core.errors import WeightsError
+from inkwash.core import limits
+from inkwash.core.errors import InkwashError, WeightsError
 from inkwash.models.tensor_files import read_json, some
 
 INDEX_FILE = "model_index.json"
 GENERATION_FILE = "generation_config.json"
+DRAWING_KEY = "_drawing"  # in the index; the reference library passes over keys that begin with an underscore
 PIPELINE_CLASS = "GlmImagePipeline"
 EXPECTED = f"expected a GLM-Image checkpoint: {INDEX_FILE} for {PIPELINE_CLASS} and its part folders"
 
@@ -49,6 +52,33 @@ PARTS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawingDefaults:
+    """How a checkpoint wants to be drawn with where nothing is asked for; by default as the released model."""
+
+    num_inference_steps: int = 50
+    guidance_scale: float = 1.5
+
+    def __post_init__(self) -> None:
+        limits.check_steps(self.num_inference_steps)
+        limits.check_guidance(self.guidance_scale)
+
+
+def drawing_defaults(folder: Path) -> DrawingDefaults:
+    """What the checkpoint in a folder asks for; raises ``WeightsError`` for settings that nothing can be drawn with."""
+    said = read_json(folder / INDEX_FILE).get(DRAWING_KEY, {})
+    try:
+        if not isinstance(said, Mapping):
+            raise TypeError("not a table")
+        return DrawingDefaults(**said)
+    except (InkwashError, TypeError) as error:
+        fields = " and ".join(DrawingDefaults.__dataclass_fields__)
+        raise WeightsError(
+            f"{folder / INDEX_FILE} has a {DRAWING_KEY} that no picture can be drawn with ({error}): "
+            f"it may name {fields}; mend or remove it."
+        ) from error
+
+
 def inspect_folder(folder: Path) -> None:
     """Raise one sentence that says what the folder is, unless it is a complete GLM-Image checkpoint."""
     if not folder.exists():
@@ -71,10 +101,11 @@ def inspect_index(folder: Path) -> None:
         raise WeightsError(f"{folder} holds a {pipeline} checkpoint by its {INDEX_FILE}; {EXPECTED}.")
 
 
-def pipeline_index() -> dict[str, object]:
-    """``model_index.json``: which class of which library reads each part."""
+def pipeline_index(drawing: DrawingDefaults | None = None) -> dict[str, object]:
+    """``model_index.json``: which class of which library reads each part, and settings of the checkpoint's own."""
     parts = {name: [part.library, part.class_name] for name, part in sorted(PARTS.items())}
-    return {"_class_name": PIPELINE_CLASS, "_diffusers_version": "0.42.1", **parts}
+    own = {} if drawing in (None, DrawingDefaults()) else {DRAWING_KEY: asdict(drawing)}
+    return {"_class_name": PIPELINE_CLASS, "_diffusers_version": "0.42.1", **own, **parts}
 
 
 def generation_config(*, end: int, pad: int | None, vision_vocab_size: int) -> dict[str, Any]:

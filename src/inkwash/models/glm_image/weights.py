@@ -26,7 +26,9 @@ from inkwash.models.glm_image.folder import (
     GENERATION_FILE,
     INDEX_FILE,
     PARTS,
+    DrawingDefaults,
     byte_tokenizer_config,
+    drawing_defaults,
     generation_config,
     inspect_folder,
     pipeline_index,
@@ -54,6 +56,7 @@ class GlmImageParts:
     processor: GlmImageProcessor
     scheduler: SchedulerConfig
     generation: dict[str, Any] = field(default_factory=dict)  # generation_config.json; empty for the usual sampling
+    drawing: DrawingDefaults = field(default_factory=DrawingDefaults)
 
 
 def load_pipeline_parts(
@@ -78,6 +81,7 @@ def load_pipeline_parts(
     glyph = _config(folder, "text_encoder", GlyphConfig.from_dict)
     scheduler = _config(folder, "scheduler", SchedulerConfig.from_dict)
     processor = GlmImageProcessor.from_folder(folder / "processor")
+    drawing = drawing_defaults(folder)
     _check_agreement(folder, ar, decoder, vae, glyph, processor)
     for name in ("vision_language_encoder", "transformer", "vae", "text_encoder"):
         read_headers(folder / name)  # a damaged file is found before minutes are spent on the others
@@ -94,6 +98,7 @@ def load_pipeline_parts(
         processor=processor,
         scheduler=scheduler,
         generation=read_json(generation) if generation.is_file() else {},
+        drawing=drawing,
     )
 
 
@@ -152,7 +157,7 @@ def _write_parts(parts: GlmImageParts, folder: Path, dtype: torch.dtype | None, 
         end=parts.ar.config.image_end_token_id, pad=text.pad_token_id, vision_vocab_size=text.vision_vocab_size
     )
     write_json(folder / "vision_language_encoder" / GENERATION_FILE, generation)
-    write_json(folder / INDEX_FILE, pipeline_index())
+    write_json(folder / INDEX_FILE, pipeline_index(parts.drawing))
 
 
 def _config(folder: Path, part: str, parse: Callable[[Mapping[str, Any]], C]) -> C:

@@ -33,7 +33,7 @@ CSS = Path(__file__).with_name("page.css")
 MAX_PICTURES = 4
 MAX_STEPS = 100
 HISTORY = 60
-SHOWN_STEPS = 20
+SHOWN_STEPS = 20  # until the model is loaded and says its own
 FIELDS = (
     *("prompt", "size", "steps", "guidance", "count", "seed", "lock"),
     *("quality", "layout", "negative", "temperature", "top_p"),
@@ -88,6 +88,8 @@ class Page:
             # The editor takes a picture only while it is shown: the tab first, then the picture.
             shown = create_out["edit_this"].click(lambda: gr.Tabs(selected="edit"), None, tabs)
             shown.then(self._to_edit, create_out["gallery"], edit["editor"])
+            fitted = [inputs[name] for inputs in (create, edit) for name in ("size", "steps", "guidance")]
+            blocks.load(self._fit, None, fitted, show_progress="hidden")
         return blocks
 
     # -- components ---------------------------------------------------------------------------------------------------
@@ -177,11 +179,23 @@ class Page:
             inputs["temperature"] = gr.Slider(0, 2, value=0.9, step=0.05, label=t("temperature"))
             inputs["top_p"] = gr.Slider(0.05, 1, value=0.75, step=0.05, label=t("top_p"))
 
+    def _fit(self) -> tuple[Any, ...]:
+        """Sizes, steps and guidance of the model, for who opens the page when it is loaded; before, they stay."""
+        if self.service.backend is None:
+            return tuple(gr.skip() for _ in range(6))
+        info = self.service.backend.info
+        steps, guidance = min(info.default_steps, self.service.settings.max_steps), info.default_guidance
+        sizes, with_auto = self._sizes(False), self._sizes(True)
+        return (
+            gr.update(choices=sizes, value=sizes[0][1]), gr.update(value=steps), gr.update(value=guidance),
+            gr.update(choices=with_auto), gr.update(value=steps), gr.update(value=guidance),
+        )  # fmt: skip
+
     def _sizes(self, edit: bool) -> list[tuple[Any, str]]:
-        """Presets around 256 for a small model, around 1024 for a large one."""
+        """Presets around the model's natural size; around nano's as long as none is loaded."""
         t = self.i18n
         info = None if self.service.backend is None else self.service.backend.info
-        side = min(info.natural_size) if info is not None else (256 if self.service.settings.model == "nano" else 1024)
+        side = 384 if info is None else min(info.natural_size)
         long = side * 3 // 2 // 32 * 32
         presets = [("square", f"{side}x{side}"), ("landscape", f"{long}x{side}"), ("portrait", f"{side}x{long}")]
         shown: list[tuple[Any, str]] = [(f"{value.replace('x', ' x ')}", value) for _, value in presets]
