@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PROMPT ?= A poster that says "HELLO"
 OUT    ?= demo.png
-SEED   ?= 1
+SEED   ?= 0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format clean

@@ -49,14 +49,21 @@ def test_the_official_client_gets_the_picture_of_the_engine(nano: Live) -> None:
     assert [each.size for each in pictures] == [(120, 90)] * 2 and answer.size == "120x90"
     alone = engine_of(nano).pipe.generate(
         GenerationRequest(
-            prompt=POSTER, height=96, width=128, num_inference_steps=2, num_images=2, seed=5, layout="same"
+            prompt=POSTER,
+            height=96,
+            width=128,
+            num_inference_steps=2,
+            guidance_scale=2.2,
+            num_images=2,
+            seed=5,
+            layout="same",
         )
     )
     for got, drawn in zip(pictures, alone.images, strict=True):
         assert got.tobytes() == drawn.crop((4, 3, 124, 93)).tobytes()
     extra = answer.to_dict()
     assert extra["used"] == {
-        "model": "nano", "seed": 5, "steps": 2, "tier": "exact", "guidance_scale": 1.5, "layout": "same",
+        "model": "nano", "seed": 5, "steps": 2, "tier": "exact", "guidance_scale": 2.2, "layout": "same",
         "drawn_size": "128x96", "planned": True,
     }  # fmt: skip
     assert [each["seed"] for each in extra["data"]] == [5, 6]  # type: ignore[index,union-attr]

@@ -189,7 +189,7 @@ def report(settings: DrawSettings, made: Sequence[Made], seconds: float, *, as_j
 
 def _line(said: dict[str, Any]) -> str:
     parts = [
-        f"{key} {said[key]}" for key in ("size", "steps", "guidance", "temperature", "top_p", "model") if said[key]
+        f"{key} {said[key]}" for key in ("size", "steps", "guidance", "temperature", "top_p", "model") if key in said
     ]
     line = f"{shlex.quote(said['path'])}: seed {said['seed']}, {', '.join(parts)}"
     return line + _reading_line(said["verify"]) if "verify" in said else line

@@ -37,8 +37,13 @@ Count = Annotated[int, typer.Option("-n", "--n", help="How many pictures; pictur
 LayoutChoice = Annotated[
     Layout, typer.Option("--layout", help="For -n > 1: a new plan for each picture, or one plan for all.")
 ]
-Temperature = Annotated[float, typer.Option("--temperature", help="Sampling temperature of the plan.")]
-TopP = Annotated[float, typer.Option("--top-p", help="Nucleus mass that the plan is sampled from.")]
+Temperature = Annotated[
+    float | None, typer.Option("--temperature", help="Sampling temperature of the plan [default: the model's own].")
+]
+TopP = Annotated[
+    float | None,
+    typer.Option("--top-p", help="Nucleus mass that the plan is sampled from [default: the model's own]."),
+]
 DeviceName = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps ... [default: the best there is].")
 ]

@@ -33,8 +33,8 @@ class DrawSettings:
     seed: int
     n: int
     layout: Literal["new", "same"]
-    temperature: float
-    top_p: float
+    temperature: float | None
+    top_p: float | None
     device: str | None
     dtype: str | None
     quality: Literal["low", "medium", "high", "exact"] = "exact"
@@ -51,8 +51,10 @@ class DrawSettings:
         limits.check_count(self.n)
         limits.check_seed(self.seed)
         limits.check_guidance(self.guidance)
-        limits.check_temperature(self.temperature)
-        limits.check_top_p(self.top_p)
+        if self.temperature is not None:
+            limits.check_temperature(self.temperature)
+        if self.top_p is not None:
+            limits.check_top_p(self.top_p)
         if self.size is not None:
             limits.check_size(self.size)
         limits.check_steps(self.steps)
@@ -87,9 +89,11 @@ class DrawSettings:
             "steps": self.steps,
             "guidance": self.guidance,
             "seed": self.seeds[index],
-            "temperature": self.temperature,
-            "top_p": self.top_p,
         }
+        if self.temperature is not None:
+            said["temperature"] = self.temperature
+        if self.top_p is not None:
+            said["top_p"] = self.top_p
         if self.quality != "exact":
             said["quality"] = self.quality
         if self.quantize is not None:

@@ -58,7 +58,7 @@ def check_size(size: Size) -> Size:
 
 def check_whole(name: str, value: int, low: int, high: int, *, mend: str = "") -> int:
     """A whole number within low..high."""
-    if not low <= value <= high:
+    if not low <= value <= high or value != int(value):
         hint = f": {mend}" if mend else ""
         raise RequestError(f"{name} is {value}, but must be a whole number from {low} to {high}{hint}.", param=name)
     return value

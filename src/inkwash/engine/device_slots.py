@@ -114,7 +114,8 @@ class DeviceSlots(Slots):
             self._index, self._start = torch.zeros_like(self._last), torch.zeros_like(self._last)
             self._active = torch.zeros(slots, dtype=torch.bool, device=device)
             ones = torch.ones(slots, device=device)
-            self._sampling = SamplingRows(ones, ones.clone(), torch.full_like(self._last, self.vocabulary))
+            every = torch.full_like(self._last, self.vocabulary)
+            self._sampling = SamplingRows(ones, ones.clone(), every, torch.zeros_like(ones))
             self._barred = torch.zeros(slots, self.vocabulary, device=device)
         self._cache = cache
         self._mask, self._rotary, self._uniforms, self._drawn = mask, rotary, uniforms, drawn

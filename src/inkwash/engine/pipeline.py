@@ -322,4 +322,5 @@ class GlmImagePipeline:
             temperature=temperature,
             top_p=top_p if top_p is not None else own.get("top_p") or plain.top_p,
             top_k=own.get("top_k") or None,
+            min_p=own.get("min_p") or 0.0,
         )

@@ -1,4 +1,4 @@
-"""How one semantic token is chosen: temperature, top-k, nucleus, and one uniform number per token.
+"""How one semantic token is chosen: temperature, top-k, nucleus, min-p, and one uniform number per token.
 
 Inverse-CDF sampling: the kept probabilities stand in falling order and the uniform number says how far to walk. Each
 row's choice depends on its own logits and its own number only, never on other rows or on global random state.
@@ -26,6 +26,11 @@ HALF_MARGIN = 1e-3  # a chance that much above a half has no equal, however its 
 class Sampling:
     """Temperature 0 is greedy. `codes_only` keeps image marks and reserved ids out of the picture's grid.
 
+    `min_p` leaves out what is less likely than that share of the likeliest (arXiv:2407.01082). A nucleus leaves out
+    every second thought once one code has most of the chances: where a line may begin in any of ten rows, "not yet"
+    is the likeliest everywhere and the line is never begun. Beside a letter that is certain min-p leaves nothing,
+    beside an empty cell it leaves the line its chance.
+
     The reference samples over the whole vision vocabulary and may therefore stop a token early; that is
     `codes_only=False`, which is kept for comparisons.
     """
@@ -33,11 +38,13 @@ class Sampling:
     temperature: float = 0.9
     top_p: float = 0.75
     top_k: int | None = None
+    min_p: float = 0.0
     codes_only: bool = True
 
     def __post_init__(self) -> None:
         limits.check_temperature(self.temperature)
         limits.check_top_p(self.top_p)
+        limits.check_real("min_p", self.min_p, 0.0, 1.0)
         if self.top_k is not None and self.top_k < 1:
             raise RequestError(f"top_k is {self.top_k}, but must be at least 1, or None for no limit.", param="top_k")
 
@@ -49,6 +56,7 @@ class SamplingRows:
     temperature: Tensor
     top_p: Tensor
     top_k: Tensor  # the size of the vocabulary for no limit
+    min_p: Tensor
 
     @classmethod
     def of(cls, rows: Sequence[Sampling], vocabulary: int, device: torch.device | str = "cpu") -> SamplingRows:
@@ -57,6 +65,7 @@ class SamplingRows:
             torch.tensor([row.temperature for row in rows], device=device),
             torch.tensor([row.top_p for row in rows], device=device),
             torch.tensor(limits, device=device),
+            torch.tensor([row.min_p for row in rows], device=device),
         )
 
 
@@ -75,6 +84,7 @@ def choose_rows(logits: Tensor, uniforms: Tensor, rows: SamplingRows) -> Tensor:
     greedy = rows.temperature == 0
     chances = (logits / torch.where(greedy, 1.0, rows.temperature)[:, None]).softmax(dim=-1)
     ordered, ids = chances.sort(dim=-1, descending=True, stable=True)
+    likely = ordered >= rows.min_p[:, None] * ordered[:, :1]
     ordered = ordered.double()
     mass = ordered.cumsum(dim=-1)
     limit = rows.top_k[:, None].expand(len(logits), 1)
@@ -82,7 +92,7 @@ def choose_rows(logits: Tensor, uniforms: Tensor, rows: SamplingRows) -> Tensor:
     nucleus = rows.top_p[:, None].double() * whole  # top-p counts within the top-k, as in the reference
     before = F.pad(mass[:, :-1], (1, 0))
     place = torch.arange(logits.shape[-1], device=logits.device)
-    last = ((before < nucleus) & (place < limit)).sum(dim=-1, keepdim=True).clamp(min=1) - 1
+    last = ((before < nucleus) & (place < limit) & likely).sum(dim=-1, keepdim=True).clamp(min=1) - 1
     reach = uniforms[:, None].double() * mass.gather(-1, last)
     chosen = torch.searchsorted(mass, reach, right=True).minimum(last)
     return torch.where(greedy, logits.argmax(dim=-1), ids.gather(-1, chosen)[:, 0])
@@ -91,8 +101,9 @@ def choose_rows(logits: Tensor, uniforms: Tensor, rows: SamplingRows) -> Tensor:
 def pick(logits: Tensor, uniforms: Sequence[float], rows: Sequence[Sampling]) -> list[int]:
     """`choose_rows` on a CPU, more than ten times as fast.
 
-    A code whose chance alone is the nucleus needs no order. Otherwise a nucleus is small, so only the likeliest codes
-    are sorted; rows whose nucleus is wider, or in which equal chances leave the order open, take the long way.
+    A code whose chance alone is the nucleus, or beside which nothing is likely enough, needs no order. Otherwise few
+    codes are left, so only the likeliest are sorted; rows where more are, or in which equal chances leave the order
+    open, take the long way.
     """
     temperatures = torch.tensor([row.temperature or 1.0 for row in rows])
     chances = (logits.float() / temperatures[:, None]).softmax(dim=-1)
@@ -101,7 +112,7 @@ def pick(logits: Tensor, uniforms: Sequence[float], rows: Sequence[Sampling]) ->
     for number, (row, chance, code) in enumerate(zip(rows, largest.tolist(), codes.tolist(), strict=True)):
         if row.temperature == 0:
             tokens.append(int(logits[number].argmax()))
-        elif chance >= max(_float32(row.top_p), 0.5 + HALF_MARGIN):
+        elif chance >= max(_float32(row.top_p), 0.5 + HALF_MARGIN) or 1.0 + HALF_MARGIN - chance < chance * row.min_p:
             tokens.append(code)
         else:
             tokens.append(_of_likeliest(logits[number], chances[number], uniforms[number], row))
@@ -130,7 +141,11 @@ def _walk(chances: list[float], ids: list[int], number: float, row: Sampling, vo
         masses.append(mass)
     nucleus = _float32(row.top_p) * (mass if limited else 1.0)
     last = next((i for i, reached in enumerate(masses) if reached >= nucleus), None)
-    if last is None:
+    floor = _float32(_float32(row.min_p) * chances[0])
+    likely = sum(chance >= floor for chance in chances)
+    if likely < len(chances):
+        last = min(likely, limit if last is None else last + 1) - 1
+    elif last is None:
         if not limited:
             return None
         last = limit - 1

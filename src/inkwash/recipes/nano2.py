@@ -197,4 +197,5 @@ def nano2_export(work: Path, output: Path) -> Path:
         parts.vae.load_state_dict(finished(refined, "nano2-vae-refined")["weights"])
     parts.vae.config = replace(parts.vae.config, sample_size=SIDE)
     parts.drawing = sizes.DRAWING
+    parts.generation |= sizes.SAMPLING
     return save_pipeline_parts(parts, output, dtype=torch.bfloat16)

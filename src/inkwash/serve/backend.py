@@ -26,6 +26,8 @@ class ModelInfo:
     natural_size: tuple[int, int]  # width, height without an asked size
     default_steps: int
     default_guidance: float = 1.5
+    default_temperature: float = 0.9
+    default_top_p: float = 0.75
     device: str = "cpu"
 
 
@@ -131,12 +133,14 @@ def load_planner(model: str, *, device: str | None, dtype: str | None, max_queue
 def model_info(pipe: GlmImagePipeline, name: str) -> ModelInfo:
     """The facts about a loaded model."""
     height, width = pipe.stages.natural_size([])
-    own = pipe.parts.drawing
+    own, sampling = pipe.parts.drawing, pipe.sampling(None, None)
     return ModelInfo(
         name=name,
         natural_size=(width, height),
         default_steps=own.num_inference_steps,
         default_guidance=own.guidance_scale,
+        default_temperature=sampling.temperature,
+        default_top_p=sampling.top_p,
         device=str(pipe.device),
     )
 

@@ -31,6 +31,8 @@ class ModelAnswer(BaseModel):
     natural_size: str | None = Field(None, description="Size of a picture when none is asked for.")
     default_steps: int | None = None
     default_guidance: float | None = None
+    default_temperature: float | None = None
+    default_top_p: float | None = None
 
 
 class ModelList(BaseModel):
@@ -61,6 +63,8 @@ def _model(request: Request) -> ModelAnswer:
         natural_size=None if info is None else "x".join(map(str, info.natural_size)),
         default_steps=None if info is None else info.default_steps,
         default_guidance=None if info is None else info.default_guidance,
+        default_temperature=None if info is None else info.default_temperature,
+        default_top_p=None if info is None else info.default_top_p,
     )
 
 

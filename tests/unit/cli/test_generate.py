@@ -37,7 +37,7 @@ def test_one_picture_with_its_settings(inkwash: Run, pipeline: type[FakePipeline
     assert said["model"] == "nano" and said["negative"] == "frogs" and said["software"].startswith("inkwash ")
     asked = pipeline.calls[1]
     assert (asked["width"], asked["height"], asked["num_inference_steps"]) == (96, 64, 20)
-    assert (asked["guidance_scale"], asked["temperature"], asked["top_p"]) == (GUIDANCE, 0.9, 0.75)
+    assert (asked["guidance_scale"], asked["temperature"], asked["top_p"]) == (GUIDANCE, None, None)
     assert asked["negative_prompt"] == "frogs" and asked["image"] is None and asked["mask"] is None
 
 

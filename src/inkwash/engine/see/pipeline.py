@@ -238,6 +238,7 @@ class GlmVisionPipeline:
             temperature=(own.get("temperature") or 1.0) * bool(sampled) if temperature is None else temperature,
             top_p=(own.get("top_p") or 1.0) if top_p is None else top_p,
             top_k=(own.get("top_k") or None) if top_k is None else top_k,
+            min_p=own.get("min_p") or 0.0,
         )
         penalty = own.get("repetition_penalty") or 1.0 if repetition_penalty is None else repetition_penalty
         budget = Budget(

@@ -34,6 +34,7 @@ MAX_PICTURES = 4
 MAX_STEPS = 100
 HISTORY = 60
 SHOWN_STEPS = 20  # until the model is loaded and says its own
+FITTED = ("size", "steps", "guidance", "temperature", "top_p")
 FIELDS = (
     *("prompt", "size", "steps", "guidance", "count", "seed", "lock"),
     *("quality", "layout", "negative", "temperature", "top_p"),
@@ -88,7 +89,7 @@ class Page:
             # The editor takes a picture only while it is shown: the tab first, then the picture.
             shown = create_out["edit_this"].click(lambda: gr.Tabs(selected="edit"), None, tabs)
             shown.then(self._to_edit, create_out["gallery"], edit["editor"])
-            fitted = [inputs[name] for inputs in (create, edit) for name in ("size", "steps", "guidance")]
+            fitted = [inputs[name] for inputs in (create, edit) for name in FITTED]
             blocks.load(self._fit, None, fitted, show_progress="hidden")
         return blocks
 
@@ -180,16 +181,17 @@ class Page:
             inputs["top_p"] = gr.Slider(0.05, 1, value=0.75, step=0.05, label=t("top_p"))
 
     def _fit(self) -> tuple[Any, ...]:
-        """Sizes, steps and guidance of the model, for who opens the page when it is loaded; before, they stay."""
+        """What the model asks for, for who opens the page once it is loaded; before, everything stays."""
         if self.service.backend is None:
-            return tuple(gr.skip() for _ in range(6))
-        info = self.service.backend.info
-        steps, guidance = min(info.default_steps, self.service.settings.max_steps), info.default_guidance
-        sizes, with_auto = self._sizes(False), self._sizes(True)
-        return (
-            gr.update(choices=sizes, value=sizes[0][1]), gr.update(value=steps), gr.update(value=guidance),
-            gr.update(choices=with_auto), gr.update(value=steps), gr.update(value=guidance),
-        )  # fmt: skip
+            return tuple(gr.skip() for _ in (*FITTED, *FITTED))
+        info, sizes = self.service.backend.info, self._sizes(False)
+        said = (
+            min(info.default_steps, self.service.settings.max_steps),
+            *(info.default_guidance, info.default_temperature, info.default_top_p),
+        )
+        shared = [gr.update(value=value) for value in said]
+        create, edit = gr.update(choices=sizes, value=sizes[0][1]), gr.update(choices=self._sizes(True))
+        return (create, *shared, edit, *shared)
 
     def _sizes(self, edit: bool) -> list[tuple[Any, str]]:
         """Presets around the model's natural size; around nano's as long as none is loaded."""
