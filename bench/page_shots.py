@@ -85,7 +85,7 @@ def edit(tab: Any, out: Path) -> None:
     tab.wait_for_timeout(500)
     box = tab.locator("#iw-editor canvas").first.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    for row in range(-22, 120, 14):
+    for row in (2, 11, 20):  # the lower line and nothing of the upper one
         tab.mouse.move(x - 100, y + row)
         tab.mouse.down()
         for step in range(11):
@@ -115,6 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
     out: Path = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium")
     assert chromium is not None, "there is no chromium on this machine"
     with served() as url, sync_playwright() as play:

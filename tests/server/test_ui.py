@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from inkwash.serve.server import mount_ui
-from inkwash.serve.settings import ServeSettings
+from inkwash.serve.settings import ServeSettings, Shown
 from inkwash.serve.ui.lint import Hint, lint
 from inkwash.serve.ui.page import lint_html, painted
 from inkwash.serve.ui.shelf import Shelf
@@ -21,6 +21,7 @@ from tests.server.conftest import Live, backend_of, running
 from tests.server.fakes import FakeBackend
 
 CHROMIUM = shutil.which("chromium")
+SHOWN = Shown(side=256, steps=33, guidance=2.5, temperature=0.8, top_p=0.7)
 # Gradio and Playwright leave sockets and loops to the garbage collector.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -93,7 +94,7 @@ def nothing_left() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def paged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A slow fake behind the page."""
-    settings = ServeSettings(state=tmp_path_factory.mktemp("page"))
+    settings = ServeSettings(state=tmp_path_factory.mktemp("page"), shown=SHOWN)
     with running(settings, lambda: FakeBackend(step_s=0.01), prepare=mount_ui) as live:
         yield live
 
@@ -129,7 +130,11 @@ def test_create_watch_and_use_again(browser_page: Any, paged: Live) -> None:
     tab.click("#iw-create-draw")
     _says(tab, "#iw-create-status", "Drawing")
     _says(tab, "#iw-create-status", "drawn in")
-    assert backend_of(paged).drawn[-1].prompt == 'A poster that says "HELLO"'
+    drawn = backend_of(paged).drawn[-1]
+    assert drawn.prompt == 'A poster that says "HELLO"'
+    asked = (drawn.num_inference_steps, drawn.guidance_scale, drawn.temperature, drawn.top_p)
+    # "More settings" was never unfolded.
+    assert asked == (SHOWN.steps, SHOWN.guidance, SHOWN.temperature, SHOWN.top_p)
     tab.click("button[role=tab]:has-text('History')")
     tab.click("#iw-history img >> nth=0")
     _says(tab, "#iw-details", "HELLO")

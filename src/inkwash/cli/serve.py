@@ -120,6 +120,7 @@ def serve(
     Example: inkwash serve nano --port 30000
     """
     from inkwash.cli.draw import check_model
+    from inkwash.cli.settings import shown
     from inkwash.core.errors import ConfigError, MissingExtraError
 
     c.check_one_device(tensor_parallel_size)
@@ -147,7 +148,7 @@ def serve(
             raise MissingExtraError("inkwash serve", extra="serve")
     from inkwash.serve.auth import VARIABLE, read_keys
     from inkwash.serve.listen import bind
-    from inkwash.serve.settings import MEBI, ClusterSettings, ServeSettings
+    from inkwash.serve.settings import MEBI, ClusterSettings, ServeSettings, Shown
 
     if not 0.001 <= max_image_mp <= 1000:
         raise ConfigError(f"--max-image-mp is {max_image_mp}, but must be from 0.001 to 1000.")
@@ -161,6 +162,7 @@ def serve(
         device=device,
         dtype=dtype,
         state=state,
+        shown=Shown() if alone else shown(model),
         max_queue=max_queue,
         deadline_s=deadline,
         cancel_on_disconnect=cancel_on_disconnect,

@@ -36,6 +36,7 @@ def ui(
 
     from inkwash.cli.draw import check_model
     from inkwash.cli.serve_chat import chosen
+    from inkwash.cli.settings import shown
     from inkwash.core.errors import MissingExtraError
 
     check_model(model)
@@ -58,6 +59,7 @@ def ui(
         device=device,
         dtype=dtype,
         state=state,
+        shown=shown(model),
         api_keys=read_keys(None, os.environ.get(VARIABLE, "")),
     )
     bound = bind(host, port)

@@ -161,13 +161,19 @@ def defaults_of(name: str | Path) -> DrawingDefaults:
     """Steps and guidance where a user asks for none: a folder's own; a hub is not asked, and what it has is drawn with
     as the released model is. Raises ``WeightsError`` for an unknown name or a broken folder.
     """
+    folder = folder_of(name)
+    return DrawingDefaults() if folder is None else drawing_defaults(folder)
+
+
+def folder_of(name: str | Path) -> Path | None:
+    """The checkpoint folder of a name where it needs no fetching, None for what is on a hub."""
     found = name if isinstance(name, Path) else resolve_name(name)
     if isinstance(found, ModelEntry) and found.bundled:
         found = bundled_folder(found.name)
     if not isinstance(found, Path):
-        return DrawingDefaults()
+        return None
     inspect_index(found)
-    return drawing_defaults(found)
+    return found
 
 
 def bundled_folder(name: str) -> Path:

@@ -34,6 +34,20 @@ class EnhanceSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shown:
+    """Where the controls of the page stand before anyone moves them: what the model draws with by itself.
+
+    The page is made before the model is loaded, and what is folded away in it cannot be changed afterwards.
+    """
+
+    side: int = 1024
+    steps: int = 50
+    guidance: float = 1.5
+    temperature: float = 0.9
+    top_p: float = 0.75
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServeSettings:
     """One server: where it listens, what it draws with, and what it allows."""
 
@@ -61,6 +75,7 @@ class ServeSettings:
     job_ttl_s: float = 7 * 24 * 3600.0
     max_jobs: int = 1000
     enhance: EnhanceSettings | None = None
+    shown: Shown = field(default_factory=Shown)
 
     def __post_init__(self) -> None:
         for name, low, high in (

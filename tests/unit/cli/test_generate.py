@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from inkwash.cli.settings import shown
 from inkwash.core.errors import Cancelled, MediaError
+from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.media.images import load_image, read_metadata
 from inkwash.models.registry import defaults_of
+from inkwash.serve.settings import Shown
 from tests.unit.cli.conftest import FakePipeline, Outcome
 from tests.unit.models.folders import hollow_checkpoint
 
@@ -71,6 +74,16 @@ def test_a_folder_says_how_it_wants_to_be_drawn_with(inkwash: Run, pipeline: typ
         assert inkwash("generate", PROMPT, "--model", str(folder), *options).code == 0
         asked = pipeline.calls[1]
         assert (asked["num_inference_steps"], asked["guidance_scale"]) == expected
+
+
+def test_the_page_stands_on_what_the_model_draws_with() -> None:
+    pipe = GlmImagePipeline.from_pretrained("nano")
+    sampling, stands = pipe.sampling(None, None), shown("nano")
+    assert (stands.side, stands.side) == pipe.stages.natural_size([])
+    own = pipe.parts.drawing
+    assert (stands.steps, stands.guidance) == (own.num_inference_steps, own.guidance_scale)
+    assert (stands.temperature, stands.top_p) == (sampling.temperature, sampling.top_p)
+    assert shown("zai-org/GLM-Image") == Shown() and sampling.min_p == 0.1
 
 
 def test_several_pictures_are_numbered_and_have_own_seeds(inkwash: Run, pipeline: type[FakePipeline]) -> None:

@@ -33,8 +33,6 @@ CSS = Path(__file__).with_name("page.css")
 MAX_PICTURES = 4
 MAX_STEPS = 100
 HISTORY = 60
-SHOWN_STEPS = 20  # until the model is loaded and says its own
-FITTED = ("size", "steps", "guidance", "temperature", "top_p")
 FIELDS = (
     *("prompt", "size", "steps", "guidance", "count", "seed", "lock"),
     *("quality", "layout", "negative", "temperature", "top_p"),
@@ -89,8 +87,6 @@ class Page:
             # The editor takes a picture only while it is shown: the tab first, then the picture.
             shown = create_out["edit_this"].click(lambda: gr.Tabs(selected="edit"), None, tabs)
             shown.then(self._to_edit, create_out["gallery"], edit["editor"])
-            fitted = [inputs[name] for inputs in (create, edit) for name in FITTED]
-            blocks.load(self._fit, None, fitted, show_progress="hidden")
         return blocks
 
     # -- components ---------------------------------------------------------------------------------------------------
@@ -154,7 +150,7 @@ class Page:
         return inputs, outputs
 
     def _settings(self, inputs: dict[str, Any], edit: bool) -> None:
-        t = self.i18n
+        t, shown, most = self.i18n, self.service.settings.shown, min(MAX_STEPS, self.service.settings.max_steps)
         with gr.Row():
             inputs["size"] = gr.Dropdown(
                 label=t("size"),
@@ -168,36 +164,21 @@ class Page:
             inputs["seed"] = gr.Number(label=t("seed"), value=None, precision=0, min_width=140)
             inputs["lock"] = gr.Checkbox(label=t("seed_lock"), value=False, min_width=140)
         with gr.Accordion(t("more"), open=False):
-            inputs["steps"] = gr.Slider(
-                1, min(MAX_STEPS, self.service.settings.max_steps), value=SHOWN_STEPS, step=1, label=t("steps")
-            )
-            inputs["guidance"] = gr.Slider(1, 5, value=1.5, step=0.1, label=t("guidance"))
+            inputs["steps"] = gr.Slider(1, most, value=min(shown.steps, most), step=1, label=t("steps"))
+            inputs["guidance"] = gr.Slider(1, 5, value=shown.guidance, step=0.1, label=t("guidance"))
             inputs["quality"] = gr.Dropdown(label=t("quality"), choices=list(TIERS), value="exact")
             inputs["layout"] = gr.Radio(
                 label=t("layout"), choices=[(t("layout_new"), "new"), (t("layout_same"), "same")], value="new"
             )
             inputs["negative"] = gr.Textbox(label=t("negative"), lines=1)
-            inputs["temperature"] = gr.Slider(0, 2, value=0.9, step=0.05, label=t("temperature"))
-            inputs["top_p"] = gr.Slider(0.05, 1, value=0.75, step=0.05, label=t("top_p"))
-
-    def _fit(self) -> tuple[Any, ...]:
-        """What the model asks for, for who opens the page once it is loaded; before, everything stays."""
-        if self.service.backend is None:
-            return tuple(gr.skip() for _ in (*FITTED, *FITTED))
-        info, sizes = self.service.backend.info, self._sizes(False)
-        said = (
-            min(info.default_steps, self.service.settings.max_steps),
-            *(info.default_guidance, info.default_temperature, info.default_top_p),
-        )
-        shared = [gr.update(value=value) for value in said]
-        create, edit = gr.update(choices=sizes, value=sizes[0][1]), gr.update(choices=self._sizes(True))
-        return (create, *shared, edit, *shared)
+            inputs["temperature"] = gr.Slider(0, 2, value=shown.temperature, step=0.05, label=t("temperature"))
+            inputs["top_p"] = gr.Slider(0.05, 1, value=shown.top_p, step=0.05, label=t("top_p"))
 
     def _sizes(self, edit: bool) -> list[tuple[Any, str]]:
-        """Presets around the model's natural size; around nano's as long as none is loaded."""
+        """Presets around the model's natural size."""
         t = self.i18n
         info = None if self.service.backend is None else self.service.backend.info
-        side = 384 if info is None else min(info.natural_size)
+        side = self.service.settings.shown.side if info is None else min(info.natural_size)
         long = side * 3 // 2 // 32 * 32
         presets = [("square", f"{side}x{side}"), ("landscape", f"{long}x{side}"), ("portrait", f"{side}x{long}")]
         shown: list[tuple[Any, str]] = [(f"{value.replace('x', ' x ')}", value) for _, value in presets]
