@@ -74,7 +74,12 @@ def identity_score(
 
 def _draw(pipe: GlmImagePipeline, prompt: str, steps: int, seed: int) -> Image.Image:
     made = pipe(
-        prompt=prompt, height=256, width=256, num_inference_steps=steps, generator=torch.Generator().manual_seed(seed)
+        prompt=prompt,
+        height=256,
+        width=256,
+        num_inference_steps=steps,
+        guidance_scale=pipe.parts.drawing.guidance_scale,
+        generator=torch.Generator().manual_seed(seed),
     )
     assert not isinstance(made, tuple)
     image: Image.Image = made.images[0]

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from inkwash.scenes.lettering import GRID_CAP, grid_text
 from inkwash.scenes.scene import Box, Scene, ShapeItem, TextItem, fits
-from inkwash.scenes.words import sample_cased, words
+from inkwash.scenes.words import random_characters, sample_cased, words
 from inkwash.scenes.world import CELL, SECOND_FACES, SHAPE_SIZES, SHAPES, shape_colors, text_colors
 
 PATTERNS = (
@@ -116,9 +116,8 @@ def second_line(rng: random.Random, scene: Scene, split: str, language: str, ran
     for _ in range(TRIES):
         if language == "zh":
             text: str | None = _chinese_text(rng, split)
-            if rng.random() < random_words:  # characters in any order teach copying
-                signs = "".join(words("train", 1, 8, "zh"))
-                text = "".join(rng.choice(signs) for _ in range(rng.randint(2, 6)))
+            if rng.random() < random_words:
+                text = random_characters(rng)
         else:
             text = line_text(rng, split, longest, random_words)
         if text is not None and len(text) <= longest:

@@ -73,6 +73,22 @@ def random_word(rng: random.Random, longest: int, shortest: int = 3) -> str:
             return made
 
 
+@cache
+def characters(language: str = "zh") -> str:
+    """Every character of a language's words, once each, in a fixed order."""
+    return "".join(sorted(set("".join(word_list(language)))))
+
+
+def random_characters(rng: random.Random, longest: int = 6, shortest: int = 2) -> str:
+    """Chinese characters in any order, never a held-out word. They teach copying, and are all of the bundled ones:
+    words are held out, and a character that only held-out words have could not be known from the other words.
+    """
+    while True:
+        made = "".join(rng.choice(characters()) for _ in range(rng.randint(shortest, longest)))
+        if made not in words("held_out", 1, 8, "zh"):
+            return made
+
+
 def sample_word(rng: random.Random, split: str, longest: int = 8, random_words: float = 0.0) -> str:
     """An upper-case word of the split of 3 to ``longest`` letters; lengths are balanced, not as in the list."""
     if random_words and rng.random() < random_words:

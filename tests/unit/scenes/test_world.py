@@ -8,8 +8,19 @@ import pytest
 
 from inkwash.core.errors import ConfigError
 from inkwash.scenes import ask, edit_phrases, phrases
+from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.scene import Scene, ShapeItem, TextItem
-from inkwash.scenes.words import is_held_out, of_split, random_word, sample_phrase, sample_word, word_list, words
+from inkwash.scenes.words import (
+    characters,
+    is_held_out,
+    of_split,
+    random_characters,
+    random_word,
+    sample_phrase,
+    sample_word,
+    word_list,
+    words,
+)
 from inkwash.scenes.world import COLOR_NAMES, TEXT_CONTRAST, contrast, shape_colors, text_colors
 
 
@@ -114,3 +125,16 @@ def test_unknown_split_and_language_are_one_sentence() -> None:
         sample_word(random.Random(0), "test")
     with pytest.raises(ConfigError, match="no word list for language 'fr'"):
         words("train", language="fr")
+
+
+def test_training_shows_every_chinese_character_and_no_held_out_word() -> None:
+    rng = random.Random(0)
+    made = [random_characters(rng) for _ in range(3000)]
+    assert set("".join(made)) == set(characters()) == set("".join(word_list("zh")))
+    assert all(2 <= len(text) <= 6 for text in made)
+    assert not set(made) & set(words("held_out", 1, 8, "zh"))
+    only_held_out = set("".join(words("held_out", 1, 8, "zh"))) - set("".join(words("train", 1, 8, "zh")))
+    assert only_held_out  # the reason why words of the training side are not enough
+    scenes = [sample_scene(rng, level="second", language="zh", random_words=0.5) for _ in range(600)]
+    seen = {sign for scene in scenes for text in scene.texts for sign in text.text}
+    assert len(only_held_out & seen) > 0.9 * len(only_held_out)
