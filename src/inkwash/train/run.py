@@ -232,11 +232,13 @@ class Run:
             self.board.numbers({**self.averages, **speed, "ms/step": seconds * 1000}, step + 1)
 
     def _speed(self, now: float) -> dict[str, float]:
-        """Tokens a second and percent of the matmul rate of all chips since the last line."""
+        """Since the last line: tokens a second and, where arithmetic is counted, percent of all chips' matmul rate."""
         elapsed = now - self._printed
         tokens, flops, self._tokens, self._flops = self._tokens, self._flops, 0.0, 0.0
         if not tokens or elapsed <= 0:
             return {}
+        if not flops:
+            return {"tokens/s": tokens / elapsed}
         share = 100 * flops / elapsed / (peak_rate(self.device) * self.ranks.world)
         return {"tokens/s": tokens / elapsed, "% of the matmul rate": share}
 
