@@ -42,7 +42,10 @@ Temperature = Annotated[
 ]
 TopP = Annotated[
     float | None,
-    typer.Option("--top-p", help="Nucleus mass that the plan is sampled from [default: the model's own]."),
+    typer.Option(
+        "--top-p",
+        help="Nucleus mass that the plan is sampled from; below 1 in place of the model's min-p [default: its own].",
+    ),
 ]
 DeviceName = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps ... [default: the best there is].")

@@ -313,8 +313,12 @@ class GlmImagePipeline:
         return self.parts.ar, self.parts.decoder, self.parts.vae, self.parts.glyph
 
     def sampling(self, temperature: float | None, top_p: float | None) -> Sampling:
-        """The asked settings over those of the checkpoint's generation_config.json over 0.9 and 0.75."""
+        """The asked settings over those of the checkpoint's generation_config.json over 0.9 and 0.75.
+
+        A nucleus that is asked for takes the place of the checkpoint's min-p: they are two ways to leave codes out.
+        """
         own = self.parts.generation
+        asked_nucleus = top_p is not None and top_p < 1
         plain = Sampling()
         if temperature is None:
             temperature = own.get("temperature") or plain.temperature
@@ -322,5 +326,5 @@ class GlmImagePipeline:
             temperature=temperature,
             top_p=top_p if top_p is not None else own.get("top_p") or plain.top_p,
             top_k=own.get("top_k") or None,
-            min_p=own.get("min_p") or 0.0,
+            min_p=0.0 if asked_nucleus else own.get("min_p") or 0.0,
         )

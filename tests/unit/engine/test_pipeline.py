@@ -197,6 +197,9 @@ def test_generation_settings_come_from_the_checkpoint(pipe: GlmImagePipeline, mo
     assert (sampling.temperature, sampling.top_p, sampling.top_k) == (0.5, 0.3, 7)
     sampling = pipe.sampling(0.0, 1.0)
     assert (sampling.temperature, sampling.top_p) == (0.0, 1.0)
+    monkeypatch.setattr(pipe.parts, "generation", {"temperature": 1.0, "top_p": 1.0, "min_p": 0.1})
+    kept = [pipe.sampling(temperature, top_p).min_p for temperature, top_p in ((None, None), (0.5, None), (None, 1.0))]
+    assert kept == [0.1] * 3 and pipe.sampling(0.9, 0.75).min_p == 0.0  # a nucleus takes its place
     monkeypatch.setattr(pipe.parts, "generation", {})
     sampling = pipe.sampling(None, None)
     assert (sampling.temperature, sampling.top_p, sampling.top_k) == (0.9, 0.75, None)
