@@ -99,7 +99,9 @@ def scenes(
 
     session.check_outputs(json, html)
     cancel, counts = session.cancel_token(), session.parse_regions(regions or _natural(level)[1])
-    steps, guidance = pace(model, steps, guidance)
+    draws = images is None and source != "truth"
+    if draws:  # finished pictures may be of any model, whatever it is called
+        steps, guidance = pace(model, steps, guidance)
     run = ScenesRun(
         n=n,
         regions=counts,
@@ -122,7 +124,7 @@ def scenes(
         out=out,
     )
     reader, opener = Reader(reader_config(level)), session.opener(model, device, dtype)
-    if images is None and source != "truth":
+    if draws:
         run = replace(run, fingerprint=session.fingerprint(model))
     result = session.watched(
         lambda tell: run_scenes(run, opener, reader=reader, progress=tell), cancel, quiet=quiet, out=out
@@ -174,7 +176,8 @@ def edits(
 
     session.check_outputs(json, html)
     cancel = session.cancel_token()
-    steps, guidance = pace(model, steps, guidance)
+    if images is None:
+        steps, guidance = pace(model, steps, guidance)
     run = EditsRun(
         n=n,
         kinds=tuple(kind.strip() for kind in kinds.split(",")),

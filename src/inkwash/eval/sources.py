@@ -35,14 +35,15 @@ class DrawConfig:
 
     seed: int = 0
     steps: int | None = None  # None: the model's own
-    guidance: float = 1.5
+    guidance: float | None = None  # None: the reference's
     temperature: float | None = None  # None: the checkpoint's
     top_p: float | None = None
     cancel: Any = None  # the engine's CancelToken
 
     def __post_init__(self) -> None:
         limits.check_seed(self.seed)
-        limits.check_guidance(self.guidance)
+        if self.guidance is not None:
+            limits.check_guidance(self.guidance)
         if self.temperature is not None:
             limits.check_temperature(self.temperature)
         if self.top_p is not None:
@@ -58,10 +59,9 @@ class DrawConfig:
 
     def arguments(self, numbers: Sequence[int]) -> dict[str, Any]:
         """The arguments every call of the pipeline gets."""
-        steps = {} if self.steps is None else {"num_inference_steps": self.steps}
+        asked = {"num_inference_steps": self.steps, "guidance_scale": self.guidance}
         return {
-            **steps,
-            "guidance_scale": self.guidance,
+            **{name: value for name, value in asked.items() if value is not None},
             "temperature": self.temperature,
             "top_p": self.top_p,
             "generator": self.generators(numbers),

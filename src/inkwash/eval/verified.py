@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from inkwash.engine.pipeline import GlmImagePipeline
 
 FILE = "verified.jsonl"
-DEFAULT_STEPS = 20
+DEFAULT_STEPS, DEFAULT_GUIDANCE = 20, 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def verified_drawer(
             height=scene.height,
             width=scene.width,
             num_inference_steps=config.steps or DEFAULT_STEPS,
-            guidance_scale=config.guidance,
+            guidance_scale=DEFAULT_GUIDANCE if config.guidance is None else config.guidance,
             temperature=config.temperature,
             top_p=config.top_p,
             seed=config.seed + index,

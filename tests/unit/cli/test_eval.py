@@ -102,6 +102,13 @@ def test_an_unknown_model_is_named(inkwash: Callable[..., Any]) -> None:
     assert outcome.code == 2 and "nanoo" in outcome.err and outcome.err.count("\n") == 1
 
 
+@pytest.mark.usefixtures("knowing")
+def test_finished_pictures_may_be_of_a_model_with_any_name(inkwash: Callable[..., Any], tmp_path: Path) -> None:
+    for task in ("scenes", "edits"):
+        outcome = inkwash("eval", task, "-n", "1", "--model", "nanoo", "--level", "first", "--images", tmp_path)
+        assert outcome.code == 2 and "nanoo" not in outcome.err and "00000.png" in outcome.err
+
+
 def test_unknown_kinds_of_edits_are_named(inkwash: Callable[..., Any], tmp_path: Path) -> None:
     outcome = inkwash("eval", "edits", "-n", "1", "--images", tmp_path, "--kinds", "background,dance")
     assert outcome.code == 2 and "dance" in outcome.err and "recolor" in outcome.err
