@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from inkwash.scenes.labels import EMPTY, LETTER, OBJECT, PARTS, shape_parts
 from inkwash.scenes.lettering import GRID_CAP, letter_boxes
 from inkwash.scenes.scene import Scene, TextItem
-from inkwash.scenes.words import word_list
+from inkwash.scenes.words import characters
 from inkwash.scenes.world import CELL, COLOR_IDS, COLOR_NAMES, NO_COLOR, SHAPES, STYLES
 
 LATIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789&!?%#:$."
@@ -26,7 +26,7 @@ QUARTERS = 4
 @cache
 def signs() -> str:
     """Every character that level ``second`` can set, Latin first; a label is one more than the place in it."""
-    return LATIN + "".join(sorted(set("".join(word_list("zh"))) - set(LATIN)))
+    return LATIN + "".join(sign for sign in characters() if sign not in LATIN)
 
 
 @cache

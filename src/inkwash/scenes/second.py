@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from inkwash.scenes.lettering import GRID_CAP, grid_text
 from inkwash.scenes.scene import Box, Scene, ShapeItem, TextItem, fits
-from inkwash.scenes.words import random_characters, sample_cased, words
+from inkwash.scenes.words import characters, random_word, sample_cased, words
 from inkwash.scenes.world import CELL, SECOND_FACES, SHAPE_SIZES, SHAPES, shape_colors, text_colors
 
 PATTERNS = (
@@ -117,7 +117,7 @@ def second_line(rng: random.Random, scene: Scene, split: str, language: str, ran
         if language == "zh":
             text: str | None = _chinese_text(rng, split)
             if rng.random() < random_words:
-                text = random_characters(rng)
+                text = random_word(rng, 6, 2, characters())  # in any order, which teaches copying
         else:
             text = line_text(rng, split, longest, random_words)
         if text is not None and len(text) <= longest:

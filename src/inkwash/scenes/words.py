@@ -65,28 +65,20 @@ def words(split: str, shortest: int = 3, longest: int = 8, language: str = "en")
     return tuple(w for w in of_split(word_list(language), split, "word") if shortest <= len(w) <= longest)
 
 
-def random_word(rng: random.Random, longest: int, shortest: int = 3) -> str:
-    """A made-up letter string, upper case; never a held-out word (the caller trains on it)."""
+def random_word(rng: random.Random, longest: int, shortest: int = 3, letters: str = LETTERS) -> str:
+    """A made-up string of `letters`, upper case by default; never a held-out word (the caller trains on it)."""
     while True:
-        made = "".join(rng.choices(LETTERS, k=rng.randint(shortest, longest)))
+        made = "".join(rng.choices(letters, k=rng.randint(shortest, longest)))
         if not is_held_out(made):
             return made
 
 
 @cache
-def characters(language: str = "zh") -> str:
-    """Every character of a language's words, once each, in a fixed order."""
-    return "".join(sorted(set("".join(word_list(language)))))
-
-
-def random_characters(rng: random.Random, longest: int = 6, shortest: int = 2) -> str:
-    """Chinese characters in any order, never a held-out word. They teach copying, and are all of the bundled ones:
-    words are held out, and a character that only held-out words have could not be known from the other words.
+def characters() -> str:
+    """Every character of the Chinese words, once each. Training shows them all: words are held out, characters are
+    not, and one that only held-out words have could not be known from the other words.
     """
-    while True:
-        made = "".join(rng.choice(characters()) for _ in range(rng.randint(shortest, longest)))
-        if made not in words("held_out", 1, 8, "zh"):
-            return made
+    return "".join(sorted(set("".join(word_list("zh")))))
 
 
 def sample_word(rng: random.Random, split: str, longest: int = 8, random_words: float = 0.0) -> str:

@@ -14,7 +14,6 @@ from inkwash.scenes.words import (
     characters,
     is_held_out,
     of_split,
-    random_characters,
     random_word,
     sample_phrase,
     sample_word,
@@ -129,7 +128,7 @@ def test_unknown_split_and_language_are_one_sentence() -> None:
 
 def test_training_shows_every_chinese_character_and_no_held_out_word() -> None:
     rng = random.Random(0)
-    made = [random_characters(rng) for _ in range(3000)]
+    made = [random_word(rng, 6, 2, characters()) for _ in range(3000)]
     assert set("".join(made)) == set(characters()) == set("".join(word_list("zh")))
     assert all(2 <= len(text) <= 6 for text in made)
     assert not set(made) & set(words("held_out", 1, 8, "zh"))
