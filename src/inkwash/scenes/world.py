@@ -24,6 +24,15 @@ COLORS: dict[str, RGB] = {
     "pink": (248, 160, 200),
     "gray": (140, 140, 140),
 }
+CARD_COLORS: dict[str, RGB] = COLORS | {
+    "cream": (250, 242, 222),
+    "light blue": (178, 214, 244),
+    "light green": (190, 230, 190),
+    "navy": (28, 40, 92),
+    "brown": (112, 70, 42),
+    "teal": (18, 112, 118),
+}
+CARD_TEXT_COLORS = ("white", "black", "red", "blue", "green", "yellow", "orange", "purple", "pink")
 COLOR_NAMES = tuple(COLORS)
 COLOR_IDS = {name: i for i, name in enumerate(COLOR_NAMES)}
 NO_COLOR = len(COLOR_NAMES)
@@ -32,7 +41,8 @@ POSTER_FACES = ("sans", "serif", "mono")
 SECOND_FACES = ("wide", "serif")  # their i, l and 1 fill a cell
 FREE_FACES = ("sans", "serif", "mono", "italic", "condensed", "light")
 LABELLED_FACES = (*FREE_FACES, "cjk")
-FACES = (*LABELLED_FACES, "wide")  # wide: mono, stretched to fill a cell
+FACES = (*LABELLED_FACES, "wide", "slab", "round", "hand", "poster")  # wide: mono, stretched to fill a cell
+CARD_FACES = ("wide", "serif", "slab", "round", "hand", "poster", "cjk")
 
 SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond")
 NEW_SHAPES = ("cross", "arrow")  # never sampled, so that a model can be taught something it has not seen
@@ -42,7 +52,10 @@ STYLES = (
     "flat", "gradient", "striped", "outlined", "shadowed", "framed", "dotted", "paper", "pixelated", "sketch",
 )  # fmt: skip
 SHAPE_STYLES = ("outlined", "pixelated", "sketch")  # these change shapes only
-LEVELS = ("first", "free", "full", "second")
+STRUCTURES = (
+    "plain", "frame", "band", "paper", "bubble", "chalkboard", "ticket", "slide", "menu", "post", "label", "ribbon",
+)  # fmt: skip
+LEVELS = ("first", "free", "full", "second", "card")
 SPLITS = ("train", "held_out")
 
 TEXT_CONTRAST = 2.8
@@ -57,7 +70,7 @@ def luminance(rgb: RGB) -> float:
 
 def contrast(a: str, b: str) -> float:
     """WCAG contrast ratio of two named colours, 1 (same) to 21."""
-    high, low = sorted((luminance(COLORS[a]), luminance(COLORS[b])), reverse=True)
+    high, low = sorted((luminance(CARD_COLORS[a]), luminance(CARD_COLORS[b])), reverse=True)
     return (high + 0.05) / (low + 0.05)
 
 
