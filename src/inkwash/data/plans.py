@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from inkwash.data.loader import Batch
-from inkwash.data.scenes import Phase, half_size, phase_at, step_rng, training_scene
+from inkwash.data.scenes import Phase, card_prompt, half_size, phase_at, step_rng, training_scene
 from inkwash.scenes.caption import describe
 from inkwash.scenes.edit import Edit, sample_edit
 from inkwash.scenes.grammar import sample_scene
@@ -107,6 +107,9 @@ class PlanBatches:
 
     def _drawing(self, rng: random.Random, width: int, height: int) -> tuple[Scene, str]:
         """A scene and its caption: the caption says where things stand, or they stand in their usual places."""
+        if self.level == "card":
+            scene = training_scene(rng, width, height, self.level, self.chinese)
+            return scene, card_prompt(scene, rng)
         if self.level == "second":
             scene = training_scene(rng, width, height, self.level, self.chinese)
             chinese = any(text.face == "cjk" for text in scene.texts) and rng.random() < 0.7

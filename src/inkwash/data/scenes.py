@@ -13,6 +13,9 @@ from PIL import Image
 
 from inkwash.data.loader import Batch
 from inkwash.scenes.caption import caption
+from inkwash.scenes.card_meanings import card_labels, cell_card_meanings
+from inkwash.scenes.card_prompts import describe_card
+from inkwash.scenes.card_sample import sample_card_scene
 from inkwash.scenes.edit import sample_edit
 from inkwash.scenes.grammar import Scene, sample_scene
 from inkwash.scenes.labels import LABELS, cell_labels
@@ -84,12 +87,15 @@ class LabelledScenes:
             sigmas = np.array([rng.choice((0.0, rng.uniform(0, self.noise))) for _ in scenes])
             noise = np.random.default_rng(rng.getrandbits(32)).normal(size=pixels.shape) * sigmas[:, None, None, None]
             pixels = np.clip(pixels + noise, 0, 255).astype(np.uint8)
-        labels = [cell_meanings(scene) if self.level == "second" else cell_labels(scene) for scene in scenes]
+        labels = [LABELS_OF[self.level](scene) for scene in scenes]
         return {"pixels": pixels} | {name: np.stack([one[name].ravel() for one in labels]) for name in labels[0]}
 
 
 def training_scene(rng: random.Random, width: int, height: int, level: str, chinese: float = 0.0) -> Scene:
     """A scene to learn from, half of its words made up; at level ``second`` with one to five texts."""
+    if level == "card":
+        language = "zh" if rng.random() < chinese else "en"
+        return sample_card_scene(rng, width=width, height=height, language=language, random_words=0.5)
     if level != "second":
         return sample_scene(rng, width=width, height=height, level=level, random_words=0.5)
     language = "zh" if rng.random() < chinese else "en"
@@ -101,7 +107,16 @@ def training_scene(rng: random.Random, width: int, height: int, level: str, chin
 
 def label_sizes(level: str) -> dict[str, int]:
     """The heads of a tokenizer of a level's cells, with their numbers of classes."""
-    return meaning_labels() if level == "second" else LABELS
+    return {"second": meaning_labels, "card": card_labels}.get(level, lambda: LABELS)()
+
+
+LABELS_OF = {
+    "first": cell_labels,
+    "free": cell_labels,
+    "full": cell_labels,
+    "second": cell_meanings,
+    "card": cell_card_meanings,
+}
 
 
 def half_size(image: Image.Image) -> np.ndarray:
@@ -145,7 +160,7 @@ class PictureBatches:
         editing = self.edits_from is not None and step >= self.edits_from and rng.random() < self.edits
         pairs = [self._pair(rng, width, height, editing) for _ in range(phase.batch)]
         batch = _pictures([target for _, target in pairs], "pixels", "half")
-        batch["texts"] = [[text.text for text in target.texts] for _, target in pairs]
+        batch["texts"] = [list(target.quotes) for _, target in pairs]
         if editing:
             batch |= _pictures([source for source, _ in pairs], "sources", "sources_half")
         return batch
@@ -166,11 +181,20 @@ def _pictures(scenes: list[Scene], whole: str, half: str) -> Batch:
     }
 
 
+def card_prompt(scene: Scene, rng: random.Random) -> str:
+    """A training prompt for a laid-out card, in the language of its texts or, now and then, in English."""
+    assert scene.card is not None
+    language = "zh" if scene.card.language == "zh" and rng.random() < 0.75 else "en"
+    return describe_card(scene.card, rng, language=language).prompt
+
+
 def prompt_lines(rng: random.Random, count: int, *, level: str = "first", chinese: float = 0.0) -> list[str]:
     """Captions and edit instructions, to train a tokenizer on."""
     lines = []
     for i in range(count):
-        if i % 3 == 0:
+        if level == "card":
+            lines.append(card_prompt(training_scene(rng, 384, 384, level, chinese), rng))
+        elif i % 3 == 0:
             lines.append(sample_edit(rng, level=level).instruction)
         elif level != "second":
             lines.append(caption(sample_scene(rng, level=level), rng))

@@ -8,9 +8,11 @@ same cells knew, and every text token the row of the same text.
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,29 +94,44 @@ def nano2_ar(work: Path, steps: int = 20100, batch: int = 16) -> ARStage:
 def nano2_start(work: Path, start: Path = SHIPPED, pictures: int = 6000) -> Path:
     """Carry a finished checkpoint over to the new codebook and the new tokenizer: `work`/start."""
     torch.manual_seed(0)
-    old = load_pipeline_parts(start)
-    state = finished(work / "tokenizer" / "tokenizer.pt", "nano2-tokenizer")
-    encoder, codebook = VisionEncoder(sizes.VISION), VQModel(replace(sizes.VQ, num_embeddings=CODES))
+    make = LabelledScenes(seed=15, batch=24, level="second", noise=0.0, canvases=WHOLE, chinese=0.3)
+    lines = functools.partial(prompt_lines, random.Random("bpe2"), 20000, level="second", chinese=0.15)
+    processor = write_processor(work, lines, codes=CODES, vocabulary=VOCABULARY)
+    return carry_over(work, load_pipeline_parts(start), processor, make, codes=CODES, pictures=pictures)
+
+
+def carry_over(
+    work: Path,
+    old: GlmImageParts,
+    processor: GlmImageProcessor,
+    make: LabelledScenes,
+    *,
+    codes: int,
+    pictures: int,
+) -> Path:
+    """A finished checkpoint with the tokenizer of `work`/tokenizer and the processor's text tokens: `work`/start."""
+    state = finished(work / "tokenizer" / "tokenizer.pt", "nano2-tokenizer or nano3-tokenizer")
+    encoder, codebook = VisionEncoder(sizes.VISION), VQModel(replace(sizes.VQ, num_embeddings=codes))
     encoder.load_state_dict(state["vision"])
     codebook.load_state_dict(state["vq"])
-    seen = _met(old.ar, encoder.eval(), codebook.eval(), pictures)
-    print(f"{int((seen.sum(1) > 0).sum())} of {CODES} codes seen", flush=True)
-    processor = write_nano2_processor(work)
+    seen = _met(old.ar, encoder.eval(), codebook.eval(), make, pictures)
+    print(f"{int((seen.sum(1) > 0).sum())} of {codes} codes seen", flush=True)
     generator = _carried_ar(old, processor, encoder, codebook, seen)
     grown = _carried_decoder(old.decoder, seen)
     parts = replace(old, ar=generator, decoder=grown, processor=processor, generation={})  # it names the new ids
     return save_pipeline_parts(parts, work / "start")
 
 
-def write_nano2_processor(work: Path) -> GlmImageProcessor:
+def write_processor(
+    work: Path, lines: Callable[[], Sequence[str]], *, codes: int, vocabulary: int
+) -> GlmImageProcessor:
     """Train the BPE on captions and instructions once, and write `work`/processor whole or not at all."""
     folder = work / "processor"
     if not (folder / "tokenizer.json").exists():
-        lines = prompt_lines(random.Random("bpe2"), 20000, level="second", chinese=0.15)
-        bpe = train_bpe(lines, vocab_size=VOCABULARY, codes=CODES, spelled=True)
+        bpe = train_bpe(lines(), vocab_size=vocabulary, codes=codes, spelled=True)
         least, most = sizes.MIN_REFERENCE_SIDE**2, sizes.MAX_REFERENCE_SIDE**2
         partial = work / f".processor.{os.getpid()}"
-        write_processor_files(partial, bpe, codes=CODES, min_pixels=least, max_pixels=most)
+        write_processor_files(partial, bpe, codes=codes, min_pixels=least, max_pixels=most)
         try:
             partial.rename(folder)
         except OSError:  # another process was first, with the same files
@@ -123,11 +140,10 @@ def write_nano2_processor(work: Path) -> GlmImageProcessor:
 
 
 @torch.no_grad()
-def _met(old: ARGenerator, encoder: VisionEncoder, codebook: VQModel, pictures: int, batch: int = 24) -> Tensor:
+def _met(old: ARGenerator, encoder: VisionEncoder, codebook: VQModel, make: LabelledScenes, pictures: int) -> Tensor:
     """How often a cell that has a new code had each of the old ones: (new, old)."""
-    counts = torch.zeros(CODES, old.config.vq_config.num_embeddings)
-    make = LabelledScenes(seed=15, batch=batch, level="second", noise=0.0, canvases=WHOLE, chinese=0.3)
-    for step in range(pictures // batch):
+    counts = torch.zeros(codebook.config.num_embeddings, old.config.vq_config.num_embeddings)
+    for step in range(pictures // make.batch):
         half = torch.as_tensor(make(step)["pixels"])
         new = token_grid(encoder, codebook, half).flatten()
         was = token_grid(old.model.visual, old.model.vqmodel, half).flatten()
@@ -145,10 +161,13 @@ def _carried_ar(
     old: GlmImageParts, processor: GlmImageProcessor, encoder: VisionEncoder, codebook: VQModel, seen: Tensor
 ) -> ARGenerator:
     tokens: Tokenizer = processor.tokenizer
-    layout, former = TokenLayout(codes=CODES), TokenLayout(codes=old.ar.config.vq_config.num_embeddings)
+    codes = codebook.config.num_embeddings
+    layout, former = TokenLayout(codes=codes), TokenLayout(codes=old.ar.config.vq_config.num_embeddings)
     pad_id, image_id = tokens.token_to_id(END_OF_TEXT), tokens.token_to_id(IMAGE)
     assert pad_id is not None and image_id is not None
-    config = sizes.ar_config(tokens.get_vocab_size(), pad_id=pad_id, image_id=image_id, codes=CODES)
+    config = sizes.ar_config(tokens.get_vocab_size(), pad_id=pad_id, image_id=image_id, codes=codes)
+    depth = old.ar.config.text_config.num_hidden_layers
+    config = replace(config, text_config=replace(config.text_config, num_hidden_layers=depth))
     model = ARGenerator(config)
     ar.init_weights(model)
     carried = {
@@ -162,7 +181,7 @@ def _carried_ar(
     table, was = model.model.language_model.embed_tokens.weight, old.ar.model.language_model.embed_tokens.weight
     head, head_was = model.lm_head.weight, old.ar.lm_head.weight
     with torch.no_grad():
-        table[:CODES], head[:CODES] = carried_rows(was, seen), carried_rows(head_was, seen)
+        table[:codes], head[:codes] = carried_rows(was, seen), carried_rows(head_was, seen)
         for new, place in ((layout.image_start, former.image_start), (layout.image_end, former.image_end)):
             table[new], head[new] = was[place], head_was[place]
         for token, number in tokens.get_vocab().items():
@@ -173,7 +192,7 @@ def _carried_ar(
 
 
 def _carried_decoder(old: Decoder, seen: Tensor) -> Decoder:
-    model = Decoder(replace(old.config, prior_vq_quantizer_codebook_size=CODES))
+    model = Decoder(replace(old.config, prior_vq_quantizer_codebook_size=len(seen)))
     decoder.init_weights(model)
     state = old.state_dict()
     table = state.pop("prior_token_embedding.weight")

@@ -43,7 +43,9 @@ class CardText:
 
 @dataclass(frozen=True, kw_only=True)
 class CardThing:
-    """`count` pictures of one thing (or one of the six flat shapes, which then has a `color`), in a row at a place.
+    """`count` pictures of one thing in a row at a place; with a `color` it is one of the six flat shapes.
+
+    A heart without a colour is the picture of a heart, a blue heart is the flat shape.
 
     `corners` puts them into two or four corners, `sides` left and right of the texts.
     """
@@ -55,17 +57,15 @@ class CardThing:
     color: str = ""
 
     def __post_init__(self) -> None:
-        _check("thing", self.thing, (*THING_NAMES, *SHAPES))
+        _check("thing", self.thing, SHAPES if self.color else THING_NAMES)
         _check("place", self.place, PLACES)
         _check("size", self.size, THING_SIZES)
-        if (self.thing in SHAPES) != bool(self.color):
-            raise ConfigError(f"{self.thing!r}: a shape has a color, a thing has none")
         if not 1 <= self.count <= 6:
             raise ConfigError(f"count {self.count} must be 1 to 6")
 
     @property
     def is_shape(self) -> bool:
-        return self.thing in SHAPES
+        return bool(self.color)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +90,12 @@ class Card:
 
     @property
     def ground(self) -> str:
-        """The colour that the texts stand on."""
+        """The colour that the texts stand on (on a slide: its title; the other texts stand on the background)."""
         return self.panel or self.background
+
+    def ground_of(self, text: CardText) -> str:
+        """The colour that one text stands on."""
+        return self.background if self.structure == "slide" and text.role != "title" else self.ground
 
 
 def _check(what: str, value: str, allowed: Collection[str]) -> None:

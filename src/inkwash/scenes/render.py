@@ -12,9 +12,10 @@ from PIL import Image, ImageDraw
 
 from inkwash.core.errors import MediaError
 from inkwash.media.fonts import load_font
-from inkwash.scenes import styles
+from inkwash.scenes import structures, styles
 from inkwash.scenes.lettering import ink_box
 from inkwash.scenes.scene import Scene, ShapeItem, TextItem
+from inkwash.scenes.things import thing_image
 from inkwash.scenes.world import CELL
 
 CAP_HEIGHT = 24
@@ -42,7 +43,7 @@ def letter_mask(face: str, letter: str, cap: int = CAP_HEIGHT) -> Image.Image:
     Capitals and digits fill the cap height; what hangs below the line is squeezed into the cell.
     """
     if face == "cjk":
-        return _square_mask(letter)
+        return _square_mask(letter, CELL * (cap // CAP_HEIGHT))
     font = load_font("mono" if face == "wide" else face, 160)
     _, cap_top, _, cap_bottom = font.getbbox("H")
     left, top, right, bottom = font.getbbox(letter)
@@ -67,11 +68,11 @@ def letter_mask(face: str, letter: str, cap: int = CAP_HEIGHT) -> Image.Image:
     return cell
 
 
-def _square_mask(character: str) -> Image.Image:
-    """A Chinese character, which fills its cell, or a sign between them, at its own place in the square."""
-    font = load_font("cjk", CELL - 3)
-    cell = Image.new("L", (CELL, CELL), 0)
-    ImageDraw.Draw(cell).text((CELL // 2, CELL // 2), character, font=font, fill=255, anchor="mm")
+def _square_mask(character: str, side: int = CELL) -> Image.Image:
+    """A Chinese character, which fills its cell(s), or a sign between them, at its own place in the square."""
+    font = load_font("cjk", side - 3 * side // CELL)
+    cell = Image.new("L", (side, side), 0)
+    ImageDraw.Draw(cell).text((side // 2, side // 2), character, font=font, fill=255, anchor="mm")
     return cell
 
 
@@ -138,6 +139,10 @@ def item_mask(item: TextItem | ShapeItem) -> Image.Image:
 def render(scene: Scene) -> Image.Image:
     """The RGB picture of a scene; the same scene always gives the same pixels."""
     image = styles.background(scene)
+    structures.paint(image, scene)
+    for thing in scene.things:
+        picture = thing_image(thing.thing, thing.size)
+        image.paste(picture, thing.box[:2], picture)
     for item in scene.items:
         styles.paint(image, item_mask(item), item, scene)
     return styles.finish(image, scene)

@@ -8,12 +8,30 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from inkwash.core.errors import ConfigError
-from inkwash.scenes.world import CELL, COLORS, FACES, MAX_SIDE, MIN_SIDE, NEW_SHAPES, SHAPES, STYLES
+from inkwash.scenes.card import Card
+from inkwash.scenes.things import THING_NAMES
+from inkwash.scenes.world import (
+    CARD_COLORS,
+    CELL,
+    COLORS,
+    FACES,
+    MAX_SIDE,
+    MIN_SIDE,
+    NEW_SHAPES,
+    SHAPES,
+    STRUCTURES,
+    STYLES,
+)
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are outside
 Cell = tuple[int, int]  # row, column
 
 TRIES = 200
+
+
+def _check_name(what: str, value: str, allowed: Collection[str]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"unknown {what} {value!r}: choose one of {', '.join(allowed)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +52,7 @@ class TextItem:
 
     def __post_init__(self) -> None:
         _check_name("face", self.face, FACES)
-        _check_name("color", self.color, COLORS)
+        _check_name("color", self.color, CARD_COLORS)
         _check_name("lettering", self.lettering, ("grid", "free"))
         if not self.text or '"' in self.text:
             raise ConfigError(f"text {self.text!r} cannot be drawn: it must be non-empty and hold no double quote")
@@ -55,8 +73,44 @@ class ShapeItem:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ThingItem:
+    """One picture of a thing (`things.THINGS`) that fills a square box of `size` pixels."""
+
+    thing: str
+    size: int
+    box: Box
+
+    def __post_init__(self) -> None:
+        _check_name("thing", self.thing, THING_NAMES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Structure:
+    """What stands between background and texts: a frame, a sheet of paper, a speech bubble, ...
+
+    `color` is that of its panel ("" where it has none), `box` the pixels of a panel whose place depends on the texts.
+    """
+
+    kind: str
+    color: str = ""
+    box: Box = (0, 0, 0, 0)
+
+    def __post_init__(self) -> None:
+        _check_name("structure", self.kind, STRUCTURES)
+        if self.color:
+            _check_name("panel", self.color, CARD_COLORS)
+
+
+PLAIN = Structure(kind="plain")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A whole picture: canvas, background, drawing style, shapes and texts (top to bottom)."""
+    """A whole picture: canvas, background, drawing style, shapes, things and texts (top to bottom).
+
+    At level `card` it also has a structure and the `card` that it was laid out from, whose texts may wrap into several
+    `texts`.
+    """
 
     width: int
     height: int
@@ -64,11 +118,19 @@ class Scene:
     style: str = "flat"
     objects: tuple[ShapeItem, ...] = ()
     texts: tuple[TextItem, ...] = ()
+    things: tuple[ThingItem, ...] = ()
+    structure: Structure = PLAIN
+    card: Card | None = None
 
     def __post_init__(self) -> None:
         check_sides(self.width, self.height)
-        _check_name("background", self.background, COLORS)
+        _check_name("background", self.background, COLORS if self.card is None else CARD_COLORS)
         _check_name("style", self.style, STYLES)
+
+    @property
+    def quotes(self) -> tuple[str, ...]:
+        """The texts as a prompt quotes them: each whole, also where it wraps."""
+        return tuple(text.text for text in (self.texts if self.card is None else self.card.texts))
 
     @property
     def rows(self) -> int:
@@ -81,11 +143,6 @@ class Scene:
     @property
     def items(self) -> tuple[TextItem | ShapeItem, ...]:
         return (*self.objects, *self.texts)
-
-
-def _check_name(what: str, value: str, allowed: Collection[str]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"unknown {what} {value!r}: choose one of {', '.join(allowed)}")
 
 
 def check_sides(width: int, height: int) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from inkwash.scenes.scene import Scene, ShapeItem, TextItem
-from inkwash.scenes.world import COLORS, RGB, luminance
+from inkwash.scenes.world import CARD_COLORS, COLORS, RGB, luminance
 
 SHADE = 0.12
 FAINT = 0.06  # stronger dots are read as letters
@@ -55,7 +55,7 @@ def _pattern(style: str, width: int, height: int) -> Image.Image:
 
 def background(scene: Scene) -> Image.Image:
     """The empty canvas in its colour and style."""
-    color = COLORS[scene.background]
+    color = CARD_COLORS[scene.background]
     image = Image.new("RGB", (scene.width, scene.height), color)
     if scene.style in ("gradient", "striped", "dotted", "paper"):
         pattern = _pattern(scene.style, scene.width, scene.height)

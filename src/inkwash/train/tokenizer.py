@@ -76,19 +76,21 @@ def relevant(labels: dict[str, Tensor]) -> dict[str, Tensor]:
     """Where each head's question makes sense, as bool (B, N) masks."""
     kind = labels["kind"]
     everywhere = torch.ones_like(kind, dtype=torch.bool)
-    empty, letter, thing = kind == 0, kind == 1, kind == 2
+    empty, letter, shape, thing = kind == 0, kind == 1, kind == 2, kind == 3
     factored = "sign" in labels  # there a cell with content need not tell the background
     return {
         "background": empty if factored else everywhere,
         "style": empty,
+        "structure": empty,
         "kind": everywhere,
         "letter": letter,
         "sign": letter,
         "quarter": letter,
         "face": letter,
-        "color": letter | thing,
-        "shape": thing,
-        "part": thing,
+        "color": letter | shape,
+        "shape": shape,
+        "thing": thing,
+        "part": shape | thing,
     }
 
 

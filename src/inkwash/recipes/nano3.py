@@ -1,0 +1,144 @@
+"""Nano's third edition: the stages that teach the small model of `recipes/nano.py` what level `card` shows.
+
+Cards, posters, menus and signs with pictures of things, wrapped texts in six faces, structures and natural prompts need
+the released number of 16384 codes. Everything goes on from a finished second edition: `nano3-start` carries it over as
+`nano2-start` does.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from inkwash.data.plans import PlanBatches
+from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrops, prompt_lines
+from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.decoder import Decoder
+from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
+from inkwash.recipes import nano_sizes as sizes
+from inkwash.recipes.nano import SHIPPED
+from inkwash.recipes.nano2 import carry_over, write_processor
+from inkwash.recipes.nano_parts import averaged, finished
+from inkwash.recipes.stages import ARStage, DecoderStage, TokenizerStage, VAEStage
+from inkwash.train.ar import ARTraining
+from inkwash.train.decoder import DecoderTraining
+from inkwash.train.tokenizer import TokenizerTraining
+from inkwash.train.vae import VAETraining
+
+CODES = 16384
+SIDE = 384  # px of a square picture without an asked size
+VOCABULARY = CODES + 2560
+AR_LAYERS = 8
+DECODER_LAYERS = 10
+CHINESE = 0.3
+SMALL = ((256, 256), (320, 256), (256, 320), (384, 256))
+WHOLE = ((384, 384), (384, 384), (384, 384), (512, 384), (384, 512), (512, 512), (320, 320), (256, 256))
+
+
+def nano3_tokenizer(work: Path, start: Path = SHIPPED, steps: int = 5000, batch: int = 24) -> TokenizerStage:
+    """ViT and codebook: one code for every kind of cell."""
+    data = LabelledScenes(seed=32, batch=batch, level="card", canvases=(*SMALL, *WHOLE[:3]), chinese=CHINESE)
+    train = TokenizerTraining(steps=steps, free_steps=steps // 2, start_batches=700, warmup=50)
+    return TokenizerStage(work=work, train=train, data=data, codes=CODES, start=start)
+
+
+def nano3_vae_refined(work: Path, start: Path = SHIPPED, steps: int = 6000) -> VAEStage:
+    """The autoencoder's pixel half on things, more faces and large Chinese; its latents, which the decoder draws, stay."""
+    phases = ((0, 128, 6), (steps * 2 // 3, 256, 2))
+    data = PixelCrops(seed=36, phases=phases, size=SIDE, levels=("card", "card", "card", "second"), chinese=CHINESE)
+    train = VAETraining(steps=steps, lr=5e-4, edges=1.5, noise=0.1)
+    return VAEStage(work=work, train=train, data=data, refine=True, start=start)
+
+
+def nano3_decoder(work: Path, steps: int = 60000, batch: int = 6) -> DecoderStage:
+    """Decoder and glyph encoder from `work`/start, first on small canvases."""
+    phases = (
+        Phase(first=0, batch=batch, canvases=SMALL),
+        Phase(first=steps // 12, batch=max(1, batch * 2 // 3), canvases=(*WHOLE, *SMALL)),
+    )
+    data = PictureBatches(seed=33, phases=phases, level="card", chinese=CHINESE, edits_from=steps // 12)
+    held = PictureBatches(
+        seed=97, phases=(Phase(first=0, batch=8, canvases=((SIDE, SIDE),)),), level="card", chinese=0.0
+    )
+    train = DecoderTraining(steps=steps, warmup=100, ema=0.998, schedule="wsd", decay=0.2)
+    return DecoderStage(work=work, train=train, data=data, start=work / "start", held=held)
+
+
+def nano3_ar(work: Path, steps: int = 40000, batch: int = 16) -> ARStage:
+    """The AR generator from `work`/start, first on small canvases, previews from the start, then edits, too."""
+    phases = (
+        Phase(first=0, batch=batch, canvases=SMALL),
+        Phase(first=steps // 10, batch=batch, canvases=(*WHOLE, *SMALL)),
+    )
+    data = PlanBatches(
+        seed=34, phases=phases, preview_from=steps // 20, edits=0.3, level="card", chinese=CHINESE, small_letters=0.0
+    )
+    train = ARTraining(steps=steps, warmup=100, ns_steps=3, ema=0.998, schedule="wsd", decay=0.2, changed_weight=2.0)
+    return ARStage(work=work, train=train, data=data, start=work / "start")
+
+
+def nano3_start(work: Path, start: Path = SHIPPED, pictures: int = 6000) -> Path:
+    """Carry a finished second edition over to the new codebook and the new tokenizer: `work`/start."""
+    torch.manual_seed(0)
+    make = LabelledScenes(seed=35, batch=24, level="card", noise=0.0, canvases=WHOLE[:3], chinese=CHINESE)
+    lines = functools.partial(prompt_lines, random.Random("bpe3"), 30000, level="card", chinese=0.2)
+    processor = write_processor(work, lines, codes=CODES, vocabulary=VOCABULARY)
+    return carry_over(work, deepened(load_pipeline_parts(start)), processor, make, codes=CODES, pictures=pictures)
+
+
+def deepened(parts: GlmImageParts) -> GlmImageParts:
+    """The same functions with more layers: new ones stand between the old ones and begin as the identity.
+
+    A new AR layer is a copy of the one before it whose outputs are scaled by norms of weight zero; a new decoder block
+    is a copy whose modulations, gates included, are zero.
+    """
+    text = parts.ar.config.text_config
+    taller = replace(text, num_hidden_layers=AR_LAYERS)
+    generator = ARGenerator(replace(parts.ar.config, text_config=taller))
+    zeroed = ("post_self_attn_layernorm.weight", "post_mlp_layernorm.weight")
+    layers = (text.num_hidden_layers, AR_LAYERS)
+    generator.load_state_dict(spread(parts.ar.state_dict(), "model.language_model.layers.", *layers, zeroed))
+    decoder = Decoder(replace(parts.decoder.config, num_layers=DECODER_LAYERS))
+    zeroed = ("norm1.linear.weight", "norm1.linear.bias")
+    layers = (parts.decoder.config.num_layers, DECODER_LAYERS)
+    decoder.load_state_dict(spread(parts.decoder.state_dict(), "transformer_blocks.", *layers, zeroed))
+    return replace(parts, ar=generator, decoder=decoder)
+
+
+def spread(state: dict[str, Tensor], prefix: str, old: int, new: int, zeroed: tuple[str, ...]) -> dict[str, Tensor]:
+    """The state of a stack of `old` layers as one of `new`, evenly spread; parameters that end in `zeroed` of added
+    layers are zero.
+    """
+    sources = [round((i + 0.5) * old / new - 0.5) for i in range(new)]
+    made = {name: value for name, value in state.items() if not name.startswith(prefix)}
+    for i, source in enumerate(sources):
+        here = f"{prefix}{source}."
+        added = i > 0 and sources[i - 1] == source
+        for name, value in state.items():
+            if name.startswith(here):
+                rest = name.removeprefix(here)
+                made[f"{prefix}{i}.{rest}"] = torch.zeros_like(value) if added and rest in zeroed else value.clone()
+    return made
+
+
+def nano3_export(work: Path, output: Path) -> Path:
+    """Write the checkpoint in bf16 from finished or unfinished stages; a stage without any state stays as started."""
+    parts = load_pipeline_parts(work / "start")
+    for part in (parts.ar.model.visual, parts.ar.model.vqmodel):
+        part.requires_grad_(False)
+    if (work / "ar").exists():
+        averaged(work / "ar", work / "ar" / "ar.pt", [parts.ar], ["model"])
+    if (work / "decoder").exists():
+        averaged(work / "decoder", work / "decoder" / "decoder.pt", [parts.decoder, parts.glyph], ["decoder", "glyph"])
+    refined = work / "vae_refined" / "vae.pt"
+    if refined.exists():
+        parts.vae.load_state_dict(finished(refined, "nano3-vae-refined")["weights"])
+    parts.vae.config = replace(parts.vae.config, sample_size=SIDE)
+    parts.drawing = sizes.DRAWING
+    parts.generation |= sizes.SAMPLING
+    return save_pipeline_parts(parts, output, dtype=torch.bfloat16)
