@@ -48,7 +48,7 @@ def nano3_tokenizer(work: Path, start: Path = SHIPPED, steps: int = 5000, batch:
 
 
 def nano3_vae_refined(work: Path, start: Path = SHIPPED, steps: int = 6000) -> VAEStage:
-    """The autoencoder's pixel half on things, more faces and large Chinese; its latents, which the decoder draws, stay."""
+    """The autoencoder's pixel half on things, more faces, large Chinese; its latents, which the decoder draws, stay."""
     phases = ((0, 128, 6), (steps * 2 // 3, 256, 2))
     data = PixelCrops(seed=36, phases=phases, size=SIDE, levels=("card", "card", "card", "second"), chinese=CHINESE)
     train = VAETraining(steps=steps, lr=5e-4, edges=1.5, noise=0.1)

@@ -1,12 +1,14 @@
 """Card -> Scene: where everything stands, on the 32 px grid, in one way only.
 
 Texts are stacked about the middle and wrap at words; the first is as large as it fits. Things stand above, below or
-beside the texts. What does not fit is tried with smaller things, then without gaps and margins, then in smaller letters.
+beside the texts. What does not fit is tried with smaller things, then without margins, in smaller letters, and last
+without gaps.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,8 +20,10 @@ from inkwash.scenes.world import CELL, SHAPE_SIZES
 LARGE_STEP = 2  # cells a large character is wide and high
 MAX_LARGE_LINES = 3
 MAX_LINES = 6
+_PIECE = re.compile(r" *(?:[\u2e80-\uffef][，。！？：；、]*|[^\s\u2e80-\uffef]+)")
 RING = ("frame", "paper", "chalkboard", "ticket", "menu", "label")  # structures that take the outermost cells
 PANELLED = ("band", "bubble", "post", "ribbon")  # whose panel is as high as the texts
+BESIDE = ("left", "right", "sides", "corners")
 OVERHANG = 12  # pixels a panel reaches beyond its texts
 POST_ROWS = 3
 
@@ -48,41 +52,38 @@ class _Block:
     side: int = 0  # pixels of each thing
 
 
-def wrap(text: str, width: int, language: str = "en") -> tuple[str, ...]:
+def wrap(text: str, width: int) -> tuple[str, ...]:
     """The lines of a text of at most `width` characters: as few as possible, and then as even as possible."""
-    lines = _greedy(text, width, language)
+    lines = _greedy(text, width)
     if len(lines) > 1:
         for narrower in range(width - 1, 0, -1):
-            tighter = _greedy(text, narrower, language)
-            if len(tighter) > len(lines) or _broken(text, narrower, language):
+            tighter = _greedy(text, narrower)
+            if len(tighter) > len(lines) or _broken(text, narrower):
                 break
             lines = tighter
     return tuple(lines)
 
 
-def _pieces(text: str, language: str) -> list[str]:
-    """What a line may be broken between: words, or single characters in Chinese."""
-    if language == "zh" or not text.isascii() and any(ord(c) > 0x2E80 for c in text):
-        return [piece for piece in text if piece != " "]
-    return text.split()
+def _pieces(text: str) -> list[str]:
+    """What a line may be broken between, each piece with the space before it: words, and every Chinese character."""
+    return [match[0] for match in _PIECE.finditer(text)]
 
 
-def _broken(text: str, width: int, language: str) -> bool:
-    return any(len(piece) > width for piece in _pieces(text, language))
+def _broken(text: str, width: int) -> bool:
+    return any(len(piece.strip()) > width for piece in _pieces(text))
 
 
-def _greedy(text: str, width: int, language: str) -> list[str]:
-    pieces = _pieces(text, language)
-    joint = "" if pieces and len(pieces) > 1 and "".join(pieces) == text.replace(" ", "") and " " not in text else " "
+def _greedy(text: str, width: int) -> list[str]:
     lines: list[str] = []
-    for piece in pieces:
-        if lines and len(lines[-1]) + len(joint) + len(piece) <= width:
-            lines[-1] += joint + piece
+    for piece in _pieces(text):
+        if lines and len(lines[-1]) + len(piece) <= width:
+            lines[-1] += piece
             continue
-        while len(piece) > width:  # a word that is longer than the line is cut
-            lines.append(piece[:width])
-            piece = piece[width:]
-        lines.append(piece)
+        rest = piece.strip()
+        while len(rest) > width:  # a word that is longer than the line is cut
+            lines.append(rest[:width])
+            rest = rest[width:]
+        lines.append(rest)
     return lines
 
 
@@ -90,8 +91,10 @@ def lay_out(card: Card, width: int, height: int) -> Scene | None:
     """The scene of a card on a canvas of `width` x `height` pixels; None when it cannot be made to fit."""
     large = sum(text.size == "large" for text in card.texts)
     margins = (1, 0) if card.structure in ("plain", "band", "slide") else (0,)
-    ways = itertools.product(range(large + 1), margins, (1, 0), range(3))
-    for demoted, margin, gap, shrink in ways:
+    if card.structure in (*PANELLED, "slide") and any(thing.place in BESIDE for thing in card.things):
+        return None
+    ways = itertools.product((1, 0), range(large + 1), margins, range(3))
+    for gap, demoted, margin, shrink in ways:
         scene = _attempt(card, width, height, _Try(demoted=demoted, margin=margin, gap=gap, shrink=shrink))
         if scene is not None:
             return scene
@@ -107,19 +110,19 @@ def _area(card: Card, rows: int, cols: int, margin: int) -> Area:
         return 1, 1, rows - POST_ROWS, cols - 1
     if card.structure == "ribbon":
         return 0, 2, rows, cols - 2
-    return 0, margin, rows, cols - margin
+    return (margin if card.structure == "slide" else 0), margin, rows, cols - margin
 
 
 def _attempt(card: Card, width: int, height: int, way: _Try) -> Scene | None:
     rows, cols = height // CELL, width // CELL
     area = _area(card, rows, cols, way.margin)
-    beside = [thing for thing in card.things if thing.place in ("left", "right", "sides", "corners")]
+    beside = [thing for thing in card.things if thing.place in BESIDE]
     stacked = [thing for thing in card.things if thing not in beside]
     reserved = _beside(beside, area, way.shrink)
     if reserved is None:
         return None
     inner, items = reserved
-    texts = _text_blocks(card, inner, way)
+    texts = _text_blocks(card, inner, way, whole=bool(way.margin or beside))
     if texts is None:
         return None
     rows_of = {
@@ -183,8 +186,8 @@ def _beside(things: Sequence[CardThing], area: Area, shrink: int) -> tuple[Area,
     return (top, left, bottom, right), items
 
 
-def _text_blocks(card: Card, area: Area, way: _Try) -> list[_Block] | None:
-    """The texts as lines; None where a text takes too many or a word has to be cut although it need not be."""
+def _text_blocks(card: Card, area: Area, way: _Try, *, whole: bool) -> list[_Block] | None:
+    """The texts as lines; None where a text takes too many, or a word had to be cut where words are to stay `whole`."""
     columns = area[3] - area[1]
     keep = sum(text.size == "large" for text in card.texts) - way.demoted  # the first ones stay large
     blocks = []
@@ -193,10 +196,10 @@ def _text_blocks(card: Card, area: Area, way: _Try) -> list[_Block] | None:
         keep -= text.size == "large"
         step = LARGE_STEP if large else 1
         room = columns // step
-        lines = wrap(text.text, room, card.language)
-        if large and (len(lines) > MAX_LARGE_LINES or _broken(text.text, room, card.language)):
+        lines = wrap(text.text, room)
+        if large and (len(lines) > MAX_LARGE_LINES or _broken(text.text, room)):
             return None
-        if way.margin and _broken(text.text, room, card.language) or len(lines) > MAX_LINES:
+        if (whole and _broken(text.text, room)) or len(lines) > MAX_LINES:
             return None
         blocks.append(_Block(height=step * len(lines), lines=lines, text=text, step=step))
     return blocks
@@ -218,7 +221,7 @@ def _stack(
     """The blocks below each other about the middle of the area, and the panel behind the texts."""
     top, left, bottom, right = area
     blocks = [*above, *texts, *below]
-    free = {i for i in (len(above), len(above) + len(texts)) if card.structure in PANELLED and texts and 0 < i}
+    free = {i for i in (len(above), len(above) + len(texts)) if card.structure in PANELLED and texts and i > 0}
     free = {i for i in free if i < len(blocks)}  # a panel needs a free row to its neighbours
     gaps = [max(way.gap, int(i in free)) for i in range(1, len(blocks))]
     header = card.structure == "slide" and bool(texts)
@@ -239,14 +242,15 @@ def _stack(
     for i, block in enumerate(blocks):
         if block.text is not None:
             aligned = header and block.text.role != "title"
-            lines += _set(block, row, left, right, aligned=aligned)
+            made = _set(block, row, left, right, aligned=aligned)
+            lines += [replace(line, region=i - len(above)) for line in made]
             first, last = (row if i == len(above) else first), row + block.height
         else:
             items += _row_of_things(block, row, left, right)
         row += block.height + (gaps[i] if i < len(gaps) else 0)
         if header and i == 0:
             row += 1 - (gaps[0] if gaps else 0)
-    end = texts[0].height if header else last
+    end = top + texts[0].height if header else last
     return lines, items, _panel(card, area, first, end, [block.step * max(map(len, block.lines)) for block in texts])
 
 

@@ -1,4 +1,4 @@
-"""Per-cell ground truth of level `card`: what every semantic token should tell, and `meaning`, one number for all of it.
+"""Per-cell ground truth of level `card`: what a semantic token should tell, and `meaning`, one number for all of it.
 
 As in `meanings.py` a cell tells only what its neighbours cannot tell for it: one with a character which one, which
 quarter of a large one, colour and face; one with a shape the shape, part and colour; one with a thing its name and

@@ -1,24 +1,27 @@
-"""How cards are sampled: a genre, contents that suit it, a structure, colours that can be read, and a layout that fits."""
+"""How cards are sampled: a genre, contents that suit it, a structure, colours that can be read, a layout that fits."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 from inkwash.core.errors import ConfigError
-from inkwash.scenes.card import CARD_STYLES, Card, CardText, CardThing, readable_colors, visible_colors
-from inkwash.scenes.card_layout import lay_out
+from inkwash.scenes.card import CARD_STYLES, PLACES, Card, CardText, CardThing, readable_colors, visible_colors
+from inkwash.scenes.card_layout import BESIDE, PANELLED, lay_out
 from inkwash.scenes.card_words import GENRES, sample_content, suits
 from inkwash.scenes.scene import Scene
 from inkwash.scenes.words import check_split
 from inkwash.scenes.world import CARD_COLORS, COLORS, SHAPES
 
 RESAMPLES = 60
+CROWDED = 0.3  # share of the crowded cards that are kept
 SHAPE_DISTANCE = 90  # of two colours in RGB
 LARGE_FACES = ("wide", "poster")  # a large character is four tokens: fewer faces keep the codebook small
 SMALL_FACES = ("wide", "serif", "slab", "round", "hand")
 DETAIL_FACES = ("wide", "round", "serif")
 PLAIN_RATE = 0.4
+LARGE_RATES = {"title": 0.92, "line": 0.1, "detail": 0.02}
 PANELS: dict[str, tuple[str, ...]] = {
     "band": ("white", "black", "red", "yellow", "blue"),
     "paper": ("white", "cream", "yellow"),
@@ -34,7 +37,6 @@ PANELS: dict[str, tuple[str, ...]] = {
 LIKED = ("white", "cream", "light blue", "light green", "navy", "teal", "pink", "yellow", "red", "blue", "black")
 BACKGROUND_WEIGHTS = tuple(3 if name in LIKED else 1 for name in CARD_COLORS)
 ASKED_COLOR = 0.15  # texts in a colour that can be seen and is below the usual contrast
-PLACES = ("above", "below", "left", "right", "corners", "sides")
 THING_COUNTS = ((1, 2, 3, 4, 5), (70, 12, 9, 5, 4))
 
 
@@ -64,7 +66,7 @@ def _texts(rng: random.Random, card: Card, contents: list[tuple[str, str]]) -> t
     used: list[str] = []
     texts = []
     for text, role in contents:
-        size = "large" if role == "title" and rng.random() < 0.92 or role == "line" and rng.random() < 0.12 else "small"
+        size = "large" if rng.random() < LARGE_RATES[role] else "small"
         face = rng.choice(LARGE_FACES) if size == "large" else title_face if role == "title" else detail_face
         if card.language == "zh":
             face = "cjk"
@@ -97,11 +99,20 @@ def _apart(a: str, b: str) -> bool:
     return sum((x - y) ** 2 for x, y in zip(CARD_COLORS[a], CARD_COLORS[b], strict=True)) > SHAPE_DISTANCE**2
 
 
+def _places(rng: random.Random, structure: str) -> list[str]:
+    """Where the things of a card stand, in the order in which they are chosen."""
+    if structure == "slide":
+        return ["below"]
+    if structure in PANELLED:
+        return ["above", "below"]
+    return ["above", "below", *rng.sample(BESIDE, 4)] if rng.random() < 0.7 else rng.sample(PLACES, len(PLACES))
+
+
 def _things(rng: random.Random, card: Card) -> tuple[CardThing, ...]:
     number = rng.choices((0, 1, 2, 3), (28, 46, 20, 6))[0]
     if not card.texts:
         number = max(1, number)
-    places = ["above", "below", *rng.sample(PLACES[2:], 4)] if rng.random() < 0.7 else rng.sample(PLACES, len(PLACES))
+    places = _places(rng, card.structure)
     taken: set[str] = set()
     made = [_thing(rng, card, place, taken) for place in places[:number]]
     return tuple(thing for thing in made if thing is not None)
@@ -132,6 +143,12 @@ def sample_card(rng: random.Random, *, split: str = "train", language: str = "en
     return replace(card, things=_things(rng, card))
 
 
+def _crowded(scene: Scene) -> bool:
+    """Whether two texts stand below each other without a free row between them."""
+    rows = sorted((item.box[1], item.box[3], item.region) for item in scene.texts)
+    return any(a[1] == b[0] and a[2] != b[2] for a, b in pairwise(rows))
+
+
 def sample_card_scene(
     rng: random.Random,
     *,
@@ -145,6 +162,6 @@ def sample_card_scene(
     for _ in range(RESAMPLES):
         card = sample_card(rng, split=split, language=language, random_words=random_words)
         scene = lay_out(card, width, height)
-        if scene is not None:
+        if scene is not None and (rng.random() < CROWDED or not _crowded(scene)):
             return scene
     raise ConfigError(f"no card fits on {width} x {height}: use a larger canvas")

@@ -49,6 +49,7 @@ class TextItem:
     box: Box
     lettering: str = "grid"
     cells: tuple[Cell, ...] = ()
+    region: int = 0  # which of a card's texts this is a line of
 
     def __post_init__(self) -> None:
         _check_name("face", self.face, FACES)

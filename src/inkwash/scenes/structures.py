@@ -107,9 +107,8 @@ def layers(scene: Scene) -> Iterator[Layer]:
         yield layer(line_color(panel), _outline, inset(INSET + 6), 2)
         yield layer(line_color(panel), _rounded_outline, inset(INSET + 11), 2)
     elif kind == "paper":
-        yield layer(
-            shadow_color(scene.background), _rectangle, (INSET + 5, INSET + 6, width - INSET + 5, height - INSET + 6)
-        )
+        shade = (INSET + 5, INSET + 6, width - INSET + 5, height - INSET + 6)
+        yield layer(shadow_color(scene.background), _rectangle, shade)
         yield layer(CARD_COLORS[panel], _rectangle, inset(INSET))
     elif kind == "label":
         yield layer(CARD_COLORS[panel], _rounded, inset(INSET), 26)
