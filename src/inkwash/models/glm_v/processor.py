@@ -186,8 +186,11 @@ class GlmVProcessor:
             raise WeightsError(f"The chat template of the checkpoint fails: {error}.") from None
 
     def encode(self, text: str) -> list[int]:
-        """Plain tokenization; special tokens written in ``text`` are read as such."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        """Plain tokenization; special tokens written in ``text`` are read as such.
+
+        As a batch of one, which leaves the interpreter to other threads meanwhile; `Tokenizer.encode` does not.
+        """
+        return list(self.tokenizer.encode_batch([text], add_special_tokens=False)[0].ids)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Text of ids; special tokens stay, because the parsers read them."""
