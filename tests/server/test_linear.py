@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -15,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inkwash.engine.readback import quoted_texts
 from inkwash.models.glm_image.glyphs import glyph_texts
 from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.spelled import SpelledTokenizer
 from inkwash.models.glm_v.boxes import find_boxes, find_points
-from inkwash.serve.enhance import quoted_texts
 from inkwash.serve.ui.lint import lint
 
 ASSETS = Path(__file__).parents[2] / "src" / "inkwash" / "assets"
@@ -33,17 +31,6 @@ def test_long_texts_are_read_in_one_pass(read: Callable[[str], Any], piece: str)
     begun = time.perf_counter()
     read((piece * LENGTH)[:LENGTH] + "x")
     assert time.perf_counter() - begun < 1.0
-
-
-def test_quotations_are_those_of_the_pattern() -> None:
-    """The plain pattern, which is quadratic, is the twin."""
-    pattern = re.compile(
-        r"\"([^\"\n]+)\"|“([^”\n]+)”|「([^」\n]+)」|『([^』\n]+)』|‘([^’\n]+)’|(?<!\w)'([^'\n]+)'(?!\w)"
-    )
-    chance = random.Random(1)
-    for _ in range(20_000):
-        prompt = "".join(chance.choices("a\" “”「」'\n‘’『』b ", k=chance.randrange(14)))
-        assert quoted_texts(prompt) == [next(filter(None, found.groups())) for found in pattern.finditer(prompt)]
 
 
 PROCESSOR = GlmImageProcessor.from_folder(ASSETS / "nano" / "processor")

@@ -7,19 +7,16 @@ answer that loses one of them is thrown away. Whatever fails, the original promp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from inkwash.core import log as logs
+from inkwash.engine.readback import quoted_texts
 from inkwash.serve.schemas import MAX_PROMPT
 from inkwash.serve.settings import EnhanceSettings
 
 log = logs.get(__name__)
 
-_MARKS = {'"': '"', "“": "”", "「": "」", "『": "』", "‘": "’", "'": "'"}
-_LETTER = re.compile(r"\w")
-_OPENING = re.compile(r"[\"“「『‘]|(?<!\w)'")
 RULES = """You prepare prompts for a text-to-image model. Rewrite the user's prompt so that a painter who has never \
 seen the idea could paint it.
 - Keep every text in quotation marks exactly as it is, letter by letter, in quotation marks, in its own language; \
@@ -41,25 +38,6 @@ class Enhanced:
 
     revised: str | None
     warning: str | None = None
-
-
-def quoted_texts(prompt: str) -> list[str]:
-    """What stands in quotation marks on one line, in order; each line is read once, since clients write it."""
-    return [text for line in prompt.split("\n") for text in _quoted(line)]
-
-
-def _quoted(line: str) -> Iterator[str]:
-    place, known = 0, dict.fromkeys(_MARKS.values(), -1)  # where each closing mark stands next
-    while (opening := _OPENING.search(line, place)) is not None:
-        closing, place = _MARKS[opening[0]], opening.end()
-        if known[closing] < place:
-            found = line.find(closing, place)
-            known[closing] = len(line) if found < 0 else found
-        end = known[closing]
-        inside_word = closing == "'" and _LETTER.match(line, end + 1) is not None  # an apostrophe closes nothing
-        if place < end < len(line) and not inside_word:
-            yield line[place:end]
-            place = end + 1
 
 
 async def enhance(prompt: str, settings: EnhanceSettings, *, edit: bool = False, transport: Any = None) -> Enhanced:
