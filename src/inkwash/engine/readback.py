@@ -95,13 +95,24 @@ def edit_target(prompt: str, before: Iterable[str]) -> Target:
     """
     source = letters("".join(before))
     asked = quoted_texts(prompt)
-    there = [text for text in asked if best_span(letters(text), source)[0] <= _NEAR * len(letters(text))]
+    there = _found(asked, source)
     new = [text for text in asked if text not in there]
     removed = not new and _REMOVES.search(outside(prompt)) is not None
     gone = there if removed or (new and _REPLACES.search(outside(prompt))) else []
     wanted = new or ([] if removed else there)
     known = sum(len(letters(text)) for text in {*gone, *(text for text in wanted if text in there)})
     return Target(texts=tuple(wanted), spare=max(0, len(source) - known))
+
+
+def _found(texts: Sequence[str], source: str) -> list[str]:
+    """Those of the texts that stand in a reading; of two near ones the nearer takes the place (HALLO, HELLO)."""
+    found = []
+    for text in sorted(texts, key=lambda text: best_span(letters(text), source)[0]):
+        distance, start, end = best_span(letters(text), source)
+        if distance <= _NEAR * len(letters(text)):
+            found.append(text)
+            source = source[:start] + _TAKEN * (end - start) + source[end:]
+    return found
 
 
 def compare(wanted: Sequence[str], read: Iterable[str], *, spare: int | None = None) -> Comparison:

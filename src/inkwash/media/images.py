@@ -155,18 +155,24 @@ def encode_image(
     return buffer.getvalue()
 
 
-def check_writable(path: PathLike) -> Path:
-    """Raises MediaError unless a picture can be written at the path; leaves an existing file as it is."""
+def check_writable(path: PathLike, *, make_folders: bool = False) -> Path:
+    """Raises MediaError unless a picture can be written at the path; leaves an existing file as it is.
+
+    `make_folders`: folders on the way may be missing, if they could be made; none is made here.
+    """
     target = Path(path)
     _format(target)
     place = Path(os.path.realpath(target))
     if place.is_dir():
         raise MediaError(f"The output {os.fspath(target)!r} is a folder: add a file name such as out.png.")
-    if not place.parent.is_dir():
-        raise MediaError(_unwritable(target, f"there is no folder {os.fspath(place.parent)!r}"))
+    folder = place.parent
+    while make_folders and not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise MediaError(_unwritable(target, f"there is no folder {os.fspath(folder)!r}"))
     if place.exists() and not os.access(place, os.W_OK):
         raise MediaError(_unwritable(target, "the file is write-protected"))
-    probe = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
+    probe = folder / f".{place.name}.{secrets.token_hex(4)}.part"
     try:
         with open(probe, "xb"):
             pass

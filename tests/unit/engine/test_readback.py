@@ -54,6 +54,7 @@ def test_every_quoted_text_is_found_and_blank_ones_are_not_asked_for() -> None:
         ('Replace the text with "OPEN"', ["HELLO"], Target(texts=("OPEN",), spare=5)),
         ('Replace "HELLO" with "OPEN"', ["HELLO"], Target(texts=("OPEN",))),
         ('Replace "HELLO" with "OPEN"', ["HELL0", "2 pm"], Target(texts=("OPEN",), spare=3)),  # misread, and kept
+        ('Correct "HALLO" to "HELLO"', ["HALLO"], Target(texts=("HELLO",))),
         ('"OPEN" instead of "HELLO"', ["HELLO"], Target(texts=("OPEN",))),
         ("把“你好”改成“再见”", ["你好"], Target(texts=("再见",))),
         ('Add "SALE" below "HELLO"', ["HELLO"], Target(texts=("SALE",), spare=5)),
