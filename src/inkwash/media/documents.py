@@ -25,6 +25,7 @@ from inkwash.core.errors import MediaError, MissingExtraError, RequestError
 from inkwash.core.types import PathLike
 from inkwash.media.images import load_image
 from inkwash.media.kinds import PDF, SLIDES
+from inkwash.media.sources import read_source
 
 DPI = 180
 MAX_BYTES = 512 * 2**20
@@ -64,9 +65,7 @@ def read_document(
     """
     name = "The document" if isinstance(source, bytes) else f"The document {os.fspath(source)!r}"
     kind = (suffix or ("" if isinstance(source, bytes) else Path(source).suffix)).lower()
-    content = source if isinstance(source, bytes) else _read(Path(source), name, max_bytes)
-    if len(content) > max_bytes:
-        raise MediaError(_too_large(name, len(content), max_bytes))
+    content = read_source(source, name, "document", max_bytes)
     if content.startswith(b"%PDF") or kind == PDF:
         return _pdf(content, name, dpi, pages, max_pages)
     if kind in SLIDES or content.startswith(b"PK"):
@@ -265,19 +264,3 @@ def _check_archive(content: bytes, name: str) -> None:
         raise MediaError(
             f"{name} is {unpacked / 2**30:.1f} GiB unpacked: at most {MAX_UNPACKED / 2**30:.0f} GiB are read."
         )
-
-
-def _read(path: Path, name: str, max_bytes: int) -> bytes:
-    try:
-        if path.is_dir():
-            raise MediaError(f"{name} is a folder: give the path of one document.")
-        if (size := path.stat().st_size) > max_bytes:
-            raise MediaError(_too_large(name, size, max_bytes))
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise MediaError(f"{name} cannot be opened ({said}): check the path and its permissions.") from None
-
-
-def _too_large(name: str, size: int, limit: int) -> str:
-    return f"{name} is too large ({size / 2**20:.0f} MiB): at most {limit / 2**20:.0f} MiB are read."
