@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	@$(BIN)/inkwash generate '$(PROMPT)' -o '$(OUT)' --seed $(SEED)
+	@$(BIN)/inkwash generate '$(PROMPT)' -o '$(OUT)' --seed $(SEED) --overwrite
 	@echo "The picture is here: $$(cd "$$(dirname '$(OUT)')" && pwd)/$$(basename '$(OUT)')"
 
 test: $(STAMP)

@@ -20,7 +20,7 @@ from PIL import Image
 from inkwash.core.errors import ConfigError, RequestError
 from inkwash.core.types import Size
 from inkwash.engine.plan import Plan, upsample
-from inkwash.serve.enhance import RULES, Enhanced, enhance, quoted_texts
+from inkwash.serve.enhance import RULES, Enhanced, enhance
 from inkwash.serve.handles import PlanHandle, PlanSigner, of_plan
 from inkwash.serve.quality import CHOICES, choose
 from inkwash.serve.settings import EnhanceSettings, ServeSettings
@@ -207,7 +207,6 @@ PROMPT = 'A café sign that says "CAFÉ 7" and “二号”'
 
 def test_enhancement_keeps_quoted_texts_or_is_thrown_away() -> None:
     better = 'A wooden sign over a door says "CAFÉ 7"; below, in red, “二号”. Watercolour.'
-    assert quoted_texts(PROMPT) == ["CAFÉ 7", "二号"] and quoted_texts("the dog's bone isn't here") == []
     assert asyncio.run(enhance(PROMPT, ENDPOINT, transport=chat(better))) == Enhanced(better)
     thought = f"<think>what to say</think>\n{better}"
     assert asyncio.run(enhance(PROMPT, ENDPOINT, transport=chat(thought))) == Enhanced(better)

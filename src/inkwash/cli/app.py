@@ -1,11 +1,13 @@
 """The ``inkwash`` command: a table of commands, each imported only when it is called, and one way to fail.
 
 Help and usage errors load nothing heavy. Whatever goes wrong ends as one line on stderr with exit code 2 (usage, bad
-input), 1 (failure) or 130 (interrupted); INKWASH_DEBUG=1 shows the traceback too.
+input), 1 (failure), 3 (words still wrong after `--verify`) or 130 (interrupted); INKWASH_DEBUG=1 shows
+the traceback too.
 """
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 import traceback
@@ -63,7 +65,9 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Adds the known names to the message about an unknown one."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise UnknownCommand(f"There is no command {args[0]!r}: it must be one of {', '.join(COMMANDS)}.")
+            near = difflib.get_close_matches(args[0].lower(), COMMANDS, n=1)
+            hint = f"did you mean {near[0]!r}? The commands are" if near else "it must be one of"
+            raise UnknownCommand(f"There is no command {args[0]!r}: {hint} {', '.join(COMMANDS)}.")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

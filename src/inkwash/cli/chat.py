@@ -190,17 +190,19 @@ class Conversation:
 
     def boxes(self, target: str) -> None:
         """The last picture with the boxes of the last answer."""
-        from inkwash.media.images import check_writable, load_image, save_image
+        from inkwash.media.images import load_image
         from inkwash.media.marks import draw_boxes
+        from inkwash.media.outputs import check_output, save_output
 
         if self.last is None or not self.last.boxes or self.picture is None:
             raise RequestError("There is no picture with an answer that names boxes: ask where something is.")
         words = _words(target) or ["boxes.png"]
         if len(words) > 1:
             raise RequestError("Say one file, for example: /boxes marked.png")
-        path = check_writable(Path(words[0]).expanduser())
+        wanted = Path(words[0]).expanduser()
+        check_output(wanted)
         image = load_image(self.picture)
-        save_image(draw_boxes(image, self.last.pixel_boxes(*image.size)), path)
+        path = save_output(draw_boxes(image, self.last.pixel_boxes(*image.size)), wanted)
         print(f"{path} written.", file=sys.stderr)
 
     def thoughts(self) -> None:

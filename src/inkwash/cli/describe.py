@@ -48,6 +48,7 @@ def describe(
     quantize: s.Quantize = None,
     lora: o.Loras = None,
     fence_html: s.Fence = False,
+    overwrite: o.Overwrite = False,
     json: o.Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -56,8 +57,9 @@ def describe(
     Example: inkwash describe poster.png -q 'Where is the text "HELLO"?' --boxes marked.png
     """
     from inkwash.cli.settings import read_loras
-    from inkwash.media.images import check_writable, image_size
+    from inkwash.media.images import image_size
     from inkwash.media.kinds import kind_of
+    from inkwash.media.outputs import check_output
 
     settings = s.SightSettings(
         model=model,
@@ -87,7 +89,7 @@ def describe(
             raise RequestError(
                 f"--boxes draws on one picture, but {len(pictures)} were given: ask about one at a time.", param="boxes"
             )
-        check_writable(boxes)
+        check_output(boxes, overwrite=overwrite)
     s.check_model(model)
 
     asked = question or ("Describe this picture." if len(files) == len(pictures) == 1 else "Describe what you see.")
@@ -101,7 +103,7 @@ def describe(
     output = s.answer(pipe, messages, settings, screen)
     size = image_size(pictures[0]) if len(pictures) == 1 else None
     if boxes is not None:
-        _draw(output, pictures[0], boxes)
+        boxes = _draw(output, pictures[0], boxes, overwrite)
     if json:
         print(jsons.dumps(_report(output, files, size, boxes), ensure_ascii=False))
         return
@@ -110,14 +112,19 @@ def describe(
             print(f"box: {left},{top} to {right},{bottom} of {size[0]}x{size[1]} px")
 
 
-def _draw(output: VisionOutput, picture: Path, target: Path) -> None:
-    from inkwash.media.images import load_image, save_image
+def _draw(output: VisionOutput, picture: Path, target: Path, overwrite: bool) -> Path:
+    """Writes the marked picture and returns its file."""
+    from inkwash.media.images import load_image
     from inkwash.media.marks import draw_boxes
+    from inkwash.media.outputs import save_output
 
     image = load_image(picture)
-    save_image(draw_boxes(image, output.pixel_boxes(*image.size)), target)
+    file = save_output(draw_boxes(image, output.pixel_boxes(*image.size)), target, overwrite=overwrite)
     if not output.boxes:
-        print("inkwash: the answer names no box; the picture is written unmarked.", file=sys.stderr)
+        print(f"inkwash: the answer names no box; {file} is written unmarked.", file=sys.stderr)
+    elif file != target:
+        print(f"inkwash: {target} was there, so the marked picture is {file}.", file=sys.stderr)
+    return file
 
 
 def _report(

@@ -1,10 +1,19 @@
-"""``inkwash doctor --plan MODEL``: peak memory and time of a drawing on this machine, before anything is loaded."""
+"""``inkwash doctor --plan MODEL``: peak memory and time of a drawing on this machine, before anything is loaded.
+
+Memory is counted and printed first, then the time is measured on small layers: seconds and a few hundred megabytes
+for a model of any size.
+"""
 
 from __future__ import annotations
 
 import json as jsonlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from inkwash.core.errors import WeightsError
@@ -13,7 +22,7 @@ from inkwash.core.types import Size
 if TYPE_CHECKING:
     import torch
 
-    from inkwash.engine.memory import Sizes
+    from inkwash.engine.memory import Forecast, Sizes, Work
 
 CHOICES: tuple[tuple[Literal["none", "stage", "block"], str | None], ...] = (
     ("none", None),
@@ -26,14 +35,11 @@ CHOICES: tuple[tuple[Literal["none", "stage", "block"], str | None], ...] = (
 
 
 def show_plan(model: str, size: Size | None, *, device_name: str | None, as_json: bool) -> None:
-    """Prints one line for each way to hold the weights."""
-    import torch
+    """Prints memory, one line for each way to hold the weights, and then the time."""
 
     from inkwash.core import device
     from inkwash.core.limits import check_size
-    from inkwash.engine.memory import Work, forecast
-    from inkwash.engine.pace import measure_pace
-    from inkwash.engine.quantize import parse_quantize
+    from inkwash.engine.memory import Work
 
     sizes = sizes_of(model)
     side = min(sizes.vae.sample_size // 32 * 32, 2048)
@@ -42,52 +48,93 @@ def show_plan(model: str, size: Size | None, *, device_name: str | None, as_json
     dtype = device.pick_dtype(None, place)
     device.set_threads()
     work = Work(height=size.height, width=size.width, steps=50 if model_is_large(sizes) else 20)
+    with torch_without_compiler():
+        plans = plans_of(sizes, work, dtype, place)
+    head = {"model": model, "size": str(size), "steps": work.steps, "device": str(place)}
+    head["memory_gb"] = round(memory_of(place) / 1e9, 1)
+    if not as_json:
+        print(", ".join(f"{name} {value}" for name, value in head.items()))
+        show_memory(plans)
+    with torch_without_compiler():
+        seconds = seconds_of(sizes, work, dtype, place, plans)
+    if as_json:
+        rows = [{**plan.row, "seconds": taken} for plan, taken in zip(plans, seconds, strict=True)]
+        print(jsonlib.dumps({**head, "plans": rows}))
+        return
+    said = [f"{plan.row['offload']} {taken:.1f}" for plan, taken in zip(plans, seconds, strict=True) if taken]
+    print(f"Seconds by offload: {', '.join(said)}. They are those of a quiet machine; quantized weights are not timed")
+    print("(on a CPU they are slower), and layers of a large model are estimated from small ones.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRow:
+    """One way to hold the weights, and what is known of it before anything is timed."""
+
+    forecast: Forecast
+    row: dict[str, Any]
+
+
+def plans_of(sizes: Sizes, work: Work, dtype: torch.dtype, place: torch.device) -> list[PlanRow]:
+    """Peak memory for every choice."""
+    import torch
+
+    from inkwash.engine.memory import Forecaster
+    from inkwash.engine.quantize import parse_quantize
+
     import_module("inkwash.engine.pipeline")  # a drawing starts with what this brings along
-    base = held_now() if place.type == "cpu" else 0
-    pace = measure_pace(sizes, work, dtype=dtype, device=place)
-    room = memory_of(place)
-    rows: list[dict[str, Any]] = []
+    base, room = held_now() if place.type == "cpu" else 0, memory_of(place)
+    forecasters: dict[torch.dtype, Forecaster] = {}
+    plans = []
     for profile, text in CHOICES:
         kinds = parse_quantize(text)
-        number_type = torch.bfloat16 if "ar" in kinds and place.type == "cpu" else dtype
-        made = forecast(
-            sizes,
-            work,
-            dtype=number_type,
-            device=place,
-            profile=profile,
-            quantize=kinds,
-            base=base,
-        )
-        rows.append(
-            {
-                "offload": profile,
-                "quantize": text or "none",
-                "dtype": str(number_type).removeprefix("torch."),
-                "peak_gb": round(made.peak / 1e9, 2),
-                "fits": made.peak < room,
-                "seconds": round(pace.under(made, work), 2) if text is None else None,
-            }
-        )
-    said = {
-        "model": model,
-        "size": str(size),
-        "steps": work.steps,
-        "device": str(place),
-        "memory_gb": round(room / 1e9, 1),
-    }
-    if as_json:
-        print(jsonlib.dumps({**said, "plans": rows}))
-        return
-    print(", ".join(f"{name} {value}" for name, value in said.items()))
-    print(f"{'offload':<9}{'quantize':<11}{'dtype':<10}{'peak GB':>8}  {'fits':<5}{'seconds':>9}")
-    for row in rows:
-        seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
+        kind = torch.bfloat16 if "ar" in kinds and place.type == "cpu" else dtype
+        if kind not in forecasters:
+            forecasters[kind] = Forecaster(sizes, work, dtype=kind, device=place, base=base)
+        made = forecasters[kind].forecast(profile, kinds)
+        row = {
+            "offload": profile,
+            "quantize": text or "none",
+            "dtype": str(kind).removeprefix("torch."),
+            "peak_gb": round(made.peak / 1e9, 2),
+            "fits": made.peak < room,
+        }
+        plans.append(PlanRow(forecast=made, row=row))
+    return plans
+
+
+def show_memory(plans: list[PlanRow]) -> None:
+    """The table, printed at once: timing takes longer."""
+    print(f"{'offload':<9}{'quantize':<11}{'dtype':<10}{'peak GB':>8}  fits")
+    for plan in plans:
+        row = plan.row
         fits = "yes" if row["fits"] else "no"
-        print(
-            f"{row['offload']:<9}{row['quantize']:<11}{row['dtype']:<10}{row['peak_gb']:>8.2f}  {fits:<5}{seconds:>9}"
-        )
-    print("Seconds are those of a quiet machine; quantized weights are not timed (on a CPU they are slower).")
+        print(f"{row['offload']:<9}{row['quantize']:<11}{row['dtype']:<10}{row['peak_gb']:>8.2f}  {fits}", flush=True)
+
+
+def seconds_of(
+    sizes: Sizes, work: Work, dtype: torch.dtype, place: torch.device, plans: list[PlanRow]
+) -> list[float | None]:
+    """The time of every plan without rounding; None for the others."""
+    from inkwash.engine.pace import measure_pace
+
+    pace = measure_pace(sizes, work, dtype=dtype, device=place)
+    return [round(pace.under(plan.forecast, work), 2) if plan.row["quantize"] == "none" else None for plan in plans]
+
+
+@contextmanager
+def torch_without_compiler() -> Iterator[None]:
+    """Inside, torch does not import its compiler (1.5 s) only to tell it which functions to leave alone."""
+    name = "torch._dynamo"
+    if name in sys.modules:
+        yield
+        return
+    nothing = ModuleType(name)
+    nothing.disable = lambda function, *_, **__: function  # type: ignore[attr-defined]
+    sys.modules[name] = nothing
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def sizes_of(model: str) -> Sizes:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inkwash.cli.settings import DrawSettings
-from inkwash.core.errors import InkwashError, RequestError
+from inkwash.core.errors import Cancelled, InkwashError, RequestError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,14 +31,65 @@ class Made(NamedTuple):
     metadata: dict[str, Any]
 
 
-def draw(settings: DrawSettings, *, as_json: bool, quiet: bool) -> None:
-    """Draws, writes and reports; every check that needs no model comes first."""
+class WordsWrong(InkwashError):
+    """Pictures were drawn and kept, but verification did not find their words in them."""
+
+    exit_code = 3
+
+
+class PromptFailed(InkwashError):
+    """One of several prompts could not be drawn; the others were."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The pictures that one drawing starts from."""
+
+    references: list[Image.Image]
+    mask: Image.Image | None
+
+
+def draw(drawings: Sequence[DrawSettings], *, as_json: bool, quiet: bool) -> None:
+    """Draws with one model, writes and reports; every check that needs no model comes first.
+
+    A drawing that fails does not stop the others; its sentence and exit code come last.
+    """
     from inkwash.cli.interrupt import interruptible
     from inkwash.cli.progress import Bars
-    from inkwash.media.images import check_writable, load_image, load_mask
+    from inkwash.engine.request import CancelToken
+    from inkwash.media.outputs import check_output
 
-    for file in settings.files:
-        check_writable(file)
+    first = drawings[0]
+    for settings in drawings:
+        check_output(settings.output, settings.n, overwrite=settings.overwrite)
+    inputs = [_inputs(settings) for settings in drawings]
+    check_model(first.model)
+    read = open_reader() if first.verify is not None else None
+    report = Report(as_json=as_json, quantize=first.quantize)
+    shown, cancel = False if quiet else None, CancelToken()
+    with Bars(shown=shown) as bars:
+        pipe = interruptible(lambda: _load(first, bars), cancel.cancel)
+    for number, (settings, given) in enumerate(zip(drawings, inputs, strict=True), start=1):
+        try:
+            with Bars(shown=shown) as bars:
+                if len(drawings) > 1:
+                    bars.move("Prompts", number - 1, len(drawings))
+                work = partial(_work, settings, given, pipe, read, bars, cancel)
+                report.add(settings, interruptible(work, cancel.cancel))
+        except Cancelled as error:
+            if report.written:
+                raise Cancelled(f"Interrupted; {len(report.written)} pictures were written before.") from error
+            raise
+        except InkwashError as error:
+            report.fail(error if len(drawings) == 1 else PromptFailed(f"Prompt {number}: {error.message}"))
+    report.close()
+
+
+def _inputs(settings: DrawSettings) -> Inputs:
+    if not settings.images:
+        return Inputs([], None)
+    from inkwash.media.images import load_image, load_mask
+
     references = [load_image(path) for path in settings.images]
     mask = load_mask(settings.mask) if settings.mask else None
     if mask is not None and mask.size != references[0].size:
@@ -44,16 +98,7 @@ def draw(settings: DrawSettings, *, as_json: bool, quiet: bool) -> None:
             f"{references[0].size[0]}x{references[0].size[1]}: both must have the same size.",
             param="mask",
         )
-    check_model(settings.model)
-    read = open_reader() if settings.verify is not None else None
-
-    from inkwash.engine.request import CancelToken  # light, but behind the checks
-
-    started = time.perf_counter()
-    cancel = CancelToken()
-    with Bars(shown=False if quiet else None) as bars:
-        made = interruptible(lambda: _work(settings, references, mask, read, bars, cancel), cancel.cancel)
-    report(settings, made, time.perf_counter() - started, as_json=as_json)
+    return Inputs(references, mask)
 
 
 def open_reader() -> ReadPicture:
@@ -75,17 +120,8 @@ def check_model(name: str) -> None:
         inspect_folder(bundled_folder(found.name))
 
 
-def _work(
-    settings: DrawSettings,
-    references: list[Image.Image],
-    mask: Image.Image | None,
-    read: ReadPicture | None,
-    bars: Bars,
-    cancel: CancelToken,
-) -> list[Made]:
+def _load(settings: DrawSettings, bars: Bars) -> GlmImagePipeline:
     bars.move("load", 0, None)
-    import torch
-
     from inkwash.core import device
     from inkwash.engine.pipeline import GlmImagePipeline
 
@@ -104,13 +140,26 @@ def _work(
         names = [pipe.load_lora_weights(path) for path, _ in settings.loras]
         pipe.set_adapters(names, [weight for _, weight in settings.loras])
     bars.move("load", 1, 1)
+    return pipe
+
+
+def _work(
+    settings: DrawSettings,
+    given: Inputs,
+    pipe: GlmImagePipeline,
+    read: ReadPicture | None,
+    bars: Bars,
+    cancel: CancelToken,
+) -> list[Made]:
     if read is not None:
-        return _verified(settings, pipe, read, bars, cancel)
+        return _verified(settings, given, pipe, read, bars, cancel)
+    import torch
+
     width, height = settings.size or (None, None)
     output = pipe(
         prompt=settings.prompt,
-        image=references or None,
-        mask=mask,
+        image=given.references or None,
+        mask=given.mask,
         height=height,
         width=width,
         num_inference_steps=settings.steps,
@@ -130,7 +179,12 @@ def _work(
 
 
 def _verified(
-    settings: DrawSettings, pipe: GlmImagePipeline, read: ReadPicture, bars: Bars, cancel: CancelToken
+    settings: DrawSettings,
+    given: Inputs,
+    pipe: GlmImagePipeline,
+    read: ReadPicture,
+    bars: Bars,
+    cancel: CancelToken,
 ) -> list[Made]:
     """The same with every picture read back; what was read goes into its metadata."""
     from inkwash.engine.request import GenerationRequest
@@ -139,6 +193,8 @@ def _verified(
     width, height = settings.size or (None, None)
     request = GenerationRequest(
         prompt=settings.prompt,
+        images=tuple(given.references),
+        mask=given.mask,
         height=height,
         width=width,
         num_inference_steps=settings.steps,
@@ -160,31 +216,75 @@ def _verified(
     return [Made(one.image, {"verify": one.to_dict()}) for one in verified]
 
 
-def report(settings: DrawSettings, made: Sequence[Made], seconds: float, *, as_json: bool) -> None:
-    """Writes the files with their settings and prints what was made; one bad file does not lose the others."""
-    from inkwash.engine.quality import find_quality
-    from inkwash.media.images import save_image
+class Report:
+    """Writes pictures with their settings and says what was made; one bad file does not lose the others."""
 
-    said, failure = [], None
-    for index, (file, one) in enumerate(zip(settings.files, made, strict=True)):
-        metadata = {**settings.metadata(index, one.picture.size), **one.metadata}
-        try:
-            save_image(one.picture, file, metadata=metadata)
-            said.append({"path": str(file), **metadata})
-        except InkwashError as error:
-            failure = failure or error
-    if as_json:
-        print(json.dumps({"pictures": said, "seconds": round(seconds, 3)}, ensure_ascii=False))
-    else:
-        for picture in said:
-            print(_line(picture))
-        print(f"{len(said)} picture{'s' if len(said) != 1 else ''} in {seconds:.1f} s")
-        if settings.quantize is not None:
-            print(f"weights rounded: {settings.quantize}")
+    def __init__(self, *, as_json: bool, quantize: str | None) -> None:
+        self.as_json, self.quantize = as_json, quantize
+        self.started = time.perf_counter()
+        self.written: list[dict[str, Any]] = []
+        self.failure: InkwashError | None = None
+        self.wrong: list[dict[str, Any]] = []
+        self.trades: list[str] = []
+
+    def add(self, settings: DrawSettings, made: Sequence[Made]) -> None:
+        """Writes the pictures of one drawing."""
+        from inkwash.engine.quality import find_quality
+        from inkwash.media.outputs import free_names, save_outputs
+
+        names = free_names(settings.output, settings.n, overwrite=settings.overwrite)
+        for index, (name, one) in enumerate(zip(names, made, strict=True)):
+            metadata = {**settings.metadata(index, one.picture.size), **one.metadata}
+            try:
+                file = save_outputs(one.picture, name, settings.output, overwrite=settings.overwrite, metadata=metadata)
+            except InkwashError as error:
+                self.fail(error)
+                continue
+            said = {"path": str(file), **metadata}
+            self.written.append(said)
+            if not metadata.get("verify", {}).get("right", True):
+                self.wrong.append(said)
+            if not self.as_json:
+                print(_line(said), flush=True)
         if settings.quality != "exact":
-            print(f"quality {find_quality(settings.quality).trade(settings.steps)}")
-    if failure is not None:
-        raise failure
+            trade = f"quality {find_quality(settings.quality).trade(settings.steps)}"
+            self.trades += [] if trade in self.trades else [trade]
+
+    def fail(self, error: InkwashError) -> None:
+        """Keeps the first failure for the end; the further ones are said at once."""
+        if self.failure is None:
+            self.failure = error
+        else:
+            print(f"inkwash: {error.message}", file=sys.stderr)
+
+    def close(self) -> None:
+        """The last lines; raises what went wrong."""
+        seconds, count = time.perf_counter() - self.started, len(self.written)
+        if self.as_json:
+            print(json.dumps({"pictures": self.written, "seconds": round(seconds, 3)}, ensure_ascii=False))
+        else:
+            print(f"{count} picture{'s' if count != 1 else ''} in {seconds:.1f} s")
+            if self.quantize is not None:
+                print(f"weights rounded: {self.quantize}")
+            for trade in self.trades:
+                print(trade)
+        if self.failure is not None:
+            raise self.failure
+        if self.wrong:
+            raise WordsWrong(_wrong(self.wrong))
+
+
+def _wrong(pictures: Sequence[dict[str, Any]]) -> str:
+    """The sentence about pictures that verification gave up on."""
+    worst = pictures[0]
+    wanted = ", ".join(f'"{text}"' for text in worst["verify"]["wanted"]) or "the removed text is gone"
+    read = " / ".join(worst["verify"]["read"]) or "nothing"
+    more = f", and so are those of {len(pictures) - 1} more" if len(pictures) > 1 else ""
+    attempts = worst["verify"]["attempts"]
+    return (
+        f"The words of {worst['path']} are still wrong after {attempts} attempt{'s' if attempts != 1 else ''} "
+        f"(asked for {wanted}, read {read}){more}: allow more with --tries, or take another --seed."
+    )
 
 
 def _line(said: dict[str, Any]) -> str:

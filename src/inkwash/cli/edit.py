@@ -11,7 +11,12 @@ from inkwash.cli import options as o
 
 Images = Annotated[list[Path], typer.Option("--image", help="A picture to start from; give it again for more.")]
 Mask = Annotated[
-    Path | None, typer.Option("--mask", help="Grey picture of the first one's size: only what is white may change.")
+    Path | None,
+    typer.Option(
+        "--mask",
+        help="Picture of the first one's size. What is transparent may change; in one without transparency, what is "
+        "white.",
+    ),
 ]
 
 
@@ -33,10 +38,14 @@ def edit(
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
     lora: o.Loras = None,
+    verify: o.Verify = False,
+    tries: o.Tries = None,
+    best_of: o.BestOf = None,
     quality: o.Quality = "exact",
     offload: o.Offload = "none",
     quantize: o.Quantize = None,
     compile: o.Compile = False,
+    overwrite: o.Overwrite = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -45,7 +54,7 @@ def edit(
     Example: inkwash edit 'Replace the background with blue' --image poster.png -o blue.png
     """
     from inkwash.cli.draw import draw
-    from inkwash.cli.settings import DrawSettings, draw_seed, pace, read_loras, read_prompt
+    from inkwash.cli.settings import DrawSettings, draw_seed, pace, read_loras, read_prompt, verification
     from inkwash.core.types import Size
 
     steps, guidance = pace(model, steps, guidance)
@@ -71,5 +80,7 @@ def edit(
         quantize=quantize,
         compile=compile,
         loras=read_loras(lora),
+        verify=verification(verify, tries, best_of),
+        overwrite=overwrite,
     )
-    draw(settings, as_json=json, quiet=quiet)
+    draw([settings], as_json=json, quiet=quiet)

@@ -8,7 +8,8 @@ from inkwash.cli import options as o
 
 
 def generate(
-    prompt: o.Prompt,
+    prompt: o.PromptOrFile = None,
+    prompts: o.Prompts = None,
     output: o.Output = Path("out.png"),
     model: o.Model = "nano",
     size: o.SizeText = None,
@@ -30,20 +31,25 @@ def generate(
     offload: o.Offload = "none",
     quantize: o.Quantize = None,
     compile: o.Compile = False,
+    overwrite: o.Overwrite = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Draw pictures from a prompt.
+    """Draw pictures from a prompt, or from every line of a file.
 
     Example: inkwash generate 'A poster that says "HELLO"' -o poster.png --seed 7 --verify
     """
+    from functools import partial
+
     from inkwash.cli.draw import draw
+    from inkwash.cli.prompts import read_prompts
     from inkwash.cli.settings import DrawSettings, draw_seed, pace, read_loras, read_prompt, verification
+    from inkwash.core.errors import RequestError
     from inkwash.core.types import Size
 
     steps, guidance = pace(model, steps, guidance)
-    settings = DrawSettings(
-        prompt=read_prompt(prompt),
+    make = partial(
+        DrawSettings,
         output=output,
         model=model,
         size=None if size is None else Size.parse(size),
@@ -63,5 +69,13 @@ def generate(
         compile=compile,
         loras=read_loras(lora),
         verify=verification(verify, tries, best_of),
+        overwrite=overwrite,
     )
-    draw(settings, as_json=json, quiet=quiet)
+    if prompt is not None and prompts is None:
+        drawings = [make(prompt=read_prompt(prompt))]
+    elif prompts is not None and prompt is None:
+        drawings = read_prompts(prompts, make, drawn_seed=seed is None)
+    else:
+        given = "Neither a prompt nor" if prompt is None else "Both a prompt and"
+        raise RequestError(f"{given} --prompts FILE was given: give one of them.", param="prompt")
+    draw(drawings, as_json=json, quiet=quiet)

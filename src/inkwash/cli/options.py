@@ -14,7 +14,22 @@ OffloadProfile: TypeAlias = Literal["none", "stage", "block"]
 Prompt = Annotated[
     str, typer.Argument(help="What to draw; put the words to be written in quotation marks. - reads stdin.")
 ]
-Output = Annotated[Path, typer.Option("-o", "--output", help="File to write: .png, .webp or .jpg by its suffix.")]
+PromptOrFile = Annotated[
+    str | None, typer.Argument(help="What to draw; put the words to be written in quotation marks. - reads stdin.")
+]
+Prompts = Annotated[
+    Path | None,
+    typer.Option(
+        "--prompts",
+        metavar="FILE",
+        help="Draw every line of a file, a prompt or a JSON object with settings of its own; - reads stdin.",
+    ),
+]
+Output = Annotated[
+    Path,
+    typer.Option("-o", "--output", help="File to write: .png, .webp or .jpg by its suffix. A taken name is numbered."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there instead of numbering.")]
 Model = Annotated[str, typer.Option("--model", help="A name that `inkwash models` lists, or a checkpoint folder.")]
 SizeText = Annotated[
     str | None,
@@ -54,7 +69,10 @@ Dtype = Annotated[
     str | None, typer.Option("--dtype", help="float32, bfloat16 or float16 [default: float32 on a CPU, else bfloat16].")
 ]
 Verify = Annotated[
-    bool, typer.Option("--verify", help="Read each picture back and try again until its quoted texts are right.")
+    bool,
+    typer.Option(
+        "--verify", help="Read each picture back and try again until its quoted texts are right; else exit with 3."
+    ),
 ]
 Tries = Annotated[
     int | None, typer.Option("--tries", metavar="K", help="With --verify: at most K attempts [default: 4].")

@@ -46,6 +46,7 @@ class DrawSettings:
     images: tuple[Path, ...] = ()
     mask: Path | None = None
     verify: Verify | None = None
+    overwrite: bool = False
     loras: tuple[tuple[Path, float], ...] = ()
 
     def __post_init__(self) -> None:
@@ -73,13 +74,6 @@ class DrawSettings:
     def seeds(self) -> list[int]:
         """One seed per picture."""
         return [self.seed + i for i in range(self.n)]
-
-    @property
-    def files(self) -> list[Path]:
-        """One file per picture: the output itself, or numbered from 1 when there are several."""
-        if self.n == 1:
-            return [self.output]
-        return [self.output.with_stem(f"{self.output.stem}-{i + 1}") for i in range(self.n)]
 
     def metadata(self, index: int, size: tuple[int, int]) -> dict[str, Any]:
         """What the file of one picture says about how it was made."""
@@ -117,14 +111,19 @@ def read_prompt(argument: str) -> str:
     """The prompt itself, or stdin when it is ``-``."""
     if argument != "-":
         return argument
-    content = sys.stdin.buffer.read(_MAX_STDIN + 1)
-    if len(content) > _MAX_STDIN:
-        raise RequestError("The prompt on stdin is longer than 1 MiB: describe one picture.", param="prompt")
+    return read_stdin("The prompt", mend="describe one picture").strip()
+
+
+def read_stdin(what: str, *, limit: int = _MAX_STDIN, mend: str = "split it") -> str:
+    """The text on stdin; RequestError for what is too long or no UTF-8."""
+    content = sys.stdin.buffer.read(limit + 1)
+    if len(content) > limit:
+        raise RequestError(f"{what} on stdin is longer than {limit // 2**20} MiB: {mend}.", param="prompt")
     try:
-        return content.decode("utf-8-sig").strip()
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RequestError(
-            f"The prompt on stdin is not UTF-8 text (byte {error.start + 1}): convert it first.", param="prompt"
+            f"{what} on stdin is not UTF-8 text (byte {error.start + 1}): convert it first.", param="prompt"
         ) from None
 
 

@@ -3,7 +3,8 @@
 The networks are built without numbers (meta device) and the stages' own code runs on them once, while a counter follows
 which tensors are alive; so a prediction changes with the code and not with a formula. Weights are counted by name,
 quantised ones at their rounded size. On a CPU the sum starts from what the process holds already (interpreter,
-libraries); an accelerator's allocator counts tensors only, and its library's own share comes on top.
+libraries); an accelerator's allocator counts tensors only, and its library's own share comes on top. What is alive
+grows evenly with the number of equal layers, so two short networks are run and the rest is continued from them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -40,11 +42,13 @@ from inkwash.models.weights import parameters_on_meta
 from inkwash.nn.packed import can_pack
 
 PROMPT_TOKENS, GLYPHS = 64, 16  # of a usual prompt
+LAYERS = 6, 8  # of the short networks: from there on the peak lies in the same place
 SLOT_STEP = 256  # the planner's caches grow by so many tokens
 TILE = 128  # latent cells of a VAE tile
 CPU_RUNTIME = 70 * 2**20  # kernels made on the way, their scratch memory and the window files are read through
 CPU_QUANTIZING = 80 * 2**20  # what the library that rounds weights brings along
 CPU_CONVOLUTION = 1.5  # convolutions on a CPU keep re-ordered copies of what they read and write
+N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,34 +134,74 @@ def forecast(
     base: int = 0,
 ) -> Forecast:
     """Predict the peak of one call. `base` is what the process holds already, on a CPU."""
-    kinds = dict(quantize or {})
-    with parameters_on_meta():
-        ar, decoder = ARGenerator(sizes.ar), Decoder(sizes.decoder)
-        vae, glyph = AutoencoderKL(sizes.vae), GlyphEncoder(sizes.glyph)
-    for network in (ar, decoder, vae, glyph):
-        network.to("meta", dtype).requires_grad_(False)
-    on_cpu = device.type == "cpu"
-    vision = weight_bytes(ar.model.visual) + weight_bytes(ar.model.vqmodel)
-    weights = {
-        "vision": vision,
-        "ar": weight_bytes(ar, "ar", kinds.get("ar")) - vision + (_packed_bytes(ar, "ar" in kinds) if on_cpu else 0),
-        "decoder": weight_bytes(decoder, "decoder", kinds.get("decoder")),
-        "small": weight_bytes(vae) + weight_bytes(glyph),
-        "block": weight_bytes(decoder.blocks[0]),
-        "blocks": sum(weight_bytes(block) for block in decoder.blocks),
-    }
-    working = {
-        "vision": _vision_working(ar, work, on_cpu),
-        "ar": _ar_working(ar, work, on_cpu),
-        "decoder": _decoder_working(decoder, sizes, work, on_cpu),
-        "vae": round(_vae_working(vae, work) * (CPU_CONVOLUTION if on_cpu else 1)),
-    }
-    return Forecast(
-        base=base + ((CPU_RUNTIME + (CPU_QUANTIZING if kinds else 0)) if on_cpu else 0),
-        weights=weights,
-        working=working,
-        profile=profile,
-    )
+    return Forecaster(sizes, work, dtype=dtype, device=device, base=base).forecast(profile, quantize)
+
+
+class Forecaster:
+    """Forecasts of one call in one number type under any profile: networks are built and run once for all of them."""
+
+    def __init__(self, sizes: Sizes, work: Work, *, dtype: torch.dtype, device: torch.device, base: int = 0) -> None:
+        self.sizes, self.work, self.dtype, self.base = sizes, work, dtype, base
+        self.on_cpu = device.type == "cpu"
+        self.ar = self._blank(lambda: ARGenerator(sizes.ar))
+        self.decoder = self._blank(lambda: Decoder(sizes.decoder))
+        self.vae = self._blank(lambda: AutoencoderKL(sizes.vae))
+        self.glyph = self._blank(lambda: GlyphEncoder(sizes.glyph))
+
+    def forecast(self, profile: Profile = "none", quantize: Mapping[str, str] | None = None) -> Forecast:
+        """The peak under an offload profile, with these stages quantised."""
+        kinds = dict(quantize or {})
+        on_cpu, ar, decoder = self.on_cpu, self.ar, self.decoder
+        vision = weight_bytes(ar.model.visual) + weight_bytes(ar.model.vqmodel)
+        packed = _packed_bytes(ar, "ar" in kinds) if on_cpu else 0
+        weights = {
+            "vision": vision,
+            "ar": weight_bytes(ar, "ar", kinds.get("ar")) - vision + packed,
+            "decoder": weight_bytes(decoder, "decoder", kinds.get("decoder")),
+            "small": weight_bytes(self.vae) + weight_bytes(self.glyph),
+            "block": weight_bytes(decoder.blocks[0]),
+            "blocks": sum(weight_bytes(block) for block in decoder.blocks),
+        }
+        return Forecast(
+            base=self.base + ((CPU_RUNTIME + (CPU_QUANTIZING if kinds else 0)) if on_cpu else 0),
+            weights=weights,
+            working=self.working,
+            profile=profile,
+        )
+
+    @cached_property
+    def working(self) -> dict[str, int]:
+        """The most that is alive beside the weights, stage by stage."""
+        return {
+            "vision": _vision_working(self.ar, self.work, self.on_cpu),
+            "ar": _over_layers(self.sizes.ar.text_config.num_hidden_layers, self._ar),
+            "decoder": _over_layers(self.sizes.decoder.num_layers, self._decoder),
+            "vae": round(_vae_working(self.vae, self.work) * (CPU_CONVOLUTION if self.on_cpu else 1)),
+        }
+
+    def _ar(self, layers: int) -> int:
+        text = replace(self.sizes.ar.text_config, num_hidden_layers=layers)
+        network = self._blank(lambda: ARGenerator(replace(self.sizes.ar, text_config=text)))
+        return _ar_working(network, self.work, self.on_cpu)
+
+    def _decoder(self, layers: int) -> int:
+        network = self._blank(lambda: Decoder(replace(self.sizes.decoder, num_layers=layers)))
+        return _decoder_working(network, self.sizes, self.work, self.on_cpu)
+
+    def _blank(self, build: Callable[[], N]) -> N:
+        """A network without numbers, in this number type."""
+        with parameters_on_meta():
+            network = build()
+        return network.to("meta", self.dtype).requires_grad_(False)
+
+
+def _over_layers(layers: int, working: Callable[[int], int]) -> int:
+    """Bytes of a network by its number of layers: counted, or continued from two short ones."""
+    few, more = LAYERS
+    if layers <= more:
+        return working(layers)
+    first, second = working(few), working(more)
+    return first + (second - first) * (layers - few) // (more - few)
 
 
 def weight_bytes(network: nn.Module, stage: str | None = None, kind: str | None = None) -> int:
@@ -185,6 +229,11 @@ class LiveBytes(TorchDispatchMode):
         self.alive = self.most = 0
         self._weights = [tensor.untyped_storage() for tensor in (*network.parameters(), *network.buffers())]
         self._known = {storage._cdata for storage in self._weights}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: to mark itself for the compiler, a mode would import all of it."""
+        return False
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -232,6 +281,7 @@ class _Kernels(TorchFunctionMode):
 
 @contextmanager
 def _counting(network: nn.Module, on_cpu: bool) -> Iterator[LiveBytes]:
+    torch.empty(1, device="meta").add(1)  # what torch imports for the first such operation makes tensors, too
     with torch.no_grad(), _Kernels(on_cpu), LiveBytes(network) as counter:
         yield counter
 

@@ -1,8 +1,10 @@
 """How long a drawing will take here, before anything is loaded: the stages' own code on random weights, timed.
 
-The layers have the sizes of the model and the shapes of the drawing. A small network is built whole; of a large one
-two short ones are timed, and the rest follows from their difference, so that the estimate needs a fraction of the
-memory and no checkpoint. It is the best of a few repetitions: what this machine does when nothing else keeps it busy.
+The layers have the sizes of the model and the shapes of the drawing. A small network is built whole; of a larger one
+two short ones are timed, and the rest follows from their difference. On a CPU, layers too large even for that are timed
+at a fraction of their width and on a small picture, and counted up by their arithmetic (`engine.narrow`). So the
+estimate takes seconds and a few hundred megabytes for any model, and no checkpoint. It is the best of a few
+repetitions: what this machine does when nothing else keeps it busy.
 """
 
 from __future__ import annotations
@@ -10,27 +12,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
 from inkwash.engine.ar import few_threads
 from inkwash.engine.denoise import Denoiser, Picture
 from inkwash.engine.memory import GLYPHS, PROMPT_TOKENS, Forecast, Sizes, Work
+from inkwash.engine.narrow import REPEATS, StandIn, stand_in_for_ar, stand_in_for_decoder, stand_in_for_vae
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.slots import CpuSlots, Prefix, Sequence, make_slots
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.ar_step import fuse_for_decode
+from inkwash.models.glm_image.config import ARConfig, VisionConfig, VQConfig
 from inkwash.models.glm_image.decoder import Decoder, fuse_qkv
 from inkwash.models.glm_image.schedule import schedule
 from inkwash.models.glm_image.vae import AutoencoderKL
 
-WHOLE_BYTES = 2**29  # networks up to this are timed whole
-LAYERS = 2, 4  # of larger ones
+WHOLE_BYTES = 2**28  # networks up to this are timed whole, and short ones of their layers
 # What guesses (`engine.guesses`) leave of the time of drawing every token in a pass of its own: alone, more for each
 # further picture of a call, and more for an edit, whose words have no model in the plan. Measured on nano, where it is
 # 0.3 for a poster of one word and 0.5 for five lines.
 GUESSED, GUESSED_MORE, GUESSED_EDIT = 0.4, 0.05, 0.3
-TOKENS, VAE_CELLS, COPY_BYTES, REPEATS = 8, 64, 2**26, 3
+TOKENS, VAE_CELLS, COPY_BYTES = 8, 64, 2**26
+NO_VISION = VisionConfig(depth=1, hidden_size=16, num_heads=1, intermediate_size=16, image_size=16, patch_size=16)
+NO_CODES = VQConfig(embed_dim=8, num_embeddings=8, latent_channels=16)  # what looks at references is not timed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,47 +66,50 @@ class Pace:
 @torch.no_grad()
 def measure_pace(sizes: Sizes, work: Work, *, dtype: torch.dtype, device: torch.device, trained: bool = True) -> Pace:
     """Time the three stages on this device; `trained` False is a generator of random weights, which nothing guesses."""
-    text, denoiser = sizes.ar.text_config, sizes.decoder
-    layer = text.hidden_size * (3 * text.intermediate_size + 2 * text.hidden_size)
-    block = 12 * denoiser.width**2
-
-    def ar(layers: int) -> float:
-        return _ar(sizes, work, dtype, device, layers, trained)
-
-    return Pace(
-        ar=_of_all_layers(text.num_hidden_layers, layer * dtype.itemsize, ar),
-        decoder=_of_all_layers(
-            denoiser.num_layers, block * dtype.itemsize, lambda n: _decoder(sizes, work, dtype, device, n)
-        ),
-        vae=_vae(sizes, work, dtype, device),
-        copy_rate=_copy_rate(device),
-    )
+    made = {
+        "ar": stand_in_for_ar(sizes, work, dtype, device, WHOLE_BYTES),
+        "decoder": stand_in_for_decoder(sizes, work, dtype, device, WHOLE_BYTES),
+        "vae": stand_in_for_vae(sizes, work, dtype, device, WHOLE_BYTES),
+    }
+    timed: dict[str, Callable[[StandIn, int], float]] = {
+        "ar": lambda it, layers: _ar(it, dtype, device, layers, _tokens(work), trained),
+        "decoder": lambda it, layers: _decoder(it, dtype, device, layers),
+        "vae": lambda it, layers: _vae(it.sizes, it.work, dtype, device),
+    }
+    seconds = {name: it.times * _of_all_layers(it, partial(timed[name], it)) for name, it in made.items()}
+    return Pace(**seconds, copy_rate=_copy_rate(device))
 
 
-def _of_all_layers(layers: int, layer_bytes: int, seconds: Callable[[int], float]) -> float:
+def _of_all_layers(stand_in: StandIn, seconds: Callable[[int], float]) -> float:
     """Seconds of a network by its number of layers: timed as it is, or continued from two short ones."""
-    few, more = LAYERS
-    if layers <= more or layers * layer_bytes <= WHOLE_BYTES:
-        return seconds(layers)
+    if stand_in.short is None:
+        return seconds(stand_in.layers)
+    few, more = stand_in.short
     first, second = seconds(few), seconds(more)
-    return first + max(second - first, 0.0) / (more - few) * (layers - few)
+    return first + max(second - first, 0.0) / (more - few) * (stand_in.layers - few)
 
 
-def _ar(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device, layers: int, trained: bool) -> float:
-    """Reading one prompt, then every token at the cost of those in the middle; off a CPU all pictures share them."""
+def _tokens(work: Work) -> int:
+    """How many are drawn for one picture."""
+    return work.height // 32 * (work.width // 32) + (0 if work.reference else 256)
+
+
+def _ar(stand_in: StandIn, dtype: torch.dtype, device: torch.device, layers: int, tokens: int, trained: bool) -> float:
+    """Reading one prompt, then all tokens at the cost of those in the middle; off a CPU all pictures share them."""
+    sizes, work = stand_in.sizes, stand_in.work
     codes = sizes.ar.text_config.vision_vocab_size  # a token's row is looked up, however many there are
     text = replace(sizes.ar.text_config, num_hidden_layers=layers, vocab_size=codes + 8, pad_token_id=codes)
-    vision = replace(sizes.ar.vision_config, depth=1)
-    config = replace(sizes.ar, text_config=text, vision_config=vision, image_token_id=codes + 1)
+    ids = {"image_token_id": codes + 1, "image_start_token_id": codes + 2, "image_end_token_id": codes + 3}
+    config = ARConfig(text_config=text, vision_config=NO_VISION, vq_config=NO_CODES, **ids)
     with torch.device(device):
         model = ARGenerator(config).to(torch.bfloat16).to(dtype).eval().requires_grad_(False)  # numbers as stored
-    drawn = work.height // 32 * (work.width // 32) + (0 if work.reference else 256)
+    drawn = _tokens(work)
     length = PROMPT_TOKENS + drawn // 2
-    ids = torch.zeros(1, length, dtype=torch.long, device=device)
+    prompt = torch.zeros(1, length, dtype=torch.long, device=device)
     positions, cache = torch.zeros(3, 1, length, dtype=torch.long, device=device), model.make_cache(1, length)
 
     def read(tokens: int) -> None:
-        model(ids[:, :tokens], positions[..., :tokens], cache=cache)
+        model(prompt[:, :tokens], positions[..., :tokens], cache=cache)
 
     read(length)
     prefix = Prefix(
@@ -115,22 +124,23 @@ def _ar(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device, laye
     for sequence in sequences:
         slots.join(sequence)
 
-    count = min(TOKENS, (drawn - 1) // (REPEATS + 1))  # in one repetition
+    count = min(TOKENS, (drawn - 1) // (stand_in.repeats + 1))  # in one repetition
 
     def draw() -> None:
         for _ in range(count):
             slots.advance(sequences)
 
     with few_threads(model):
-        token = best(draw, device) / max(count, 1)
+        token = best(draw, device, repeats=stand_in.repeats) / max(count, 1)
     if trained and isinstance(slots, CpuSlots) and slots.rows.shares:
         share = GUESSED + GUESSED_MORE * (work.pictures - 1) + (GUESSED_EDIT if work.reference else 0.0)
         token *= min(share, 1.0)
-    return best(lambda: read(PROMPT_TOKENS), device) + drawn * token
+    return best(lambda: read(PROMPT_TOKENS), device, repeats=stand_in.repeats) + tokens * token
 
 
-def _decoder(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device, layers: int) -> float:
+def _decoder(stand_in: StandIn, dtype: torch.dtype, device: torch.device, layers: int) -> float:
     """Preparing the pictures once, then every step at the cost of the first."""
+    sizes, work = stand_in.sizes, stand_in.work
     with torch.device(device):
         decoder = Decoder(replace(sizes.decoder, num_layers=layers)).to(dtype).eval().requires_grad_(False)
     fuse_qkv(decoder)
@@ -155,7 +165,9 @@ def _decoder(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device,
     )
     prepared = best(lambda: denoiser.prepare([picture] * rows, cells), device, repeats=1)
     latents = torch.zeros(rows, sizes.decoder.in_channels, *cells, device=device)
-    once = best(lambda: denoiser.velocity_of(denoiser.passes[0], latents, 0, work.guidance), device)
+    once = best(
+        lambda: denoiser.velocity_of(denoiser.passes[0], latents, 0, work.guidance), device, repeats=stand_in.repeats
+    )
     return (prepared + once * work.steps) * (work.pictures // rows)
 
 
@@ -165,7 +177,7 @@ def _vae(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device) -> 
     scale = sizes.vae.scale_factor
     cells = min(work.height // scale, VAE_CELLS), min(work.width // scale, VAE_CELLS)
     latents = torch.zeros(1, sizes.vae.latent_channels, *cells, dtype=dtype, device=device)
-    once = best(lambda: vae.decode(latents), device, repeats=2)
+    once = best(lambda: vae.decode(latents), device, repeats=1)
     return once * work.pictures * work.height * work.width / (cells[0] * cells[1] * scale**2)
 
 

@@ -9,18 +9,19 @@ picture with letters, gains nothing.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from inkwash.models.glm_image.glyphs import glyph_texts
+from inkwash.models.glm_image.quotes import outside, quoted
 
 _TAKEN = "\0"  # a letter of the reading that another text has claimed; matches nothing
 
 
 def quoted_texts(prompt: str) -> list[str]:
-    """The texts that a picture of the prompt must show, in the order of the glyph encoder; blank ones left out."""
-    return [text for text in glyph_texts(prompt) if letters(text)]
+    """The texts that a picture of the prompt must show, in their order, in any style of quotes; blank ones left out."""
+    return [one.shown for one in quoted(prompt).texts if letters(one.text)]
 
 
 def letters(text: str) -> str:
@@ -58,7 +59,8 @@ class Comparison:
     def score(self) -> float:
         """Ordered normalised edit similarity in [0, 1] with the over-length penalty."""
         matched = self.wanted - sum(match.distance for match in self.texts)
-        return matched / (self.wanted + self.surplus) if self.texts else 1.0
+        asked = self.wanted + self.surplus
+        return matched / asked if asked else 1.0
 
     @property
     def perfect(self) -> bool:
@@ -66,10 +68,58 @@ class Comparison:
         return self.score == 1.0
 
 
-def compare(wanted: Sequence[str], read: Iterable[str]) -> Comparison:
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a picture must show: every text of `texts`, and beyond them at most `spare` letters."""
+
+    texts: tuple[str, ...]
+    spare: int = 0  # of the picture that is edited
+
+
+_REMOVES = re.compile(
+    r"\b(?:remove|delete|erase|drop|take away|get rid of|wipe out|leave out|without|no)\b|去掉|去除|删|移除|不要",
+    re.IGNORECASE,
+)
+_REPLACES = re.compile(
+    r"\b(?:replace|change|swap|exchange|turn|becomes?|instead|in place of|rewrite|correct|edit|say|read)|换|改|替",
+    re.IGNORECASE,
+)
+_NEAR = 0.34  # of the letters of a quoted text may be misread, and it is still the one in the picture
+
+
+def edit_target(prompt: str, before: Iterable[str]) -> Target:
+    """What an edited picture must show, from the instruction and the lines read from the picture it starts from.
+
+    A quoted text that is not there yet is wanted. One that is there goes where the sentence replaces or removes, and
+    is wanted where nothing new is quoted (make "HELLO" blue). The other letters of the picture may stay or go.
+    """
+    source = letters("".join(before))
+    asked = quoted_texts(prompt)
+    there = _found(asked, source)
+    new = [text for text in asked if text not in there]
+    removed = not new and _REMOVES.search(outside(prompt)) is not None
+    gone = there if removed or (new and _REPLACES.search(outside(prompt))) else []
+    wanted = new or ([] if removed else there)
+    known = sum(len(letters(text)) for text in {*gone, *(text for text in wanted if text in there)})
+    return Target(texts=tuple(wanted), spare=max(0, len(source) - known))
+
+
+def _found(texts: Sequence[str], source: str) -> list[str]:
+    """Those of the texts that stand in a reading; of two near ones the nearer takes the place (HALLO, HELLO)."""
+    found = []
+    for text in sorted(texts, key=lambda text: best_span(letters(text), source)[0]):
+        distance, start, end = best_span(letters(text), source)
+        if distance <= _NEAR * len(letters(text)):
+            found.append(text)
+            source = source[:start] + _TAKEN * (end - start) + source[end:]
+    return found
+
+
+def compare(wanted: Sequence[str], read: Iterable[str], *, spare: int | None = None) -> Comparison:
     """Compare the quoted texts of a prompt with the lines read from its picture, in reading order.
 
-    A text that the prompt quotes twice must be there once and may be there twice.
+    A text that the prompt quotes twice must be there once and may be there twice; `spare` further letters may be
+    there. Where no text is wanted and nothing is said about others, anything may be there.
     """
     counted = Counter(letters(text) for text in wanted if letters(text))
     once = {letters(text): text for text in reversed(wanted) if letters(text)}
@@ -80,9 +130,10 @@ def compare(wanted: Sequence[str], read: Iterable[str]) -> Comparison:
         distance, start, end = best_span(target, rest)
         found[target] = TextMatch(text=once[target], read=rest[start:end].replace(_TAKEN, ""), distance=distance)
         rest = rest[:start] + _TAKEN * (end - start) + rest[end:]
-    allowed = sum(len(target) * count for target, count in counted.items())
+    allowed = (spare or 0) + sum(len(target) * count for target, count in counted.items())
     order = list(dict.fromkeys(letters(text) for text in wanted if letters(text)))
-    return Comparison(texts=tuple(found[target] for target in order), surplus=max(0, seen - allowed))
+    surplus = 0 if spare is None and not counted else max(0, seen - allowed)
+    return Comparison(texts=tuple(found[target] for target in order), surplus=surplus)
 
 
 def best_span(target: str, read: str) -> tuple[int, int, int]:

@@ -61,8 +61,8 @@ class Stages:
         self, texts: Sequence[str], images: Sequence[Sequence[Image.Image]], height: int, width: int
     ) -> list[Prompt]:
         """Token ids, grids and pixels of every prompt."""
-        prepare = self.parts.processor.prepare
-        return [prepare(text, height, width, own) for text, own in zip(texts, images, strict=True)]
+        prepare, read = self.parts.processor.prepare, self.parts.drawing.prompt
+        return [prepare(read(text), height, width, own) for text, own in zip(texts, images, strict=True)]
 
     def codes(self, prompts: Sequence[Prompt]) -> list[list[Tensor]]:
         """Semantic tokens of every prompt's references."""
@@ -98,7 +98,7 @@ class Stages:
     def glyphs(self, text: str, max_length: int = MAX_BYTES) -> Tensor:
         """Embeddings (L, Dg) of the quoted texts of one prompt."""
         with one_thread(self.device):  # a few bytes: the kernels would round by the number of threads
-            embeddings, _ = self.parts.glyph.encode([glyph_texts(text)], max_length)
+            embeddings, _ = self.parts.glyph.encode([glyph_texts(self.parts.drawing.prompt(text))], max_length)
         return embeddings[0]
 
     @torch.no_grad()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from inkwash.core import limits
 from inkwash.core.errors import RequestError
-from inkwash.engine.readback import Comparison, compare, quoted_texts
+from inkwash.engine.readback import Comparison, Target, compare, edit_target, quoted_texts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -120,11 +120,17 @@ class Verified:
     def attempts(self) -> int:
         return len(self.verdicts)
 
+    @property
+    def right(self) -> bool:
+        """Whether the kept picture shows every text, and nothing else."""
+        return self.best.comparison.perfect
+
     def to_dict(self) -> dict[str, Any]:
         """What metadata and JSON answers say: the kept attempt, what was asked for, and the score of every attempt."""
         return {
             **self.best.to_dict(),
             "wanted": list(self.wanted),
+            "right": self.right,
             "attempts": self.attempts,
             "scores": [round(verdict.score, 4) for verdict in self.verdicts],
         }
@@ -162,8 +168,14 @@ def check_verifiable(prompt: str) -> tuple[str, ...]:
     return wanted
 
 
+def edit_targets(prompt: str, before: Reading) -> Target:
+    """The same for an edit of a picture that was read; RequestError when the instruction quotes no text."""
+    check_verifiable(prompt)
+    return edit_target(prompt, before.lines)
+
+
 def best_attempt(
-    wanted: Sequence[str],
+    wanted: Sequence[str] | Target,
     seed: int,
     draw: Callable[[Attempt], Any],
     read: ReadPicture,
@@ -176,13 +188,14 @@ def best_attempt(
     `draw` makes the picture of an attempt. Attempts of one plan follow one another, so it may keep the plan.
     """
     tell = progress or (lambda done, most: None)
+    target = wanted if isinstance(wanted, Target) else Target(texts=tuple(wanted))
     image: Any = None
     best: Verdict | None = None
     verdicts: list[Verdict] = []
     for attempt in attempts(seed, verify):
         tell(attempt.number, verify.most)
         drawn = draw(attempt)
-        verdict = judge(attempt, wanted, read(drawn))
+        verdict = judge(attempt, target, read(drawn))
         verdicts.append(verdict)
         if best is None or _rank(verdict) > _rank(best):
             image, best = drawn, verdict
@@ -190,16 +203,17 @@ def best_attempt(
             break
     tell(verify.most, verify.most)
     assert best is not None  # there is at least one attempt
-    return Verified(image=image, best=best, verdicts=tuple(verdicts), wanted=tuple(wanted))
+    return Verified(image=image, best=best, verdicts=tuple(verdicts), wanted=target.texts)
 
 
-def judge(attempt: Attempt, wanted: Sequence[str], reading: Reading) -> Verdict:
+def judge(attempt: Attempt, wanted: Sequence[str] | Target, reading: Reading) -> Verdict:
     """The verdict on one attempt."""
+    target = wanted if isinstance(wanted, Target) else Target(texts=tuple(wanted))
     return Verdict(
         attempt=attempt,
         lines=reading.lines,
         confidence=reading.confidence,
-        comparison=compare(wanted, reading.lines),
+        comparison=compare(target.texts, reading.lines, spare=target.spare),
     )
 
 
@@ -222,13 +236,17 @@ def draw_verified(
     `attempted` is told the attempt at hand and the most there can be. A request without a seed gets a drawn one.
     """
     verify = verify or Verify()
-    wanted = check_verifiable(request.prompt)
+    check_verifiable(request.prompt)
     if request.layout == "same" and request.num_images > 1:
         raise RequestError(
             "The layout is 'same', but verification samples plans for each picture: leave one of the two out.",
             param="layout",
         )
     first = request.seed if request.seed is not None else secrets.randbelow(_DRAWN_SEEDS)
+    if request.images:
+        wanted = edit_targets(request.prompt, read(request.images[0]))
+    else:
+        wanted = Target(texts=tuple(quoted_texts(request.prompt)))
     return [
         best_attempt(
             wanted,
@@ -273,6 +291,7 @@ class _Drawer:
             temperature=asked.temperature,
             top_p=asked.top_p,
             generator=seeds.make_generator(attempt.noise_seed),
+            quality=asked.quality,
             plan=plan,
             progress=self.progress,
             cancel=self.cancel,

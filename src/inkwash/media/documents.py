@@ -9,13 +9,12 @@ from __future__ import annotations
 import io
 import math
 import os
-import re
 import shutil
 import subprocess
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,13 @@ from inkwash.core.errors import MediaError, MissingExtraError, RequestError
 from inkwash.core.types import PathLike
 from inkwash.media.images import load_image
 from inkwash.media.kinds import PDF, SLIDES
+from inkwash.media.sources import read_source
 
 DPI = 180
 MAX_BYTES = 512 * 2**20
 MAX_PAGES = 100
+MAX_RANGE = 200  # characters of a range of pages
+MAX_NAMED = 10_000  # pages that a range may name
 MAX_PAGE_PIXELS = 12 * 10**6  # what the largest models look at; larger pages are rendered at fewer dots per inch
 MAX_UNPACKED = 2 * 2**30  # of the archive that a PPTX is
 CONVERT_SECONDS = 180
@@ -63,9 +65,7 @@ def read_document(
     """
     name = "The document" if isinstance(source, bytes) else f"The document {os.fspath(source)!r}"
     kind = (suffix or ("" if isinstance(source, bytes) else Path(source).suffix)).lower()
-    content = source if isinstance(source, bytes) else _read(Path(source), name, max_bytes)
-    if len(content) > max_bytes:
-        raise MediaError(_too_large(name, len(content), max_bytes))
+    content = read_source(source, name, "document", max_bytes)
     if content.startswith(b"%PDF") or kind == PDF:
         return _pdf(content, name, dpi, pages, max_pages)
     if kind in SLIDES or content.startswith(b"PK"):
@@ -77,28 +77,45 @@ def read_document(
     raise MediaError(f"{name} is neither a PDF nor a PPTX.")
 
 
-def page_numbers(wanted: str | None, count: int) -> list[int]:
-    """Numbers from 1 on that a range such as "1-3,7,10-" names in a document of ``count`` pages."""
-    if wanted is None or not wanted.strip():
-        return list(range(1, count + 1))
-    found: list[int] = []
+def page_numbers(wanted: str | None, count: int) -> Sequence[int]:
+    """Numbers from 1 on that a range such as "1-3,7,10-" names in a document of ``count`` pages.
+
+    The text comes from clients: it is short, and is read in one pass without a pattern that could try it twice.
+    """
+    if wanted is None:
+        return range(1, count + 1)
+    if not isinstance(wanted, str) or len(wanted) > MAX_RANGE:
+        shown = f"{len(wanted)} characters" if isinstance(wanted, str) else type(wanted).__name__
+        raise RequestError(
+            f"The pages are {shown}, but must be a text of at most {MAX_RANGE} characters such as 1-3,7 or 5-.",
+            param="pages",
+        )
+    if not wanted.strip():
+        return range(1, count + 1)
+    found: dict[int, None] = {}
     for part in wanted.split(","):
-        match = re.fullmatch(r"\s*(\d*)\s*(-?)\s*(\d*)\s*", part)
-        if match is None or not (match[1] or match[3]):
+        begin, dash, end = (piece.strip() for piece in part.partition("-"))
+        if not (begin or end) or not all(piece == "" or _is_number(piece) for piece in (begin, end)):
             raise RequestError(
                 f"The pages are {wanted!r}, but must be numbers and ranges such as 1-3,7 or 5-.", param="pages"
             )
-        first = int(match[1] or 1)
-        last = int(match[3] or count) if match[2] else first
+        first = int(begin or 1)
+        last = int(end or count) if dash else first
         if not 1 <= first <= last:
             raise RequestError(f"The pages {part.strip()!r} are no range from 1 on.", param="pages")
-        if first > count or (match[3] and last > count):
+        if first > count or (end and last > count):
             raise RequestError(f"The pages {part.strip()!r} are asked for, but there are {count}.", param="pages")
-        found += range(first, last + 1)
-    return list(dict.fromkeys(found))
+        if len(found) + last - first >= MAX_NAMED:
+            raise RequestError(f"The pages {wanted!r} are more than {MAX_NAMED} pages: ask for fewer.", param="pages")
+        found.update(dict.fromkeys(range(first, last + 1)))
+    return list(found)
 
 
-def _chosen(wanted: str | None, count: int, max_pages: int, name: str) -> list[int]:
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _chosen(wanted: str | None, count: int, max_pages: int, name: str) -> Sequence[int]:
     numbers = page_numbers(wanted, count)
     if len(numbers) > max_pages:
         raise RequestError(
@@ -247,19 +264,3 @@ def _check_archive(content: bytes, name: str) -> None:
         raise MediaError(
             f"{name} is {unpacked / 2**30:.1f} GiB unpacked: at most {MAX_UNPACKED / 2**30:.0f} GiB are read."
         )
-
-
-def _read(path: Path, name: str, max_bytes: int) -> bytes:
-    try:
-        if path.is_dir():
-            raise MediaError(f"{name} is a folder: give the path of one document.")
-        if (size := path.stat().st_size) > max_bytes:
-            raise MediaError(_too_large(name, size, max_bytes))
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise MediaError(f"{name} cannot be opened ({said}): check the path and its permissions.") from None
-
-
-def _too_large(name: str, size: int, limit: int) -> str:
-    return f"{name} is too large ({size / 2**20:.0f} MiB): at most {limit / 2**20:.0f} MiB are read."

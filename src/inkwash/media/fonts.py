@@ -1,4 +1,4 @@
-"""The bundled faces: seven small open-licence fonts, so that pictures come out the same on every machine.
+"""The bundled faces: eleven small open-licence fonts, so that pictures come out the same on every machine.
 
 Each face is a Latin (or Chinese) subset that lives in ``inkwash/assets/fonts`` beside its licence text. Faces are
 named plainly by how a person would describe them, because captions use the same words.
@@ -23,6 +23,10 @@ FONTS: dict[str, str] = {
     "condensed": "condensed.ttf",
     "light": "light.ttf",
     "cjk": "cjk.otf",
+    "slab": "slab.ttf",
+    "round": "round.ttf",
+    "hand": "hand.ttf",
+    "poster": "poster.ttf",
 }
 
 

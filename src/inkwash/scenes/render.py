@@ -23,6 +23,7 @@ NARROWEST, WIDEST = 20, 28
 NARROWEST_BARE_I = 8
 NARROWEST_SMALL, THIN, SMALL_STRETCH = 15, 9, 1.2  # small letters, a little wider than they are by nature
 WIDER = 1.3
+WIDENED = ("wide", "slab", "round", "hand", "poster")  # else their letters stand too far apart to be read as words
 THINNEST_SIGN = 8  # a thinner exclamation mark is overlooked
 SUPERSAMPLE = 4
 
@@ -54,7 +55,7 @@ def letter_mask(face: str, letter: str, cap: int = CAP_HEIGHT) -> Image.Image:
         raise MediaError(f"face {face!r} has no glyph for {letter!r}: grid lettering takes visible characters")
     big = big.crop(bounds)
     scale, enlarged = CAP_HEIGHT / (cap_bottom - cap_top), cap // CAP_HEIGHT
-    width = letter_width(letter, big.width * scale * (WIDER if face == "wide" else 1.0))
+    width = letter_width(letter, big.width * scale * (WIDER if face in WIDENED else 1.0))
     start = (CELL - CAP_HEIGHT) // 2
     if letter.isupper():
         height = CAP_HEIGHT if big.height * scale < CAP_HEIGHT * 1.1 else min(round(big.height * scale), CAP_HEIGHT + 3)

@@ -150,6 +150,6 @@ def count_tokens(pipe: GlmImagePipeline, request: GenerationRequest) -> TokenCou
     height, width = request.height, request.width
     if height is None or width is None:
         height, width = pipe.stages.natural_size([request.images])
-    prompt = pipe.parts.processor.prepare(request.prompt, height, width, request.images)
+    prompt = pipe.parts.processor.prepare(pipe.parts.drawing.prompt(request.prompt), height, width, request.images)
     image = sum(rows * columns for rows, columns in (reference.grid for reference in prompt.references))
     return TokenCounts(text=len(prompt.ids) - image, image=image, drawn=prompt.drawn_tokens)

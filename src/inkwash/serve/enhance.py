@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from inkwash.core import log as logs
+from inkwash.engine.readback import quoted_texts
 from inkwash.serve.schemas import MAX_PROMPT
 from inkwash.serve.settings import EnhanceSettings
 
 log = logs.get(__name__)
 
-_QUOTED = re.compile(r"\"([^\"\n]+)\"|“([^”\n]+)”|「([^」\n]+)」|『([^』\n]+)』|‘([^’\n]+)’|(?<!\w)'([^'\n]+)'(?!\w)")
 RULES = """You prepare prompts for a text-to-image model. Rewrite the user's prompt so that a painter who has never \
 seen the idea could paint it.
 - Keep every text in quotation marks exactly as it is, letter by letter, in quotation marks, in its own language; \
@@ -38,11 +38,6 @@ class Enhanced:
 
     revised: str | None
     warning: str | None = None
-
-
-def quoted_texts(prompt: str) -> list[str]:
-    """What stands in quotation marks, in order."""
-    return [next(group for group in found.groups() if group) for found in _QUOTED.finditer(prompt)]
 
 
 async def enhance(prompt: str, settings: EnhanceSettings, *, edit: bool = False, transport: Any = None) -> Enhanced:

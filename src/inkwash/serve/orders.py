@@ -16,8 +16,8 @@ from PIL import Image
 from inkwash.core.errors import RequestError
 from inkwash.core.limits import MAX_SIDE
 from inkwash.core.types import Size
+from inkwash.engine.readback import quoted_texts
 from inkwash.engine.request import GenerationRequest
-from inkwash.serve.enhance import quoted_texts
 from inkwash.serve.handles import PlanHandle, PlanSigner
 from inkwash.serve.quality import QualityChoice, choose
 from inkwash.serve.schemas import Body, EditBody, Format, ImageBody

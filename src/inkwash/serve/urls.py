@@ -7,48 +7,22 @@ and reading stops at the byte limit.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Sequence
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 
 from inkwash.core.errors import RequestError
+from inkwash.media.data_url import is_data_url, read_data_url
 
 TIMEOUT_S = 20.0
-_DATA = re.compile(
-    r"data:(?P<kind>[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[^;,]*)*(?P<base64>;base64)?,", re.ASCII | re.IGNORECASE
-)
 _PORTS = {"http": 80, "https": 443}
 
 
 async def read_url(url: str, *, hosts: Sequence[str], max_bytes: int, param: str) -> bytes:
     """The bytes behind a data URL, or behind an address on an allowed host; raises RequestError for all else."""
     url = url.strip()
-    if url[:5].lower() == "data:":
-        return _read_data(url, max_bytes, param)
+    if is_data_url(url):
+        return read_data_url(url, max_bytes=max_bytes, param=param).content
     return await _fetch(_allowed(url, hosts, param), max_bytes, param)
-
-
-def _read_data(url: str, max_bytes: int, param: str) -> bytes:
-    found = _DATA.match(url)
-    if found is None or not found["base64"]:
-        if found is not None:
-            content = unquote_to_bytes(url[found.end() :])
-            return _limited(content, max_bytes, param)
-        raise RequestError(
-            f"{param} is no valid data URL: write it like data:image/png;base64,...", code="invalid_value", param=param
-        )
-    encoded = url[found.end() :]
-    if len(encoded) > max_bytes * 4 / 3 + 1024:
-        raise _too_large(max_bytes, param)
-    try:
-        content = base64.b64decode("".join(encoded.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise RequestError(
-            f"The data URL of {param} is no valid base64: encode the file's bytes.", code="invalid_value", param=param
-        ) from None
-    return _limited(content, max_bytes, param)
 
 
 def _allowed(url: str, hosts: Sequence[str], param: str) -> str:

@@ -16,7 +16,7 @@ Run = Callable[..., Outcome]
 
 BAD = {
     "no command": (["draw", "a"], "generate, edit"),
-    "no prompt": (["generate"], "prompt"),
+    "no prompt": (["generate"], "Neither a prompt nor --prompts"),
     "empty prompt": (["generate", " "], "empty"),
     "two prompts": (["generate", "a", "b"], "(b)"),
     "unknown option": (["generate", "a", "--stepz", "3"], "--steps"),
@@ -40,7 +40,12 @@ BAD = {
     "layout": (["generate", "a", "--layout", "old"], "'old'"),
     "suffix": (["generate", "a", "-o", "out.gif"], ".png"),
     "no suffix": (["generate", "a", "-o", "out"], ".png"),
-    "no folder": (["generate", "a", "-o", "none/out.png"], "no folder"),
+    "a file for a folder": (["generate", "a", "-o", "notes.txt/out.png"], "cannot be written"),
+    "nearly a command": (["generat", "a"], "did you mean 'generate'?"),
+    "prompt and file": (["generate", "a", "--prompts", "notes.txt"], "give one of them"),
+    "no prompts": (["generate", "--prompts", "none.txt"], "none.txt"),
+    "a wrong line": (["generate", "--prompts", "lines.txt"], "Line 3 of lines.txt: seed is 'x'"),
+    "an unknown key": (["generate", "--prompts", "keys.txt"], "did you mean 'prompt'?"),
     "unwritable": (["generate", "a", "-o", "/proc/out.png"], "cannot be written"),
     "unknown model": (["generate", "a", "--model", "nanno"], "nano"),
     "no model folder": (["generate", "a", "--model", "./none"], "none"),
@@ -64,6 +69,8 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.new("RGB", (64, 64), "red").save("good.png")
     Image.new("RGB", (16, 16), "red").save("small.png")
     Path("notes.txt").write_text("no picture")
+    Path("lines.txt").write_text('a cat\n\n{"prompt": "a", "seed": "x"}')
+    Path("keys.txt").write_text('{"promt": "a"}')
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     frames[0].save("moving.gif", save_all=True, append_images=frames[1:])
     return tmp_path

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,3 +64,25 @@ def test_the_allocator_is_read_from_the_memory_map(tmp_path: Path) -> None:
     maps.write_text("7f00-7f01 r-xp /usr/lib/libc.so.6\n")
     assert malloc_in_use(maps).startswith("the system's")
     assert malloc_in_use(tmp_path / "none") == "unknown"
+
+
+PLAN = """
+import resource, sys
+from inkwash.cli.doctor_plan import show_plan
+show_plan("zai-org/GLM-Image", None, device_name="cpu", as_json=False)
+used = resource.getrusage(resource.RUSAGE_SELF)
+print("used", used.ru_maxrss * 1024, used.ru_utime + used.ru_stime)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from the system")
+def test_a_plan_of_the_released_sizes_takes_seconds_and_little_memory() -> None:
+    """One thread, so that waiting for another one under load does not count as work."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", PLAN], env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    *lines, used = done.stdout.splitlines()
+    assert float(used.split()[1]) < 700e6 and float(used.split()[2]) < 10
+    assert lines[1].split() == ["offload", "quantize", "dtype", "peak", "GB", "fits"]
+    assert lines[2].split()[:3] == ["none", "none", "float32"] and 90 < float(lines[2].split()[3]) < 105
+    assert lines[8].startswith("Seconds by offload: none "), "memory comes first"

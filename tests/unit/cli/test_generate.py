@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from inkwash.cli.settings import shown
-from inkwash.core.errors import Cancelled, MediaError
+from inkwash.core.errors import Cancelled, InkwashError, MediaError
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.media.images import load_image, read_metadata
 from inkwash.models.registry import defaults_of
@@ -101,7 +101,59 @@ def test_a_seed_is_drawn_and_reported(inkwash: Run, pipeline: type[FakePipeline]
         outcome = inkwash("generate", PROMPT, "--json")
         seeds.add(json.loads(outcome.out)["pictures"][0]["seed"])
     assert len(seeds) == 3 and all(0 <= seed < 2**31 for seed in seeds)
-    assert read_metadata("out.png")["seed"] in seeds
+    assert {read_metadata(name)["seed"] for name in ("out.png", "out-1.png", "out-2.png")} == seeds
+
+
+def test_files_are_numbered_and_folders_made(inkwash: Run, pipeline: type[FakePipeline]) -> None:
+    for _ in range(2):
+        assert inkwash("generate", PROMPT, "-o", "new/deep/a.png", "--seed", "1").code == 0
+    assert inkwash("generate", PROMPT, "-o", "new/deep/a.png", "--seed", "2", "--overwrite").code == 0
+    assert {path.name: read_metadata(path)["seed"] for path in Path("new/deep").iterdir()} == {"a.png": 2, "a-1.png": 1}
+    outcome = inkwash("generate", PROMPT, "-o", "new/deep/a.png", "-n", "2", "--seed", "3")
+    assert "a-2.png" in outcome.out and "a-3.png" in outcome.out
+    Path("new/deep/a-1.png").unlink()
+    inkwash("generate", PROMPT, "-o", "new/deep/a.png")
+    assert sorted(path.name for path in Path("new/deep").iterdir()) == ["a-2.png", "a-3.png", "a-4.png", "a.png"]
+    inkwash("generate", PROMPT, "-o", "new/deep/a.png", "-n", "2", "--seed", "9", "--overwrite")
+    assert [read_metadata(f"new/deep/a-{i}.png")["seed"] for i in (1, 2, 3, 4)][:2] == [9, 10]
+
+
+def test_every_line_of_a_file_is_drawn_by_one_model(inkwash: Run, pipeline: type[FakePipeline]) -> None:
+    lines = [
+        PROMPT,
+        "",
+        '{"prompt": "海报“你好”", "seed": 7, "size": "128x64", "output": "own/b.webp", "n": 2}',
+        "a 'C'",
+    ]
+    Path("prompts.txt").write_text("\n".join(lines), encoding="utf-8")
+    outcome = inkwash("generate", "--prompts", "prompts.txt", "--steps", "3", "--json")
+    assert outcome.code == 0 and not outcome.err
+    said = json.loads(outcome.out)["pictures"]
+    assert [one["path"] for one in said] == ["out.png", "own/b-1.webp", "own/b-2.webp", "out-1.png"]
+    assert said[1]["seed"] == 7 and said[0]["seed"] != said[3]["seed"]
+    assert load_image("own/b-1.webp").size == (128, 64) and {one["steps"] for one in said} == {3}
+    loaded, *asked = pipeline.calls
+    assert "name" in loaded and [each["prompt"] for each in asked] == [PROMPT, "海报“你好”", "a 'C'"]
+    again = inkwash("generate", "--prompts", "prompts.txt", "--seed", "5", "--json")
+    assert [one["seed"] for one in json.loads(again.out)["pictures"]] == [5, 7, 8, 5]
+
+
+def test_a_prompt_that_fails_does_not_lose_the_others(
+    inkwash: Run, pipeline: type[FakePipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("prompts.txt").write_text('a "A"\na "B"\na "C"')
+    call = pipeline.__call__
+
+    def fails_once(self: FakePipeline, **asked: object) -> object:
+        if asked["prompt"] == 'a "B"':
+            raise InkwashError("The numbers are not finite.")
+        return call(self, **asked)
+
+    monkeypatch.setattr(pipeline, "__call__", fails_once)
+    outcome = inkwash("generate", "--prompts", "prompts.txt")
+    assert outcome.code == 1 and "Prompt 2: The numbers are not finite." in outcome.err
+    assert [read_metadata(name)["prompt"] for name in ("out.png", "out-1.png")] == ['a "A"', 'a "C"']
+    assert "2 pictures" in outcome.out
 
 
 def test_json_is_one_object_and_nothing_else(inkwash: Run, pipeline: type[FakePipeline]) -> None:
@@ -139,16 +191,16 @@ def test_a_cancelled_run_writes_nothing(inkwash: Run, pipeline: type[FakePipelin
 def test_one_bad_file_does_not_lose_the_others(
     inkwash: Run, pipeline: type[FakePipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from inkwash.media import images
+    from inkwash.media import outputs
 
-    save = images.save_image
+    save = outputs.save_image
 
     def full_disk_once(image: Image.Image, path: Path, **options: object) -> Path:
         if path.name == "out-1.png":
             raise MediaError("The disk is full.")
         return save(image, path, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(images, "save_image", full_disk_once)
+    monkeypatch.setattr(outputs, "save_image", full_disk_once)
     outcome = inkwash("generate", PROMPT, "-n", "3")
     assert outcome.code == 2 and "disk is full" in outcome.err
     assert sorted(path.name for path in Path().iterdir()) == ["out-2.png", "out-3.png"]

@@ -59,6 +59,31 @@ def test_the_reading_is_printed(inkwash: Callable[..., Any], reader: type[Any], 
     assert outcome.out.endswith("s\n") and "1 picture in" in outcome.out
 
 
+def test_words_that_stay_wrong_end_with_three(inkwash: Callable[..., Any], reader: type[Any], tmp_path: Path) -> None:
+    out = tmp_path / "a.png"
+    outcome = inkwash("generate", PROMPT, "-o", out, "--seed", "7", "--verify", "--tries", "2", "--json")
+    assert outcome.code == 3 and outcome.err.count("\n") == 1
+    assert f'{out} are still wrong after 2 attempts (asked for "HELLO", read HALLO)' in outcome.err
+    [said] = json.loads(outcome.out)["pictures"]
+    assert said["verify"]["right"] is False and load_image(out).size == (64, 64)  # the best one is kept
+    assert inkwash("generate", PROMPT, "-o", out, "--seed", "7", "--verify").code == 0
+
+
+def test_edits_are_verified_against_their_picture(
+    inkwash: Callable[..., Any], reader: type[Any], tmp_path: Path
+) -> None:
+    """The source is read as HALLO: HELLO replaces it."""
+    Image.new("RGB", (64, 64), "black").save(tmp_path / "in.png")
+    arguments = ("edit", 'Replace "HALLO" with "HELLO"', "--image", tmp_path / "in.png", "-o", tmp_path / "a.png")
+    outcome = inkwash(*arguments, "--seed", "7", "--verify", "--json")
+    assert outcome.code == 0, outcome.err
+    [said] = json.loads(outcome.out)["pictures"]
+    assert said["verify"]["wanted"] == ["HELLO"] and said["verify"]["attempts"] == 3
+    calls = [asked for asked in reader.calls if "plan" in asked]
+    assert all(asked["image"][0].size == (64, 64) for asked in calls)
+    assert inkwash(*arguments, "--seed", "8", "--verify", "--tries", "2").code == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

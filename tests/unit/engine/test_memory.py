@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from inkwash.engine.memory import Forecast, LiveBytes, Sizes, Work, forecast, weight_bytes
+from inkwash.engine.memory import Forecast, Forecaster, LiveBytes, Sizes, Work, forecast, weight_bytes
+from inkwash.engine.narrow import stand_in_for_ar, stand_in_for_decoder, stand_in_for_vae
 from inkwash.engine.pace import measure_pace
 from inkwash.engine.pipeline import GlmImagePipeline
 
@@ -76,3 +77,35 @@ def test_a_pace_has_all_stages(tiny_folder: Path) -> None:
     assert min(pace.ar, pace.decoder, pace.vae) > 0
     made = forecast(sizes, work, dtype=torch.float32, device=CPU, profile="block")
     assert pace.under(made, work) > pace.total == pace.ar + pace.decoder + pace.vae
+
+
+@pytest.mark.parametrize("device", [CPU, CUDA])
+def test_a_forecast_from_short_networks_is_that_of_all_layers(
+    monkeypatch: pytest.MonkeyPatch, device: torch.device
+) -> None:
+    work = Work(height=1024, width=1024, reference=None if device == CPU else (1024, 1024))
+    short = Forecaster(Sizes.released(), work, dtype=torch.bfloat16, device=device).working
+    monkeypatch.setattr("inkwash.engine.memory.LAYERS", (1, 1000))
+    whole = Forecaster(Sizes.released(), work, dtype=torch.bfloat16, device=device).working
+    assert short == pytest.approx(whole, rel=0.05), "the peak may lie elsewhere in a deep network of a small picture"
+
+
+def test_stand_ins_of_large_networks_are_small_and_counted_up() -> None:
+    """Four times the steps are four times the seconds; a narrow layer of the released sizes is a fraction of it."""
+    sizes, dtype = Sizes.released(), torch.float32
+    usual, long = Work(height=512, width=512, steps=10), Work(height=512, width=512, steps=40)
+    one, four = (stand_in_for_decoder(sizes, work, dtype, CPU, 2**28) for work in (usual, long))
+    assert four.times == pytest.approx(4 * one.times) and one.work.steps == four.work.steps
+    assert one.short is not None and one.short[1] * 12 * one.sizes.decoder.width**2 * 4 < 10**8
+    ar = stand_in_for_ar(sizes, usual, dtype, CPU, 2**28)
+    assert ar.sizes.ar.text_config.hidden_size == 512 and ar.times == 8**2
+    vae = stand_in_for_vae(sizes, usual, dtype, CPU, 2**28)
+    assert vae.times == 16 * (512 / 64) ** 2, "a quarter of the channels, a picture of 64 pixels"
+    assert stand_in_for_vae(sizes, usual, dtype, CUDA, 2**28).times == 1.0, "an accelerator is not filled by small ones"
+
+
+def test_a_small_network_is_its_own_stand_in(tiny_folder: Path) -> None:
+    sizes, work = Sizes.of_folder(tiny_folder), Work(height=64, width=64)
+    for make in (stand_in_for_ar, stand_in_for_decoder, stand_in_for_vae):
+        made = make(sizes, work, torch.float32, CPU, 2**28)
+        assert (made.sizes, made.short, made.times) == (sizes, None, 1.0)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkwash.engine.readback import best_span, compare, letters, quoted_texts
+from inkwash.engine.readback import Target, best_span, compare, edit_target, letters, quoted_texts
 from inkwash.eval.metrics import edit_distance
 
 texts = st.text(alphabet="abcAB é你好", min_size=1, max_size=8)
@@ -38,8 +38,44 @@ def test_scores_by_hand(wanted: list[str], read: list[str], score: float) -> Non
 
 
 def test_every_quoted_text_is_found_and_blank_ones_are_not_asked_for() -> None:
-    assert quoted_texts('A sign "OPEN", a tag “50 %”, a seal 「印」 and " "') == ["50 %", "OPEN", "印"]
+    assert quoted_texts('A sign "OPEN", a tag “50 %”, a seal 「印」 and " "') == ["OPEN", "50 %", "印"]
+    assert quoted_texts("„Guten Tag“, « Bonjour », 『好』 and ‘it’s late’") == [
+        "Guten Tag",
+        "Bonjour",
+        "好",
+        "it’s late",
+    ]
     assert quoted_texts("it's a poster") == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "before", "target"),
+    [
+        ('Replace the text with "OPEN"', ["HELLO"], Target(texts=("OPEN",), spare=5)),
+        ('Replace "HELLO" with "OPEN"', ["HELLO"], Target(texts=("OPEN",))),
+        ('Replace "HELLO" with "OPEN"', ["HELL0", "2 pm"], Target(texts=("OPEN",), spare=3)),  # misread, and kept
+        ('Correct "HALLO" to "HELLO"', ["HALLO"], Target(texts=("HELLO",))),
+        ('"OPEN" instead of "HELLO"', ["HELLO"], Target(texts=("OPEN",))),
+        ("把“你好”改成“再见”", ["你好"], Target(texts=("再见",))),
+        ('Add "SALE" below "HELLO"', ["HELLO"], Target(texts=("SALE",), spare=5)),
+        ('Make "HELLO" blue', ["HELLO", "you"], Target(texts=("HELLO",), spare=3)),
+        ('Remove the word "HELLO"', ["HELLO", "you"], Target(texts=(), spare=3)),
+        ("去掉“你好”", ["你好"], Target(texts=())),
+    ],
+)
+def test_what_an_edited_picture_must_show(prompt: str, before: list[str], target: Target) -> None:
+    assert edit_target(prompt, before) == target
+
+
+def test_letters_of_the_old_picture_may_stay_and_removed_ones_may_not() -> None:
+    def score(prompt: str, read: list[str]) -> float:
+        target = edit_target(prompt, ["HELLO", "you"])
+        return compare(target.texts, read, spare=target.spare).score
+
+    assert score('Add "SALE" at the top', ["SALE", "HELLO", "you"]) == score('Add "SALE" at the top', ["SALE"]) == 1.0
+    assert score('Replace "HELLO" with "SALE"', ["SALE", "you"]) == 1.0
+    assert score('Replace "HELLO" with "SALE"', ["SALE", "HELLO", "you"]) == pytest.approx(4 / 9)
+    assert score('Remove "HELLO"', ["you"]) == 1.0 and score('Remove "HELLO"', ["HELLO", "you"]) == 0.0
 
 
 def test_each_text_tells_what_was_read_for_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,6 +153,23 @@ def test_pictures_of_a_request_are_verified_apart(pipe: GlmImagePipeline) -> Non
     assert (first.attempts, second.attempts) == (2, 1)
     assert second.best.attempt.plan_seed == 6
     assert told == [(0, 2), (1, 2), (2, 2), (0, 2), (2, 2)]
+
+
+def test_an_edit_is_measured_against_the_picture_it_starts_from(pipe: GlmImagePipeline) -> None:
+    source = Image.new("RGB", (64, 64), "red")
+    readings = iter([("HELLO", "you"), ("HELLO", "HI", "you"), ("HI", "you")])
+    asked = replace(request(), prompt='Replace "HELLO" with "HI"', images=(source,))
+    [verified] = draw_verified(pipe, asked, lambda image: Reading(lines=next(readings)), verify=Verify(tries=3))
+    assert verified.right and verified.attempts == 2 and verified.wanted == ("HI",)
+    assert verified.verdicts[0].score == pytest.approx(2 / 7)
+
+
+def test_the_quality_asked_for_is_drawn_with(pipe: GlmImagePipeline) -> None:
+    asked = replace(request(), num_inference_steps=8, quality="low")
+    [verified] = draw_verified(pipe, asked, lambda image: Reading(lines=("HI",)))
+    assert np.array_equal(pixels(verified.image), pixels(pipe.generate(asked).images[0]))
+    exact = pipe.generate(replace(asked, quality="exact")).images[0]
+    assert not np.array_equal(pixels(verified.image), pixels(exact))
 
 
 def test_one_plan_for_all_and_a_thrown_switch_are_refused(pipe: GlmImagePipeline) -> None:

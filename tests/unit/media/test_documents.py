@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from inkwash.core.errors import MediaError, RequestError
@@ -59,13 +62,44 @@ def test_a_huge_page_is_rendered_within_the_limit() -> None:
     [(None, [1, 2, 3, 4]), ("2", [2]), ("1,3-", [1, 3, 4]), ("-2,2", [1, 2]), (" 4 , 1 ", [4, 1])],
 )
 def test_page_ranges(wanted: str | None, numbers: list[int]) -> None:
-    assert page_numbers(wanted, 4) == numbers
+    assert list(page_numbers(wanted, 4)) == numbers
 
 
 @pytest.mark.parametrize("wanted", ["x", "0", "3-2", "5", "1-9", ",", "-", "1.5"])
 def test_ranges_that_make_no_sense(wanted: str) -> None:
     with pytest.raises(RequestError):
         page_numbers(wanted, 4)
+
+
+@pytest.mark.parametrize("wanted", [" " * 400 + "x", "1" * 201, 3, ["1"], {"first": 1}, True, "1-" * 90, "²", "٣"])
+def test_ranges_from_strangers_are_refused_at_once(wanted: object) -> None:
+    begun = time.perf_counter()
+    with pytest.raises(RequestError) as caught:
+        page_numbers(wanted, 4)  # type: ignore[arg-type]
+    assert caught.value.status == 400 and caught.value.param == "pages"
+    assert time.perf_counter() - begun < 0.05
+
+
+def test_many_pages_are_not_listed_before_they_are_counted() -> None:
+    assert len(page_numbers(None, 10**12)) == 10**12
+    with pytest.raises(RequestError, match="ask for fewer"):
+        page_numbers("1-", 10**12)
+
+
+@given(st.text(alphabet="0123456789-, ", max_size=30), st.integers(1, 30))
+def test_a_range_names_what_its_parts_name(wanted: str, count: int) -> None:
+    """Against the obvious way: every part on its own."""
+    try:
+        found = list(page_numbers(wanted, count))
+    except RequestError:
+        return
+    named: list[int] = []
+    for part in wanted.split(",") if wanted.strip() else ["1-"]:
+        begin, dash, end = part.partition("-")
+        first = int(begin.strip() or 1)
+        last = int(end.strip() or count) if dash else first
+        named += [number for number in range(first, last + 1) if number not in named]
+    assert found == named and set(found) <= set(range(1, count + 1))
 
 
 def test_too_many_pages_ask_for_a_range() -> None:

@@ -33,6 +33,13 @@ def test_faces_cover_latin(name: str) -> None:
         assert _drawn(name, letter) != missing, letter
 
 
+@pytest.mark.parametrize("name", ["slab", "round", "hand", "poster"])
+def test_card_faces_cover_accents_and_signs(name: str) -> None:
+    missing = _drawn(name, MISSING)
+    for letter in "ĄĆĘŁŃÓŚŹŻąćęłńóśźżČĎĚŇŘŠŤŮŽčďěňřšťůžĞİŞğışÄÖÜßéèñçåø',:;-+/()@\"…–—&!?%#$€£.*“”„‘’«»":
+        assert _drawn(name, letter) != missing, letter
+
+
 def test_cjk_covers_the_chinese_words() -> None:
     text = (FOLDER.parent / "words" / "zh.txt").read_text(encoding="utf-8")
     missing = _drawn("cjk", MISSING)
@@ -45,7 +52,9 @@ def test_every_face_and_list_has_its_licence_beside_it() -> None:
     table = (FOLDER / "README.md").read_text(encoding="utf-8")
     for file in FONTS.values():
         assert f"`{file}`" in table
-    for licence in ("LICENSE.dejavu.txt", "LICENSE.open-sans.txt", "OFL.jetbrains-mono.txt", "OFL.noto-sans-cjk.txt"):
+    licences = sorted(path.name for path in FOLDER.glob("*.txt"))
+    assert len(licences) == 8
+    for licence in licences:
         assert f"`{licence}`" in table
         assert "opyright" in (FOLDER / licence).read_text(encoding="utf-8")
     assert "Kevin Atkinson" in (FOLDER.parent / "words" / "LICENSE.scowl.txt").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import socket
 import stat
 import struct
 import zlib
@@ -21,6 +22,7 @@ from inkwash.media import images
 from inkwash.media.images import (
     check_writable,
     encode_image,
+    image_size,
     load_image,
     load_mask,
     load_rgba,
@@ -297,3 +299,160 @@ def test_quality_makes_jpeg_and_webp_smaller() -> None:
     for kind in ("JPEG", "WEBP"):
         assert len(encode_image(noise, kind, quality=10)) < len(encode_image(noise, kind))
     assert load_image(encode_image(noise, "WEBP", quality=100)).tobytes() == noise.tobytes()
+
+
+def swapped_profile() -> bytes:
+    """An RGB profile whose red and green change places, so that an applied profile cannot be overlooked."""
+    content = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    tags = {bytes(content[at : at + 4]): at for at in range(132, 132 + 12 * content[131], 12)}
+    red, green = (slice(tags[name] + 4, tags[name] + 12) for name in (b"rXYZ", b"gXYZ"))
+    content[red], content[green] = content[green], content[red]
+    return bytes(content).replace(b"s\0R\0G\0B", b"o\0d\0d\0!").replace(b"\0s\0R\0G\0B", b"\0o\0d\0d\0!")
+
+
+def odd_profile() -> bytes:
+    profile = swapped_profile()
+    assert "srgb" not in ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).lower()
+    return profile
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "PA", "P with a clear colour"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_a_profile_acts_before_flattening_in_every_mode(mode: str, kind: str) -> None:
+    solid = halves(RED, BLUE)
+    picture, options = solid, {}
+    if mode == "RGBA":
+        picture = halves((*RED, 128), (*BLUE, 255), "RGBA")
+    elif mode != "RGB":
+        picture = solid.quantize(3)
+        if mode == "PA":
+            picture = solid.convert("RGBA").convert("PA")
+        elif "clear" in mode:
+            clear = picture.getpixel((0, 0))
+            options["transparency"] = clear
+    if (kind, mode) in (("TIFF", "P with a clear colour"), ("PNG", "PA"), ("TIFF", "PA"), ("WEBP", "PA")):
+        pytest.skip("the format has no such mode")
+    if kind == "WEBP":
+        options["lossless"] = True
+    content = packed(picture, kind, icc_profile=odd_profile(), **options)
+    left, right = load_image(content).getpixel((2, 2)), load_image(content).getpixel((30, 2))
+    assert right[2] > 250 and right[0] < 6 and right[1] < 6
+    if mode == "RGBA":
+        assert left[1] > 250 and abs(left[0] - 127) < 6, "green at half strength over white"
+    elif "clear" in mode and kind != "WEBP":
+        assert left == WHITE
+    elif "clear" not in mode:
+        assert left[1] > 250 and left[0] < 6, "red by this profile is green"
+
+
+def test_a_palette_with_alpha_in_memory_has_its_profile_applied() -> None:
+    picture = halves((*RED, 255), (*BLUE, 0), "RGBA").convert("PA")
+    picture.info["icc_profile"] = odd_profile()
+    read = load_image(picture)
+    assert read.getpixel((2, 2))[1] > 250 and read.getpixel((30, 2)) == WHITE
+
+
+def grey_profile(gamma: float) -> bytes:
+    """A grey profile of one gamma, written by hand: header, white point, curve."""
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
+    white = b"XYZ " + bytes(4) + struct.pack(">iii", 63190, 65536, 54061)
+    text = b"desc" + bytes(4) + struct.pack(">I", 5) + b"grey\0" + bytes(79)
+    bodies = [(b"kTRC", curve), (b"wtpt", white), (b"desc", text)]
+    at, table, data = 132 + 12 * len(bodies), struct.pack(">I", len(bodies)), b""
+    for name, body in bodies:
+        body += bytes(-len(body) % 4)
+        table += name + struct.pack(">II", at + len(data), len(body))
+        data += body
+    head = struct.pack(">I4sI4s4s4s", at + len(data), b"lcms", 0x02400000, b"mntr", b"GRAY", b"XYZ ")
+    head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">iii", 63190, 65536, 54061) + bytes(48)
+    return head + table + data
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
+def test_a_grey_profile_acts_on_grey(mode: str) -> None:
+    picture = Image.new(mode, (4, 4), {"L": 128, "LA": (128, 255), "I;16": 128 * 257}[mode])
+    (value, *_) = load_image(packed(picture, "PNG", icc_profile=grey_profile(1.0))).getpixel((1, 1))
+    assert abs(value - 188) <= 2, "half the light is 188 in sRGB"
+
+
+def test_sixteen_bit_grey_keeps_its_clear_colour() -> None:
+    values = np.array([[1000, 65535], [1001, 0]], np.uint16)
+    read = load_image(packed(Image.fromarray(values), "PNG", transparency=1000))
+    assert [read.getpixel(place)[0] for place in ((0, 0), (1, 0), (0, 1), (1, 1))] == [255, 255, 4, 0]
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG", "PNG", "WEBP"])
+def test_a_header_tells_the_size_that_is_read(tmp_path: Path, turn: int, kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    path = tmp_path / f"turned.{kind.lower()}"
+    halves(RED, BLUE).save(path, kind, exif=exif)
+    assert image_size(path) == image_size(path.read_bytes()) == load_image(path).size
+
+
+def test_bands_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(5).integers(0, 255, (50, 30, 4), dtype=np.uint8)
+    grey = Image.fromarray(noise[..., :2].copy().view(np.uint16)[..., 0])
+    contents = [packed(Image.fromarray(noise), "PNG", icc_profile=odd_profile()), packed(grey, "PNG")]
+    whole = [load_image(content).tobytes() for content in contents]
+    monkeypatch.setattr("inkwash.media.colors._BAND_PIXELS", 7 * 30)
+    assert [load_image(content).tobytes() for content in contents] == whole
+
+
+def test_a_picture_is_resized_as_pillow_does_and_a_huge_jpeg_is_reduced_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = Image.effect_noise((640, 480), 60).convert("RGB")
+    content = packed(noise, "JPEG", quality=95)
+    exact = load_image(content).resize((40, 30), Image.Resampling.BICUBIC)
+    assert load_image(content, size=(40, 30)).tobytes() == exact.tobytes()
+    monkeypatch.setattr(images, "EXACT_PIXELS", 1000)
+    seen: list[tuple[int, int]] = []
+    plain = images.converted
+    monkeypatch.setattr(images, "converted", lambda picture, mode: seen.append(picture.size) or plain(picture, mode))
+    assert load_image(content, size=(40, 30)).size == (40, 30)
+    assert seen == [(80, 60)]
+
+
+@pytest.mark.parametrize("kind", ["/dev/zero", "pipe", "socket"])
+def test_only_regular_files_are_read(tmp_path: Path, kind: str) -> None:
+    path = Path(kind) if kind.startswith("/") else tmp_path / "odd.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(path))
+    for read in (load_image, image_size, read_metadata):
+        with pytest.raises(MediaError, match=r"is a (device|pipe|socket): give the path of one picture"):
+            read(path)
+
+
+def test_a_file_that_grows_stops_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"x" * 5000)
+    real = os.fstat
+
+    def small(fd: int) -> os.stat_result:
+        return os.stat_result((*real(fd)[:6], 10, *real(fd)[7:]))
+
+    monkeypatch.setattr("inkwash.media.sources.os.fstat", small)
+    with pytest.raises(MediaError, match="too large"):
+        load_image(path, max_bytes=1000)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "an empty file"),
+        (b"hello", "a text"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"\0\0\0\x18ftypheic" + bytes(20), "a HEIC picture"),
+        (b"8BPS" + bytes(40), "a Photoshop file"),
+        (b"PK\3\4", "a damaged ZIP archive"),
+        (bytes(range(128, 256)), "of an unknown kind"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+    ],
+)
+def test_a_refusal_names_what_it_saw(content: bytes, kind: str) -> None:
+    with pytest.raises(MediaError, match=f"is {kind}.*not a picture that can be read"):
+        load_image(content)

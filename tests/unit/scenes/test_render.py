@@ -165,6 +165,32 @@ def test_covered_cells() -> None:
     assert covered_cells((31, 0, 33, 1)) == ((0, 0), (0, 1))
 
 
+@pytest.mark.parametrize("face", ["slab", "round", "hand", "poster"])
+def test_card_faces_fill_their_cells_with_distinct_letters(face: str) -> None:
+    masks = {letter: letter_mask(face, letter) for letter in f"{LETTERS}{LETTERS.lower()}0123456789ÄÉŁŞß&@%€"}
+    assert len({mask.tobytes() for mask in masks.values()}) == len(masks)
+    for letter, mask in masks.items():
+        bounds = mask.getbbox()
+        assert mask.size == (CELL, CELL) and bounds is not None
+        left, top, right, bottom = bounds
+        assert right - left <= 28 and bottom - top >= 15, letter
+        if letter in LETTERS and letter != "I":
+            assert right - left >= 19 and 23 <= bottom - top <= 27, letter
+
+
+@pytest.mark.parametrize("face", ["slab", "round", "hand", "poster"])
+def test_ocr_reads_the_card_faces(face: str) -> None:
+    rapidocr = pytest.importorskip("rapidocr")
+    engine = rapidocr.RapidOCR(params={"Global.log_level": "error", "Det.limit_side_len": 320})
+    lines = ("Happy", "BIRTHDAY", "Maria", "coffee")
+    image = Image.new("RGB", (320, 320), COLORS["white"])
+    for row, line in enumerate(lines):
+        for column, letter in enumerate(line):
+            image.paste(COLORS["blue"], (CELL + CELL * column, CELL + 2 * CELL * row), letter_mask(face, letter))
+    texts = [text.replace(" ", "") for text in engine(np.asarray(image)[:, :, ::-1]).txts or ()]
+    assert texts == list(lines)
+
+
 @pytest.mark.slow
 def test_ocr_reads_grid_lettering() -> None:
     rapidocr = pytest.importorskip("rapidocr")

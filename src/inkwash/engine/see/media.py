@@ -8,8 +8,6 @@ URLs). Documents become one picture for each page. Remote URLs are read only whe
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +21,7 @@ from torch import Tensor
 
 from inkwash.core.errors import MediaError, RequestError
 from inkwash.media import documents, videos
+from inkwash.media.data_url import is_data_url, read_data_url
 from inkwash.media.images import MAX_BYTES, image_size, load_image
 from inkwash.media.kinds import DOCUMENTS, VIDEOS
 from inkwash.models.glm_v.processor import FilmSampling
@@ -135,8 +134,8 @@ def _content(source: Any, rules: MediaRules, what: str) -> bytes | Path:
         return _allowed(source, rules, what)
     if not isinstance(source, str):
         raise RequestError(f"A {what} cannot be read from {type(source).__name__}.", param=what)
-    if source.startswith("data:"):
-        return _data_url(source, rules, what)
+    if is_data_url(source):
+        return read_data_url(source, max_bytes=max(rules.max_bytes, documents.MAX_BYTES), param=what).content
     if source.startswith("file://"):
         return _allowed(Path(urllib.parse.unquote(urllib.parse.urlparse(source).path)), rules, what)
     if source.startswith(("http://", "https://")):
@@ -155,18 +154,6 @@ def _allowed(path: Path, rules: MediaRules, what: str) -> Path:
         if not any(real.is_relative_to(root.resolve()) for root in rules.roots):
             raise RequestError(f"The {what} {str(path)!r} lies outside of the folders that may be read.", param=what)
     return path
-
-
-def _data_url(text: str, rules: MediaRules, what: str) -> bytes:
-    head, comma, data = text.partition(",")
-    if not comma or not head.endswith(";base64"):
-        raise RequestError(f"The {what} is no base64 data URL: write data:TYPE;base64,DATA.", param=what)
-    if len(data) * 3 // 4 > max(rules.max_bytes, documents.MAX_BYTES):
-        raise RequestError(f"The {what} is too large for a data URL.", param=what)
-    try:
-        return base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
-        raise RequestError(f"The data URL of the {what} is not valid base64.", param=what) from None
 
 
 def _digest(content: bytes | Path, *more: object) -> str:
@@ -281,7 +268,7 @@ def _document(part: Mapping[str, Any], seen: Seen, rules: MediaRules) -> Iterato
     holder = part.get("file")
     named = part.get("filename") or (holder.get("filename") if isinstance(holder, Mapping) else None)
     suffix = Path(str(named)).suffix.lower() if named else None
-    if suffix is None and isinstance(source, str) and source.startswith("data:"):
+    if suffix is None and isinstance(source, str) and is_data_url(source):
         suffix = _TYPES.get(source[5:].partition(";")[0])
     kind = suffix or (content.suffix.lower() if isinstance(content, Path) else "")
     if kind in VIDEOS:

@@ -37,6 +37,7 @@ from inkwash.models.glm_v.boxes import find_boxes
 from inkwash.models.glm_v.folder import resolve_sight
 from inkwash.models.glm_v.html import HtmlFence
 from inkwash.models.glm_v.html import fence_html as fenced
+from inkwash.models.glm_v.messages import normal_messages
 from inkwash.models.glm_v.positions import FILM, PICTURE
 from inkwash.models.glm_v.sights import Prompt
 from inkwash.models.glm_v.tools import ToolCall, parse_tool_calls
@@ -171,6 +172,7 @@ class GlmVisionPipeline:
         media: MediaRules | None = None,
     ) -> Prompt:
         """The prompt of a conversation; media are measured, not decoded."""
+        messages = normal_messages(messages)
         seen = read_media(messages, self.parts.processor.sampling, media or self.media)
         return self.parts.processor.prepare(
             seen.messages,

@@ -6,12 +6,14 @@ No network is imported here, so that the command line can tell what a folder hol
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from inkwash.core import limits
-from inkwash.core.errors import InkwashError, WeightsError
+from inkwash.core.errors import ConfigError, InkwashError, WeightsError
+from inkwash.models.glm_image.abilities import Abilities
+from inkwash.models.glm_image.quotes import canonical
 from inkwash.models.tensor_files import read_json, some
 
 INDEX_FILE = "model_index.json"
@@ -54,14 +56,44 @@ PARTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class DrawingDefaults:
-    """How a checkpoint wants to be drawn with where nothing is asked for; by default as the released model."""
+    """How a checkpoint wants to be drawn with where nothing is asked for; by default as the released model.
+
+    canonical_quotes: every style of quotation marks reaches the networks as straight double ones, the only ones that
+    a small model has learnt. limits: what the checkpoint can draw; None where it does not say.
+    """
 
     num_inference_steps: int = 50
     guidance_scale: float = 1.5
+    canonical_quotes: bool = False
+    limits: Abilities | None = None
 
     def __post_init__(self) -> None:
         limits.check_steps(self.num_inference_steps)
         limits.check_guidance(self.guidance_scale)
+        if not isinstance(self.canonical_quotes, bool):
+            raise ConfigError(f"canonical_quotes is {self.canonical_quotes!r}, but must be true or false.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DrawingDefaults:
+        """Read the settings as they stand in the index."""
+        block = values.get("limits")
+        return cls(**{**values, "limits": None if block is None else Abilities.from_dict(block)})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings for the index; what is as in the released model is left out, but for steps and guidance."""
+        said: dict[str, Any] = {
+            "num_inference_steps": self.num_inference_steps,
+            "guidance_scale": self.guidance_scale,
+        }
+        if self.canonical_quotes:
+            said["canonical_quotes"] = True
+        if self.limits is not None:
+            said["limits"] = self.limits.to_dict()
+        return said
+
+    def prompt(self, text: str) -> str:
+        """A prompt as the networks read it."""
+        return canonical(text) if self.canonical_quotes else text
 
 
 def drawing_defaults(folder: Path) -> DrawingDefaults:
@@ -70,8 +102,8 @@ def drawing_defaults(folder: Path) -> DrawingDefaults:
     try:
         if not isinstance(said, Mapping):
             raise TypeError("not a table")
-        return DrawingDefaults(**said)
-    except (InkwashError, TypeError) as error:
+        return DrawingDefaults.from_dict(said)
+    except (InkwashError, AttributeError, TypeError) as error:
         fields = " and ".join(DrawingDefaults.__dataclass_fields__)
         raise WeightsError(
             f"{folder / INDEX_FILE} has a {DRAWING_KEY} that no picture can be drawn with ({error}): "
@@ -104,7 +136,7 @@ def inspect_index(folder: Path) -> None:
 def pipeline_index(drawing: DrawingDefaults | None = None) -> dict[str, object]:
     """``model_index.json``: which class of which library reads each part, and settings of the checkpoint's own."""
     parts = {name: [part.library, part.class_name] for name, part in sorted(PARTS.items())}
-    own = {} if drawing in (None, DrawingDefaults()) else {DRAWING_KEY: asdict(drawing)}
+    own = {} if drawing is None or drawing == DrawingDefaults() else {DRAWING_KEY: drawing.to_dict()}
     return {"_class_name": PIPELINE_CLASS, "_diffusers_version": "0.42.1", **own, **parts}
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from inkwash.core.errors import ConfigError, RequestError, WeightsError
 from inkwash.models.glm_image.glyphs import glyph_texts
+from inkwash.models.glm_image.spelled import SpelledTokenizer, is_spelled
 from inkwash.models.processor_files import (
     TEXT_FILES,
     compile_template,
@@ -165,6 +166,10 @@ class GlmImageProcessor:
     def _template(self) -> Template:
         return compile_template(self.chat_template)
 
+    @cached_property
+    def _spelled(self) -> SpelledTokenizer | None:
+        return SpelledTokenizer(self.tokenizer) if is_spelled(self.files.get("tokenizer.json", b"")) else None
+
     def token_id(self, role: str) -> int:
         """The id of a special token, such as `token_id("image_token")`."""
         found = self.tokenizer.token_to_id(self.special[role])
@@ -205,8 +210,13 @@ class GlmImageProcessor:
             raise WeightsError(f"The chat template of the processor folder fails: {error}.") from None
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
-        """Plain tokenization; special tokens written in `text` are read as such."""
-        return list(self.tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
+        """Plain tokenization; special tokens written in `text` are read as such.
+
+        As a batch of one, which leaves the interpreter to other threads meanwhile; `Tokenizer.encode` does not.
+        """
+        if self._spelled is not None:
+            return self._spelled.encode(text, add_special_tokens=add_special_tokens)
+        return list(self.tokenizer.encode_batch([text], add_special_tokens=add_special_tokens)[0].ids)
 
     def reference(self, image: Image.Image) -> Reference:
         """Resize and normalise one RGB picture of any size and an aspect up to 4:1."""

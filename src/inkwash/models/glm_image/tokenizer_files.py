@@ -99,7 +99,7 @@ def train_bpe(
         least = layout.vision_vocab_size + len(TEXT_SPECIALS) + len(alphabet)
         raise ValueError(f"vocab_size must be at least {least} for {codes} codes, not {vocab_size}")
     plain = Tokenizer(models.BPE())
-    plain.pre_tokenizer = _pre_tokenizer(spelled)
+    plain.pre_tokenizer = pre_tokenizer(spelled=spelled)
     trainer = trainers.BpeTrainer(vocab_size=text_size, initial_alphabet=alphabet, show_progress=False)
     plain.train_from_iterator(lines, trainer)
     model = json.loads(plain.to_str())["model"]
@@ -193,13 +193,14 @@ def _build(layout: TokenLayout, text: list[str], merges: list[tuple[str, str]], 
     names = [layout.token(number) for number in range(layout.vision_vocab_size)]
     names += [*text, *TEXT_SPECIALS]
     tokenizer = Tokenizer(models.BPE(vocab={name: number for number, name in enumerate(names)}, merges=merges))
-    tokenizer.pre_tokenizer = _pre_tokenizer(spelled)
+    tokenizer.pre_tokenizer = pre_tokenizer(spelled=spelled)
     tokenizer.decoder = decoders.ByteLevel()
     specials = (layout.token(layout.image_start), layout.token(layout.image_end), *TEXT_SPECIALS)
     tokenizer.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in specials])
     return tokenizer
 
 
-def _pre_tokenizer(spelled: bool) -> pre_tokenizers.PreTokenizer:
+def pre_tokenizer(*, spelled: bool) -> pre_tokenizers.PreTokenizer:
+    """Text into pieces; `spelled` sets every character inside quotation marks alone."""
     pieces = pre_tokenizers.Split(Regex(f"{QUOTED}|{PIECES}" if spelled else PIECES), behavior="isolated")
     return pre_tokenizers.Sequence([pieces, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])

@@ -3,7 +3,8 @@
 Two styles are in use: ``<think>..</think><answer>..</answer>`` (4.1) and ``<think>..</think>`` followed by plain text
 (4.5 and later); both may mark a final result with ``<|begin_of_box|>..<|end_of_box|>``. `AnswerStream` takes the text
 in pieces cut anywhere and `split_answer` is the same machine on the whole, so streaming never differs from the end
-result. Only these tags are touched: HTML and code in an answer come out as written.
+result. Only these tags are touched: HTML and code in an answer come out as written. A ``</think>`` that nothing has
+opened is no part of an answer, unless it is quoted in a sentence.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ STOPS = ("<|user|>", "<|observation|>", "<|endoftext|>")  # a model that writes 
 Style = Literal["tagged", "plain"]  # with <answer> tags (4.1), or without (4.5 and later)
 Kind = Literal["thought", "answer"]
 Piece = tuple[Kind, str]
+_QUOTES = "`'\"\u201c\u2018([{\u300c"  # before a tag that a sentence speaks of
+_ENDS = ".!?:\u3002\uff01\uff1f\n"  # after these a sentence has ended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,8 @@ class AnswerStream:
         self._said: dict[str, list[str]] = {"thought": [], "answer": [], "content": []}
         self._boxed: list[str] = []
         self._box: list[str] | None = None
+        self._quoted = 0  # thoughts that the answer itself opens: their closing tags are text
+        self._tail = "\n"  # the answer's last characters
 
     @property
     def thinking(self) -> bool:
@@ -107,10 +112,12 @@ class AnswerStream:
         start = self._state is _State.START
         tag = THINK if start else ANSWER
         text = self._held.lstrip()
-        if text.startswith(tag):
+        if text.startswith(END_THINK) and start:
+            self._held = text.removeprefix(END_THINK)  # nothing was opened; thoughts may still follow
+        elif text.startswith(tag):
             self._state = _State.THINKING if start else _State.TAGGED
             self._held = text.removeprefix(tag)
-        elif tag.startswith(text) and not last:
+        elif (tag.startswith(text) or (start and END_THINK.startswith(text))) and not last:
             return False
         elif start:
             self._state = _State.BETWEEN
@@ -130,15 +137,22 @@ class AnswerStream:
         return False
 
     def _speak(self, pieces: list[Piece], last: bool) -> bool:
-        before, mark, after = _cut(self._held, (BOX, END_BOX))
+        before, mark, after = _cut(self._held, (BOX, END_BOX, THINK, END_THINK))
+        if mark == END_THINK and not after and not last:
+            self._say("answer", len(mark), pieces)
+            return False  # what follows tells whether it is quoted
         if mark:
             self._emit("answer", before, pieces)
+            if mark in (THINK, END_THINK):
+                self._think_tag(mark, after, pieces)
+                self._held = after
+                return True
             if self._marks:
                 pieces.append(("answer", mark))
             self._mark(mark)
             self._held = after
             return True
-        keep = 0 if last else _overlap(self._held, (BOX, END_BOX, *STOPS))
+        keep = 0 if last else _overlap(self._held, (BOX, END_BOX, THINK, END_THINK, *STOPS))
         if self.tagged:
             before = self._held[: len(self._held) - keep].rstrip()  # a closing tag may stand before half a stop tag
             if keep and before.endswith(END_ANSWER):
@@ -146,6 +160,13 @@ class AnswerStream:
             keep = max(keep, self._closing(last))
         self._say("answer", keep, pieces)
         return False
+
+    def _think_tag(self, tag: str, after: str, pieces: list[Piece]) -> None:
+        """A tag of thoughts in an answer is text where it is quoted or paired, and nothing where it is left over."""
+        word = self._tail[-1:] == " " and self._tail.rstrip(" ")[-1:] not in _ENDS and after[:1] not in ("", "\n")
+        if tag == THINK or self._quoted or word or self._tail[-1:] in _QUOTES:
+            self._quoted = max(0, self._quoted + (1 if tag == THINK else -1))
+            self._emit("answer", tag, pieces)
 
     def _closing(self, last: bool) -> int:
         """How much of what is held may be the answer's closing tag, which counts only at the end of the text."""
@@ -168,6 +189,7 @@ class AnswerStream:
         pieces.append((kind, text))
         self._said[kind].append(text)
         if kind == "answer":
+            self._tail = (self._tail + text)[-64:]
             self._said["content"].append(text)
             if self._box is not None:
                 self._box.append(text)

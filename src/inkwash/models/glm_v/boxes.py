@@ -14,14 +14,16 @@ from inkwash.core.errors import ConfigError
 from inkwash.models.glm_v.answer import split_answer
 
 _OPEN, _CLOSE = r"[\[({<]", r"[\])}>]"
-_NUMBER = r"\d+(?:\.\d+)?"
-_COMMA = r"\s*[,，、;\s]\s*"
-_FOUR = rf"({_NUMBER}){_COMMA}({_NUMBER}){_COMMA}({_NUMBER}){_COMMA}({_NUMBER})"
-_TWO_POINTS = rf"({_NUMBER}){_COMMA}({_NUMBER})\s*{_CLOSE}\s*[,，;]?\s*{_OPEN}\s*({_NUMBER}){_COMMA}({_NUMBER})"
-_BRACKETED = re.compile(rf"{_OPEN}\s*{_FOUR}\s*{_CLOSE}")
-_CORNERS = re.compile(rf"{_OPEN}\s*{_TWO_POINTS}\s*{_CLOSE}")
-_BARE = re.compile(rf"\s*{_FOUR}\s*")
-_POINT = re.compile(rf"{_OPEN}\s*({_NUMBER}){_COMMA}({_NUMBER})\s*{_CLOSE}")
+# Possessive throughout: what was matched is never tried another way, so a long answer costs one pass.
+_NUMBER = r"\d++(?:\.\d++)?+"
+_COMMA = r"(?:\s*+[,，、;]\s*+|\s++)"
+_TWO = rf"({_NUMBER}){_COMMA}({_NUMBER})"
+_FOUR = rf"{_TWO}{_COMMA}{_TWO}"
+_TWO_POINTS = rf"{_TWO}\s*+{_CLOSE}(?:\s*+[,，;])?+\s*+{_OPEN}\s*+{_TWO}"
+_BRACKETED = re.compile(rf"{_OPEN}\s*+{_FOUR}\s*+{_CLOSE}")
+_CORNERS = re.compile(rf"{_OPEN}\s*+{_TWO_POINTS}\s*+{_CLOSE}")
+_BARE = re.compile(rf"\s*+{_FOUR}\s*+")
+_POINT = re.compile(rf"{_OPEN}\s*+{_TWO}\s*+{_CLOSE}")
 
 
 @dataclass(frozen=True, kw_only=True)

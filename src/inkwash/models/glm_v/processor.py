@@ -22,7 +22,14 @@ from tokenizers import Tokenizer
 
 from inkwash.core.errors import ConfigError, RequestError, WeightsError
 from inkwash.models.glm_v.answer import Style
-from inkwash.models.glm_v.messages import NAMES, Message, check_media, normal_message
+from inkwash.models.glm_v.messages import (
+    Ability,
+    Message,
+    check_media,
+    check_places,
+    normal_messages,
+    template_message,
+)
 from inkwash.models.glm_v.pixels import PixelConfig
 from inkwash.models.glm_v.positions import FILM, PICTURE, prompt_positions
 from inkwash.models.glm_v.sampling import FilmFacts, sample_by_length, sample_by_rate
@@ -125,6 +132,11 @@ class GlmVProcessor:
     def _template(self) -> Template:
         return compile_template(self.chat_template)
 
+    @cached_property
+    def ability(self) -> Ability:
+        """What the chat template can say."""
+        return Ability.of(self._rendered)
+
     def prepare(
         self,
         messages: Sequence[Message],
@@ -143,18 +155,15 @@ class GlmVProcessor:
         frames counted. Nothing is decoded here that was given as a `Picture` or a lazy `Film`. Raises `RequestError`
         where parts and media do not agree.
         """
+        messages = normal_messages(messages)
         text = self.render(
             messages, tools=tools, enable_thinking=enable_thinking, add_generation_prompt=add_generation_prompt
         )
         queues: dict[int, list[Any]] = {PICTURE: list(images), FILM: list(films)}
         check_media(messages, queues)
         pieces = re.split(f"({re.escape(IMAGE)}|{re.escape(VIDEO)})", text)
-        for kind, token in ((PICTURE, IMAGE), (FILM, VIDEO)):
-            if pieces.count(token) != len(queues[kind]):
-                raise RequestError(
-                    f"The messages hold the control token {token} outside of their {NAMES[kind]} parts; remove it.",
-                    param="messages",
-                )
+        tokens = {PICTURE: IMAGE, FILM: VIDEO}
+        check_places(messages, {kind: pieces.count(token) for kind, token in tokens.items()}, tokens)
         return self._prompt(*self._see(pieces, queues, max_pixels))
 
     def render(
@@ -172,22 +181,30 @@ class GlmVProcessor:
                 "them by a budget instead.",
                 param="enable_thinking",
             )
+        messages = normal_messages(messages)
+        self.ability.check(messages, tools)
         extra = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
+        return self._rendered(
+            messages=[template_message(message, self.style) for message in messages],
+            tools=tools,
+            add_generation_prompt=add_generation_prompt,
+            **extra,
+        )
+
+    def _rendered(self, *, tools: Sequence[Mapping[str, Any]] = (), **values: Any) -> str:
         try:
-            return self._template.render(
-                messages=[normal_message(message, self.style) for message in messages],
-                tools=list(tools) or None,
-                documents=None,
-                add_generation_prompt=add_generation_prompt,
-                **self.special,
-                **extra,
-            )
+            return self._template.render(tools=list(tools) or None, documents=None, **self.special, **values)
         except TemplateError as error:
             raise WeightsError(f"The chat template of the checkpoint fails: {error}.") from None
+        except (TypeError, AttributeError, ValueError) as error:  # a foreign template on values that it does not expect
+            raise RequestError(f"The chat template cannot say these messages: {error}.", param="messages") from None
 
     def encode(self, text: str) -> list[int]:
-        """Plain tokenization; special tokens written in ``text`` are read as such."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        """Plain tokenization; special tokens written in ``text`` are read as such.
+
+        As a batch of one, which leaves the interpreter to other threads meanwhile; `Tokenizer.encode` does not.
+        """
+        return list(self.tokenizer.encode_batch([text], add_special_tokens=False)[0].ids)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Text of ids; special tokens stay, because the parsers read them."""

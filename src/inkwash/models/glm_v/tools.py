@@ -1,23 +1,29 @@
-"""Tool calls in the text of an answer, read as tolerantly as the models write them.
+"""Tool calls in the text of an answer, whole or in pieces, read as tolerantly as the models write them.
 
 A call is ``<tool_call>name``, then pairs of ``<arg_key>`` and ``<arg_value>``, then ``</tool_call>``. Seen in the wild
-and accepted: no new line after the name (or a written ``\\n``), no arguments at all, a stray ``</arg_value>``. A call
-that is cut short is no call: its text stays in the content.
+and accepted: no new line after the name (or a written ``\\n``), no arguments at all, a stray ``</arg_value>``, a JSON
+object instead of the pairs or of name and pairs. A value is what stands between its tags, blanks and other tags
+included; `arguments.py` decides its type. A call that is cut short is no call: its text stays in the content.
+`ToolCallStream` reads pieces cut anywhere and `parse_tool_calls` is the same machine on the whole.
 """
 
 from __future__ import annotations
 
-import ast
 import json
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
-_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
-_NAME = re.compile(r"\s*(.*?)\s*(?:\n|\\n|<arg_key>|</arg_value>|$)", re.DOTALL)
-_PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*(?:\\n)?\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+from inkwash.models.glm_v.arguments import argument_schema, is_text, python_literal, typed_value
+
+CALL, END_CALL = "<tool_call>", "</tool_call>"
+KEY, END_KEY, VALUE, END_VALUE = "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"
+MAX_NAME = 256
+MAX_TRIES = 64  # places at which a JSON call may end
+_BLANK = re.compile(r"(?:\s|\\n)*")
+_AFTER_VALUE = re.compile(rf"{_BLANK.pattern}(?:{KEY}|{END_CALL}|{END_VALUE})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,63 +39,263 @@ class ToolCall:
         return json.dumps(self.arguments, ensure_ascii=False)
 
 
+@dataclass(frozen=True)
+class CallPiece:
+    """What a stream of pieces tells of a call: its name first, then the JSON text of its arguments in parts."""
+
+    index: int
+    name: str | None
+    arguments: str
+
+
+class _State(Enum):
+    NAME = 0
+    PAIRS = 1
+    VALUE = 2
+    JSON = 3
+    DONE = 4
+    FAILED = 5
+
+
+class _CallReader:
+    """One call from behind its opening tag on. `take` returns what is certain of the arguments' JSON text."""
+
+    def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
+        self.tools = tools
+        self.state = _State.NAME
+        self.name: str | None = None
+        self.arguments: dict[str, Any] = {}
+        self.raw = ""  # all of it, for a call that is none
+        self.rest = ""  # what follows the closing tag
+        self._held = ""
+        self._schema: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {})
+        self._key = ""
+        self._value = ""  # text of the open value that was told already
+        self._written = 0  # arguments in the JSON text
+        self._searched = self._tries = 0
+
+    @property
+    def call(self) -> ToolCall:
+        return ToolCall(name=self.name or "", arguments=self.arguments)
+
+    def take(self, text: str, *, last: bool = False) -> str:
+        """The next piece of the text; ``last`` says that none follows."""
+        self.raw += text
+        self._held += text
+        said: list[str] = []
+        steps = {_State.NAME: self._read_name, _State.PAIRS: self._read_pairs, _State.VALUE: self._read_value,
+                 _State.JSON: self._read_json}  # fmt: skip
+        while (step := steps.get(self.state)) and step(said, last):
+            pass
+        if last and self.state is not _State.DONE:
+            self.state = _State.FAILED
+        return "".join(said)
+
+    def _read_name(self, said: list[str], last: bool) -> bool:
+        begun = self._held.lstrip()
+        if begun.startswith("{"):
+            self.state = _State.JSON
+            return True
+        ends = [place for mark in ("\n", "\\n", "{", "<") if (place := begun.find(mark)) >= 0]
+        if not ends:
+            if len(begun) > MAX_NAME:
+                self.state = _State.FAILED
+            return False
+        name, ending = begun[: min(ends)].rstrip(), begun[min(ends) :]
+        tags = (KEY, END_VALUE, END_CALL)
+        stray = ending.startswith("<") and not ending.startswith(tags)
+        if stray and not last and any(tag.startswith(ending) for tag in tags):
+            return False
+        if stray or not 0 < len(name) <= MAX_NAME:
+            self.state = _State.FAILED
+        else:
+            self.name, self._held, self.state = name, ending, _State.PAIRS
+        return True
+
+    def _read_pairs(self, said: list[str], last: bool) -> bool:
+        """To the next value, or the end; whatever else stands between the tags is left out."""
+        if not self._written and self._held.lstrip().startswith("{"):
+            self.state = _State.JSON
+            return True
+        end, key = self._held.find(END_CALL), self._held.find(KEY)
+        if end >= 0 and not 0 <= key < end:
+            said.append("}" if self._written else "{}")
+            self.state, self.rest = _State.DONE, self._held[end + len(END_CALL) :]
+            return False
+        name, closed, after = self._held[key + len(KEY) :].partition(END_KEY)
+        if key < 0 or not closed:
+            return False
+        value, following = after.find(VALUE), [place for tag in (KEY, END_CALL) if (place := after.find(tag)) >= 0]
+        if value < 0 and not following:
+            return False
+        if value < 0 or (following and min(following) < value):  # a key without a value
+            self._held = after
+            return True
+        self._key, self._value = name.strip(), ""
+        self._schema = argument_schema(self.tools, self.name or "", self._key)
+        self._held, self.state = after[value + len(VALUE) :], _State.VALUE
+        if is_text(*self._schema):
+            said.append(f'{self._opening()}"')
+        return True
+
+    def _opening(self) -> str:
+        self._written += 1
+        return f"{'{' if self._written == 1 else ', '}{json.dumps(self._key, ensure_ascii=False)}: "
+
+    def _read_value(self, said: list[str], last: bool) -> bool:
+        """A value ends at the closing tag behind which the call goes on; one that is never closed, with the call."""
+        plain = is_text(*self._schema)
+        at, closed = self._value_end(last)
+        if plain:
+            said.append(json.dumps(self._held[:at], ensure_ascii=False)[1:-1])
+        if closed is None:
+            if plain:
+                self._value += self._held[:at]
+                self._held, self._searched = self._held[at:], 0
+            return False
+        value = self._value + self._held[:at]
+        self.arguments[self._key] = typed_value(value, *self._schema)
+        if plain:
+            said.append('"')
+        else:
+            said.append(self._opening() + json.dumps(self.arguments[self._key], ensure_ascii=False))
+        self._held, self.state, self._searched = self._held[at + len(closed) :], _State.PAIRS, 0
+        return True
+
+    def _value_end(self, last: bool) -> tuple[int, str | None]:
+        """How much of what is held is the value, and what closes it (None: not known yet)."""
+        at = self._held.find(END_VALUE, self._searched)
+        while at >= 0:
+            behind = at + len(END_VALUE)
+            if _AFTER_VALUE.match(self._held, behind):
+                return at, END_VALUE
+            if not last and _may_go_on(self._held, behind):
+                self._searched = at
+                break
+            at = self._held.find(END_VALUE, at + 1)
+        end = self._held.find(END_CALL)
+        if last and end >= 0:
+            return end, ""
+        places = [place for place in (at, end) if place >= 0]
+        self._searched = max(self._searched, len(self._held) - len(END_VALUE)) if at < 0 else at
+        return min([*places, len(self._held) - _beginning(self._held, (END_VALUE, END_CALL))]), None
+
+    def _read_json(self, said: list[str], last: bool) -> bool:
+        """A JSON object up to a closing tag behind which it is whole: of the arguments, or of name and arguments."""
+        while (end := self._held.find(END_CALL, self._searched)) >= 0 and self._tries < MAX_TRIES:
+            self._searched, self._tries = end + 1, self._tries + 1
+            found = python_literal(self._held[:end].strip())
+            if not isinstance(found, dict):
+                continue
+            if self.name is None:
+                found = found.get("function", found)
+                name = found.get("name") if isinstance(found, dict) else None
+                if not isinstance(name, str) or not 0 < len(name.strip()) <= MAX_NAME:
+                    break
+                self.name, found = name.strip(), found.get("arguments", found.get("parameters", {}))
+                found = python_literal(found) if isinstance(found, str) else found
+            if not isinstance(found, dict):
+                break
+            self.arguments = {str(key): value for key, value in found.items()}
+            said.append(self.call.arguments_json)
+            self.state, self.rest = _State.DONE, self._held[end + len(END_CALL) :]
+            return False
+        if end >= 0:
+            self.state = _State.FAILED
+        return False
+
+
+class ToolCallStream:
+    """The text of an answer in pieces to content and calls in pieces."""
+
+    def __init__(self, tools: Sequence[Mapping[str, Any]] = ()) -> None:
+        self.tools = tools
+        self.calls: list[ToolCall] = []
+        self.unfinished = False  # the text ended inside a call that was told of already
+        self._held = ""
+        self._reader: _CallReader | None = None
+        self._named = False
+
+    def feed(self, text: str, *, last: bool = False) -> list[str | CallPiece]:
+        """Content (str) and pieces of calls that are certain now."""
+        said: list[str | CallPiece] = []
+        while True:
+            if self._reader is None:
+                self._held += text
+                place = self._held.find(CALL)
+                certain = place if place >= 0 else len(self._held) - (0 if last else _beginning(self._held, (CALL,)))
+                if certain:
+                    said.append(self._held[:certain])
+                if place < 0:
+                    self._held = self._held[certain:]
+                    return said
+                text, self._held = self._held[place + len(CALL) :], ""
+                self._reader, self._named = _CallReader(self.tools), False
+            more = self._read(text, said, last)
+            if more is None:
+                return said
+            text = more
+
+    def _read(self, text: str, said: list[str | CallPiece], last: bool) -> str | None:
+        """Read on in the open call; the text behind it, or None where it is still open."""
+        reader = self._reader
+        assert reader is not None
+        piece = reader.take(text, last=last)
+        done, failed = reader.state is _State.DONE, reader.state is _State.FAILED
+        if reader.name is not None and not failed and (piece or not self._named):
+            said.append(CallPiece(len(self.calls), None if self._named else reader.name, piece))
+            self._named = True
+        if done:
+            self.calls.append(reader.call)
+            self._reader = None
+            return reader.rest
+        if failed:
+            self._reader, self.unfinished = None, self._named
+            if not self._named:
+                said.append(CALL)
+                return reader.raw
+            return "" if last else reader.raw
+        return None
+
+
 def tool_call_text(function: Mapping[str, Any]) -> str:
     """A call as the models of the plain style write it: texts as they are, everything else as JSON."""
-    said = f"<tool_call>{function['name']}\n"
+    said = f"{CALL}{function['name']}\n"
     for key, value in (function.get("arguments") or {}).items():
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        said += f"<arg_key>{key}</arg_key>\n<arg_value>{shown}</arg_value>\n"
-    return f"{said}</tool_call>"
+        said += f"{KEY}{key}{END_KEY}\n{VALUE}{shown}{END_VALUE}\n"
+    return f"{said}{END_CALL}"
 
 
 def parse_tool_calls(text: str, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[str, list[ToolCall]]:
-    """The content around the calls and the calls in order.
-
-    ``tools`` are the offered ones as JSON schemas; an argument whose type there is ``string`` stays text, any other
-    is read as JSON or as a literal, and stays text if it is neither.
-    """
+    """The content around the calls and the calls in order; ``tools`` are the offered ones as JSON schemas."""
+    content: list[str] = []
     calls: list[ToolCall] = []
-
-    def take(match: re.Match[str]) -> str:
-        name = _NAME.match(match[1])
-        if name is None or not name[1]:
-            return match[0]  # not a call: leave the text alone
-        types = _argument_types(tools, name[1])
-        pairs = {key.strip(): _value(value.strip(), types.get(key.strip())) for key, value in _PAIR.findall(match[1])}
-        calls.append(ToolCall(name=name[1], arguments=pairs))
-        return ""
-
-    content = _CALL.sub(take, text)
-    return (content.strip() if calls else content), calls
-
-
-def _argument_types(tools: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
-    for tool in tools:
-        function = tool.get("function", tool)
-        if isinstance(function, Mapping) and function.get("name") == name:
-            parameters = function.get("parameters")
-            properties = parameters.get("properties") if isinstance(parameters, Mapping) else None
-            if isinstance(properties, Mapping):
-                return {key: entry.get("type") for key, entry in properties.items() if isinstance(entry, Mapping)}
-    return {}
+    while True:
+        before, found, after = text.partition(CALL)
+        content.append(before)
+        if not found:
+            break
+        reader = _CallReader(tools)
+        reader.take(after, last=True)
+        if reader.state is _State.DONE:
+            calls.append(reader.call)
+            text = reader.rest
+        else:
+            content.append(CALL)
+            text = after
+    whole = "".join(content)
+    return (whole.strip() if calls else whole), calls
 
 
-def _value(text: str, kind: Any) -> Any:
-    """A number, list, truth value and so on where the text reads as one that JSON can carry, and the text otherwise."""
-    if kind == "string":
-        return text
-    unescaped = text.replace("\\n", "\n").replace('\\"', '"')
-    for read, source in ((json.loads, text), (json.loads, unescaped), (_literal, text)):
-        try:
-            found = read(source)
-            json.dumps(found, allow_nan=False)
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            continue
-        return found
-    return text
+def _may_go_on(text: str, behind: int) -> bool:
+    """Whether the text behind a closing tag may yet show that the call goes on."""
+    blank = _BLANK.match(text, behind)
+    begun = text[blank.end() if blank else behind :][: len(END_VALUE)]
+    return begun == "\\" or any(tag.startswith(begun) for tag in (KEY, END_CALL, END_VALUE))
 
 
-def _literal(text: str) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an odd backslash in a foreign text is no warning of ours
-        return ast.literal_eval(text)
+def _beginning(text: str, tags: Sequence[str]) -> int:
+    """Length of the longest end of the text that one of the tags begins with."""
+    longest = min(max(map(len, tags)) - 1, len(text))
+    return next((size for size in range(longest, 0, -1) if any(tag.startswith(text[-size:]) for tag in tags)), 0)

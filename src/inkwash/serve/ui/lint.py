@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inkwash.engine.readback import quoted_texts
+from inkwash.serve.schemas import MAX_PROMPT
 
 Finding = Literal["quoted", "unquoted", "open", "none"]
 
@@ -36,6 +37,7 @@ class Hint:
 
 def lint(prompt: str) -> list[Hint]:
     """Findings in the order in which they matter; "quoted" is good news, "none" means that no text will be drawn."""
+    prompt = prompt[:MAX_PROMPT]  # the page asks with every letter that is typed or pasted
     found: list[Hint] = []
     quoted = tuple(text for text in quoted_texts(prompt) if text.strip())
     if prompt.count('"') % 2 or prompt.count("“") != prompt.count("”") or prompt.count("「") != prompt.count("」"):

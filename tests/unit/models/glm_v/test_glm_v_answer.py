@@ -146,3 +146,23 @@ def test_what_is_put_in_comes_out(thoughts: str, answer: str) -> None:
         said = answer if "<answer>" in form else f"A{answer}"
         assert parsed.thoughts == thoughts.strip()
         assert parsed.answer == said.strip("\n").rstrip()
+
+
+@pytest.mark.parametrize(
+    ("text", "thoughts", "answer"),
+    [
+        ("</think>\n<think>Text in row 3.</think>\nTH", "Text in row 3.", "TH"),  # nano-v's answer to "hi"
+        ("\n</think>\nHello", "", "Hello"),
+        ("</think></think>Hello", "", "Hello"),
+        ("I see.</think>\nHello", "", "I see.\nHello"),
+        ("I see</think>Hello", "", "I seeHello"),
+        ("<think>a</think>\nb\n</think>\nc", "a", "b\n\nc"),
+        ("<think>a</think><answer>b</think></answer>", "a", "b"),
+        ("Hello</think>", "", "Hello"),
+        ("Write `</think>` to end.", "", "Write `</think>` to end."),
+        ("It stands in <think>x</think> here.", "", "It stands in <think>x</think> here."),
+    ],
+)
+def test_a_closing_tag_that_nothing_opened_is_no_answer(text: str, thoughts: str, answer: str) -> None:
+    parsed = split_answer(text)
+    assert (parsed.thoughts, parsed.answer) == (thoughts, answer)

@@ -12,6 +12,19 @@ from inkwash.models.glm_v.html import HtmlFence, fence_html
 
 PAGE = '<!DOCTYPE html>\n<html><head></head><body><div id="a">5 < 6</div></body></html>'
 PIECES = ["<!DOCTYPE html>", "<html>", "</html>", "<div>", '<div class="x">', "</div>", "</div >", "<nav ", "</nav>"]
+PIECES += [
+    "<style>",
+    "</style>",
+    "<script a>",
+    "</script>",
+    "<!--",
+    "-->",
+    "~~~",
+    "<svg/>",
+    "<meta a>",
+    "````",
+    "<svg>",
+]
 TEXTS = st.lists(
     st.one_of(st.sampled_from([*PIECES, "\n", "```", "```html\n", "<", "</", "<di"]), st.text("ab <>\n", max_size=5)),
     max_size=9,
@@ -26,6 +39,18 @@ TEXTS = st.lists(
         ("<div>a<div>b</div>c</div> so", "```html\n<div>a<div>b</div>c</div>\n```\n so"),
         ("<DIV>a</Div>", "```html\n<DIV>a</Div>\n```"),
         ("<body>cut", "```html\n<body>cut\n```"),
+        ("<style>p{}</style>\n<div>a</div>\nSo.", "```html\n<style>p{}</style>\n<div>a</div>\n```\nSo."),
+        ("<style>p{}</style>\nSo.", "```html\n<style>p{}</style>\n```\nSo."),
+        ('<svg viewBox="0">\n<path/></svg>', '```html\n<svg viewBox="0">\n<path/></svg>\n```'),
+        ("<table><tr></tr></table>\n1", "```html\n<table><tr></tr></table>\n```\n1"),
+        (
+            '<meta charset="u">\n<title>a</title><body>b</body>',
+            '```html\n<meta charset="u">\n<title>a</title><body>b</body>\n```',
+        ),
+        ("<html><script>a='</html>'</script>b</html>c", "```html\n<html><script>a='</html>'</script>b</html>\n```\nc"),
+        ("<div><!-- </div> -->b</div>c", "```html\n<div><!-- </div> -->b</div>\n```\nc"),
+        ("<div><style>/*</div>*/</style></div>c", "```html\n<div><style>/*</div>*/</style></div>\n```\nc"),
+        ("~~~\na\n~~~\n<div>b</div>", "~~~\na\n~~~\n```html\n<div>b</div>\n```"),
         ("<nav>1</nav><nav>2</nav>", "```html\n<nav>1</nav>\n```\n```html\n<nav>2</nav>\n```"),
     ],
 )
@@ -39,6 +64,10 @@ def test_html_is_fenced_and_the_rest_is_not(text: str, fenced: str) -> None:
         "",
         "plain",
         "A <div> inside a sentence.",
+        f"~~~html\n{PAGE}\n~~~\nDone.",
+        f"~~~\n```\n{PAGE}\n~~~\nDone.",
+        f"````md\n```\n{PAGE}\n```\n{PAGE}\n````",
+        f"```\n~~~\n{PAGE}\n```",
         f"```html\n{PAGE}\n```\nDone.",
         "x < y\n<b>bold</b>\n<divider>",
         "<di",

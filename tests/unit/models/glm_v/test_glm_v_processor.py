@@ -89,7 +89,7 @@ def test_arguments_of_calls_become_objects(plain: GlmVProcessor) -> None:
         (user({"type": "video"}), {"films": [Film(torch.zeros(2, 3, 8, 8))]}, "8-bit RGB"),
         (user({"type": "video"}), {"films": [Film([PICTURE] * 2, (0,), 2)]}, "2 frames but 1 frame numbers"),
         (user({"type": "image"}), {"images": [Image.new("RGB", (1, 900))]}, "longer than 200:1"),
-        ([{"role": "weather", "content": "x"}], {}, "refuses these messages: no such role"),
+        ([{"role": "weather", "content": "x"}], {}, "the role 'weather', but must have"),
     ],
 )
 def test_what_does_not_agree_is_refused(
