@@ -40,10 +40,10 @@ SMALL = ((256, 256), (320, 256), (256, 320), (384, 256))
 WHOLE = ((384, 384), (384, 384), (384, 384), (512, 384), (384, 512), (512, 512), (320, 320), (256, 256))
 
 
-def nano3_tokenizer(work: Path, start: Path = SHIPPED, steps: int = 5000, batch: int = 24) -> TokenizerStage:
+def nano3_tokenizer(work: Path, start: Path = SHIPPED, steps: int = 2600, batch: int = 24) -> TokenizerStage:
     """ViT and codebook: one code for every kind of cell."""
-    data = LabelledScenes(seed=32, batch=batch, level="card", canvases=(*SMALL, *WHOLE[:3]), chinese=CHINESE)
-    train = TokenizerTraining(steps=steps, free_steps=steps // 2, start_batches=700, warmup=50)
+    data = LabelledScenes(seed=32, batch=batch, level="card", canvases=(*SMALL, *WHOLE[:1]), chinese=CHINESE)
+    train = TokenizerTraining(steps=steps, free_steps=steps // 2, start_batches=250, warmup=50)
     return TokenizerStage(work=work, train=train, data=data, codes=CODES, start=start)
 
 
