@@ -101,7 +101,8 @@ def lay_out(card: Card, width: int, height: int) -> Scene | None:
     return None
 
 
-def _area(card: Card, rows: int, cols: int, margin: int) -> Area:
+def content_area(card: Card, rows: int, cols: int, margin: int = 0) -> Area:
+    """Where a structure leaves room for texts and things."""
     if card.structure in RING:
         return 1, 1, rows - 1, cols - 1
     if card.structure == "bubble":
@@ -115,10 +116,10 @@ def _area(card: Card, rows: int, cols: int, margin: int) -> Area:
 
 def _attempt(card: Card, width: int, height: int, way: _Try) -> Scene | None:
     rows, cols = height // CELL, width // CELL
-    area = _area(card, rows, cols, way.margin)
+    area = content_area(card, rows, cols, way.margin)
     beside = [thing for thing in card.things if thing.place in BESIDE]
-    stacked = [thing for thing in card.things if thing not in beside]
-    reserved = _beside(beside, area, way.shrink)
+    stacked = [thing for thing in card.things if thing.place not in BESIDE]
+    reserved = _beside(card, beside, area, way.shrink)
     if reserved is None:
         return None
     inner, items = reserved
@@ -146,18 +147,20 @@ def _attempt(card: Card, width: int, height: int, way: _Try) -> Scene | None:
     )
 
 
-def _side(thing: CardThing, shrink: int) -> int:
+def thing_side(thing: CardThing, shrink: int = 0) -> int:
     """Pixels of a thing that is `shrink` steps smaller than wished."""
     sizes = SHAPE_SIZES if thing.is_shape else tuple(THING_SIZES.values())
     wished = max(i for i, size in enumerate(sizes) if size <= THING_SIZES[thing.size])
     return sizes[max(0, wished - shrink)]
 
 
-def _item(thing: CardThing, row: int, col: int, side: int) -> ThingItem | ShapeItem:
+def thing_item(card: Card, thing: CardThing, row: int, col: int, side: int) -> ThingItem | ShapeItem:
+    """One picture of a card's thing, `side` pixels wide, whose upper left cell is (row, col)."""
     box: Box = (col * CELL, row * CELL, col * CELL + side, row * CELL + side)
+    region = next(i for i, other in enumerate(card.things) if other is thing)
     if thing.is_shape:
-        return ShapeItem(shape=thing.thing, color=thing.color, size=side, box=box)
-    return ThingItem(thing=thing.thing, size=side, box=box)
+        return ShapeItem(shape=thing.thing, color=thing.color, size=side, box=box, region=region)
+    return ThingItem(thing=thing.thing, size=side, box=box, region=region)
 
 
 def _beside(things: Sequence[CardThing], area: Area, shrink: int) -> tuple[Area, list[ThingItem | ShapeItem]] | None:
@@ -165,11 +168,11 @@ def _beside(things: Sequence[CardThing], area: Area, shrink: int) -> tuple[Area,
     top, left, bottom, right = area
     items: list[ThingItem | ShapeItem] = []
     for thing in things:
-        side = _side(thing, shrink)
+        side = thing_side(thing, shrink)
         cells = side // CELL
         if thing.place == "corners":
             spots = [(top, left), (top, right - cells), (bottom - cells, left), (bottom - cells, right - cells)]
-            items += [_item(thing, row, col, side) for row, col in spots[: max(2, thing.count)]]
+            items += [thing_item(card, thing, row, col, side) for row, col in spots[: max(2, thing.count)]]
             top, bottom = top + cells, bottom - (cells if thing.count > 2 else 0)
             continue
         places = ("left", "right") if thing.place == "sides" else (thing.place,)
@@ -179,7 +182,7 @@ def _beside(things: Sequence[CardThing], area: Area, shrink: int) -> tuple[Area,
         first = top + (bottom - top - per_side * cells) // 2
         for place in places:
             col = left if place == "left" else right - cells
-            items += [_item(thing, first + i * cells, col, side) for i in range(per_side)]
+            items += [thing_item(card, thing, first + i * cells, col, side) for i in range(per_side)]
             left, right = (left + cells, right) if place == "left" else (left, right - cells)
     if right - left < 4 or bottom <= top:
         return None
@@ -208,7 +211,7 @@ def _text_blocks(card: Card, area: Area, way: _Try, *, whole: bool) -> list[_Blo
 def _thing_blocks(things: Sequence[CardThing], area: Area, way: _Try) -> list[_Block] | None:
     blocks = []
     for thing in things:
-        side = _side(thing, way.shrink)
+        side = thing_side(thing, way.shrink)
         if thing.count * (side // CELL) > area[3] - area[1]:
             return None
         blocks.append(_Block(height=side // CELL, thing=thing, side=side))
@@ -246,7 +249,7 @@ def _stack(
             lines += [replace(line, region=i - len(above)) for line in made]
             first, last = (row if i == len(above) else first), row + block.height
         else:
-            items += _row_of_things(block, row, left, right)
+            items += _row_of_things(card, block, row, left, right)
         row += block.height + (gaps[i] if i < len(gaps) else 0)
         if header and i == 0:
             row += 1 - (gaps[0] if gaps else 0)
@@ -263,14 +266,14 @@ def _set(block: _Block, row: int, left: int, right: int, *, aligned: bool) -> It
         yield grid_text(line, row + i * block.step, col, face=text.face, color=text.color, size=size)
 
 
-def _row_of_things(block: _Block, row: int, left: int, right: int) -> Iterator[ThingItem | ShapeItem]:
+def _row_of_things(card: Card, block: _Block, row: int, left: int, right: int) -> Iterator[ThingItem | ShapeItem]:
     assert block.thing is not None
     cells, count = block.side // CELL, block.thing.count
     room = right - left - count * cells
     gap = 1 if count > 1 and room >= count - 1 else 0
     col = left + (room - gap * (count - 1)) // 2
     for i in range(count):
-        yield _item(block.thing, row, col + i * (cells + gap), block.side)
+        yield thing_item(card, block.thing, row, col + i * (cells + gap), block.side)
 
 
 def _panel(card: Card, area: Area, first: int, last: int, widths: Sequence[int]) -> Box:

@@ -89,12 +89,12 @@ def _thing(rng: random.Random, card: Card, place: str, taken: set[str]) -> CardT
     size = "small" if place == "corners" or count > 3 else rng.choices(("medium", "large", "small"), (6, 3, 1))[0]
     if rng.random() < 0.12:
         shape = rng.choice(SHAPES)
-        colors = [name for name in COLORS if _apart(name, card.background) and _apart(name, card.ground)]
+        colors = [name for name in COLORS if apart(name, card.background) and apart(name, card.ground)]
         return CardThing(thing=shape, count=count, place=place, size=size, color=rng.choice(colors))
     return CardThing(thing=names[0], count=count, place=place, size=size)
 
 
-def _apart(a: str, b: str) -> bool:
+def apart(a: str, b: str) -> bool:
     """Whether a shape of one colour can be told from a ground of the other."""
     return sum((x - y) ** 2 for x, y in zip(CARD_COLORS[a], CARD_COLORS[b], strict=True)) > SHAPE_DISTANCE**2
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 from inkwash.core.errors import ConfigError
 from inkwash.scenes.caption import STYLE_WORDS, article, fill, place, templates, zone
+from inkwash.scenes.card_edit import sample_card_edit
 from inkwash.scenes.grammar import add_shape, sample_scene
 from inkwash.scenes.lettering import grid_text, moved, reset, sample_free_text
-from inkwash.scenes.scene import Box, Scene, ShapeItem, TextItem, fits, place_item
+from inkwash.scenes.scene import Box, Edit, Scene, ShapeItem, TextItem, fits, place_item
 from inkwash.scenes.second import line_text, second_line, second_shape, usual_spots
 from inkwash.scenes.words import check_split, sample_phrase, sample_word
 from inkwash.scenes.world import (
@@ -30,16 +31,6 @@ from inkwash.scenes.world import (
 
 KINDS = ("background", "recolor", "words", "add", "remove", "move", "combine", "style")
 ATTEMPTS = 400
-
-
-@dataclass(frozen=True, kw_only=True)
-class Edit:
-    """One editing task: draw ``target`` from the pictures of ``sources`` and the ``instruction``."""
-
-    instruction: str
-    kind: str
-    sources: tuple[Scene, ...]
-    target: Scene
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,13 +280,21 @@ def sample_edit(
     split: str = "train",
     level: str = "first",
     kinds: tuple[str, ...] | None = None,
+    language: str = "en",
     random_words: float = 0.0,
 ) -> Edit:
-    """An editing task of one of ``kinds`` (all of the level by default; ``style`` needs ``full`` or ``second``)."""
+    """An editing task of one of ``kinds`` (all of the level by default; ``style`` needs ``full`` or ``second``).
+
+    Level ``card`` has kinds of its own (``card_edit.KINDS``) and both languages.
+    """
     check_split(split)
     if level not in LEVELS:
         raise ConfigError(f"unknown level {level!r}: choose one of {', '.join(LEVELS)}")
     allowed = KINDS if level in ("full", "second") else tuple(kind for kind in KINDS if kind != "style")
+    if level == "card":
+        return sample_card_edit(
+            rng, width=width, height=height, split=split, kinds=kinds, language=language, random_words=random_words
+        )
     kinds = kinds or allowed
     for kind in kinds:
         if kind not in allowed:

@@ -67,6 +67,7 @@ class ShapeItem:
     color: str
     size: int
     box: Box
+    region: int = 0  # which of a card's things this belongs to
 
     def __post_init__(self) -> None:
         _check_name("shape", self.shape, (*SHAPES, *NEW_SHAPES))
@@ -80,6 +81,7 @@ class ThingItem:
     thing: str
     size: int
     box: Box
+    region: int = 0  # which of a card's things this belongs to
 
     def __post_init__(self) -> None:
         _check_name("thing", self.thing, THING_NAMES)
@@ -144,6 +146,16 @@ class Scene:
     @property
     def items(self) -> tuple[TextItem | ShapeItem, ...]:
         return (*self.objects, *self.texts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """One editing task: draw ``target`` from the pictures of ``sources`` and the ``instruction``."""
+
+    instruction: str
+    kind: str
+    sources: tuple[Scene, ...]
+    target: Scene
 
 
 def check_sides(width: int, height: int) -> None:
