@@ -145,7 +145,7 @@ genre(
 
 genre(
     "jar",
-    "jar label | label for a jar of jam | bottle label | tea tin label",
+    "jar label | label for a jar of jam | bottle label | product label",
     "{w} jam | Honey | Grandma {name}'s jam | Pickles | Cherry jelly | Sea salt | Green tea | Olive oil"
     " | Crème de {w} | Äpfel & {w}",
     "home made in {place} | best before {date} | {n}0 g | picked by {name} | 100% {w}",
@@ -178,7 +178,7 @@ genre(
 
 genre(
     "lost_pet",
-    "lost cat notice | missing dog poster | lost pet flyer",
+    "lost pet notice | missing pet poster | lost pet flyer",
     "LOST CAT | Lost dog | MISSING: {name} | Have you seen {name}? | Reward {price} | FOUND {W}"
     " | Where is {name}?",
     "answers to {name} | last seen near {w} Street | shy but loves {w} | please check your garage",

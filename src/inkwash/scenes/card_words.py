@@ -16,7 +16,7 @@ from inkwash.scenes.card_genres_zh import ZH_PATTERNS, ZH_TEXTS
 from inkwash.scenes.card_slots import FILLS, LATIN_TEXT, capitals
 from inkwash.scenes.things import THING_NAMES
 from inkwash.scenes.words import characters, is_held_out, of_split, random_word, word_list, words
-from inkwash.scenes.world import CARD_COLORS, SHAPES
+from inkwash.scenes.world import CARD_COLORS
 
 __all__ = ["GENRES", "LATIN_TEXT", "sample_content", "suiting_colors", "suits"]
 
@@ -146,12 +146,12 @@ def sample_content(
 
 
 def suits(genre: str, rng: random.Random) -> list[str]:
-    """All things in a random order, in most cards those that suit the genre first; never one of the flat shapes."""
-    mine = [name for name in GENRES[genre].things if name in THING_NAMES and name not in SHAPES]
-    others = [name for name in THING_NAMES if name not in SHAPES]
+    """All things in a random order, in most cards those that suit the genre first."""
+    others = list(THING_NAMES)
     rng.shuffle(others)
     if rng.random() >= SUITING:
         return others
+    mine = list(GENRES[genre].things)
     rng.shuffle(mine)
     return mine + [name for name in others if name not in mine]
 

@@ -1,0 +1,274 @@
+"""The phrases of a prompt for a card: its texts in quotation marks, its things, background, structure and style.
+
+A quoted text is written as one private character (``MARK``) until the prompt is finished, so that nothing done to the
+sentence, such as lower case or typos, ever touches what is drawn.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from inkwash.scenes.card import Card, CardText, CardThing, readable_colors
+from inkwash.scenes.card_genre import parts as listed
+from inkwash.scenes.card_lexicon import Lexicon
+from inkwash.scenes.things import Thing, thing_named
+
+MARK = 0xE000
+FACE_RATE = 0.12
+SIZE_RATE = 0.08
+PLACE_RATE = 0.2
+SYNONYM_RATE = 0.22
+BARE_PLURAL = {"corners": 4, "sides": 2}  # how many a plural without a number means; elsewhere three
+USUAL_PLURAL = 3
+USUAL_PLACES = ("above", "below")  # of the first and the second thing
+NOT_NOUNS = frozenset(
+    listed(
+        "mail | idea | snow | ribbon | bags | confetti | toast | world | home | smile | karaoke | chess"
+        " | soccer | coach | cycle | die"
+        " | palm | maize | mobile | berry | grape | headphone | chips | earth | old phone | bolt | cart | stew"
+        " | soup | video game | squid | rooster | jet | crescent"
+    )
+)  # synonyms that are good for finding a thing and misleading for asking for it
+PORTIONS = {
+    "bread": "loaf of bread",
+    "cheese": "piece of cheese",
+    "lightning": "lightning bolt",
+}  # nobody says "a bread"
+PAIRS = frozenset({"scissors", "glasses", "headphones"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What one prompt says with: its card, language, quotation marks and chance; ``said`` collects what it names."""
+
+    card: Card
+    rng: random.Random
+    lexicon: Lexicon
+    quotes: str
+    color_rate: float
+    said: set[str] = field(default_factory=set)
+
+    def pick(self, words: Sequence[str]) -> str:
+        return self.rng.choice(words)
+
+    def color(self, name: str) -> str:
+        """What people call a colour."""
+        return self.pick(self.lexicon.colors[name])
+
+
+def usual_size(text: CardText) -> str:
+    """The size of a text whose size nobody asked for."""
+    return "large" if text.role == "title" else "small"
+
+
+def usual_place(index: int) -> str:
+    """The place of a thing whose place nobody asked for; the third and later ones have none."""
+    return USUAL_PLACES[index] if index < len(USUAL_PLACES) else ""
+
+
+def quoted(parts: Parts, index: int) -> str:
+    """A text in quotation marks, as its mark."""
+    opening, closing = parts.quotes[0], parts.quotes[-1]
+    if parts.lexicon.code == "fr" and opening == "«":
+        opening, closing = "« ", " »"
+    return f"{opening}{chr(MARK + index)}{closing}"
+
+
+def must_name_color(card: Card, text: CardText) -> bool:
+    """Whether a text has a colour that nobody would choose on its ground."""
+    return text.color not in readable_colors(card.ground_of(text))
+
+
+def text_phrase(parts: Parts, index: int, *, named: bool) -> str:
+    """``"OPEN" in big red letters``; without ``named`` only what is not usual."""
+    text, lexicon, rng = parts.card.texts[index], parts.lexicon, parts.rng
+    color = must_name_color(parts.card, text) or (named and rng.random() < parts.color_rate)
+    size = text.size != usual_size(text) or (named and rng.random() < SIZE_RATE)
+    face = named and rng.random() < FACE_RATE
+    name = f"text{index}"
+    parts.said.update(
+        f"{name}.{what}" for what, is_said in (("color", color), ("size", size), ("face", face)) if is_said
+    )
+    if not (size or face):
+        if not color:
+            return quoted(parts, index)
+        return (
+            parts.pick(lexicon.text_color).replace("{q}", quoted(parts, index)).replace("{c}", parts.color(text.color))
+        )
+    looks = []
+    if size:
+        looks.append(parts.pick(lexicon.sizes[text.size]))
+    if color:
+        looks.append(parts.color(text.color))
+    if face:
+        looks.append(parts.pick(lexicon.faces[text.face]))
+    how = lexicon.glue.join(looks)
+    return parts.pick(lexicon.text_how).replace("{q}", quoted(parts, index)).replace("{how}", how)
+
+
+def join(parts: Parts, phrases: Sequence[str]) -> str:
+    """The phrases as a list, joined in one of the ways of the language."""
+    between, last = parts.rng.choice(parts.lexicon.joins)
+    return join_with(phrases, between, last)
+
+
+def join_with(phrases: Sequence[str], between: str, last: str) -> str:
+    if len(phrases) < 2:
+        return "".join(phrases)
+    return between.join(phrases[:-1]) + last + phrases[-1]
+
+
+def things_phrase(parts: Parts) -> str:
+    """All things in their order; neighbours at one place that is named share its name."""
+    card, rng, zh = parts.card, parts.rng, parts.lexicon.code == "zh"
+    named = [i for i, thing in enumerate(card.things) if thing.place != usual_place(i) or rng.random() < PLACE_RATE]
+    named_until = max(named, default=-1) + 1  # "a cat and a dog below": a later place would hold for the earlier ones
+    parts.said.update(f"thing{i}.place" for i in range(named_until))
+    placed = [(thing.place if i < named_until else "", thing_phrase(parts, i)) for i, thing in enumerate(card.things)]
+    groups = []
+    for place, members in groupby(placed, key=lambda pair: pair[0]):
+        nouns = [noun for _, noun in members]
+        groups.append(_at(parts, place, nouns))
+    between, last = (
+        ("、", "和") if zh else rng.choice(((", ", f" {_and(parts)} "), (", ", f" {_and(parts)} "), (", ", ", ")))
+    )
+    return join_with(groups, between, last)
+
+
+def _at(parts: Parts, place: str, nouns: list[str]) -> str:
+    zh = parts.lexicon.code == "zh"
+    together = join_with(nouns, "、" if zh else ", ", "和" if zh else f" {_and(parts)} ")
+    if not place:
+        return together
+    places = parts.lexicon.places if parts.card.texts else parts.lexicon.bare_places
+    where = parts.pick(places[place])
+    if zh:
+        return f"{where}的{together}"
+    return f"{together} {where}"
+
+
+def _and(parts: Parts) -> str:
+    return {"en": "and", "de": "und", "fr": "et", "es": "y"}.get(parts.lexicon.code, "和")
+
+
+def thing_phrase(parts: Parts, index: int) -> str:
+    """``three big red hearts``, without a place."""
+    thing, rng = parts.card.things[index], parts.rng
+    parts.said.add(f"thing{index}")
+    if thing.is_shape:
+        parts.said.add(f"thing{index}.color")
+    size = thing.size != "medium"
+    if size:
+        parts.said.add(f"thing{index}.size")
+    counted = thing.count > 1 and not (thing.count == BARE_PLURAL.get(thing.place, USUAL_PLURAL) and rng.random() < 0.5)
+    if counted:
+        parts.said.add(f"thing{index}.count")
+    if parts.lexicon.code == "zh":
+        return _chinese_thing(parts, thing, counted=counted)
+    if parts.lexicon.code == "en":
+        return _english_thing(parts, thing, counted=counted)
+    return _other_thing(parts, thing, counted=counted)
+
+
+def _english_thing(parts: Parts, thing: CardThing, *, counted: bool) -> str:
+    lexicon = parts.lexicon
+    adjectives = [parts.pick(lexicon.thing_sizes[thing.size])] if thing.size != "medium" else []
+    if thing.is_shape:
+        adjectives.append(parts.color(thing.color))
+        one, many = lexicon.shapes[thing.thing]
+    else:
+        one, many = _names(parts, thing.thing)
+    if thing.count == 1:
+        words = " ".join((*adjectives, one))
+        return words if one == many and one != "fish" else f"a {words}"
+    if not counted:
+        return parts.pick(lexicon.several) + " ".join((*adjectives, many))
+    number = parts.pick(lexicon.counts[thing.count])
+    return " ".join((number, *adjectives, f"pairs of {many}" if many in PAIRS and " of" not in number else many))
+
+
+def _names(parts: Parts, name: str) -> tuple[str, str]:
+    """Singular and plural of what a prompt calls a thing: its name or a synonym."""
+    thing = thing_named(name)
+    assert isinstance(thing, Thing), name
+    synonyms = [word for word in thing.synonyms if word not in NOT_NOUNS]
+    if name in PORTIONS:
+        head, of, rest = PORTIONS[name].partition(" of ")
+        return PORTIONS[name], plural(head) + of + rest
+    if not synonyms or thing.name == thing.plural or parts.rng.random() >= SYNONYM_RATE:
+        return thing.name, thing.plural
+    word = parts.pick(synonyms)
+    head, of, rest = word.partition(" of ")
+    return word, plural(head) + of + rest
+
+
+def plural(noun: str) -> str:
+    """The regular plural of an English noun."""
+    if noun.endswith(("s", "x", "ch", "sh")):
+        return noun + "es"
+    if noun.endswith("af"):
+        return noun[:-1] + "ves"
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return noun[:-1] + "ies"
+    return noun + "s"
+
+
+def _chinese_thing(parts: Parts, thing: CardThing, *, counted: bool) -> str:
+    lexicon = parts.lexicon
+    size = parts.pick(lexicon.thing_sizes[thing.size]) if thing.size != "medium" else ""
+    if thing.is_shape:
+        noun, measure = parts.color(thing.color) + lexicon.shapes[thing.thing][0], "个"
+    else:
+        found = thing_named(thing.thing)
+        assert isinstance(found, Thing), thing.thing
+        noun, measure = found.zh[0] if parts.rng.random() < 0.7 else parts.pick(found.zh), found.measure
+    if thing.count == 1:
+        number = parts.pick((f"一{measure}", f"一{measure}", "", f"1{measure}"))
+    elif counted:
+        number = parts.pick(lexicon.counts[thing.count]) + measure
+    else:
+        number = parts.pick(lexicon.several).replace("{m}", measure)
+    return f"{number}{size}{noun}"
+
+
+def _other_thing(parts: Parts, thing: CardThing, *, counted: bool) -> str:
+    lexicon = parts.lexicon
+    one, many = (lexicon.shapes if thing.is_shape else lexicon.things)[thing.thing]
+    if thing.count == 1:
+        noun = one
+    elif counted:
+        noun = f"{parts.pick(lexicon.counts[thing.count])} {many}"
+    else:
+        noun = parts.pick(lexicon.several) + many
+    after = [parts.color(thing.color)] if thing.is_shape else []
+    if thing.size != "medium":
+        after.append(parts.pick(lexicon.thing_sizes[thing.size]))
+    return f"{noun} ({', '.join(after)})" if after else noun
+
+
+def background_phrase(parts: Parts, *, sentence: bool) -> str:
+    """``blue background``, or a sentence for it."""
+    parts.said.add("background")
+    patterns = parts.lexicon.background_sentences if sentence else parts.lexicon.backgrounds
+    return parts.pick(patterns).replace("{c}", parts.color(parts.card.background))
+
+
+def structure_phrase(parts: Parts, *, sentence: bool) -> str:
+    """``on a chalkboard``, with the panel's colour most of the time."""
+    card, lexicon = parts.card, parts.lexicon
+    parts.said.add("structure")
+    phrase = parts.pick(lexicon.structures[card.structure])
+    if card.panel and card.structure in lexicon.panels and parts.rng.random() < 0.6:
+        parts.said.add("panel")
+        phrase = parts.pick(lexicon.panels[card.structure]).replace("{c}", parts.color(card.panel))
+    if sentence and card.structure != "plain":
+        return parts.pick(lexicon.structure_sentences).replace("{s}", phrase)
+    return phrase
+
+
+def style_phrase(parts: Parts) -> str:
+    parts.said.add("style")
+    return parts.pick(parts.lexicon.styles[parts.card.style])
