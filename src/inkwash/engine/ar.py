@@ -18,7 +18,7 @@ from torch import Tensor
 from inkwash.core.errors import RequestError
 from inkwash.engine.reference_cache import ReferenceCache
 from inkwash.engine.request import Watch
-from inkwash.engine.sampling import Sampling
+from inkwash.engine.sampling import GENERATOR, Sampling
 from inkwash.engine.slots import Prefix, make_slots
 from inkwash.engine.slots import Sequence as PlanSequence
 from inkwash.engine.threads import one_thread
@@ -26,6 +26,7 @@ from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.ar_step import StepDecoder
 from inkwash.models.glm_image.positions import decode_positions, prompt_positions
 from inkwash.models.glm_image.processor import Prompt
+from inkwash.nn.finite import check_finite, check_logits
 
 SLOTS = 8  # plans that one call draws at once
 ONE_THREAD_BYTES = 2**28  # generators below this spend their steps between kernels, where a second thread only costs
@@ -44,7 +45,8 @@ def reference_codes(model: ARGenerator, prompt: Prompt, cache: ReferenceCache | 
     weight = model.lm_head.weight
 
     def encode(pixels: Tensor) -> Tensor:
-        return model.image_ids(pixels[None].to(weight.device, weight.dtype))[0]
+        features = model.model.visual(pixels[None].to(weight.device, weight.dtype))
+        return model.model.vqmodel.encode(check_finite("The vision encoder", features))[0]
 
     if cache is None:
         return [encode(reference.pixels) for reference in prompt.references]
@@ -78,7 +80,7 @@ def read_prompt(model: ARGenerator, prompt: Prompt, codes: Sequence[Tensor]) -> 
     return Prefix(
         cache=cache,
         length=len(ids),
-        logits=model.lm_head(hidden[:, -1]),
+        logits=check_logits(GENERATOR, model.lm_head(hidden[:, -1])),
         positions=decode_positions(start, drawn),
         tokens=prompt.drawn_tokens,
         grids=tuple(drawn),

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from inkwash.core import log as logs
-from inkwash.engine.sampling import SamplingRows, choose_rows
+from inkwash.engine.sampling import GENERATOR, SamplingRows, choose_rows
 from inkwash.engine.slots import Sequence, Slots
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.ar_step import StepDecoder
 from inkwash.nn.cache import StaticCache
+from inkwash.nn.finite import NotFiniteError
 
 log = logs.get(__name__)
 
@@ -30,6 +31,7 @@ class DeviceSlots(Slots):
     _rotary: Tensor
     _uniforms: Tensor
     _drawn: Tensor
+    _broken: Tensor
 
     def __init__(self, model: ARGenerator, step: StepDecoder, slots: int) -> None:
         super().__init__(model, slots)
@@ -53,6 +55,8 @@ class DeviceSlots(Slots):
 
     def plan(self, sequence: Sequence) -> Tensor:
         """Waits for the device."""
+        if bool(self._broken[sequence.slot]):
+            raise NotFiniteError(GENERATOR)
         return self._drawn[sequence.slot, : sequence.count].cpu()
 
     @torch.no_grad()
@@ -65,6 +69,7 @@ class DeviceSlots(Slots):
         self._mask.scatter_(1, place[:, None], torch.where(self._active[:, None], 0.0, hidden))
         cos, sin = self._rotary[line, index][:, None].chunk(2, dim=-1)
         logits = self.step.forward_token(self._last, cos, sin, self._cache, place, self._mask[:, None, None])
+        self._broken.logical_or_(self._active & ~torch.isfinite(logits).all(dim=-1))
         following = (index + 1).clamp(max=self._length - 1)
         number = self._uniforms.gather(1, following[:, None])[:, 0]
         token = choose_rows(logits.float() + self._barred, number, self._sampling)
@@ -76,7 +81,7 @@ class DeviceSlots(Slots):
 
     def _capture(self) -> None:
         """Record `_token` once; the state it touches while warming up is put back."""
-        state = (self._last, self._index, self._mask, self._drawn, self._cache.k, self._cache.v)
+        state = (self._last, self._index, self._mask, self._drawn, self._broken, self._cache.k, self._cache.v)
         before = [each.clone() for each in state]
         try:
             side = torch.cuda.Stream(self.device)
@@ -113,6 +118,7 @@ class DeviceSlots(Slots):
             self._last = torch.zeros(slots, dtype=torch.long, device=device)
             self._index, self._start = torch.zeros_like(self._last), torch.zeros_like(self._last)
             self._active = torch.zeros(slots, dtype=torch.bool, device=device)
+            self._broken = torch.zeros_like(self._active)  # whose logits were not finite
             ones = torch.ones(slots, device=device)
             every = torch.full_like(self._last, self.vocabulary)
             self._sampling = SamplingRows(ones, ones.clone(), every, torch.zeros_like(ones))
@@ -126,6 +132,8 @@ class DeviceSlots(Slots):
         prefix, sampling = sequence.prefix, sequence.sampling
         self._cache.k[:, slot, :, : prefix.length] = prefix.cache.k[:, 0, :, : prefix.length]
         self._cache.v[:, slot, :, : prefix.length] = prefix.cache.v[:, 0, :, : prefix.length]
+        self._cache.k[:, slot, :, prefix.length :] = 0.0  # what is masked still counts if the last guest left NaN
+        self._cache.v[:, slot, :, prefix.length :] = 0.0
         self._mask[slot] = torch.finfo(self._mask.dtype).min
         self._mask[slot, : prefix.length] = 0.0
         tables = self.step.plan_tables(prefix.positions[:, None, : prefix.tokens].to(self.device))
@@ -135,6 +143,7 @@ class DeviceSlots(Slots):
         settings = SamplingRows.of([sampling], self.vocabulary, self.device)
         for mine, new in zip(vars(self._sampling).values(), vars(settings).values(), strict=True):
             mine[slot] = new[0]
+        self._broken[slot] = False
         self._barred[slot] = 0.0
         self._barred[slot, self._vocabulary(sampling) :] = -torch.inf
         logits = prefix.logits.float() + self._barred[slot]

@@ -24,6 +24,7 @@ from inkwash.engine.stages import Stages, make_plan
 from inkwash.engine.threads import one_thread
 from inkwash.media.images import load_mask
 from inkwash.models.glm_image.references import KeyValue
+from inkwash.nn.finite import check_finite
 
 Callback = Callable[[int, Tensor, dict[str, Any]], dict[str, Any] | None]
 
@@ -85,7 +86,8 @@ class Drawing:
         with self.stages.resident("decoder"):
             with one_thread(self.stages.device):  # small products, which would round by the number of threads
                 denoiser.prepare(pictures, self.latent_size)
-            return denoiser.run(self.noise, self.watch, inpaint=inpaint, on_step=on_step)
+            latents = denoiser.run(self.noise, self.watch, inpaint=inpaint, on_step=on_step)
+        return check_finite("The decoder", latents)
 
     def decode(self, latents: Tensor) -> Any:
         """The pictures in the asked type."""

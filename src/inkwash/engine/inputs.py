@@ -16,6 +16,7 @@ from inkwash.core import limits
 from inkwash.core.errors import RequestError
 from inkwash.engine.plan import Plan
 from inkwash.media.images import load_image
+from inkwash.nn.finite import is_finite
 
 Picture: TypeAlias = Any  # a PIL image, a path, bytes, an array (H, W, 3) or a tensor (3, H, W)
 
@@ -119,6 +120,8 @@ def check_tensor(name: str, value: Tensor, shape: tuple[int | None, ...]) -> Non
         got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
         raise RequestError(f"{name} must be a tensor of shape ({wanted}), not {got}.", param=name)
+    if not is_finite(value):
+        raise RequestError(f"{name} holds NaN or infinity: pass finite numbers.", param=name)
 
 
 def repeat_to(name: str, value: Tensor, prompts: int, pictures: int) -> Tensor:

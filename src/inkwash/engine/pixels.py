@@ -17,6 +17,7 @@ from torch import Tensor
 
 from inkwash.core.errors import RequestError
 from inkwash.models.glm_image.vae import AutoencoderKL
+from inkwash.nn.finite import check_finite
 
 OutputType: TypeAlias = Literal["pil", "np", "pt", "latent"]
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
@@ -44,7 +45,8 @@ def decode_latents(vae: AutoencoderKL, latents: Tensor, check: Callable[[], None
     for one in latents.unsqueeze(1):
         check()
         pixels.append(vae.decode_tiled(one, on_tile=lambda *_: check()) if tiled else vae.decode(one))
-    return (torch.cat(pixels).float() / 2 + 0.5).clamp(0, 1)
+    made = check_finite("The VAE", torch.cat(pixels).float())
+    return (made / 2 + 0.5).clamp(0, 1)
 
 
 @torch.no_grad()
@@ -52,7 +54,7 @@ def encode_picture(vae: AutoencoderKL, picture: Tensor) -> Tensor:
     """A picture (3, H, W) in [-1, 1] -> its normalised latents (1, C, h, w)."""
     weight = next(vae.parameters())
     mean, _ = vae.encode(picture[None].to(weight.device, weight.dtype))
-    return vae.normalize(mean)
+    return check_finite("The VAE", vae.normalize(mean))
 
 
 def to_output(pixels: Tensor, output_type: str) -> Any:

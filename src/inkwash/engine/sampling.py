@@ -17,7 +17,9 @@ from torch import Tensor
 
 from inkwash.core import limits
 from inkwash.core.errors import RequestError
+from inkwash.nn.finite import NotFiniteError
 
+GENERATOR = "The AR generator"  # in a sentence about its numbers
 LIKELIEST = 64  # how many codes `pick` sorts
 HALF_MARGIN = 1e-3  # a chance that much above a half has no equal, however its sum was rounded
 
@@ -110,6 +112,8 @@ def pick(logits: Tensor, uniforms: Sequence[float], rows: Sequence[Sampling]) ->
     largest, codes = chances.max(dim=-1)
     tokens = []
     for number, (row, chance, code) in enumerate(zip(rows, largest.tolist(), codes.tolist(), strict=True)):
+        if not chance > 0:  # NaN
+            raise NotFiniteError(GENERATOR)
         if row.temperature == 0:
             tokens.append(int(logits[number].argmax()))
         elif chance >= max(_float32(row.top_p), 0.5 + HALF_MARGIN) or 1.0 + HALF_MARGIN - chance < chance * row.min_p:

@@ -31,6 +31,7 @@ from inkwash.models.glm_image.processor import CELL, Prompt
 from inkwash.models.glm_image.references import KeyValue
 from inkwash.models.glm_image.schedule import Schedule, schedule
 from inkwash.models.glm_image.weights import GlmImageParts
+from inkwash.nn.finite import check_finite
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Stages:
         """Embeddings (L, Dg) of the quoted texts of one prompt."""
         with one_thread(self.device):  # a few bytes: the kernels would round by the number of threads
             embeddings, _ = self.parts.glyph.encode([glyph_texts(self.parts.drawing.prompt(text))], max_length)
-        return embeddings[0]
+        return check_finite("The glyph encoder", embeddings[0])
 
     @torch.no_grad()
     def reference_keys(self, prompt: Prompt, ids: Tensor, sizes: Tensor) -> tuple[list[KeyValue], ...]:

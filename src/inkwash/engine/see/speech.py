@@ -26,6 +26,7 @@ from inkwash.models.glm_v.repetition import RepetitionDetector
 from inkwash.models.glm_v.sights import Prompt
 from inkwash.models.glm_v.step_cpu import CpuStep
 from inkwash.nn.cache import StaticCache
+from inkwash.nn.finite import check_logits
 
 CANCELLED = -1  # in place of a token
 FinishReason = Literal["stop", "length", "repetition", "cancelled"]
@@ -173,6 +174,7 @@ class Speech:
 
 def choose_token(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     """The likeliest token, or one by the sampling and the generator's next number."""
+    check_logits("The model", logits)
     if sampling.temperature == 0:
         return int(logits.argmax())
     uniform = torch.rand(1, generator=generator, device=generator.device).to(logits.device)
