@@ -18,7 +18,7 @@ from inkwash.scenes.card_layout import PANELLED, content_area, lay_out, thing_it
 from inkwash.scenes.card_sample import PANELS, apart, sample_card_scene
 from inkwash.scenes.card_words import sample_content, suits
 from inkwash.scenes.lettering import GRID_CAP, grid_text
-from inkwash.scenes.scene import Box, Edit, Scene, ShapeItem, Structure, TextItem, ThingItem, intersect
+from inkwash.scenes.scene import Box, Edit, Scene, ShapeItem, TextItem, ThingItem, intersect
 from inkwash.scenes.words import check_split
 from inkwash.scenes.world import CARD_COLORS, CELL, COLORS
 
@@ -58,7 +58,10 @@ def _relaid(scene: Scene, card: Card) -> Scene | None:
 def _readable(card: Card) -> bool:
     """Whether every text and shape can be told from the ground it stands on."""
     return all(text.color in visible_colors(card.ground_of(text)) for text in card.texts) and all(
-        apart(thing.color, ground) for thing in card.things if thing.is_shape for ground in (card.background, card.ground)
+        apart(thing.color, ground)
+        for thing in card.things
+        if thing.is_shape
+        for ground in (card.background, card.ground)
     )
 
 
@@ -357,7 +360,7 @@ def _structure(rng: random.Random, scene: Scene) -> Change | None:
         return None
     kind = rng.choice([kind for kind in ("frame", *PANELS) if kind not in ("chalkboard", "slide")])
     panels = [name for name in PANELS.get(kind, ("",)) if name != card.background]
-    card = replace(card, structure=kind, panel=rng.choice(panels))
+    card = replace(card, structure=kind, panel=panels[0])
     target = _relaid(scene, card) if _readable(card) else None
     return None if target is None else ("structure", {"structure": kind}, (scene,), target)
 

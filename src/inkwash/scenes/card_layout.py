@@ -163,7 +163,9 @@ def thing_item(card: Card, thing: CardThing, row: int, col: int, side: int) -> T
     return ThingItem(thing=thing.thing, size=side, box=box, region=region)
 
 
-def _beside(things: Sequence[CardThing], area: Area, shrink: int) -> tuple[Area, list[ThingItem | ShapeItem]] | None:
+def _beside(
+    card: Card, things: Sequence[CardThing], area: Area, shrink: int
+) -> tuple[Area, list[ThingItem | ShapeItem]] | None:
     """What stands in corners and at the sides, and what area that leaves."""
     top, left, bottom, right = area
     items: list[ThingItem | ShapeItem] = []

@@ -123,7 +123,10 @@ def sample_card(rng: random.Random, *, split: str = "train", language: str = "en
     check_split(split)
     genre = rng.choice(sorted(GENRES))
     background = rng.choices(tuple(CARD_COLORS), BACKGROUND_WEIGHTS)[0]
+    contents = sample_content(rng, genre, split=split, language=language, random_words=random_words)
     structure = _structure(rng, genre)
+    if not contents and structure in (*PANELLED, "slide"):
+        structure = "plain"  # there a panel is as large as its texts
     style = rng.choice(CARD_STYLES[1:]) if rng.random() < 0.25 else "flat"
     panel = _panel(rng, structure, background)
     if structure in ("chalkboard", "slide"):
@@ -138,7 +141,6 @@ def sample_card(rng: random.Random, *, split: str = "train", language: str = "en
         style=style,
         language=language,
     )
-    contents = sample_content(rng, genre, split=split, language=language, random_words=random_words)
     card = replace(card, texts=_texts(rng, card, contents))
     return replace(card, things=_things(rng, card))
 
