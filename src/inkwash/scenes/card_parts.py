@@ -11,33 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from inkwash.scenes.card import Card, CardText, CardThing, readable_colors
-from inkwash.scenes.card_genre import parts as listed
+from inkwash.scenes.card import Card, CardText, readable_colors
 from inkwash.scenes.card_lexicon import Lexicon
-from inkwash.scenes.things import Thing, thing_named
+from inkwash.scenes.card_nouns import thing_words
 
 MARK = 0xE000
 FACE_RATE = 0.12
 SIZE_RATE = 0.08
 PLACE_RATE = 0.2
-SYNONYM_RATE = 0.22
 BARE_PLURAL = {"corners": 4, "sides": 2}  # how many a plural without a number means; elsewhere three
 USUAL_PLURAL = 3
 USUAL_PLACES = ("above", "below")  # of the first and the second thing
-NOT_NOUNS = frozenset(
-    listed(
-        "mail | idea | snow | ribbon | bags | confetti | toast | world | home | smile | karaoke | chess"
-        " | soccer | coach | cycle | die"
-        " | palm | maize | mobile | berry | grape | headphone | chips | earth | old phone | bolt | cart | stew"
-        " | soup | video game | squid | rooster | jet | crescent"
-    )
-)  # synonyms that are good for finding a thing and misleading for asking for it
-PORTIONS = {
-    "bread": "loaf of bread",
-    "cheese": "piece of cheese",
-    "lightning": "lightning bolt",
-}  # nobody says "a bread"
-PAIRS = frozenset({"scissors", "glasses", "headphones"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,87 +150,7 @@ def thing_phrase(parts: Parts, index: int) -> str:
     counted = thing.count > 1 and not (thing.count == BARE_PLURAL.get(thing.place, USUAL_PLURAL) and rng.random() < 0.5)
     if counted:
         parts.said.add(f"thing{index}.count")
-    if parts.lexicon.code == "zh":
-        return _chinese_thing(parts, thing, counted=counted)
-    if parts.lexicon.code == "en":
-        return _english_thing(parts, thing, counted=counted)
-    return _other_thing(parts, thing, counted=counted)
-
-
-def _english_thing(parts: Parts, thing: CardThing, *, counted: bool) -> str:
-    lexicon = parts.lexicon
-    adjectives = [parts.pick(lexicon.thing_sizes[thing.size])] if thing.size != "medium" else []
-    if thing.is_shape:
-        adjectives.append(parts.color(thing.color))
-        one, many = lexicon.shapes[thing.thing]
-    else:
-        one, many = _names(parts, thing.thing)
-    if thing.count == 1:
-        words = " ".join((*adjectives, one))
-        return words if one == many and one != "fish" else f"a {words}"
-    if not counted:
-        return parts.pick(lexicon.several) + " ".join((*adjectives, many))
-    number = parts.pick(lexicon.counts[thing.count])
-    return " ".join((number, *adjectives, f"pairs of {many}" if many in PAIRS and " of" not in number else many))
-
-
-def _names(parts: Parts, name: str) -> tuple[str, str]:
-    """Singular and plural of what a prompt calls a thing: its name or a synonym."""
-    thing = thing_named(name)
-    assert isinstance(thing, Thing), name
-    synonyms = [word for word in thing.synonyms if word not in NOT_NOUNS]
-    if name in PORTIONS:
-        head, of, rest = PORTIONS[name].partition(" of ")
-        return PORTIONS[name], plural(head) + of + rest
-    if not synonyms or thing.name == thing.plural or parts.rng.random() >= SYNONYM_RATE:
-        return thing.name, thing.plural
-    word = parts.pick(synonyms)
-    head, of, rest = word.partition(" of ")
-    return word, plural(head) + of + rest
-
-
-def plural(noun: str) -> str:
-    """The regular plural of an English noun."""
-    if noun.endswith(("s", "x", "ch", "sh")):
-        return noun + "es"
-    if noun.endswith("af"):
-        return noun[:-1] + "ves"
-    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
-        return noun[:-1] + "ies"
-    return noun + "s"
-
-
-def _chinese_thing(parts: Parts, thing: CardThing, *, counted: bool) -> str:
-    lexicon = parts.lexicon
-    size = parts.pick(lexicon.thing_sizes[thing.size]) if thing.size != "medium" else ""
-    if thing.is_shape:
-        noun, measure = parts.color(thing.color) + lexicon.shapes[thing.thing][0], "个"
-    else:
-        found = thing_named(thing.thing)
-        assert isinstance(found, Thing), thing.thing
-        noun, measure = found.zh[0] if parts.rng.random() < 0.7 else parts.pick(found.zh), found.measure
-    if thing.count == 1:
-        number = parts.pick((f"一{measure}", f"一{measure}", "", f"1{measure}"))
-    elif counted:
-        number = parts.pick(lexicon.counts[thing.count]) + measure
-    else:
-        number = parts.pick(lexicon.several).replace("{m}", measure)
-    return f"{number}{size}{noun}"
-
-
-def _other_thing(parts: Parts, thing: CardThing, *, counted: bool) -> str:
-    lexicon = parts.lexicon
-    one, many = (lexicon.shapes if thing.is_shape else lexicon.things)[thing.thing]
-    if thing.count == 1:
-        noun = one
-    elif counted:
-        noun = f"{parts.pick(lexicon.counts[thing.count])} {many}"
-    else:
-        noun = parts.pick(lexicon.several) + many
-    after = [parts.color(thing.color)] if thing.is_shape else []
-    if thing.size != "medium":
-        after.append(parts.pick(lexicon.thing_sizes[thing.size]))
-    return f"{noun} ({', '.join(after)})" if after else noun
+    return thing_words(thing, rng, parts.lexicon, counted=counted)
 
 
 def background_phrase(parts: Parts, *, sentence: bool) -> str:
