@@ -103,7 +103,10 @@ class PlanBatches:
 
     def _edit(self, rng: random.Random, width: int, height: int) -> Edit:
         kinds, level = self.edit_kinds, self.level
-        return sample_edit(rng, width=width, height=height, level=level, kinds=kinds, random_words=0.5)
+        language = "zh" if level == "card" and rng.random() < self.chinese else "en"
+        return sample_edit(
+            rng, width=width, height=height, level=level, kinds=kinds, language=language, random_words=0.5
+        )
 
     def _drawing(self, rng: random.Random, width: int, height: int) -> tuple[Scene, str]:
         """A scene and its caption: the caption says where things stand, or they stand in their usual places."""

@@ -138,6 +138,9 @@ def phase_at(phases: tuple[Phase, ...], step: int) -> Phase:
     return [phase for phase in phases if phase.first <= step][-1]
 
 
+UNQUOTED = 0.07  # share of cards whose texts a prompt asks for without quotation marks
+
+
 @dataclass(frozen=True, kw_only=True)
 class PictureBatches:
     """Whole pictures with the texts in them, for the diffusion decoder.
@@ -160,14 +163,23 @@ class PictureBatches:
         editing = self.edits_from is not None and step >= self.edits_from and rng.random() < self.edits
         pairs = [self._pair(rng, width, height, editing) for _ in range(phase.batch)]
         batch = _pictures([target for _, target in pairs], "pixels", "half")
-        batch["texts"] = [list(target.quotes) for _, target in pairs]
+        batch["texts"] = [self._texts(rng, source, target, editing) for source, target in pairs]
         if editing:
             batch |= _pictures([source for source, _ in pairs], "sources", "sources_half")
         return batch
 
+    def _texts(self, rng: random.Random, source: Scene, target: Scene, editing: bool) -> list[str]:
+        """The texts that a prompt would quote: of cards now and then none, and in edits only the new ones."""
+        if self.level != "card":
+            return list(target.quotes)
+        if rng.random() < UNQUOTED:
+            return []
+        return [text for text in target.quotes if not (editing and text in source.quotes)]
+
     def _pair(self, rng: random.Random, width: int, height: int, editing: bool) -> tuple[Scene, Scene]:
         if editing:
-            edit = sample_edit(rng, width=width, height=height, level=self.level)
+            language = "zh" if self.level == "card" and rng.random() < self.chinese else "en"
+            edit = sample_edit(rng, width=width, height=height, level=self.level, language=language)
             return edit.sources[0], edit.target
         scene = training_scene(rng, width, height, self.level, self.chinese)
         return scene, scene
@@ -192,8 +204,10 @@ def prompt_lines(rng: random.Random, count: int, *, level: str = "first", chines
     """Captions and edit instructions, to train a tokenizer on."""
     lines = []
     for i in range(count):
-        if level == "card":
+        if level == "card" and i % 4:
             lines.append(card_prompt(training_scene(rng, 384, 384, level, chinese), rng))
+        elif level == "card":
+            lines.append(sample_edit(rng, width=384, height=384, level=level, random_words=0.5).instruction)
         elif i % 3 == 0:
             lines.append(sample_edit(rng, level=level).instruction)
         elif level != "second":

@@ -7,7 +7,6 @@ the released number of 16384 codes. Everything goes on from a finished second ed
 
 from __future__ import annotations
 
-import functools
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +34,7 @@ SIDE = 384  # px of a square picture without an asked size
 VOCABULARY = CODES + 2560
 AR_LAYERS = 8
 DECODER_LAYERS = 10
+DRAWING = replace(sizes.DRAWING, canonical_quotes=True, limits=None)
 CHINESE = 0.3
 SMALL = ((256, 256), (320, 256), (256, 320), (384, 256))
 WHOLE = ((384, 384), (384, 384), (384, 384), (512, 384), (384, 512), (512, 512), (320, 320), (256, 256))
@@ -86,9 +86,15 @@ def nano3_start(work: Path, start: Path = SHIPPED, pictures: int = 6000) -> Path
     """Carry a finished second edition over to the new codebook and the new tokenizer: `work`/start."""
     torch.manual_seed(0)
     make = LabelledScenes(seed=35, batch=24, level="card", noise=0.0, canvases=WHOLE[:3], chinese=CHINESE)
-    lines = functools.partial(prompt_lines, random.Random("bpe3"), 30000, level="card", chinese=0.2)
-    processor = write_processor(work, lines, codes=CODES, vocabulary=VOCABULARY)
-    return carry_over(work, deepened(load_pipeline_parts(start)), processor, make, codes=CODES, pictures=pictures)
+    processor = write_processor(work, _lines, codes=CODES, vocabulary=VOCABULARY)
+    old = replace(deepened(load_pipeline_parts(start)), drawing=DRAWING)
+    return carry_over(work, old, processor, make, codes=CODES, pictures=pictures)
+
+
+def _lines() -> list[str]:
+    """Prompts as the networks read them, to train the text tokens on."""
+    lines = prompt_lines(random.Random("bpe3"), 30000, level="card", chinese=0.2)
+    return [DRAWING.prompt(line) for line in lines]
 
 
 def deepened(parts: GlmImageParts) -> GlmImageParts:
@@ -139,6 +145,6 @@ def nano3_export(work: Path, output: Path) -> Path:
     if refined.exists():
         parts.vae.load_state_dict(finished(refined, "nano3-vae-refined")["weights"])
     parts.vae.config = replace(parts.vae.config, sample_size=SIDE)
-    parts.drawing = sizes.DRAWING
+    parts.drawing = DRAWING
     parts.generation |= sizes.SAMPLING
     return save_pipeline_parts(parts, output, dtype=torch.bfloat16)

@@ -6,6 +6,7 @@ stage below `work`; a stage that was killed continues.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +14,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from inkwash.data.loader import Batch
 from inkwash.data.plans import PlanBatches
 from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrops, label_sizes
 from inkwash.models.glm_image import vision, vq
@@ -23,7 +25,7 @@ from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.recipes import nano_sizes as sizes
 from inkwash.recipes.nano_parts import frozen_parts, load_vae, new_ar, new_decoder, write_nano_processor
 from inkwash.recipes.samples import draw_from_tokens, read_back, save_grid, to_pixels
-from inkwash.train.ahead import PicturesAhead, PlansAhead
+from inkwash.train.ahead import CanonicalPrompts, PicturesAhead, PlansAhead
 from inkwash.train.ar import ARTraining, train_ar
 from inkwash.train.checkpoint import write_result
 from inkwash.train.decoder import DecoderTraining, FrozenParts, train_decoder
@@ -168,15 +170,16 @@ class ARStage:
         device = training_device()
         if self.start == NOWHERE:
             processor = write_nano_processor(self.work)
-            model = new_ar(self.work, processor)
+            model, canonical = new_ar(self.work, processor), False
         else:
             parts = load_pipeline_parts(self.start)
-            model, processor = parts.ar.float(), parts.processor
+            model, processor, canonical = parts.ar.float(), parts.processor, parts.drawing.canonical_quotes
         if self.language != NOWHERE:
             load_glm4(model, self.language)
         encoder, codebook = model.model.visual, model.model.vqmodel
         ahead = _encode_ahead(device, self.train.workers)
-        make = PlansAhead(make=self.data, vision=encoder, vq=codebook) if ahead else self.data
+        data: Callable[[int], Batch] = CanonicalPrompts(make=self.data) if canonical else self.data
+        make = PlansAhead(make=data, vision=encoder, vq=codebook) if ahead else data
         state = train_ar(model, processor.tokenizer, make, self.work / "ar", self.train, device=device)
         write_result(self.work / "ar" / "ar.pt", state)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from inkwash.data.loader import Batch
+from inkwash.models.glm_image.quotes import canonical
 from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
 from inkwash.train.decoder import FrozenParts
@@ -34,6 +35,17 @@ class PlansAhead:
         kept["tokens"] = token_grid(self.vision, self.vq, to_device(batch["half"], CPU))
         pictures = [to_device(half, CPU) for half in batch.get("sources", ())]
         return kept | {"source_tokens": [token_grid(self.vision, self.vq, half) for half in pictures]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CanonicalPrompts:
+    """Batches whose prompts have straight quotation marks, as a checkpoint with `canonical_quotes` reads them."""
+
+    make: Callable[[int], Batch]
+
+    def __call__(self, step: int) -> Batch:
+        batch = self.make(step)
+        return batch | {"prompts": [canonical(prompt) for prompt in batch["prompts"]]}
 
 
 @dataclass(frozen=True, kw_only=True)

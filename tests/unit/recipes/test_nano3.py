@@ -1,0 +1,59 @@
+"""The third edition's carry-over: deeper networks that begin with the same functions, and prompts as they are read."""
+
+from __future__ import annotations
+
+import torch
+
+from inkwash.data.plans import PlanBatches
+from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches
+from inkwash.models.glm_image.quotes import quoted
+from inkwash.models.glm_image.weights import load_pipeline_parts
+from inkwash.recipes import nano3
+from inkwash.scenes.card_meanings import card_labels
+from inkwash.train.ahead import CanonicalPrompts
+
+PHASES = (Phase(first=0, batch=4, canvases=((256, 256),)),)
+
+
+def test_added_layers_change_nothing_at_first() -> None:
+    old = load_pipeline_parts(nano3.SHIPPED)
+    new = nano3.deepened(old)
+    ids = torch.randint(0, 8000, (1, 24), generator=torch.Generator().manual_seed(0))
+    positions = torch.arange(24).expand(3, 1, 24)
+    with torch.no_grad():
+        was, now = old.ar.float()(ids, positions), new.ar.float()(ids, positions)
+        torch.testing.assert_close(now, was, rtol=1e-4, atol=1e-4)
+    assert new.ar.config.text_config.num_hidden_layers == nano3.AR_LAYERS
+    assert new.decoder.config.num_layers == nano3.DECODER_LAYERS
+    inputs = {
+        "latents": torch.randn(1, 16, 16, 16, generator=torch.Generator().manual_seed(1)),
+        "glyphs": torch.randn(1, 5, 128, generator=torch.Generator().manual_seed(2)),
+        "prior_ids": ids.new_zeros((1, 64)),
+        "timestep": torch.tensor([500.0]),
+        "target_size": torch.tensor([[128.0, 128.0]]),
+        "crop": torch.zeros(1, 2),
+    }
+    with torch.no_grad():
+        torch.testing.assert_close(new.decoder.float()(**inputs), old.decoder.float()(**inputs), rtol=1e-4, atol=1e-4)
+
+
+def test_batches_of_cards_are_a_function_of_the_step_and_complete() -> None:
+    plans = PlanBatches(seed=1, phases=PHASES, preview_from=0, edits=0.5, level="card", chinese=0.3)
+    for step in range(6):
+        one, two = plans(step), plans(step)
+        assert one["prompts"] == two["prompts"] and (one["half"] == two["half"]).all()
+        assert len(one["prompts"]) == len(one["half"])
+    pictures = PictureBatches(seed=1, phases=PHASES, level="card", edits_from=0, edits=0.5, chinese=0.3)
+    assert {"sources" in pictures(step) for step in range(8)} == {True, False}
+    labelled = LabelledScenes(seed=1, batch=3, level="card", canvases=((256, 256),))(0)
+    assert set(card_labels()) < set(labelled) and labelled["meaning"].shape == (3, 64)
+
+
+def test_prompts_reach_the_generator_with_straight_marks() -> None:
+    plans = PlanBatches(seed=3, phases=PHASES, preview_from=0, edits=0.0, level="card", chinese=0.5)
+    batch = [CanonicalPrompts(make=plans)(step) for step in range(12)]
+    raw = [plans(step) for step in range(12)]
+    assert any(a["prompts"] != b["prompts"] for a, b in zip(batch, raw, strict=True))
+    for one in batch:
+        for prompt in one["prompts"]:
+            assert {text.mark for text in quoted(prompt).texts} <= {'"'}
