@@ -21,7 +21,7 @@ setup: $(STAMP)
 # PIP_CONSTRAINT also reaches the isolated build environment, so nothing unpinned is ever fetched.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install -q -e '.[ocr,serve,train,media,quant,cluster,dev]' -c constraints.txt
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install -q -e '.[ocr,eval,serve,train,media,quant,cluster,dev]' -c constraints.txt
 	@touch $(STAMP)
 
 demo: $(STAMP)

@@ -18,7 +18,7 @@ from functools import partial
 from inkwash.core.device import usable_cores
 from inkwash.eval.benchmarks import cvtg2k
 from inkwash.eval.benchmarks.parallel import in_parallel
-from inkwash.eval.benchmarks.proof import render_texts
+from inkwash.eval.benchmarks.self_check import render_texts
 from inkwash.eval.ocr import Reader, ReaderConfig
 
 WORDS = [
@@ -69,14 +69,14 @@ def metrics(readings: int) -> tuple[float, float]:
     for index in range(readings):
         wanted = texts(rng)
         quoted = ", ".join(f"'{text}'" for text in wanted)
-        prompt = cvtg2k.Prompt(
+        prompt = cvtg2k.CvtgPrompt(
             subset="CVTG", area=2, index=index, prompt=f"Signs that say {quoted}.", carriers=(), sentences=tuple(wanted)
         )
         asked.append((prompt, [text if rng.random() < 0.5 else text[1:] + "x" for text in wanted]))
 
     def score() -> None:
         scored = tuple(cvtg2k.score_picture(prompt, read) for prompt, read in asked)
-        cvtg2k.official_results(cvtg2k.Report(pictures=scored, judge="bench"))
+        cvtg2k.official_results(cvtg2k.CvtgReport(pictures=scored, judge="bench"))
 
     return timed(score)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inkwash.cli import eval_benchmarks as benchmarks
-from inkwash.cli import eval_compare, eval_questions
+from inkwash.cli import eval_benchmarks, eval_compare, eval_questions
 from inkwash.cli import eval_session as session
 from inkwash.cli import options as o
+from inkwash.cli.eval_options import DeviceOptions, ReportOptions, SamplingOptions, command
+
+if TYPE_CHECKING:
+    from inkwash.core.types import Size
 
 app = typer.Typer(
     add_completion=False,
@@ -19,192 +22,181 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Draw held-out cases and read them back: word accuracy and more.",
 )
-benchmarks.register(app)
-app.command("compare")(eval_compare.compare)
-app.command("questions")(eval_questions.questions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseOptions:
+    """Which cases, and which pictures of them."""
+
+    model: o.Model = "nano"
+    level: Annotated[
+        str, typer.Option("--level", help="Which scenes: second, which nano knows, or first, free, full.")
+    ] = "second"
+    seed: Annotated[int, typer.Option("--seed", help="Decides the cases and the noise; picture i has seed + i.")] = 0
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size", metavar="WxH", help="Width x height, multiples of 32 [default: 384x384 for second, 256x256]."
+        ),
+    ] = None
+    batch: Annotated[int, typer.Option("--batch", help="Pictures drawn at once; changes speed and memory only.")] = 4
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", metavar="DIR", help="Score the finished pictures 00000.png ... of a folder."),
+    ] = None
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Keep the pictures there; a second run goes on from them."),
+    ] = None
+
+    @property
+    def usual(self) -> tuple[str, str]:
+        """What the scenes of the level were made for: a size, and how many texts."""
+        return ("384x384", "1-5") if self.level == "second" else ("256x256", "1-2")
+
+    def parsed_size(self) -> Size:
+        """The size in pixels."""
+        from inkwash.core.types import Size
+
+        return Size.parse(self.size or self.usual[0])
+
 
 Count = Annotated[int, typer.Option("-n", "--n", help="How many cases; case i is the same in every larger run.")]
-Seed = Annotated[int, typer.Option("--seed", help="Decides the cases and the noise; picture i has seed + i.")]
-SizeText = Annotated[
-    str | None,
-    typer.Option(
-        "--size", metavar="WxH", help="Width x height, multiples of 32 [default: 384x384 for second, 256x256]."
-    ),
-]
-JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the scores as JSON; - is stdout.")]
-HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with every picture.")]
-Images = Annotated[
-    Path | None, typer.Option("--images", metavar="DIR", help="Score the finished pictures 00000.png ... of a folder.")
-]
-Out = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Keep the pictures there; a second run goes on from them.")
-]
-Batch = Annotated[int, typer.Option("--batch", help="Pictures drawn at once; changes speed and memory only.")]
-Temperature = Annotated[
-    float | None, typer.Option("--temperature", help="Sampling temperature [default: the model's].")
-]
-Level = Annotated[str, typer.Option("--level", help="Which scenes: second, which nano knows, or first, free, full.")]
-TopP = Annotated[float | None, typer.Option("--top-p", help="Nucleus mass [default: the model's].")]
 
 
-def _natural(level: str) -> tuple[str, str]:
-    """What the scenes of a level were made for: a size, and how many texts."""
-    return ("384x384", "1-5") if level == "second" else ("256x256", "1-2")
+@dataclass(frozen=True, kw_only=True)
+class SceneOptions:
+    """What is asked of scenes."""
 
-
-@app.command("scenes")
-def scenes(
-    n: Count = 200,
+    n: Count = 200
     regions: Annotated[
         str | None,
         typer.Option("--regions", metavar="A-B", help="How many texts a picture has [default: 1-5 for second, 1-2]."),
-    ] = None,
-    model: o.Model = "nano",
+    ] = None
     source: Annotated[
         str,
         typer.Option("--source", help="ar: the whole model; teacher: true tokens; vae: round trip; truth: no model."),
-    ] = "ar",
-    level: Level = "second",
-    language: Annotated[
-        str, typer.Option("--language", help="Of texts and prompts: en, or zh (not for first).")
-    ] = "en",
-    seed: Seed = 0,
-    size: SizeText = None,
-    steps: o.Steps = None,
-    guidance: o.Guidance = None,
-    temperature: Temperature = None,
-    top_p: TopP = None,
-    batch: Batch = 4,
-    tries: o.Tries = None,
-    best_of: o.BestOf = None,
-    images: Images = None,
-    out: Out = None,
-    json: JsonFile = None,
-    html: HtmlFile = None,
-    device: o.DeviceName = None,
-    dtype: o.Dtype = None,
-    quiet: o.Quiet = False,
+    ] = "ar"
+    language: Annotated[str, typer.Option("--language", help="Of texts and prompts: en, or zh (not for first).")] = "en"
+    tries: o.Tries = None
+    best_of: o.BestOf = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditOptions:
+    """What is asked of edits."""
+
+    n: Count = 100
+    kinds: Annotated[str, typer.Option("--kinds", metavar="A,B", help="Kinds of edits, which take turns.")] = (
+        "background,words"
+    )
+
+
+def scenes(
+    asked: SceneOptions,
+    cases: CaseOptions,
+    sampling: SamplingOptions,
+    report: ReportOptions,
+    device: DeviceOptions,
 ) -> None:
     """Draw held-out scenes and read their words back by OCR; with --tries or --best-of as `generate --verify` does.
 
     Example: inkwash eval scenes -n 200 --html report.html
     """
-    from inkwash.cli.settings import pace, verification
-    from inkwash.core.types import Size
-    from inkwash.eval.bench import ScenesRun, reader_config, run_scenes
-    from inkwash.eval.ocr import Reader
-    from inkwash.eval.report import scenes_page, write_page
-    from inkwash.eval.sources import DrawConfig
+    from inkwash.cli.settings import verification
+    from inkwash.eval.bench import ScenesRun, run_scenes
+    from inkwash.eval.report import scenes_page
     from inkwash.scenes.render import render
 
-    session.check_outputs(json, html)
-    cancel, counts = session.cancel_token(), session.parse_regions(regions or _natural(level)[1])
-    draws = images is None and source != "truth"
-    if draws:  # finished pictures may be of any model, whatever it is called
-        steps, guidance = pace(model, steps, guidance)
+    session.check_outputs(report.json, report.html)
+    cancel, counts = session.cancel_token(), session.parse_regions(asked.regions or cases.usual[1])
+    draws = cases.images is None and asked.source != "truth"
+    verify = verification(asked.tries is not None or asked.best_of is not None, asked.tries, asked.best_of)
     run = ScenesRun(
-        n=n,
+        n=asked.n,
         regions=counts,
-        level=level,
-        language=language,
-        verify=verification(tries is not None or best_of is not None, tries, best_of),
-        source=source,
-        size=Size.parse(size or _natural(level)[0]),
-        model=model,
-        draw=DrawConfig(
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            temperature=temperature,
-            top_p=top_p,
-            cancel=cancel,
-        ),
-        batch=batch,
-        images=images,
-        out=out,
+        source=asked.source,
+        language=asked.language,
+        verify=verify,
+        draw=sampling.config(cases.model if draws else None, cases.seed, cancel),
+        **_shared(cases),
     )
-    reader, opener = Reader(reader_config(level)), session.opener(model, device, dtype)
+    reader, opener = _judge(cases), session.opener(cases.model, device.device, device.dtype)
     if draws:
-        run = replace(run, fingerprint=session.fingerprint(model))
+        run = replace(run, fingerprint=session.fingerprint(cases.model))
     result = session.watched(
-        lambda tell: run_scenes(run, opener, reader=reader, progress=tell), cancel, quiet=quiet, out=out
+        lambda tell: run_scenes(run, opener, reader=reader, progress=tell), cancel, quiet=device.quiet, out=cases.out
     )
-    session.write_json(json, result.to_dict())
-    if html is not None:
+    session.write_json(report.json, result.to_dict())
+    if report.html is not None:
         truths = [render(case.scene) for case in result.cases]
         page = scenes_page(
             result.report, result.images, title="Held-out scenes", settings=result.settings, truths=truths
         )
-        write_page(page, html)
-    session.show(result.to_dict(), "per_regions", json)
+        _write_page(page, report.html)
+    session.show(result.to_dict(), "per_regions", report.json)
 
 
-@app.command("edits")
 def edits(
-    n: Count = 100,
-    kinds: Annotated[str, typer.Option("--kinds", metavar="A,B", help="Kinds of edits, which take turns.")] = (
-        "background,words"
-    ),
-    model: o.Model = "nano",
-    level: Level = "second",
-    seed: Seed = 0,
-    size: SizeText = None,
-    steps: o.Steps = None,
-    guidance: o.Guidance = None,
-    temperature: Temperature = None,
-    top_p: TopP = None,
-    batch: Batch = 4,
-    images: Images = None,
-    out: Out = None,
-    json: JsonFile = None,
-    html: HtmlFile = None,
-    device: o.DeviceName = None,
-    dtype: o.Dtype = None,
-    quiet: o.Quiet = False,
+    asked: EditOptions, cases: CaseOptions, sampling: SamplingOptions, report: ReportOptions, device: DeviceOptions
 ) -> None:
     """Edit held-out scenes: is the asked change there, and the rest as it was?
 
     Example: inkwash eval edits -n 100 --kinds background,words
     """
-    from inkwash.cli.settings import pace
-    from inkwash.core.types import Size
-    from inkwash.eval.bench import EditsRun, reader_config, run_edits
-    from inkwash.eval.ocr import Reader
-    from inkwash.eval.report import edits_page, write_page
-    from inkwash.eval.sources import DrawConfig
+    from inkwash.eval.bench import EditsRun, run_edits
+    from inkwash.eval.report import edits_page
     from inkwash.scenes.render import render
 
-    session.check_outputs(json, html)
+    session.check_outputs(report.json, report.html)
     cancel = session.cancel_token()
-    if images is None:
-        steps, guidance = pace(model, steps, guidance)
     run = EditsRun(
-        n=n,
-        kinds=tuple(kind.strip() for kind in kinds.split(",")),
-        level=level,
-        size=Size.parse(size or _natural(level)[0]),
-        model=model,
-        draw=DrawConfig(
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            temperature=temperature,
-            top_p=top_p,
-            cancel=cancel,
-        ),
-        batch=batch,
-        images=images,
-        out=out,
+        n=asked.n,
+        kinds=tuple(kind.strip() for kind in asked.kinds.split(",")),
+        draw=sampling.config(cases.model if cases.images is None else None, cases.seed, cancel),
+        **_shared(cases),
     )
-    reader, opener = Reader(reader_config(level)), session.opener(model, device, dtype)
-    if images is None:
-        run = replace(run, fingerprint=session.fingerprint(model))
+    reader, opener = _judge(cases), session.opener(cases.model, device.device, device.dtype)
+    if cases.images is None:
+        run = replace(run, fingerprint=session.fingerprint(cases.model))
     result = session.watched(
-        lambda tell: run_edits(run, opener, reader=reader, progress=tell), cancel, quiet=quiet, out=out
+        lambda tell: run_edits(run, opener, reader=reader, progress=tell), cancel, quiet=device.quiet, out=cases.out
     )
-    session.write_json(json, result.to_dict())
-    if html is not None:
+    session.write_json(report.json, result.to_dict())
+    if report.html is not None:
         before = [render(case.edit.sources[0]) for case in result.cases]
         page = edits_page(result.report, result.images, before, title="Held-out edits", settings=result.settings)
-        write_page(page, html)
-    session.show(result.to_dict(), "per_kind", json)
+        _write_page(page, report.html)
+    session.show(result.to_dict(), "per_kind", report.json)
+
+
+def _shared(cases: CaseOptions) -> dict[str, Any]:
+    """What both kinds of runs take from the options."""
+    return {
+        "level": cases.level,
+        "size": cases.parsed_size(),
+        "model": cases.model,
+        "batch": cases.batch,
+        "images": cases.images,
+        "out": cases.out,
+    }
+
+
+def _judge(cases: CaseOptions) -> Any:
+    from inkwash.eval.bench import reader_config
+    from inkwash.eval.ocr import Reader
+
+    return Reader(reader_config(cases.level))
+
+
+def _write_page(page: str, path: Path) -> None:
+    from inkwash.eval.report import write_page
+
+    write_page(page, path)
+
+
+eval_benchmarks.register(app)
+app.command("compare")(eval_compare.compare)
+app.command("questions")(eval_questions.questions)
+app.command("scenes")(command(scenes, SceneOptions, CaseOptions, SamplingOptions, ReportOptions, DeviceOptions))
+app.command("edits")(command(edits, EditOptions, CaseOptions, SamplingOptions, ReportOptions, DeviceOptions))

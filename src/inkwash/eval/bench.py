@@ -7,8 +7,7 @@ pictures are scored.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +20,9 @@ from inkwash.core.errors import ConfigError
 from inkwash.core.types import Size
 from inkwash.engine.verify import Reading, Verify
 from inkwash.eval import verified
+from inkwash.eval.digest import digest
 from inkwash.eval.ocr import Reader, ReaderConfig
-from inkwash.eval.paired import Unit
+from inkwash.eval.paired import PairedItem
 from inkwash.eval.predictions import Judge, Predictions
 from inkwash.eval.run import Draw, Drawn, check_folder, check_settings, draw_all, load_all
 from inkwash.eval.sources import SOURCES, DrawConfig, drawer, edit_drawer
@@ -160,12 +160,12 @@ class ScenesResult:
     def to_dict(self) -> dict[str, Any]:
         """The JSON answer, with what `inkwash eval compare` needs."""
         names = ("word_accuracy", "ned", "background_accuracy")
-        return {**self.report.to_dict(), **self.settings, **_comparable(names, self.report.judge, self.units())}
+        return {**self.report.to_dict(), **self.settings, **_comparable(names, self.report.judge, self.items())}
 
-    def units(self) -> list[Unit]:
+    def items(self) -> list[PairedItem]:
         """What each picture contributes."""
         return [
-            Unit(
+            PairedItem(
                 key=str(picture.index),
                 sums={
                     "word_accuracy": (float(picture.words.correct), float(picture.words.total)),
@@ -193,12 +193,12 @@ class EditsResult:
     def to_dict(self) -> dict[str, Any]:
         """The JSON answer, with what `inkwash eval compare` needs."""
         names = ("edit_accuracy", "kept_accuracy", "both")
-        return {**self.report.to_dict(), **self.settings, **_comparable(names, self.report.judge, self.units())}
+        return {**self.report.to_dict(), **self.settings, **_comparable(names, self.report.judge, self.items())}
 
-    def units(self) -> list[Unit]:
+    def items(self) -> list[PairedItem]:
         """What each picture contributes."""
         return [
-            Unit(
+            PairedItem(
                 key=str(score.index),
                 sums={
                     "edit_accuracy": (float(score.changed), 1.0),
@@ -210,8 +210,8 @@ class EditsResult:
         ]
 
 
-def _comparable(names: Sequence[str], judge: str, units: Sequence[Unit]) -> dict[str, Any]:
-    return {"judges": dict.fromkeys(names, judge), "per_prompt": [unit.to_dict() for unit in units]}
+def _comparable(names: Sequence[str], judge: str, items: Sequence[PairedItem]) -> dict[str, Any]:
+    return {"judges": dict.fromkeys(names, judge), "per_prompt": [item.to_dict() for item in items]}
 
 
 def reader_config(level: str) -> ReaderConfig:
@@ -283,11 +283,6 @@ def _unjoined(run: ScenesRun, cases: Sequence[Case], drawn: Drawn, tell: StagePr
     predictions = Predictions(strict, run.out / PREDICTIONS_FILE if run.out else None)
     progress = partial(tell, "read again, unjoined")
     return round(score_images(drawn.images, cases, predictions, progress=progress).word_accuracy, 6)
-
-
-def digest(parts: Iterable[str]) -> str:
-    """A short name for the world: numbers are comparable only where scenes and captions are sampled the same way."""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def check_folders(run: Run) -> None:

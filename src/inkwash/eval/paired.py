@@ -2,7 +2,7 @@
 
     comparison = compare(read_scores(Path("a.json")), read_scores(Path("b.json")))
 
-A run's JSON holds one `Unit` for each prompt: numerator and denominator of every metric. Prompts are drawn with
+A run's JSON holds one `PairedItem` for each prompt: numerator and denominator of every metric. Prompts are drawn with
 replacement, the same ones for both systems, and the metric is put together again from the sums; so what all systems
 find hard does not blur the difference. Samples of one prompt stay together. Scores of two judges, or of different
 prompts, are refused. Efron and Tibshirani (1993); Koehn (2004) for the paired form.
@@ -32,7 +32,7 @@ _BATCH = 200  # resamples held in memory at once
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unit:
+class PairedItem:
     """What one prompt contributes: sums and weights by metric.
 
     A metric is the mean over groups of the mean over strata of sum / weight; without groups and strata that is plainly
@@ -51,8 +51,8 @@ class Unit:
         return {name: value for name, value in named.items() if value} | sums
 
     @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> Unit:
-        """The unit of a JSON file; KeyError, TypeError or ValueError for anything else."""
+    def from_dict(cls, row: Mapping[str, Any]) -> PairedItem:
+        """The item of a JSON file; KeyError, TypeError or ValueError for anything else."""
         sums = {
             str(name): (float(pair[0]), float(pair[1]))
             for name, pair in row.items()
@@ -69,7 +69,7 @@ class Scores:
     name: str
     task: str
     judges: Mapping[str, str]  # metric -> judge
-    units: tuple[Unit, ...]
+    items: tuple[PairedItem, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +133,9 @@ def read_scores(path: Path) -> Scores:
     file = path / SCORES_FILE if path.is_dir() else path
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        units = tuple(Unit.from_dict(row) for row in content["per_prompt"])
+        items = tuple(PairedItem.from_dict(row) for row in content["per_prompt"])
         judges = {str(name): str(judge) for name, judge in content["judges"].items()}
-        return Scores(name=str(path), task=str(content["task"]), judges=judges, units=units)
+        return Scores(name=str(path), task=str(content["task"]), judges=judges, items=items)
     except OSError as problem:
         raise ConfigError(f"cannot read the scores {file}: {problem.strerror}; write them with --json.") from problem
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
@@ -158,19 +158,19 @@ def compare(a: Scores, b: Scores, *, resamples: int = RESAMPLES, confidence: flo
         differences=tuple(
             _difference(metric, judge, ours, theirs, resamples, confidence, seed)
             for metric, judge in a.judges.items()
-            if metric in b.judges and any(metric in unit.sums for unit in ours)
+            if metric in b.judges and any(metric in item.sums for item in ours)
         ),
     )
 
 
-def value(units: Sequence[Unit], metric: str) -> float:
-    """The metric of all units: mean over groups of the mean over strata of the pooled share."""
+def value(items: Sequence[PairedItem], metric: str) -> float:
+    """The metric of all items: mean over groups of the mean over strata of the pooled share."""
     shares: dict[str, dict[str, tuple[float, float]]] = {}
-    for unit in units:
-        if metric in unit.sums:
-            strata = shares.setdefault(unit.group, {})
-            top, bottom = strata.get(unit.stratum, (0.0, 0.0))
-            strata[unit.stratum] = top + unit.sums[metric][0], bottom + unit.sums[metric][1]
+    for item in items:
+        if metric in item.sums:
+            strata = shares.setdefault(item.group, {})
+            top, bottom = strata.get(item.stratum, (0.0, 0.0))
+            strata[item.stratum] = top + item.sums[metric][0], bottom + item.sums[metric][1]
     groups = [_mean(top / bottom for top, bottom in strata.values() if bottom) for strata in shares.values()]
     return _mean(groups)
 
@@ -180,7 +180,7 @@ def _mean(values: Iterable[float]) -> float:
     return math.fsum(known) / len(known) if known else math.nan
 
 
-def _paired(a: Scores, b: Scores) -> tuple[list[Unit], list[Unit]]:
+def _paired(a: Scores, b: Scores) -> tuple[list[PairedItem], list[PairedItem]]:
     if a.task != b.task:
         raise ConfigError(f"{a.name} is a run of {a.task} and {b.name} one of {b.task}; compare runs of one task.")
     for metric in a.judges.keys() & b.judges.keys():
@@ -189,7 +189,7 @@ def _paired(a: Scores, b: Scores) -> tuple[list[Unit], list[Unit]]:
                 f"{metric} comes from the judge {a.judges[metric]} in {a.name} and from {b.judges[metric]} in "
                 f"{b.name}; score both with the same judge."
             )
-    ours, theirs = ({unit.key: unit for unit in run.units} for run in (a, b))
+    ours, theirs = ({item.key: item for item in run.items} for run in (a, b))
     lonely = sorted(ours.keys() ^ theirs.keys())
     if lonely or not ours:
         raise ConfigError(
@@ -201,7 +201,7 @@ def _paired(a: Scores, b: Scores) -> tuple[list[Unit], list[Unit]]:
 
 
 def _difference(
-    metric: str, judge: str, a: list[Unit], b: list[Unit], resamples: int, confidence: float, seed: int
+    metric: str, judge: str, a: list[PairedItem], b: list[PairedItem], resamples: int, confidence: float, seed: int
 ) -> Difference:
     import numpy as np
 
@@ -229,24 +229,24 @@ def _difference(
     )
 
 
-def _counts(units: Sequence[Unit], resamples: int, generator: np.random.Generator) -> Floats:
-    """How often each unit is drawn (resamples, units); each stratum keeps its size, so none is ever empty."""
+def _counts(items: Sequence[PairedItem], resamples: int, generator: np.random.Generator) -> Floats:
+    """How often each item is drawn (resamples, items); each stratum keeps its size, so none is ever empty."""
     import numpy as np
 
-    counts = np.zeros((resamples, len(units)))
-    for places in _strata(units).values():
+    counts = np.zeros((resamples, len(items)))
+    for places in _strata(items).values():
         share = np.full(len(places), 1 / len(places))
         counts[:, places] = generator.multinomial(len(places), share, size=resamples)
     return counts
 
 
-def _resampled(units: Sequence[Unit], metric: str, counts: Floats) -> Floats:
+def _resampled(items: Sequence[PairedItem], metric: str, counts: Floats) -> Floats:
     """The metric of every resample."""
     import numpy as np
 
-    sums = np.array([unit.sums[metric] for unit in units])  # (units, 2)
+    sums = np.array([item.sums[metric] for item in items])  # (items, 2)
     groups: dict[str, list[Floats]] = {}
-    for (group, _), places in _strata(units).items():
+    for (group, _), places in _strata(items).items():
         top, bottom = (counts[:, places] @ sums[places, side] for side in (0, 1))
         with np.errstate(divide="ignore", invalid="ignore"):
             groups.setdefault(group, []).append(top / bottom)
@@ -255,8 +255,8 @@ def _resampled(units: Sequence[Unit], metric: str, counts: Floats) -> Floats:
     return result
 
 
-def _strata(units: Sequence[Unit]) -> dict[tuple[str, str], list[int]]:
+def _strata(items: Sequence[PairedItem]) -> dict[tuple[str, str], list[int]]:
     places: dict[tuple[str, str], list[int]] = {}
-    for number, unit in enumerate(units):
-        places.setdefault((unit.group, unit.stratum), []).append(number)
+    for number, item in enumerate(items):
+        places.setdefault((item.group, item.stratum), []).append(number)
     return places

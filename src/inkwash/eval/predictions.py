@@ -1,4 +1,4 @@
-"""What a judge read in which picture, or answered about it, kept in a JSON-lines file so that nothing is asked twice.
+"""What a judge read in which picture, or answered about it, cached in a JSON-lines file so that nothing is asked twice.
 
 A line is keyed by the picture's pixels, the judge's full name (version and settings) and the question, so a cache can
 be shared by runs, survives a kill in the middle of a line, and never answers for another judge. Readings are lines of
@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,7 +37,7 @@ def picture_hash(image: Image.Image) -> str:
     return digest.hexdigest()[:32]
 
 
-class Memory:
+class AnswerCache:
     """Answers of one judge by picture and question; without a path only in memory. Safe to use from many threads."""
 
     def __init__(self, judge: str, path: Path | None = None) -> None:
@@ -45,26 +45,32 @@ class Memory:
         self.path = path
         self._known: dict[tuple[str, str], Any] = _load(path, judge) if path else {}
         self._earlier = set(self._known)  # answers of an earlier run
-        self._distrusted = False
-        self.recalled = False  # whether an answer of an earlier run was used
+        self._earlier_ignored = False
+        self.used_earlier = False  # whether an answer of an earlier run was used
         self._writing = threading.Lock()
 
     def __contains__(self, key: tuple[str, str]) -> bool:
-        return key in self._known and not (self._distrusted and key in self._earlier)
+        return key in self._known and not (self._earlier_ignored and key in self._earlier)
 
     def get(self, picture: str, question: str = "") -> Any:
         """The answer about a picture (by its hash); KeyError where there is none."""
-        self.recalled |= (picture, question) in self._earlier
+        self.used_earlier |= (picture, question) in self._earlier
         return self._known[picture, question]
 
     @contextmanager
-    def distrusted(self) -> Iterator[None]:
+    def earlier_ignored(self) -> Iterator[None]:
         """Inside, answers of an earlier run do not count: the judge is asked again."""
-        self._distrusted = True
+        self._earlier_ignored = True
         try:
             yield
         finally:
-            self._distrusted = False
+            self._earlier_ignored = False
+
+    def get_or_ask(self, picture: str, question: str, ask: Callable[[], Any]) -> Any:
+        """The cached answer, else that of `ask`, which is then cached."""
+        if (picture, question) not in self:
+            self.put(picture, question, ask())
+        return self.get(picture, question)
 
     def put(self, picture: str, question: str, answer: Any) -> None:
         """Keep an answer, in the file too."""
@@ -72,7 +78,7 @@ class Memory:
             self._known[picture, question] = answer
             self._earlier.discard((picture, question))
             if self.path:
-                self._append(self.path, _line(picture, self.judge, question, answer))
+                self._append(self.path, _entry(picture, self.judge, question, answer))
 
     def _append(self, path: Path, line: str) -> None:
         try:
@@ -87,28 +93,27 @@ class Memory:
 
 
 class Predictions:
-    """Reads pictures through a judge and remembers the answers; without a path only in memory."""
+    """Reads pictures through a judge and caches the answers; without a path only in memory."""
 
     def __init__(self, judge: Judge, path: Path | None = None) -> None:
         self.judge = judge
-        self.memory = Memory(judge.name, path)
+        self.cache = AnswerCache(judge.name, path)
 
     def texts(self, image: Image.Image) -> tuple[str, ...]:
-        key = picture_hash(image)
-        if (key, "") not in self.memory:
-            self.memory.put(key, "", list(self.judge.texts(image)))
-        return tuple(str(text) for text in self.memory.get(key))
+        """The lines of a picture."""
+        lines = self.cache.get_or_ask(picture_hash(image), "", lambda: list(self.judge.texts(image)))
+        return tuple(str(text) for text in lines)
 
     def keep(self, image: Image.Image, lines: Iterable[str]) -> None:
-        """Remember a reading that the judge gave elsewhere."""
+        """Cache a reading that the judge gave elsewhere."""
         key = picture_hash(image)
-        if (key, "") not in self.memory:
-            self.memory.put(key, "", list(lines))
+        if (key, "") not in self.cache:
+            self.cache.put(key, "", list(lines))
 
 
-def _line(picture: str, judge: str, question: str, answer: Any) -> str:
-    said = {"question": question, "answer": answer} if question else {"lines": answer}
-    return json.dumps({"picture": picture, "judge": judge, **said}, ensure_ascii=False)
+def _entry(picture: str, judge: str, question: str, answer: Any) -> str:
+    entry = {"question": question, "answer": answer} if question else {"lines": answer}
+    return json.dumps({"picture": picture, "judge": judge, **entry}, ensure_ascii=False)
 
 
 def _load(path: Path, judge: str) -> dict[tuple[str, str], Any]:

@@ -33,8 +33,10 @@ _SECONDS = 120  # a picture that takes tesseract longer than this is given up
 _SMALL = 512  # pixels of the longer side below which tesseract gets an enlarged picture
 
 
-def open_reader(name: str, *, models: Path | None = None, language: str = "en") -> Judge:
-    """The reader of that name; ConfigError when it is unknown or lacks what it needs."""
+def open_reader(
+    name: str, *, models: Path | None = None, language: str = "en", config: ReaderConfig | None = None
+) -> Judge:
+    """The reader of that name; ConfigError when it is unknown or lacks what it needs. `config` is for rapidocr."""
     if name not in READERS:
         raise ConfigError(f"the reader is {name!r}; it must be one of {', '.join(READERS)}.")
     if (models is not None) != (name == "paddle"):
@@ -47,7 +49,7 @@ def open_reader(name: str, *, models: Path | None = None, language: str = "en") 
         assert models is not None
         return PaddleOnnx(models) if (models / "rec.onnx").is_file() else Paddle(models)
     # Joining is made for scenes: of plainly rendered benchmark texts it read "OCEANS NOW" as one word.
-    return Reader(ReaderConfig(join_tracking=False))
+    return Reader(config or ReaderConfig(join_tracking=False))
 
 
 class Tesseract:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from PIL import Image
 
 from inkwash.core.errors import RequestError
 from inkwash.engine.see.pipeline import GlmVisionPipeline
+from inkwash.eval.digest import digest
 from inkwash.eval.tasks.questions import GROUPS, KINDS, SEED, QuestionScore, Reply, ask_scenes
 
 MAX_TOKENS = 128
@@ -66,13 +66,12 @@ def as_dict(score: QuestionScore, **settings: Any) -> dict[str, Any]:
         }
         for one in score.marked
     ]
-    first = "\n".join(f"{row['question']}\t{row['expected']}" for row in rows[:_WORLD])
     named = {name: {"right": share, "asked": asked} for name, (share, asked) in shares.items()}
     return {
         "per_kind": {name: named[name] for name in named if name in KINDS},
         "groups": {name: named[name] for name in (*GROUPS, "one word read") if name in named},
         "thought_first": shares["thought first"][0],
         **settings,
-        "world": hashlib.sha256(first.encode()).hexdigest()[:12],
+        "world": digest(f"{row['question']}\t{row['expected']}" for row in rows[:_WORLD]),
         "questions": rows,
     }

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from inkwash.eval.benchmarks import cvtg2k, longtext
-from inkwash.eval.benchmarks.proof import render_texts
+from inkwash.eval.benchmarks.self_check import render_texts
 from inkwash.eval.ocr import ReaderConfig
 from inkwash.eval.predictions import picture_hash
 from tests.unit.eval.benchmarks import official
@@ -35,7 +35,7 @@ def cvtg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     monkeypatch.setattr("inkwash.eval.readers.Reader", KnowingReader)
     data, drawn = official.cvtg2k(tmp_path / "data"), tmp_path / "drawn"
     for number, prompt in enumerate(cvtg2k.read_prompts(data)):
-        official.picture(drawn / prompt.spot.example, "gray" if number == 3 else "white")
+        official.picture(drawn / prompt.image_path.example, "gray" if number == 3 else "white")
     return "eval", "cvtg2k", "--data", str(data), "--images", str(drawn)
 
 
@@ -105,7 +105,7 @@ def test_a_vision_model_reads_longtext(
         rendered = render_texts(prompt.wanted)
         assert rendered is not None
         known[picture_hash(rendered)] = lines
-        place = official.picture(tmp_path / "drawn" / prompt.spots()[0].example, (number, 0, 0))
+        place = official.picture(tmp_path / "drawn" / prompt.image_paths()[0].example, (number, 0, 0))
         known[picture_hash(Image.open(place))] = lines if number else "No text recognized."
 
     def script(body: dict[str, Any], number: int) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from inkwash.eval.benchmarks import cvtg2k
-from inkwash.eval.benchmarks.proof import render_texts
+from inkwash.eval.benchmarks.self_check import render_texts
 from inkwash.eval.ocr import ReaderConfig
 from inkwash.media.images import read_metadata
 from tests.unit.eval.benchmarks import official

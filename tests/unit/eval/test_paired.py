@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inkwash.core.errors import ConfigError, InkwashError
-from inkwash.eval.paired import Scores, Unit, compare, read_scores, value
+from inkwash.eval.paired import PairedItem, Scores, compare, read_scores, value
 
 JUDGES = {"word_accuracy": "reader[v1]"}
 
 
 def run(name: str, shares: list[tuple[float, float]], **more: Any) -> Scores:
-    units = tuple(Unit(key=f"{i:03d}", sums={"word_accuracy": pair}) for i, pair in enumerate(shares))
-    return Scores(**{"name": name, "task": "cvtg2k", "judges": JUDGES, "units": units, **more})
+    items = tuple(PairedItem(key=f"{i:03d}", sums={"word_accuracy": pair}) for i, pair in enumerate(shares))
+    return Scores(**{"name": name, "task": "cvtg2k", "judges": JUDGES, "items": items, **more})
 
 
 def test_the_difference_is_that_of_the_pooled_shares() -> None:
@@ -55,13 +55,13 @@ def test_the_interval_covers_a_known_difference() -> None:
 
 
 def test_means_of_strata_within_groups() -> None:
-    units = [
-        Unit(key="1", sums={"short": (1, 2)}, group="A", stratum="x"),
-        Unit(key="2", sums={"short": (2, 2)}, group="A", stratum="x"),
-        Unit(key="3", sums={"short": (0, 9)}, group="A", stratum="y"),
-        Unit(key="4", sums={"short": (9, 9)}, group="B", stratum="z"),
+    items = [
+        PairedItem(key="1", sums={"short": (1, 2)}, group="A", stratum="x"),
+        PairedItem(key="2", sums={"short": (2, 2)}, group="A", stratum="x"),
+        PairedItem(key="3", sums={"short": (0, 9)}, group="A", stratum="y"),
+        PairedItem(key="4", sums={"short": (9, 9)}, group="B", stratum="z"),
     ]
-    assert value(units, "short") == pytest.approx(((3 / 4 + 0) / 2 + 1) / 2)
+    assert value(items, "short") == pytest.approx(((3 / 4 + 0) / 2 + 1) / 2)
 
 
 def test_the_seed_decides() -> None:
@@ -83,8 +83,8 @@ def test_turning_the_pair_round_turns_the_sign(tops: list[tuple[int, int]]) -> N
     [
         ({"task": "dpg"}, "compare runs of one task"),
         ({"judges": {"word_accuracy": "reader[v2]"}}, "same judge"),
-        ({"units": (Unit(key="000", sums={}), Unit(key="777", sums={}))}, "same prompts: 2 of 3"),
-        ({"units": ()}, "same prompts"),
+        ({"items": (PairedItem(key="000", sums={}), PairedItem(key="777", sums={}))}, "same prompts: 2 of 3"),
+        ({"items": ()}, "same prompts"),
     ],
 )
 def test_what_may_not_be_compared(other: dict[str, Any], says: str) -> None:
@@ -100,10 +100,10 @@ def test_settings_are_checked(numbers: dict[str, Any]) -> None:
 
 
 def test_scores_come_from_a_file_or_its_folder(tmp_path: Path) -> None:
-    unit = Unit(key="1", sums={"word_accuracy": (1.0, 2.0)}, group="g", stratum="s")
-    content = {"task": "cvtg2k", "judges": JUDGES, "per_prompt": [unit.to_dict()]}
+    item = PairedItem(key="1", sums={"word_accuracy": (1.0, 2.0)}, group="g", stratum="s")
+    content = {"task": "cvtg2k", "judges": JUDGES, "per_prompt": [item.to_dict()]}
     (tmp_path / "scores.json").write_text(json.dumps(content))
-    assert read_scores(tmp_path).units == read_scores(tmp_path / "scores.json").units == (unit,)
+    assert read_scores(tmp_path).items == read_scores(tmp_path / "scores.json").items == (item,)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"task": 1, "judges": [], "per_prompt": []}', '{"per_prompt": [1]}'])

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from inkwash.core.errors import MediaError
-from inkwash.eval.predictions import Memory, Predictions, picture_hash
+from inkwash.eval.predictions import AnswerCache, Predictions, picture_hash
 
 
 class CountingJudge:
@@ -78,25 +78,25 @@ def test_unwritable_cache_is_one_sentence(tmp_path: Path) -> None:
 
 def test_answers_are_kept_by_picture_question_and_judge(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    memory = Memory("one", path)
+    memory = AnswerCache("one", path)
     memory.put("red", "Is it red?", "Yes")
     memory.put("red", "What?", "a\u2028b\x85c")  # line ends to Python, not to JSON lines
     memory.put("red", "How good?", [4, 5, 3])
     Predictions(CountingJudge("one"), path).texts(RED)
-    again = Memory("one", path)
+    again = AnswerCache("one", path)
     assert again.get("red", "Is it red?") == "Yes" and again.get("red", "How good?") == [4, 5, 3]
     assert again.get("red", "What?") == "a\u2028b\x85c"
     assert ("red", "Is it blue?") not in again and ("blue", "Is it red?") not in again
     assert (picture_hash(RED), "") in again, "readings share the file"
-    assert ("red", "Is it red?") not in Memory("two", path)
+    assert ("red", "Is it red?") not in AnswerCache("two", path)
     with pytest.raises(KeyError):
         again.get("blue")
 
 
 def test_many_threads_keep_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
-    memory = Memory("one", path)
+    memory = AnswerCache("one", path)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: memory.put(f"picture {i}", "?", "y" * 200), range(200)))
     assert len(path.read_text().splitlines()) == 200
-    assert all((f"picture {i}", "?") in Memory("one", path) for i in (0, 99, 199))
+    assert all((f"picture {i}", "?") in AnswerCache("one", path) for i in (0, 99, 199))

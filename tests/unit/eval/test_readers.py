@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from inkwash.core.errors import ConfigError
-from inkwash.eval.benchmarks.proof import render_texts
+from inkwash.eval.benchmarks.self_check import render_texts
 from inkwash.eval.metrics import score_words
 from inkwash.eval.ocr import Reader
 from inkwash.eval.readers import OFFICIAL, Paddle, PaddleOnnx, Tesseract, open_reader

@@ -6,19 +6,22 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from inkwash.engine.see.speech import TokenLogprob
 from inkwash.models.glm_v.answer import Answer
 from inkwash.models.glm_v.boxes import Box
-from inkwash.models.glm_v.tools import ToolCall
+from inkwash.models.glm_v.tools import CallPiece, ToolCall
 
-DeltaKind = Literal["thought", "answer"]
+DeltaKind = Literal["thought", "answer", "call"]
 
 
 @dataclass(frozen=True)
 class Delta:
-    """A piece of an answer, tags of the format removed."""
+    """A piece of an answer, tags of the format removed; ``call`` where it is one of a tool call."""
 
     kind: DeltaKind
     text: str
+    call: CallPiece | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()  # of the tokens since the last piece, where they were asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,8 @@ class VisionOutput:
     usage: Usage
     token_ids: tuple[int, ...] = field(repr=False, default=())
     thinking_cut: bool = False  # the budget ended the thoughts
+    stopped_by: str | int | None = None  # the stop text or token that ended it
+    logprobs: tuple[TokenLogprob, ...] = field(repr=False, default=())
     timings: dict[str, float] = field(default_factory=dict)
 
     @property

@@ -26,11 +26,13 @@ from inkwash.engine.quantize import parse_kind
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.see.generation import Budget, Run, Speaker
+from inkwash.engine.see.grammar import AnswerRule
 from inkwash.engine.see.loading import load_sight
 from inkwash.engine.see.media import MediaRules, read_media
 from inkwash.engine.see.output import Cost, Delta, Usage, VisionOutput
 from inkwash.engine.see.parallel import Ranks, join, started
 from inkwash.engine.see.together import Rounds, Together
+from inkwash.engine.see.token_mask import TokenMasks
 from inkwash.engine.seeds import make_generator
 from inkwash.models.glm_v.answer import AnswerStream, Piece, split_answer
 from inkwash.models.glm_v.boxes import find_boxes
@@ -40,11 +42,10 @@ from inkwash.models.glm_v.html import fence_html as fenced
 from inkwash.models.glm_v.messages import normal_messages
 from inkwash.models.glm_v.positions import FILM, PICTURE
 from inkwash.models.glm_v.sights import Prompt
-from inkwash.models.glm_v.tools import ToolCall, parse_tool_calls
+from inkwash.models.glm_v.tools import CallPiece, ToolCall, ToolCallStream, parse_tool_calls
 from inkwash.models.glm_v.weights import GlmVParts, save_glm_v
 
 Messages = Sequence[Mapping[str, Any]]
-_CALL = "<tool_call>"
 
 
 class GlmVisionPipeline:
@@ -70,6 +71,7 @@ class GlmVisionPipeline:
         self.together: Together | None = None
         self._renew()
         self._adapters = Adapters({"glm_v": parts.model})
+        self._masks = TokenMasks(parts.processor.tokenizer, len(parts.model.lm_head.weight), parts.stop_ids)
 
     def _renew(self) -> None:
         """A decode path over the weights as they are now, with nothing kept from other weights."""
@@ -211,10 +213,19 @@ class GlmVisionPipeline:
         temperature: float | None = None,
         top_p: float | None = None,
         top_k: int | None = None,
+        min_p: float | None = None,
         repetition_penalty: float | None = None,
+        frequency_penalty: float = 0.0,
+        presence_penalty: float = 0.0,
+        logit_bias: Mapping[int, float] | None = None,
+        stop: Sequence[str] = (),
+        stop_token_ids: Sequence[int] = (),
+        rule: AnswerRule | None = None,
+        logprobs: int | None = None,
         stop_loops: bool = True,
         fence_html: bool = False,
         parse_tools: bool = True,
+        call_pieces: bool = False,
         keep_marks: bool = False,
         seed: int | None = None,
         max_pixels: int | None = None,
@@ -226,9 +237,14 @@ class GlmVisionPipeline:
         messages: chat messages of the field (`engine.see.media` lists the parts), or a prompt of `prepare`.
         enable_thinking: False turns thoughts off where the checkpoint has a switch; elsewhere it is an error.
         thinking_budget: tokens of thought after which the answer is forced; 0 forbids thoughts on any checkpoint.
-        temperature, top_p, top_k, repetition_penalty: None is the checkpoint's own; temperature 0 is greedy.
+        temperature, top_p, top_k, min_p, repetition_penalty: None is the checkpoint's own; temperature 0 is greedy.
+        frequency_penalty, presence_penalty, logit_bias: as in the OpenAI API.
+        stop, stop_token_ids: texts and tokens at which the answer ends, left out of it; thoughts are not searched.
+        rule: what the answer behind the thoughts must be: JSON of a schema, tool calls, one of several texts.
+        logprobs: note how likely each token of the answer was, and that many of the likeliest beside it.
         stop_loops: end an answer that has begun to repeat itself; its finish reason is then "repetition".
         parse_tools: False leaves tool calls in the text.
+        call_pieces: tell of tool calls while they are written, as deltas of kind "call".
         keep_marks: leave the marks of boxes in the content.
         fence_html: put raw HTML of the answer between Markdown fences; the turn that is kept has it as it was said.
         cancel: from any thread; what was said by then is the answer.
@@ -240,7 +256,7 @@ class GlmVisionPipeline:
             temperature=(own.get("temperature") or 1.0) * bool(sampled) if temperature is None else temperature,
             top_p=(own.get("top_p") or 1.0) if top_p is None else top_p,
             top_k=(own.get("top_k") or None) if top_k is None else top_k,
-            min_p=own.get("min_p") or 0.0,
+            min_p=(own.get("min_p") or 0.0) if min_p is None else min_p,
         )
         penalty = own.get("repetition_penalty") or 1.0 if repetition_penalty is None else repetition_penalty
         budget = Budget(
@@ -248,6 +264,13 @@ class GlmVisionPipeline:
             thinking=thinking_budget,
             detect_loops=stop_loops,
             repetition_penalty=penalty,
+            frequency_penalty=frequency_penalty,
+            presence_penalty=presence_penalty,
+            logit_bias=self._known_tokens(logit_bias or {}),
+            stop=tuple(stop),
+            stop_ids=frozenset(stop_token_ids),
+            mask=None if rule is None else self._masks.start(rule),
+            logprobs=logprobs,
         )
         if isinstance(messages, Prompt):
             prompt = messages
@@ -260,16 +283,36 @@ class GlmVisionPipeline:
             seed = seed if self.ranks is None else self.ranks.agree(seed)
         generator = make_generator(seed)
         run = Run(prompt=prompt)
-        parser, shown = AnswerStream(marks=keep_marks), _Shown(offered=bool(tools) and parse_tools, fenced=fence_html)
-        first: float | None = None
+        parser = AnswerStream(marks=keep_marks)
+        shown = _Shown(tools if parse_tools else (), fenced=fence_html, call_pieces=call_pieces)
+        noted, first = 0, None
         for piece in (self.together or self.speaker).generate(run, sampling, budget, generator, cancel):
             first = time.perf_counter() - began if first is None else first
-            yield from shown.deltas(parser.feed(piece))
-        yield from shown.deltas(parser.finish())
-        if rest := shown.finish():
-            yield Delta("answer", rest)
+            for delta in shown.deltas(parser.feed(piece)):
+                fresh = tuple(run.logprobs[noted:]) if delta.kind != "thought" else ()
+                noted += len(fresh)
+                yield dataclasses.replace(delta, logprobs=fresh) if fresh else delta
+        rest = [*shown.deltas(parser.finish()), *shown.finish()]
+        if not rest and len(run.logprobs) > noted:
+            rest = [Delta("answer", "")]
+        for delta in rest:
+            yield dataclasses.replace(delta, logprobs=tuple(run.logprobs[noted:]))
+            noted = len(run.logprobs)
         output = _output(run, tools if parse_tools else None, keep_marks, time.perf_counter() - began, first)
         return dataclasses.replace(output, content=fenced(output.content)) if fence_html else output
+
+    def token_text(self, token: int) -> tuple[str, bytes]:
+        """A token as text, and its bytes."""
+        content = self._masks.pieces[token].removeprefix(b"\xff")
+        return content.decode("utf-8", "replace"), content
+
+    def _known_tokens(self, bias: Mapping[int, float]) -> tuple[tuple[int, float], ...]:
+        for token in bias:
+            if not 0 <= token < self._masks.size:
+                raise RequestError(
+                    f"logit_bias names the token {token}, but there are {self._masks.size}.", param="logit_bias"
+                )
+        return tuple(bias.items())
 
     def forget(self) -> None:
         """Free what earlier turns have left in memory."""
@@ -278,50 +321,34 @@ class GlmVisionPipeline:
 
 
 class _Shown:
-    """What of the parsed pieces is shown: calls are held back, raw HTML is fenced where that was asked for."""
+    """What of the parsed pieces is shown: calls apart from the text, raw HTML fenced where that was asked for."""
 
-    def __init__(self, *, offered: bool, fenced: bool) -> None:
-        self._gate = _CallGate(offered)
+    def __init__(self, tools: Sequence[Mapping[str, Any]], *, fenced: bool, call_pieces: bool) -> None:
+        self._calls = ToolCallStream(tools) if tools else None
         self._fence = HtmlFence() if fenced else None
+        self._call_pieces = call_pieces
 
-    def deltas(self, pieces: Sequence[Piece]) -> Iterator[Delta]:
+    def deltas(self, pieces: Sequence[Piece], *, last: bool = False) -> Iterator[Delta]:
         for kind, text in pieces:
             if kind == "thought":
                 yield Delta(kind, text)
-            elif (shown := self._gate(text)) and (shown := self._fence.feed(shown) if self._fence else shown):
-                yield Delta("answer", shown)
+                continue
+            for part in [text] if self._calls is None else self._calls.feed(text, last=last):
+                if isinstance(part, CallPiece):
+                    if self._call_pieces:
+                        yield Delta("call", "", part)
+                elif shown := self._fence.feed(part) if self._fence else part:
+                    yield Delta("answer", shown)
 
-    def finish(self) -> str:
-        rest = self._gate.finish()
-        return self._fence.feed(rest) + self._fence.finish() if self._fence else rest
-
-
-class _CallGate:
-    """Holds tool calls back from the pieces of an answer; they come whole, at its end."""
-
-    def __init__(self, offered: bool) -> None:
-        self.offered = offered
-        self._held = ""
-
-    def __call__(self, text: str) -> str:
-        if not self.offered:
-            return text
-        self._held += text
-        place = self._held.find(_CALL)
-        if place < 0:
-            place = len(self._held) - _beginning(self._held, _CALL)
-        shown, self._held = self._held[:place], self._held[place:]
-        return shown
-
-    def finish(self) -> str:
-        """What was held and is no call."""
-        return parse_tool_calls(self._held)[0]
-
-
-def _beginning(text: str, tag: str) -> int:
-    """Length of the longest end of the text that the tag begins with."""
-    sizes = range(min(len(tag) - 1, len(text)), 0, -1)
-    return next((size for size in sizes if tag.startswith(text[-size:])), 0)
+    def finish(self) -> Iterator[Delta]:
+        """What was held and is no call; one that is cut short is text where it was not told of."""
+        if self._calls is not None:
+            yield from self.deltas([("answer", "")], last=True)
+            if self._calls.unfinished and not self._call_pieces:
+                cut = self._calls.unfinished
+                yield Delta("answer", self._fence.feed(cut) if self._fence else cut)
+        if self._fence and (rest := self._fence.finish()):
+            yield Delta("answer", rest)
 
 
 def _output(
@@ -353,6 +380,8 @@ def _output(
         token_ids=tuple(run.ids),
         thinking_cut=run.forced,
         timings=timings,
+        stopped_by=run.stopped_by,
+        logprobs=tuple(run.logprobs),
     )
 
 

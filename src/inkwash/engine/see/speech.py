@@ -4,12 +4,14 @@ Knows nothing of how tokens are read: `say` chooses from the logits that it was 
 stands in `reading`. Alone or in company an answer goes through the same moves.
 Thoughts may have a budget. When it is used up, the tags that end them are put into the conversation as if the model had
 written them, and it goes on with its answer; the same cache goes on too, so nothing that was seen is lost.
+An answer that keeps a rule (`Budget.mask`) thinks as freely as any other; the rule begins behind its thoughts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -20,7 +22,9 @@ from inkwash.core.errors import RequestError
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling, choose
 from inkwash.engine.see.drafts import Drafts
-from inkwash.models.glm_v.answer import END_ANSWER, AnswerStream, forced_ending
+from inkwash.engine.see.penalties import Penalties
+from inkwash.engine.see.token_mask import TokenMask
+from inkwash.models.glm_v.answer import ANSWER, END_ANSWER, END_THINK, THINK, AnswerStream, forced_ending, overlap
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.repetition import RepetitionDetector
 from inkwash.models.glm_v.sights import Prompt
@@ -35,12 +39,26 @@ Choose = Callable[[Tensor, Sampling, torch.Generator], int]
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How much may be said; ``thinking`` None is no bound of its own, ``detect_loops`` ends an answer that repeats."""
+    """How much may be said, and what ends it or is weighed against it.
+
+    thinking: None is no bound of its own. detect_loops: end an answer that repeats.
+    stop: texts at which the answer ends, left out of it; thoughts are not searched. stop_ids: tokens likewise.
+    frequency_penalty, presence_penalty: taken from the logits of tokens said already, for each time and at all.
+    logit_bias: added to the logits of tokens. mask: the rule that the answer keeps. logprobs: how many of the likeliest
+    tokens are noted beside each token of the answer (0: the token alone; None: nothing).
+    """
 
     max_new_tokens: int = 1024
     thinking: int | None = None
     detect_loops: bool = True
     repetition_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    stop: tuple[str, ...] = ()
+    stop_ids: frozenset[int] = frozenset()
+    mask: TokenMask | None = None
+    logprobs: int | None = None
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -55,6 +73,21 @@ class Budget:
                 param="repetition_penalty",
             )
 
+        for name in ("frequency_penalty", "presence_penalty"):
+            if not -2 <= getattr(self, name) <= 2:
+                raise RequestError(f"{name} is {getattr(self, name)}, but must be from -2 to 2.", param=name)
+        if not all(self.stop):
+            raise RequestError("stop holds an empty text: leave it out.", param="stop")
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """One token of an answer: how likely the model found it, and the likeliest ones, before any penalty or rule."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
 
 @dataclass
 class Run:
@@ -67,6 +100,8 @@ class Run:
     thinking_tokens: int = 0
     forced: bool = False
     finish: FinishReason = "length"
+    stopped_by: str | int | None = None  # the text or token of `Budget.stop` or `stop_ids` that ended it
+    logprobs: list[TokenLogprob] = field(default_factory=list)
 
 
 class Speech:
@@ -102,9 +137,19 @@ class Speech:
         self._answer = AnswerStream()
         self._loops = RepetitionDetector() if budget.detect_loops else None
         self._decode = DecodeStream(skip_special_tokens=False)
-        self._penalty = _Penalty(run.prompt.ids, logits, budget.repetition_penalty)
+        self._penalty = Penalties(
+            run.prompt.ids,
+            logits,
+            repetition=budget.repetition_penalty,
+            frequency=budget.frequency_penalty,
+            presence=budget.presence_penalty,
+            bias=budget.logit_bias,
+        )
         self._drafts = Drafts(run.prompt.ids.tolist())
-        self._forced = self._ending() if budget.thinking == 0 else []  # to be said next, whatever the model would say
+        self._mask, self._masked = budget.mask, False  # the mask acts once the thoughts are over
+        self._told = 0  # characters of the text that were given out
+        self._thoughts_end = processor.token_id(END_THINK) if budget.mask is not None else None
+        self._forced = self._opening()  # to be said next, whatever the model would say
 
     @property
     def place(self) -> int:
@@ -112,40 +157,108 @@ class Speech:
         return len(self.run.ids) - 1
 
     def say(self) -> str:
-        """Choose one token -> the text that it completes; `done` where it was the last."""
+        """Choose one token -> the text that is certain now; `done` where it was the last."""
         run = self.run
-        if self._cancel is not None and self._cancel.cancelled:
-            token = CANCELLED
-        elif self._forced:
-            token = self._forced.pop(0)
-        else:
-            token = self._choose(self._penalty(self._logits[:1]), self._sampling, self._generator)
-        if (token := self._agree(token)) == CANCELLED:
-            return self._end("cancelled")
+        masked = self._masked and not self._forced
+        token = self._agree(self._choose_next(masked))
+        if token == CANCELLED:
+            return self._finish("cancelled")
+        if self._mask is not None and not self._masked and self._thoughts_end is not None and token in self._stop_ids:
+            token = self._thoughts_end  # an answer that keeps a rule cannot end within its thoughts
         run.ids.append(token)
         self._drafts.add(token)
         self._penalty.add(token)
         if token in self._stop_ids:  # for 4.1V the answer's closing tag is one
-            closing = END_ANSWER if token == self._processor.tokenizer.token_to_id(END_ANSWER) else ""
-            run.text += closing
-            return closing + self._end("stop")
+            return self._finish("stop", END_ANSWER if token == self._token(END_ANSWER) else "")
+        if token in self._budget.stop_ids:
+            run.stopped_by = token
+            return self._finish("stop")
         piece = self._decode.step(self._processor.tokenizer, token) or ""
         if piece:
             run.text += piece
             self._answer.feed(piece)
         run.thinking_tokens += self._answer.thinking
-        most_thoughts = self.tokens if self._budget.thinking is None else self._budget.thinking
-        if not run.forced and self._answer.thinking and run.thinking_tokens >= most_thoughts:
-            self._forced = self._ending()
-        if not self._forced and self._loops is not None and self._loops.add(token):
-            return piece + self._end("repetition")
-        if len(run.ids) >= self.tokens:
-            return piece + self._end("length")
+        self._note(token)
+        if masked and self._mask is not None:
+            self._mask.take(token)
+        reason = self._reason(token)
+        said = self._tell()
+        if self.done:
+            return said
+        if reason is not None:
+            return said + self._finish(reason, END_ANSWER if masked and self._answer.tagged else "")
         if self._expected and self._expected[0] == token:
             self._logits, self._expected, self.reading = self._logits[1:], self._expected[1:], []
         else:
             self.reading = [token]
-        return piece
+        return said
+
+    def _choose_next(self, masked: bool) -> int:
+        if self._cancel is not None and self._cancel.cancelled:
+            return CANCELLED
+        if self._forced:
+            return self._forced.pop(0)
+        logits = self._penalty(self._logits[:1])
+        if masked and self._mask is not None:
+            logits = self._mask.apply(logits)
+        return self._choose(logits, self._sampling, self._generator)
+
+    def _reason(self, token: int) -> FinishReason | None:
+        """Why the answer ends behind this token, if it does; thoughts that go on for too long are ended here."""
+        run = self.run
+        if self._mask is not None and not self._masked and token == self._thoughts_end:
+            self._masked = True
+            self._forced = self._forced or self._processor.encode(ANSWER if self._tagged else "\n")
+        looping = not self._forced and not self._masked and self._loops is not None and self._loops.add(token)
+        thoughts = self.tokens // 2 if self._mask is not None else self.tokens  # a rule needs room for its answer
+        most = thoughts if self._budget.thinking is None else self._budget.thinking
+        spent = run.thinking_tokens >= most or (looping and self._mask is not None)
+        if not run.forced and self._answer.thinking and spent:
+            self._forced = self._ending()
+        elif looping:
+            return "repetition"
+        if self._masked and self._mask is not None and self._mask.complete:
+            return "stop"
+        return "length" if len(run.ids) >= self.tokens else None
+
+    def _tell(self, *, last: bool = False) -> str:
+        """The text that was not given out yet and belongs to no stop text; finding one ends the answer."""
+        run, stops, keep = self.run, self._budget.stop, 0
+        if stops and self._answer.answering:
+            thoughts = run.text.rfind(END_THINK)
+            start = max(0 if thoughts < 0 else thoughts + len(END_THINK), self._told)
+            found = [(place, stop) for stop in stops if (place := run.text.find(stop, start)) >= 0]
+            if found:
+                place, run.stopped_by = min(found)
+                run.text = run.text[:place]
+                self._end("stop")
+            elif not last:
+                keep = overlap(run.text[start:], stops)
+        said = run.text[self._told : len(run.text) - keep]
+        self._told += len(said)
+        return said
+
+    def _note(self, token: int) -> None:
+        """Write down how likely a token of the answer was."""
+        count = self._budget.logprobs
+        if count is None or not self._answer.speaking or token in self._tags:
+            return
+        chances = self._logits[0].float().log_softmax(-1)
+        values, ids = chances.topk(min(count, len(chances)))
+        top = tuple(zip(ids.tolist(), values.tolist(), strict=True))
+        self.run.logprobs.append(TokenLogprob(token, float(chances[token]), top))
+
+    @cached_property
+    def _tags(self) -> frozenset[int]:
+        return frozenset(self._processor.tokenizer.get_added_tokens_decoder())
+
+    @property
+    def _tagged(self) -> bool:
+        return self._processor.style == "tagged"
+
+    def _token(self, text: str) -> int | None:
+        found: int | None = self._processor.tokenizer.token_to_id(text)
+        return found
 
     def guess(self) -> None:
         """Add to what is read next what may follow it."""
@@ -158,9 +271,25 @@ class Speech:
         if logits.shape[0] == 1:
             self._expected = []
 
-    def _end(self, reason: FinishReason) -> str:
+    def _end(self, reason: FinishReason) -> None:
         self.run.finish, self.done, self.reading = reason, True, []
-        return ""
+
+    def _finish(self, reason: FinishReason, closing: str = "") -> str:
+        """The end of the answer: what is left to tell."""
+        self.run.text += closing
+        self._end(reason)
+        return self._tell(last=True)
+
+    def _opening(self) -> list[int]:
+        """What is said first: no thoughts where they are forbidden, thoughts before an answer that keeps a rule."""
+        if self._mask is not None and self.run.prompt.text.endswith(END_THINK):
+            self._masked = True
+            return self._processor.encode("\n")
+        if self._budget.thinking == 0:
+            return self._ending()
+        if self._mask is not None:
+            return self._processor.encode(THINK if self._tagged else f"\n{THINK}")
+        return []
 
     def _ending(self) -> list[int]:
         """The tags that end thoughts here, as tokens."""
@@ -179,24 +308,3 @@ def choose_token(logits: Tensor, sampling: Sampling, generator: torch.Generator)
         return int(logits.argmax())
     uniform = torch.rand(1, generator=generator, device=generator.device).to(logits.device)
     return int(choose(logits, uniform, sampling))
-
-
-class _Penalty:
-    """Makes tokens of the prompt and of the answer less likely, by the rule of Keskar et al., arXiv:1909.05858."""
-
-    def __init__(self, prompt: Tensor, logits: Tensor, strength: float) -> None:
-        self.strength = strength
-        self.seen: Tensor | None = None
-        if strength != 1.0:
-            self.seen = torch.zeros_like(logits, dtype=torch.bool)
-            self.seen[0, prompt.to(logits.device)] = True
-
-    def add(self, token: int) -> None:
-        if self.seen is not None:
-            self.seen[0, token] = True
-
-    def __call__(self, logits: Tensor) -> Tensor:
-        if self.seen is None:
-            return logits
-        weaker = torch.where(logits > 0, logits / self.strength, logits * self.strength)
-        return torch.where(self.seen, weaker, logits)

@@ -1,45 +1,42 @@
-"""Asking a vision model over HTTP: one picture or two, one prompt, one answer, from any OpenAI-compatible server.
+"""Asking a vision model: one picture or two, one prompt, one answer, from any OpenAI-compatible server.
 
-Only the standard library is used, so a judge costs no dependency. What can pass by itself is asked again with growing
-pauses: no connection, a timeout, 408, 429 (its Retry-After is honoured), 5xx, an answer that is no answer. What cannot
-(a wrong key, an unknown model, a request the server refuses) fails at once with the server's words.
+The `openai` package (extra `eval`) sends the requests. Temporary faults are tried again with growing pauses: no
+connection, a timeout, 408, 429 (its Retry-After is honoured), 5xx, an answer of the wrong form. Others (a wrong key,
+an unknown model, a request the server refuses) fail at once with the server's words. The retries are ours and not the
+package's, because wrong answers need them too and because Ctrl-C must end a pause.
 """
 
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import random
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from PIL import Image
 
-from inkwash.core.errors import Cancelled, ConfigError, InkwashError
+from inkwash.core.errors import Cancelled, ConfigError, InkwashError, MissingExtraError
 from inkwash.media.images import encode_image
 
 T = TypeVar("T")
 
-_RETRIED = {408, 409, 425, 429}  # and everything from 500
+_TEMPORARY = {408, 409, 425, 429}  # and everything from 500
 _LONGEST_PAUSE = 60.0
-_ANSWER_BYTES = 4 * 2**20
 _SHOWN = 200  # characters of a server's message in an error
 
 
 class JudgeError(InkwashError):
-    """A judge refuses to work or stays silent; what it answered before is kept."""
+    """A judge refuses to work or stays silent; its earlier answers are kept."""
 
 
-class Malformed(Exception):
+class MalformedAnswer(Exception):
     """The answer does not have the form that was asked for; asking again may help."""
 
 
-class _Busy(Exception):
+class _TemporaryFault(Exception):
     """The server cannot answer now."""
 
     def __init__(self, reason: str, pause: float = 0.0) -> None:
@@ -79,6 +76,14 @@ class VisionClient:
     def __init__(self, endpoint: Endpoint, stop: threading.Event | None = None) -> None:
         self.endpoint = endpoint
         self.stop = stop or threading.Event()
+        self._openai = _openai()
+        self._headers = {} if endpoint.key else {"Authorization": self._openai.Omit()}  # no key, no header
+        self._client = self._openai.OpenAI(
+            base_url=endpoint.url,
+            api_key=endpoint.key or "none",
+            timeout=endpoint.timeout,
+            max_retries=0,
+        )
 
     def ask(
         self,
@@ -90,27 +95,27 @@ class VisionClient:
         system: str = "",
         images_first: bool = True,
     ) -> T:
-        """What `accept` makes of the model's answer; it raises Malformed for an answer it cannot use."""
+        """What `accept` makes of the model's answer; it raises MalformedAnswer for an answer it cannot use."""
         pictures = [{"type": "image_url", "image_url": {"url": _data_url(image)}} for image in images]
         text = [{"type": "text", "text": prompt}]
         messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
         messages.append({"role": "user", "content": pictures + text if images_first else text + pictures})
-        body = {
+        request = {
             "model": self.endpoint.model,
             "messages": messages,
             "max_tokens": max_tokens,
             "temperature": self.endpoint.temperature,
         }
-        return self._insist(json.dumps(body).encode(), accept)
+        return self._ask_until_usable(request, accept)
 
-    def _insist(self, body: bytes, accept: Callable[[str], T]) -> T:
+    def _ask_until_usable(self, request: dict[str, Any], accept: Callable[[str], T]) -> T:
         reason = ""
         for attempt in range(self.endpoint.tries):
             if self.stop.is_set():
                 raise Cancelled("Interrupted while asking the judge; the answers so far are kept.")
             try:
-                return accept(_content(self._post(body)))
-            except (_Busy, Malformed) as problem:
+                return accept(_content(self._post(request)))
+            except (_TemporaryFault, MalformedAnswer) as problem:
                 reason = str(problem)
                 if attempt + 1 < self.endpoint.tries:
                     self.stop.wait(self._pause(attempt, getattr(problem, "pause", 0.0)))
@@ -119,65 +124,63 @@ class VisionClient:
             f"tries; the last one: {reason}."
         )
 
-    def _pause(self, attempt: int, asked: float) -> float:
+    def _pause(self, attempt: int, requested: float) -> float:
         """Doubling pauses with jitter, so that many workers do not come back together."""
-        return min(_LONGEST_PAUSE, max(asked, self.endpoint.pause * 2**attempt * random.uniform(0.5, 1.0)))
+        return min(_LONGEST_PAUSE, max(requested, self.endpoint.pause * 2**attempt * random.uniform(0.5, 1.0)))
 
-    def _post(self, body: bytes) -> bytes:
-        headers = {"Content-Type": "application/json"}
-        if self.endpoint.key:
-            headers["Authorization"] = f"Bearer {self.endpoint.key}"
-        url = self.endpoint.url.rstrip("/") + "/chat/completions"
-        request = urllib.request.Request(url, data=body, headers=headers)
+    def _post(self, request: dict[str, Any]) -> str:
+        """The body of the server's answer."""
         try:
-            with urllib.request.urlopen(request, timeout=self.endpoint.timeout) as answer:
-                content: bytes = answer.read(_ANSWER_BYTES)
-                return content
-        except urllib.error.HTTPError as problem:
-            with problem:
-                self._refused(problem)
-                raise _Busy(f"status {problem.code}", _retry_after(problem.headers.get("Retry-After"))) from None
-        except TimeoutError:
-            raise _Busy(f"no sign of life for {self.endpoint.timeout:g} seconds") from None
-        except (OSError, http.client.HTTPException) as problem:  # URLError is an OSError
-            reason = getattr(problem, "reason", problem)
-            raise _Busy(str(reason) or type(problem).__name__) from None
+            answer = self._client.chat.completions.with_raw_response.create(**request, extra_headers=self._headers)
+            return str(answer.http_response.text)
+        except self._openai.APIStatusError as problem:
+            response = problem.response
+            if problem.status_code in _TEMPORARY or problem.status_code >= 500:
+                pause = _retry_after(response.headers.get("Retry-After"))
+                raise _TemporaryFault(f"status {problem.status_code}", pause) from None
+            raise JudgeError(
+                f"the judge {self.endpoint.model} at {self.endpoint.url} refuses with status {problem.status_code}: "
+                f"{_message(response.text)}"
+            ) from None
+        except self._openai.APITimeoutError:
+            raise _TemporaryFault(f"no sign of life for {self.endpoint.timeout:g} seconds") from None
+        except self._openai.APIConnectionError as problem:
+            reason = problem.__cause__ or problem
+            raise _TemporaryFault(str(reason) or type(reason).__name__) from None
 
-    def _refused(self, problem: urllib.error.HTTPError) -> None:
-        if problem.code in _RETRIED or problem.code >= 500:
-            return
-        try:
-            said = _message(problem.read(_ANSWER_BYTES))
-        except (OSError, http.client.HTTPException):
-            said = problem.reason
-        raise JudgeError(
-            f"the judge {self.endpoint.model} at {self.endpoint.url} refuses with status {problem.code}: {said}"
-        ) from None
+
+def _openai() -> Any:
+    try:
+        import openai
+    except ImportError as missing:
+        raise MissingExtraError("A vision model as judge (package openai)", extra="eval") from missing
+    return openai
 
 
 def _data_url(image: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(encode_image(image.convert("RGB"), "PNG")).decode()
 
 
-def _content(answer: bytes) -> str:
+def _content(answer: str) -> str:
     """The text of a chat completion."""
     try:
         content = json.loads(answer)["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError):
-        raise Malformed(f"an answer that is no chat completion ({answer[:60]!r})") from None
+        raise MalformedAnswer(f"an answer that is no chat completion ({answer[:60]!r})") from None
     if not isinstance(content, str):
-        raise Malformed("a chat completion without text")
+        raise MalformedAnswer("a chat completion without text")
     return content
 
 
-def _message(body: bytes) -> str:
+def _message(body: str) -> str:
     """The server's own words, where it has any."""
+    text: object = body
     try:
-        said = json.loads(body)
-        said = said.get("error", said)
-        text = said["message"] if isinstance(said, dict) else str(said)
+        content = json.loads(body)
+        content = content.get("error", content)
+        text = content["message"] if isinstance(content, dict) else content
     except (ValueError, KeyError, TypeError, AttributeError):
-        text = body.decode(errors="replace")
+        pass
     return " ".join(str(text).split())[:_SHOWN] or "no reason given"
 
 

@@ -15,9 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from inkwash.core.errors import ConfigError
+from inkwash.eval.benchmarks import libraries, self_check
+from inkwash.eval.benchmarks.benchmark import Benchmark, BenchmarkRun, ImageTask, Options, Published, StageProgress
 from inkwash.eval.benchmarks.files import field, read_json, spread, texts
-from inkwash.eval.benchmarks.pictures import Spot
+from inkwash.eval.benchmarks.judges import CachedSimilarity, Judges
+from inkwash.eval.benchmarks.pictures import ImagePath, find_pictures
+from inkwash.eval.benchmarks.results import JudgedPicture, Result, measures, rounded
+from inkwash.eval.benchmarks.scoring import checked_share, count_words, read_all, run_settings
 from inkwash.eval.metrics import WordScore, mean, mean_closeness, score_words, word_accuracy
+from inkwash.eval.paired import PairedItem
+from inkwash.eval.predictions import Predictions
+from inkwash.media.images import load_image
 
 SUBSETS = ("CVTG", "CVTG-Style")
 AREAS = (2, 3, 4, 5)
@@ -29,7 +37,7 @@ _QUOTED = re.compile(r"'(.*?)'")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prompt:
+class CvtgPrompt:
     """One prompt of one file."""
 
     subset: str
@@ -49,8 +57,8 @@ class Prompt:
         return f"{self.subset}/{self.area}/{self.index}"
 
     @property
-    def spot(self) -> Spot:
-        return Spot(path=self.key, suffixes=SUFFIXES)
+    def image_path(self) -> ImagePath:
+        return ImagePath(path=self.key, suffixes=SUFFIXES)
 
 
 def quoted(prompt: str) -> tuple[str, ...]:
@@ -58,12 +66,12 @@ def quoted(prompt: str) -> tuple[str, ...]:
     return tuple(_QUOTED.findall(prompt))
 
 
-def read_prompts(folder: Path, limit: int | None = None) -> tuple[Prompt, ...]:
+def read_prompts(folder: Path, limit: int | None = None) -> tuple[CvtgPrompt, ...]:
     """All prompts, file by file; with a limit the eight files take turns."""
     return tuple(spread([_read(folder, subset, area) for subset in SUBSETS for area in AREAS], limit))
 
 
-def _read(folder: Path, subset: str, area: int) -> list[Prompt]:
+def _read(folder: Path, subset: str, area: int) -> list[CvtgPrompt]:
     path = folder / subset / f"{area}.json"
     content = read_json(path)
     if not isinstance(content, dict):
@@ -74,7 +82,7 @@ def _read(folder: Path, subset: str, area: int) -> list[Prompt]:
         if not isinstance(row, dict):
             raise ConfigError(f"{where} is not an object; fetch the official file again.")
         prompts.append(
-            Prompt(
+            CvtgPrompt(
                 subset=subset,
                 area=area,
                 index=field(row, "index", int, where),
@@ -94,25 +102,25 @@ def clip_score(cosine: float) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class CvtgPicture:
     """What one picture contributes; `cosine` is there only when a CLIP judge was asked."""
 
-    prompt: Prompt
+    prompt: CvtgPrompt
     read: tuple[str, ...]
     words: WordScore
     cosine: float | None = None
 
 
-def score_picture(prompt: Prompt, read: Sequence[str], cosine: float | None = None) -> Picture:
+def score_picture(prompt: CvtgPrompt, read: Sequence[str], cosine: float | None = None) -> CvtgPicture:
     """Compare the lines read from a picture with its prompt's quoted texts."""
-    return Picture(prompt=prompt, read=tuple(read), words=score_words(prompt.wanted, read), cosine=cosine)
+    return CvtgPicture(prompt=prompt, read=tuple(read), words=score_words(prompt.wanted, read), cosine=cosine)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class CvtgReport:
     """All scores of a run."""
 
-    pictures: tuple[Picture, ...]
+    pictures: tuple[CvtgPicture, ...]
     judge: str
     clip_judge: str | None = None
 
@@ -136,29 +144,29 @@ class Report:
     def correct(self) -> int:
         return sum(picture.words.correct for picture in self.pictures)
 
-    def part(self, keep: Callable[[Prompt], bool]) -> Report:
+    def part(self, keep: Callable[[CvtgPrompt], bool]) -> CvtgReport:
         """The report of some prompts only."""
         chosen = tuple(picture for picture in self.pictures if keep(picture.prompt))
-        return Report(pictures=chosen, judge=self.judge, clip_judge=self.clip_judge)
+        return CvtgReport(pictures=chosen, judge=self.judge, clip_judge=self.clip_judge)
 
-    def regions(self) -> dict[int, Report]:
+    def regions(self) -> dict[int, CvtgReport]:
         """By number of regions, both subsets pooled: the columns of published tables."""
         present = {picture.prompt.area for picture in self.pictures}
         return {area: self.part(lambda p, area=area: p.area == area) for area in AREAS if area in present}  # type: ignore[misc]
 
-    def areas(self) -> list[Area]:
+    def areas(self) -> list[CvtgArea]:
         """One record per file, which is what the official results file keeps."""
         found = []
         for subset in SUBSETS:
             for area in AREAS:
                 part = self.part(lambda p, s=subset, a=area: (p.subset, p.area) == (s, a))  # type: ignore[misc]
                 if part.pictures:
-                    found.append(Area.of(part, subset, area))
+                    found.append(CvtgArea.of(part, subset, area))
         return found
 
 
 @dataclass(frozen=True, kw_only=True)
-class Area:
+class CvtgArea:
     """The sums of one file: enough to put the whole together again."""
 
     subset: str
@@ -170,7 +178,7 @@ class Area:
     clipscore: float | None = None
 
     @classmethod
-    def of(cls, report: Report, subset: str, area: int) -> Area:
+    def of(cls, report: CvtgReport, subset: str, area: int) -> CvtgArea:
         score = report.clipscore
         return cls(
             subset=subset,
@@ -183,7 +191,7 @@ class Area:
         )
 
     @classmethod
-    def from_official(cls, row: Mapping[str, Any], where: str) -> Area:
+    def from_official(cls, row: Mapping[str, Any], where: str) -> CvtgArea:
         """One entry of `area_results` in an official results file."""
         values = field(row, "ned_word_data", list, where)
         score = row.get("clipscore")
@@ -212,7 +220,7 @@ class Area:
         }
 
 
-def overall(areas: Sequence[Area]) -> dict[str, Any]:
+def overall(areas: Sequence[CvtgArea]) -> dict[str, Any]:
     """The whole from its areas: words weigh word accuracy and NED, pictures weigh CLIPScore."""
     total, correct = sum(area.total_words for area in areas), sum(area.correct_words for area in areas)
     if not total:
@@ -229,7 +237,7 @@ def overall(areas: Sequence[Area]) -> dict[str, Any]:
     }
 
 
-def official_results(report: Report) -> dict[str, Any]:
+def official_results(report: CvtgReport) -> dict[str, Any]:
     """The results file of the official scorer."""
     areas = report.areas()
     return {"overall_results": overall(areas), "area_results": [area.to_official() for area in areas]}
@@ -245,3 +253,105 @@ def from_regions(columns: Mapping[int, float]) -> float:
 def pooled(values: Sequence[float], weights: Sequence[int]) -> float:
     """Weighted mean."""
     return sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
+
+
+def _layout(run: BenchmarkRun[Options], prompts: Sequence[CvtgPrompt]) -> list[ImageTask]:
+    return [ImageTask(path=prompt.image_path, prompt=prompt.prompt) for prompt in prompts]
+
+
+def _score(run: BenchmarkRun[Options], prompts: Sequence[CvtgPrompt], judges: Judges, tell: StageProgress) -> Result:
+    """Word Accuracy and NED, and CLIPScore where its weights are given."""
+    paths = find_pictures(run.images, [prompt.image_path for prompt in prompts])
+    clip = open_clip(judges) if "clip" in judges.weights else None
+    reader = Predictions(judges.open_reader(), run.cache)
+    samples = read_prompts(run.data, self_check.CASES)
+    share = checked_share(reader, [prompt.wanted for prompt in samples], count_words, tell)
+    readings = read_all(judges, reader, paths, tell)
+    cosines = [None] * len(prompts) if clip is None else _cosines(clip, prompts, paths, tell)
+    pictures = [score_picture(*each) for each in zip(prompts, readings, cosines, strict=True)]
+    clip_judge = None if clip is None else clip.name
+    report = CvtgReport(pictures=tuple(pictures), judge=reader.judge.name, clip_judge=clip_judge)
+    numbers = measures(run.task, report.judge, word_accuracy=report.word_accuracy, ned=report.ned)
+    if clip_judge is not None:
+        numbers += measures(run.task, clip_judge, clipscore=report.clipscore)
+    return Result(
+        task=run.task,
+        judge=report.judge,
+        measures=numbers,
+        parts_name="per_regions",
+        parts={str(area): _region(part) for area, part in report.regions().items()},
+        counts={"n": len(pictures), "words": report.words, "correct_words": report.correct},
+        pictures=tuple(_judged(picture, path) for picture, path in zip(pictures, paths, strict=True)),
+        settings=run_settings(run, [prompt.prompt for prompt in prompts], truth_share_read=share),
+        items=tuple(_item(picture) for picture in pictures),
+        official=official_results(report),
+    )
+
+
+def open_clip(judges: Judges) -> CachedSimilarity:
+    return CachedSimilarity(libraries.Clip(judges.weights_path("clip", "CLIPScore"), judges.device), judges.cache)
+
+
+def _cosines(
+    clip: CachedSimilarity, prompts: Sequence[CvtgPrompt], paths: Sequence[Path], tell: StageProgress
+) -> list[float | None]:
+    found: list[float | None] = []
+    for number, (prompt, path) in enumerate(zip(prompts, paths, strict=True), start=1):
+        found.append(clip.cosine(load_image(path), CLIP_PREFIX + prompt.prompt))
+        tell("clip", number, len(prompts))
+    return found
+
+
+def _region(part: CvtgReport) -> dict[str, Any]:
+    shown = {"word_accuracy": part.word_accuracy, "ned": part.ned}
+    if part.clip_judge is not None:
+        shown["clipscore"] = part.clipscore
+    return rounded(shown, n=len(part.pictures))
+
+
+def _item(picture: CvtgPicture) -> PairedItem:
+    total = float(picture.words.total)
+    sums = {"word_accuracy": (float(picture.words.correct), total), "ned": (sum(picture.words.closeness), total)}
+    if picture.cosine is not None:
+        sums["clipscore"] = (clip_score(picture.cosine), 1.0)
+    return PairedItem(key=picture.prompt.key, sums=sums)
+
+
+def _judged(picture: CvtgPicture, path: Path) -> JudgedPicture:
+    counts = [(text, *count_words([text], picture.read)) for text in picture.prompt.wanted]
+    return JudgedPicture(
+        key=picture.prompt.key,
+        prompt=picture.prompt.prompt,
+        path=path,
+        wanted=tuple((text, found == total) for text, found, total in counts),
+        read=picture.read,
+        share=mean(picture.words.closeness) if picture.words.total else 1.0,
+    )
+
+
+BENCHMARK = Benchmark(
+    name="cvtg2k",
+    summary="CVTG-2K: words of two to five texts per picture.",
+    options=Options,
+    read=lambda run: read_prompts(run.data, run.limit),
+    layout=_layout,
+    score=_score,
+    shows_texts=True,
+    reads=True,
+    weights=True,
+    official_file=True,
+    published=Published(
+        judges={"word_accuracy": "en_ppocrv4", "ned": "en_ppocrv4", "clipscore": "clip-vit-l-14"},
+        rows={
+            "Seedream 4.5": (0.8990, 0.9483, 0.8069),
+            "Seedream 4.0": (0.8451, 0.9224, 0.7975),
+            "Nano Banana 2.0": (0.7788, 0.8754, 0.7372),
+            "GPT Image 1 [High]": (0.8569, 0.9478, 0.7982),
+            "Qwen-Image": (0.8288, 0.9116, 0.8017),
+            "Qwen-Image-2512": (0.8604, 0.9290, 0.7819),
+            "Z-Image": (0.8671, 0.9367, 0.7969),
+            "Z-Image-Turbo": (0.8585, 0.9281, 0.8048),
+            "GLM-Image": (0.9116, 0.9557, 0.7877),
+        },
+    ),
+)

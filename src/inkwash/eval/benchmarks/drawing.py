@@ -2,7 +2,7 @@
 
 Each picture has a seed of its own, from the run's seed and its place in the layout, so a limited run is a part of the
 whole one and the batch size changes nothing. A killed run goes on where it stopped; a folder with other settings is
-refused. What stands on a sheet is in its file's metadata.
+refused. The prompt, the seed and the settings are in each file's metadata.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from PIL import Image
 
 from inkwash.core.errors import MediaError
 from inkwash.core.types import Size
+from inkwash.eval.benchmarks.benchmark import ImageTask
 from inkwash.eval.benchmarks.pictures import grid
-from inkwash.eval.benchmarks.sheets import Sheet
 from inkwash.eval.run import claim_folder
 from inkwash.eval.sources import DrawConfig
 from inkwash.media.images import load_image, save_image
@@ -31,7 +31,7 @@ _SEEDS = 2**63
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class PictureRequest:
     """One picture to be drawn."""
 
     prompt: str
@@ -39,12 +39,12 @@ class Picture:
     source: Path | None
 
 
-DrawPictures = Callable[[Sequence[Picture]], Sequence[Image.Image]]
+DrawPictures = Callable[[Sequence[PictureRequest]], Sequence[Image.Image]]
 Progress = Callable[[int, int], None]
 
 
-def draw_sheets(
-    sheets: Sequence[Sheet],
+def draw_tasks(
+    tasks: Sequence[ImageTask],
     folder: Path,
     open_draw: Callable[[], DrawPictures],
     *,
@@ -56,31 +56,32 @@ def draw_sheets(
     """Draw what is missing; returns the seconds for each picture drawn now, nan when all were there."""
     tell = progress or (lambda done, total: None)
     claim_folder(folder, settings)
-    missing = [sheet for sheet in sheets if not _present(folder, sheet)]
-    done = len(sheets) - len(missing)
-    tell(done, len(sheets))
+    missing = [task for task in tasks if not _present(folder, task)]
+    done = len(tasks) - len(missing)
+    tell(done, len(tasks))
     if not missing:
         return float("nan")
     draw = open_draw()
     start, pictures = time.perf_counter(), 0
     for some in _batches(missing, batch):
-        wanted = [picture for sheet in some for picture in pictures_of(sheet, seed)]
+        wanted = [picture for task in some for picture in pictures_of(task, seed)]
         drawn = list(draw(wanted))
-        for sheet in some:
-            own, drawn = drawn[: sheet.cells], drawn[sheet.cells :]
-            _write(folder, sheet, own, {**settings, "seed": seed, "prompt": sheet.prompt})
+        for task in some:
+            images, drawn = drawn[: task.cells], drawn[task.cells :]
+            task_seed = seed if task.seed is None else task.seed
+            _write(folder, task, images, {**settings, "seed": task_seed, "prompt": task.prompt})
         pictures += len(wanted)
         done += len(some)
-        tell(done, len(sheets))
+        tell(done, len(tasks))
     return (time.perf_counter() - start) / pictures
 
 
-def pictures_of(sheet: Sheet, seed: int) -> list[Picture]:
-    """The pictures of a sheet with their seeds."""
-    return [
-        Picture(prompt=sheet.prompt, seed=picture_seed(seed, sheet.spot.path, cell), source=sheet.source)
-        for cell in range(sheet.cells)
-    ]
+def pictures_of(task: ImageTask, seed: int) -> list[PictureRequest]:
+    """The pictures of a task with their seeds."""
+    seeds = [picture_seed(seed, task.path.path, cell) for cell in range(task.cells)]
+    if task.seed is not None:
+        seeds = [task.seed + cell for cell in range(task.cells)]
+    return [PictureRequest(prompt=task.prompt, seed=each, source=task.source) for each in seeds]
 
 
 def picture_seed(seed: int, path: str, cell: int) -> int:
@@ -92,7 +93,7 @@ def picture_seed(seed: int, path: str, cell: int) -> int:
 def drawer(pipe: GlmImagePipeline, size: Size | None, config: DrawConfig) -> DrawPictures:
     """The function that draws pictures with a model; without a size they have the model's own, edits their source's."""
 
-    def draw(pictures: Sequence[Picture]) -> Sequence[Image.Image]:
+    def draw(pictures: Sequence[PictureRequest]) -> Sequence[Image.Image]:
         import torch
 
         sources = [[load_image(picture.source)] for picture in pictures if picture.source is not None]
@@ -112,36 +113,36 @@ def drawer(pipe: GlmImagePipeline, size: Size | None, config: DrawConfig) -> Dra
     return draw
 
 
-def _batches(sheets: Sequence[Sheet], batch: int) -> Iterator[Sequence[Sheet]]:
-    """Sheets that are drawn in one call: about `batch` pictures, an edit alone because it has its own size."""
-    some: list[Sheet] = []
-    for sheet in sheets:
-        if some and (sheet.source is not None or sum(each.cells for each in some) + sheet.cells > batch):
+def _batches(tasks: Sequence[ImageTask], batch: int) -> Iterator[Sequence[ImageTask]]:
+    """ImageTasks that are drawn in one call: about `batch` pictures, an edit alone because it has its own size."""
+    some: list[ImageTask] = []
+    for task in tasks:
+        if some and (task.source is not None or sum(other.cells for other in some) + task.cells > batch):
             yield some
             some = []
-        some.append(sheet)
-        if sheet.source is not None:
+        some.append(task)
+        if task.source is not None:
             yield some
             some = []
     if some:
         yield some
 
 
-def _present(folder: Path, sheet: Sheet) -> bool:
-    return any((folder / (sheet.spot.path + suffix)).is_file() for suffix in sheet.spot.suffixes)
+def _present(folder: Path, task: ImageTask) -> bool:
+    return any((folder / (task.path.path + suffix)).is_file() for suffix in task.path.suffixes)
 
 
-def _write(folder: Path, sheet: Sheet, images: list[Image.Image], metadata: Mapping[str, Any]) -> None:
-    """The files beside first, the picture last: when it is there, the sheet is complete."""
-    target = folder / sheet.file
+def _write(folder: Path, task: ImageTask, images: list[Image.Image], metadata: Mapping[str, Any]) -> None:
+    """The files beside first, the picture last: when it is there, the task is done."""
+    target = folder / task.file
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for path, content in sheet.texts:
+        for path, content in task.texts:
             (folder / path).write_text(content, encoding="utf-8")
     except OSError as problem:
         raise MediaError(
             f"cannot write into {target.parent}: {problem.strerror}; give a folder you may write to."
         ) from (problem)
-    if sheet.copy is not None and sheet.source is not None:
-        save_image(load_image(sheet.source), folder / sheet.copy)
-    save_image(grid(images) if sheet.cells > 1 else images[0], target, metadata=metadata)
+    if task.copy is not None and task.source is not None:
+        save_image(load_image(task.source), folder / task.copy)
+    save_image(grid(images) if task.cells > 1 else images[0], target, metadata=metadata)

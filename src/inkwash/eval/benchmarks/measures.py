@@ -26,6 +26,11 @@ class Measure:
             raise ConfigError(f"a measure needs a name and a judge; it has {self.name!r} and {self.judge!r}.")
 
     @property
+    def metric(self) -> str:
+        """`word_accuracy` of `cvtg2k.word_accuracy`."""
+        return self.name.partition(".")[2]
+
+    @property
     def label(self) -> str:
         return f"{self.name}[{self.judge}]"
 

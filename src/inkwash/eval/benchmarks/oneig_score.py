@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from inkwash.core.errors import ConfigError
 from inkwash.eval.benchmarks.lettering import kept, matches, packed, spaced
-from inkwash.eval.benchmarks.oneig import DIMENSIONS, Questions
+from inkwash.eval.benchmarks.oneig_data import DIMENSIONS, OneigQuestions
 from inkwash.eval.metrics import edit_distance, mean
 
 MOST_EDITS = {"en": 100, "zh": 50}  # a text that is further away than this is no worse
@@ -71,7 +71,7 @@ def text_score(pictures: Sequence[TextPicture], language: str) -> TextScore:
     return TextScore(edit_distance=distance, completion=completion, word_accuracy=words, score=score)
 
 
-def alignment_cell(asked: Questions, answers: Mapping[int, str]) -> float:
+def alignment_cell(asked: OneigQuestions, answers: Mapping[int, str]) -> float:
     """The score of one cell from its raw answers.
 
     Only the exact string "Yes" counts, and a question falls when one of its own parents was answered otherwise; a

@@ -1,6 +1,6 @@
-"""Where a benchmark's pictures must lie, and finding them: none may miss, none may be there twice.
+"""Where a benchmark's pictures must lie, and finding them: none may be missing or there twice.
 
-Each benchmark names its pictures as its official scorer does (a `Spot` per picture), so one folder serves both. The
+Each benchmark names its pictures as its official scorer does (an `ImagePath` for each), so one folder serves both. The
 official scorers skip missing pictures, which raises most scores; here a missing picture is an error with its name.
 """
 
@@ -21,7 +21,7 @@ _OFFICIAL_QUALITY = 75  # Pillow's default, at which OneIG's scorer writes the c
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spot:
+class ImagePath:
     """The place of one picture below the folder: its path without the suffix, and the suffixes that count."""
 
     path: str
@@ -32,23 +32,24 @@ class Spot:
         return self.path + self.suffixes[0]
 
 
-def find_pictures(folder: Path, spots: Iterable[Spot]) -> list[Path]:
-    """The file of every spot, in order; MediaError names what is missing or doubled."""
+def find_pictures(folder: Path, paths: Iterable[ImagePath]) -> list[Path]:
+    """The file of every path, in order; MediaError names what is missing or doubled."""
     if not folder.is_dir():
         raise MediaError(f"{folder} is not a folder; give the folder that holds the benchmark's pictures.")
     listings: dict[Path, dict[str, list[Path]]] = {}
     found: list[Path] = []
     missing: list[str] = []
-    for spot in spots:
-        place = folder / spot.path
-        here = listings.setdefault(place.parent, {}) or _listing(place.parent, listings)
-        files = [file for file in here.get(place.name, []) if file.suffix.lower() in spot.suffixes]
+    for wanted in paths:
+        path = folder / wanted.path
+        listing = listings.setdefault(path.parent, {}) or _listing(path.parent, listings)
+        files = [file for file in listing.get(path.name, []) if file.suffix.lower() in wanted.suffixes]
         if len(files) > 1:
-            raise MediaError(f"{folder} has {len(files)} files for the picture {spot.path}: {_names(files)}; keep one.")
+            names = ", ".join(file.name for file in files)
+            raise MediaError(f"{folder} has {len(files)} files for the picture {wanted.path}: {names}; keep one.")
         if files:
             found.append(files[0])
         else:
-            missing.append(spot.example)
+            missing.append(wanted.example)
     if missing:
         raise MediaError(_missing(folder, missing, len(missing) + len(found)))
     return found
@@ -92,16 +93,12 @@ def through_jpeg(image: Image.Image) -> Image.Image:
     return Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")
 
 
-def _listing(place: Path, listings: dict[Path, dict[str, list[Path]]]) -> dict[str, list[Path]]:
-    here = listings[place]
-    if place.is_dir():
-        for file in sorted(place.iterdir()):
-            here.setdefault(file.stem, []).append(file)
-    return here
-
-
-def _names(files: list[Path]) -> str:
-    return ", ".join(file.name for file in files)
+def _listing(folder: Path, listings: dict[Path, dict[str, list[Path]]]) -> dict[str, list[Path]]:
+    listing = listings[folder]
+    if folder.is_dir():
+        for file in sorted(folder.iterdir()):
+            listing.setdefault(file.stem, []).append(file)
+    return listing
 
 
 def _missing(folder: Path, missing: list[str], count: int) -> str:

@@ -66,6 +66,16 @@ class AnswerStream:
         return self._state is _State.THINKING
 
     @property
+    def answering(self) -> bool:
+        """Thoughts are over, or never began."""
+        return self._state in (_State.BETWEEN, _State.TAGGED, _State.PLAIN)
+
+    @property
+    def speaking(self) -> bool:
+        """Words of the answer have begun."""
+        return self._state in (_State.TAGGED, _State.PLAIN)
+
+    @property
     def tagged(self) -> bool:
         """An answer tag has been opened."""
         return self._state is _State.TAGGED
@@ -133,7 +143,7 @@ class AnswerStream:
             self._emit("thought", before, pieces)
             self._held, self._state = after, _State.BETWEEN
             return True
-        self._say("thought", 0 if last else _overlap(self._held, (END_THINK, *STOPS)), pieces)
+        self._say("thought", 0 if last else overlap(self._held, (END_THINK, *STOPS)), pieces)
         return False
 
     def _speak(self, pieces: list[Piece], last: bool) -> bool:
@@ -152,7 +162,7 @@ class AnswerStream:
             self._mark(mark)
             self._held = after
             return True
-        keep = 0 if last else _overlap(self._held, (BOX, END_BOX, THINK, END_THINK, *STOPS))
+        keep = 0 if last else overlap(self._held, (BOX, END_BOX, THINK, END_THINK, *STOPS))
         if self.tagged:
             before = self._held[: len(self._held) - keep].rstrip()  # a closing tag may stand before half a stop tag
             if keep and before.endswith(END_ANSWER):
@@ -175,7 +185,7 @@ class AnswerStream:
         if body.endswith(END_ANSWER):
             self._closed = last
             return blank + len(END_ANSWER)
-        return 0 if last else blank + _overlap(body, (END_ANSWER,))
+        return 0 if last else blank + overlap(body, (END_ANSWER,))
 
     def _say(self, kind: Kind, keep: int, pieces: list[Piece]) -> None:
         """Emit what is held except its last ``keep`` characters."""
@@ -239,7 +249,7 @@ def _cut(text: str, tags: tuple[str, ...]) -> tuple[str, str, str]:
     return text[:place], tag, text[place + len(tag) :]
 
 
-def _overlap(text: str, tags: tuple[str, ...]) -> int:
+def overlap(text: str, tags: tuple[str, ...]) -> int:
     """Length of the longest end of the text that one of the tags begins with."""
     longest = max(len(tag) for tag in tags) - 1
     for size in range(min(longest, len(text)), 0, -1):

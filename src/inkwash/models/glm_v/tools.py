@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from inkwash.models.glm_v.answer import overlap
 from inkwash.models.glm_v.arguments import argument_schema, is_text, python_literal, typed_value
 
 CALL, END_CALL = "<tool_call>", "</tool_call>"
@@ -178,7 +179,7 @@ class _CallReader:
             return end, ""
         places = [place for place in (at, end) if place >= 0]
         self._searched = max(self._searched, len(self._held) - len(END_VALUE)) if at < 0 else at
-        return min([*places, len(self._held) - _beginning(self._held, (END_VALUE, END_CALL))]), None
+        return min([*places, len(self._held) - overlap(self._held, (END_VALUE, END_CALL))]), None
 
     def _read_json(self, said: list[str], last: bool) -> bool:
         """A JSON object up to a closing tag behind which it is whole: of the arguments, or of name and arguments."""
@@ -211,7 +212,7 @@ class ToolCallStream:
     def __init__(self, tools: Sequence[Mapping[str, Any]] = ()) -> None:
         self.tools = tools
         self.calls: list[ToolCall] = []
-        self.unfinished = False  # the text ended inside a call that was told of already
+        self.unfinished = ""  # the text of a call that was told of already, where the answer ended inside of it
         self._held = ""
         self._reader: _CallReader | None = None
         self._named = False
@@ -223,7 +224,7 @@ class ToolCallStream:
             if self._reader is None:
                 self._held += text
                 place = self._held.find(CALL)
-                certain = place if place >= 0 else len(self._held) - (0 if last else _beginning(self._held, (CALL,)))
+                certain = place if place >= 0 else len(self._held) - (0 if last else overlap(self._held, (CALL,)))
                 if certain:
                     said.append(self._held[:certain])
                 if place < 0:
@@ -250,11 +251,12 @@ class ToolCallStream:
             self._reader = None
             return reader.rest
         if failed:
-            self._reader, self.unfinished = None, self._named
-            if not self._named:
-                said.append(CALL)
-                return reader.raw
-            return "" if last else reader.raw
+            self._reader = None
+            if self._named:
+                self.unfinished = CALL + reader.raw
+                return ""
+            said.append(CALL)
+            return reader.raw
         return None
 
 
@@ -293,9 +295,3 @@ def _may_go_on(text: str, behind: int) -> bool:
     blank = _BLANK.match(text, behind)
     begun = text[blank.end() if blank else behind :][: len(END_VALUE)]
     return begun == "\\" or any(tag.startswith(begun) for tag in (KEY, END_CALL, END_VALUE))
-
-
-def _beginning(text: str, tags: Sequence[str]) -> int:
-    """Length of the longest end of the text that one of the tags begins with."""
-    longest = min(max(map(len, tags)) - 1, len(text))
-    return next((size for size in range(longest, 0, -1) if any(tag.startswith(text[-size:]) for tag in tags)), 0)

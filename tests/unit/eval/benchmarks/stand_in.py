@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -40,7 +41,7 @@ class StandIn:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.requests: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
+        self.headers: list[Message] = []  # names in any case
         self.over = threading.Event()
         self.lock = threading.Lock()
         self.url = ""
@@ -74,7 +75,7 @@ def serving(script: Script) -> Iterator[StandIn]:
             with stand_in.lock:
                 number = len(stand_in.requests)
                 stand_in.requests.append(body)
-                stand_in.headers.append(dict(self.headers))
+                stand_in.headers.append(self.headers)
             self.respond(script(body, number))
 
         def respond(self, outcome: Any) -> None:

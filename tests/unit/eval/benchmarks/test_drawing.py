@@ -12,14 +12,15 @@ from PIL import Image
 
 from inkwash.core.errors import ConfigError, MediaError
 from inkwash.core.types import Size
-from inkwash.eval.benchmarks import cvtg2k, dpg, geneval, longtext, oneig, tiif
-from inkwash.eval.benchmarks.drawing import DrawPictures, Picture, draw_sheets, drawer, picture_seed
+from inkwash.eval.benchmarks import cvtg2k, dpg, geneval, longtext, oneig_data, tiif
+from inkwash.eval.benchmarks.benchmark import BenchmarkRun, ImageTask
+from inkwash.eval.benchmarks.drawing import DrawPictures, PictureRequest, draw_tasks, drawer, picture_seed
 from inkwash.eval.benchmarks.pictures import cells, find_pictures
-from inkwash.eval.benchmarks.results import TASKS, Scoring
-from inkwash.eval.benchmarks.sheets import Sheet, sheets
+from inkwash.eval.benchmarks.registry import BENCHMARKS
 from inkwash.eval.sources import DrawConfig
 from inkwash.media.images import load_image, read_metadata
 from tests.unit.eval.benchmarks import official
+from tests.unit.eval.benchmarks.runs import run_of
 
 SETTINGS = {"model": "tiny", "steps": 2}
 
@@ -28,7 +29,7 @@ class Brush:
     """Paints each picture in a colour of its seed, and remembers what it was asked."""
 
     def __init__(self, stop_after: int = 10**9) -> None:
-        self.calls: list[list[Picture]] = []
+        self.calls: list[list[PictureRequest]] = []
         self.opened, self.stop_after = 0, stop_after
 
     @property
@@ -39,7 +40,7 @@ class Brush:
         self.opened += 1
         return self.draw
 
-    def draw(self, pictures: Sequence[Picture]) -> list[Image.Image]:
+    def draw(self, pictures: Sequence[PictureRequest]) -> list[Image.Image]:
         if self.painted >= self.stop_after:
             raise KeyboardInterrupt
         self.calls.append(list(pictures))
@@ -65,22 +66,22 @@ def data(task: str, folder: Path) -> Path:
     return made
 
 
-def wanted(task: str, tmp_path: Path, **more: Any) -> tuple[Scoring, list[Sheet]]:
-    run = Scoring(task=task, data=data(task, tmp_path / "data"), images=tmp_path / "drawn", system="tiny", **more)
-    return run, sheets(run)
+def wanted(task: str, tmp_path: Path, **more: Any) -> tuple[BenchmarkRun[Any], list[ImageTask]]:
+    run = run_of(task, data=data(task, tmp_path / "data"), images=tmp_path / "drawn", model_folder="tiny", **more)
+    return run, run.tasks()
 
 
-def draw(run: Scoring, asked: Sequence[Sheet], brush: Brush, **more: Any) -> float:
-    return draw_sheets(asked, run.images, brush.open, seed=3, settings=SETTINGS, **more)
+def draw(run: BenchmarkRun[Any], asked: Sequence[ImageTask], brush: Brush, **more: Any) -> float:
+    return draw_tasks(asked, run.images, brush.open, seed=3, settings=SETTINGS, **more)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", BENCHMARKS)
 def test_every_task_is_drawn_once_and_lies_where_its_scorer_looks(task: str, tmp_path: Path) -> None:
     run, asked = wanted(task, tmp_path)
     brush, told = Brush(), []
     draw(run, asked, brush, progress=lambda done, total: told.append((done, total)))
-    found = find_pictures(run.images, [sheet.spot for sheet in asked])
-    assert len(found) == len(asked) == told[-1][0] and brush.painted == sum(sheet.cells for sheet in asked)
+    found = find_pictures(run.images, [each.path for each in asked])
+    assert len(found) == len(asked) == told[-1][0] and brush.painted == sum(each.cells for each in asked)
     again = Brush()
     assert draw(run, asked, again) != draw(run, asked, again)  # nan: nothing was drawn
     assert again.opened == 0
@@ -104,7 +105,7 @@ EXAMPLES = {
 @pytest.mark.parametrize("task", EXAMPLES)
 def test_names_are_the_official_ones(task: str, tmp_path: Path) -> None:
     _, asked = wanted(task, tmp_path)
-    assert EXAMPLES[task] in [sheet.file for sheet in asked]
+    assert EXAMPLES[task] in [each.file for each in asked]
 
 
 def test_files_beside_the_pictures(tmp_path: Path) -> None:
@@ -144,8 +145,8 @@ def test_neither_the_limit_nor_the_batch_changes_a_picture(tmp_path: Path) -> No
     brush = Brush()
     draw(few, some, brush, batch=3)
     assert [len(call) for call in brush.calls] == [3, 3, 2]
-    for sheet in some:
-        assert load_image(few.images / sheet.file).tobytes() == load_image(run.images / sheet.file).tobytes()
+    for each in some:
+        assert load_image(few.images / each.file).tobytes() == load_image(run.images / each.file).tobytes()
 
 
 def test_edits_are_drawn_one_by_one_with_their_source(tmp_path: Path) -> None:
@@ -156,14 +157,14 @@ def test_edits_are_drawn_one_by_one_with_their_source(tmp_path: Path) -> None:
     assert brush.calls[0][0].source == run.data / "extract" / "0.jpg"
     (run.data / "style" / "1.jpg").unlink()
     with pytest.raises(MediaError, match=r"style/1\.jpg is missing"):
-        sheets(run)
+        run.tasks()
 
 
 def test_a_folder_with_other_settings_is_refused(tmp_path: Path) -> None:
     run, asked = wanted("cvtg2k", tmp_path)
     draw(run, asked[:1], Brush())
     with pytest.raises(ConfigError, match="steps is 2 there and 9 here"):
-        draw_sheets(asked, run.images, Brush().open, seed=3, settings={"model": "tiny", "steps": 9})
+        draw_tasks(asked, run.images, Brush().open, seed=3, settings={"model": "tiny", "steps": 9})
 
 
 def test_the_pipeline_gets_prompts_seeds_and_size(tmp_path: Path) -> None:
@@ -176,8 +177,8 @@ def test_the_pipeline_gets_prompts_seeds_and_size(tmp_path: Path) -> None:
     config = DrawConfig(steps=7, guidance=2.0)
     draw = drawer(pipe, Size(96, 64), config)  # type: ignore[arg-type]
     source = official.picture(tmp_path / "a.png", "red", (64, 64))
-    draw([Picture(prompt="a", seed=11, source=None), Picture(prompt="b", seed=12, source=None)])
-    drawer(pipe, None, config)([Picture(prompt="c", seed=13, source=source)])  # type: ignore[arg-type]
+    draw([PictureRequest(prompt="a", seed=11, source=None), PictureRequest(prompt="b", seed=12, source=None)])
+    drawer(pipe, None, config)([PictureRequest(prompt="c", seed=13, source=source)])  # type: ignore[arg-type]
     first, second = calls
     assert first["prompt"] == ["a", "b"] and (first["width"], first["height"]) == (96, 64) and first["image"] is None
     assert [generator.initial_seed() for generator in first["generator"]] == [11, 12]
@@ -186,14 +187,14 @@ def test_the_pipeline_gets_prompts_seeds_and_size(tmp_path: Path) -> None:
     assert second["width"] is None and second["image"][0][0].getpixel((0, 0)) == (255, 0, 0)
 
 
-def test_readers_agree_with_the_sheets(tmp_path: Path) -> None:
+def test_readers_agree_with_the_layout(tmp_path: Path) -> None:
     """The same prompts, whether for drawing or for scoring."""
     run, asked = wanted("longtext-zh", tmp_path / "l", samples=1)
-    assert [sheet.prompt for sheet in asked] == [each.prompt for each in longtext.read_prompts(run.data, "zh")]
+    assert [each.prompt for each in asked] == [each.prompt for each in longtext.read_prompts(run.data, "zh")]
     run, asked = wanted("oneig-en", tmp_path / "o")
-    assert len(asked) == len(oneig.read_prompts(run.data, "en"))
+    assert len(asked) == len(oneig_data.read_prompts(run.data, "en"))
     run, asked = wanted("dpg", tmp_path / "d")
-    assert [sheet.prompt for sheet in asked] == [each.prompt for each in dpg.read_prompts(run.data)]
+    assert [each.prompt for each in asked] == [each.prompt for each in dpg.read_prompts(run.data)]
     run, asked = wanted("geneval", tmp_path / "g", samples=4)
     assert len(asked) == 4 * len(geneval.read_prompts(run.data))
     run, asked = wanted("cvtg2k", tmp_path / "c", limit=3)

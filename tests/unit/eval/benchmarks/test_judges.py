@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 
 from inkwash.core.errors import Cancelled, ConfigError
-from inkwash.eval.benchmarks import chat, imgedit
+from inkwash.eval.benchmarks import chat, dpg, imgedit, oneig
 from inkwash.eval.benchmarks.chat import Endpoint, JudgeError, VisionClient
-from inkwash.eval.benchmarks.judges import ImgEditJudge, TiifJudge, VlmReader, YesNoJudge, plain_yes_no
+from inkwash.eval.benchmarks.imgedit import ImgEditJudge
 from inkwash.eval.benchmarks.parallel import in_parallel
+from inkwash.eval.benchmarks.tiif import TiifJudge
+from inkwash.eval.benchmarks.vision import VlmReader, YesNoJudge, plain_yes_no
 from inkwash.eval.predictions import Predictions, picture_hash
 from tests.unit.eval.benchmarks.stand_in import DROP, HANG, Raw, Status, pictures_of, prompt_of, serving
 
@@ -31,6 +33,10 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def client(url: str, **settings: Any) -> VisionClient:
     return VisionClient(Endpoint(**{"url": url, "model": "Test-VL", "pause": 0.001, "timeout": 5.0, **settings}))
+
+
+def yes_no(vision: VisionClient, cache: Path | None = None) -> YesNoJudge:
+    return YesNoJudge(vision, cache, prompt=oneig.QUESTION, purpose="oneig-question", exact=True)
 
 
 def test_a_reader_sends_the_benchmarks_prompt_and_the_picture() -> None:
@@ -82,7 +88,7 @@ FAULTS: dict[str, Any] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_passes_by_itself_is_asked_again(fault: str) -> None:
     with serving(lambda body, number: FAULTS[fault] if number < 2 else "yes") as server:
-        assert YesNoJudge(client(server.url)).answer(RED, "Is it red?") == "yes"
+        assert yes_no(client(server.url)).answer(RED, "Is it red?") == "yes"
         assert server.count == 3 and server.requests[0] == server.requests[2]
 
 
@@ -90,15 +96,15 @@ def test_what_passes_by_itself_is_asked_again(fault: str) -> None:
 def test_what_stays_is_one_sentence(fault: str) -> None:
     with serving(lambda body, number: FAULTS[fault]) as server:
         with pytest.raises(JudgeError, match=r"Test-VL at http.* no usable answer in 3 tries") as caught:
-            YesNoJudge(client(server.url, tries=3)).answer(RED, "Is it red?")
+            yes_no(client(server.url, tries=3)).answer(RED, "Is it red?")
         assert server.count == 3 and "\n" not in caught.value.message
 
 
 def test_a_silent_server_times_out_and_is_asked_again() -> None:
     with serving(lambda body, number: HANG if number == 0 else "yes") as server:
-        assert YesNoJudge(client(server.url, timeout=0.3)).answer(RED, "?") == "yes"
+        assert yes_no(client(server.url, timeout=0.3)).answer(RED, "?") == "yes"
     with serving(lambda body, number: HANG) as dead:
-        judge = YesNoJudge(client(dead.url, timeout=0.3, tries=1))
+        judge = yes_no(client(dead.url, timeout=0.3, tries=1))
         with pytest.raises(JudgeError, match=r"no sign of life for 0\.3 seconds"):
             judge.answer(RED, "?")
 
@@ -108,7 +114,7 @@ def test_nobody_there() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(JudgeError, match="refused"):
-        YesNoJudge(client(f"http://127.0.0.1:{port}/v1", tries=2)).answer(RED, "?")
+        yes_no(client(f"http://127.0.0.1:{port}/v1", tries=2)).answer(RED, "?")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +131,7 @@ def test_nobody_there() -> None:
 def test_a_refusal_is_final_and_in_the_servers_words(code: int, body: str, says: str) -> None:
     with serving(lambda request, number: Status(code, body)) as server:
         with pytest.raises(JudgeError, match=f"refuses with status {code}") as caught:
-            YesNoJudge(client(server.url, key="secret")).answer(RED, "?")
+            yes_no(client(server.url, key="secret")).answer(RED, "?")
         assert server.count == 1 and says in caught.value.message and "secret" not in caught.value.message
 
 
@@ -142,7 +148,7 @@ def test_stopping_ends_a_long_pause_at_once() -> None:
         threading.Timer(0.3, patient.stop.set).start()
         start = time.monotonic()
         with pytest.raises(Cancelled):
-            YesNoJudge(patient).answer(RED, "?")
+            yes_no(patient).answer(RED, "?")
         assert time.monotonic() - start < 5
 
 
@@ -164,10 +170,10 @@ def test_settings_are_checked(settings: dict[str, Any], says: str) -> None:
 
 def test_oneig_questions_keep_the_exact_answer(tmp_path: Path) -> None:
     with serving(lambda body, number: "Yes.") as server:
-        judge = YesNoJudge(client(server.url), tmp_path / "answers.jsonl")
+        judge = yes_no(client(server.url), tmp_path / "answers.jsonl")
         assert judge.answer(RED, "Is there a dog?") == "Yes."
         assert server.prompt() == "Is there a dog?. Please answer 'Yes' or 'No' only."
-        assert YesNoJudge(client(server.url), tmp_path / "answers.jsonl").answer(RED, "Is there a dog?") == "Yes."
+        assert yes_no(client(server.url), tmp_path / "answers.jsonl").answer(RED, "Is there a dog?") == "Yes."
         assert server.count == 1
         judge.answer(BLUE, "Is there a dog?")
         judge.answer(RED, "Is there a cat?")
@@ -176,7 +182,7 @@ def test_oneig_questions_keep_the_exact_answer(tmp_path: Path) -> None:
 
 def test_dpg_questions_want_one_word() -> None:
     with serving(lambda body, number: ("It depends.", "Yes!")[number]) as server:
-        judge = YesNoJudge(client(server.url), style="dpg")
+        judge = YesNoJudge(client(server.url), None, prompt=dpg.QUESTION, purpose="dpg-question")
         assert judge.answer(RED, "Is it red?") == "yes" and server.count == 2
         assert "dpg-question" in judge.name
 
@@ -188,7 +194,7 @@ def test_plain_yes_no(answer: str, plain: str) -> None:
 
 @pytest.mark.parametrize("answer", ["", "yes and no", "I cannot say", "yess"])
 def test_neither_yes_nor_no(answer: str) -> None:
-    with pytest.raises(chat.Malformed):
+    with pytest.raises(chat.MalformedAnswer):
         plain_yes_no(answer)
 
 
@@ -207,7 +213,7 @@ def test_tiif_asks_until_every_question_has_its_line(tmp_path: Path) -> None:
 
 def test_imgedit_sees_the_original_first(tmp_path: Path) -> None:
     said = ["I refuse.", "Prompt Compliance: 4\nNaturalness: 5\nIntegrity: 3"]
-    case = imgedit.Case(key="1", kind="add", instruction="add a hat", source="a.jpg")
+    case = imgedit.ImgEditCase(key="1", kind="add", instruction="add a hat", source="a.jpg")
     prompts = {kind: f"{kind}: <edit_prompt>" for kind in imgedit.KINDS}
     with serving(lambda body, number: said[number]) as server:
         judge = ImgEditJudge(client(server.url), prompts, tmp_path / "a.jsonl")
@@ -239,7 +245,7 @@ def test_answers_come_back_in_order_through_many_faults() -> None:
 
     with serving(script) as server:
         vision = client(server.url, tries=30)
-        tasks = asking(YesNoJudge(vision), pictures(40))
+        tasks = asking(yes_no(vision), pictures(40))
         seen: list[tuple[int, int]] = []
         answers = in_parallel(tasks, workers=6, stop=vision.stop, progress=lambda d, t: seen.append((d, t)))
         assert answers == [str((i, 0, 7)) for i in range(40)]
@@ -252,12 +258,12 @@ def test_a_dead_endpoint_ends_soon_and_loses_nothing(tmp_path: Path) -> None:
     with serving(lambda body, number: "Yes" if number < 10 else Status(500)) as server:
         vision = client(server.url, tries=2)
         with pytest.raises(JudgeError, match=r"90 of 100 questions have no answer.*goes on") as caught:
-            in_parallel(asking(YesNoJudge(vision, path), pictures(100)), workers=4, stop=vision.stop)
+            in_parallel(asking(yes_no(vision, path), pictures(100)), workers=4, stop=vision.stop)
         assert "status 500" in caught.value.message
         assert server.count < 60, "a dead judge is not asked a hundred times"
     with serving(lambda body, number: "No") as server:
         vision = client(server.url)
-        answers = in_parallel(asking(YesNoJudge(vision, path), pictures(100)), workers=4, stop=vision.stop)
+        answers = in_parallel(asking(yes_no(vision, path), pictures(100)), workers=4, stop=vision.stop)
         assert server.count == 90 and (answers.count("Yes"), answers.count("No")) == (10, 90)
 
 
@@ -268,7 +274,7 @@ def test_one_refused_picture_does_not_stop_the_others(tmp_path: Path) -> None:
     with serving(script) as server:
         vision = client(server.url)
         with pytest.raises(JudgeError, match=r"1 of 20 questions.*too dark"):
-            in_parallel(asking(YesNoJudge(vision, tmp_path / "a.jsonl"), pictures(20)), workers=4, stop=vision.stop)
+            in_parallel(asking(yes_no(vision, tmp_path / "a.jsonl"), pictures(20)), workers=4, stop=vision.stop)
         assert server.count == 20
     assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 19
 
@@ -282,7 +288,7 @@ def test_the_user_stops_everything() -> None:
         vision = client(server.url)
         start = time.monotonic()
         with pytest.raises(Cancelled):
-            in_parallel(asking(YesNoJudge(vision), pictures(50)), workers=2, stop=vision.stop, progress=give_up)
+            in_parallel(asking(yes_no(vision), pictures(50)), workers=2, stop=vision.stop, progress=give_up)
         assert time.monotonic() - start < 10 and server.count <= 6
 
 

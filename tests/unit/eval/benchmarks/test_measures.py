@@ -8,7 +8,8 @@ import pytest
 
 from inkwash.core.errors import ConfigError
 from inkwash.eval.benchmarks.measures import Measure, Table
-from inkwash.eval.benchmarks.published import JUDGES, published
+from inkwash.eval.benchmarks.page import published_table
+from inkwash.eval.benchmarks.registry import BENCHMARKS
 
 
 def measure(value: float, judge: str = "en_ppocrv4", name: str = "cvtg2k.ned") -> Measure:
@@ -43,9 +44,7 @@ def test_one_system_cannot_bring_two_judges_for_one_metric() -> None:
 
 
 def test_published_rows_stand_in_one_table_and_ours_only_with_the_same_judge() -> None:
-    table = Table()
-    for model, measures in published("cvtg2k").items():
-        table.add(model, measures)
+    table = published_table(BENCHMARKS["cvtg2k"])
     assert len(table.rows()) == 9
     assert table.rows()["GLM-Image"]["cvtg2k.word_accuracy[en_ppocrv4]"] == 0.9116
     with pytest.raises(ConfigError, match="two judges"):
@@ -53,10 +52,11 @@ def test_published_rows_stand_in_one_table_and_ours_only_with_the_same_judge() -
 
 
 def test_every_published_model_has_a_number_and_every_column_a_model() -> None:
-    tasks = {name.split(".")[0] for name in JUDGES}
-    models = {model for task in tasks for model in published(task)}
-    assert len(models) == 16
-    seen = {m.name for task in tasks for measures in published(task).values() for m in measures}
-    assert seen == set(JUDGES)
-    assert published("longtext-en")["GLM-Image"][0].value == 0.952
-    assert published("nothing") == {}
+    known = {task: each.published for task, each in BENCHMARKS.items() if each.published}
+    assert len({model for published in known.values() for model in published.rows}) == 16
+    for task, published in known.items():
+        numbers = published.measures(task)
+        assert all(numbers.values()), f"{task} has a model without a number"
+        seen = {measure.metric for measures in numbers.values() for measure in measures}
+        assert seen == set(published.judges)
+    assert known["longtext-en"].measures("longtext-en")["GLM-Image"][0].value == 0.952

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from inkwash.core.errors import ConfigError
-from inkwash.eval.benchmarks import cvtg2k, dpg, geneval, imgedit, longtext, oneig, oneig_score, tiif
+from inkwash.eval.benchmarks import cvtg2k, dpg, geneval, imgedit, longtext, oneig_data, oneig_score, tiif
 from inkwash.eval.metrics import words
 from tests.unit.eval.benchmarks import official
 from tests.unit.eval.benchmarks.test_text_scores import DATA
@@ -47,7 +47,7 @@ def test_cvtg2k_holds_what_the_paper_counts() -> None:
 
 def test_a_published_results_file_is_put_together_again() -> None:
     content = json.loads(given("textpecker_results.json").read_text())
-    whole = cvtg2k.overall([cvtg2k.Area.from_official(row, "results.json") for row in content["area_results"]])
+    whole = cvtg2k.overall([cvtg2k.CvtgArea.from_official(row, "results.json") for row in content["area_results"]])
     assert (whole["total_images"], whole["total_words"], whole["correct_words"]) == (2000, 16_206, 12_292)
     for name in ("word_accuracy", "ned", "clipscore"):
         assert whole[name] == pytest.approx(content["overall_results"][name], abs=1e-12), name
@@ -81,16 +81,16 @@ ONEIG = {  # prompts of each set; questions of each set; units of the wanted tex
 @pytest.mark.parametrize("language", ONEIG)
 def test_oneig_is_complete(language: str) -> None:
     folder, (sets, questions, units) = given("oneig"), ONEIG[language]
-    prompts = oneig.read_prompts(folder, language)
+    prompts = oneig_data.read_prompts(folder, language)
     assert {name: sum(p.set == name for p in prompts) for name in sets} == sets and len(prompts) == sum(sets.values())
-    asked = oneig.read_questions(folder, language)
+    asked = oneig_data.read_questions(folder, language)
     assert {name: sum(len(q.questions) for q in asked if q.set == name) for name in questions} == questions
-    wanted = oneig.read_texts(folder, language)
+    wanted = oneig_data.read_texts(folder, language)
     assert sum(oneig_score.score_text(text, "").total for text in wanted.values()) == units
     chinese = sum(re.search("[\u4e00-\u9fff]", text) is not None for text in wanted.values())
     assert (len(wanted), chinese) == (200, 197 if language == "zh" else 0)
-    assert len(oneig.read_answers(folder, language)) == 225
-    styles = oneig.read_styles(folder)
+    assert len(oneig_data.read_answers(folder, language)) == 225
+    styles = oneig_data.read_styles(folder)
     assert (len(styles), len(set(styles.values()))) == (114, 29)
 
 

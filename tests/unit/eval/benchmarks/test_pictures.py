@@ -8,38 +8,38 @@ import pytest
 from PIL import Image
 
 from inkwash.core.errors import ConfigError, MediaError
-from inkwash.eval.benchmarks.pictures import Spot, cells, find_pictures, grid, is_black, through_jpeg
+from inkwash.eval.benchmarks.pictures import ImagePath, cells, find_pictures, grid, is_black, through_jpeg
 from tests.unit.eval.benchmarks.official import picture
 
-SPOTS = [Spot(path=f"CVTG/{area}/{index}") for area in (2, 3) for index in (0, 7, 10)]
+PATHS = [ImagePath(path=f"CVTG/{area}/{index}") for area in (2, 3) for index in (0, 7, 10)]
 
 
 def test_every_picture_is_found_in_order(tmp_path: Path) -> None:
-    wanted = [picture(tmp_path / (spot.path + (".jpg", ".png")[i % 2])) for i, spot in enumerate(SPOTS)]
+    wanted = [picture(tmp_path / (path.path + (".jpg", ".png")[i % 2])) for i, path in enumerate(PATHS)]
     picture(tmp_path / "CVTG/2/00.png")  # another stem is another picture
-    assert find_pictures(tmp_path, SPOTS) == wanted
+    assert find_pictures(tmp_path, PATHS) == wanted
 
 
 def test_missing_pictures_are_named(tmp_path: Path) -> None:
-    for spot in SPOTS[1:]:
-        picture(tmp_path / spot.example)
+    for path in PATHS[1:]:
+        picture(tmp_path / path.example)
     with pytest.raises(MediaError, match=r"lacks 1 of the 6 pictures: CVTG/2/0\.png;"):
-        find_pictures(tmp_path, SPOTS)
+        find_pictures(tmp_path, PATHS)
     with pytest.raises(MediaError, match=r"CVTG/9/4\.png and 2 more"):
-        find_pictures(tmp_path, [Spot(path=f"CVTG/9/{i}") for i in range(7)])
+        find_pictures(tmp_path, [ImagePath(path=f"CVTG/9/{i}") for i in range(7)])
     with pytest.raises(MediaError, match="not a folder"):
-        find_pictures(tmp_path / "nowhere", SPOTS)
+        find_pictures(tmp_path / "nowhere", PATHS)
 
 
 def test_a_wrong_suffix_does_not_count_and_two_files_are_an_error(tmp_path: Path) -> None:
     picture(tmp_path / "0001_1.jpg")
-    spot = Spot(path="0001_1", suffixes=(".png",))
+    path = ImagePath(path="0001_1", suffixes=(".png",))
     with pytest.raises(MediaError, match=r"0001_1\.png"):
-        find_pictures(tmp_path, [spot])
+        find_pictures(tmp_path, [path])
     picture(tmp_path / "0001_1.png")
-    assert find_pictures(tmp_path, [spot]) == [tmp_path / "0001_1.png"]
+    assert find_pictures(tmp_path, [path]) == [tmp_path / "0001_1.png"]
     with pytest.raises(MediaError, match=r"0001_1\.jpg, 0001_1\.png; keep one"):
-        find_pictures(tmp_path, [Spot(path="0001_1")])
+        find_pictures(tmp_path, [ImagePath(path="0001_1")])
 
 
 def test_grid_and_cells_undo_each_other() -> None:

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from inkwash.core.errors import ConfigError
 from inkwash.eval.benchmarks import dpg, gedit, geneval, imgedit, oneig_score, tiif
-from inkwash.eval.benchmarks.oneig import DIMENSIONS, Questions
+from inkwash.eval.benchmarks.oneig_data import DIMENSIONS, OneigQuestions
 from tests.unit.eval.benchmarks import official
 
 # --- OneIG ---
 
-ASKED = Questions(set="anime", id="000", questions={1: "a", 2: "b", 3: "c"}, parents={1: (0,), 2: (1,), 3: (2,)})
+ASKED = OneigQuestions(set="anime", id="000", questions={1: "a", 2: "b", 3: "c"}, parents={1: (0,), 2: (1,), 3: (2,)})
 
 
 def test_alignment_looks_at_raw_parents_only() -> None:
@@ -77,8 +77,8 @@ def test_groups_weigh_alike_whatever_their_size() -> None:
 
 def checked(
     kind: str, length: str, answers: tuple[str, ...], expected: tuple[str, ...] = ("Yes", "no", "yes")
-) -> tiif.Checked:
-    return tiif.Checked(type=kind, length=length, expected=expected, answers=answers)
+) -> tiif.TiifAnswers:
+    return tiif.TiifAnswers(type=kind, length=length, expected=expected, answers=answers)
 
 
 def test_types_are_rounded_before_they_are_averaged() -> None:
@@ -134,7 +134,7 @@ def answers(**changed: list[dict[int, bool]]) -> dict[str, list[dict[int, bool]]
 
 
 def test_zeros_cascade_down_the_generations(tmp_path: Path) -> None:
-    items = {item.id: item for item in dpg.read_items(official.dpg(tmp_path, QUESTIONS), dpg.Mode.FIXED)}
+    items = {item.id: item for item in dpg.read_items(official.dpg(tmp_path, QUESTIONS), dpg.DpgMode.FIXED)}
     standing = dpg.cascade(items["whoops6"], {1: False, 2: True, 3: True})
     assert standing == {1: False, 2: False, 3: False}
     assert dpg.cascade(items["whoops6"], {1: True, 2: False, 3: True}) == {1: True, 2: False, 3: False}
@@ -142,14 +142,14 @@ def test_zeros_cascade_down_the_generations(tmp_path: Path) -> None:
 
 def test_a_parent_that_comes_later_is_seen_as_it_is_at_that_moment(tmp_path: Path) -> None:
     asked = {"x": [(2, "3", "entity - whole"), (3, "1", "entity - whole"), (1, "0", "entity - whole")]}
-    (item,) = dpg.read_items(official.dpg(tmp_path, asked), dpg.Mode.FIXED)
+    (item,) = dpg.read_items(official.dpg(tmp_path, asked), dpg.DpgMode.FIXED)
     assert dpg.cascade(item, {1: False, 2: True, 3: True}) == {1: False, 2: True, 3: False}
 
 
 def test_fixed_counts_every_row_and_every_cell(tmp_path: Path) -> None:
-    items = dpg.read_items(official.dpg(tmp_path, QUESTIONS), dpg.Mode.FIXED)
+    items = dpg.read_items(official.dpg(tmp_path, QUESTIONS), dpg.DpgMode.FIXED)
     cells = [{1: False, 2: True, 3: True}, dict(YES), dict(YES), dict(YES)]
-    scored = dpg.score(items, answers(whoops6=cells), dpg.Mode.FIXED)
+    scored = dpg.score(items, answers(whoops6=cells), dpg.DpgMode.FIXED)
     assert scored.prompts == {"partiprompts97": 100.0, "whoops6": 75.0, "plain": 100.0} and scored.dropped == ()
     assert scored.overall == pytest.approx((100 + 75 + 100) / 3)
     assert scored.broad["entity"] == pytest.approx(100 * 11 / 12)  # 3 questions x 4 cells, one raw no
@@ -157,10 +157,10 @@ def test_fixed_counts_every_row_and_every_cell(tmp_path: Path) -> None:
 
 
 def test_official_keeps_both_faults(tmp_path: Path) -> None:
-    items = dpg.read_items(official.dpg(tmp_path, QUESTIONS), dpg.Mode.OFFICIAL)
+    items = dpg.read_items(official.dpg(tmp_path, QUESTIONS), dpg.DpgMode.OFFICIAL)
     assert [len(item.questions) for item in items] == [2, 3, 2], "the first row is lost"
     cells = [{1: False, 2: True, 3: True}, dict(YES), dict(YES), dict(YES)]
-    scored = dpg.score(items, answers(whoops6=cells), dpg.Mode.OFFICIAL)
+    scored = dpg.score(items, answers(whoops6=cells), dpg.DpgMode.OFFICIAL)
     assert scored.dropped == ("partiprompts97",), "its second question depends on the lost one"
     assert scored.prompts == {"whoops6": 75.0, "plain": 100.0}
     assert scored.overall == 87.5
@@ -169,21 +169,21 @@ def test_official_keeps_both_faults(tmp_path: Path) -> None:
 
 def test_an_orphan_without_children_only_loses_its_question(tmp_path: Path) -> None:
     asked = {"first": [(1, "0", "global"), (2, "0", "global")]}
-    items = dpg.read_items(official.dpg(tmp_path, asked), dpg.Mode.OFFICIAL)
-    scored = dpg.score(items, {"first": [{2: True}] * 4}, dpg.Mode.OFFICIAL)
+    items = dpg.read_items(official.dpg(tmp_path, asked), dpg.DpgMode.OFFICIAL)
+    scored = dpg.score(items, {"first": [{2: True}] * 4}, dpg.DpgMode.OFFICIAL)
     assert scored.overall == 100.0 and scored.dropped == ()
 
 
 def test_dpg_needs_every_answer_and_known_parents(tmp_path: Path) -> None:
-    items = dpg.read_items(official.dpg(tmp_path, QUESTIONS), dpg.Mode.FIXED)
+    items = dpg.read_items(official.dpg(tmp_path, QUESTIONS), dpg.DpgMode.FIXED)
     with pytest.raises(ConfigError, match="plain"):
-        dpg.score(items, {**answers(), "plain": [{1: True}]}, dpg.Mode.FIXED)
+        dpg.score(items, {**answers(), "plain": [{1: True}]}, dpg.DpgMode.FIXED)
     official.dpg(tmp_path, {"x": [(1, "9", "global")]})
     with pytest.raises(ConfigError, match=r"depend on \[9\]"):
-        dpg.read_items(tmp_path, dpg.Mode.FIXED)
+        dpg.read_items(tmp_path, dpg.DpgMode.FIXED)
     official.dpg(tmp_path, {"x": [(1, "none", "global")]})
     with pytest.raises(ConfigError, match="'none'"):
-        dpg.read_items(tmp_path, dpg.Mode.FIXED)
+        dpg.read_items(tmp_path, dpg.DpgMode.FIXED)
 
 
 @pytest.mark.parametrize(("answer", "counts"), [("yes", True), ("Yes", False), ("yes.", False), ("no", False)])
@@ -196,10 +196,10 @@ def test_dpg_counts_the_exact_yes(answer: str, counts: bool) -> None:
 def test_the_cascade_only_takes_away_and_settles(rows: list[tuple[set[int], bool]]) -> None:
     """With parents before children, nothing stands whose parent fell, and a second pass changes nothing."""
     questions = tuple(
-        dpg.Question(number=i, question="", parents=tuple(p for p in parents if p < i), category="global")
+        dpg.DpgQuestion(number=i, question="", parents=tuple(p for p in parents if p < i), category="global")
         for i, (parents, _) in enumerate(rows, start=1)
     )
-    item = dpg.Item(id="x", prompt="", questions=questions)
+    item = dpg.DpgItem(id="x", prompt="", questions=questions)
     raw = {i: yes for i, (_, yes) in enumerate(rows, start=1)}
     standing = dpg.cascade(item, raw)
     assert all(raw[i] for i, stands in standing.items() if stands)
@@ -232,8 +232,8 @@ def test_geneval_tasks_weigh_alike() -> None:
         geneval.score([("smell", True)])
 
 
-def judged(kind: str, obedience: tuple[float, ...], quality: tuple[float, ...], **more: bool) -> gedit.Judged:
-    return gedit.Judged(kind=kind, obedience=obedience, quality=quality, **more)
+def judged(kind: str, obedience: tuple[float, ...], quality: tuple[float, ...], **more: bool) -> gedit.VieScores:
+    return gedit.VieScores(kind=kind, obedience=obedience, quality=quality, **more)
 
 
 def test_viescore_takes_minima_and_the_root_per_picture() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inkwash.core.errors import ConfigError
-from inkwash.eval.benchmarks import cvtg2k, dpg, gedit, geneval, imgedit, longtext, oneig, tiif
+from inkwash.eval.benchmarks import cvtg2k, dpg, gedit, geneval, imgedit, longtext, oneig_data, tiif
 from tests.unit.eval.benchmarks import official
 
 
@@ -18,7 +18,7 @@ def test_cvtg2k_reads_eight_files(tmp_path: Path) -> None:
     first = prompts[0]
     assert (first.subset, first.area, first.index, first.key) == ("CVTG", 2, 2, "CVTG/2/2")
     assert first.wanted == ("Grand Opening", "50 percent") and first.carriers == ("sign", "tag")
-    assert first.spot.example == "CVTG/2/2.png" and ".webp" not in first.spot.suffixes
+    assert first.image_path.example == "CVTG/2/2.png" and ".webp" not in first.image_path.suffixes
 
 
 def test_a_limit_covers_every_file_and_grows_to_the_whole(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_an_index_twice_is_refused(tmp_path: Path) -> None:
 def test_longtext_ids_name_the_pictures(tmp_path: Path) -> None:
     prompts = longtext.read_prompts(official.longtext(tmp_path), "en")
     assert [prompt.prompt_id for prompt in prompts] == [0, 1, 100, 101]
-    assert [spot.example for spot in prompts[2].spots()] == [f"0100_{i}.png" for i in (1, 2, 3, 4)]
+    assert [path.example for path in prompts[2].image_paths()] == [f"0100_{i}.png" for i in (1, 2, 3, 4)]
     assert prompts[0].wanted == ("FRESH BREWS, EVERY MORNING,", "EVERY DAY")
     assert {p.category for p in longtext.read_prompts(tmp_path, "zh", 2)} == {"sign", "label"}
     with pytest.raises(ConfigError, match="en and zh"):
@@ -91,17 +91,17 @@ def test_longtext_without_a_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_oneig_reads_both_editions(tmp_path: Path) -> None:
-    prompts = oneig.read_prompts(official.oneig(tmp_path), "en")
+    prompts = oneig_data.read_prompts(official.oneig(tmp_path), "en")
     assert len(prompts) == 10 and prompts[0].key == "anime/000"
-    assert prompts[0].spot("nano").example == "anime/nano/000.webp"
-    assert len(oneig.read_prompts(tmp_path, "zh")) == 12
-    questions = oneig.read_questions(tmp_path, "en")
+    assert prompts[0].image_path("nano").example == "anime/nano/000.webp"
+    assert len(oneig_data.read_prompts(tmp_path, "zh")) == 12
+    questions = oneig_data.read_questions(tmp_path, "en")
     assert len(questions) == 6 and questions[0].questions[2] == "Is the dog brown?" and questions[0].parents[3] == (2,)
-    assert {asked.set for asked in oneig.read_questions(tmp_path, "zh")} == set(oneig.ALIGNED["zh"])
-    assert oneig.read_texts(tmp_path, "en") == {"000": "['Joy', 'Rural Areas']"}
-    assert oneig.read_texts(tmp_path, "zh") == {"000": "['你好', 'OK']"}
-    assert oneig.read_answers(tmp_path, "en") == {"000": "an apple falls"}
-    assert oneig.read_styles(tmp_path) == {"000": "pop_art"}
+    assert {asked.set for asked in oneig_data.read_questions(tmp_path, "zh")} == set(oneig_data.ALIGNED["zh"])
+    assert oneig_data.read_texts(tmp_path, "en") == {"000": "['Joy', 'Rural Areas']"}
+    assert oneig_data.read_texts(tmp_path, "zh") == {"000": "['你好', 'OK']"}
+    assert oneig_data.read_answers(tmp_path, "en") == {"000": "an apple falls"}
+    assert oneig_data.read_styles(tmp_path) == {"000": "pop_art"}
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_oneig_questions_must_hang_together(tmp_path: Path, asked: dict[str, obj
     official.oneig(tmp_path)
     official.write(tmp_path / "scripts/alignment/Q_D/human.json", json.dumps({"007": asked}))
     with pytest.raises(ConfigError, match=says) as caught:
-        oneig.read_questions(tmp_path, "en")
+        oneig_data.read_questions(tmp_path, "en")
     assert "human.json id 007" in caught.value.message
 
 
@@ -126,22 +126,22 @@ def test_csv_columns_are_checked(tmp_path: Path) -> None:
     official.oneig(tmp_path)
     official.table(tmp_path / "OneIG-Bench.csv", ("category", "id"), [["Portrait", "000"]])
     with pytest.raises(ConfigError, match="no column 'prompt_en'"):
-        oneig.read_prompts(tmp_path, "en")
+        oneig_data.read_prompts(tmp_path, "en")
     official.table(tmp_path / "OneIG-Bench.csv", ("category", "id", "prompt_en", "class"), [["Portrait", "000"]])
     with pytest.raises(ConfigError, match="row 1 is shorter"):
-        oneig.read_prompts(tmp_path, "en")
+        oneig_data.read_prompts(tmp_path, "en")
     official.table(tmp_path / "OneIG-Bench.csv", ("category", "id", "prompt_en", "class"), [["Cats", "0", "x", ""]])
     with pytest.raises(ConfigError, match="'Cats'"):
-        oneig.read_prompts(tmp_path, "en")
+        oneig_data.read_prompts(tmp_path, "en")
     official.table(tmp_path / "scripts/text/text_content.csv", ("id", "text_content"), [["000", "Joy"]])
     with pytest.raises(ConfigError, match="row 1 is not a list"):
-        oneig.read_texts(tmp_path, "en")
+        oneig_data.read_texts(tmp_path, "en")
 
 
 def test_tiif_lines_meet_their_questions(tmp_path: Path) -> None:
     prompts = tiif.read_prompts(official.tiif(tmp_path, ("shape+color", "text")))
     assert len(prompts) == 4
-    assert prompts[1].spot("nano", "long").example == "shape+color/nano/long_description/1.png"
+    assert prompts[1].image_path("nano", "long").example == "shape+color/nano/long_description/1.png"
     assert prompts[0].questions == ("Is it?", "Is it not?") and prompts[0].answers == ("Yes", "no")
     with pytest.raises(ConfigError, match="no prompt files"):
         tiif.read_prompts(tmp_path, "test")
@@ -166,7 +166,7 @@ def test_dpg_prompts_come_in_three_layouts(tmp_path: Path) -> None:
                 official.write(folder / "prompts" / f"{key}.txt", text + "\n")
         prompts = dpg.read_prompts(folder)
         assert [prompt.id for prompt in prompts] == ["partiprompts97", "whoops6"]
-        assert prompts[0].spot.example == "partiprompts97.png"
+        assert prompts[0].image_path.example == "partiprompts97.png"
         assert len(dpg.read_prompts(folder, 1)) == 1
     official.write(tmp_path / "json/prompts.json", '[["a"]]')
     with pytest.raises(ConfigError, match="pairs"):
@@ -190,7 +190,7 @@ def test_geneval_keeps_numbers_and_lines(tmp_path: Path) -> None:
     assert [prompt.number for prompt in prompts] == [0, 1, 2]
     assert prompts[0].exclude[0].count == 3 and prompts[2].include[0].color == "pink"
     assert prompts[1].include[1].relation == ("right of", 0)
-    assert [spot.example for spot in prompts[1].spots()][-1] == "00001/samples/0003.png"
+    assert [path.example for path in prompts[1].image_paths()][-1] == "00001/samples/0003.png"
     assert json.loads(prompts[1].metadata()) == rows[1]
     official.lines(tmp_path / geneval.METADATA, [{"tag": "smell", "include": [], "prompt": "x"}])
     with pytest.raises(ConfigError, match="'smell'"):
@@ -202,8 +202,8 @@ def test_gedit_takes_one_language(tmp_path: Path) -> None:
     rows = [{**row, "instruction_language": language} for language in ("en", "cn")]
     path = official.lines(tmp_path / "gedit.jsonl", rows)
     (prompt,) = gedit.read_prompts(path, "cn")
-    assert prompt.spot.example == "fullset/color_alter/cn/k1.png" and prompt.intersection
-    assert prompt.source.example == "fullset/color_alter/cn/k1_SRCIMG.png"
+    assert prompt.image_path.example == "fullset/color_alter/cn/k1.png" and prompt.intersection
+    assert prompt.source_path.example == "fullset/color_alter/cn/k1_SRCIMG.png"
     with pytest.raises(ConfigError, match="'zh'"):
         gedit.read_prompts(path, "zh")
 
@@ -213,7 +213,7 @@ def test_imgedit_cases_and_judge_prompts(tmp_path: Path) -> None:
     official.write(tmp_path / "basic_edit.json", json.dumps({"1082": case}))
     official.write(tmp_path / "prompts.json", json.dumps({kind: f"{kind}: <edit_prompt>" for kind in imgedit.KINDS}))
     (read,) = imgedit.read_cases(tmp_path)
-    assert (read.key, read.source, read.spot.example) == ("1082", "animal/000.jpg", "1082.png")
+    assert (read.key, read.source, read.image_path.example) == ("1082", "animal/000.jpg", "1082.png")
     assert imgedit.judge_prompt(imgedit.read_judge_prompts(tmp_path), read) == "add: add a hat"
     official.write(tmp_path / "basic_edit.json", json.dumps({"1": {**case, "edit_type": "dance"}}))
     with pytest.raises(ConfigError, match="'dance'"):

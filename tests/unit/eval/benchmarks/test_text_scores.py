@@ -21,9 +21,9 @@ from tests.unit.eval.benchmarks import official
 DATA = os.environ.get("INKWASH_BENCHMARKS", "")  # read here: the test suite clears the variables of the package
 
 
-def picture(wanted: Sequence[str], read: Sequence[str], *, subset: str = "CVTG", area: int = 2) -> cvtg2k.Picture:
+def picture(wanted: Sequence[str], read: Sequence[str], *, subset: str = "CVTG", area: int = 2) -> cvtg2k.CvtgPicture:
     prompt = "".join(f"'{text}' " for text in wanted)
-    asked = cvtg2k.Prompt(subset=subset, area=area, index=0, prompt=prompt, carriers=(), sentences=())
+    asked = cvtg2k.CvtgPrompt(subset=subset, area=area, index=0, prompt=prompt, carriers=(), sentences=())
     return cvtg2k.score_picture(asked, read)
 
 
@@ -74,7 +74,7 @@ def test_all_four_columns_are_needed() -> None:
 def test_clipscore_clips_and_weighs_by_pictures() -> None:
     assert cvtg2k.clip_score(0.31) == 0.775 and cvtg2k.clip_score(-0.2) == 0.0
     areas = [
-        cvtg2k.Area(
+        cvtg2k.CvtgArea(
             subset="CVTG", area=area, total_images=images, total_words=1, correct_words=1, neds=(1.0,), clipscore=clip
         )
         for area, images, clip in ((2, 3, 0.8), (3, 1, 0.4))
@@ -107,23 +107,23 @@ def published_areas() -> list[dict[str, object]]:
 
 
 def test_an_official_results_file_is_put_together_again() -> None:
-    areas = [cvtg2k.Area.from_official(row, "results.json") for row in published_areas()]
+    areas = [cvtg2k.CvtgArea.from_official(row, "results.json") for row in published_areas()]
     whole = cvtg2k.overall(areas)
     assert (whole["total_images"], whole["total_words"], whole["correct_words"]) == (2000, 16_206, 12_292)
     assert round(whole["word_accuracy"], 5) == 0.75848
     assert round(whole["ned"], 5) == 0.90265 and round(whole["clipscore"], 5) == 0.79087
     row = {key: value for key, value in published_areas()[0].items() if key != "total_words"}
     with pytest.raises(ConfigError, match=r"results\.json has no field 'total_words'"):
-        cvtg2k.Area.from_official(row, "results.json")
+        cvtg2k.CvtgArea.from_official(row, "results.json")
 
 
-def report() -> cvtg2k.Report:
+def report() -> cvtg2k.CvtgReport:
     pictures = [
         picture(["a b", "c"], ["a", "c"], area=2),
         picture(["one two three four"], ["one two"], subset="CVTG-Style", area=2),
         picture(["x"], ["x"], area=5),
     ]
-    return cvtg2k.Report(pictures=tuple(pictures), judge="j")
+    return cvtg2k.CvtgReport(pictures=tuple(pictures), judge="j")
 
 
 def test_regions_pool_both_subsets_and_areas_do_not() -> None:
@@ -141,7 +141,7 @@ def test_the_official_file_repeats_the_whole() -> None:
     results = json.loads(json.dumps(cvtg2k.official_results(report())))
     assert results["overall_results"]["word_accuracy"] == report().word_accuracy
     assert results["overall_results"]["ned"] == pytest.approx(report().ned, abs=1e-15)
-    again = [cvtg2k.Area.from_official(row, "file") for row in results["area_results"]]
+    again = [cvtg2k.CvtgArea.from_official(row, "file") for row in results["area_results"]]
     assert again == report().areas()
 
 
@@ -153,7 +153,7 @@ def test_longtext_unit_vectors(tmp_path: Path) -> None:
     chinese = longtext.read_prompts(tmp_path, "zh")
     second = longtext.score_picture(chinese[0], ["每日新鲜烘焙\n本地烘始于1998"])
     assert (second.matched, second.total) == (15, 16)
-    report = longtext.Report(pictures=(first, longtext.score_picture(english[1], [])), judge="j")
+    report = longtext.LongTextReport(pictures=(first, longtext.score_picture(english[1], [])), judge="j")
     assert report.text_score == 5 / 8 and list(report.categories()) == ["sign"]
 
 
@@ -194,7 +194,7 @@ TEXTS = st.lists(TEXT, max_size=4)
 @settings(deadline=None)
 @given(TEXTS, TEXTS, st.sampled_from(["en", "zh"]))
 def test_longtext_is_a_recall(wanted: list[str], extra: list[str], language: str) -> None:
-    asked = longtext.Prompt(
+    asked = longtext.LongTextPrompt(
         language=language, prompt_id=0, category="sign", length="short", prompt="", wanted=tuple(wanted)
     )
     perfect = longtext.score_picture(asked, [*wanted, *extra])
@@ -227,7 +227,7 @@ def test_oneig_text_stays_in_its_range(pairs: list[tuple[str, str]]) -> None:
 @given(st.lists(st.tuples(TEXTS, TEXTS, st.sampled_from(cvtg2k.SUBSETS), st.sampled_from(cvtg2k.AREAS)), max_size=6))
 def test_areas_always_add_up_to_the_whole(rows: list[tuple[list[str], list[str], str, int]]) -> None:
     pictures = tuple(picture(wanted, read, subset=subset, area=area) for wanted, read, subset, area in rows)
-    whole = cvtg2k.Report(pictures=pictures, judge="j")
+    whole = cvtg2k.CvtgReport(pictures=pictures, judge="j")
     if not whole.words:
         return
     together = cvtg2k.overall(whole.areas())
@@ -250,5 +250,8 @@ def test_two_thousand_readings_are_scored_within_two_seconds() -> None:
     ]
     start = time.process_time()
     scored = tuple(cvtg2k.score_picture(prompt, read) for prompt, read in asked)
-    assert cvtg2k.official_results(cvtg2k.Report(pictures=scored, judge="j"))["overall_results"]["total_images"] == 2000
+    assert (
+        cvtg2k.official_results(cvtg2k.CvtgReport(pictures=scored, judge="j"))["overall_results"]["total_images"]
+        == 2000
+    )
     assert time.process_time() - start < 2.0

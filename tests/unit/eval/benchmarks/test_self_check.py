@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from inkwash.core.errors import ConfigError
-from inkwash.eval.benchmarks.panel import Remembering
-from inkwash.eval.benchmarks.proof import CASES, has_glyphs, prove, prove_answers, render_texts, square
+from inkwash.eval.benchmarks.judges import CachedAnswers
+from inkwash.eval.benchmarks.self_check import CASES, check_answers, check_reader, has_glyphs, render_texts, square
 from inkwash.eval.metrics import words
 from inkwash.eval.predictions import Predictions, picture_hash
 
@@ -44,28 +44,28 @@ def share(wanted: Sequence[str], read: Sequence[str]) -> tuple[int, int]:
 
 def test_a_good_judge_reads_a_few_pictures() -> None:
     judge = Knowing(TEXTS)
-    assert prove(Predictions(judge), TEXTS, share) == 1.0
+    assert check_reader(Predictions(judge), TEXTS, share) == 1.0
     assert judge.count == CASES
 
 
 @pytest.mark.parametrize("spoil", ["spaces", "blank"])
 def test_a_bad_judge_is_named_and_turned_away(spoil: str) -> None:
     with pytest.raises(ConfigError, match=r"the judge knowing reads only 0\.000 .* 0\.98 is needed"):
-        prove(Predictions(Knowing(TEXTS, spoil)), TEXTS, share)
+        check_reader(Predictions(Knowing(TEXTS, spoil)), TEXTS, share)
 
 
 def test_a_judge_that_was_mended_is_asked_again(tmp_path: Path) -> None:
     """What it answered while it was broken is in the cache, and must not hold against it for ever."""
     cache = tmp_path / "predictions.jsonl"
     with pytest.raises(ConfigError):
-        prove(Predictions(Knowing(TEXTS, "blank"), cache), TEXTS, share)
+        check_reader(Predictions(Knowing(TEXTS, "blank"), cache), TEXTS, share)
     mended = Knowing(TEXTS)
-    assert prove(Predictions(mended, cache), TEXTS, share) == 1.0
+    assert check_reader(Predictions(mended, cache), TEXTS, share) == 1.0
     assert mended.count == CASES
-    assert prove(Predictions(mended, cache), TEXTS, share) == 1.0 and mended.count == CASES, "remembered now"
+    assert check_reader(Predictions(mended, cache), TEXTS, share) == 1.0 and mended.count == CASES, "remembered now"
     broken = Knowing(TEXTS, "spaces")
     with pytest.raises(ConfigError):
-        prove(Predictions(broken, tmp_path / "other.jsonl"), TEXTS, share)
+        check_reader(Predictions(broken, tmp_path / "other.jsonl"), TEXTS, share)
     assert broken.count == CASES, "fresh answers are not asked for twice"
 
 
@@ -73,8 +73,8 @@ def test_answers_about_squares_are_asked_for_again_too(tmp_path: Path) -> None:
     asked: list[str] = []
 
     def ask(always: str | None) -> float:
-        judge = Remembering(Squares(asked, always), tmp_path / "predictions.jsonl")
-        return prove_answers(judge.memory, judge.answer, "yes")
+        judge = CachedAnswers(Squares(asked, always), tmp_path / "predictions.jsonl")
+        return check_answers(judge.cache, judge.answer, "yes")
 
     with pytest.raises(ConfigError, match=r"the judge squares answers only 0\.500"):
         ask("yes")
@@ -101,12 +101,12 @@ class Squares:
 
 def test_without_a_renderable_text_nothing_is_proven() -> None:
     with pytest.raises(ConfigError, match="can be rendered"):
-        prove(Predictions(Knowing([])), [["\u0e01\u0e02"], []], share)
+        check_reader(Predictions(Knowing([])), [["\u0e01\u0e02"], []], share)
 
 
 def test_texts_without_glyphs_are_left_out_and_the_rest_is_used() -> None:
     mixed = [["\u0e01\u0e02", "Hello there"]]
-    assert prove(Predictions(Knowing([["Hello there"]])), mixed, share) == 1.0
+    assert check_reader(Predictions(Knowing([["Hello there"]])), mixed, share) == 1.0
     assert has_glyphs("Grand Opening, 50 %") and has_glyphs("Café") and has_glyphs("公里 2")
     assert not has_glyphs("\u0e01")
 

@@ -1,7 +1,7 @@
-"""A judge proves itself before it scores: it must read the benchmark's own texts, plainly rendered.
+"""The self-check of a judge before it scores: it must read the benchmark's own texts, plainly rendered.
 
-This catches what silently ruins whole runs: an OCR stack that answers nothing, one that drops the spaces between words,
-an endpoint that serves another model. Black letters on white, 512 pixels, as large as they fit.
+This catches what silently ruins whole runs: an OCR engine that answers nothing, one that drops the spaces between
+words, an endpoint that serves another model. Black letters on white, 512 pixels, as large as they fit.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from functools import lru_cache
 from PIL import Image, ImageDraw, ImageFont
 
 from inkwash.core.errors import ConfigError
-from inkwash.eval.predictions import Memory, Predictions
+from inkwash.eval.predictions import AnswerCache, Predictions
 from inkwash.media.fonts import load_font
 
 SIDE = 512
 FLOOR = 0.98
 CASES = 8
 _MARGIN = 24
-_SIZES = range(44, 13, -2)  # letters below about ten pixels prove nothing about a reader
+_SIZES = range(44, 13, -2)  # letters below about ten pixels say nothing about a reader
 _LINE = 1.45
 _FIRST_CJK = 0x2E80
 _ABSENT = "\uffff"
@@ -31,20 +31,20 @@ Texts = Sequence[str]
 Score = Callable[[Texts, Texts], tuple[int, int]]  # wanted, read -> units found, units wanted
 
 
-def prove(reader: Predictions, candidates: Sequence[Texts], score: Score, *, floor: float = FLOOR) -> float:
+def check_reader(reader: Predictions, candidates: Sequence[Texts], score: Score, *, floor: float = FLOOR) -> float:
     """The share that is read of the first few renderable texts; ConfigError below the floor."""
-    return _fairly(reader.memory, lambda: _read(reader, candidates, score, floor))
+    return _retried_without_cache(reader.cache, lambda: _read(reader, candidates, score, floor))
 
 
-def _fairly(memory: Memory, proof: Callable[[], float]) -> float:
-    """A proof may rest on answers of an earlier run, but fails on new ones only: the judge may have been mended."""
+def _retried_without_cache(cache: AnswerCache, check: Callable[[], float]) -> float:
+    """A check may pass on answers of an earlier run, but fails on new ones only: the judge may have been repaired."""
     try:
-        return proof()
+        return check()
     except ConfigError:
-        if not memory.recalled:
+        if not cache.used_earlier:
             raise
-        with memory.distrusted():
-            return proof()
+        with cache.earlier_ignored():
+            return check()
 
 
 def _read(reader: Predictions, candidates: Sequence[Texts], score: Score, floor: float) -> float:
@@ -59,7 +59,7 @@ def _read(reader: Predictions, candidates: Sequence[Texts], score: Score, floor:
         if count == CASES:
             break
     if not wanted:
-        raise ConfigError("none of the benchmark's texts can be rendered with the bundled fonts to prove the judge.")
+        raise ConfigError("none of the benchmark's texts can be rendered with the bundled fonts to check the judge.")
     if found / wanted < floor:
         raise ConfigError(
             f"the judge {reader.judge.name} reads only {found / wanted:.3f} of plainly rendered texts, {floor:g} is "
@@ -68,13 +68,13 @@ def _read(reader: Predictions, candidates: Sequence[Texts], score: Score, floor:
     return found / wanted
 
 
-def prove_answers(memory: Memory, answer: Callable[[Image.Image, str], str], yes: str) -> float:
+def check_answers(cache: AnswerCache, answer: Callable[[Image.Image, str], str], yes: str) -> float:
     """The share of right answers about plain coloured squares; ConfigError below the floor.
 
-    `yes` is the exact answer that the benchmark counts: a judge that writes "Yes." would score nothing. `memory` is
+    `yes` is the exact answer that the benchmark counts: a judge that writes "Yes." would score nothing. `cache` is
     the judge's.
     """
-    return _fairly(memory, lambda: _answered(memory.judge, answer, yes))
+    return _retried_without_cache(cache, lambda: _answered(cache.judge, answer, yes))
 
 
 def _answered(name: str, answer: Callable[[Image.Image, str], str], yes: str) -> float:
@@ -94,12 +94,12 @@ def _answered(name: str, answer: Callable[[Image.Image, str], str], yes: str) ->
     return round(share, 6)
 
 
-def prove_edits(memory: Memory, score: Callable[[Image.Image, Image.Image, str], float]) -> float:
-    """1 when a done edit is scored above one that was not done; ConfigError otherwise. `memory` is the judge's."""
-    return _fairly(memory, lambda: _told_apart(memory.judge, score))
+def check_edits(cache: AnswerCache, score: Callable[[Image.Image, Image.Image, str], float]) -> float:
+    """1 when a done edit is scored above one that was not done; ConfigError otherwise. `cache` is the judge's."""
+    return _retried_without_cache(cache, lambda: _distinguished(cache.judge, score))
 
 
-def _told_apart(name: str, score: Callable[[Image.Image, Image.Image, str], float]) -> float:
+def _distinguished(name: str, score: Callable[[Image.Image, Image.Image, str], float]) -> float:
     source, instruction = square("red"), "Change the color of the square from red to blue."
     done, undone = score(source, square("blue"), instruction), score(source, source, instruction)
     if done <= undone:
