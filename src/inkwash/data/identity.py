@@ -14,10 +14,10 @@ from pathlib import Path
 from inkwash.core.errors import DataError
 from inkwash.data.plans import usual_box
 from inkwash.media.images import encode_image
-from inkwash.scenes.caption import Description, describe
+from inkwash.scenes.caption import describe
 from inkwash.scenes.lettering import grid_text
 from inkwash.scenes.render import render
-from inkwash.scenes.scene import Scene, ShapeItem
+from inkwash.scenes.scene import Description, Scene, ShapeItem
 from inkwash.scenes.words import sample_word
 from inkwash.scenes.world import COLOR_NAMES, NEW_SHAPES, POSTER_FACES, shape_colors, text_colors
 

@@ -19,10 +19,10 @@ import numpy as np
 from inkwash.data.loader import Batch
 from inkwash.data.scenes import Phase, card_prompt, half_size, phase_at, step_rng, training_scene
 from inkwash.scenes.caption import describe
-from inkwash.scenes.edit import Edit, sample_edit
+from inkwash.scenes.edit import sample_edit
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.render import render
-from inkwash.scenes.scene import Scene, fits
+from inkwash.scenes.scene import Edit, Scene, fits
 from inkwash.scenes.second import usual_box, usual_items
 
 ATTEMPTS = 5000  # about 1 in 70 scenes with two texts has both of them in the middle

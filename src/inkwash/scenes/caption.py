@@ -11,14 +11,14 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Set
-from dataclasses import dataclass
 from functools import cache
 
 from inkwash.core.errors import ConfigError
 from inkwash.scenes import edit_phrases, phrases
 from inkwash.scenes.caption_zh import chinese
+from inkwash.scenes.card_prompts import describe_card
 from inkwash.scenes.lettering import GRID_CAP
-from inkwash.scenes.scene import Box, Scene, ShapeItem, TextItem
+from inkwash.scenes.scene import Box, Description, Scene, ShapeItem, TextItem
 from inkwash.scenes.words import of_split
 
 COLOR_RATE = 0.65
@@ -59,14 +59,6 @@ STYLE_WORDS = {
 
 
 Usual = Set[TextItem | ShapeItem] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Description:
-    """A prompt and what it names: ``background``, ``style``, ``text0.color``, ``text0.place``, ``object1.size``, ..."""
-
-    prompt: str
-    named: frozenset[str]
 
 
 @cache
@@ -234,8 +226,11 @@ def describe(
     """One prompt for a scene, in ``en`` or ``zh``, with the list of what it names.
 
     ``usual`` are the items that stand where nobody asked for a place: the places of exactly the others are named.
-    Without it places are named at random.
+    Without it places are named at random. Cards have prompts of their own (``card_prompts``), where what is usual
+    follows from the card.
     """
+    if scene.card is not None:
+        return describe_card(scene.card, rng, split=split, language=language)
     if language == "en":
         return _english(scene, rng, split, usual)
     if language == "zh":

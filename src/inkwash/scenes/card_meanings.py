@@ -11,6 +11,7 @@ import zlib
 from functools import cache
 
 import numpy as np
+from einops import rearrange
 from numpy.typing import NDArray
 
 from inkwash.scenes.card_words import LATIN_TEXT
@@ -85,8 +86,7 @@ def _ground(cells: Meanings, scene: Scene) -> NDArray[np.int64]:
     ids = ground_ids(scene)
     background = COLOR_INDEX[scene.background]
     step, start = CELL // SAMPLES, CELL // SAMPLES // 2
-    points = ids[start::step, start::step].reshape(scene.rows, SAMPLES, scene.cols, SAMPLES).transpose(0, 2, 1, 3)
-    points = points.reshape(scene.rows, scene.cols, -1)
+    points = rearrange(ids[start::step, start::step], "(h a) (w b) -> h w (a b)", a=SAMPLES, b=SAMPLES)
     same = (points == points[..., :1]).all(-1)
     middle = points[..., points.shape[-1] // 2 + SAMPLES // 2]
     shows = middle < 0

@@ -13,7 +13,6 @@ from functools import cache
 
 from inkwash.core.errors import ConfigError
 from inkwash.scenes import card_phrases
-from inkwash.scenes.caption import Description
 from inkwash.scenes.card import Card
 from inkwash.scenes.card_genres import GENRES
 from inkwash.scenes.card_lexicon import ENGLISH, Lexicon
@@ -35,6 +34,7 @@ from inkwash.scenes.card_parts import (
 )
 from inkwash.scenes.card_phrases_genres import GENRE_FORMS
 from inkwash.scenes.card_phrases_world import FORMS
+from inkwash.scenes.scene import Description
 from inkwash.scenes.words import check_split, of_split
 
 BACKGROUND_RATE = 0.6

@@ -7,7 +7,9 @@
 - ``free``: free lettering (mixed case, digits, punctuation, several words a line) and the same aligned shapes;
 - ``full``: free lettering, shapes of any size at any place, ten drawing styles;
 - ``second``: what nano's second edition draws (``second.py``): one to five lines in grid lettering of two sizes, mixed
-  case, digits and signs, Chinese, and the ten styles.
+  case, digits and signs, Chinese, and the ten styles;
+- ``card``: what nano's third edition draws (``card.py``): cards, posters, menus and signs with pictures of things,
+  wrapped texts in six faces, structures such as frames and speech bubbles.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import random
 from dataclasses import replace
 
 from inkwash.core.errors import ConfigError
+from inkwash.scenes.card_sample import sample_card_scene
 from inkwash.scenes.lettering import grid_text, sample_free_text
 from inkwash.scenes.scene import Box, Cell, Scene, ShapeItem, TextItem, check_sides, covered_cells, place_item
 from inkwash.scenes.second import second_shapes, second_texts
@@ -131,6 +134,10 @@ def sample_scene(
     ``language`` is that of the drawn texts.
     """
     _check_request(width, height, regions, split, level, language)
+    if level == "card":  # its genres say how many texts they have
+        return sample_card_scene(
+            rng, width=width, height=height, split=split, language=language, random_words=random_words
+        )
     count = rng.randint(*regions)
     for _ in range(RESAMPLES):
         style = rng.choice(STYLES) if level in ("full", "second") and rng.random() < 0.7 else "flat"

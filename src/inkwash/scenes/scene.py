@@ -149,6 +149,14 @@ class Scene:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Description:
+    """A prompt and what it names: ``background``, ``style``, ``text0.color``, ``text0.place``, ``object1.size``, ..."""
+
+    prompt: str
+    named: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Edit:
     """One editing task: draw ``target`` from the pictures of ``sources`` and the ``instruction``."""
 

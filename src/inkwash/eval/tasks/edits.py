@@ -18,8 +18,8 @@ from inkwash.core.errors import ConfigError
 from inkwash.eval.metrics import interval, mean
 from inkwash.eval.predictions import Judge, Predictions
 from inkwash.eval.tasks.facts import Fact, held_facts, scene_facts
-from inkwash.scenes.edit import Edit, sample_edit
-from inkwash.scenes.scene import Scene
+from inkwash.scenes.edit import sample_edit
+from inkwash.scenes.scene import Edit, Scene
 
 KINDS = ("background", "words", "recolor", "add", "remove", "move", "combine")
 

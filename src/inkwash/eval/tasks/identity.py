@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from PIL import Image
 
 from inkwash.eval.metrics import score_words
-from inkwash.scenes.caption import Description
 from inkwash.scenes.check import check
-from inkwash.scenes.scene import Scene
+from inkwash.scenes.scene import Description, Scene
 
 
 @dataclass(frozen=True, kw_only=True)
