@@ -185,6 +185,8 @@ ENGLISH = Lexicon(
     joins=(
         (", ", " and "), (", ", " and "), (", ", ", "), (" and ", " and "), (", ", ", and "), (" ", " "), ("; ", "; "),
         (" / ", " / "), (", then ", ", then "), (", below it ", " and below it "), ("\n", "\n"), (" + ", " + "),
+        ("\n- ", "\n- "),
+        (", ", ", at the bottom "), (", ", " and at the bottom "), (" and under it ", " and under it "),
     ),
     no_text=(
         "no text", "without text", "no words", "without any words", "no letters", "text free", "no writing on it",

@@ -35,8 +35,9 @@ def noisy(parts: Parts, core: str, clauses: list[str], sentences: list[str], *, 
     comma, stop = ("，", "。") if code == "zh" else (", ", ". ")
     loud = rng.random() >= QUIET
     tags = _tags(parts, split) if loud and rng.random() < 0.7 else []
-    if core.rstrip().endswith(("?", "？")) or rng.random() < 0.35:
-        text = core + ("" if core.endswith(("?", "？")) else stop.strip())
+    ended = core.endswith(("?", "？", ".", "。"))
+    if ended or rng.random() < 0.35:
+        text = core + ("" if ended else stop.strip())
         rest = [_capital(sentence) for sentence in sentences]
         if tags:
             rest.append(_capital(comma.join(tags)))
@@ -84,12 +85,14 @@ def _around(parts: Parts, text: str, split: str, noun: str) -> str:
     before, after = list(noise(f"{prefix}BEFORE", split)), list(noise(f"{prefix}AFTER", split))
     rng.shuffle(before)
     rng.shuffle(after)
-    long = list(noise(f"{prefix}LONG", split))
+    long = list(noise(f"{prefix}LONG", split)) if parts.lexicon.code in ("en", "zh") else []
     gap = "" if zh else " "
     start, end = [], []
     if long and rng.random() < LONG / 0.23:
         sentence = rng.choice(long).replace("{g}", noun)
-        start = [sentence] * rng.randint(2, 12) if rng.random() < 0.35 else [s.replace("{g}", noun) for s in long]
+        rambling = [s.replace("{g}", noun) for s in long] + _scenes(rng, split)
+        rng.shuffle(rambling)
+        start = [sentence] * rng.randint(2, 12) if rng.random() < 0.3 else rambling[: rng.randint(2, len(rambling))]
         end = after[: rng.randint(0, 3)]
     else:
         start = before[: rng.choice((0, 1, 1, 2))]
@@ -100,6 +103,16 @@ def _around(parts: Parts, text: str, split: str, noun: str) -> str:
     while start and sum(len(sentence.split()) for sentence in start) > room:
         start.pop()
     return gap.join((*start, text, *end))
+
+
+def _scenes(rng: random.Random, split: str) -> list[str]:
+    """Sentences about things that no card can show, around which a text generator would build its scene."""
+    unknown, scenes = noise("UNKNOWN", split), noise("SCENES", split)
+    if not unknown or not scenes:
+        return []
+    return [
+        scene.replace("{u}", rng.choice(unknown)) for scene in rng.sample(scenes, min(len(scenes), rng.randint(0, 4)))
+    ]
 
 
 def _capital(sentence: str) -> str:

@@ -110,6 +110,20 @@ LONG = (
     "The light is gentle, the mood is open, and the eye finds rest.",
     "The design draws on classic print culture and gives it a contemporary touch.",
 )
+SCENES = (
+    "In the background, {u} can be seen, slightly out of focus.",
+    "On one side stands {u}, lit by the evening sun.",
+    "The viewer's eye is first drawn to {u}.",
+    "Behind it one can make out {u}, painted with loose strokes.",
+    "Far away there is {u}, half hidden in the mist.",
+    "A camera at eye level captures {u} and the quiet street around it.",
+    "Next to it, {u} adds a touch of humour.",
+    "It reminds me of {u}.",
+    "Everything takes place around {u}, with long soft shadows.",
+    "The foreground shows {u}, with every detail in sharp focus.",
+    "Passers-by stop and look, and somebody points at {u}.",
+    "Through a window you see {u}.",
+)
 ZH_TAGS = parts(
     "高清 | 写实 | 极简 | 复古 | 可爱风格 | 简约 | 时尚 | 电影感 | 柔和光线 | 手绘感 | 治愈系 | 商务风 | 国潮风"
     " | 4k | 细节丰富"

@@ -7,6 +7,7 @@ sentence, such as lower case or typos, ever touches what is drawn.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -61,6 +62,29 @@ def quoted(parts: Parts, index: int) -> str:
     return f"{opening}{chr(MARK + index)}{closing}"
 
 
+LABELS = (
+    (re.compile(r"[\w.-]+@[\w.-]+\.\w+"), ("email", "e-mail address", "the email")),
+    (
+        re.compile(r"(www\.)?\w+\.(com|org|net|de|shop|io)(/\w+)?"),
+        ("the website", "website", "the URL", "URL", "web address"),
+    ),
+    (re.compile(r"[+(\d][\d ()-]{6,}"), ("phone number", "the phone number", "phone", "tel.")),
+    (re.compile(r"[$€£]\d+([.,]\d\d)?|\d+([.,]\d\d)? €"), ("price", "the price", "price tag")),
+    (re.compile(r"\d{1,2}([:.]\d\d)?( [ap]m)|\d{1,2}:\d\d"), ("time", "the time")),
+)  # what people call a text of a certain form: "with the URL ..."
+LABEL_RATE = 0.4
+
+
+def labelled(parts: Parts, index: int) -> str:
+    """A text in quotation marks, in English sometimes with what it is: ``the website "www.old.mill.org"``."""
+    text = parts.card.texts[index].text
+    if parts.lexicon.code == "en" and index and parts.rng.random() < LABEL_RATE:
+        for form, names in LABELS:
+            if form.fullmatch(text):
+                return f"{parts.pick(names)} {quoted(parts, index)}"
+    return quoted(parts, index)
+
+
 def must_name_color(card: Card, text: CardText) -> bool:
     """Whether a text has a colour that nobody would choose on its ground."""
     return text.color not in readable_colors(card.ground_of(text))
@@ -78,7 +102,7 @@ def text_phrase(parts: Parts, index: int, *, named: bool) -> str:
     )
     if not (size or face):
         if not color:
-            return quoted(parts, index)
+            return labelled(parts, index)
         return (
             parts.pick(lexicon.text_color).replace("{q}", quoted(parts, index)).replace("{c}", parts.color(text.color))
         )

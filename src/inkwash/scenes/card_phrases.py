@@ -1,7 +1,8 @@
 """The English sentence forms that prompts for cards are put together from.
 
 Slots: {a} the genre with its article ("a birthday card"), {g} without it, {T} the texts, {F} the first text, {R} the
-others, {O} the things. Each list is split into train and held-out by the hash of the form (``words.of_split``, kind
+others, {O} the things, {M} a sentence for every text,
+{Q} a text. Each list is split into train and held-out by the hash of the form (``words.of_split``, kind
 ``template``), so keep a form's wording once it has been trained on. The forms of one genre are in
 ``card_phrases_genres``, those of other languages in ``card_phrases_world``.
 """
@@ -81,6 +82,7 @@ NO_TEXT = (
     "{a} showing {O}", "make {a} with {O}", "I want {a} with {O}", "an illustration of {O}", "please draw {O}",
     "can you draw {O}?", "just {O}", "{O} on {a}", "create an image of {O}", "clipart of {O}",
     "{a} that only shows {O}",
+    "a photo of {O}", "photo of {O}", "a cartoon of {O}", "a portrait of {O}", "an emoji of {O}",
     "an icon of {O}", "a drawing of {O}", "{g} featuring {O}", "paint {O} for me", "{O}, {g}",
 )  # fmt: skip
 
@@ -102,4 +104,29 @@ UNQUOTED = (
     "make {a} that reads {T}", "{a} with {T} written on it", "a cool {g} for my project {T}", "{a} called {T}",
     "write {T} on {a}", "{a} with the name {T}", "I need {a} which says {T}", "{a} with text {T}", "{a} that reads {T}",
     "please make {a} named {T}",
+)  # fmt: skip
+
+SPREAD = (
+    "{a}. {M}", "make {a}. {M}", "I need {a}. {M}", "{g}. {M}", "design {a}. {M}", "a picture of {a}. {M}",
+    "the image shows {a}. {M}", "create {a} with several lines of text. {M}", "please draw {a}. {M}",
+    "here is what should be on {a}. {M}", "{a} for our event. {M}", "a clean {g}. {M}", "{a} with clear lettering. {M}",
+    "I am making {a}. {M}", "we are looking at {a}. {M}", "this picture presents {a}. {M}",
+)  # fmt: skip
+SPREAD_FIRST = (
+    "the title is {Q}", "the headline says {Q}", "at the top it reads {Q}", "the first line is {Q}",
+    "it starts with {Q}",
+    "on top stands {Q}", "the heading reads {Q}", "big at the top: {Q}", "the main text is {Q}", "title: {Q}",
+    "the first line reads {Q}", "it is titled {Q}", "above everything, {Q}",
+)  # fmt: skip
+SPREAD_NEXT = (
+    "below it, {Q}", "then comes {Q}", "underneath it says {Q}", "next line: {Q}", "then {Q}",
+    "the next line reads {Q}",
+    "under that, {Q}", "after that, {Q}", "it goes on with {Q}", "followed by {Q}", "a line says {Q}",
+    "below that you read {Q}",
+    "another line is {Q}", "also {Q}", "beneath, {Q}", "{Q}",
+)  # fmt: skip
+SPREAD_LAST = (
+    "at the bottom, {Q}", "the last line is {Q}", "at the very bottom it says {Q}", "and finally {Q}",
+    "it ends with {Q}",
+    "the footer reads {Q}", "down at the bottom: {Q}", "last comes {Q}", "and as a last line {Q}", "at the end, {Q}",
 )  # fmt: skip

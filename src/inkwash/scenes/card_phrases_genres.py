@@ -52,7 +52,8 @@ GENRE_FORMS: dict[str, tuple[str, ...]] = {
         " | a menu for an Italian place, {T}, {O} | menu with prices: {T}",
         "cafe_board": "café chalkboard with {T} | chalkboard menu outside a coffee bar, {T}"
             " | blackboard of a café, {O}, {T}",
-        "recipe": "recipe card with the ingredients {T} | recipe: {T} | a page from a cookbook, {T}, {O}",
+        "recipe": "recipe card with the ingredients {T} | recipe named {F}, ingredients {R} | recipe: {T}"
+            " | a page from a cookbook, {T}, {O}",
         "bakery": "bakery sign {T} | sign for a little bakery with {O}, saying {T}",
         "stand": "hand painted sign for a kids' stand, {T} | sign for our fruit stand with {O}: {T}",
         "sign": "door sign {T} | shop sign saying {T} | a sign for the office door: {T} | sign with {T}",

@@ -44,8 +44,10 @@ SLASHED_RATE = 0.05  # "A / B" in one pair of quotation marks
 ALL_TEXT_RATE = 0.35
 GENERIC_RATE = 0.2
 LANGUAGES = {"en": ((ENGLISH, GERMAN, FRENCH, SPANISH, CHINESE), (86, 5, 4, 4, 1)), "zh": ((CHINESE, ENGLISH), (95, 5))}
-PLAIN_WORDS = re.compile(
-    r"[A-Z0-9ÄÖÜÉÀÇÑÅØ][A-Za-z0-9äöüßéèêëàâáçñíóúôîïûãõåøæœÄÖÜÉÀÇÑÅØ]*( [A-Z0-9ÄÖÜÉ][A-Za-z0-9äöüéÄÖÜÉ]*){0,3}"
+CAPITALISED = re.compile(r"[A-Z0-9ÄÖÜÉÀÇÑÅØ][^\W_]*( [A-Z0-9ÄÖÜÉÀÇÑÅØ][^\W_]*){0,3}")
+UNMARKED = re.compile(r"[^\W_][\w&!?'%$€£.-]*( [\w&!?'%$€£.-]+){0,5}")  # no comma or colon: it ends where one stands
+SAYING = re.compile(
+    r"(says|saying|reads|words|called|named|text|name|dit|écrit|texte|dice|texto|Text|Aufschrift) \{T\}"
 )
 
 
@@ -54,7 +56,7 @@ def forms(code: str, kind: str, split: str) -> tuple[str, ...]:
     """One side of the sentence forms of a kind in a language; GENRE/name are those of one genre."""
     if kind.startswith("GENRE/"):
         return of_split(GENRE_FORMS.get(kind.removeprefix("GENRE/"), ()), split) if code == "en" else ()
-    listed = getattr(card_phrases, kind) if code == "en" else FORMS[code][kind]
+    listed = getattr(card_phrases, kind) if code == "en" else FORMS[code].get(kind, ())
     return of_split(listed, split)
 
 
@@ -71,7 +73,7 @@ def describe_card(card: Card, rng: random.Random, *, split: str = "train", langu
         quotes = '""'
     parts = Parts(card=card, rng=rng, lexicon=lexicon, quotes=quotes, color_rate=rng.choice((0.0, 0.0, 0.7, 0.9)))
     kind, form = _form(parts, split)
-    core = _filled(parts, kind, form)
+    core = _filled(parts, kind, form, split)
     clauses, sentences = _clauses(parts, form, kind)
     prompt = noisy(parts, core, clauses, sentences, split=split, noun=_noun(parts, generic=True))
     prompt = rewritten(prompt, rng, english=lexicon.code == "en", latin=lexicon.code != "zh")
@@ -87,6 +89,8 @@ def _form(parts: Parts, split: str) -> tuple[str, str]:
     code = parts.lexicon.code
     kind = _kind(parts)
     listed = _fitting(parts.card, forms(code, kind, split))
+    if listed and kind == "UNQUOTED":
+        listed = _unquoted_forms(parts.card, listed)
     if listed:
         return kind, parts.pick(listed)
     usual = "SAYS" if parts.card.texts else kind
@@ -104,6 +108,13 @@ def _fitting(card: Card, listed: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(form for form in listed if not (_needs(form) & missing)) if missing else listed
 
 
+def _unquoted_forms(card: Card, listed: tuple[str, ...]) -> tuple[str, ...]:
+    """Forms in which a text without quotation marks is still known as one: all, if it is in capitals."""
+    if card.language == "zh" or CAPITALISED.fullmatch(card.texts[0].text):
+        return listed
+    return tuple(form for form in listed if SAYING.search(form)) or listed
+
+
 def _kind(parts: Parts) -> str:
     card, rng = parts.card, parts.rng
     if not card.texts:
@@ -118,8 +129,8 @@ def _kind(parts: Parts) -> str:
         kinds.append("PICTURED")
         weights.append(40)
     if len(card.texts) > 1:
-        kinds += ["TITLED", "SUBTITLED"]
-        weights += [25, 20 if len(card.texts) == 2 else 0]
+        kinds += ["TITLED", "SUBTITLED", "SPREAD"]
+        weights += [25, 20 if len(card.texts) == 2 else 0, 18]
     return rng.choices(kinds, weights)[0]
 
 
@@ -129,10 +140,10 @@ def _can_be_unquoted(card: Card, lexicon: Lexicon) -> bool:
     text = card.texts[0].text
     if lexicon.code == "zh":
         return len(text) <= 6 and all("\u4e00" <= a <= "\u9fff" for a in text)
-    return PLAIN_WORDS.fullmatch(text) is not None
+    return UNMARKED.fullmatch(text) is not None
 
 
-def _filled(parts: Parts, kind: str, form: str) -> str:
+def _filled(parts: Parts, kind: str, form: str, split: str) -> str:
     slots: dict[str, str] = {}
     needs = _needs(form)
     if "T" in needs:
@@ -141,6 +152,8 @@ def _filled(parts: Parts, kind: str, form: str) -> str:
         slots["F"] = text_phrase(parts, 0, named=parts.rng.random() < 0.5)
     if "R" in needs:
         slots["R"] = join(parts, _phrases(parts, range(1, len(parts.card.texts))))
+    if kind == "SPREAD":
+        slots["M"] = _sentences(parts, split)
     if "O" in needs:
         slots["O"] = things_phrase(parts)
     if "E" in needs:
@@ -187,11 +200,33 @@ def _texts(parts: Parts, kind: str) -> str:
     plain = not any(text.size != usual_size(text) or must_name_color(card, text) for text in card.texts)
     marks = [chr(MARK + i) for i in range(len(card.texts))]
     if kind == "UNQUOTED":
-        return marks[0]
+        return _inline_color(parts, marks[0])
     plain = plain and not any("/" in text.text for text in card.texts)
     if plain and len(marks) > 1 and rng.random() < SLASHED_RATE:
         return parts.quotes[0] + " / ".join(marks) + parts.quotes[-1]
     return join(parts, _phrases(parts, range(len(card.texts))))
+
+
+def _sentences(parts: Parts, split: str) -> str:
+    """A sentence for every text, from the top down."""
+    code, last = parts.lexicon.code, len(parts.card.texts) - 1
+    lines = []
+    for i, phrase in enumerate(_phrases(parts, range(last + 1))):
+        place = "SPREAD_FIRST" if i == 0 else "SPREAD_LAST" if i == last and parts.rng.random() < 0.5 else "SPREAD_NEXT"
+        line = parts.pick(forms(code, place, split) or forms(code, "SPREAD_NEXT", split) or ("{Q}",)).replace(
+            "{Q}", phrase
+        )
+        lines.append(line + "。" if code == "zh" else f"{line[:1].upper()}{line[1:]}.")
+    return ("" if code == "zh" else " ").join(lines)
+
+
+def _inline_color(parts: Parts, text: str) -> str:
+    """An unquoted text, sometimes with its colour: ``OPEN in green``."""
+    if parts.lexicon.code == "zh" or parts.rng.random() >= parts.color_rate / 2:
+        return text
+    parts.said.add("text0.color")
+    pattern = {"de": "{q} in {c}", "fr": "{q} en {c}", "es": "{q} en {c}"}.get(parts.lexicon.code, "{q} in {c}")
+    return pattern.replace("{q}", text).replace("{c}", parts.color(parts.card.texts[0].color))
 
 
 def _phrases(parts: Parts, indices: range) -> list[str]:
@@ -217,7 +252,7 @@ def _clauses(parts: Parts, form: str, kind: str) -> tuple[list[str], list[str]]:
     if _joint_color(parts, kind):
         phrase = parts.pick(lexicon.all_text).replace("{c}", parts.color(card.texts[0].color))
         more.append((phrase, phrase))
-    if "background" not in parts.said and (rng.random() < BACKGROUND_RATE * 0.85 or kind == "BLANK"):
+    if "background" not in parts.said and (rng.random() < BACKGROUND_RATE or kind == "BLANK"):
         more.append((background_phrase(parts, sentence=False), background_phrase(parts, sentence=True)))
     if _must_name_structure(parts) or (card.structure != "plain" and rng.random() < STRUCTURE_RATE):
         more.append(_same_structure(parts))
@@ -243,7 +278,7 @@ def _same_structure(parts: Parts) -> tuple[str, str]:
 def _joint_color(parts: Parts, kind: str) -> bool:
     """Whether the texts' colour was left to a clause, or an unquoted text has one to name."""
     card = parts.card
-    if kind == "UNQUOTED":
+    if kind == "UNQUOTED" and "text0.color" not in parts.said:
         if must_name_color(card, card.texts[0]) or parts.rng.random() < parts.color_rate:
             parts.said.add("text0.color")
             return True

@@ -23,6 +23,7 @@ __all__ = ["GENRES", "LATIN_TEXT", "sample_content", "suiting_colors", "suits"]
 LONGEST = 60
 MOST_WORDS = 8
 COPIED = 0.5  # share of the texts that are words and made-up strings only
+BILINGUAL = 0.06  # share of the texts of Chinese cards in Latin letters
 SUITING = 0.8  # share of the cards with things that suit their genre
 NUMBERS = {
     "title": ((0, 1), (8, 92)),
@@ -137,7 +138,7 @@ def sample_content(
     content: list[tuple[str, str]] = []
     for role, count in counts.items():
         for _ in range(count):
-            if language == "zh":
+            if language == "zh" and rng.random() >= BILINGUAL:
                 content.append((_chinese(rng, genre, split, random_words), role))
             else:
                 content.append((_latin(rng, genre, role, split, random_words), role))

@@ -25,7 +25,18 @@ from inkwash.scenes.things import THING_NAMES, THINGS
 from inkwash.scenes.words import characters, is_held_out, word_list
 from inkwash.scenes.world import CARD_COLORS, SHAPES, STRUCTURES
 
-KINDS = ("SAYS", "BARE_SAYS", "TITLED", "SUBTITLED", "PICTURED", "NO_TEXT", "BLANK", "EMPTY_QUOTES", "UNQUOTED")
+KINDS = (
+    "SPREAD",
+    "SAYS",
+    "BARE_SAYS",
+    "TITLED",
+    "SUBTITLED",
+    "PICTURED",
+    "NO_TEXT",
+    "BLANK",
+    "EMPTY_QUOTES",
+    "UNQUOTED",
+)
 LEXICONS = (ENGLISH, CHINESE, GERMAN, FRENCH, SPANISH)
 PANELED = frozenset(STRUCTURES) - {"plain", "frame"}
 
@@ -172,6 +183,30 @@ def test_counts_places_and_sizes_are_said_in_words() -> None:
     chinese = describe_card(card, random.Random(1), language="zh").prompt
     assert re.search("(两|2)只", chinese)
     assert "角" in chinese
+
+
+def test_a_text_without_quotation_marks_is_short_alone_and_after_a_word_that_announces_it() -> None:
+    card = Card(genre="sign", background="white", texts=(_text("no dogs allowed"),))
+    prompts = [describe_card(card, random.Random(seed)).prompt for seed in range(1500)]
+    bare = [prompt for prompt in prompts if not re.search("[\"'“„«»‘‚「『] ?no dogs allowed", prompt)]
+    assert 0.03 < len(bare) / len(prompts) < 0.12
+    announced = "says|saying|reads|words|called|named|text|name|dit|écrit|dice|texto|texte|aufschrift"
+    found = [bool(re.search(f"({announced}) no dogs allowed", prompt.lower())) for prompt in bare]
+    assert sum(found) >= 0.94 * len(bare)  # the others have a typo there
+    pair = Card(genre="sign", background="white", texts=(_text("no dogs allowed"), _text("Thanks")))
+    assert not [s for s in range(300) if re.search(r"\w no dogs", describe_card(pair, random.Random(s)).prompt)]
+
+
+def test_texts_are_told_from_the_top_down() -> None:
+    texts = (
+        _text("ONE"),
+        *(CardText(text=t, role="line", color="black", face="wide", size="small") for t in ("TWO", "SIX")),
+    )
+    card = Card(genre="menu", background="white", structure="menu", panel="cream", texts=texts)
+    for language in ("en", "zh"):
+        for seed in range(200):
+            prompt = describe_card(card, random.Random(seed), language=language).prompt
+            assert prompt.index("ONE") < prompt.index("TWO") < prompt.index("SIX")
 
 
 def test_about_six_in_ten_prompts_name_the_background() -> None:
