@@ -95,7 +95,7 @@ def text_phrase(parts: Parts, index: int, *, named: bool) -> str:
     text, lexicon, rng = parts.card.texts[index], parts.lexicon, parts.rng
     color = must_name_color(parts.card, text) or (named and rng.random() < parts.color_rate)
     size = text.size != usual_size(text) or (named and rng.random() < SIZE_RATE)
-    face = named and rng.random() < FACE_RATE
+    face = named and rng.random() < (FACE_RATE if text.face != "cjk" else FACE_RATE / 5)  # it is the only Chinese one
     name = f"text{index}"
     parts.said.update(
         f"{name}.{what}" for what, is_said in (("color", color), ("size", size), ("face", face)) if is_said

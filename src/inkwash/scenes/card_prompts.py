@@ -38,7 +38,7 @@ from inkwash.scenes.scene import Description
 from inkwash.scenes.words import check_split, of_split
 
 BACKGROUND_RATE = 0.6
-STRUCTURE_RATE = 0.35  # where the genre implies it
+STRUCTURE_RATE = 0.55  # where the genre implies it
 UNQUOTED_RATE = 0.07
 SLASHED_RATE = 0.05  # "A / B" in one pair of quotation marks
 ALL_TEXT_RATE = 0.35
