@@ -35,6 +35,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 
 from inkwash.core.errors import ConfigError
@@ -51,13 +52,14 @@ from inkwash.scenes.card_edit_forms import (
 from inkwash.scenes.card_lexicon import ENGLISH, Lexicon
 from inkwash.scenes.card_lexicon_zh import CHINESE
 from inkwash.scenes.card_manner import rewritten
-from inkwash.scenes.card_nouns import number_of, thing_nouns, thing_words
+from inkwash.scenes.card_nouns import PAIRS, number_of, thing_nouns, thing_words
 from inkwash.scenes.card_parts import MARK
 from inkwash.scenes.words import of_split
 
 EDIT_KINDS = tuple(kind for kind in ENGLISH_FORMS if kind != "frame")  # a frame is a structure
 PREFIX_RATE = 0.35
 SUFFIX_RATE = 0.35
+SIZED_RATE = 0.3  # of the things that are there: "the big cat"
 STRUCTURE_NOUNS = {
     "frame": ("frame", "边框"),
     "band": ("band", "色带"), "paper": ("paper", "纸"), "bubble": ("speech bubble", "气泡"),
@@ -102,6 +104,8 @@ def edit_instruction(kind: str, slots: Slots, rng: random.Random, split: str = "
     if any(mark in str(slots.get(name, "")) for name in ("text", "words") for mark in quotes):
         quotes = '""'
     form = rng.choice(_fitting(kind, split, language, bool(slots.get("place"))))
+    if _is_plural(slots):
+        form = re.sub(r"\{X\} is ", "{X} are ", re.sub(r"\bit (is|should be) \{P\}", _they, form))
     drawn: list[str] = []
 
     def quoted(text: str) -> str:
@@ -117,6 +121,16 @@ def edit_instruction(kind: str, slots: Slots, rng: random.Random, split: str = "
     sentence = _chinese_sentence(words, rng, split) if language == "zh" else _english_sentence(form, words, rng, split)
     sentence = rewritten(sentence, rng, english=language == "en", latin=language == "en")
     return sentence.translate({MARK + i: text for i, text in enumerate(drawn)})
+
+
+def _is_plural(slots: Slots) -> bool:
+    """Whether what the edit is about takes a plural verb."""
+    thing = slots.get("thing")
+    return isinstance(thing, CardThing) and (thing.count > 1 or thing.thing in PAIRS)
+
+
+def _they(match: re.Match[str]) -> str:
+    return "they are {P}" if match[1] == "is" else "they should be {P}"
 
 
 def _english_sentence(form: str, words: str, rng: random.Random, split: str) -> str:
@@ -162,15 +176,15 @@ def _word(
     if slot == "S":
         return _structure(kind, slots, rng, lexicon)
     if slot == "X" and "thing" not in slots:
-        return (
-            quoted(str(slots["text"])) if "text" in slots else "文字" if zh else rng.choice(("the text", "the letters"))
-        )
+        return quoted(str(slots["text"])) if "text" in slots else "文字" if zh else "the text"
     thing = slots["new" if slot in "NKY" else "thing"]
     assert isinstance(thing, CardThing)
     if slot == "N":
         return thing_words(thing, rng, lexicon)
     if slot == "K":
         return number_of(thing, rng, lexicon)
+    if rng.random() >= SIZED_RATE:
+        thing = replace(thing, size="medium")
     one, many = thing_nouns(thing, rng, lexicon)
     if slot in "YZ":
         return one if zh or (thing.count == 1 and slot == "Y") else many

@@ -133,7 +133,7 @@ ENGLISH = Lexicon(
         "corners": ("in the corners", "at the corners"), "sides": ("on both sides", "to the left and right"),
     },
     styles={
-        "flat": ("flat colours",),
+        "flat": ("in flat colours", "with a plain flat background", "in one flat colour"),
         "gradient": ("with a gradient background", "soft gradient", "gradient background", "with a colour gradient"),
         "striped": ("with a striped background", "striped", "with stripes in the background", "striped background"),
         "dotted": ("with a dotted background", "polka dots", "polka dot background", "with dots in the background"),

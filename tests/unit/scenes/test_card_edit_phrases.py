@@ -92,6 +92,26 @@ def test_a_place_is_said_where_it_is_given() -> None:
         assert "左" not in edit_instruction("add_thing", {"new": DOG, "place": ""}, random.Random(seed), language="zh")
 
 
+def test_verbs_agree_with_several_things() -> None:
+    for kind, slots in (
+        ("bigger", {"thing": CATS}),
+        ("smaller", {"thing": CATS}),
+        ("move_thing", {"thing": CATS, "place": "left"}),
+    ):
+        said = [edit_instruction(kind, slots, random.Random(seed)) for seed in range(150)]
+        assert not [
+            text
+            for text in said
+            if re.search(r"\b(cats|kitt\w+|pussycats) is\b|\bit (is|should be) (on|to|at|left)\b", text)
+        ]
+        assert [text for text in said if re.search(r"\b(are|they)\b", text)]
+    assert any(
+        "the cat is too small"
+        in edit_instruction("bigger", {"thing": CardThing(thing="cat")}, random.Random(seed)).lower()
+        for seed in range(200)
+    )
+
+
 def test_a_frame_is_put_around() -> None:
     said = [edit_instruction("structure", {"structure": "frame"}, random.Random(seed)).lower() for seed in range(100)]
     assert sum(bool(re.search("frame|border", text)) for text in said) >= 90  # the others have a typo there
