@@ -22,6 +22,8 @@ PORTIONS = {
     "bread": "loaf of bread",
     "cheese": "piece of cheese",
     "lightning": "lightning bolt",
+    "wine": "glass of wine",
+    "tea": "cup of tea",
 }  # nobody says "a bread"
 PAIRS = frozenset({"scissors", "glasses", "headphones"})
 
