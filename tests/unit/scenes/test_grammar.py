@@ -33,7 +33,12 @@ def _sound(scene: Scene) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**32), width=SIDES, height=SIDES, level=st.sampled_from(LEVELS))
+@given(
+    seed=st.integers(0, 2**32),
+    width=SIDES,
+    height=SIDES,
+    level=st.sampled_from([level for level in LEVELS if level != "card"]),
+)
 def test_scenes_are_sound_and_deterministic(seed: int, width: int, height: int, level: str) -> None:
     scene = sample_scene(random.Random(seed), width=width, height=height, level=level)
     assert scene == sample_scene(random.Random(seed), width=width, height=height, level=level)

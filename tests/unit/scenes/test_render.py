@@ -89,7 +89,7 @@ def test_free_text_box_is_the_ink_box(face: str) -> None:
     assert np.asarray(wide).sum() == np.asarray(mask).sum(), "the box cuts ink off"
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", [level for level in LEVELS if level != "card"])
 def test_labels_are_in_range(level: str) -> None:
     for seed in range(20):
         scene = sample_scene(random.Random(seed), width=320, height=192, level=level)
