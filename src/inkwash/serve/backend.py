@@ -10,6 +10,7 @@ from inkwash.engine.events import Event
 from inkwash.engine.request import GenerationRequest
 
 if TYPE_CHECKING:
+    from inkwash.engine.notes import Abilities
     from inkwash.engine.pipeline import GlmImagePipeline
     from inkwash.engine.plan import Plan
     from inkwash.engine.scheduler import Engine, EngineStats
@@ -29,6 +30,8 @@ class ModelInfo:
     default_temperature: float = 0.9
     default_top_p: float = 0.75
     device: str = "cpu"
+    limits: Abilities | None = None  # what the checkpoint says it can draw
+    canonical_quotes: bool = False  # whether it reads every style of quotes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +145,8 @@ def model_info(pipe: GlmImagePipeline, name: str) -> ModelInfo:
         default_temperature=sampling.temperature,
         default_top_p=sampling.top_p,
         device=str(pipe.device),
+        limits=own.limits,
+        canonical_quotes=own.canonical_quotes,
     )
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from inkwash.core.errors import RequestError
 from inkwash.core.limits import MAX_SIDE
 from inkwash.core.types import Size
-from inkwash.engine.readback import quoted_texts
+from inkwash.engine.notes import negative_notes, notes
 from inkwash.engine.request import GenerationRequest
 from inkwash.serve.handles import PlanHandle, PlanSigner
 from inkwash.serve.quality import QualityChoice, choose
@@ -106,6 +106,10 @@ def make_order(
         top_p=body.top_p,
         seed=body.seed,
     )
+    size = asked if drawn is None else drawn
+    if size is None and images:
+        size = Size(*images[0].size)
+    warnings += notes(request.prompt, size, images, info.limits, canonical=info.canonical_quotes)
     if body.strict and warnings:
         raise RequestError(f"Refused because of strict: {warnings[0]}", code="strict")
     return Order(
@@ -230,10 +234,7 @@ def _warnings(body: ImageBody, info: ModelInfo) -> list[str]:
         said.append("output_compression: has no effect on png, which is always lossless.")
     if isinstance(body, EditBody) and body.input_fidelity == "low":
         said.append("input_fidelity: low has no effect; references always count in full.")
-    if body.negative_prompt and not quoted_texts(body.negative_prompt):
-        said.append("negative_prompt: only its texts in quotation marks count, and it has none.")
-    elif body.negative_prompt and body.guidance_scale is not None and body.guidance_scale <= 1:
-        said.append("negative_prompt: has no effect without guidance (guidance_scale above 1).")
+    said += negative_notes(body.negative_prompt, body.guidance_scale)
     if body.plan is not None:
         said += [
             f"{name}: has no effect on a given plan."
