@@ -220,3 +220,16 @@ def test_the_page_asks_for_a_key_where_keys_are_set(
         assert wrong.status_code == 400
         right = live.http.post("/ui/login", data={"username": "me", "password": "a-long-secret"})
         assert right.status_code == 200
+
+
+def test_the_key_of_the_history_is_in_no_file_that_is_served(settings: Callable[..., ServeSettings]) -> None:
+    """A folder of an earlier edition holds it; the page takes it away and makes its key otherwise."""
+    made = settings()
+    old = made.folder / "pictures" / ".secret"
+    old.parent.mkdir(parents=True)
+    old.write_text("the key of an earlier edition")
+    with running(made, FakeBackend, prepare=mount_ui) as live:
+        for name in (".secret", "../secret", "../jobs.sqlite3"):
+            answer = live.http.get(f"/ui/gradio_api/file={made.folder}/pictures/{name}")
+            assert answer.status_code in (403, 404), name
+        assert not old.exists() and list(old.parent.iterdir()) == []

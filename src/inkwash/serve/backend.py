@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from inkwash.engine.events import Event
 from inkwash.engine.request import GenerationRequest
+from inkwash.serve.settings import name_of
 
 if TYPE_CHECKING:
     from inkwash.engine.notes import Abilities
@@ -138,7 +139,7 @@ def model_info(pipe: GlmImagePipeline, name: str) -> ModelInfo:
     height, width = pipe.stages.natural_size([])
     own, sampling = pipe.parts.drawing, pipe.sampling(None, None)
     return ModelInfo(
-        name=name,
+        name=name_of(name),
         natural_size=(width, height),
         default_steps=own.num_inference_steps,
         default_guidance=own.guidance_scale,

@@ -7,6 +7,7 @@ with a sentence that tells nothing about the server's inside.
 from __future__ import annotations
 
 import math
+import reprlib
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,12 +16,15 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, ConfigError, InkwashError, MediaError, RequestError
 
 log = logs.get(__name__)
 
+_SHORT = reprlib.Repr()  # looks at the beginning only, however large a value is
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 CLIENT_CLOSED = 499  # the client went away; nobody reads this answer, but logs and metrics do
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -79,8 +83,8 @@ def from_validation(errors: list[ErrorDetails]) -> RequestError:
         return RequestError(
             f"The field {place} is missing: it is required.", code="missing_required_parameter", param=place
         )
-    given = repr(first.get("input"))
-    said = given if len(given) <= 80 else f"{given[:77]}..."
+    said = _SHORT.repr(first.get("input"))
+    said = said if len(said) <= 80 else f"{said[:77]}..."
     return RequestError(f"{place} is {said}: {_plain(first['msg'])}.", code="invalid_value", param=place)
 
 
@@ -103,6 +107,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(InkwashError)
     async def ours(request: Request, error: InkwashError) -> JSONResponse:
         return noted(request, error)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> JSONResponse:
+        """The client went away before its body was there."""
+        return noted(request, Cancelled())
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

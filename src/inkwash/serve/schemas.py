@@ -6,7 +6,6 @@ nobody knows are kept, so that the answer can warn about each of them.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -169,25 +168,9 @@ def refuse_unsupported(values: Any) -> None:
             raise RequestError(f"{name} is {value!r}, but {refused[value]}.", code="unsupported_value", param=name)
 
 
-def read_json(content: bytes, kind: type[AnyBody]) -> AnyBody:
-    """A JSON body, strictly; raises RequestError with the first thing that is wrong."""
-    try:
-        values = json.loads(content, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise RequestError("The body is no valid JSON: send an object in UTF-8.", code="invalid_body") from None
-    if not isinstance(values, dict):
-        raise RequestError(f"The body is a JSON {type(values).__name__}, but must be an object.", code="invalid_body")
-    refuse_unsupported(values)
-    return validated(kind, values, strict=True)
-
-
 def validated(kind: type[AnyBody], values: dict[str, Any], *, strict: bool) -> AnyBody:
     """Checked fields; raises RequestError with the first thing that is wrong."""
     try:
         return kind.model_validate(values, strict=strict)
     except ValidationError as error:
         raise from_validation(error.errors()) from None
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")

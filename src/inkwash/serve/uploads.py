@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from starlette.datastructures import UploadFile
 
 from inkwash.core.errors import MediaError, RequestError
 from inkwash.media.images import load_image, load_rgba
+from inkwash.serve.json_body import read_body, unsupported_type
 from inkwash.serve.schemas import (
     MAX_REFERENCES,
     EditBody,
     ImageReference,
-    read_json,
     refuse_unsupported,
     validated,
 )
@@ -48,16 +47,9 @@ async def read_edit(request: Request, settings: ServeSettings) -> tuple[EditBody
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         return await _read_form(request, settings)
     if kind == "application/json":
-        body = await asyncio.to_thread(read_json, await request.body(), EditBody)  # pictures make it large
+        body = await read_body(request, EditBody, max_bytes=settings.max_json_bytes)
         return await _read_references(body, settings)
     raise unsupported_type(kind, "multipart/form-data or application/json")
-
-
-def unsupported_type(kind: str, wanted: str) -> RequestError:
-    """The answer to a body of a kind that is not read."""
-    return RequestError(
-        f"The Content-Type is {kind or 'missing'}, but must be {wanted}.", status=415, code="unsupported_media_type"
-    )
 
 
 async def _read_form(request: Request, settings: ServeSettings) -> tuple[EditBody, Uploads]:

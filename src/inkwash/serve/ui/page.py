@@ -6,6 +6,7 @@ service's backend, so the page queues, cancels and repeats like every other clie
 
 from __future__ import annotations
 
+import hmac
 import html
 import secrets
 from collections.abc import Iterator
@@ -53,7 +54,8 @@ class Page:
         """All tabs and their wiring."""
         t = self.i18n
         with gr.Blocks(title="Inkwash", analytics_enabled=False, fill_width=True) as blocks:
-            gr.HTML(f'<div class="iw-head"><b>Inkwash</b><span>{html.escape(self.service.settings.model)}</span></div>')
+            model = html.escape(self.service.settings.served_name)
+            gr.HTML(f'<div class="iw-head"><b>Inkwash</b><span>{model}</span></div>')
             history = gr.BrowserState([], storage_key="inkwash-history", secret=self._secret())
             with gr.Tabs() as tabs:
                 with gr.Tab(t("create"), id="create"):
@@ -299,7 +301,7 @@ class Page:
         return {
             "prompt": request.prompt,
             "negative": request.negative_prompt,
-            "model": self.service.settings.model,
+            "model": self.service.settings.served_name,
             "size": f"{picture.width}x{picture.height}",
             "steps": request.num_inference_steps,
             "guidance": request.guidance_scale,
@@ -361,15 +363,11 @@ class Page:
         return {"background": picture, "layers": [], "composite": picture}
 
     def _secret(self) -> str:
-        """History in the browser is sealed with a key of this server, the same after a restart."""
-        file = self.shelf.folder / ".secret"
-        try:
-            return file.read_text(encoding="ascii")
-        except OSError:
-            made = secrets.token_hex(16)
-            file.touch(mode=0o600)
-            file.write_text(made, encoding="ascii")
-            return made
+        """History in the browser is sealed with a key of this server, the same after a restart.
+
+        It follows from the server's secret and is nowhere in the folder whose files the page hands out.
+        """
+        return hmac.digest(self.service.folder.secret(), b"inkwash page history", "sha256").hex()[:32]
 
 
 def painted(editor: dict[str, Any]) -> Image.Image | None:
