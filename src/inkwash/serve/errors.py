@@ -12,7 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
@@ -93,6 +93,18 @@ def _plain(message: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+def _elsewhere(path: str) -> str:
+    """What to ask instead at paths of other servers."""
+    last = path.rstrip("/").rpartition("/")[2]
+    if path.rstrip("/").endswith("/images/variations"):
+        return ": send the picture to /v1/images/edits with a prompt that says what to change"
+    if path.startswith("/openai/") or not path.startswith("/v1/"):
+        for known in ("/v1/images/generations", "/v1/images/edits", "/v1/chat/completions", "/v1/models"):
+            if last and known.endswith(f"/{last}"):
+                return f": send the request to {known} (base URL .../v1, without a deployment or api-version)"
+    return ""
+
+
 def install(app: FastAPI) -> None:
     """Make the application answer every exception in this shape."""
 
@@ -119,10 +131,13 @@ def install(app: FastAPI) -> None:
         return noted(request, from_validation(details))
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> Response:
         detail = str(error.detail)
+        if error.status_code == 405 and request.method == "OPTIONS":
+            allowed = (error.headers or {}).get("Allow", "")
+            return Response(status_code=204, headers={"Allow": f"{allowed}, OPTIONS".lstrip(", ")})
         if error.status_code == 404 and detail == "Not Found":
-            detail = f"There is nothing at {request.method} {request.url.path}."
+            detail = f"There is nothing at {request.method} {request.url.path[:200]}{_elsewhere(request.url.path)}."
         elif error.status_code == 405:
             detail = f"{request.url.path} does not answer {request.method}."
         kind = _TYPES.get(error.status_code, "invalid_request_error" if error.status_code < 500 else "server_error")

@@ -58,12 +58,13 @@ async def _read_form(request: Request, settings: ServeSettings) -> tuple[EditBod
     overlays: dict[str, bytes] = {}
     async with request.form(max_files=MAX_REFERENCES + 2, max_fields=100, max_part_size=_MAX_FIELD) as form:
         for name, value in form.multi_items():
+            if value == "" or _not_filled_in(value):  # a field of a form that nobody filled in
+                continue
             if _IMAGE_PART.fullmatch(name):
                 images.append(await _part(value, "image", settings.max_image_bytes, settings))
             elif name in ("mask", "markup"):
                 limit = settings.max_mask_bytes if name == "mask" else settings.max_image_bytes
-                if value:
-                    overlays[name] = await _part(value, name, limit, settings)
+                overlays[name] = await _part(value, name, limit, settings)
             elif isinstance(value, UploadFile):
                 raise RequestError(
                     f"The part {name!r} is a file, but files are read from image, mask and markup only.",
@@ -73,13 +74,17 @@ async def _read_form(request: Request, settings: ServeSettings) -> tuple[EditBod
             else:
                 if name in fields:
                     raise RequestError(f"{name} was sent twice: send it once.", code="invalid_value", param=name)
-                if value != "":  # an empty field of a form is one that was not filled in
-                    fields[name] = value
+                fields[name] = value
     if len(overlays) > 1:
         raise RequestError("mask and markup cannot be combined.", code="invalid_value", param="markup")
     refuse_unsupported(fields)
     body = validated(EditBody, fields, strict=False)
     return body, _checked(Uploads(tuple(images), overlays.get("mask"), overlays.get("markup")))
+
+
+def _not_filled_in(value: UploadFile | str) -> bool:
+    """A file field of a browser's form without a file."""
+    return isinstance(value, UploadFile) and not value.filename and not value.size
 
 
 async def _part(value: UploadFile | str, param: str, limit: int, settings: ServeSettings) -> bytes:
