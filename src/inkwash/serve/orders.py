@@ -21,7 +21,7 @@ from inkwash.engine.request import GenerationRequest
 from inkwash.serve.handles import PlanHandle, PlanSigner
 from inkwash.serve.quality import QualityChoice, choose
 from inkwash.serve.schemas import Body, EditBody, Format, ImageBody
-from inkwash.serve.sizes import MaskedCanvas, centre_crop, change_mask, drawn_size, parse_size
+from inkwash.serve.sizes import MaskedCanvas, centre_crop, drawn_size, parse_size
 from inkwash.serve.uploads import Uploads, decode
 
 if TYPE_CHECKING:
@@ -144,8 +144,7 @@ def _canvas(
         if asked is None and not images:
             asked = Size(*info.natural_size)
         return asked, None
-    alpha = decode(uploads.mask, "mask", settings, transparent=True).getchannel("A")
-    canvas = MaskedCanvas(original=images[0], change=change_mask(alpha))
+    canvas = MaskedCanvas(original=images[0], change=decode(uploads.mask, "mask", settings))
     if asked is not None and asked != canvas.size:
         warnings.append(
             f"size: {asked} is not the first image's {canvas.size}, so the image and its mask were resized first; "

@@ -11,7 +11,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 
 from inkwash.core.errors import MediaError, RequestError
-from inkwash.media.images import load_image, load_rgba
+from inkwash.media.images import load_image, load_mask, load_rgba
 from inkwash.serve.json_body import read_body, unsupported_type
 from inkwash.serve.schemas import (
     MAX_REFERENCES,
@@ -133,9 +133,9 @@ def _checked(uploads: Uploads) -> Uploads:
 
 
 def decode(content: bytes, param: str, settings: ServeSettings, *, transparent: bool = False) -> Any:
-    """A PIL picture, RGB or RGBA; raises RequestError that names the field."""
+    """A PIL picture, RGB or RGBA, a mask grey (white may change); raises RequestError that names the field."""
     limit = settings.max_mask_bytes if param == "mask" else settings.max_image_bytes
-    read = load_rgba if transparent else load_image
+    read = load_mask if param == "mask" else load_rgba if transparent else load_image
     try:
         return read(content, max_bytes=limit, max_pixels=settings.max_image_pixels)
     except MediaError as error:

@@ -70,9 +70,7 @@ def test_arguments_that_are_no_numbers_are_refused(own: GlmImagePipeline, name: 
     width = own.parts.decoder.config.text_embed_dim
     shape = (1, 16, 8, 8) if name == "latents" else (1, 4, width)
     value = torch.full(shape, float("nan"))
-    given: dict[str, Any] = (
-        {"prompt": "x"} if name != "prompt_embeds" else {"prior_token_ids": torch.ones(1, 16).int()}
-    )
+    given: dict[str, Any] = {"prompt": "x"} if name != "prompt_embeds" else {"prior_token_ids": torch.ones(1, 16).int()}
     with pytest.raises(RequestError, match=f"{name} holds NaN or infinity") as found:
         own(**given, **{name: value}, **SMALL)
     assert found.value.param == name and found.value.status == 400
