@@ -1,17 +1,20 @@
 # Everything starts here: each target does all of its own set-up on a fresh clone, in .venv beside this file.
-#   make demo    draw a poster with words and say where it is
-#   make test    run the tests
-#   make check   lint, formatting and types
+# Times are those of two cores; the first target also installs (1-5 minutes, by the network), and says so.
+#   make demo         draw a poster with words and say where it is (half a minute)
+#   make test-quick   the quick unit tests (two minutes)
+#   make test         all tests (about half an hour)
+#   make check        lint, formatting and types (one minute)
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+BASE   := $(VENV)/.installed
+STAMP  := $(VENV)/.installed-dev
 PROMPT ?= A poster that says "HELLO"
 OUT    ?= demo.png
 SEED   ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test test-quick check format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -19,17 +22,30 @@ help:
 setup: $(STAMP)
 
 # PIP_CONSTRAINT also reaches the isolated build environment, so nothing unpinned is ever fetched.
-$(STAMP): pyproject.toml constraints.txt
+INSTALL = PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+# What drawing needs; tests and lint need the rest as well.
+$(BASE): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install -q -e '.[ocr,eval,serve,train,media,quant,cluster,dev]' -c constraints.txt
+	@echo "Installing Inkwash into $(VENV): torch is large, this takes minutes once ..."
+	$(INSTALL) -e .
+	@touch $(BASE)
+
+$(STAMP): pyproject.toml constraints.txt $(BASE)
+	@echo "Installing what the tests and the checks need into $(VENV) ..."
+	$(INSTALL) -e '.[ocr,serve,train,media,quant,cluster,dev]'
 	@touch $(STAMP)
 
-demo: $(STAMP)
+demo: $(BASE)
+	@echo 'Drawing: $(PROMPT)'
 	@$(BIN)/inkwash generate '$(PROMPT)' -o '$(OUT)' --seed $(SEED) --overwrite
 	@echo "The picture is here: $$(cd "$$(dirname '$(OUT)')" && pwd)/$$(basename '$(OUT)')"
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+test-quick: $(STAMP)
+	$(BIN)/python -m pytest -q -m "not slow and not gpu and not released" tests/test_architecture.py tests/unit
 
 check: $(STAMP)
 	$(BIN)/ruff check .

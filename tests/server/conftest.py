@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from inkwash.serve.app import make_app
 from inkwash.serve.backend import Backend, load_backend
 from inkwash.serve.listen import bind
+from inkwash.serve.protocol import with_header_timeout
 from inkwash.serve.service import Service
 from inkwash.serve.settings import ServeSettings
 from inkwash.serve.sight import SightService
@@ -35,6 +36,10 @@ class Live:
     openai: openai.OpenAI
     server: uvicorn.Server
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
     def wait(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until something is so; fails after a while."""
         end = time.monotonic() + seconds
@@ -49,6 +54,7 @@ def running(
     load: Callable[[], Backend] | None,
     *,
     ready: bool = True,
+    drain_s: int = 10,
     prepare: Callable[[FastAPI, Service], None] | None = None,
 ) -> Iterator[Live]:
     """Run the application in a thread until the block ends; the end is a graceful stop. `prepare` may add to it."""
@@ -58,7 +64,13 @@ def running(
         prepare(app, service)
     bound = bind("127.0.0.1", 0)
     url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=10)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        lifespan="on",
+        timeout_graceful_shutdown=drain_s,
+        http=with_header_timeout(settings.header_timeout_s),
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()

@@ -96,6 +96,19 @@ def test_json_references_are_data_urls(fake: Live) -> None:
         assert request.images[0].getpixel((0, 0)) == (255, 0, 0)
 
 
+def test_a_mask_without_transparency_is_white_where_it_may_change(fake: Live) -> None:
+    """The convention of `inkwash edit --mask`; a picture of colours in its place is refused."""
+    grey = Image.new("L", (64, 64), 0)
+    grey.paste(255, (0, 0, 32, 64))
+    files = {"image": png(Image.new("RGB", (64, 64), "red")), "mask": png(grey)}
+    assert fake.http.post("/v1/images/edits", data={"prompt": "a"}, files=files).status_code == 200
+    mask = backend_of(fake).drawn[-1].mask
+    assert mask is not None and mask.getpixel((0, 0)) == 255 and mask.getpixel((60, 0)) == 0
+    files["mask"] = png(gradient(64, 64))
+    answer = fake.http.post("/v1/images/edits", data={"prompt": "a"}, files=files)
+    assert answer.status_code == 400 and "no mask: it has colours" in answer.json()["error"]["message"]
+
+
 def test_a_picture_beyond_the_limit_is_edited_smaller_and_stays_exact_outside(fake: Live) -> None:
     original = Image.new("RGB", (2500, 700), (10, 20, 30))
     files = {"image": png(original), "mask": png(hole(2500, 700, (0, 0, 100, 100)))}

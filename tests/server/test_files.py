@@ -95,3 +95,17 @@ def test_pictures_expire_and_the_oldest_make_room(tmp_path: Path) -> None:
     assert files.find(third) is None
     large = files.keep(b"\3" * 99, "png")
     assert files.find(large) is not None and not (tmp_path / "pictures" / third).exists()
+
+
+def test_a_full_disk_does_not_lose_the_picture(settings: Callable[..., ServeSettings]) -> None:
+    with running(settings(), FakeBackend) as live:
+        folder = live.service.settings.folder / "files"
+        folder.write_bytes(b"no folder can be made here")
+        asked = {"prompt": "a", "size": "64x64", "response_format": "url"}
+        answer = live.http.post("/v1/images/generations", json=asked)
+        assert answer.status_code == 200, answer.text
+        (picture,) = answer.json()["data"]
+        assert picture["b64_json"] and "url" not in picture
+        assert any("could not be kept" in warning for warning in answer.json()["warnings"])
+        folder.unlink()
+        assert "url" in live.http.post("/v1/images/generations", json=asked).json()["data"][0]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx2
 import pytest
 
 from inkwash.core.errors import ConfigError, RequestError
@@ -131,3 +132,88 @@ def test_the_store_is_bounded_and_forgets(tmp_path: Any) -> None:
     (tmp_path / "jobs.sqlite3").write_bytes(b"this is no database" * 100)
     with pytest.raises(ConfigError, match="job file"):
         JobStore(tmp_path, max_jobs=2, ttl_s=1)
+
+
+def test_a_damaged_file_stops_the_start(tmp_path: Any) -> None:
+    """Pages in the middle are damaged: the head is whole, and SQLite opens the file without a word."""
+    store = JobStore(tmp_path, max_jobs=99, ttl_s=60)
+    for _ in range(20):
+        store.add("a", "image_generation", {"prompt": "x" * 3000}, Uploads((b"y" * 9000,)))
+    store.close()
+    file = tmp_path / "jobs.sqlite3"
+    content = bytearray(file.read_bytes())
+    content[8192:32768] = b"\xff" * (32768 - 8192)
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match="job file"):
+        JobStore(tmp_path, max_jobs=99, ttl_s=60)
+
+
+def fill_disk(store: JobStore, full: bool) -> None:
+    """No page more than there are, as on a full disk; or as many as anybody wants."""
+    (pages,) = store._base.execute("pragma page_count").fetchone()
+    store._base.execute(f"pragma max_page_count = {pages if full else 2**30}")
+
+
+def test_jobs_go_on_after_a_full_disk(settings: Callable[..., ServeSettings]) -> None:
+    """A job whose answer cannot be kept is kept later; new ones are refused; the server says so and lives on."""
+    backend = FakeBackend()
+    with running(settings(), lambda: backend) as live:
+        backend.gate = threading.Event()
+        jobs = [put(live, size="512x512")["id"] for _ in range(3)]
+        live.wait(lambda: backend.stats().running == 1)
+        fill_disk(live.service.jobs, True)
+        backend.gate.set()
+        live.wait(lambda: "jobs" in live.http.get("/health").json())
+        assert "full" in live.http.get("/health").json()["jobs"] and live.http.get("/health").status_code == 200
+        refused = live.http.post("/v1/images/generations?background=true", json={"prompt": "a" * 20_000})
+        assert refused.status_code == 503 and refused.json()["error"]["code"] == "storage_failed"
+        assert int(refused.headers["retry-after"]) >= 1
+        assert live.http.post("/v1/images/generations", json={"prompt": "a"}).status_code == 200
+        fill_disk(live.service.jobs, False)
+        assert [ended(live, each)["status"] for each in jobs] == ["completed"] * 3
+        live.wait(lambda: "jobs" not in live.http.get("/health").json())
+        assert ended(live, put(live)["id"])["status"] == "completed"
+
+
+def test_the_worker_outlives_any_failure(settings: Callable[..., ServeSettings]) -> None:
+    with running(settings(), FakeBackend) as live:
+        right, live.service.jobs.next_owner = live.service.jobs.next_owner, None  # type: ignore[method-assign,assignment]
+        job = put(live)["id"]
+        live.wait(lambda: "TypeError" in live.http.get("/health").json().get("jobs", ""))
+        live.service.jobs.next_owner = right  # type: ignore[method-assign]
+        assert ended(live, job)["status"] == "completed"
+
+
+def test_owners_take_turns(settings: Callable[..., ServeSettings]) -> None:
+    """One sends twenty jobs, then another two: those do not wait for the twenty."""
+    keys = read_keys(None, "ann:secret-of-ann,bob:secret-of-bob")
+    backend = FakeBackend()
+    with running(settings(api_keys=keys, max_jobs=40), lambda: backend) as live:
+        backend.gate = threading.Event()
+
+        def send(name: str) -> httpx2.Response:
+            key = {"Authorization": f"Bearer secret-of-{name}"}
+            return live.http.post("/v1/images/generations?background=1", json={"prompt": name}, headers=key)
+
+        assert [send("ann").status_code for _ in range(20)] == [202] * 20
+        full = send("ann")
+        assert full.status_code == 429 and full.json()["error"]["code"] == "too_many_jobs", "half of forty are hers"
+        assert int(full.headers["retry-after"]) >= 1
+        assert [send("bob").status_code for _ in range(2)] == [202] * 2
+        backend.gate.set()
+        live.wait(lambda: len(backend.drawn) == 23)  # with the self-test picture
+        order = [request.prompt for request in backend.drawn[1:]]
+        assert order.index("bob") <= 5 and [at for at, name in enumerate(order) if name == "bob"][1] <= 8, order
+
+
+def test_jobs_count_among_the_requests_of_their_owner(settings: Callable[..., ServeSettings]) -> None:
+    backend = FakeBackend()
+    with running(settings(concurrent_requests=1), lambda: backend) as live:
+        backend.gate = threading.Event()
+        jobs = [put(live)["id"] for _ in range(3)]
+        live.wait(lambda: backend.stats().running == 1)
+        time.sleep(0.3)
+        assert backend.stats().queued == 0, "one at a time"
+        assert live.http.post("/v1/images/generations", json={"prompt": "a"}).status_code == 429
+        backend.gate.set()
+        assert [ended(live, each)["status"] for each in jobs] == ["completed"] * 3

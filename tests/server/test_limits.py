@@ -13,10 +13,12 @@ import openai
 import pytest
 
 from inkwash.core.errors import ConfigError, RequestError
+from inkwash.engine.scheduler import QueueFull
 from inkwash.serve import access
 from inkwash.serve.auth import identify, read_keys
 from inkwash.serve.rates import RateLimited, Rates
 from inkwash.serve.settings import MEBI, EnhanceSettings, ServeSettings
+from inkwash.serve.waiting import AnswerQueue
 from tests.server.conftest import Live, backend_of, running
 from tests.server.fakes import FakeBackend
 from tests.server.test_edits import SMALL
@@ -123,6 +125,43 @@ def test_concurrency_of_one_client_and_a_full_queue(settings: Callable[..., Serv
             thread.join(60)
         assert [each.status_code for each in answers] == [200, 200]
         assert draw(live).status_code == 200, "every place was given back"
+
+
+def test_the_wait_that_is_told_is_the_wait_that_is_known() -> None:
+    now = [0.0]
+    rates = Rates(None, 1, clock=lambda: now[0])
+
+    def told() -> float:
+        with pytest.raises(RateLimited) as caught:
+            rates.enter("a")
+        return caught.value.retry_after
+
+    place = rates.enter("a")
+    now[0] = 9.0
+    assert told() == 9.0, "nothing is known: as long again"
+    place.expect(30.0)
+    assert told() == 21.0, "by the engine's estimate"
+    now[0] = 40.0
+    place()
+    place()
+    rates.enter("a")
+    now[0] = 50.0
+    assert told() == 30.0, "by what the one before took"
+
+
+def test_chat_has_the_same_rule_for_its_queue() -> None:
+    now = [0.0]
+    queue = AnswerQueue(at_once=2, max_waiting=1, clock=lambda: now[0])
+    places = [queue.enter() for _ in range(3)]
+    now[0] = 8.0
+    with pytest.raises(QueueFull) as caught:
+        queue.enter()
+    assert caught.value.status == 429 and caught.value.retry_after == 8.0 and queue.waiting == 1
+    places.pop()()
+    queue.enter()
+    with pytest.raises(QueueFull) as caught:
+        queue.enter()
+    assert caught.value.retry_after == 4.0, "8 s each, two at a time"
 
 
 def test_bodies_are_limited_before_they_are_read(settings: Callable[..., ServeSettings]) -> None:

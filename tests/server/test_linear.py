@@ -13,19 +13,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inkwash.core.types import Size
+from inkwash.engine.notes import find_notes
 from inkwash.engine.readback import quoted_texts
+from inkwash.models.glm_image.folder import drawing_defaults
 from inkwash.models.glm_image.glyphs import glyph_texts
 from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.spelled import SpelledTokenizer
 from inkwash.models.glm_v.boxes import find_boxes, find_points
-from inkwash.serve.ui.lint import lint
 
 ASSETS = Path(__file__).parents[2] / "src" / "inkwash" / "assets"
 LENGTH = 32_000  # of a prompt at most
 PIECES = ("“", '"', "'a ", "“\n", "[1 ", "[1" + " " * 400, "1 ", "says ", "with ", "the\t", '"a" ', "‘『", "[")
 
 
-@pytest.mark.parametrize("read", [quoted_texts, glyph_texts, find_boxes, find_points, lint])
+LIMITS = drawing_defaults(ASSETS / "nano").limits
+
+
+def noted(prompt: str) -> object:
+    """Against nano's limits, as the page and the server do."""
+    return find_notes(prompt, Size(384, 384), (), LIMITS, canonical=True)
+
+
+@pytest.mark.parametrize("read", [quoted_texts, glyph_texts, find_boxes, find_points, noted])
 @pytest.mark.parametrize("piece", PIECES)
 def test_long_texts_are_read_in_one_pass(read: Callable[[str], Any], piece: str) -> None:
     begun = time.perf_counter()

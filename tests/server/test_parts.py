@@ -98,7 +98,7 @@ def test_addresses_that_are_none(url: str) -> None:
 def test_data_urls() -> None:
     assert read(data_url(b"abc")) == read("data:;base64,YWJj") == read("DATA:image/png;x=y;base64,YW Jj") == b"abc"
     assert read("data:text/plain,a%20b") == b"a b"
-    for wrong in ("data:image/png;base64,abc", "data:image/png;base64,a!!!", "data:no comma", data_url(b"x" * 10_001)):
+    for wrong in ("data:image/png;base64,a", "data:image/png;base64,a!!!", "data:no comma", data_url(b"x" * 10_001)):
         with pytest.raises(RequestError):
             read(wrong)
 

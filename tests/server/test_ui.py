@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import html
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from inkwash.core.types import Size
+from inkwash.models.glm_image.folder import drawing_defaults
+from inkwash.models.registry import bundled_folder
+from inkwash.serve.backend import ModelInfo
 from inkwash.serve.server import mount_ui
 from inkwash.serve.settings import ServeSettings, Shown
-from inkwash.serve.ui.lint import Hint, lint
-from inkwash.serve.ui.page import lint_html, painted
+from inkwash.serve.ui.lint import lint_html
+from inkwash.serve.ui.page import painted
 from inkwash.serve.ui.shelf import Shelf
 from inkwash.serve.ui.words import EN, ZH, language
 from tests.server.conftest import Live, backend_of, running
@@ -30,27 +35,44 @@ pytestmark = [
 ]
 
 
+INFO = ModelInfo(
+    name="nano",
+    natural_size=(384, 384),
+    default_steps=20,
+    limits=drawing_defaults(bundled_folder("nano")).limits,
+    canonical_quotes=True,
+)
+
+
 @pytest.mark.parametrize(
-    ("prompt", "expected"),
+    ("prompt", "says", "silent"),
     [
-        ('A poster that says "HELLO"', [Hint("quoted", ("HELLO",))]),
-        ("A poster that says HELLO", [Hint("unquoted", ("HELLO",))]),
-        ('A sign reading OPEN LATE and "BAR"', [Hint("unquoted", ("OPEN LATE and",)), Hint("quoted", ("BAR",))]),
-        ('The words on it are "GO"', [Hint("quoted", ("GO",))]),
-        ("the text in white", [Hint("none")]),
-        ("two red circles", [Hint("none")]),
-        ('a sign "OPEN', [Hint("open")]),
-        ("海报写着你好", [Hint("unquoted", ("你好",))]),
-        ("海报写着“你好”", [Hint("quoted", ("你好",))]),
-        ("", []),
+        ('A poster that says "HELLO"', ["Words to write: “HELLO”"], ["bad"]),
+        ("A poster that says «HELLO»", ["Words to write: “HELLO”"], ["bad"]),
+        ("A poster that says HELLO", ["without quotation marks"], ["Words to write"]),
+        ('A poster that says "🎉 PARTY"', ["no emoji"], ["Words to write"]),
+        ('"SALE" and "a text that never fits a line"', ["29 characters", "Words to write: “SALE”<"], []),
+        ("a photo of a cat", ["does not know", "photo", "cat"], ["Words to write"]),
     ],
 )
-def test_unquoted_texts_are_pointed_at(prompt: str, expected: list[Hint]) -> None:
-    assert lint(prompt) == expected
+def test_the_page_says_what_will_not_be_drawn_and_promises_nothing(
+    prompt: str, says: list[str], silent: list[str]
+) -> None:
+    shown = html.unescape(lint_html(prompt, "en", info=INFO, size=None))
+    assert all(words in shown for words in says) and not any(words in shown for words in silent)
+    assert "good" not in shown and lint_html("", "en", info=INFO, size=None) == ""
+    assert lint_html(prompt, "zh", info=INFO, size=None) != lint_html(prompt, "en", info=INFO, size=None)
+
+
+def test_a_size_that_was_never_learnt_is_said_while_it_is_chosen() -> None:
+    assert "outside" in lint_html('A sign "OK"', "en", info=INFO, size=Size(1024, 1024))
+    assert "nothing is quoted" in lint_html("a drawing", "en", info=INFO, size=None).lower()
+    assert lint_html("make it blue", "en", info=INFO, size=None, edit=True) == ""
 
 
 def test_what_a_prompt_holds_is_never_markup() -> None:
-    assert "<b>" not in lint_html('says "<b>"', "en")
+    for info in (None, INFO):
+        assert "<b>" not in lint_html('says <b> and "<b>"', "en", info=info, size=None)
 
 
 def test_both_languages_say_everything() -> None:
@@ -126,7 +148,7 @@ def test_create_watch_and_use_again(browser_page: Any, paged: Live) -> None:
     tab.fill("#iw-create-prompt textarea", "A poster that says HELLO")
     _says(tab, "#iw-create-lint", "without quotation marks")
     tab.fill("#iw-create-prompt textarea", 'A poster that says "HELLO"')
-    _says(tab, "#iw-create-lint", "Will be written")
+    _says(tab, "#iw-create-lint", "Words to write")
     tab.click("#iw-create-draw")
     _says(tab, "#iw-create-status", "Drawing")
     _says(tab, "#iw-create-status", "drawn in")
@@ -198,3 +220,16 @@ def test_the_page_asks_for_a_key_where_keys_are_set(
         assert wrong.status_code == 400
         right = live.http.post("/ui/login", data={"username": "me", "password": "a-long-secret"})
         assert right.status_code == 200
+
+
+def test_the_key_of_the_history_is_in_no_file_that_is_served(settings: Callable[..., ServeSettings]) -> None:
+    """A folder of an earlier edition holds it; the page takes it away and makes its key otherwise."""
+    made = settings()
+    old = made.folder / "pictures" / ".secret"
+    old.parent.mkdir(parents=True)
+    old.write_text("the key of an earlier edition")
+    with running(made, FakeBackend, prepare=mount_ui) as live:
+        for name in (".secret", "../secret", "../jobs.sqlite3"):
+            answer = live.http.get(f"/ui/gradio_api/file={made.folder}/pictures/{name}")
+            assert answer.status_code in (403, 404), name
+        assert not old.exists() and list(old.parent.iterdir()) == []

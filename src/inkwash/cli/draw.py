@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from inkwash.cli.notes import drawing_notes
 from inkwash.cli.settings import DrawSettings
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 
@@ -66,6 +67,9 @@ def draw(drawings: Sequence[DrawSettings], *, as_json: bool, quiet: bool) -> Non
     check_model(first.model)
     read = open_reader() if first.verify is not None else None
     report = Report(as_json=as_json, quantize=first.quantize)
+    for number, (settings, given) in enumerate(zip(drawings, inputs, strict=True), start=1):
+        where = f"Prompt {number}: " if len(drawings) > 1 else ""
+        report.say([f"{where}{note}" for note in drawing_notes(settings, given.references)])
     shown, cancel = False if quiet else None, CancelToken()
     with Bars(shown=shown) as bars:
         pipe = interruptible(lambda: _load(first, bars), cancel.cancel)
@@ -226,6 +230,14 @@ class Report:
         self.failure: InkwashError | None = None
         self.wrong: list[dict[str, Any]] = []
         self.trades: list[str] = []
+        self.warnings: list[str] = []
+
+    def say(self, notes: Sequence[str]) -> None:
+        """What is to be known before the drawing begins: on stderr, or in the JSON."""
+        self.warnings += notes
+        if not self.as_json:
+            for note in notes:
+                print(f"inkwash: {note}", file=sys.stderr)
 
     def add(self, settings: DrawSettings, made: Sequence[Made]) -> None:
         """Writes the pictures of one drawing."""
@@ -261,7 +273,8 @@ class Report:
         """The last lines; raises what went wrong."""
         seconds, count = time.perf_counter() - self.started, len(self.written)
         if self.as_json:
-            print(json.dumps({"pictures": self.written, "seconds": round(seconds, 3)}, ensure_ascii=False))
+            said = {"pictures": self.written, "warnings": self.warnings, "seconds": round(seconds, 3)}
+            print(json.dumps(said, ensure_ascii=False))
         else:
             print(f"{count} picture{'s' if count != 1 else ''} in {seconds:.1f} s")
             if self.quantize is not None:

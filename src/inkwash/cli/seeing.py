@@ -194,6 +194,7 @@ class Screen:
         self.live = out.isatty()
         self.folded = folded
         self._thought = ""
+        self._answered = False
 
     def show(self, kind: str, text: str) -> None:
         """One piece."""
@@ -206,12 +207,14 @@ class Screen:
                 self._write(text)
             return
         self._fold()
+        self._answered = self._answered or bool(text.strip())
         self._write(text)
 
     def end(self) -> None:
-        """After the last piece."""
+        """After the last piece; an answer of nothing leaves no empty line."""
         self._fold()
-        self._write("\n")
+        if self._answered:
+            self._write("\n")
 
     def _fold(self) -> None:
         if self._thought and self.live and self.folded:
@@ -252,4 +255,8 @@ def answer(
             "cancelled": "stopped",
         }
         print(f"inkwash: {reasons[output.finish_reason]}.", file=sys.stderr)
+    elif not output.text.strip() or not (output.content.strip() or output.tool_calls):
+        thought = "; --thoughts shows what it thought" if output.thoughts.strip() else ""
+        why = "it may know nothing of what is shown, or need another question"
+        print(f"inkwash: the model gave no answer: {why}{thought}.", file=sys.stderr)
     return output

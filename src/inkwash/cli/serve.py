@@ -47,7 +47,16 @@ Rate = Annotated[int | None, typer.Option("--rate", help="Requests a minute of o
 Concurrent = Annotated[
     int | None, typer.Option("--concurrent", help="Requests at a time of one client [default: no limit].")
 ]
+AllowedHosts = Annotated[
+    list[str] | None,
+    typer.Option("--allowed-host", help="Name by which browsers may call the server; give it again for more."),
+]
+CorsOrigins = Annotated[
+    list[str] | None,
+    typer.Option("--cors-origin", metavar="ORIGIN", help="Page that may use the API from a browser, or *; again."),
+]
 MaxBody = Annotated[int, typer.Option("--max-body-mb", help="Largest request in MiB.")]
+MaxJson = Annotated[int, typer.Option("--max-json-mb", help="Largest JSON body in MiB; files of forms do not count.")]
 MaxPixels = Annotated[float, typer.Option("--max-image-mp", help="Largest reference picture in millions of pixels.")]
 MaxSteps = Annotated[int, typer.Option("--max-steps", help="Most denoising steps a client may ask for.")]
 UrlHosts = Annotated[
@@ -88,7 +97,10 @@ def serve(
     key_file: KeyFile = None,
     rate: Rate = None,
     concurrent: Concurrent = None,
+    allowed_host: AllowedHosts = None,
+    cors_origin: CorsOrigins = None,
     max_body_mb: MaxBody = 256,
+    max_json_mb: MaxJson = 64,
     max_image_mp: MaxPixels = 40.0,
     max_steps: MaxSteps = 200,
     allow_url_host: UrlHosts = None,
@@ -170,7 +182,10 @@ def serve(
         api_keys=read_keys(key_file, os.environ.get(VARIABLE, "")),
         requests_per_minute=rate,
         concurrent_requests=concurrent,
+        allowed_hosts=tuple(allowed_host or ()),
+        cors_origins=tuple(origin.rstrip("/").lower() for origin in cors_origin or ()),
         max_body_bytes=max_body_mb * MEBI,
+        max_json_bytes=max_json_mb * MEBI,
         max_image_pixels=round(max_image_mp * 1e6),
         max_steps=max_steps,
         url_hosts=tuple(allow_url_host or ()),

@@ -43,6 +43,7 @@ MAX_PARTIALS = 3
 FEW_ROWS = 4  # plans drawn together while lanes are idle: on a CPU a row of eight is no cheaper than one of four
 MAX_LANES = 4  # by default, on a CPU: more lanes of fewer threads each would make a lone request wait longer
 REFERENCE_BYTES = 2**28
+END_S = 1.0  # for threads whose requests were aborted, where there is a limit
 Task = Callable[[], None]
 Rounds = Callable[[], bool]
 
@@ -206,7 +207,10 @@ class Engine:
             )
 
     def close(self, *, drain: bool = True, timeout_s: float | None = None) -> None:
-        """Take no more requests; finish those accepted, or abort them, and those too that are left at the timeout."""
+        """Take no more requests; finish those accepted, or abort them, and those too that are left at the timeout.
+
+        With a timeout it returns even where a thread does not: what it does ends with the process.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -217,9 +221,12 @@ class Engine:
             thread.join(None if limit is None else max(0.0, limit - time.monotonic()))
         if any(thread.is_alive() for thread in self._workers):
             self._abort_all()
+            limit = None if timeout_s is None else time.monotonic() + END_S
             for thread in self._workers:
-                thread.join()
-        self._clock.join()
+                thread.join(None if limit is None else max(0.0, limit - time.monotonic()))
+        self._clock.join(None if timeout_s is None else END_S)
+        if stuck := [thread.name for thread in (*self._workers, self._clock) if thread.is_alive()]:
+            log.warning("the engine was closed while %s did not end", ", ".join(stuck))
         if self._threads is not None:
             torch.set_num_threads(self._threads_before)
 
@@ -481,9 +488,9 @@ class Engine:
         return self._speeds.seconds(job.work, tokens=job.work.sequences * job.work.tokens, pictures=rounds)
 
     def _queue_full(self) -> QueueFull:
-        """Room comes when the first running request ends."""
+        """Room comes when the first running request ends, and it has a lane to itself at best."""
         running = [self._left_s(job) for job in self._jobs.values() if job not in self._queue]
-        wait = max(1.0, sum(running) / self.lanes / max(1, len(running)))
+        wait = max(1.0, min(running, default=0.0))
         return QueueFull(
             f"{len(self._queue)} requests are waiting, as many as the queue holds: try again in {wait:.0f} s.",
             retry_after=wait,

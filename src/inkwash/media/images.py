@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, ImageChops, ImageOps, PngImagePlugin
 
 from inkwash.core.errors import MediaError
 from inkwash.core.types import PathLike
@@ -36,6 +36,7 @@ READABLE = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 SUFFIXES = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _METADATA_KEY = "inkwash"
 _COMMENT_HEAD = b"ASCII\0\0\0"  # the EXIF standard's name of the character code
+_GREY_SPREAD = 16  # between the channels of a grey picture that JPEG has been at
 _MAX_COMMENT = 60_000  # an EXIF block of a JPEG holds at most 64 KiB
 EXACT_PIXELS = 16 * 10**6  # a larger JPEG that is wanted smaller is reduced while it is decoded
 _OPENING = threading.Lock()  # warnings.catch_warnings changes the state of the whole process
@@ -73,11 +74,33 @@ def load_image(
 
 
 def load_mask(source: ImageSource, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Reads a mask as 8-bit grey: white or transparent is the part to change."""
-    return load_image(source, max_bytes=max_bytes, max_pixels=max_pixels).convert("L")
+    """Reads a mask as 8-bit grey in which white is the part to change.
+
+    Where the picture has transparency, what is transparent may change, whatever its colours are, as in OpenAI's API; in
+    one without transparency it is what is white. Raises MediaError for a picture that is neither transparent nor grey.
+    """
+    picture, name = _still(source, max_bytes, max_pixels)
+    if picture.has_transparency_data:
+        alpha = load_rgba(picture, max_bytes=max_bytes, max_pixels=max_pixels).getchannel("A")
+        if alpha.getextrema() != (255, 255):
+            return ImageOps.invert(alpha)
+    grey = load_image(picture, max_bytes=max_bytes, max_pixels=max_pixels)
+    red, green, blue = grey.split()
+    for one, other in ((red, green), (green, blue), (red, blue)):
+        if _largest(ImageChops.difference(one, other)) > _GREY_SPREAD:
+            raise MediaError(
+                f"{name} is no mask: it has colours and no transparency. Make what may change transparent, or send a "
+                "grey picture in which it is white."
+            )
+    return grey.convert("L")
 
 
-def load_rgba(source: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def _largest(picture: Image.Image) -> int:
+    """The largest value of a picture of one channel."""
+    return max((value for value, count in enumerate(picture.histogram()) if count), default=0)
+
+
+def load_rgba(source: ImageSource, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Reads one still picture with its transparency as RGBA; raises MediaError for one that has none."""
     picture, name = _still(source, max_bytes, max_pixels)
     if not picture.has_transparency_data:

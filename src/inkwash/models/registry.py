@@ -69,10 +69,10 @@ MODELS: tuple[ModelEntry, ...] = (
     ModelEntry(
         name="nano",
         kind=DRAWS,
-        parameters="under 30M",
-        gigabytes=0.06,
+        parameters="26M",
+        gigabytes=0.05,
         licence="Apache-2.0",
-        note="ships inside the package, trained by its own recipes; 384x384, English",
+        note="ships inside the package, trained by its own recipes; cards of 384x384, English and some Chinese",
     ),
     ModelEntry(
         name="zai-org/GLM-Image",

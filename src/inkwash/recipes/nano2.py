@@ -20,9 +20,11 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from inkwash.data.limits import second_limits
 from inkwash.data.plans import PlanBatches
 from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrops, prompt_lines
 from inkwash.models.glm_image import ar, decoder
+from inkwash.models.glm_image.abilities import Abilities
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.processor import GlmImageProcessor
@@ -215,6 +217,7 @@ def nano2_export(work: Path, output: Path) -> Path:
     if refined.exists():
         parts.vae.load_state_dict(finished(refined, "nano2-vae-refined")["weights"])
     parts.vae.config = replace(parts.vae.config, sample_size=SIDE)
-    parts.drawing = sizes.DRAWING
+    own = Abilities.from_dict(second_limits())
+    parts.drawing = replace(sizes.DRAWING, canonical_quotes=True, limits=own)
     parts.generation |= sizes.SAMPLING
     return save_pipeline_parts(parts, output, dtype=torch.bfloat16)

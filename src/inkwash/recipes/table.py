@@ -152,6 +152,8 @@ def _read(kind: Any, key: str, text: str) -> Any:
     try:
         if kind is bool:
             return _WORDS[text.lower()]
+        if kind is Path and text and Path(text) == Path():
+            return Path.cwd()  # a plain `.` would be taken for "none was named", the default of some recipes
         if kind in (int, float, str, Path):
             return kind(text)
     except (ValueError, KeyError):

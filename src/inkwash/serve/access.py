@@ -5,12 +5,14 @@ A line says who asked for what and how it went; it holds no prompt unless the op
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,9 +20,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inkwash.core import log as logs
 from inkwash.core.errors import RequestError
 from inkwash.serve.errors import answer
+from inkwash.serve.json_body import too_large
 from inkwash.serve.metrics import Metrics
 
 HEADER = "x-request-id"
+TOTAL_FACTOR = 20  # a whole body may take so many times as long as a pause within it
 _OWN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 access_log = logs.get("inkwash.access")
 
@@ -37,10 +41,20 @@ def configure(shown: bool) -> None:
 
 
 class Access:
-    """ASGI middleware; routes add to `request.state.said` what the log line should hold."""
+    """ASGI middleware; routes add to `request.state.said` what the log line should hold, and may read `stopping`."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int) -> None:
-        self.app, self.metrics, self.max_body_bytes = app, metrics, max_body_bytes
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        max_body_bytes: int,
+        body_timeout_s: float = 30.0,
+        stopping: Callable[[], RequestError] | None = None,
+    ) -> None:
+        """`stopping`: what becomes of a request that the end of the server cuts off."""
+        self.app, self.metrics, self.stopping = app, metrics, stopping
+        self.max_body_bytes, self.body_timeout_s = max_body_bytes, body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,7 +64,7 @@ class Access:
         headers = {name.lower(): value for name, value in scope["headers"]}
         request_id = _request_id(headers.get(HEADER.encode(), b""))
         said: dict[str, Any] = {}
-        scope.setdefault("state", {}).update(request_id=request_id, said=said)
+        scope.setdefault("state", {}).update(request_id=request_id, said=said, stopping=self.stopping)
         status = 0
 
         async def sending(message: Message) -> None:
@@ -67,31 +81,42 @@ class Access:
 
         try:
             if _declared(headers.get(b"content-length", b"")) > self.max_body_bytes:
-                await answer(self._too_large())(scope, receive, sending)
+                await answer(too_large(self.max_body_bytes))(scope, receive, sending)
             else:
                 await self.app(scope, self._limited(receive), sending)
+        except asyncio.CancelledError:  # the drain is over
+            if status or self.stopping is None:
+                raise
+            await answer(self.stopping())(scope, receive, sending)
         finally:
             self._record(scope, request_id, said, status, time.perf_counter() - started)
 
     def _limited(self, receive: Receive) -> Receive:
-        read = 0
+        """The body in pieces, while they come in time and are not too many; what follows the body may take its time."""
+        read, more = 0, True
+        begun = time.monotonic()
 
         async def receiving() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, more
+            if not more:
+                return await receive()
+            allowed = begun + TOTAL_FACTOR * self.body_timeout_s - time.monotonic()
+            try:
+                async with asyncio.timeout(max(0.0, min(self.body_timeout_s, allowed))):
+                    message = await receive()
+            except TimeoutError:
+                raise RequestError(
+                    f"The body did not come within {self.body_timeout_s:g} s: send it again, in larger pieces.",
+                    status=408,
+                    code="body_timeout",
+                ) from None
+            more = bool(message.get("more_body", False))
             read += len(message.get("body", b""))
             if read > self.max_body_bytes:
-                raise self._too_large()
+                raise too_large(self.max_body_bytes)
             return message
 
         return receiving
-
-    def _too_large(self) -> RequestError:
-        return RequestError(
-            f"The request is larger than {self.max_body_bytes / 2**20:.4g} MiB: send fewer or smaller pictures.",
-            status=413,
-            code="request_too_large",
-        )
 
     def _record(self, scope: Scope, request_id: str, said: dict[str, Any], status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")

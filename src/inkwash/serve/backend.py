@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from inkwash.engine.events import Event
 from inkwash.engine.request import GenerationRequest
+from inkwash.serve.settings import name_of
 
 if TYPE_CHECKING:
+    from inkwash.engine.notes import Abilities
     from inkwash.engine.pipeline import GlmImagePipeline
     from inkwash.engine.plan import Plan
     from inkwash.engine.scheduler import Engine, EngineStats
@@ -29,6 +31,8 @@ class ModelInfo:
     default_temperature: float = 0.9
     default_top_p: float = 0.75
     device: str = "cpu"
+    limits: Abilities | None = None  # what the checkpoint says it can draw
+    canonical_quotes: bool = False  # whether it reads every style of quotes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +139,15 @@ def model_info(pipe: GlmImagePipeline, name: str) -> ModelInfo:
     height, width = pipe.stages.natural_size([])
     own, sampling = pipe.parts.drawing, pipe.sampling(None, None)
     return ModelInfo(
-        name=name,
+        name=name_of(name),
         natural_size=(width, height),
         default_steps=own.num_inference_steps,
         default_guidance=own.guidance_scale,
         default_temperature=sampling.temperature,
         default_top_p=sampling.top_p,
         device=str(pipe.device),
+        limits=own.limits,
+        canonical_quotes=own.canonical_quotes,
     )
 
 

@@ -10,6 +10,7 @@ its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import uuid
@@ -24,13 +25,14 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from inkwash.core.errors import Cancelled, RequestError
+from inkwash.engine.jobs import DeadlinePassed
 from inkwash.engine.request import CancelToken
 from inkwash.engine.see.media import MediaRules
 from inkwash.engine.see.output import Delta, VisionOutput
 from inkwash.engine.see.pipeline import GlmVisionPipeline
 from inkwash.engine.see.together import Rounds
 from inkwash.serve.errors import described
-from inkwash.serve.schemas import read_json
+from inkwash.serve.json_body import read_body
 from inkwash.serve.settings import MEBI, ChatSettings
 from inkwash.serve.sse import EventStream
 from inkwash.serve.urls import read_url
@@ -78,6 +80,7 @@ class ChatBody(BaseModel):
     skip_special_tokens: bool = Field(True, description="false: the marks of boxes stay in the content.")
     fence_html: bool = Field(False, description="Raw HTML of the answer between Markdown fences.")
     user: str | None = Field(None, description="Who asks; no answer depends on it.")
+    deadline_s: float | None = Field(None, ge=0.001, le=1e6, description="Seconds; later the request fails with 408.")
 
     def settings(self) -> dict[str, Any]:
         """What the pipeline is asked for."""
@@ -135,9 +138,13 @@ def make_chat_router(
     *,
     admit: Callable[[Request], Callable[[], None]] = lambda request: lambda: None,
     run: Callable[[Rounds], None] | None = None,
+    deadline_s: float | None = None,
+    max_bytes: int = 64 * MEBI,
 ) -> APIRouter:
-    """The route around one pipeline; ``admit`` raises for clients that may not ask, and returns what is to be called
-    when their answer has ended. ``run``: where answers are made, as `GlmVisionPipeline.answer_together` has it."""
+    """The route around one pipeline; ``admit`` raises for clients that may not ask, before their body is read, and
+    returns what is to be called when their answer has ended. ``run``: where answers are made, as
+    `GlmVisionPipeline.answer_together` has it. ``deadline_s``: the longest time of an answer; ``max_bytes``: of a body.
+    """
     router = APIRouter(tags=["chat"])
     settings = chat.settings
     threads = ThreadPoolExecutor(MAX_CLIENTS, "inkwash-chat")
@@ -146,20 +153,14 @@ def make_chat_router(
     @router.post("/v1/chat/completions")
     async def completions(request: Request) -> Response:
         """Answer a conversation."""
-        body = read_json(await request.body(), ChatBody)
-        if body.model not in (None, settings.served_name):
-            raise RequestError(
-                f"The model {body.model!r} is not served here, only {settings.served_name!r}.",
-                status=404,
-                code="model_not_found",
-                param="model",
-            )
-        if body.tools and body.tool_choice == "auto" and not settings.auto_tools:
-            raise RequestError(
-                "This server lets no model choose tools (--no-auto-tool-choice): send tool_choice none.", param="tools"
-            )
         leave = admit(request)
-        talk = Talk(chat, body, threads)
+        try:
+            body = await read_body(request, ChatBody, max_bytes=max_bytes)
+            check(body)
+            talk = Talk(chat, body, threads, min_deadline(body.deadline_s, deadline_s))
+        except BaseException:
+            leave()
+            raise
 
         def ended(whole: bool) -> None:
             talk.cancel.cancel()
@@ -172,14 +173,33 @@ def make_chat_router(
         finally:
             ended(True)
 
+    def check(body: ChatBody) -> None:
+        """Raise for what this server does not do."""
+        if body.model not in (None, settings.served_name, settings.model):
+            raise RequestError(
+                f"The model {body.model!r} is not served here, only {settings.served_name!r}.",
+                status=404,
+                code="model_not_found",
+                param="model",
+            )
+        if body.tools and body.tool_choice == "auto" and not settings.auto_tools:
+            raise RequestError(
+                "This server lets no model choose tools (--no-auto-tool-choice): send tool_choice none.", param="tools"
+            )
+
     return router
+
+
+def min_deadline(*limits: float | None) -> float | None:
+    """The shortest of the deadlines that there are."""
+    return min((each for each in limits if each is not None), default=None)
 
 
 class Talk:
     """One answer: made in a thread, heard in the event loop."""
 
-    def __init__(self, chat: Chat, body: ChatBody, threads: Executor) -> None:
-        self.chat, self.body, self.threads = chat, body, threads
+    def __init__(self, chat: Chat, body: ChatBody, threads: Executor, deadline_s: float | None = None) -> None:
+        self.chat, self.body, self.threads, self.deadline_s = chat, body, threads, deadline_s
         self.text = TextOf(chat.settings)
         self.cancel = CancelToken()
         self.id, self.created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
@@ -187,6 +207,10 @@ class Talk:
     async def pieces(self) -> AsyncIterator[Delta | VisionOutput]:
         """Every piece, and the whole at the end; raises what the pipeline raises."""
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[Delta | VisionOutput | Exception]()
+
+        def tell(item: Delta | VisionOutput | Exception) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(queue.put_nowait, item)
 
         def work() -> None:
             try:
@@ -198,13 +222,16 @@ class Talk:
                     **self.body.settings(),
                 )
                 while True:
-                    loop.call_soon_threadsafe(queue.put_nowait, next(stream))
+                    tell(next(stream))
             except StopIteration as end:
-                loop.call_soon_threadsafe(queue.put_nowait, end.value)
+                tell(end.value)
             except Exception as error:
-                loop.call_soon_threadsafe(queue.put_nowait, error)
+                tell(error)
 
-        working = loop.run_in_executor(self.threads, work)
+        self.threads.submit(work)
+        late = None
+        if self.deadline_s is not None:
+            late = loop.call_later(self.deadline_s, queue.put_nowait, DeadlinePassed(self.deadline_s))
         try:
             while True:
                 item = await queue.get()
@@ -214,8 +241,9 @@ class Talk:
                 if isinstance(item, VisionOutput):
                     return
         finally:
-            self.cancel.cancel()
-            await asyncio.shield(working)
+            self.cancel.cancel()  # the thread ends by itself; an answer that is late does not wait for it
+            if late is not None:
+                late.cancel()
 
     async def whole(self, request: Request) -> dict[str, Any]:
         """The finished answer; a client that goes away stops it."""
@@ -227,12 +255,13 @@ class Talk:
             raise AssertionError("the pipeline ends with the whole")
 
         answering = asyncio.ensure_future(collect())
-        while not answering.done():
-            await asyncio.wait({answering}, timeout=0.2)
-            if not answering.done() and await request.is_disconnected():
-                self.cancel.cancel()
-                await asyncio.gather(answering, return_exceptions=True)
-                raise Cancelled
+        try:
+            while not answering.done():
+                await asyncio.wait({answering}, timeout=0.2)
+                if not answering.done() and await request.is_disconnected():
+                    raise Cancelled
+        finally:
+            answering.cancel()
         output = answering.result()
         message: dict[str, Any] = {"role": "assistant", **self.text.whole(output)}
         if output.tool_calls:

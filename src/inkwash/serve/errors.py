@@ -7,20 +7,24 @@ with a sentence that tells nothing about the server's inside.
 from __future__ import annotations
 
 import math
+import reprlib
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, ConfigError, InkwashError, MediaError, RequestError
 
 log = logs.get(__name__)
 
+_SHORT = reprlib.Repr()  # looks at the beginning only, however large a value is
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 CLIENT_CLOSED = 499  # the client went away; nobody reads this answer, but logs and metrics do
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -79,14 +83,26 @@ def from_validation(errors: list[ErrorDetails]) -> RequestError:
         return RequestError(
             f"The field {place} is missing: it is required.", code="missing_required_parameter", param=place
         )
-    given = repr(first.get("input"))
-    said = given if len(given) <= 80 else f"{given[:77]}..."
+    said = _SHORT.repr(first.get("input"))
+    said = said if len(said) <= 80 else f"{said[:77]}..."
     return RequestError(f"{place} is {said}: {_plain(first['msg'])}.", code="invalid_value", param=place)
 
 
 def _plain(message: str) -> str:
     text = message.removeprefix("Value error, ").rstrip(".")
     return text[:1].lower() + text[1:]
+
+
+def _elsewhere(path: str) -> str:
+    """What to ask instead at paths of other servers."""
+    last = path.rstrip("/").rpartition("/")[2]
+    if path.rstrip("/").endswith("/images/variations"):
+        return ": send the picture to /v1/images/edits with a prompt that says what to change"
+    if path.startswith("/openai/") or not path.startswith("/v1/"):
+        for known in ("/v1/images/generations", "/v1/images/edits", "/v1/chat/completions", "/v1/models"):
+            if last and known.endswith(f"/{last}"):
+                return f": send the request to {known} (base URL .../v1, without a deployment or api-version)"
+    return ""
 
 
 def install(app: FastAPI) -> None:
@@ -104,16 +120,24 @@ def install(app: FastAPI) -> None:
     async def ours(request: Request, error: InkwashError) -> JSONResponse:
         return noted(request, error)
 
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> JSONResponse:
+        """The client went away before its body was there."""
+        return noted(request, Cancelled())
+
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         details: Any = error.errors()
         return noted(request, from_validation(details))
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> Response:
         detail = str(error.detail)
+        if error.status_code == 405 and request.method == "OPTIONS":
+            allowed = (error.headers or {}).get("Allow", "")
+            return Response(status_code=204, headers={"Allow": f"{allowed}, OPTIONS".lstrip(", ")})
         if error.status_code == 404 and detail == "Not Found":
-            detail = f"There is nothing at {request.method} {request.url.path}."
+            detail = f"There is nothing at {request.method} {request.url.path[:200]}{_elsewhere(request.url.path)}."
         elif error.status_code == 405:
             detail = f"{request.url.path} does not answer {request.method}."
         kind = _TYPES.get(error.status_code, "invalid_request_error" if error.status_code < 500 else "server_error")

@@ -20,11 +20,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse
 
+from inkwash.core import log as logs
 from inkwash.core.errors import RequestError
 
 TTL_S = 3600.0
 MAX_BYTES = 2**30  # of all pictures together; beyond it the oldest go first
 ROUTE = "/v1/images/files"
+log = logs.get(__name__)
 _NAME = re.compile(r"[0-9a-f]{64}\.(?:png|jpeg|webp)")
 
 router = APIRouter(tags=["images"])
@@ -44,9 +46,14 @@ class PictureFiles:
         with self._lock:
             self.folder.mkdir(mode=0o700, exist_ok=True)
             part = self.folder / f"{name}.part"
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(content)
-            part.replace(self.folder / name)
+            try:
+                with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                    file.write(content)
+                part.replace(self.folder / name)
+            except OSError:
+                with suppress(OSError):
+                    part.unlink(missing_ok=True)
+                raise
             self._clean(name)
         return name
 
@@ -72,7 +79,7 @@ class PictureFiles:
 
 
 def with_addresses(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
-    """The same answer with addresses in place of the pictures' content."""
+    """The same answer with addresses in place of the pictures' content; as it is, with a warning, on a full disk."""
     files = request.app.state.files
     base = str(request.base_url).rstrip("/")
 
@@ -81,7 +88,13 @@ def with_addresses(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
         rest = {key: value for key, value in picture.items() if key != "b64_json"}
         return {"url": f"{base}{ROUTE}/{files.keep(content, answer['output_format'])}", **rest}
 
-    return {**answer, "data": [addressed(picture) for picture in answer["data"]]}
+    try:
+        return {**answer, "data": [addressed(picture) for picture in answer["data"]]}
+    except OSError as error:
+        log.error("pictures cannot be kept for their addresses: %s", error)
+        reason = error.strerror or type(error).__name__
+        warning = f"response_format: the pictures could not be kept here ({reason}), so they are in b64_json."
+        return {**answer, "warnings": [*answer["warnings"], warning]}
 
 
 @router.get(

@@ -13,12 +13,13 @@ from inkwash.serve.answers import rounded
 from inkwash.serve.auth import identify
 from inkwash.serve.errors import CLIENT_CLOSED
 from inkwash.serve.files import with_addresses
+from inkwash.serve.json_body import read_body
 from inkwash.serve.orders import with_seed
 from inkwash.serve.runs import Run, disconnected
-from inkwash.serve.schemas import GenerationBody, ImageBody, read_json
+from inkwash.serve.schemas import GenerationBody, ImageBody
 from inkwash.serve.service import Service
 from inkwash.serve.sse import EventStream, Stream
-from inkwash.serve.uploads import Uploads, read_edit, unsupported_type
+from inkwash.serve.uploads import Uploads, read_edit
 from inkwash.serve.worker import job_answer
 
 router = APIRouter(tags=["images"])
@@ -43,11 +44,9 @@ def client_of(request: Request) -> str:
 async def generations(request: Request, background: bool = Background) -> Response:
     """Draw pictures from a prompt."""
     client = client_of(request)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise unsupported_type(kind, "application/json")
-    service_of(request).rates.spend(client)
-    body = read_json(await request.body(), GenerationBody)
+    service = service_of(request)
+    service.rates.spend(client)
+    body = await read_body(request, GenerationBody, max_bytes=service.settings.max_json_bytes)
     return await _handle(request, client, body, Uploads(), background)
 
 
@@ -80,6 +79,8 @@ async def _handle(request: Request, client: str, body: ImageBody, uploads: Uploa
         order = await service.order(body, uploads, await service.rewrite(body))
         run = Run(backend, order, service.deadline(body))
         run.start()
+        if run.eta_s is not None:
+            leave.expect(run.eta_s)
         if not body.stream:
             return await _wait(request, client, uploads, run)
         streaming = True
@@ -100,7 +101,7 @@ async def _keep(request: Request, client: str, body: ImageBody, uploads: Uploads
         )
     order = await service.order(body, uploads)
     fields = body.model_dump(exclude_none=True, exclude={"images", "mask", "markup"})
-    job = await asyncio.to_thread(service.jobs.add, client, order.kind, fields, uploads)
+    job = await asyncio.to_thread(service.jobs.add, client, order.kind, fields, uploads, retry_after=service.wait_s())
     service.worker.wake()
     request.state.said["job"] = job.id
     return JSONResponse(job_answer(job), status_code=202, headers={"Location": f"/v1/jobs/{job.id}"})
@@ -141,7 +142,7 @@ def _stream(request: Request, client: str, uploads: Uploads, run: Run, leave: Ca
             service.metrics.turned_away(CLIENT_CLOSED, "cancelled")
             _left(request, client, uploads, run)
 
-    return EventStream(stream.text(), on_end=ended)
+    return EventStream(stream.text(), on_end=ended, packed_error=stream.packed_error)
 
 
 def _left(request: Request, client: str, uploads: Uploads, run: Run) -> None:

@@ -1,4 +1,8 @@
-"""Jobs in SQLite: what was asked with its pictures, how far it is, and the answer; all of it survives a restart."""
+"""Jobs in SQLite: what was asked with its pictures, how far it is, and the answer; all of it survives a restart.
+
+Owners take turns: the next job is of the owner that has the fewest under way and was served least recently, and each
+owner may keep a share of the jobs that are kept at all. A disk that is full or gone is StorageFailed, never a surprise.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,13 +29,36 @@ create table if not exists jobs (
     body text not null, prompt text, said text not null default '[]',
     stage text, done integer, total integer, result text, error text
 );
-create index if not exists jobs_by_status on jobs (status, number);
+create index if not exists jobs_by_owner on jobs (status, owner, number);
+drop index if exists jobs_by_status;
 create table if not exists job_pictures (
     job text not null references jobs (id) on delete cascade, name text not null, place integer not null,
     content blob not null
 );
 create index if not exists job_pictures_by_job on job_pictures (job);
 """
+
+
+class StorageFailed(RequestError):
+    """The job file could not be read or written: a disk is full or gone."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(
+            f"Jobs cannot be kept now ({error}): try again later, or ask without background.",
+            status=503,
+            code="storage_failed",
+        )
+        self.retry_after = 10.0
+
+
+class TooManyJobs(RequestError):
+    """As many jobs wait as are kept."""
+
+    def __init__(self, waiting: int, retry_after: float) -> None:
+        super().__init__(
+            f"{waiting} jobs wait, as many as are kept: try again later.", status=429, code="too_many_jobs"
+        )
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +83,12 @@ class Job:
 class JobStore:
     """Safe to use from any thread."""
 
-    def __init__(self, folder: Path, *, max_jobs: int, ttl_s: float) -> None:
+    def __init__(self, folder: Path, *, max_jobs: int, ttl_s: float, owners: int = 1) -> None:
+        """`owners`: among how many the kept jobs are shared."""
         self.max_jobs, self.ttl_s = max_jobs, ttl_s
+        self.max_of_owner = -(-max_jobs // max(1, owners))
         self._lock = threading.Lock()
+        self._served: dict[str, int] = {}  # when each owner's last job was taken, by a count
         path = folder / "jobs.sqlite3"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -66,6 +96,9 @@ class JobStore:
             self._base.row_factory = sqlite3.Row
             self._base.execute("pragma journal_mode = wal")
             self._base.execute("pragma foreign_keys = on")
+            found = self._base.execute("pragma quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(f"it is damaged: {found}")
             self._base.executescript(_SCHEMA)
             path.chmod(0o600)
             self._base.execute("update jobs set status = 'queued', started = null where status = 'in_progress'")
@@ -78,16 +111,36 @@ class JobStore:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            self._base.execute("begin immediate")
             try:
-                yield self._base
-            except BaseException:
-                self._base.execute("rollback")
-                raise
-            self._base.execute("commit")
+                self._base.execute("begin immediate")
+                try:
+                    yield self._base
+                    self._base.execute("commit")
+                except BaseException:
+                    with suppress(sqlite3.Error):  # a full disk has undone it already
+                        self._base.execute("rollback")
+                    raise
+            except sqlite3.Error as error:
+                raise StorageFailed(error) from error
 
-    def add(self, owner: str, kind: str, body: dict[str, Any], uploads: Uploads, *, own_id: str | None = None) -> Job:
-        """Keep a new job; raises RequestError 429 when too many wait.
+    def _read(self, query: str, *values: object) -> list[sqlite3.Row]:
+        with self._lock:
+            try:
+                return self._base.execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                raise StorageFailed(error) from error
+
+    def add(
+        self,
+        owner: str,
+        kind: str,
+        body: dict[str, Any],
+        uploads: Uploads,
+        *,
+        own_id: str | None = None,
+        retry_after: float = 1.0,
+    ) -> Job:
+        """Keep a new job; raises TooManyJobs (429) when too many wait, of this owner or of all.
 
         `own_id` is for a request that is being drawn already and whose client has gone: it is always kept.
         """
@@ -97,11 +150,12 @@ class JobStore:
         now = time.time()
         with self._transaction() as base:
             base.execute("delete from jobs where finished < ?", (now - self.ttl_s,))
-            waiting = base.execute("select count(*) from jobs where status in ('queued', 'in_progress')").fetchone()[0]
-            if waiting >= self.max_jobs and own_id is None:
-                raise RequestError(
-                    f"{waiting} jobs wait, as many as are kept: try again later.", status=429, code="too_many_jobs"
-                )
+            of_owner, waiting = base.execute(
+                "select coalesce(sum(owner = ?), 0), count(*) from jobs where status in ('queued', 'in_progress')",
+                (owner,),
+            ).fetchone()
+            if own_id is None and (waiting >= self.max_jobs or of_owner >= self.max_of_owner):
+                raise TooManyJobs(of_owner if of_owner >= self.max_of_owner else waiting, retry_after)
             status, started = ("queued", None) if own_id is None else ("in_progress", now)
             base.execute(
                 "insert into jobs (id, owner, kind, status, created, started, body) values (?, ?, ?, ?, ?, ?, ?)",
@@ -117,18 +171,35 @@ class JobStore:
 
     def find(self, job_id: str, owner: str | None = None) -> Job | None:
         """A job by its id, and only the owner's where one is given."""
-        with self._lock:
-            row = self._base.execute("select * from jobs where id = ?", (job_id,)).fetchone()
-        if row is None or (owner is not None and row["owner"] != owner):
+        rows = self._read("select * from jobs where id = ?", job_id)
+        if not rows or (owner is not None and rows[0]["owner"] != owner):
             return None
-        return _job(row)
+        return _job(rows[0])
 
-    def take(self) -> tuple[Job, Uploads] | None:
-        """The oldest waiting job and its pictures; it is in progress from now on."""
+    def next_owner(self, busy: Collection[str] = ()) -> str | None:
+        """Whose turn it is, but for those that are busy; None where nobody else waits."""
+        waiting = self._read("select owner, min(number) as first from jobs where status = 'queued' group by owner")
+        under_way = self._read("select owner, count(*) as jobs from jobs where status = 'in_progress' group by owner")
+        running = {row["owner"]: row["jobs"] for row in under_way}
+        turns = [
+            (running.get(row["owner"], 0), self._served.get(row["owner"], 0), row["first"], row["owner"])
+            for row in waiting
+            if row["owner"] not in busy
+        ]
+        return min(turns)[-1] if turns else None
+
+    def take(self, owner: str | None = None) -> tuple[Job, Uploads] | None:
+        """The oldest waiting job of an owner (of the one whose turn it is) and its pictures; it is in progress then."""
+        owner = self.next_owner() if owner is None else owner
+        if owner is None:
+            return None
         with self._transaction() as base:
-            row = base.execute("select * from jobs where status = 'queued' order by number limit 1").fetchone()
+            row = base.execute(
+                "select * from jobs where status = 'queued' and owner = ? order by number limit 1", (owner,)
+            ).fetchone()
             if row is None:
                 return None
+            self._served[owner] = max(self._served.values(), default=0) + 1
             base.execute("update jobs set status = 'in_progress', started = ? where id = ?", (time.time(), row["id"]))
             pictures = base.execute(
                 "select name, content from job_pictures where job = ? order by place", (row["id"],)
@@ -176,8 +247,7 @@ class JobStore:
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""
-        with self._lock:
-            return dict(self._base.execute("select status, count(*) from jobs group by status").fetchall())
+        return {row[0]: row[1] for row in self._read("select status, count(*) from jobs group by status")}
 
     def close(self) -> None:
         """Let go of the file."""

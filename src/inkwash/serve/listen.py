@@ -7,15 +7,21 @@ import socket
 
 from inkwash.core.errors import ConfigError
 
+BACKLOG = 2048
+
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound socket; raises ConfigError in one sentence, before anything is loaded."""
+    """A listening socket; raises ConfigError in one sentence, before anything is loaded."""
+    bound: socket.socket | None = None
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        bound.listen(BACKLOG)  # at once: two that are only bound may share a port, and one would get no request
     except OSError as error:
+        if bound is not None:
+            bound.close()
         reasons = {
             errno.EADDRINUSE: "another program listens there: stop it, or choose another --port",
             errno.EACCES: "ports below 1024 need more rights: choose another --port",

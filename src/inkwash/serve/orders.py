@@ -16,12 +16,12 @@ from PIL import Image
 from inkwash.core.errors import RequestError
 from inkwash.core.limits import MAX_SIDE
 from inkwash.core.types import Size
-from inkwash.engine.readback import quoted_texts
+from inkwash.engine.notes import negative_notes, notes
 from inkwash.engine.request import GenerationRequest
 from inkwash.serve.handles import PlanHandle, PlanSigner
 from inkwash.serve.quality import QualityChoice, choose
 from inkwash.serve.schemas import Body, EditBody, Format, ImageBody
-from inkwash.serve.sizes import MaskedCanvas, centre_crop, change_mask, drawn_size, parse_size
+from inkwash.serve.sizes import MaskedCanvas, centre_crop, drawn_size, parse_size
 from inkwash.serve.uploads import Uploads, decode
 
 if TYPE_CHECKING:
@@ -106,6 +106,10 @@ def make_order(
         top_p=body.top_p,
         seed=body.seed,
     )
+    size = asked if drawn is None else drawn
+    if size is None and images:
+        size = Size(*images[0].size)
+    warnings += notes(request.prompt, size, images, info.limits, canonical=info.canonical_quotes)
     if body.strict and warnings:
         raise RequestError(f"Refused because of strict: {warnings[0]}", code="strict")
     return Order(
@@ -140,8 +144,7 @@ def _canvas(
         if asked is None and not images:
             asked = Size(*info.natural_size)
         return asked, None
-    alpha = decode(uploads.mask, "mask", settings, transparent=True).getchannel("A")
-    canvas = MaskedCanvas(original=images[0], change=change_mask(alpha))
+    canvas = MaskedCanvas(original=images[0], change=decode(uploads.mask, "mask", settings))
     if asked is not None and asked != canvas.size:
         warnings.append(
             f"size: {asked} is not the first image's {canvas.size}, so the image and its mask were resized first; "
@@ -230,10 +233,7 @@ def _warnings(body: ImageBody, info: ModelInfo) -> list[str]:
         said.append("output_compression: has no effect on png, which is always lossless.")
     if isinstance(body, EditBody) and body.input_fidelity == "low":
         said.append("input_fidelity: low has no effect; references always count in full.")
-    if body.negative_prompt and not quoted_texts(body.negative_prompt):
-        said.append("negative_prompt: only its texts in quotation marks count, and it has none.")
-    elif body.negative_prompt and body.guidance_scale is not None and body.guidance_scale <= 1:
-        said.append("negative_prompt: has no effect without guidance (guidance_scale above 1).")
+    said += negative_notes(body.negative_prompt, body.guidance_scale)
     if body.plan is not None:
         said += [
             f"{name}: has no effect on a given plan."

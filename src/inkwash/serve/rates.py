@@ -30,7 +30,8 @@ class Rates:
         self.per_minute, self.concurrent, self.clock = requests_per_minute, concurrent_requests, clock
         self._lock = threading.Lock()
         self._buckets: dict[str, tuple[float, float]] = {}  # tokens left, when that was
-        self._active: dict[str, int] = {}
+        self._active: dict[str, set[Place]] = {}
+        self._mean_s: float | None = None  # of a request
 
     def spend(self, client: str) -> None:
         """Count one request; raises RateLimited when the client's minute is used up."""
@@ -50,26 +51,51 @@ class Rates:
                 )
             self._buckets[client] = (tokens - 1, now)
 
-    def enter(self, client: str) -> Callable[[], None]:
-        """Take one of the client's places; what is returned gives it back. Raises RateLimited when all are taken."""
+    def enter(self, client: str) -> Place:
+        """Take one of the client's places; calling it gives it back. Raises RateLimited when all are taken."""
         with self._lock:
-            active = self._active.get(client, 0)
-            if self.concurrent is not None and active >= self.concurrent:
+            places = self._active.setdefault(client, set())
+            if self.concurrent is not None and len(places) >= self.concurrent:
                 raise RateLimited(
-                    f"{active} requests of this client are under way, as many as are allowed at once: wait for one.",
+                    f"{len(places)} requests of this client are under way, as many as are allowed at once: wait for "
+                    "one.",
                     code="concurrency_limit_exceeded",
-                    retry_after=1.0,
+                    retry_after=min(self._left_s(place) for place in places),
                 )
-            self._active[client] = active + 1
-        left = False
+            place = Place(self, client, self.clock())
+            places.add(place)
+        return place
 
-        def leave() -> None:
-            nonlocal left
-            with self._lock:
-                if not left:
-                    left = True
-                    self._active[client] -= 1
-                    if not self._active[client]:
-                        del self._active[client]
+    def leave(self, place: Place) -> None:
+        """Give a place back; nothing happens the second time."""
+        with self._lock:
+            places = self._active.get(place.client, set())
+            if place in places:
+                places.remove(place)
+                seconds = self.clock() - place.begun
+                self._mean_s = seconds if self._mean_s is None else 0.8 * self._mean_s + 0.2 * seconds
+            if not places:
+                self._active.pop(place.client, None)
 
-        return leave
+    def _left_s(self, place: Place) -> float:
+        """Until a place is free: by its own estimate, else by what others took, else as long as till now."""
+        elapsed = self.clock() - place.begun
+        expected = place.expected_s if place.expected_s is not None else self._mean_s
+        left = elapsed if expected is None or expected <= elapsed else expected - elapsed
+        return max(1.0, left)
+
+
+class Place:
+    """One request of a client under way; `expect` says how long it will take."""
+
+    def __init__(self, rates: Rates, client: str, begun: float) -> None:
+        self.client, self.begun = client, begun
+        self.expected_s: float | None = None
+        self._rates = rates
+
+    def expect(self, seconds: float) -> None:
+        """So many seconds from its beginning on, by somebody's estimate."""
+        self.expected_s = seconds
+
+    def __call__(self) -> None:
+        self._rates.leave(self)

@@ -27,6 +27,7 @@ class Run:
         self._heard: asyncio.Queue[Event] = asyncio.Queue()
         self._ticket: Ticket | None = None
         self.ended = False
+        self.eta_s: float | None = None  # the engine's estimate when the request came
 
     def start(self) -> None:
         """Submit to the engine."""
@@ -39,6 +40,8 @@ class Run:
         )
 
     def _hear(self, event: Event) -> None:
+        if isinstance(event, events.Queued):
+            self.eta_s = event.eta_s
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._heard.put_nowait, event)
 

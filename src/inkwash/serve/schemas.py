@@ -1,12 +1,12 @@
 """What clients send: the fields of the OpenAI images API, then ours.
 
-JSON is read strictly (a text is no number); the parts of a form, which are all texts, are converted. Fields that
-nobody knows are kept, so that the answer can warn about each of them.
+JSON is read strictly (a text is no number, but 2.0 is one), sides of a picture may be texts; the parts of a form, which
+are all texts, are converted. What was not filled in is empty and counts as absent. Fields that nobody knows are kept,
+so that the answer can warn about each of them.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -24,14 +24,25 @@ Format = Literal["png", "webp", "jpeg"]
 ALIASES = {  # names of the same settings in other servers and libraries
     "num_inference_steps": "steps",
     "guidance": "guidance_scale",
+    "true_cfg_scale": "guidance_scale",
+    "cfg_scale": "guidance_scale",
     "num_images": "n",
+    "num_images_per_prompt": "n",
     "prior": "plan",
 }
 REFUSED = {  # fields of the OpenAI API whose meaning cannot be mapped
     "svg": "this server draws pixels, not SVG",
     "frame_count": "this server draws still pictures, not GIF animations",
     "frame_duration_ms": "this server draws still pictures, not GIF animations",
+    "lora": "adapters are chosen when the server starts (--lora), for all requests alike",
+    "loras": "adapters are chosen when the server starts (--lora), for all requests alike",
 }
+PICTURES = (  # fields in which other servers take pictures; drawing from a prompt takes none
+    *("image", "images", "image[]", "image_url", "image_urls", "input_image", "input_images", "init_image"),
+    *("init_images", "reference_image", "reference_images", "mask", "mask_image", "mask_url", "markup"),
+)
+URL_BY_DEFAULT = frozenset({"dall-e-2", "dall-e-3"})  # models whose clients expect addresses
+_WHOLE = ("n", "seed", "steps", "output_compression", "partial_images", "width", "height")
 _REFUSED_VALUES: dict[str, dict[str, str]] = {
     "background": {"transparent": "pictures have no transparency: use opaque or auto"},
     "output_format": {
@@ -64,14 +75,14 @@ class ImageBody(BaseModel):
     stream: bool | None = Field(None, description="Answer with server-sent events.")
     partial_images: int | None = Field(None, ge=0, le=3, description="Unfinished pictures in a stream.")
     response_format: Literal["b64_json", "url"] | None = Field(
-        None, description="url: addresses that are good for an hour, instead of the pictures; not in a stream."
+        None, description="url: addresses that are good for an hour, not in a stream; what dall-e-2 and -3 mean."
     )
     style: str | None = Field(None, max_length=256, description="Of retired models: has no effect, adds a warning.")
     complexity: Literal["low", "medium", "high"] | None = Field(None, description="Has no effect, adds a warning.")
     user: str | None = Field(None, max_length=512)
     safety_identifier: str | None = Field(None, max_length=512, description="Echoed and logged; wins over user.")
 
-    seed: int | None = Field(None, ge=0, le=limits.MAX_SEED, description="Drawn and returned when absent.")
+    seed: int | None = Field(None, ge=0, le=limits.MAX_SEED, description="Drawn and returned when absent or -1.")
     steps: int | None = Field(None, ge=1, le=limits.MAX_STEPS, description="Denoising steps; wins over quality.")
     guidance_scale: float | None = Field(
         None, ge=0, le=limits.MAX_GUIDANCE, description="The model's own; 1 turns it off."
@@ -90,15 +101,7 @@ class ImageBody(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _other_names(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        values = dict(values)
-        for other, ours in ALIASES.items():
-            if other in values and ours not in values:
-                values[ours] = values.pop(other)
-        if "size" not in values and isinstance(values.get("width"), int) and isinstance(values.get("height"), int):
-            values["size"] = f"{values.pop('width')}x{values.pop('height')}"
-        return values
+        return _usual(values) if isinstance(values, dict) else values
 
     @property
     def unknown(self) -> list[str]:
@@ -115,7 +118,7 @@ class GenerationBody(ImageBody):
 
 
 class ImageReference(BaseModel):
-    """A reference picture in JSON: a data URL, or an address on a host that the server was told to trust."""
+    """A reference picture in JSON: a data URL or plain base64, or an address on a host that the server trusts."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -125,6 +128,11 @@ class ImageReference(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _plain_text(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("b64_json"), str) and value.get("image_url") is None:
+            return {
+                **{name: rest for name, rest in value.items() if name != "b64_json"},
+                "image_url": value["b64_json"],
+            }
         return {"image_url": value} if isinstance(value, str) else value
 
 
@@ -139,9 +147,11 @@ class EditBody(ImageBody):
     @model_validator(mode="before")
     @classmethod
     def _one_image(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "image" in values and "images" not in values:
-            values = dict(values)
-            image = values.pop("image")
+        if not isinstance(values, dict):
+            return values
+        values = {name: value for name, value in values.items() if value != ""}
+        image = values.pop("image", None)
+        if image is not None and values.get("images") is None:
             values["images"] = image if isinstance(image, list) else [image]
         return values
 
@@ -150,6 +160,50 @@ class EditBody(ImageBody):
         if self.mask is not None and self.markup is not None:
             raise ValueError("mask and markup cannot be combined")
         return self
+
+
+def _usual(values: dict[str, Any]) -> dict[str, Any]:
+    """The same settings by our names, in the forms that clients and browsers send them in."""
+    values = {name: value for name, value in values.items() if value != "" or name == "prompt"}
+    for other, ours in ALIASES.items():
+        if other in values:
+            value = values.pop(other)
+            values.setdefault(ours, value)
+    for name in _WHOLE:
+        value = values.get(name)
+        if isinstance(value, float) and value.is_integer():
+            values[name] = int(value)
+    if values.get("seed") in (-1, "-1"):  # drawn, as other servers understand it
+        del values["seed"]
+    for name in ("output_format", "quality"):
+        if isinstance(values.get(name), str):
+            values[name] = values[name].strip().lower()
+    if values.get("output_format") == "jpg":
+        values["output_format"] = "jpeg"
+    sides = [_side(values.get(name)) for name in ("width", "height")]
+    if values.get("size") is None and None not in sides:
+        values["size"] = f"{sides[0]}x{sides[1]}"
+        del values["width"], values["height"]
+    retired = str(values.get("model")).strip().lower() in URL_BY_DEFAULT
+    if retired and values.get("response_format") is None and not _is_set(values.get("stream")):
+        values["response_format"] = "url"
+    return values
+
+
+def _side(value: Any) -> int | None:
+    """A width or height as a number, or a short text of digits; None for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and len(value) <= 6 and value.strip().isascii() and value.strip().isdigit():
+        return int(value)
+    return None
+
+
+def _is_set(stream: Any) -> bool:
+    """Whether a switch is on, in JSON or in a form."""
+    return stream is True or (
+        isinstance(stream, str) and stream.strip().lower() in ("true", "1", "yes", "on", "t", "y")
+    )
 
 
 Body = TypeVar("Body", bound=ImageBody)
@@ -169,25 +223,23 @@ def refuse_unsupported(values: Any) -> None:
             raise RequestError(f"{name} is {value!r}, but {refused[value]}.", code="unsupported_value", param=name)
 
 
-def read_json(content: bytes, kind: type[AnyBody]) -> AnyBody:
-    """A JSON body, strictly; raises RequestError with the first thing that is wrong."""
-    try:
-        values = json.loads(content, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise RequestError("The body is no valid JSON: send an object in UTF-8.", code="invalid_body") from None
-    if not isinstance(values, dict):
-        raise RequestError(f"The body is a JSON {type(values).__name__}, but must be an object.", code="invalid_body")
-    refuse_unsupported(values)
-    return validated(kind, values, strict=True)
+def _refuse_pictures(values: dict[str, Any]) -> None:
+    """Raise for a picture that would be dropped: drawing from a prompt takes none."""
+    for name in PICTURES:
+        if values.get(name):
+            raise RequestError(
+                f"{name} is a picture, but /v1/images/generations draws from the prompt alone: send pictures to "
+                "/v1/images/edits.",
+                code="unsupported_parameter",
+                param=name,
+            )
 
 
 def validated(kind: type[AnyBody], values: dict[str, Any], *, strict: bool) -> AnyBody:
     """Checked fields; raises RequestError with the first thing that is wrong."""
+    if kind is GenerationBody:
+        _refuse_pictures(values)
     try:
         return kind.model_validate(values, strict=strict)
     except ValidationError as error:
         raise from_validation(error.errors()) from None
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")

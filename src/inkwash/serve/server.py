@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import socket
 import sys
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING
 import uvicorn
 from fastapi import FastAPI, Request
 
-from inkwash.core.errors import ConfigError, InkwashError, MissingExtraError
+from inkwash.core.errors import ConfigError, InkwashError, MissingExtraError, RequestError
 from inkwash.serve import access
 from inkwash.serve.app import make_app
-from inkwash.serve.listen import bind
+from inkwash.serve.listen import BACKLOG, bind
+from inkwash.serve.protocol import with_header_timeout
 from inkwash.serve.service import Service, sentence
 from inkwash.serve.settings import ChatSettings, ServeSettings
 from inkwash.serve.sight import SightService
@@ -27,7 +29,7 @@ from inkwash.serve.sight import SightService
 if TYPE_CHECKING:
     from inkwash.serve.backend import Backend
 
-BACKLOG = 2048
+GRACE_S = 3.0  # after the drain, for answers that were cut off and for closing; then the process ends whatever runs
 
 
 class StartFailed(InkwashError):
@@ -43,9 +45,11 @@ class DrainingServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal drains, a second Ctrl-C stops at once (uvicorn's own rule)."""
-        if self.service.state != "draining":
+        again = self.service.state == "draining"
+        if not again:
             _say("Stopping: finishing what was accepted; press Ctrl-C again to stop at once.")
         self.service.drain()
+        end_within(GRACE_S + (0.0 if again else self.service.settings.drain_s))
         super().handle_exit(sig, frame)
 
 
@@ -76,6 +80,7 @@ def serve(
         log_config=None,
         access_log=False,
         lifespan="on",
+        http=with_header_timeout(settings.header_timeout_s),
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
         backlog=BACKLOG,
     )
@@ -108,6 +113,24 @@ def serve(
         if isinstance(service.failure, InkwashError):
             raise service.failure
         raise StartFailed(f"{settings.model} could not be started: {sentence(service.failure)}") from service.failure
+
+
+def end_within(seconds: float) -> None:
+    """End the process by then, whatever its threads still do: a page that renders for minutes, a disk that is gone.
+
+    A thread of ours says so and ends it. Where not even that thread is let run, the system's own alarm does.
+    """
+
+    def end() -> None:
+        _say("Stopped: something did not end in time and was left.")
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    if hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds + 1.0)
 
 
 def _take_signals_back() -> None:
@@ -149,8 +172,10 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     from inkwash.serve.backend import LocalBackend
     from inkwash.serve.chat import Chat, make_chat_router
     from inkwash.serve.images import client_of
+    from inkwash.serve.waiting import AnswerQueue
 
     settings = service.settings
+    queue = AnswerQueue(at_once=chat.together, max_waiting=settings.max_queue)
     pipe = GlmVisionPipeline.from_pretrained(
         chat.model, torch_dtype=settings.dtype, device_map=settings.device, quantize=chat.quantize
     )
@@ -158,15 +183,35 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
 
     def admit(request: Request) -> Callable[[], None]:
         client = client_of(request)
+        service.accepts()
         service.rates.spend(client)
-        return service.rates.enter(client)
+        leave = service.rates.enter(client)
+        try:
+            ended = queue.enter()
+        except RequestError:
+            leave()
+            raise
+
+        def both() -> None:
+            ended()
+            leave()
+
+        return both
 
     def run(rounds: Rounds) -> None:
         """In the engine that draws, where there is one in this process."""
         backend = service.backend
         (backend.engine.lend if isinstance(backend, LocalBackend) else in_thread)(rounds)
 
-    app.include_router(make_chat_router(service.chat, admit=admit, run=run))
+    app.include_router(
+        make_chat_router(
+            service.chat,
+            admit=admit,
+            run=run,
+            deadline_s=settings.deadline_s,
+            max_bytes=settings.max_json_bytes,
+        )
+    )
     service.seeing = chat.served_name
 
 

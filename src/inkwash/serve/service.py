@@ -40,15 +40,16 @@ Result = TypeVar("Result")
 State = Literal["loading", "testing", "ready", "draining", "failed"]
 SELF_TEST_SIDE = 256
 SELF_TEST_STEPS = 4
+END_S = 1.0  # for each part of a stop to end in, after the drain
 
 
 class NotReady(RequestError):
     """The server cannot draw now; the answer says when to come back."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, retry_after: float) -> None:
         words = {"failed": "could not start", "draining": "is shutting down"}.get(state, "is starting")
         super().__init__(f"The server {words} ({state}): send the request again later.", status=503, code=state)
-        self.retry_after = 5.0
+        self.retry_after = retry_after
 
 
 class Service:
@@ -61,10 +62,17 @@ class Service:
         self.state: State = "loading"
         self.failure: Exception | None = None
         self.started_s = time.monotonic()
+        self.start_s: float | None = None  # seconds from start to ready
+        self.drain_until = float("inf")
         self.self_test: dict[str, float] = {}
         self.folder = StateFolder(settings.folder)
         self.signer = PlanSigner(self.folder.secret(), settings.plan_ttl_s)
-        self.jobs = JobStore(settings.folder, max_jobs=settings.max_jobs, ttl_s=settings.job_ttl_s)
+        self.jobs = JobStore(
+            settings.folder,
+            max_jobs=settings.max_jobs,
+            ttl_s=settings.job_ttl_s,
+            owners=len(settings.api_keys),
+        )
         self.rates = Rates(settings.requests_per_minute, settings.concurrent_requests)
         self.metrics = Metrics(self.stats, lambda: self.state == "ready")
         self.seeing: str | None = None  # the model behind /v1/chat/completions
@@ -91,8 +99,30 @@ class Service:
     def ready(self) -> Backend:
         """The backend; raises NotReady (503) before the self-test and while draining."""
         if self.state != "ready" or self.backend is None:
-            raise NotReady(self.state)
+            raise NotReady(self.state, self._ready_in_s())
         return self.backend
+
+    def accepts(self) -> None:
+        """Raise NotReady (503) where nothing new is taken any more."""
+        if self.state == "draining":
+            raise NotReady(self.state, self._ready_in_s())
+
+    def wait_s(self) -> float:
+        """Seconds until the engine is through with what it has, by its own estimate."""
+        stats = self.stats()
+        return max(1.0, 0.0 if stats is None else stats.estimated_wait_s)
+
+    def _ready_in_s(self) -> float:
+        """When to come back: a start is likely to take as long again as it has taken, a restart as long as the last."""
+        elapsed = time.monotonic() - self.started_s
+        if self.state == "draining":
+            left = max(0.0, self.drain_until - time.monotonic())
+            return left + (self.start_s or elapsed)
+        return min(max(2.0, elapsed), 300.0)
+
+    def stopping(self) -> NotReady:
+        """What an answer becomes that the end of the drain cuts off."""
+        return NotReady("draining", self._ready_in_s())
 
     async def start(self) -> None:
         """Load the model and draw the self-test picture, off the event loop."""
@@ -102,7 +132,7 @@ class Service:
                 self.state = "testing"
                 await _in_daemon(self._draw_test)
             if self.state == "testing":
-                self.state = "ready"
+                self.state, self.start_s = "ready", time.monotonic() - self.started_s
                 if self.on_ready is not None:
                     self.on_ready()
         except Exception as error:
@@ -134,20 +164,23 @@ class Service:
         self.self_test = {"seconds": round(time.perf_counter() - begun, 3), "different_tokens": float(tokens)}
 
     def drain(self) -> None:
-        """Take nothing new; what was accepted is finished."""
-        self.state = "draining"
+        """Take nothing new; what was accepted is finished, within the time for it."""
+        if self.state != "draining":
+            self.state, self.drain_until = "draining", time.monotonic() + self.settings.drain_s
 
     async def stop(self) -> None:
         """After the last answer: wait for detached work, stop the engine, close the job file."""
         self.drain()
         pending = list(self._tasks)
         if pending:
-            await asyncio.wait(pending, timeout=self.settings.drain_s)
-        for task in self._tasks:
+            await asyncio.wait(pending, timeout=max(0.0, self.drain_until - time.monotonic()))
+        left = list(self._tasks)
+        for task in left:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if left:
+            await asyncio.wait(left, timeout=END_S)
         if self.backend is not None:
-            await asyncio.to_thread(self.backend.close, drain=False, timeout_s=10.0)
+            await asyncio.to_thread(self.backend.close, drain=False, timeout_s=END_S)
         self.jobs.close()
         self.folder.release()
 

@@ -14,6 +14,15 @@ from inkwash.serve.auth import ApiKey
 MEBI = 2**20
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d{1,5})?")
 
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]{0,30}://[^/\s?#]{1,260}")
+
+
+def name_of(model: str) -> str:
+    """A model's public name: a path of this machine is nobody's business."""
+    path = Path(model).expanduser()
+    local = path.is_absolute() or model.startswith((".", "~")) or path.is_dir()
+    return (path.resolve().name if local else model) or model
+
 
 @dataclass(frozen=True, kw_only=True)
 class EnhanceSettings:
@@ -64,7 +73,12 @@ class ServeSettings:
     api_keys: tuple[ApiKey, ...] = ()
     requests_per_minute: int | None = None
     concurrent_requests: int | None = None
+    allowed_hosts: tuple[str, ...] = ()  # names by which browsers may call the server, beside those of this machine
+    cors_origins: tuple[str, ...] = ()  # pages that may use the API from a browser; "*" is every page
+    header_timeout_s: float = 20.0  # until the headers of a request are there
+    body_timeout_s: float = 30.0  # between two pieces of a body
     max_body_bytes: int = 256 * MEBI
+    max_json_bytes: int = 64 * MEBI
     max_image_bytes: int = 50 * MEBI
     max_mask_bytes: int = 4 * MEBI
     max_image_pixels: int = 40_000_000
@@ -82,6 +96,7 @@ class ServeSettings:
             ("port", 0, 65535),
             ("max_queue", 1, 1_000_000),
             ("max_body_bytes", 1024, 2**40),
+            ("max_json_bytes", 1024, 2**40),
             ("max_image_bytes", 1024, 2**40),
             ("max_mask_bytes", 1024, 2**40),
             ("max_image_pixels", 1024, 2**30),
@@ -91,13 +106,23 @@ class ServeSettings:
             ("concurrent_requests", 1, 1_000_000),
         ):
             _within(name, getattr(self, name), low, high)
-        for name in ("deadline_s", "drain_s", "plan_ttl_s", "job_ttl_s"):
+        for name in ("deadline_s", "drain_s", "plan_ttl_s", "job_ttl_s", "header_timeout_s", "body_timeout_s"):
             _within(name, getattr(self, name), 0.001, 1e9)
-        for host in self.url_hosts:
+        for host in (*self.url_hosts, *(each for each in self.allowed_hosts if each != "*")):
             if not _HOST.fullmatch(host):
                 raise ConfigError(
                     f"The allowed host {host!r} is no host name: write it like images.example.org or 10.0.0.5:9000."
                 )
+        for origin in self.cors_origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    f"--cors-origin is {origin!r}, but must be an origin such as https://pages.example.org, or *."
+                )
+
+    @property
+    def served_name(self) -> str:
+        """What clients are told about the model: its name, and of a folder the last part of the path only."""
+        return name_of(self.model)
 
     @property
     def folder(self) -> Path:
@@ -138,7 +163,8 @@ class ChatSettings:
 
     @property
     def served_name(self) -> str:
-        return self.name or self.model
+        """What clients call it."""
+        return self.name or name_of(self.model)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from inkwash.core.errors import RequestError
 from inkwash.core.limits import MAX_ASPECT, MAX_SIDE, MIN_SIDE, SIZE_STEP
@@ -84,7 +84,8 @@ class MaskedCanvas:
             )
         if self.change.getbbox() is None:
             raise RequestError(
-                "The mask is opaque everywhere, so nothing may change: make the part to edit transparent (alpha 0).",
+                "The mask leaves nothing to change: make the part to edit transparent (alpha 0), or white in a mask "
+                "without transparency.",
                 code="invalid_value",
                 param="mask",
             )
@@ -126,8 +127,3 @@ class MaskedCanvas:
 
     def _scaled(self, picture: Image.Image, filter: Image.Resampling) -> Image.Image:
         return picture if self.worked == self.size else picture.resize(self.worked, filter)
-
-
-def change_mask(alpha: Image.Image) -> Image.Image:
-    """OpenAI's polarity into ours: alpha 0 is the part to edit, which is white here."""
-    return ImageOps.invert(alpha)

@@ -7,6 +7,7 @@ and, for n > 1, all plan handles. An error after the first byte is an `error` ev
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -33,30 +34,51 @@ if TYPE_CHECKING:
 log = logs.get(__name__)
 
 KEEP_ALIVE_S = 15.0
+END_S = 1.0  # for a stream that was stopped to end in
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 class EventStream(StreamingResponse):
-    """A streaming answer that hears the client go at once, not only when it has something to send."""
+    """A streaming answer that hears the client go at once, not only when it has something to send.
 
-    def __init__(self, content: AsyncIterator[str], *, on_end: Callable[[bool], None]) -> None:
+    Where the server's end cuts it off, its last event says so; `packed_error` makes that event.
+    """
+
+    def __init__(
+        self,
+        content: AsyncIterator[str],
+        *,
+        on_end: Callable[[bool], None],
+        packed_error: Callable[[Exception], str] | None = None,
+    ) -> None:
         super().__init__(content, media_type="text/event-stream", headers=HEADERS)
-        self._on_end = on_end
+        self._on_end, self._packed_error = on_end, packed_error or _plain_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(self._send_all(send))
         leaving = asyncio.ensure_future(self.listen_for_disconnect(receive))
+        whole = False
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
             whole = sending.done() and not sending.cancelled() and sending.exception() is None
         except asyncio.CancelledError:
-            whole = False
-            raise
+            stopping = scope.get("state", {}).get("stopping")
+            if stopping is None:
+                raise
+            await self._say_last(send, sending, stopping())
         finally:
             for task in (sending, leaving):
                 task.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
+            await asyncio.wait({sending, leaving}, timeout=END_S)
             self._on_end(whole)
+
+    async def _say_last(self, send: Send, sending: asyncio.Future[None], error: Exception) -> None:
+        """The event that ends a stream from outside, once nothing else is being written."""
+        sending.cancel()
+        await asyncio.wait({sending}, timeout=END_S)
+        content = self._packed_error(error).encode()
+        with contextlib.suppress(OSError, RuntimeError):  # the client has gone, or everything was said
+            await send({"type": "http.response.body", "body": content, "more_body": False})
 
     async def _send_all(self, send: Send) -> None:
         try:
@@ -182,6 +204,10 @@ class Stream:
     def _event(self, name: str, **fields: Any) -> dict[str, Any]:
         return {"type": f"{self.order.kind}.{name}", "created_at": int(time.time()), **fields}
 
+    def packed_error(self, error: Exception) -> str:
+        """The last event of a stream that fails."""
+        return packed(self._error(error))
+
     def _error(self, error: Exception) -> dict[str, Any]:
         status, body = described(error)
         self.said["status"] = status
@@ -191,6 +217,11 @@ class Stream:
 
 async def _next(source: AsyncIterator[events.Event]) -> events.Event:
     return await source.__anext__()
+
+
+def _plain_error(error: Exception) -> str:
+    """The error of a chat stream, which has no types of events."""
+    return f"data: {json.dumps({'error': described(error)[1].model_dump()}, ensure_ascii=False)}\n\ndata: [DONE]\n\n"
 
 
 def packed(said: dict[str, Any]) -> str:

@@ -51,13 +51,16 @@ class Health(BaseModel):
     self_test: dict[str, float] | None = None
     queued: int | None = None
     running: int | None = None
+    jobs: str | None = Field(
+        None, description="Why jobs stand still, where they do; requests are answered all the same."
+    )
 
 
 def _model(request: Request) -> ModelAnswer:
     service = service_of(request)
     info = None if service.backend is None else service.backend.info
     return ModelAnswer(
-        id=service.settings.model,
+        id=service.settings.served_name,
         created=STARTED,
         owned_by="inkwash",
         natural_size=None if info is None else "x".join(map(str, info.natural_size)),
@@ -79,7 +82,7 @@ async def models(request: Request) -> Any:
     """The served models: what draws and, where there is one, what sees."""
     client_of(request)
     seen = _seeing(request)
-    drawn = [] if seen and seen[0].id == service_of(request).settings.model else [_model(request)]
+    drawn = [] if seen and seen[0].id == service_of(request).settings.served_name else [_model(request)]
     return ModelList(data=[*drawn, *seen])
 
 
@@ -115,9 +118,9 @@ async def job(request: Request, job_id: str) -> Any:
 async def cancel_job(request: Request, job_id: str) -> Any:
     """Stop a job; one that has ended stays as it is."""
     service, client = service_of(request), client_of(request)
-    if service.jobs.find(job_id, client) is None:
+    if await asyncio.to_thread(service.jobs.find, job_id, client) is None:
         raise _no_job(job_id)
-    service.worker.cancel(job_id)
+    await service.worker.cancel(job_id)
     return await job(request, job_id)
 
 
@@ -138,11 +141,12 @@ async def health(request: Request) -> Any:
     stats = service.stats()
     said = Health(
         status=service.state,
-        model=service.settings.model,
+        model=service.settings.served_name,
         version=__version__,
         self_test=service.self_test or None,
         queued=None if stats is None else stats.queued,
         running=None if stats is None else stats.running,
+        jobs=service.worker.trouble,
     )
     return JSONResponse(said.model_dump(exclude_none=True), status_code=200 if service.state == "ready" else 503)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 
 from inkwash.core.errors import MediaError, RequestError
-from inkwash.media.images import load_image, load_rgba
+from inkwash.media.images import load_image, load_mask, load_rgba
+from inkwash.serve.json_body import read_body, unsupported_type
 from inkwash.serve.schemas import (
     MAX_REFERENCES,
     EditBody,
     ImageReference,
-    read_json,
     refuse_unsupported,
     validated,
 )
@@ -48,16 +47,9 @@ async def read_edit(request: Request, settings: ServeSettings) -> tuple[EditBody
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         return await _read_form(request, settings)
     if kind == "application/json":
-        body = await asyncio.to_thread(read_json, await request.body(), EditBody)  # pictures make it large
+        body = await read_body(request, EditBody, max_bytes=settings.max_json_bytes)
         return await _read_references(body, settings)
     raise unsupported_type(kind, "multipart/form-data or application/json")
-
-
-def unsupported_type(kind: str, wanted: str) -> RequestError:
-    """The answer to a body of a kind that is not read."""
-    return RequestError(
-        f"The Content-Type is {kind or 'missing'}, but must be {wanted}.", status=415, code="unsupported_media_type"
-    )
 
 
 async def _read_form(request: Request, settings: ServeSettings) -> tuple[EditBody, Uploads]:
@@ -66,12 +58,13 @@ async def _read_form(request: Request, settings: ServeSettings) -> tuple[EditBod
     overlays: dict[str, bytes] = {}
     async with request.form(max_files=MAX_REFERENCES + 2, max_fields=100, max_part_size=_MAX_FIELD) as form:
         for name, value in form.multi_items():
+            if value == "" or _not_filled_in(value):  # a field of a form that nobody filled in
+                continue
             if _IMAGE_PART.fullmatch(name):
                 images.append(await _part(value, "image", settings.max_image_bytes, settings))
             elif name in ("mask", "markup"):
                 limit = settings.max_mask_bytes if name == "mask" else settings.max_image_bytes
-                if value:
-                    overlays[name] = await _part(value, name, limit, settings)
+                overlays[name] = await _part(value, name, limit, settings)
             elif isinstance(value, UploadFile):
                 raise RequestError(
                     f"The part {name!r} is a file, but files are read from image, mask and markup only.",
@@ -81,13 +74,17 @@ async def _read_form(request: Request, settings: ServeSettings) -> tuple[EditBod
             else:
                 if name in fields:
                     raise RequestError(f"{name} was sent twice: send it once.", code="invalid_value", param=name)
-                if value != "":  # an empty field of a form is one that was not filled in
-                    fields[name] = value
+                fields[name] = value
     if len(overlays) > 1:
         raise RequestError("mask and markup cannot be combined.", code="invalid_value", param="markup")
     refuse_unsupported(fields)
     body = validated(EditBody, fields, strict=False)
     return body, _checked(Uploads(tuple(images), overlays.get("mask"), overlays.get("markup")))
+
+
+def _not_filled_in(value: UploadFile | str) -> bool:
+    """A file field of a browser's form without a file."""
+    return isinstance(value, UploadFile) and not value.filename and not value.size
 
 
 async def _part(value: UploadFile | str, param: str, limit: int, settings: ServeSettings) -> bytes:
@@ -136,9 +133,9 @@ def _checked(uploads: Uploads) -> Uploads:
 
 
 def decode(content: bytes, param: str, settings: ServeSettings, *, transparent: bool = False) -> Any:
-    """A PIL picture, RGB or RGBA; raises RequestError that names the field."""
+    """A PIL picture, RGB or RGBA, a mask grey (white may change); raises RequestError that names the field."""
     limit = settings.max_mask_bytes if param == "mask" else settings.max_image_bytes
-    read = load_rgba if transparent else load_image
+    read = load_mask if param == "mask" else load_rgba if transparent else load_image
     try:
         return read(content, max_bytes=limit, max_pixels=settings.max_image_pixels)
     except MediaError as error:

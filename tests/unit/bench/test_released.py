@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from bench.released import measure, random_weights, report, tiny
 
@@ -23,6 +24,7 @@ def test_weights_are_made_where_they_are_used() -> None:
     assert not any(parameter.is_meta for parameter in vae.parameters())
 
 
+@pytest.mark.slow
 def test_the_prediction_needs_no_run() -> None:
     body = report(Sizes.released(), Work(height=1024, width=1024), CPU, torch.bfloat16, run=False)
     assert all(f"| {profile} |" in body for profile in ("none", "stage", "block"))

@@ -50,8 +50,8 @@ BAD = {
     "unknown model": (["generate", "a", "--model", "nanno"], "nano"),
     "no model folder": (["generate", "a", "--model", "./none"], "none"),
     "not a model folder": (["generate", "a", "--model", "."], "model_index.json"),
-    "device": (["generate", "a", "--device", "gpux"], "gpux"),
-    "number type": (["generate", "a", "--dtype", "int3"], "int3"),
+    "device": (["generate", "a 'B'", "--device", "gpux"], "gpux"),
+    "number type": (["generate", "a 'B'", "--dtype", "int3"], "int3"),
     "no picture": (["edit", "a"], "--image"),
     "missing picture": (["edit", "a", "--image", "none.png"], "none.png"),
     "not a picture": (["edit", "a", "--image", "notes.txt"], "notes.txt"),
@@ -98,7 +98,7 @@ def test_stdin_that_is_empty_or_no_text(inkwash: Run, monkeypatch: pytest.Monkey
 
 def test_a_bug_of_ours_is_one_line_and_exit_code_one(inkwash: Run, pipeline: type[FakePipeline]) -> None:
     pipeline.failure = ZeroDivisionError("two\nlines")
-    outcome = inkwash("generate", "a")
+    outcome = inkwash("generate", "a 'B'")
     assert outcome.code == 1 and outcome.err.count("\n") == 1
     assert "ZeroDivisionError: two lines" in outcome.err and "INKWASH_DEBUG" in outcome.err
 

@@ -81,6 +81,16 @@ def test_json_holds_everything(inkwash: Run, folder: Path, picture: Path, script
     assert "Describe this picture." in script.prompts[0]
 
 
+@pytest.mark.parametrize("said", ["", "\n", "\n<think>a poster</think>\n", "<think></think>\n<answer></answer>"])
+def test_an_empty_answer_is_said_and_leaves_no_empty_line(
+    inkwash: Run, folder: Path, picture: Path, script: _Script, said: str
+) -> None:
+    script.said.append(said)
+    done = inkwash("describe", picture, "--model", folder)
+    assert done.code == 0 and done.out.strip() == "" and not done.out.endswith("\n")
+    assert "gave no answer" in done.err and ("--thoughts" in done.err) == ("poster" in said)
+
+
 def test_thoughts_are_printed_when_asked_for(inkwash: Run, folder: Path, picture: Path, script: _Script) -> None:
     done = inkwash("describe", picture, "--model", folder, "--thoughts", "--quiet")
     assert done.out.startswith("left of the middle\n\n[[125") and not done.err

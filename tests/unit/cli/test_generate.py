@@ -32,7 +32,8 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_picture_with_its_settings(inkwash: Run, pipeline: type[FakePipeline]) -> None:
     outcome = inkwash("generate", PROMPT, "-o", "a.png", "--size", "96x64", "--seed", "7", "--negative", "frogs")
-    assert outcome.code == 0 and not outcome.err
+    assert outcome.code == 0
+    assert "inkwash: negative_prompt: only its texts in quotation marks count" in outcome.err
     assert "a.png" in outcome.out and "seed 7" in outcome.out and "96x64" in outcome.out
     assert load_image("a.png").size == (96, 64) and load_image("a.png").getpixel((0, 0)) == (7, 0, 0)
     said = read_metadata("a.png")
@@ -84,6 +85,20 @@ def test_the_page_stands_on_what_the_model_draws_with() -> None:
     assert (stands.steps, stands.guidance) == (own.num_inference_steps, own.guidance_scale)
     assert (stands.temperature, stands.top_p) == (sampling.temperature, sampling.top_p)
     assert shown("zai-org/GLM-Image") == Shown() and sampling.min_p == 0.1
+
+
+def test_what_will_not_be_drawn_is_said_before(inkwash: Run, pipeline: type[FakePipeline]) -> None:
+    outcome = inkwash("generate", "a photo of a cat that says MEOW", "--size", "1024x1024")
+    assert outcome.code == 0
+    starts = ["inkwash: prompt: MEOW", "inkwash: prompt: this", "inkwash: size: 1024x1"]
+    assert [line[:21] for line in outcome.err.splitlines()] == starts
+    said = json.loads(inkwash("generate", "a 'CAT'", "--json", "--steps", "2").out)
+    assert said["warnings"] == []
+    said = json.loads(inkwash("generate", 'a «CAT» 🐱 on "🐱"', "--model", "zai-org/GLM-Image", "--json").out)
+    assert [warning[:13] for warning in said["warnings"]] == ["prompt: «CAT»"]  # nothing else is known about it
+    Path("two.txt").write_text('a "B"\na dog')
+    outcome = inkwash("generate", "--prompts", "two.txt")
+    assert outcome.err.startswith('inkwash: Prompt 2: prompt: this model does not know "dog"')
 
 
 def test_several_pictures_are_numbered_and_have_own_seeds(inkwash: Run, pipeline: type[FakePipeline]) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from inkwash.cli.models import describe
+from inkwash.cli.settings import shown
+from inkwash.models import registry
+from inkwash.models.glm_image.folder import drawing_defaults
 from inkwash.models.registry import MODELS
 from tests.unit.cli.conftest import Outcome
 
@@ -22,6 +28,37 @@ def test_lists_every_model(inkwash: Run) -> None:
     rows = json.loads(inkwash("models", "--json").out)
     assert [row["name"] for row in rows] == KNOWN
     assert all(row["where"] and row["size"].split()[1] in ("MB", "GB") for row in rows)
+
+
+@pytest.mark.parametrize(("name", "folder"), [("nano", "nano"), ("nano-v", "nano_v")])
+def test_the_list_and_the_card_say_what_the_files_hold(name: str, folder: str) -> None:
+    assets = Path(registry.__file__).parents[1] / "assets" / folder
+    files = list(assets.rglob("*.safetensors"))
+    parameters = sum(prod(entry["shape"]) for file in files for entry in header(file).values()) / 1e6
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
+    said = describe(name, registry.find(name))
+    assert float(said["parameters"].removesuffix("M")) == pytest.approx(parameters, rel=0.1)
+    assert float(said["size"].removesuffix(" MB")) == pytest.approx(megabytes, rel=0.1)
+    card = (assets / "README.md").read_text(encoding="utf-8")
+    counted = re.search(r"([\d.]+) (?:M|million) parameters", card)
+    large = re.search(r"([\d.]+) MB in bf16|bf16, ([\d.]+) MB", card)
+    assert counted is not None and float(counted[1]) == pytest.approx(parameters, rel=0.02)
+    assert large is not None and float(large[1] or large[2]) == pytest.approx(megabytes, abs=1)
+
+
+def test_nano_is_listed_with_the_size_it_draws() -> None:
+    own = drawing_defaults(registry.bundled_folder("nano")).limits
+    side = shown("nano").side
+    assert own is not None and f"{side}x{side}" in describe("nano")["note"]
+    assert ("Chinese" in describe("nano")["note"]) == ("zh" in own.languages)
+
+
+def header(file: Path) -> dict[str, Any]:
+    """What the head of a safetensors file says about its tensors."""
+    with open(file, "rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        found = json.loads(opened.read(size))
+    return {key: entry for key, entry in found.items() if key != "__metadata__"}
 
 
 def test_where_a_model_would_come_from(monkeypatch: pytest.MonkeyPatch) -> None:

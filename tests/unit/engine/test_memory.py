@@ -56,6 +56,7 @@ def test_quantized_layers_are_counted_as_they_are_kept(tiny_folder: Path, kind: 
     assert weight_bytes(plain, "decoder", kind) == real
 
 
+@pytest.mark.slow
 def test_profiles_order_and_the_released_model_fits_where_it_should() -> None:
     none, stage, block = (released(profile=profile) for profile in ("none", "stage", "block"))
     assert none.peak > stage.peak >= block.peak
@@ -64,6 +65,7 @@ def test_profiles_order_and_the_released_model_fits_where_it_should() -> None:
     assert none.peak > stage.weights["ar"] + stage.weights["decoder"]
 
 
+@pytest.mark.slow
 def test_more_work_needs_more() -> None:
     usual = released()
     assert released(side=2048).working["decoder"] > 1.8 * usual.working["decoder"]

@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from inkwash.core.errors import ConfigError, InkwashError, RequestError, Weights
 from inkwash.engine.output import GlmImagePipelineOutput
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.request import GenerationRequest
+from inkwash.models.glm_image.folder import DrawingDefaults
 
 PICTURE = Image.linear_gradient("L").resize((128, 128)).convert("RGB")
 # With a reference there is no preview to plan, which makes a picture of this size twenty times cheaper.
@@ -127,6 +129,16 @@ def test_prompt_embeds_stand_for_quoted_texts(pipe: GlmImagePipeline) -> None:
     embeds = pipe.stages.glyphs('"A"')[None]
     tokens = first.plan.prior_token_ids
     assert same(first, pipe(prompt_embeds=embeds, prior_token_ids=tokens, **SMALL, generator=seeded()))
+
+
+def test_a_checkpoint_may_have_all_quotes_written_as_it_has_learnt_them(pipe: GlmImagePipeline) -> None:
+    own = GlmImagePipeline(replace(pipe.parts, drawing=DrawingDefaults(canonical_quotes=True)))
+    straight = own(prompt='Say "A"', **SMALL, generator=seeded())
+    assert same(straight, pipe(prompt='Say "A"', **SMALL, generator=seeded()))
+    for prompt in ("Say «A»", "Say „A“", "Say 『A』", "Say 'A'"):
+        assert same(straight, own(prompt=prompt, **SMALL, generator=seeded())), prompt
+        assert not same(straight, pipe(prompt=prompt, **SMALL, generator=seeded())), prompt  # as released
+    assert own.stages.glyphs("«A»").equal(pipe.stages.glyphs('"A"'))
 
 
 def test_requests(pipe: GlmImagePipeline) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkwash.core.errors import RequestError
+from inkwash.media import data_url
 from inkwash.media.data_url import is_data_url, read_data_url
 
 CONTENT = bytes(range(256)) + b"\xfb\xff\xfe"
@@ -80,3 +81,25 @@ def test_anything_else_is_read_or_refused(text: str) -> None:
     except RequestError:
         return
     assert isinstance(kind, str) and isinstance(content, bytes)
+
+
+@given(st.binary(max_size=300), st.sampled_from([4, 8, 52]))
+def test_pieces_are_the_whole(content: bytes, piece: int) -> None:
+    encoded = base64.b64encode(content).decode()
+    before, data_url._PIECE = data_url._PIECE, piece
+    try:
+        assert read(f"data:;base64,{encoded}") == ("", content)
+        for place in (1, piece - 1, piece):
+            if place < len(encoded) - 4:
+                broken = f"data:;base64,{encoded[:place]}={encoded[place + 1 :]}"
+                with pytest.raises(RequestError):
+                    read(broken)
+    finally:
+        data_url._PIECE = before
+
+
+def test_many_escapes_are_refused_before_they_are_taken_apart() -> None:
+    for head in ("data:,", "data:;base64,"):
+        with pytest.raises(RequestError) as caught:
+            read(head + "%41" * 200_000, max_bytes=2**24)
+        assert caught.value.status == 413

@@ -10,6 +10,7 @@ import stat
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,9 +195,29 @@ def test_decompression_bombs_are_refused_without_decoding(side: int) -> None:
         load_image(content)
 
 
-def test_mask_is_grey_and_transparent_means_change() -> None:
-    mask = load_mask(packed(halves((0, 0, 0, 255), (0, 0, 0, 0), "RGBA"), "PNG"))
+@pytest.mark.parametrize(
+    ("stays", "changes", "mode"),
+    [
+        ((0, 0, 0, 255), (0, 0, 0, 0), "RGBA"),
+        ((255, 255, 255, 255), (255, 255, 255, 0), "RGBA"),  # transparency decides, not the colour below it
+        ((9, 200, 30, 255), (255, 255, 255, 0), "RGBA"),
+        ((0, 255), (0, 0), "LA"),
+        ((0, 0, 0, 255), (255, 255, 255, 255), "RGBA"),  # opaque everywhere: white decides
+        ((0, 0, 0), (255, 255, 255), "RGB"),
+        (0, 255, "L"),
+        (0, 1, "1"),
+    ],
+)
+def test_what_a_mask_lets_change(stays: Any, changes: Any, mode: str) -> None:
+    mask = load_mask(packed(halves(stays, changes, mode), "PNG"))
     assert mask.mode == "L" and mask.getpixel((1, 1)) == 0 and mask.getpixel((31, 1)) == 255
+
+
+def test_a_picture_in_the_place_of_a_mask_is_refused() -> None:
+    with pytest.raises(MediaError, match="no mask: it has colours"):
+        load_mask(packed(halves(RED, BLUE), "PNG"))
+    grey = halves((0, 0, 0), (255, 255, 255))
+    assert load_mask(packed(grey, "JPEG")).getpixel((31, 1)) > 250
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg", ".JPEG"])

@@ -95,6 +95,7 @@ def test_a_foreign_repository_is_refused_before_its_weights_are_fetched(fake: Fa
     assert fake.served == ["model_index.json"]
 
 
+@pytest.mark.slow
 def test_a_broken_download_says_so_and_the_next_one_mends_it(fake: FakeHub, tmp_path: Path) -> None:
     name = "transformer/diffusion_pytorch_model.safetensors"
     fake.broken.add(name)

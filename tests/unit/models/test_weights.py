@@ -241,6 +241,7 @@ def test_an_unwritable_place_is_one_sentence(saved: tuple[Net, Path], tmp_path: 
         save_module(saved[0], tmp_path / "file" / "inside")
 
 
+@pytest.mark.slow
 def test_a_size_limit_of_the_system_leaves_nothing_behind(tmp_path: Path) -> None:
     script = """
         import resource, sys

@@ -37,6 +37,8 @@ from inkwash.train.parallel import Ranks
 from inkwash.train.run import Run
 from tests.parity.tiny import make_tiny_reference
 
+pytestmark = pytest.mark.slow
+
 AR, DECODER = "vision_language_encoder", "transformer"
 ROOT = Path(__file__).resolve().parents[3]
 EXACT = {"steps": 4, "batch": 2, "lr": 1e-3, "warmup": 1, "workers": 0, "save_every_s": 0.0, "precision": "fp32"}

@@ -24,6 +24,8 @@ from inkwash.train.see_finetune import SeeTuning
 from tests.unit.engine.see.conftest import tiny_parts
 from tests.unit.media.test_videos import write_film
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=[False, True], ids=["dense", "experts"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:

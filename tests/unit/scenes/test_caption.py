@@ -30,6 +30,7 @@ def quoted(prompt: str) -> list[str]:
     split=st.sampled_from(["train", "held_out"]),
     language=st.sampled_from(["en", "zh"]),
 )
+@pytest.mark.slow
 def test_captions_quote_exactly_the_texts(seed: int, level: str, split: str, language: str) -> None:
     rng = random.Random(seed)
     scene = sample_scene(rng, level=level, split=split, regions=(0, 3))

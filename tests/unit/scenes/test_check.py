@@ -31,11 +31,13 @@ def _noisy(image: Image.Image, sigma: float) -> Image.Image:
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), level=st.sampled_from(["first", "free"]), sigma=st.sampled_from([0, 10, 20]))
+@pytest.mark.slow
 def test_the_truth_passes(seed: int, level: str, sigma: int) -> None:
     scene = sample_scene(random.Random(seed), level=level)
     assert check(_noisy(render(scene), sigma), scene).ok
 
 
+@pytest.mark.slow
 def test_styled_truth_mostly_passes() -> None:
     scenes = [sample_scene(random.Random(i), level="full") for i in range(60)]
     assert sum(check(render(scene), scene).ok for scene in scenes) >= 57

@@ -45,6 +45,7 @@ def _same_but(edit: Edit, *fields: str) -> None:
     size=SIDES,
     split=st.sampled_from(["train", "held_out"]),
 )
+@pytest.mark.slow
 def test_edits_change_only_what_they_say(seed: int, kind: str, level: str, size: tuple[int, int], split: str) -> None:
     if kind == "style":
         level = "full"

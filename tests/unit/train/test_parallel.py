@@ -20,6 +20,8 @@ from inkwash.train.parallel import Ranks, average_gradients, first_does, single_
 from inkwash.train.run import Run
 from tests.unit.train.conftest import CODES, SCHEDULER, tiny_decoder
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -21,6 +21,8 @@ from inkwash.train.tokenizer import TokenizerTraining, train_tokenizer
 from inkwash.train.vae import VAETraining, train_vae
 from tests.unit.train.conftest import CPU, tiny_ar, tiny_decoder, tiny_frozen, tiny_tokenizer, tiny_vae
 
+pytestmark = pytest.mark.slow
+
 STEPS, STOP = 6, 3
 SMALL = (Phase(first=0, batch=2, canvases=((128, 128),)),)
 Stage = Callable[[Path, Callable[[int], dict]], list[Tensor]]

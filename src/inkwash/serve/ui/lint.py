@@ -1,68 +1,40 @@
-"""What a prompt gets wrong about its words: the model draws as text only what stands in quotation marks.
+"""What the page says about a prompt while it is typed: the notes of `engine.notes`, and the words that are to be drawn.
 
-`lint(prompt)` names the findings; the page turns them into sentences of the reader's language.
+Nothing is promised: a text that no note is about is only repeated as it will be asked for.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import Literal
+import html
+from typing import TYPE_CHECKING
 
+from inkwash.core.types import Size
+from inkwash.engine.notes import MAX_PROMPT, find_notes
 from inkwash.engine.readback import quoted_texts
-from inkwash.serve.schemas import MAX_PROMPT
+from inkwash.serve.ui.words import Language, say
 
-Finding = Literal["quoted", "unquoted", "open", "none"]
-
-_SAYS = re.compile(
-    r"\b(?:says|saying|say|reads|reading|spells|titled|entitled|labell?ed|captioned"
-    r"|(?:with\s+)?the\s+(?:words?|text|title|slogan|headline|letters|inscription))\b[:,]?\s+",
-    re.IGNORECASE,
-)
-_SAYS_ZH = re.compile(r"(?:写着|写有|写上|文字是|文字为|标题是|标题为|字样)[::]?\s*")
-# Words after which the sentence speaks about a text and does not spell one: "the text in white".
-_ABOUT = frozenset(
-    {"in", "on", "at", "of", "is", "are", "and", "or", "with", "above", "below", "under", "over", "to", "that"}
-    | {"which", "from", "should", "will", "must", "has", "was"}
-)
+if TYPE_CHECKING:
+    from inkwash.serve.backend import ModelInfo
 
 
-@dataclass(frozen=True)
-class Hint:
-    """A finding and the words it is about: those that will be drawn, or those that will not."""
-
-    kind: Finding
-    words: tuple[str, ...] = ()
-
-
-def lint(prompt: str) -> list[Hint]:
-    """Findings in the order in which they matter; "quoted" is good news, "none" means that no text will be drawn."""
-    prompt = prompt[:MAX_PROMPT]  # the page asks with every letter that is typed or pasted
-    found: list[Hint] = []
-    quoted = tuple(text for text in quoted_texts(prompt) if text.strip())
-    if prompt.count('"') % 2 or prompt.count("“") != prompt.count("”") or prompt.count("「") != prompt.count("」"):
-        found.append(Hint("open"))
-    elif bare := _unquoted(prompt):
-        found.append(Hint("unquoted", bare))
-    if quoted:
-        found.append(Hint("quoted", quoted))
-    elif not found and prompt.strip():
-        found.append(Hint("none"))
-    return found
+def lint_html(prompt: str, lang: Language, *, info: ModelInfo | None, size: Size | None, edit: bool = False) -> str:
+    """The notes as lines of the page; an instruction need neither quote nor name anything."""
+    limits, canonical = (None, False) if info is None else (info.limits, info.canonical_quotes)
+    if size is None and info is not None and not edit:
+        size = Size(*info.natural_size)
+    found = [
+        note
+        for note in find_notes(prompt, size, (), limits, canonical=canonical)
+        if not (edit and note.kind == "nothing")
+    ]
+    troubled = {text for note in found for text in note.texts}
+    clear = [text for text in quoted_texts(prompt[:MAX_PROMPT]) if text not in troubled]
+    lines = [f'<span class="bad">{html.escape(_capital(note.sentence(lang)))}</span>' for note in found]
+    if clear:
+        words = ", ".join(f"“{text}”" for text in clear)
+        lines.append(f"<span>{html.escape(say('lint_quoted', lang, words=words))}</span>")
+    return f'<div class="iw-lint">{"".join(lines)}</div>' if lines else ""
 
 
-def _unquoted(prompt: str) -> tuple[str, ...]:
-    """What follows a word like "says" without quotation marks."""
-    outside = re.sub(r'"[^"]*"|“[^”]*”|「[^」]*」', lambda match: '"' * len(match[0]), prompt)
-    bare = []
-    for match in [*_SAYS.finditer(outside), *_SAYS_ZH.finditer(outside)]:
-        rest = outside[match.end() :]
-        phrase = re.match(r"[^,.;:!?,。;:!?\"“”'「」\n]{1,40}", rest)
-        if phrase is None or not phrase[0].strip():
-            continue
-        words = phrase[0].split()
-        if words[0].lower() in _ABOUT or _SAYS.match(phrase[0] + " "):
-            continue
-        if '"' not in outside[match.end() : match.end() + 12]:  # the words on it are "HELLO": well said
-            bare.append(" ".join(words[:5]))
-    return tuple(bare)
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

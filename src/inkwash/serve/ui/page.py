@@ -6,6 +6,7 @@ service's backend, so the page queues, cancels and repeats like every other clie
 
 from __future__ import annotations
 
+import hmac
 import html
 import secrets
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from inkwash.serve.service import Service
 from inkwash.serve.sizes import MaskedCanvas, centre_crop, drawn_size, parse_size
 from inkwash.serve.ui import talk_words
 from inkwash.serve.ui.drawing import Runs, View, follow
-from inkwash.serve.ui.lint import lint
+from inkwash.serve.ui.lint import lint_html
 from inkwash.serve.ui.shelf import Shelf
 from inkwash.serve.ui.talk import ChatTab
 from inkwash.serve.ui.words import EN, ZH, Language, language, say
@@ -53,7 +54,8 @@ class Page:
         """All tabs and their wiring."""
         t = self.i18n
         with gr.Blocks(title="Inkwash", analytics_enabled=False, fill_width=True) as blocks:
-            gr.HTML(f'<div class="iw-head"><b>Inkwash</b><span>{html.escape(self.service.settings.model)}</span></div>')
+            model = html.escape(self.service.settings.served_name)
+            gr.HTML(f'<div class="iw-head"><b>Inkwash</b><span>{model}</span></div>')
             history = gr.BrowserState([], storage_key="inkwash-history", secret=self._secret())
             with gr.Tabs() as tabs:
                 with gr.Tab(t("create"), id="create"):
@@ -120,15 +122,16 @@ class Page:
                     elem_id=f"iw-{where}-prompt",
                 )
                 hint = gr.HTML(elem_id=f"iw-{where}-lint")
-                inputs["prompt"].change(
+                self._settings(inputs, edit)
+                gr.on(
+                    [inputs["prompt"].change, inputs["size"].change],
                     self._lint_edit if edit else self._lint,
-                    inputs["prompt"],
+                    [inputs["prompt"], inputs["size"]],
                     hint,
                     show_progress="hidden",
                     trigger_mode="always_last",
                     queue=False,
                 )
-                self._settings(inputs, edit)
                 with gr.Row():
                     outputs["draw"] = gr.Button(t("draw"), variant="primary", elem_id=f"iw-{where}-draw")
                     outputs["cancel"] = gr.Button(t("cancel"), variant="stop", elem_id=f"iw-{where}-cancel")
@@ -298,7 +301,7 @@ class Page:
         return {
             "prompt": request.prompt,
             "negative": request.negative_prompt,
-            "model": self.service.settings.model,
+            "model": self.service.settings.served_name,
             "size": f"{picture.width}x{picture.height}",
             "steps": request.num_inference_steps,
             "guidance": request.guidance_scale,
@@ -312,12 +315,19 @@ class Page:
     def _entry(self, path: Path, fields: dict[str, Any], seed: int | None, kind: str) -> dict[str, Any]:
         return {"file": path.name, "kind": kind, **{name: fields[name] for name in FIELDS}, "seed": seed, "count": 1}
 
-    def _lint(self, prompt: str, request: gr.Request) -> str:
-        return lint_html(prompt or "", _language(request))
+    def _lint(self, prompt: str, size: str, request: gr.Request) -> str:
+        return self._noted(prompt, size, request)
 
-    def _lint_edit(self, prompt: str, request: gr.Request) -> str:
-        """An instruction need not quote anything."""
-        return lint_html(prompt or "", _language(request), silent=("none",))
+    def _lint_edit(self, prompt: str, size: str, request: gr.Request) -> str:
+        return self._noted(prompt, size, request, edit=True)
+
+    def _noted(self, prompt: str, size: str, request: gr.Request, *, edit: bool = False) -> str:
+        info = None if self.service.backend is None else self.service.backend.info
+        try:
+            asked = parse_size(str(size))
+        except RequestError:
+            asked = None  # said when it is drawn
+        return lint_html(prompt or "", _language(request), info=info, size=asked, edit=edit)
 
     def _there(self, history: list[dict[str, Any]] | None) -> list[tuple[str, dict[str, Any]]]:
         """Entries whose pictures are still on the shelf."""
@@ -353,15 +363,11 @@ class Page:
         return {"background": picture, "layers": [], "composite": picture}
 
     def _secret(self) -> str:
-        """History in the browser is sealed with a key of this server, the same after a restart."""
-        file = self.shelf.folder / ".secret"
-        try:
-            return file.read_text(encoding="ascii")
-        except OSError:
-            made = secrets.token_hex(16)
-            file.touch(mode=0o600)
-            file.write_text(made, encoding="ascii")
-            return made
+        """History in the browser is sealed with a key of this server, the same after a restart.
+
+        It follows from the server's secret and is nowhere in the folder whose files the page hands out.
+        """
+        return hmac.digest(self.service.folder.secret(), b"inkwash page history", "sha256").hex()[:32]
 
 
 def painted(editor: dict[str, Any]) -> Image.Image | None:
@@ -374,17 +380,6 @@ def painted(editor: dict[str, Any]) -> Image.Image | None:
             alpha = alpha.resize(found.size, Image.Resampling.NEAREST)
         found = ImageChops.lighter(found, alpha.point(lambda value: 255 if value > 8 else 0))
     return found if found.getbbox() else None
-
-
-def lint_html(prompt: str, lang: Language, *, silent: tuple[str, ...] = ()) -> str:
-    """The findings about a prompt, good news in green."""
-    lines = []
-    for hint in lint(prompt):
-        words = ", ".join(f"“{text}”" for text in hint.words)
-        good = "good" if hint.kind == "quoted" else "bad"
-        if hint.kind not in silent:
-            lines.append(f'<span class="{good}">{html.escape(say(f"lint_{hint.kind}", lang, words=words))}</span>')
-    return f'<div class="iw-lint">{"".join(lines)}</div>' if lines else ""
 
 
 def settings_html(entry: dict[str, Any], lang: Language) -> str:

@@ -25,6 +25,7 @@ class Shelf:
         self._lock = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            (folder / ".secret").unlink(missing_ok=True)  # earlier editions kept the key of the history here
         except OSError as error:
             raise ConfigError(
                 f"The page's folder {str(folder)!r} cannot be made ({error.strerror}): choose another one with --state."

@@ -55,10 +55,7 @@ EN: dict[str, str] = {
     "unfinished": "unfinished",
     "empty_history": "Nothing drawn yet.",
     "no_picture": "Put in a picture to edit first.",
-    "lint_quoted": "Will be written: {words}",
-    "lint_unquoted": "{words} stands without quotation marks and will not be written as text.",
-    "lint_open": "A quotation mark is missing: words are drawn only between two of them.",
-    "lint_none": "Nothing is quoted, so no words will be drawn.",
+    "lint_quoted": "Words to write: {words}",
 }
 
 ZH: dict[str, str] = {
@@ -106,10 +103,7 @@ ZH: dict[str, str] = {
     "unfinished": "未完成",
     "empty_history": "还没有图片。",
     "no_picture": "请先放入要编辑的图片。",
-    "lint_quoted": "将写出:{words}",
-    "lint_unquoted": "{words} 没有放在引号里,不会作为文字写出。",
-    "lint_open": "缺少一个引号:只有成对引号里的文字才会写出。",
-    "lint_none": "没有引号内容,画面中不会写字。",
+    "lint_quoted": "要写的文字:{words}",
 }
 
 TABLES: dict[Language, dict[str, str]] = {"en": EN, "zh": ZH}

@@ -18,6 +18,8 @@ from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
 from tests.unit.engine.see.conftest import tiny_parts
 from tests.unit.engine.see.shared import facts
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[4]
 FOUR = {
     "num_attention_heads": 4,

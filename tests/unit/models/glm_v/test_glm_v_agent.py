@@ -98,5 +98,6 @@ def test_web_pages(said: str, expected: dict[str, str], frame: str) -> None:
 
 
 @given(st.text(), st.sampled_from(["phone", "computer", "web"]))
+@pytest.mark.slow
 def test_no_text_is_an_error(text: str, screen: Any) -> None:
     parse_agent(text, screen)

@@ -1,0 +1,56 @@
+"""What a model trained on a level of the scenes can draw, for the limits block of its checkpoint.
+
+The values are those of `models.glm_image.abilities.Abilities`, taken from the tables that training pictures and
+captions come from, so that the block stays true when a table grows.
+"""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+from inkwash.scenes import caption, caption_zh, phrases, second
+from inkwash.scenes.words import characters
+from inkwash.scenes.world import CELL, COLOR_NAMES, SECOND_FACES, SHAPES, STYLES
+
+SECOND_SIGNS = "!?&%$#."
+ZH_NOUNS = {"poster": "海报", "picture": "图片", "sign": "标牌", "card": "卡片", "banner": "横幅", "cover": "封面"}
+STYLE_NAMES = {
+    "outlined": ["outlined shapes"],
+    "shadowed": ["drop shadows", "drop shadow"],
+    "framed": ["frame"],
+    "paper": ["textured paper"],
+    "pixelated": ["pixel art"],
+    "sketch": ["hatched sketch"],
+}
+
+
+def second_limits() -> dict[str, Any]:
+    """Of level `second`: nano's second edition."""
+    styles = {style: [*STYLE_NAMES.get(style, ()), *_listed(caption_zh.STYLES.get(style))] for style in STYLES}
+    faces = {face: [*caption.FACE_WORDS[face], caption_zh.FACES[face]] for face in (*SECOND_FACES, "cjk")}
+    return {
+        "pictures": {noun: _listed(ZH_NOUNS.get(noun)) for noun in phrases.NOUNS},
+        "things": {shape: [caption_zh.SHAPES[shape]] for shape in SHAPES},
+        "colors": {
+            name: [*(word for word in caption.COLOR_WORDS.get(name, ()) if word != name), caption_zh.COLORS[name]]
+            for name in COLOR_NAMES
+        },
+        "styles": styles | faces,
+        "alphabet": string.ascii_letters + string.digits + SECOND_SIGNS + characters(),
+        "lettering": {
+            "cell": CELL,
+            "large_cell": 2 * CELL,
+            "large_words": [*dict.fromkeys(caption.LARGE), "大号"],
+            "lines": 5,
+            "wraps": False,
+        },
+        "sizes": {"shortest": 128, "longest": 768, "aspect": 3.0},
+        "languages": ["en", "zh"],
+        "most_things": max(second.SHAPES_IN_SCENE[0]),
+        "photographs": False,
+    }
+
+
+def _listed(word: str | None) -> list[str]:
+    return [] if word is None else [word]

@@ -1,0 +1,368 @@
+"""What a request asks for and the model cannot draw, said before it is drawn.
+
+    notes('A sign that says OPEN', Size(384, 384), (), limits)
+    # ['prompt: "OPEN" stands without quotation marks, so it is not written as text: ...']
+
+The command line prints the notes, the server returns them as `warnings`, the page shows them while one types. `limits`
+is what the checkpoint says about itself (`_drawing.limits`); a model without that, such as the released one, is
+measured against the rules of its card only: words to be written stand in quotation marks that it reads.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from inkwash.core.types import Size
+from inkwash.engine import plain_words
+from inkwash.engine.names import HAN, WORD, blanked, names_of
+from inkwash.engine.notes_words import TABLES, Language
+from inkwash.models.glm_image.abilities import Abilities, Lettering, Named
+from inkwash.models.glm_image.glyphs import glyph_texts
+from inkwash.models.glm_image.quotes import Quoted, Quotes, outside, quoted
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["Abilities", "Language", "Note", "find_notes", "negative_notes", "notes"]
+
+MAX_PROMPT = 32_000  # what a longer one says further on is not looked at
+_SHOWN = 5  # words that one sentence names
+_FILLER = "\x00"  # stands for a quoted text in the rest of a prompt
+_SPELLS = re.compile(
+    r"\b(?:says|saying|say|reads|reading|read|spells|spelling|titled|entitled|labell?ed|captioned|called|named)\b[:,]?\s+",
+    re.IGNORECASE,
+)
+_TELLS = re.compile(
+    r"\b(?:(?:with\s+)?the\s+(?:words?|text|title|slogan|headline|letters|inscription)|write|text:|title:)\b[:,]?\s+",
+    re.IGNORECASE,
+)
+_TELLS_ZH = re.compile(r"(?:写着|写有|写上|文字是|文字为|标题是|标题为|字样|内容是|内容为)[::]?\s*")
+_PHRASE = re.compile(r"[^,.;:!?,。;:!?\n\x00]{1,40}")
+# Words after which the sentence speaks about a text and does not spell one: "the text in white".
+_ABOUT = frozenset(
+    {"in", "on", "at", "of", "is", "are", "and", "or", "with", "above", "below", "under", "over", "to", "that"}
+    | {"which", "from", "should", "will", "must", "has", "was", "by", "be", "instead", "it", "as"}
+)
+_CAPITALS = re.compile(r"(?<![\w'])[A-Z][A-Z'’&]*[A-Z](?:[ \t]+[A-Z][A-Z'’&]*[A-Z])*(?![\w'])")
+_BLANK = re.compile(
+    r"\b(?:blank|empty|plain|nothing|bare|background|no text|no words|without)\b|空白|纯|只有|无字|背景", re.IGNORECASE
+)
+_LETTERS_ASKED = r"(?:letters|lettering|text|type|words|font|writing|characters|capitals)"
+_NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+_PHOTO_SIDE, _PHOTO_COLORS, _PHOTO_SHARE = 96, 40, 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """One finding: which field of the request it is about, its kind, and the words of its sentence."""
+
+    kind: str
+    param: str = "prompt"
+    values: Mapping[str, str] = field(default_factory=dict)
+    texts: tuple[str, ...] = ()  # the quoted texts that will not come out as they stand
+
+    def sentence(self, language: Language = "en") -> str:
+        """The finding in a language."""
+        table = TABLES[language]
+        return table[self.kind].format(**{key: _worded(value, table) for key, value in self.values.items()})
+
+
+def notes(
+    prompt: str, size: Size | None, images: Sequence[Image.Image], limits: Abilities | None, *, canonical: bool = False
+) -> list[str]:
+    """One sentence for everything that will not be drawn as it is asked for, with the field that it is about.
+
+    size: of the picture, None where it is not known yet. images: the references of an edit. canonical: whether the
+    checkpoint reads every style of quotes.
+    """
+    found = find_notes(prompt, size, images, limits, canonical=canonical)
+    return [f"{note.param}: {note.sentence()}" for note in found]
+
+
+def find_notes(
+    prompt: str, size: Size | None, images: Sequence[Image.Image], limits: Abilities | None, *, canonical: bool = False
+) -> list[Note]:
+    """The same as values, for a page that speaks another language."""
+    prompt = prompt[:MAX_PROMPT]
+    quotes = quoted(prompt)
+    rest = outside(prompt, _FILLER)
+    bare = [] if quotes.open else _unquoted(rest, limits)  # what the open mark was to hold stands there, too
+    found = [*_marks(prompt, quotes, canonical)]
+    found += [Note(kind="unquoted", values={"words": words, "better": f'"{words}"'}) for words in bare]
+    if limits is not None:
+        for words in bare:
+            rest = rest.replace(words, " " * len(words))
+        found += _letters(quotes, limits)
+        found += _room(prompt, quotes, size, limits)
+        found += [] if quotes.open else _unknown(rest, limits)
+        found += _many(rest, limits)
+        if prompt.strip() and not found and not quotes.texts and not images and not _names_something(rest, limits):
+            found.append(Note(kind="nothing"))
+        if size is not None and not limits.sizes.holds(size):
+            found.append(_outside_size(size, limits))
+        if not limits.photographs:
+            found += _photographs(images)
+    return found
+
+
+def negative_notes(negative: str | None, guidance: float | None) -> list[str]:
+    """Why a negative prompt has no effect."""
+    if not negative:
+        return []
+    if not any(one.text.strip() for one in quoted(negative[:MAX_PROMPT]).texts):
+        return [f"negative_prompt: {Note(kind='no_negative').sentence()}"]
+    if guidance is not None and guidance <= 1:
+        return [f"negative_prompt: {Note(kind='no_guidance').sentence()}"]
+    return []
+
+
+def _marks(prompt: str, quotes: Quotes, canonical: bool) -> Iterator[Note]:
+    """Marks without a partner, with nothing between them, or of a style that the model does not read."""
+    if quotes.open:
+        yield Note(kind="open", values={"mark": quotes.open[0]})
+    if any(not one.shown for one in quotes.texts):
+        yield Note(kind="empty")
+    if canonical:
+        return
+    read = set(glyph_texts(prompt))
+    unread = [one for one in quotes.texts if one.shown and one.text not in read]
+    if unread:
+        first = unread[0]
+        shown = ", ".join(prompt[one.start - 1 : one.end + 1] for one in unread[:_SHOWN])
+        texts = tuple(one.shown for one in unread)
+        yield Note(kind="style", values={"texts": shown, "better": f'"{first.shown}"'}, texts=texts)
+
+
+def _unquoted(rest: str, limits: Abilities | None) -> list[str]:
+    """Words that are to be written by the sense of the sentence, or by their capitals, and stand in no marks."""
+    kept: list[str] = []
+    for words in chain(_spelled(rest, limits), _capitals(rest, limits)):
+        if not any(words in other or other in words for other in kept):
+            kept.append(words)
+        if len(kept) == _SHOWN:
+            break
+    return kept
+
+
+def _spelled(rest: str, limits: Abilities | None) -> Iterator[str]:
+    """What follows a word like "says"."""
+    colors = plain_words.COLORS | {word.lower() for named in (limits.colors if limits else ()) for word in named.words}
+    matches = [(match, False) for match in _SPELLS.finditer(rest)]
+    matches += [(match, True) for pattern in (_TELLS, _TELLS_ZH) for match in pattern.finditer(rest)]
+    for match, guarded in sorted(matches, key=lambda pair: pair[0].start()):
+        phrase = _PHRASE.match(rest, match.end())
+        if phrase is None or not phrase[0].strip() or _FILLER in rest[match.end() : match.end() + 20]:
+            continue
+        words = phrase[0].split()
+        first = words[0]
+        if first.lower() in _ABOUT or _SPELLS.match(phrase[0] + " ") or _TELLS.match(phrase[0] + " "):
+            continue
+        if guarded and (first in plain_words.ENGLISH or first in colors):
+            continue
+        yield " ".join(_until_about(words))
+
+
+def _until_about(words: Sequence[str]) -> list[str]:
+    """The words up to one that goes on about the picture: OPEN in green neon -> OPEN."""
+    taken: list[str] = []
+    for word in words[:6]:
+        if taken and word.lower() in _ABOUT:
+            break
+        taken.append(word)
+    return taken
+
+
+def _capitals(rest: str, limits: Abilities | None) -> Iterator[str]:
+    """Words in capitals, unless the whole prompt shouts about what it wants to see."""
+    names = names_of(limits).single
+    if rest.isupper() and any(word.lower() in names for word in WORD.findall(rest)):
+        return
+    for match in _CAPITALS.finditer(rest):
+        words = [word for word in match[0].split() if word not in plain_words.ACRONYMS]
+        if any(word.lower() not in plain_words.ENGLISH | plain_words.COLORS | names for word in words):
+            yield match[0]
+
+
+def _letters(quotes: Quotes, limits: Abilities) -> Iterator[Note]:
+    """Characters that the model has no letter for, emoji apart."""
+    known = set(limits.alphabet)
+    for one in quotes.texts:
+        unknown = [letter for letter in dict.fromkeys(one.shown) if letter not in known and not letter.isspace()]
+        emoji = [letter for letter in unknown if _is_emoji(letter)]
+        others = [letter for letter in unknown if letter not in emoji and not _is_joiner(letter)]
+        for kind, letters in (("emoji", emoji), ("letters", others)):
+            if letters:
+                values = {"letters": " ".join(letters[: 2 * _SHOWN]), "text": f'"{_short(one.shown)}"'}
+                yield Note(kind=kind, values=values, texts=(one.shown,))
+
+
+def _room(prompt: str, quotes: Quotes, size: Size | None, limits: Abilities) -> Iterator[Note]:
+    """Texts that are wider than a line, and more lines than a picture has."""
+    if size is None:
+        return
+    lettering, texts = limits.lettering, [one for one in quotes.texts if one.shown]
+    lines = 0
+    for number, one in enumerate(texts):
+        before = prompt[texts[number - 1].end + 1 if number else 0 : one.start - 1]
+        after = prompt[one.end + 1 : texts[number + 1].start - 1 if number + 1 < len(texts) else len(prompt)]
+        large = _asks_for_large(before, after, lettering)
+        room = lettering.characters(size.width, large=large)
+        rows, fits = _rows(one, room, lettering)
+        lines += rows
+        if not fits:
+            yield Note(
+                kind="long",
+                values={
+                    "text": f'"{_short(one.shown)}"',
+                    "count": str(len(one.shown)),
+                    "room": str(room),
+                    "width": str(size.width),
+                    "large": "@large" if large else "",
+                },
+                texts=(one.shown,),
+            )
+    if lines > lettering.rows(size.height):
+        yield Note(kind="lines", values={"count": str(lines), "room": str(lettering.rows(size.height))})
+
+
+def _rows(one: Quoted, room: int, lettering: Lettering) -> tuple[int, bool]:
+    """How many lines a text takes, and whether it fits into them."""
+    text = one.shown
+    if not lettering.wraps or len(text) <= room:
+        return 1, len(text) <= room
+    rows, used = 1, 0
+    pieces = list(text) if HAN.fullmatch(text) else text.split()
+    for piece in pieces:
+        gap = 1 if used and len(pieces) != len(text) else 0
+        if used + gap + len(piece) > room and used:
+            rows, used, gap = rows + 1, 0, 0
+        used += gap + len(piece)
+    return rows, all(len(piece) <= room for piece in pieces)
+
+
+def _asks_for_large(before: str, after: str, lettering: Lettering) -> bool:
+    """Whether a text is asked for in large letters: "Hello" in huge white letters; 大号的“你好”."""
+    for word in map(re.escape, lettering.large_words):
+        if HAN.search(word) and re.search(rf"{word}\S{{0,4}}的?$", before[-12:]):
+            return True
+        asked = rf"^[^,.;]{{0,40}}\b(?:in (?:\w+ ){{0,2}}{word}\b|{word}(?: \w+){{0,3}} {_LETTERS_ASKED})"
+        if re.search(asked, after[:90], re.IGNORECASE):
+            return True
+    return False
+
+
+def _unknown(rest: str, limits: Abilities) -> Iterator[Note]:
+    """Words that name something which the model has never seen."""
+    languages = limits.languages
+    if any(_script(letter) not in languages for letter in set(rest) if letter.isalpha()):
+        yield Note(kind="language", values={"languages": "@or".join(f"@{language}" for language in languages)})
+    stripped = blanked(rest, names_of(limits).places(rest))
+    words = [word for word in WORD.findall(stripped) if not HAN.search(word) and not _is_plain(word)]
+    found = list(dict.fromkeys([*words, *(piece for run in HAN.findall(stripped) for piece in _leftovers(run))]))
+    if found:
+        more = len(found) - _SHOWN
+        shown = ", ".join(f'"{_short(word)}"' for word in found[:_SHOWN])
+        values = {
+            "words": shown if more <= 0 else f"@more|{shown}|{more}",
+            "pictures": _some_of(limits.pictures),
+            "things": _some_of(limits.things),
+        }
+        yield Note(kind="unknown", values=values)
+
+
+def _leftovers(run: str) -> Iterator[str]:
+    """What stays of a run of Chinese characters when the plain words are taken out."""
+    for word in plain_words.CHINESE:
+        run = run.replace(word, " ")
+    return iter(run.split())
+
+
+def _is_plain(word: str) -> bool:
+    lower = word.lower().replace("’", "'")
+    parts = [lower, lower.removesuffix("'s")]
+    if "-" in lower:
+        return all(_is_plain(part) for part in lower.split("-") if part)
+    return lower.isdigit() or any(part in plain_words.ENGLISH for part in parts)
+
+
+def _many(rest: str, limits: Abilities) -> Iterator[Note]:
+    """More things than fit into a picture."""
+    count = 0
+    for start, _ in names_of(limits, things=True).places(rest):
+        before = rest[max(0, start - 40) : start].split()[-3:]
+        count += max((_NUMBERS.get(word.lower(), 1) for word in before), default=1)
+    if count > limits.most_things:
+        yield Note(kind="many", values={"count": str(count), "room": str(limits.most_things)})
+
+
+def _names_something(rest: str, limits: Abilities) -> bool:
+    return bool(names_of(limits, things=True).places(rest)) or _BLANK.search(rest) is not None
+
+
+def _outside_size(size: Size, limits: Abilities) -> Note:
+    own = limits.sizes
+    sides = {"shortest": str(own.shortest), "longest": str(own.longest)}
+    return Note(kind="size", param="size", values={"size": str(size), "aspect": f"{own.aspect:g}", **sides})
+
+
+def _photographs(images: Sequence[Image.Image]) -> Iterator[Note]:
+    for number, image in enumerate(images, start=1):
+        if looks_like_a_photograph(image):
+            yield Note(kind="photograph", param="image", values={"number": str(number)})
+
+
+def looks_like_a_photograph(image: Image.Image) -> bool:
+    """Whether many colours make up a picture. Rendered cards of all styles need at most 12 colours of 4 bits for 90 %
+    of their area, eight photographs 78 and more."""
+    from collections import Counter
+
+    from PIL import Image as Pictures
+
+    small = image.convert("RGB").resize((_PHOTO_SIDE, _PHOTO_SIDE), Pictures.Resampling.BOX)
+    values = small.tobytes()
+    counted = Counter(zip(*(bytes(value >> 4 for value in values[i::3]) for i in range(3)), strict=True))
+    covered = 0
+    for needed, (_, area) in enumerate(counted.most_common(), start=1):
+        covered += area
+        if covered >= _PHOTO_SHARE * _PHOTO_SIDE**2:
+            return needed > _PHOTO_COLORS
+    return False
+
+
+def _some_of(named: Sequence[Named]) -> str:
+    """A few names as examples."""
+    shown = [one.name for one in named if not HAN.search(one.name)][: _SHOWN + 1]
+    return ", ".join(shown) + (" ..." if len(named) > len(shown) else "")
+
+
+def _worded(value: str, table: Mapping[str, str]) -> str:
+    """A value with its words in the language of a table."""
+    if value.startswith("@more|"):
+        _, words, count = value.split("|")
+        return table["more"].format(words=words, count=count)
+    return re.sub(r"@(\w+?)(?=@|$)", lambda match: table[match[1]], value) if value.startswith("@") else value
+
+
+def _script(letter: str) -> str:
+    """The language of a letter as far as its script tells it."""
+    if HAN.match(letter):
+        return "zh"
+    return "en" if unicodedata.name(letter, "").startswith(("LATIN", "FULLWIDTH LATIN")) else "other"
+
+
+def _is_emoji(letter: str) -> bool:
+    return unicodedata.category(letter) in ("So", "Sk") or 0x1F000 <= ord(letter) <= 0x1FAFF
+
+
+def _is_joiner(letter: str) -> bool:
+    """What only joins or colours the signs of one emoji."""
+    return unicodedata.category(letter) in ("Cf", "Mn") or 0xFE00 <= ord(letter) <= 0xFE0F
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -1,0 +1,93 @@
+"""The end of a server: answers that are cut off say so, in JSON or as an event, and the process ends in time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from inkwash.serve.settings import ServeSettings
+from tests.server.conftest import backend_of, running
+from tests.server.fakes import FakeBackend
+
+BODY = {"prompt": "a red circle", "size": "64x64", "steps": 1}
+STUCK = """
+import sys, time
+from pathlib import Path
+from inkwash.serve.server import serve
+from inkwash.serve.settings import ServeSettings
+from tests.server.fakes import FakeBackend
+
+class Stuck(FakeBackend):
+    def _draw(self, work):
+        if work.request.prompt == "stuck":
+            time.sleep(600)
+        return super()._draw(work)
+
+    def close(self, **how):
+        time.sleep(600)
+
+serve(ServeSettings(state=Path(sys.argv[1]), port=0, drain_s=1.0), Stuck, log_requests=False)
+"""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_drain_cuts_off_is_told_so(settings: Callable[..., ServeSettings], stream: bool) -> None:
+    answers: list[httpx2.Response] = []
+    with running(settings(drain_s=30.0), FakeBackend, drain_s=1) as live:
+        backend_of(live).gate = threading.Event()
+        body = {**BODY, "stream": stream}
+        asking = threading.Thread(target=lambda: answers.append(live.http.post("/v1/images/generations", json=body)))
+        asking.start()
+        live.wait(lambda: backend_of(live).stats().running == 1)
+        live.service.drain()
+    asking.join(10)
+    (answer,) = answers
+    if stream:
+        events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+        assert events[-1]["type"] == "error" and events[-1]["error"]["code"] == "draining"
+        assert answer.text.rstrip().splitlines()[-2] == "event: error"
+    else:
+        assert answer.status_code == 503 and answer.json()["error"]["code"] == "draining"
+        assert 28 <= float(answer.headers["retry-after"]) <= 60  # what is left of the drain, and a start
+
+
+def test_a_process_ends_in_time_whatever_it_does(tmp_path: Path) -> None:
+    log, root = tmp_path / "log", Path(__file__).parents[2]
+    with open(log, "w") as file:
+        environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}", "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", STUCK, str(tmp_path / "state")]
+        server = subprocess.Popen(command, stderr=file, env=environment, cwd=root)
+    try:
+        end = time.monotonic() + 120
+        while "Ready" not in log.read_text():
+            assert server.poll() is None and time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        address = log.read_text().partition("http://")[2].split()[0]
+        answers: list[httpx2.Response] = []
+
+        def ask() -> None:
+            url = f"http://{address}/v1/images/generations"
+            answers.append(httpx2.post(url, json={**BODY, "prompt": "stuck"}, timeout=60, trust_env=False))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(0.5)
+        server.send_signal(signal.SIGTERM)
+        begun = time.monotonic()
+        assert server.wait(30) == 0, log.read_text()
+        assert time.monotonic() - begun < 1.0 + 5.0
+        asking.join(5)
+        assert answers[0].status_code == 503 and answers[0].json()["error"]["code"] == "draining"
+    finally:
+        server.kill()
+        server.wait(10)
