@@ -126,23 +126,19 @@ def check_model(name: str) -> None:
 
 def _load(settings: DrawSettings, bars: Bars) -> GlmImagePipeline:
     bars.move("load", 0, None)
-    from inkwash.core import device
-    from inkwash.engine.pipeline import GlmImagePipeline
+    from inkwash.engine.open import LoadOptions, open_pipeline
 
-    device.set_threads()
-    place = device.pick_device(settings.device)
-    pipe = GlmImagePipeline.from_pretrained(
-        settings.model,
-        torch_dtype=device.pick_dtype(settings.dtype, place),
-        device_map=place,
-        offload=settings.offload,
-        quantize=settings.quantize,
+    pipe = open_pipeline(
+        LoadOptions(
+            model=settings.model,
+            device=settings.device,
+            dtype=settings.dtype,
+            offload=settings.offload,
+            quantize=settings.quantize,
+            compile=settings.compile,
+            loras=settings.loras,
+        )
     )
-    if settings.compile:
-        pipe.compile()
-    if settings.loras:
-        names = [pipe.load_lora_weights(path) for path, _ in settings.loras]
-        pipe.set_adapters(names, [weight for _, weight in settings.loras])
     bars.move("load", 1, 1)
     return pipe
 

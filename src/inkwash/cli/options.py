@@ -83,7 +83,7 @@ BestOf = Annotated[
 ]
 Loras = Annotated[
     list[str] | None,
-    typer.Option("--lora", metavar="PATH[:WEIGHT]", help="A LoRA folder and how strongly it acts; again for more."),
+    typer.Option("--lora", metavar="PATH[:WEIGHT]", help="A LoRA: folder, file or owner/name; again for more."),
 ]
 Quality = Annotated[
     Tier,

@@ -89,6 +89,10 @@ def serve(
     port: Port = 30000,
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
+    lora: o.Loras = None,
+    offload: o.Offload = "none",
+    quantize: o.Quantize = None,
+    compile: o.Compile = False,
     state: State = None,
     max_queue: Queue = 64,
     deadline: Deadline = None,
@@ -132,7 +136,7 @@ def serve(
     Example: inkwash serve nano --port 30000
     """
     from inkwash.cli.draw import check_model
-    from inkwash.cli.settings import shown
+    from inkwash.cli.settings import read_loras, shown
     from inkwash.core.errors import ConfigError, MissingExtraError
 
     c.check_one_device(tensor_parallel_size)
@@ -141,6 +145,10 @@ def serve(
         raise ConfigError(f"{model} sees, and so does --chat {chat}: name one of them, or a model that draws.")
     if alone and (ui or ray):
         raise ConfigError(f"{model} cannot draw: for --ui and --ray name one that does, and --chat {model} beside it.")
+    if alone and (lora or offload != "none" or quantize or compile):
+        raise ConfigError(
+            f"{model} cannot draw: --lora, --offload, --quantize and --compile need one that does."
+        )
     flags = c.ChatFlags(
         name=served_model_name,
         tool_parser=tool_call_parser,
@@ -166,6 +174,22 @@ def serve(
         raise ConfigError(f"--max-image-mp is {max_image_mp}, but must be from 0.001 to 1000.")
     if not ray and (planners or decoders or replicas != 1 or ray_address):
         raise ConfigError("--replicas, --planners, --decoders and --ray-address need --ray.")
+    from inkwash.engine.open import LoadOptions
+
+    options = LoadOptions(
+        model=model,
+        device=device,
+        dtype=dtype,
+        offload=offload,
+        quantize=quantize,
+        compile=compile,
+        loras=read_loras(lora),
+    )
+    if planners and not options.plain:
+        raise ConfigError(
+            "--planners and --decoders load the checkpoint as it is: leave --lora, --offload, --quantize and --compile "
+            "out, or use --replicas."
+        )
     cluster = ClusterSettings(replicas=replicas, planners=planners, decoders=decoders, address=ray_address)
     settings = ServeSettings(
         model=seeing.served_name if alone and seeing is not None else model,
@@ -198,10 +222,10 @@ def serve(
         if ray:
             from inkwash.serve.cluster import load_cluster
 
-            return load_cluster(settings, cluster)
+            return load_cluster(settings, cluster, options)
         from inkwash.serve.backend import load_backend
 
-        return load_backend(model, device=device, dtype=dtype, max_queue=max_queue)
+        return load_backend(model, device=device, dtype=dtype, max_queue=max_queue, options=options)
 
     from inkwash.serve.server import serve as run_server
 

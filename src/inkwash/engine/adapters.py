@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from inkwash.core.errors import RequestError, WeightsError
 from inkwash.models.glm_image.weights import GlmImageParts
-from inkwash.models.lora import WEIGHTS_FILE, AdapterConfig, check_weight, find_adapters
+from inkwash.models.lora import AdapterFile, check_weight, find_adapters
+from inkwash.models.lora_keys import split_key
+from inkwash.nn.finite import is_finite
 
-PREFIX = "base_model.model."
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 Place = tuple[str, str]  # network, name of the matrix
 
@@ -57,6 +58,7 @@ class Adapters:
         self._loaded: dict[str, dict[Place, Delta]] = {}
         self._active: dict[str, float] = {}
         self._originals: dict[Place, Tensor] = {}
+        self._flat: dict[str | None, dict[str, str]] = {}  # names of modules with underscores, and with dots
 
     @property
     def names(self) -> list[str]:
@@ -68,15 +70,17 @@ class Adapters:
         """Weights of the adapters that act now."""
         return dict(self._active)
 
-    def load(self, path: str | Path, name: str | None = None) -> str:
-        """Read an adapter folder and let it act with weight 1 beside those that act already; returns its name."""
-        folder = Path(path)
-        name = name or self._free_name(folder)
+    def load(self, path: str | Path, name: str | None = None, *, weight_name: str | None = None) -> str:
+        """Read an adapter and let it act with weight 1 beside those that act already; returns its name.
+
+        `path` is a folder, a file or a hub repository (`models.lora`); `weight_name` is one file of several there.
+        """
+        name = name or self._free_name(Path(path))
         if name in self._loaded:
             raise RequestError(f"There is an adapter {name!r} already: choose another name.", param="lora")
         deltas: dict[Place, Delta] = {}
-        for network, config in find_adapters(folder).items():
-            deltas |= self._read(network, config)
+        for file in find_adapters(path, weight_name):
+            deltas |= self._read(file)
         self._loaded[name] = deltas
         self.set({**self._active, name: 1.0})
         return name
@@ -119,52 +123,89 @@ class Adapters:
         return self._networks[place[0]].get_submodule(place[1]).get_parameter("weight")
 
     def _free_name(self, folder: Path) -> str:
-        stem = folder.resolve().name
+        stem = folder.resolve().name.removesuffix(".safetensors")
         name, number = stem, 2
         while name in self._loaded:
             name, number = f"{stem}_{number}", number + 1
         return name
 
-    def _read(self, network: str | None, config: AdapterConfig) -> dict[Place, Delta]:
-        file = config.folder / WEIGHTS_FILE
+    def _read(self, file: AdapterFile) -> dict[Place, Delta]:
+        """All matrices of a file, whichever library wrote it."""
         try:
-            tensors = load_file(file)
+            tensors = load_file(file.path)
         except (SafetensorError, OSError, ValueError) as error:
-            raise WeightsError(f"{file} is damaged or cut short ({error}): copy it again.") from error
-        pairs: dict[str, dict[str, Tensor]] = {}
-        for key, tensor in tensors.items():
-            module, half = _split(key, file)
-            pairs.setdefault(module, {})[half] = tensor
-        if not pairs:
-            raise WeightsError(f"{file} holds no LoRA matrices.")
-        network = network or self._owner(pairs, file)
-        return {(network, module): self._delta(network, module, half, config) for module, half in pairs.items()}
+            raise WeightsError(f"{file.path} is damaged or cut short ({error}): copy it again.") from error
+        found: dict[tuple[str | None, str], dict[str, Tensor]] = {}
+        names: set[str] = set()
+        for name, tensor in tensors.items():
+            key = split_key(name)
+            if key is None:
+                raise WeightsError(
+                    f"{file.path} holds {name}, which is no LoRA matrix: only plain LoRA adapters are read."
+                )
+            names |= {key.adapter} if key.adapter is not None else set()
+            network = file.network or key.network
+            module = self._unflattened(network, key.module, file.path) if key.flat else key.module
+            found.setdefault((network, module), {})[key.part] = tensor
+        if not found:
+            raise WeightsError(f"{file.path} holds no LoRA matrices.")
+        if len(names) > 1:
+            raise WeightsError(f"{file.path} holds {len(names)} adapters ({', '.join(sorted(names))}): save one alone.")
+        open_names = [module for network, module in found if network is None]
+        owner = self._owner(open_names, file.path) if open_names else ""
+        return {
+            (network or owner, module): self._delta(network or owner, module, parts, file)
+            for (network, module), parts in found.items()
+        }
 
-    def _owner(self, pairs: Mapping[str, object], file: Path) -> str:
+    def _unflattened(self, network: str | None, flat: str, path: Path) -> str:
+        """The matrix whose name with underscores in place of dots is `flat`."""
+        if network not in self._flat:
+            modules = self._networks[network].named_modules() if network in self._networks else ()
+            self._flat[network] = {name.replace(".", "_"): name for name, _ in modules}
+        if flat not in self._flat[network]:
+            raise WeightsError(f"{path} is for another model: no matrix of {network} is called {flat}.")
+        return self._flat[network][flat]
+
+    def _owner(self, modules: Sequence[str], path: Path) -> str:
         """The network that has all the modules an adapter names."""
         for name, network in self._networks.items():
-            if all(_has_matrix(network, module) for module in pairs):
+            if all(_has_matrix(network, module) for module in modules):
                 return name
-        raise WeightsError(f"{file} is for another model: no network of this checkpoint has {next(iter(pairs))}.")
+        lacking = next((m for m in modules if not any(_has_matrix(n, m) for n in self._networks.values())), modules[0])
+        raise WeightsError(f"{path} is for another model: no network of this checkpoint has {lacking}.")
 
-    def _delta(self, network: str, module: str, halves: dict[str, Tensor], config: AdapterConfig) -> Delta:
-        file = config.folder / WEIGHTS_FILE
-        if halves.keys() != {"a", "b"}:
-            raise WeightsError(f"{file} has only one of the two matrices of {module}: copy it again.")
-        if not _has_matrix(self._networks[network], module):
-            raise WeightsError(f"{file} is for another model: {network} has no matrix {module}.")
-        delta = Delta(halves["a"], halves["b"], config.scale(module), config.transposed)
+    def _delta(self, network: str, module: str, parts: dict[str, Tensor], file: AdapterFile) -> Delta:
+        path, settings = file.path, file.settings_of(network)
+        if not {"a", "b"} <= parts.keys():
+            raise WeightsError(f"{path} has only one of the two matrices of {module}: copy it again.")
+        if network not in self._networks or not _has_matrix(self._networks[network], module):
+            raise WeightsError(f"{path} is for another model: {network} has no matrix {module}.")
+        a, b = (_as_matrix(parts[half]) for half in "ab")
+        alpha = float(parts["alpha"]) if "alpha" in parts and parts["alpha"].numel() == 1 else None
+        rank, promised = a.shape[0], settings.rank_of(module)
+        if promised is not None and rank != promised:
+            raise WeightsError(f"{path} has matrices of rank {rank} for {module}, but its settings say {promised}.")
+        for tensor in parts.values():
+            if not is_finite(tensor):
+                raise WeightsError(f"{path} holds NaN or infinity in {module}: train it again.")
         weight = self._weight((network, module))
         embedding = isinstance(self._networks[network].get_submodule(module), nn.Embedding)
-        if embedding:  # peft stores an embedding's matrices the other way round
-            delta = Delta(halves["a"], halves["b"], config.scale(module), transposed=True)
-        if delta.a.shape[0] != delta.b.shape[1] or delta.shape != tuple(weight.shape):
+        delta = Delta(  # peft stores an embedding's matrices the other way round
+            a, b, settings.scale(module, rank, alpha), transposed=embedding or settings.transposed
+        )
+        if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1] or delta.shape != tuple(weight.shape):
             raise WeightsError(
-                f"{file} is for another model: {module} is {tuple(weight.shape)}, the adapter's is {delta.shape}."
+                f"{path} is for another model: {module} is {tuple(weight.shape)}, the adapter's is {delta.shape}."
             )
         if weight.dtype not in FLOATS:
             raise WeightsError(f"{network} is quantised ({weight.dtype}): load the checkpoint unquantised to use LoRA.")
         return delta
+
+
+def _as_matrix(tensor: Tensor) -> Tensor:
+    """A 1x1 convolution's kernel (out, in, 1, 1) is a matrix, too."""
+    return tensor[..., 0, 0] if tensor.ndim == 4 and tensor.shape[2:] == (1, 1) else tensor
 
 
 def _has_matrix(network: nn.Module, module: str) -> bool:
@@ -174,12 +215,3 @@ def _has_matrix(network: nn.Module, module: str) -> bool:
         return False
     weight = getattr(found, "weight", None)
     return isinstance(weight, Tensor) and weight.ndim == 2
-
-
-def _split(key: str, file: Path) -> tuple[str, str]:
-    """``base_model.model.NAME.lora_A.weight`` -> (NAME, "a")."""
-    for mark, half in (("lora_A", "a"), ("lora_B", "b"), ("lora_embedding_A", "a"), ("lora_embedding_B", "b")):
-        head, found, tail = key.partition(f".{mark}")
-        if found and tail in (".weight", ""):
-            return head.removeprefix(PREFIX), half
-    raise WeightsError(f"{file} holds {key}, which is no LoRA matrix: only plain LoRA adapters are read.")

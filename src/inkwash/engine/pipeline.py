@@ -94,10 +94,12 @@ class GlmImagePipeline:
         self._check_whole("Saving needs all weights")
         save_pipeline_parts(self.parts, save_directory, dtype=torch_dtype)
 
-    def load_lora_weights(self, path: str | Path, adapter_name: str | None = None) -> str:
-        """Read a LoRA folder (PEFT format) and let it act beside those loaded; returns its name. Not while drawing."""
+    def load_lora_weights(
+        self, path: str | Path, adapter_name: str | None = None, *, weight_name: str | None = None
+    ) -> str:
+        """Let a LoRA (`models.lora`) act beside those loaded; returns its name. Not while drawing."""
         self._check_whole("LoRA adapters change the weights")
-        return self._adapters.load(path, adapter_name)
+        return self._adapters.load(path, adapter_name, weight_name=weight_name)
 
     def set_adapters(self, adapter_names: str | Sequence[str], adapter_weights: float | Sequence[float] = 1.0) -> None:
         """Exactly these adapters act, each with its weight (one number serves all); an empty list is none."""

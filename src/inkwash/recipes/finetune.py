@@ -25,7 +25,8 @@ from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts,
 from inkwash.models.registry import resolve
 from inkwash.recipes.encode import encode_examples, prints
 from inkwash.train.finetune import Tuning, tune_ar, tune_decoder
-from inkwash.train.lora import LoRA, save_adapter
+from inkwash.train.lock import lock_folder
+from inkwash.train.lora import LoRA, join_for_diffusers, save_adapter
 from inkwash.train.parallel import finish, first_does, full_state, start
 
 PARTS = {"both": ("ar", "decoder"), "ar": ("ar",), "decoder": ("decoder",)}
@@ -58,6 +59,7 @@ def finetune(
     if method not in METHODS:
         raise ConfigError(f"--set method={method}: method must be one of {', '.join(METHODS)}.")
     ranks, place = start(pick_device(device or None))
+    lock_folder(work)
     batches = {"ar": ar.batch, "decoder": decoder.batch}
     for part in PARTS[parts]:
         ranks.mine(batches[part])  # a batch that cannot be shared is refused before anything is encoded
@@ -92,6 +94,8 @@ def finetune(
         out, option = first_does(ranks, lambda: _write_checkpoint(work / "checkpoint", checkpoint, states)), "--model"
     else:
         out, option = work / "lora", "--lora"
+        if ranks.first:
+            join_for_diffusers(out)
     finish(ranks)
     if ranks.first:
         print(f"Finished: inkwash generate PROMPT {option} {out}", flush=True)

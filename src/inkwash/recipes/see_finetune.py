@@ -24,6 +24,7 @@ from inkwash.models.glm_v.folder import resolve_sight
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
 from inkwash.train.lessons import Lesson, history, make_lesson, taught
+from inkwash.train.lock import lock_folder
 from inkwash.train.lora import LoRA, save_adapter
 from inkwash.train.parallel import single_process_only
 from inkwash.train.see_finetune import SeeTuning, tune_sight
@@ -60,6 +61,7 @@ def see_finetune(
         raise ConfigError("--set see.vision=true needs --set method=full: adapters leave the ViT alone.")
     single_process_only("fine-tuning of a model that sees")
     place = pick_device(device or None)
+    lock_folder(work)
     conversations, broken = read_conversations(data)
     folder = resolve_sight(model)
     dtype = torch.bfloat16 if method == "lora" and place.type != "cpu" else torch.float32

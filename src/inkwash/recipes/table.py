@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from inkwash.core.errors import ConfigError
+from inkwash.core.errors import ConfigError, InkwashError
 
 RECIPES = {
     "nano-vae": "inkwash.recipes.nano:nano_vae",
@@ -62,6 +62,20 @@ def run(name: str, overrides: Sequence[str] = ()) -> None:
         raise ConfigError(
             f"There is no recipe {name!r}{_did_you_mean(name, RECIPES)}: it must be one of {_list(RECIPES)}."
         )
+    try:
+        _run(name, overrides)
+    except InkwashError:
+        raise
+    except Exception as error:
+        from inkwash.train.failures import explained
+
+        sentence = explained(error)
+        if sentence is None:
+            raise
+        raise sentence from error
+
+
+def _run(name: str, overrides: Sequence[str]) -> None:
     module, _, function = RECIPES[name].partition(":")
     recipe: Callable[..., Any] = getattr(importlib.import_module(module), function)
     result_kind = get_type_hints(recipe).get("return")

@@ -12,6 +12,7 @@ from inkwash.serve.settings import name_of
 
 if TYPE_CHECKING:
     from inkwash.engine.notes import Abilities
+    from inkwash.engine.open import LoadOptions
     from inkwash.engine.pipeline import GlmImagePipeline
     from inkwash.engine.plan import Plan
     from inkwash.engine.scheduler import Engine, EngineStats
@@ -106,15 +107,14 @@ class LocalBackend:
         self.engine.close(drain=drain, timeout_s=timeout_s)
 
 
-def load_backend(model: str, *, device: str | None, dtype: str | None, max_queue: int) -> LocalBackend:
-    """Load a checkpoint and start an engine over it."""
-    from inkwash.core.device import pick_device, pick_dtype, set_threads
-    from inkwash.engine.pipeline import GlmImagePipeline
+def load_backend(
+    model: str, *, device: str | None, dtype: str | None, max_queue: int, options: LoadOptions | None = None
+) -> LocalBackend:
+    """Load a checkpoint and start an engine over it; `options` say more about how, in place of device and dtype."""
+    from inkwash.engine.open import LoadOptions, open_pipeline
     from inkwash.engine.scheduler import Engine
 
-    set_threads()
-    place = pick_device(device)
-    pipe = GlmImagePipeline.from_pretrained(model, torch_dtype=pick_dtype(dtype, place), device_map=place)
+    pipe = open_pipeline(options or LoadOptions(model=model, device=device, dtype=dtype))
     return LocalBackend(Engine(pipe, max_queue=max_queue), model_info(pipe, model))
 
 

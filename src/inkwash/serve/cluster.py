@@ -30,6 +30,7 @@ from inkwash.serve.home import Home
 from inkwash.serve.pools import ONGOING, Pool, ReplicaLost, Stream, delete, start_pools
 
 if TYPE_CHECKING:
+    from inkwash.engine.open import LoadOptions
     from inkwash.engine.plan import Plan
     from inkwash.serve.settings import ClusterSettings, ServeSettings
 
@@ -38,14 +39,14 @@ log = logs.get(__name__)
 ATTEMPTS = 6
 
 
-def load_cluster(settings: ServeSettings, cluster: ClusterSettings) -> RayBackend:
-    """Join or start Ray, and start the replicas."""
+def load_cluster(settings: ServeSettings, cluster: ClusterSettings, options: LoadOptions | None = None) -> RayBackend:
+    """Join or start Ray, and start the replicas; `options` say how each of them loads the checkpoint."""
     try:
         import ray.serve  # noqa: F401
     except ModuleNotFoundError as missing:
         raise MissingExtraError("inkwash serve --ray", extra="cluster") from missing
     home = Home(cluster)
-    pools = start_pools(settings, cluster)
+    pools = start_pools(settings, cluster, options)
 
     def leave() -> None:
         if home.shared:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from inkwash.core.errors import Cancelled, InkwashError
 
 if TYPE_CHECKING:
+    from inkwash.engine.open import LoadOptions
     from inkwash.serve.settings import ClusterSettings, ServeSettings
 
 ONGOING = 8  # requests of one replica; its engine shares passes among them
@@ -128,7 +129,9 @@ def _losses() -> Iterator[None]:
         raise ReplicaLost(type(error).__name__) from None
 
 
-def start_pools(settings: ServeSettings, cluster: ClusterSettings) -> dict[str, Pool]:
+def start_pools(
+    settings: ServeSettings, cluster: ClusterSettings, options: LoadOptions | None = None
+) -> dict[str, Pool]:
     """Start every replica in the cluster that was joined; they load at the same time, and all are there at the end."""
     import ray
     from ray import serve
@@ -139,7 +142,7 @@ def start_pools(settings: ServeSettings, cluster: ClusterSettings) -> dict[str, 
     kinds: dict[str, tuple[type, int]] = {"whole": (Painter, cluster.replicas)}
     if cluster.split:
         kinds = {"planner": (Planner, cluster.planners), "decoder": (Painter, cluster.decoders)}
-    arguments = (settings.model, settings.device, settings.dtype, settings.max_queue + ONGOING)
+    arguments = (settings.model, settings.device, settings.dtype, settings.max_queue + ONGOING, options)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     quiet = {"log_level": "WARNING", "enable_access_log": False}
     targets = []

@@ -7,6 +7,7 @@ written last, is there, and the folder before it is kept until then. A kill at a
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Container
@@ -21,8 +22,10 @@ from torch import Tensor, nn
 from inkwash.core.errors import InkwashError
 from inkwash.train.muon import is_sharded
 from inkwash.train.optim import EMA, clear_gradients, set_lr
+from inkwash.train.sealed import check_files, seal_files
 
 State = dict[str, Any]
+SETTINGS = "settings.json"
 
 
 def write_file(path: Path, state: State) -> None:
@@ -81,16 +84,25 @@ class Shards:
         self.modules = modules
         self.optimizers = optimizers
         self._writing: Future[Any] | None = None
+        self._step = 0
+        self._settings: dict[str, str] = {}
 
     def newest(self) -> Path | None:
         """The whole state of the highest step."""
         return newest_shards(self.folder)
 
-    def save(self, step: int, numbers: State, ema: EMA | None) -> None:
+    def settings(self) -> dict[str, str]:
+        """Those the newest state was made with; none are known of older ones."""
+        newest = self.newest()
+        file = None if newest is None else newest / SETTINGS
+        return json.loads(file.read_text(encoding="utf-8")) if file is not None and file.is_file() else {}
+
+    def save(self, step: int, numbers: State, ema: EMA | None, settings: dict[str, str] | None = None) -> None:
         """Copy this process's part and return; the writing goes on beside training."""
         import torch.distributed.checkpoint as dcp
 
         self.wait()
+        self._step, self._settings = step, settings or {}
         state = _copied(self._state(numbers, ema))
         try:
             future = dcp.async_save(state, checkpoint_id=self.folder / f"shards-{step}", process_group=self.group)
@@ -109,8 +121,15 @@ class Shards:
             raise _cannot_save(self.folder, error) from error
         finally:
             self._writing = None
+        rank, folder = dist.get_rank(), self.folder / f"shards-{self._step}"
+        try:
+            seal_files(folder, rank)
+            if rank == 0:
+                (folder / SETTINGS).write_text(json.dumps(self._settings), encoding="utf-8")
+        except OSError as error:
+            raise _cannot_save(self.folder, error) from error
         newest = self.newest()
-        if dist.get_rank() == 0:
+        if rank == 0:
             for path in self.folder.glob("shards-*"):
                 if path != newest:
                     shutil.rmtree(path, ignore_errors=True)
@@ -121,6 +140,7 @@ class Shards:
 
         path = self.newest()
         assert path is not None
+        check_files(path, dist.get_rank(), dist.get_world_size())
         _fill_optimizer_states(self.optimizers)
         state = self._state({"step": 0, "samples": 0, "hours": 0.0}, ema)
         _leave_out_unsaved(state, dcp.FileSystemReader(path).read_metadata().state_dict_metadata)

@@ -176,5 +176,6 @@ def _start(
         replicated=lora is not None,
         device=device,
         settings=config,
+        adapters=lora,
     )
     return run, optimizers, trained_parameters(network)

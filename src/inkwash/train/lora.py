@@ -1,7 +1,8 @@
 """LoRA through the `peft` library, applied to a network from outside; the networks know nothing of it.
 
 `add_lora` wraps the matrices of a part, `save_adapter` writes the two files that `peft` itself loads
-(`adapter_config.json`, `adapter_model.safetensors`) under the released parameter names. LoRA: arXiv:2106.09685.
+(`adapter_config.json`, `adapter_model.safetensors`) under the released parameter names, `join_for_diffusers` the one
+that `diffusers` loads. LoRA: arXiv:2106.09685.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from inkwash.core.errors import InkwashError, MissingExtraError
+from inkwash.models.lora import CONFIG_FILE, DIFFUSERS_FILE, DIFFUSERS_SETTINGS, NETWORKS, WEIGHTS_FILE
+from inkwash.models.lora_keys import PEFT
 
 # Matrices of the blocks and what leads in and out of them; the ViT, the codebook and the embedding table stay.
 TARGETS = {
@@ -116,6 +121,36 @@ def save_adapter(wrapped: nn.Module, folder: Path, *, base: str) -> Path:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return folder
+
+
+def join_for_diffusers(folder: Path) -> Path:
+    """Write the adapters below a folder once more as the one file that `diffusers` looks for, with their settings.
+
+    Without these in its head, a file acts there with alpha equal to the rank.
+    """
+    tensors: dict[str, Tensor] = {}
+    settings: dict[str, Any] = {}
+    for network in NETWORKS:
+        if not (folder / network / CONFIG_FILE).is_file():
+            continue
+        config = json.loads((folder / network / CONFIG_FILE).read_text(encoding="utf-8"))
+        own = load_file(folder / network / WEIGHTS_FILE)
+        own = {name.removeprefix(PEFT): tensor for name, tensor in own.items()}
+        tensors |= {f"{network}.{name}": tensor for name, tensor in own.items()}
+        kept = {name: config[name] for name in ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora")}
+        kept["target_modules"] = sorted({name.partition(".lora_")[0] for name in own})
+        settings |= {f"{network}.{name}": value for name, value in kept.items()}
+    path = folder / DIFFUSERS_FILE
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        save_file(tensors, partial, metadata={"format": "pt", DIFFUSERS_SETTINGS: json.dumps(settings)})
+        partial.chmod(0o644)
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        raise InkwashError(f"The adapter {path} cannot be written ({error}): free space.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
 
 
 def trained_parameters(network: nn.Module) -> list[nn.Parameter]:

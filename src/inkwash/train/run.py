@@ -2,7 +2,8 @@
 
 Batches are a pure function of the step and so are a stage's random numbers, so continuing at step n sees exactly what
 an uninterrupted run would have seen. `log.csv` holds the values of every step; rows after the state that a run
-continues from are dropped, so that two logs of the same run are the same file.
+continues from are dropped, so that two logs of the same run are the same file. One process at a time works in a folder,
+and a state goes on only undamaged and with the settings it was made with.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from inkwash.train.board import Board
 from inkwash.train.checkpoint import Shards, newest_shards, read_file, write_file
 from inkwash.train.curve import draw_curve
 from inkwash.train.device import peak_rate
+from inkwash.train.lock import lock_folder
 from inkwash.train.optim import EMA
 from inkwash.train.parallel import Ranks
 from inkwash.train.report import write_report
+from inkwash.train.sealed import check_settings, opened, sealed, settings_of
 
 PRINT_EVERY_S = 10.0
 
@@ -37,8 +40,8 @@ class Run:
     """Bookkeeping of one stage: `for step, batch in run.batches(...)`, and `log` at the end of every step.
 
     On a terminal a bar shows the losses and the time left; elsewhere a line every ten seconds does. `settings` go into
-    the report. The state of several processes is written in shards, unless each holds all of it (`replicated`): then
-    the first writes one file.
+    the report and, with those of `adapters` and of the batches, into the state. The state of several processes is
+    written in shards, unless each holds all of it (`replicated`): then the first writes one file.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Run:
         replicated: bool = False,
         device: torch.device | None = None,
         settings: object = None,
+        adapters: object = None,
     ) -> None:
         self.folder = folder
         self.modules = modules
@@ -64,6 +68,7 @@ class Run:
         self.ranks = ranks or Ranks()
         self.device = device or torch.device("cpu")
         self.settings = settings
+        self.adapters = adapters
         self.samples = 0
         self.hours = 0.0
         self.averages: dict[str, float] = {}
@@ -74,6 +79,7 @@ class Run:
         self._batch: Batch = {}
         self._rows: list[list[str]] = []
         self._columns: list[str] = []
+        self._settings = settings_of(train=settings, lora=adapters)
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal or not self.ranks.first)
@@ -82,6 +88,7 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InkwashError(f"cannot write in {folder}: {error.strerror or error}") from error
+        lock_folder(folder)
         in_one_file = replicated or self.ranks.mesh is None
         self._shards = None if in_one_file else Shards(folder, modules, optimizers, self.ranks.files)
         self.board = Board(folder) if self.ranks.first else None
@@ -96,6 +103,7 @@ class Run:
 
     def batches(self, make: Callable[[int], Batch], *, workers: int) -> Iterator[tuple[int, Batch]]:
         """Continue where the folder's state ends: (step, make(step)) up to the last step."""
+        self._settings = settings_of(train=self.settings, lora=self.adapters, data=make)
         first = self.resume()
         self._bar.update(self._task, completed=first)
         if first == 0:
@@ -114,9 +122,13 @@ class Run:
         """Load the newest state when there is one; returns the next step to run."""
         self._refuse_other_state()
         if self._shards is not None and self._shards.newest() is not None:
+            newest = self._shards.newest()
+            assert newest is not None
+            check_settings(self._shards.settings(), self._settings, newest)
             state = self._shards.load(self.ema)
         elif self._shards is None and self.state_file.exists():
-            state = read_file(self.state_file)
+            state = opened(read_file(self.state_file), self.state_file)
+            check_settings(state.get("settings", {}), self._settings, self.state_file)
             self._load(state)
         else:
             self._drop_rows_after(0)
@@ -160,7 +172,7 @@ class Run:
         except OSError as error:
             raise InkwashError(f"cannot write {self.log_file}: {error.strerror or error}; {self._kept()}") from error
         if self._shards is not None:
-            self._shards.save(step, numbers, self.ema)
+            self._shards.save(step, numbers, self.ema, self._settings)
         elif self.ranks.first:
             state = {
                 **numbers,
@@ -168,8 +180,9 @@ class Run:
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "ema": self.ema.state_dict() if self.ema is not None else None,
                 "rng": torch.get_rng_state(),
+                "settings": self._settings,
             }
-            write_file(self.state_file, state)
+            write_file(self.state_file, sealed(state))
         self._saved_step = step
         self._saved = time.monotonic()
 

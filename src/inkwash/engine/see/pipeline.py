@@ -124,10 +124,12 @@ class GlmVisionPipeline:
         self._check_exact("Saving")
         save_glm_v(self.parts, save_directory, dtype=torch_dtype)
 
-    def load_lora_weights(self, path: str | Path, adapter_name: str | None = None) -> str:
-        """Merge a LoRA folder (PEFT format) beside those loaded; returns its name. Not while answering."""
+    def load_lora_weights(
+        self, path: str | Path, adapter_name: str | None = None, *, weight_name: str | None = None
+    ) -> str:
+        """Let a LoRA (`models.lora`) act beside those loaded; returns its name. Not while answering."""
         self._check_exact("A LoRA")
-        name = self._adapters.load(path, adapter_name)
+        name = self._adapters.load(path, adapter_name, weight_name=weight_name)
         self._renew()
         return name
 
