@@ -31,9 +31,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return calls
 
 
-def test_options_reach_the_engine(
-    inkwash: Run, served: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_options_reach_the_engine(inkwash: Run, served: list[dict[str, Any]], tmp_path: Path) -> None:
     from inkwash.engine.pipeline import GlmImagePipeline
 
     plain = GlmImagePipeline.from_pretrained("nano")
@@ -57,10 +55,15 @@ def test_options_reach_the_engine(
         torch.testing.assert_close(acting, weight + 1.0)  # 0.5 x (2 / 2) x (ones @ ones of rank 2)
     finally:
         backend.close(drain=False, timeout_s=10)
-    assert inkwash("serve", "nano", "--port", "0", "--offload", "stage", "--quantize", "decoder=int8").code == 0
+    assert inkwash("serve", "nano", "--port", "0", "--offload", "stage").code == 0
     backend = served[1]["load"]()
     try:
         assert backend.engine.pipe.stages.residency is not None
+    finally:
+        backend.close(drain=False, timeout_s=10)
+    assert inkwash("serve", "nano", "--port", "0", "--quantize", "decoder=int8").code == 0
+    backend = served[2]["load"]()
+    try:
         assert backend.engine.pipe.parts.decoder.blocks[0].ff.net[2].weight.qdata.element_size() == 1, "rounded"
     finally:
         backend.close(drain=False, timeout_s=10)
