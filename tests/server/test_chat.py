@@ -153,7 +153,9 @@ def test_tools(client: openai.OpenAI, say: dict[str, Any]) -> None:
     stream = client.chat.completions.create(model="tiny", messages=user("Crop it."), tools=[TOOL], stream=True)  # type: ignore[list-item]
     deltas = [chunk.choices[0].delta for chunk in stream if chunk.choices]
     assert "".join(delta.content or "" for delta in deltas).strip() == "Wait."
-    assert [d.tool_calls[0].function.name for d in deltas if d.tool_calls] == ["crop"]  # type: ignore[union-attr]
+    pieces = [d.tool_calls[0] for d in deltas if d.tool_calls]
+    assert [piece.function.name for piece in pieces] == ["crop", None] and pieces[0].id  # type: ignore[union-attr]
+    assert "".join(piece.function.arguments for piece in pieces) == '{"box": [1, 2]}'  # type: ignore[union-attr, misc]
     messages = [*user("Crop it."), answer.choices[0].message, {"role": "tool", "content": "done"}, *user("And?")]
     say["text"] = SAID
     assert client.chat.completions.create(model="tiny", messages=messages, tools=[TOOL]).choices  # type: ignore[list-item]
@@ -176,7 +178,7 @@ def test_tools(client: openai.OpenAI, say: dict[str, Any]) -> None:
             "not a picture",
         ),
         ({"temperature": 50}, "temperature"),
-        ({"n": 2}, "n"),
+        ({"n": 17}, "n is 17"),
         ({"extra_body": {"nonsense": 1}}, "nonsense"),
     ],
 )

@@ -41,7 +41,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title="Inkwash", version=__version__, description=_DESCRIPTION, routes=app.routes, openapi_version="3.1.0"
     )
-    kinds = [(each, "validation") for each in (GenerationBody, EditBody)]
+    more: dict[str, Any] = getattr(app.state, "bodies", {})  # of routes that were added to the application
+    kinds = [(each, "validation") for each in (GenerationBody, EditBody, *more.values())]
     answers = [(each, "serialization") for each in (ImagesAnswer, JobAnswer, ErrorAnswer)]
     _, definitions = models_json_schema([*kinds, *answers], ref_template=_REFERENCE)  # type: ignore[list-item]
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
@@ -58,6 +59,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
             "application/json": {"schema": _ref("EditBody")},
         },
     }
+    for path, body in more.items():
+        content = {"application/json": {"schema": _ref(body.__name__)}}
+        paths[path]["post"]["requestBody"] = {"required": True, "content": content}
     for operation in (generations, edits):
         operation["responses"]["200"] = {
             "description": "The pictures, or a stream of events.",

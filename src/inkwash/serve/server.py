@@ -170,7 +170,7 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     from inkwash.engine.see.pipeline import GlmVisionPipeline
     from inkwash.engine.see.together import Rounds, in_thread
     from inkwash.serve.backend import LocalBackend
-    from inkwash.serve.chat import Chat, make_chat_router
+    from inkwash.serve.chat import BODIES, Chat, make_chat_router
     from inkwash.serve.images import client_of
     from inkwash.serve.waiting import AnswerQueue
 
@@ -212,6 +212,7 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
             max_bytes=settings.max_json_bytes,
         )
     )
+    app.state.bodies = BODIES
     service.seeing = chat.served_name
 
 

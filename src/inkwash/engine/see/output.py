@@ -11,6 +11,8 @@ from inkwash.models.glm_v.answer import Answer
 from inkwash.models.glm_v.boxes import Box
 from inkwash.models.glm_v.tools import CallPiece, ToolCall
 
+__all__ = ["CallPiece", "Cost", "Delta", "ToolCall", "Usage", "VisionOutput"]
+
 DeltaKind = Literal["thought", "answer", "call"]
 
 

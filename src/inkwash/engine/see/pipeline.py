@@ -236,6 +236,8 @@ class GlmVisionPipeline:
     ) -> Generator[Delta, None, VisionOutput]:
         """The answer in pieces, thoughts and answer told apart; the generator's value is the whole.
 
+        Raises at once what is wrong with the request; the answer is made while the generator is read.
+
         messages: chat messages of the field (`engine.see.media` lists the parts), or a prompt of `prepare`.
         enable_thinking: False turns thoughts off where the checkpoint has a switch; elsewhere it is an error.
         thinking_budget: tokens of thought after which the answer is forced; 0 forbids thoughts on any checkpoint.
@@ -285,23 +287,10 @@ class GlmVisionPipeline:
             seed = seed if self.ranks is None else self.ranks.agree(seed)
         generator = make_generator(seed)
         run = Run(prompt=prompt)
-        parser = AnswerStream(marks=keep_marks)
+        self.speaker.room(run, budget)  # raises for a conversation that is too long
         shown = _Shown(tools if parse_tools else (), fenced=fence_html, call_pieces=call_pieces)
-        noted, first = 0, None
-        for piece in (self.together or self.speaker).generate(run, sampling, budget, generator, cancel):
-            first = time.perf_counter() - began if first is None else first
-            for delta in shown.deltas(parser.feed(piece)):
-                fresh = tuple(run.logprobs[noted:]) if delta.kind != "thought" else ()
-                noted += len(fresh)
-                yield dataclasses.replace(delta, logprobs=fresh) if fresh else delta
-        rest = [*shown.deltas(parser.finish()), *shown.finish()]
-        if not rest and len(run.logprobs) > noted:
-            rest = [Delta("answer", "")]
-        for delta in rest:
-            yield dataclasses.replace(delta, logprobs=tuple(run.logprobs[noted:]))
-            noted = len(run.logprobs)
-        output = _output(run, tools if parse_tools else None, keep_marks, time.perf_counter() - began, first)
-        return dataclasses.replace(output, content=fenced(output.content)) if fence_html else output
+        pieces = (self.together or self.speaker).generate(run, sampling, budget, generator, cancel)
+        return _stream(run, pieces, tools if parse_tools else None, shown, keep_marks, fence_html, began)
 
     def token_text(self, token: int) -> tuple[str, bytes]:
         """A token as text, and its bytes."""
@@ -351,6 +340,34 @@ class _Shown:
                 yield Delta("answer", self._fence.feed(cut) if self._fence else cut)
         if self._fence and (rest := self._fence.finish()):
             yield Delta("answer", rest)
+
+
+def _stream(
+    run: Run,
+    texts: Iterator[str],
+    tools: Sequence[Mapping[str, Any]] | None,
+    shown: _Shown,
+    keep_marks: bool,
+    fence_html: bool,
+    began: float,
+) -> Generator[Delta, None, VisionOutput]:
+    """An answer that was prepared, in pieces; the value is the whole."""
+    parser = AnswerStream(marks=keep_marks)
+    noted, first = 0, None
+    for text in texts:
+        first = time.perf_counter() - began if first is None else first
+        for delta in shown.deltas(parser.feed(text)):
+            fresh = tuple(run.logprobs[noted:]) if delta.kind != "thought" else ()
+            noted += len(fresh)
+            yield dataclasses.replace(delta, logprobs=fresh) if fresh else delta
+    rest = [*shown.deltas(parser.finish()), *shown.finish()]
+    if not rest and len(run.logprobs) > noted:
+        rest = [Delta("answer", "")]
+    for delta in rest:
+        yield dataclasses.replace(delta, logprobs=tuple(run.logprobs[noted:]))
+        noted = len(run.logprobs)
+    output = _output(run, tools, keep_marks, time.perf_counter() - began, first)
+    return dataclasses.replace(output, content=fenced(output.content)) if fence_html else output
 
 
 def _output(

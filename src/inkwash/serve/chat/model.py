@@ -1,0 +1,93 @@
+"""A model that sees, and under which settings it is served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from inkwash.core.errors import RequestError
+from inkwash.engine.see.media import MediaRules
+from inkwash.engine.see.pipeline import GlmVisionPipeline
+from inkwash.serve.settings import MEBI, ChatSettings
+from inkwash.serve.urls import read_url
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerRequest:
+    """What one request asks of the pipeline, whichever route it came by."""
+
+    model: str | None
+    messages: Sequence[Mapping[str, Any]]
+    tools: Sequence[Mapping[str, Any]] = ()
+    chooses: bool = False  # the model itself decides whether it calls a tool
+    parallel: bool = True  # more than one call
+    thinks: bool | None = None  # None is the model's own way
+    n: int = 1
+    seed: int | None = None
+    deadline_s: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)  # of `GlmVisionPipeline.stream`
+
+
+@dataclass(frozen=True)
+class Chat:
+    """A model that sees, and under which settings it is served."""
+
+    pipe: GlmVisionPipeline
+    settings: ChatSettings
+    url_hosts: tuple[str, ...] = ()  # whose addresses are read
+    max_url_bytes: int = 50 * MEBI
+
+    @property
+    def rules(self) -> MediaRules:
+        """What clients may send: nothing of this machine's files unless a folder is named, no address unless its host
+        is."""
+        own = self.settings
+        return MediaRules(
+            fetch=self._fetch if self.url_hosts else None,
+            roots=() if own.folder is None else (own.folder,),
+            max_images=own.max_images,
+            max_videos=own.max_videos,
+            fps=own.fps,
+            max_frames=own.max_frames,
+        )
+
+    def _fetch(self, url: str) -> bytes:
+        """What lies at an address, for a thread that makes an answer."""
+        return asyncio.run(read_url(url, hosts=self.url_hosts, max_bytes=self.max_url_bytes, param="messages"))
+
+    def rules_below(self, folder: Path) -> MediaRules:
+        """The same limits for files that the page itself has put into a folder."""
+        return replace(self.rules, roots=(folder,))
+
+    def check(self, request: AnswerRequest) -> None:
+        """Raise for what this server does not do."""
+        own = self.settings
+        if request.model not in (None, "", own.served_name, own.model):
+            raise RequestError(
+                f"The model {request.model!r} is not served here, only {own.served_name!r}.",
+                status=404,
+                code="model_not_found",
+                param="model",
+            )
+        if request.tools and request.chooses and not own.auto_tools:
+            raise RequestError(
+                "This server lets no model choose tools (--no-auto-tool-choice): send tool_choice none.", param="tools"
+            )
+        rule = request.options.get("rule")
+        if rule is not None and rule.calls and not own.tools:
+            raise RequestError(
+                "This server reads no tool calls (--tool-call-parser none), so none can be required.",
+                param="tool_choice",
+            )
+
+    def stream_options(self, request: AnswerRequest) -> dict[str, Any]:
+        """All that the pipeline is asked for beside the messages and the seed."""
+        found = {"tools": list(request.tools), "parse_tools": self.settings.tools, **request.options}
+        if request.thinks is False and not self.pipe.can_switch_thinking:
+            found["thinking_budget"] = 0  # a checkpoint without a switch is stopped before its first thought
+        elif request.thinks is not None:
+            found["enable_thinking"] = request.thinks if self.pipe.can_switch_thinking else None
+        return found
