@@ -29,10 +29,16 @@ PREDICTIONS_FILE = "predictions.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileOptions:
-    """Prompts and pictures."""
+class DataOptions:
+    """The prompts of a benchmark that does not ship with the package."""
 
     data: Annotated[Path, typer.Option("--data", metavar="DIR", help="The benchmark's official prompt files.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """Pictures."""
+
     images: Annotated[
         Path | None,
         typer.Option("--images", metavar="DIR", help="Score finished pictures in the official layout; none may miss."),
@@ -159,12 +165,14 @@ def register(app: typer.Typer) -> None:
     from inkwash.eval.benchmarks.registry import BENCHMARKS
 
     for benchmark in BENCHMARKS.values():
-        doc = f"{benchmark.summary}\n\nExample: inkwash eval {benchmark.name} --data DIR --limit 40 --html report.html"
+        data = "--data DIR --limit 40 " if benchmark.data is None else ""
+        doc = f"{benchmark.summary}\n\nExample: inkwash eval {benchmark.name} {data}--html report.html"
         app.command(benchmark.name)(command(partial(_run, benchmark), *_groups(benchmark), doc=doc))
 
 
 def _groups(benchmark: Benchmark[Any, Any]) -> list[type]:
     return [
+        *([DataOptions] if benchmark.data is None else []),
         FileOptions,
         benchmark.options,
         DrawingOptions,
@@ -216,7 +224,7 @@ def _benchmark_run(benchmark: Benchmark[Any, Any], given: dict[type, Any]) -> Be
     folder = files.folder(benchmark.name)
     return BenchmarkRun(
         benchmark=benchmark,
-        data=files.data,
+        data=benchmark.data or given[DataOptions].data,
         images=folder,
         options=given[benchmark.options],
         limit=files.limit,
@@ -261,7 +269,6 @@ def _drawing(
         "guidance": config.guidance,
         "temperature": config.temperature,
         "top_p": config.top_p,
-        **run.options.that_select_prompts(),
     }
 
     def open_draw() -> DrawPictures:
@@ -273,7 +280,7 @@ def _drawing(
             run.images,
             open_draw,
             seed=config.seed,
-            settings={"task": run.task, **settings},
+            settings={"task": run.task, **settings, **run.options.that_select_prompts()},
             batch=drawing.batch,
             progress=partial(tell, "draw"),
         )

@@ -20,7 +20,7 @@ T = TypeVar("T")
 Tell = Callable[[str, int, int], None]
 
 STDOUT = Path("-")
-_UNSHOWN = ("measures", "judges", "per_prompt")  # for programs
+_UNSHOWN = ("measures", "judges", "per_prompt", "pictures")  # for programs
 STAGES = {
     "judge": "Proving the judge",
     "draw": "Drawing (pictures)",

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from inkwash.core.errors import MissingExtraError
 
+_CJK = (("\u4e00", "\u9fff"), ("\u3040", "\u30ff"), ("\uac00", "\ud7af"))  # Han, kana, Hangul
 _LENGTH_FLOOR = 1e-5  # the benchmark's guard against an empty pair; part of the published numbers
 
 
@@ -75,6 +77,25 @@ def _most_similar(wanted: str, read: Iterable[str]) -> str:
         if matcher.real_quick_ratio() >= best[0] and matcher.quick_ratio() >= best[0]:  # upper bounds of the ratio
             best = max(best, (matcher.ratio(), word))
     return best[1]
+
+
+def has_cjk(text: str) -> bool:
+    """Whether a text holds characters of a script without spaces: Chinese, Japanese or Korean."""
+    return any(_is_cjk(character) for character in text)
+
+
+def cjk_characters(wanted: Iterable[str], read: Iterable[str]) -> list[float]:
+    """For each Chinese, Japanese or Korean character of the texts, 1 if it was read anywhere in the picture, else 0."""
+    unused = Counter("".join(read))
+    found = []
+    for character in filter(_is_cjk, "".join(wanted)):
+        found.append(float(unused[character] > 0))
+        unused[character] -= 1
+    return found
+
+
+def _is_cjk(character: str) -> bool:
+    return any(first <= character <= last for first, last in _CJK)
 
 
 def word_accuracy(scores: Iterable[WordScore]) -> float:

@@ -55,7 +55,8 @@ class Options:
 
     def that_select_prompts(self) -> dict[str, Any]:
         """The values that must not change in a folder of drawn pictures."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.metadata["selects_prompts"]}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.metadata["selects_prompts"]}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ class ImageTask:
     source: Path | None = None  # the picture that the prompt edits
     texts: tuple[tuple[str, str], ...] = ()  # (path, content) of text files beside it
     copy: str | None = None  # where a copy of the source belongs, as PNG
-    seed: int | None = None  # None: a seed that follows from the run's seed and the path
+    seed: int | None = None  # added to the run's seed; None: a seed that follows from the run's seed and the path
 
     @property
     def file(self) -> str:
@@ -175,6 +176,7 @@ class Benchmark(Generic[O, P]):
     options: type[O]
     needs: Callable[[O], Sequence[Need]] = lambda options: ()  # judges without which a run cannot be scored
     published: Published | None = None
+    data: Path | None = None  # prompts that ship with the package; None: its command has --data
     language: str = "en"  # of the texts to be read
     best: float = 1.0  # the best value of a part, for the bars of the page
     shows_texts: bool = False  # the page aligns wanted and read texts; else it lists questions and answers
@@ -186,17 +188,20 @@ class Benchmark(Generic[O, P]):
     def run(
         self,
         *,
-        data: Path,
         images: Path,
+        data: Path | None = None,
         limit: int | None = None,
         cache: Path | None = None,
         model_folder: str | None = None,
         **options: Any,
     ) -> BenchmarkRun[O]:
         """A run with this benchmark's own options by name."""
+        folder = data or self.data
+        if folder is None:
+            raise ConfigError(f"{self.name} needs the folder with the benchmark's official files.")
         return BenchmarkRun(
             benchmark=self,
-            data=data,
+            data=folder,
             images=images,
             limit=limit,
             cache=cache,

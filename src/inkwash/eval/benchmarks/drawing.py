@@ -68,7 +68,7 @@ def draw_tasks(
         drawn = list(draw(wanted))
         for task in some:
             images, drawn = drawn[: task.cells], drawn[task.cells :]
-            task_seed = seed if task.seed is None else task.seed
+            task_seed = seed if task.seed is None else seed + task.seed
             _write(folder, task, images, {**settings, "seed": task_seed, "prompt": task.prompt})
         pictures += len(wanted)
         done += len(some)
@@ -80,7 +80,7 @@ def pictures_of(task: ImageTask, seed: int) -> list[PictureRequest]:
     """The pictures of a task with their seeds."""
     seeds = [picture_seed(seed, task.path.path, cell) for cell in range(task.cells)]
     if task.seed is not None:
-        seeds = [task.seed + cell for cell in range(task.cells)]
+        seeds = [seed + task.seed + cell for cell in range(task.cells)]
     return [PictureRequest(prompt=task.prompt, seed=each, source=task.source) for each in seeds]
 
 

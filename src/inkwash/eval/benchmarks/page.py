@@ -15,7 +15,7 @@ from inkwash.eval.report import Card, bars_of, embed, render_page
 from inkwash.media.images import load_image
 
 MAX_CARDS = 200  # pictures on a page; the worst ones
-_HIDDEN = ("measures", "judges", "per_prompt", "notes")
+_HIDDEN = ("measures", "judges", "per_prompt", "pictures", "notes")
 
 
 def benchmark_page(benchmark: Benchmark[Any, Any], result: Result, *, title: str, cards: int = MAX_CARDS) -> str:
@@ -53,7 +53,7 @@ def published_table(benchmark: Benchmark[Any, Any]) -> Table:
 
 
 def _good(picture: JudgedPicture) -> bool:
-    return all(right for _, right in picture.wanted)
+    return all(right for _, right in (*picture.wanted, *picture.marks))
 
 
 def _card(number: int, picture: JudgedPicture, as_text: bool) -> Card:
@@ -76,6 +76,6 @@ def _card(number: int, picture: JudgedPicture, as_text: bool) -> Card:
         pictures=tuple(shown),
         rows=tuple(rows),
         beyond=beyond,
-        marks=(),
+        marks=picture.marks,
         good=_good(picture),
     )

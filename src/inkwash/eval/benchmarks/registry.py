@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from inkwash.eval.benchmarks import cvtg2k, dpg, gedit, geneval, imgedit, longtext, oneig, tiif
+from inkwash.eval.benchmarks import cvtg2k, dpg, gedit, geneval, imgedit, longtext, natural, oneig, tiif
 from inkwash.eval.benchmarks.benchmark import Benchmark
 
 BENCHMARKS: Mapping[str, Benchmark[Any, Any]] = {
@@ -21,5 +21,6 @@ BENCHMARKS: Mapping[str, Benchmark[Any, Any]] = {
         geneval.BENCHMARK,
         gedit.BENCHMARK,
         imgedit.BENCHMARK,
+        natural.BENCHMARK,
     )
 }

@@ -22,6 +22,7 @@ class JudgedPicture:
     read: tuple[str, ...]
     share: float  # of the wanted units that were right
     source: Path | None = None  # the picture that was edited
+    marks: tuple[tuple[str, bool], ...] = ()  # further statements about the picture, and whether each holds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,7 @@ class Result:
     settings: dict[str, Any]
     items: tuple[PairedItem, ...] = ()
     official: dict[str, Any] | None = None
+    records: tuple[dict[str, Any], ...] = ()  # every picture in the JSON answer, for other programs
     notes: tuple[str, ...] = ()  # what a reader of the numbers must know
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,6 +56,7 @@ class Result:
             **self.settings,
             "judges": {measure.metric: measure.judge for measure in self.measures},
             "per_prompt": [item.to_dict() for item in self.items],
+            **({"pictures": list(self.records)} if self.records else {}),
         }
 
     def worst_first(self) -> list[JudgedPicture]:

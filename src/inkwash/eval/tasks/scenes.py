@@ -8,7 +8,6 @@ training run calls between two steps. Nothing here knows how a picture was made.
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from inkwash.core.errors import ConfigError
-from inkwash.eval.metrics import WordScore, interval, mean, mean_closeness, score_words, word_accuracy
+from inkwash.eval.metrics import WordScore, cjk_characters, interval, mean, mean_closeness, score_words, word_accuracy
 from inkwash.eval.predictions import Judge, Predictions
 from inkwash.eval.tasks.facts import Facts, check_facts
 from inkwash.scenes.caption import describe
@@ -65,7 +64,7 @@ class PictureScore:
 
     @property
     def chinese(self) -> list[float]:
-        return chinese_characters(self.wanted, self.read)
+        return cjk_characters(self.wanted, self.read)
 
     @property
     def closeness(self) -> float:
@@ -207,17 +206,6 @@ def _score(index: int, image: Image.Image, case: Case, reader: Predictions) -> P
     )
 
 
-def chinese_characters(wanted: Iterable[str], read: Iterable[str]) -> list[float]:
-    """For every Chinese character that the texts hold, 1 if it was read anywhere in the picture, else 0."""
-    found = Counter("".join(read))
-    shares = []
-    for character in "".join(wanted):
-        if "\u4e00" <= character <= "\u9fff":
-            shares.append(float(found[character] > 0))
-            found[character] -= 1
-    return shares
-
-
 def prove_judge(scenes: Iterable[Scene], reader: Judge | Predictions, *, floor: float = TRUTH_FLOOR) -> float:
     """The word accuracy of a judge on rendered truth; nan where nothing is to be read, ConfigError below `floor`.
 
@@ -227,7 +215,7 @@ def prove_judge(scenes: Iterable[Scene], reader: Judge | Predictions, *, floor: 
     texts = [(scene, [text.text for text in scene.texts]) for scene in scenes]
     answers = [(wanted, predictions.texts(render(scene))) for scene, wanted in texts if wanted]
     accuracy = word_accuracy(score_words(*answer) for answer in answers)
-    characters = [share for answer in answers for share in chinese_characters(*answer)]
+    characters = [share for answer in answers for share in cjk_characters(*answer)]
     what = "characters" if characters else "words"
     accuracy = mean(characters) if characters else accuracy
     if accuracy < floor:
