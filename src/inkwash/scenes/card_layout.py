@@ -26,6 +26,7 @@ PANELLED = ("band", "bubble", "post", "ribbon")  # whose panel is as high as the
 BESIDE = ("left", "right", "sides", "corners")
 OVERHANG = 12  # pixels a panel reaches beyond its texts
 POST_ROWS = 3
+RIBBON_ROWS = 5  # a higher one is no ribbon
 
 Area = tuple[int, int, int, int]  # top, left, bottom, right in cells; bottom and right are outside
 
@@ -111,7 +112,8 @@ def content_area(card: Card, rows: int, cols: int, margin: int = 0) -> Area:
         return 1, 1, rows - POST_ROWS, cols - 1
     if card.structure == "ribbon":
         return 0, 2, rows, cols - 2
-    return (margin if card.structure == "slide" else 0), margin, rows, cols - margin
+    top, bottom = (0 if card.structure == "band" else margin), (margin if card.structure == "plain" else 0)
+    return top, margin, rows - bottom, cols - margin
 
 
 def _attempt(card: Card, width: int, height: int, way: _Try) -> Scene | None:
@@ -236,7 +238,7 @@ def _stack(
     room = bottom - top
     if card.structure == "bubble" and not below:
         room -= 1  # the bubble's tail
-    if total > room:
+    if total > room or (card.structure == "ribbon" and sum(block.height for block in texts) > RIBBON_ROWS):
         return None
     if header and above:
         return None

@@ -111,8 +111,8 @@ def _places(rng: random.Random, structure: str) -> list[str]:
 def _things(rng: random.Random, card: Card) -> tuple[CardThing, ...]:
     number = rng.choices((0, 1, 2, 3), (28, 46, 20, 6))[0]
     if not card.texts:
-        number = max(1, number)
-    places = _places(rng, card.structure)
+        number = min(max(1, number), 2)
+    places = _places(rng, card.structure) if card.texts else ["above", "below"]
     taken: set[str] = set()
     made = [_thing(rng, card, place, taken) for place in places[:number]]
     return tuple(thing for thing in made if thing is not None)
