@@ -14,18 +14,17 @@ import subprocess
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 
 from inkwash.core.errors import MediaError, MissingExtraError, RequestError
-from inkwash.core.types import PathLike
 from inkwash.media.images import load_image
-from inkwash.media.kinds import PDF, SLIDES
-from inkwash.media.sources import read_source
+from inkwash.media.kinds import PDF, SLIDES, sniff
+from inkwash.media.sources import Source, read_source, source_name
 
 DPI = 180
 MAX_BYTES = 512 * 2**20
@@ -38,6 +37,12 @@ CONVERT_SECONDS = 180
 _PDFIUM = threading.Lock()  # the library is not made for threads
 
 
+class Load(Protocol):
+    """Renders a page, resized to ``size`` (width, height) by Pillow's bicubic filter if one is given."""
+
+    def __call__(self, size: tuple[int, int] | None = None) -> Image.Image: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Page:
     """One page or slide: a picture that is rendered when ``load`` is called, or text where there is no picture."""
@@ -45,36 +50,37 @@ class Page:
     number: int  # from 1 on, in the document
     width: int = 0
     height: int = 0
-    load: Callable[[], Image.Image] | None = None
+    load: Load | None = None
     text: str = ""
 
 
 def read_document(
-    source: PathLike | bytes,
+    source: Source,
     *,
     suffix: str | None = None,
     dpi: float = DPI,
     pages: str | None = None,
     max_pages: int = MAX_PAGES,
     max_bytes: int = MAX_BYTES,
+    password: str | None = None,
 ) -> list[Page]:
     """The pages of a PDF or the slides of a PPTX; ``pages`` names some of them, such as "1-3,7" or "5-".
 
-    ``suffix`` says what bytes are (".pdf", ".pptx"). Raises MediaError for what cannot be read, RequestError for a
-    range that makes no sense and for more pages than ``max_pages``.
+    ``suffix`` says what bytes are (".pdf", ".pptx"); ``password`` opens a locked PDF. Raises MediaError for what
+    cannot be read, RequestError for a range that makes no sense and for more pages than ``max_pages``.
     """
-    name = "The document" if isinstance(source, bytes) else f"The document {os.fspath(source)!r}"
-    kind = (suffix or ("" if isinstance(source, bytes) else Path(source).suffix)).lower()
-    content = read_source(source, name, "document", max_bytes)
+    name = source_name(source, "document")
+    kind = (suffix or (Path(source).suffix if isinstance(source, str | os.PathLike) else "")).lower()
+    content = read_source(source, "document", max_bytes)
     if content.startswith(b"%PDF") or kind == PDF:
-        return _pdf(content, name, dpi, pages, max_pages)
+        return _pdf(content, name, dpi, pages, max_pages, password)
     if kind in SLIDES or content.startswith(b"PK"):
         if kind != ".ppt":
             _check_archive(content, name)
         if office := shutil.which("soffice") or shutil.which("libreoffice"):
             return _pdf(_converted(content, kind or ".pptx", office, name), name, dpi, pages, max_pages)
         return _slides(content, name, kind, pages, max_pages)
-    raise MediaError(f"{name} is neither a PDF nor a PPTX.")
+    raise MediaError(f"{name} is {sniff(content)}, neither a PDF nor a PPTX.")
 
 
 def page_numbers(wanted: str | None, count: int) -> Sequence[int]:
@@ -126,18 +132,18 @@ def _chosen(wanted: str | None, count: int, max_pages: int, name: str) -> Sequen
     return numbers
 
 
-def _pdf(content: bytes, name: str, dpi: float, wanted: str | None, max_pages: int) -> list[Page]:
+def _pdf(
+    content: bytes, name: str, dpi: float, wanted: str | None, max_pages: int, password: str | None = None
+) -> list[Page]:
     pdfium = _pdfium()
     if not 1 <= dpi <= 1200:
         raise RequestError(f"dpi is {dpi}, but must lie between 1 and 1200.", param="dpi")
     with _PDFIUM:
         try:
-            document = pdfium.PdfDocument(content)
+            document = pdfium.PdfDocument(content, password=password)
             count = len(document)
         except pdfium.PdfiumError as error:
-            locked = "password" in str(error).lower()
-            said = "is locked with a password: save it without one" if locked else "is damaged or no PDF: save it again"
-            raise MediaError(f"{name} {said}.") from None
+            raise MediaError(f"{name} {_unopened(error, content, password)}.") from None
     found: list[Page] = []
     for number in _chosen(wanted, count, max_pages, name):
         with _PDFIUM:
@@ -160,6 +166,14 @@ def _pdf(content: bytes, name: str, dpi: float, wanted: str | None, max_pages: i
     return found
 
 
+def _unopened(error: Exception, content: bytes, password: str | None) -> str:
+    if "password" not in str(error).lower():
+        return f"is {sniff(content)}, damaged or no PDF: save it again"
+    if password is None:
+        return "is a PDF that is locked with a password: give the password, or save it without one"
+    return "is a PDF that is locked with another password than the one given"
+
+
 def _pdfium() -> Any:
     """The library, which has no types."""
     try:
@@ -169,12 +183,21 @@ def _pdfium() -> Any:
     return pypdfium2
 
 
-def _shown(picture: Image.Image) -> Callable[[], Image.Image]:
-    return lambda: picture
+def _shown(picture: Image.Image) -> Load:
+    def show(size: tuple[int, int] | None = None) -> Image.Image:
+        return _fitted(picture, size)
+
+    return show
 
 
-def _renderer(document: Any, number: int, scale: float, size: tuple[int, int], name: str) -> Callable[[], Image.Image]:
-    def render() -> Image.Image:
+def _fitted(picture: Image.Image, size: tuple[int, int] | None) -> Image.Image:
+    if size is None or picture.size == size:
+        return picture
+    return picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def _renderer(document: Any, number: int, scale: float, stated: tuple[int, int], name: str) -> Load:
+    def render(size: tuple[int, int] | None = None) -> Image.Image:
         pdfium = _pdfium()
         with _PDFIUM:
             try:
@@ -184,7 +207,7 @@ def _renderer(document: Any, number: int, scale: float, size: tuple[int, int], n
             except pdfium.PdfiumError:
                 raise MediaError(f"{name} is damaged at page {number}: save it again.") from None
         picture: Image.Image = image
-        return picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC)
+        return _fitted(_fitted(picture, stated), size)
 
     return render
 
