@@ -20,6 +20,7 @@ from typing import Any
 
 from inkwash.core.errors import InkwashError, MediaError, MissingExtraError, RequestError
 from inkwash.media import documents, images, sandbox, videos
+from inkwash.media.reader import Form, read_picture
 from inkwash.media.sources import OpenFile
 from inkwash.media.wire import Broken, receive, send
 
@@ -85,14 +86,10 @@ class Child:
         yield {"size": images.image_size(source, max_bytes=max_bytes)}, b""
 
     def picture(
-        self, source: OpenFile, *, max_bytes: int, max_pixels: int, size: list[int] | None, transparent: bool
+        self, source: OpenFile, *, max_bytes: int, max_pixels: int, size: list[int] | None, form: Form
     ) -> Iterator[Reply]:
-        """A picture, RGB or RGBA."""
-        if transparent:
-            read = images.load_rgba(source, max_bytes=max_bytes, max_pixels=max_pixels)
-        else:
-            wanted = None if size is None else (size[0], size[1])
-            read = images.load_image(source, max_bytes=max_bytes, max_pixels=max_pixels, size=wanted)
+        """A picture, RGB, RGBA or grey."""
+        read = read_picture(source, max_bytes, max_pixels, None if size is None else (size[0], size[1]), form)
         yield {"size": read.size, "mode": read.mode}, read.tobytes()
 
     def video(self, source: OpenFile) -> Iterator[Reply]:

@@ -38,7 +38,7 @@ _METADATA_KEY = "inkwash"
 _COMMENT_HEAD = b"ASCII\0\0\0"  # the EXIF standard's name of the character code
 _GREY_SPREAD = 16  # between the channels of a grey picture that JPEG has been at
 _MAX_COMMENT = 60_000  # an EXIF block of a JPEG holds at most 64 KiB
-EXACT_PIXELS = 16 * 10**6  # a larger JPEG that is wanted smaller is reduced while it is decoded
+EXACT_PIXELS = 16 * 10**6  # what is larger and wanted smaller is reduced by whole numbers first, a JPEG while decoded
 _OPENING = threading.Lock()  # warnings.catch_warnings changes the state of the whole process
 
 
@@ -51,8 +51,8 @@ def load_image(
 ) -> Image.Image:
     """Reads one still picture as 8-bit RGB from a path, from bytes or from a PIL image.
 
-    ``size`` (width, height): resized to it by Pillow's bicubic filter; a JPEG of more than EXACT_PIXELS is decoded at
-    no more than it takes for that. Raises MediaError, with the file, what it is and the way out, for anything
+    ``size`` (width, height): resized to it by Pillow's bicubic filter; of more than EXACT_PIXELS only as much is
+    decoded (JPEG) or filtered as it takes for that. Raises MediaError, with the file, what it is and the way out, for anything
     missing, unreadable, damaged, animated or huge.
     """
     picture, name = _still(source, max_bytes, max_pixels)
@@ -61,7 +61,10 @@ def load_image(
         read = converted(upright, "RGB")
         if read is source:
             read = read.copy()
-        return read if size is None or read.size == size else read.resize(size, Image.Resampling.BICUBIC)
+        if size is None or read.size == size:
+            return read
+        gap = 3.0 if math.prod(read.size) > EXACT_PIXELS else None
+        return read.resize(size, Image.Resampling.BICUBIC, reducing_gap=gap)
     except MediaError:
         raise
     except MemoryError:

@@ -30,7 +30,7 @@ from PIL import Image
 
 from inkwash.core.errors import Cancelled, MediaError, MissingExtraError, RequestError
 from inkwash.media import documents, images, sources, videos
-from inkwash.media.reader import Given, InProcess, MediaReader, PixelSize
+from inkwash.media.reader import Form, Given, InProcess, MediaReader, PixelSize
 from inkwash.media.wire import Broken, Message, receive, send
 
 SECONDS = {"size": 15.0, "picture": 30.0, "video": 60.0, "frames": 240.0, "document": 200.0, "page": 30.0}
@@ -189,9 +189,9 @@ class ProcessReader:
         max_bytes: int = images.MAX_BYTES,
         max_pixels: int = images.MAX_PIXELS,
         size: PixelSize | None = None,
-        transparent: bool = False,
+        form: Form = "rgb",
     ) -> Image.Image:
-        options = {"max_bytes": max_bytes, "max_pixels": max_pixels, "size": size, "transparent": transparent}
+        options = {"max_bytes": max_bytes, "max_pixels": max_pixels, "size": size, "form": form}
         with _file(source, "picture", max_bytes) as file:
             (reply,) = self._ask("picture", file, options)
         return _picture(reply)
@@ -373,6 +373,6 @@ def _file(source: Given, what: str, max_bytes: int) -> _File:
 
 def _picture(reply: Message) -> Image.Image:
     mode, (width, height) = reply.header["mode"], reply.header["size"]
-    if mode not in ("RGB", "RGBA") or len(reply.blob) != width * height * len(mode):
+    if mode not in ("L", "RGB", "RGBA") or len(reply.blob) != width * height * len(mode):
         raise MediaError("The process that decodes pictures has sent something else; try again.")
     return Image.frombytes(mode, (width, height), bytes(reply.blob))

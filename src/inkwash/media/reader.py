@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from PIL import Image
 
 from inkwash.core.types import PathLike
 from inkwash.media import documents, images, videos
+from inkwash.media.sources import Source
 
 Given = PathLike | bytes
 PixelSize = tuple[int, int]  # width, height
+Form = Literal["rgb", "rgba", "mask"]
+
+
+def read_picture(source: Source, max_bytes: int, max_pixels: int, size: PixelSize | None, form: Form) -> Image.Image:
+    """A picture in this process."""
+    if form == "rgb":
+        return images.load_image(source, max_bytes=max_bytes, max_pixels=max_pixels, size=size)
+    read = images.load_rgba if form == "rgba" else images.load_mask
+    return read(source, max_bytes=max_bytes, max_pixels=max_pixels)
 
 
 class MediaReader(Protocol):
@@ -27,9 +37,9 @@ class MediaReader(Protocol):
         max_bytes: int = images.MAX_BYTES,
         max_pixels: int = images.MAX_PIXELS,
         size: PixelSize | None = None,
-        transparent: bool = False,
+        form: Form = "rgb",
     ) -> Image.Image:
-        """A picture as `images.load_image` (or `load_rgba`) reads it."""
+        """A picture as `images.load_image` reads it (``rgb``), or `load_rgba`, or `load_mask`; only the first resizes."""
 
     def video(self, source: Given) -> videos.VideoFacts:
         """Facts as `videos.probe_video` has them."""
@@ -68,11 +78,9 @@ class InProcess:
         max_bytes: int = images.MAX_BYTES,
         max_pixels: int = images.MAX_PIXELS,
         size: PixelSize | None = None,
-        transparent: bool = False,
+        form: Form = "rgb",
     ) -> Image.Image:
-        if transparent:
-            return images.load_rgba(source, max_bytes=max_bytes, max_pixels=max_pixels)
-        return images.load_image(source, max_bytes=max_bytes, max_pixels=max_pixels, size=size)
+        return read_picture(source, max_bytes, max_pixels, size, form)
 
     def video(self, source: Given) -> videos.VideoFacts:
         return videos.probe_video(source)
