@@ -52,8 +52,8 @@ def load_image(
     """Reads one still picture as 8-bit RGB from a path, from bytes or from a PIL image.
 
     ``size`` (width, height): resized to it by Pillow's bicubic filter; of more than EXACT_PIXELS only as much is
-    decoded (JPEG) or filtered as it takes for that. Raises MediaError, with the file, what it is and the way out, for anything
-    missing, unreadable, damaged, animated or huge.
+    decoded (JPEG) or filtered as it takes for that. Raises MediaError, with the file, what it is and the way out, for
+    anything missing, unreadable, damaged, animated or huge.
     """
     picture, name = _still(source, max_bytes, max_pixels)
     try:

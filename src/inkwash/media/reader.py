@@ -39,7 +39,7 @@ class MediaReader(Protocol):
         size: PixelSize | None = None,
         form: Form = "rgb",
     ) -> Image.Image:
-        """A picture as `images.load_image` reads it (``rgb``), or `load_rgba`, or `load_mask`; only the first resizes."""
+        """A picture as `images.load_image` (``rgb``), `load_rgba` or `load_mask` reads it; the first resizes."""
 
     def video(self, source: Given) -> videos.VideoFacts:
         """Facts as `videos.probe_video` has them."""

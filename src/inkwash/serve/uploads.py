@@ -133,9 +133,7 @@ def _checked(uploads: Uploads) -> Uploads:
     return uploads
 
 
-def decode(
-    content: bytes, param: str, settings: ServeSettings, reader: MediaReader, form: Form = "rgb"
-) -> Image.Image:
+def decode(content: bytes, param: str, settings: ServeSettings, reader: MediaReader, form: Form = "rgb") -> Image.Image:
     """A PIL picture, RGB or RGBA, a mask grey (white may change); raises RequestError that names the field."""
     limit = settings.max_mask_bytes if param == "mask" else settings.max_image_bytes
     try:
