@@ -1,7 +1,7 @@
-"""Documents in: pages of a PDF as pictures, slides of a PPTX as pictures or, without LibreOffice, as text and pictures.
+"""Documents in: pages of a PDF as pictures, PPTX and DOCX as pictures or, without LibreOffice, as text and pictures.
 
 Pages are counted and measured before one is rendered, and rendered one at a time when they are looked at. PDF needs
-pypdfium2, PPTX needs LibreOffice or python-pptx (the extra `media`).
+pypdfium2, the others LibreOffice or python-pptx (the extra `media`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import threading
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,8 +22,9 @@ from typing import Any, Protocol
 from PIL import Image
 
 from inkwash.core.errors import MediaError, MissingExtraError, RequestError
-from inkwash.media.images import load_image
-from inkwash.media.kinds import PDF, SLIDES, sniff
+from inkwash.media.kinds import OLD, PDF, SLIDES, TEXTS, sniff
+from inkwash.media.letters import read_letter
+from inkwash.media.slides import Sheet, open_slides, read_slide
 from inkwash.media.sources import Source, read_source, source_name
 
 DPI = 180
@@ -34,6 +35,7 @@ MAX_NAMED = 10_000  # pages that a range may name
 MAX_PAGE_PIXELS = 12 * 10**6  # what the largest models look at; larger pages are rendered at fewer dots per inch
 MAX_UNPACKED = 2 * 2**30  # of the archive that a PPTX is
 CONVERT_SECONDS = 180
+_READ = ("a PPTX presentation", "a DOCX document")  # as `sniff` names them
 _PDFIUM = threading.Lock()  # the library is not made for threads
 
 
@@ -74,13 +76,40 @@ def read_document(
     content = read_source(source, "document", max_bytes)
     if content.startswith(b"%PDF") or kind == PDF:
         return _pdf(content, name, dpi, pages, max_pages, password)
-    if kind in SLIDES or content.startswith(b"PK"):
-        if kind != ".ppt":
-            _check_archive(content, name)
-        if office := shutil.which("soffice") or shutil.which("libreoffice"):
-            return _pdf(_converted(content, kind or ".pptx", office, name), name, dpi, pages, max_pages)
-        return _slides(content, name, kind, pages, max_pages)
-    raise MediaError(f"{name} is {sniff(content)}, neither a PDF nor a PPTX.")
+    if kind in OLD or kind in SLIDES or kind in TEXTS or content.startswith(b"PK"):
+        return _office(content, kind, name, dpi, pages, max_pages)
+    raise MediaError(f"{name} is {sniff(content)}, no PDF, PPTX or DOCX that can be read: save it as PDF.")
+
+
+def _office(content: bytes, kind: str, name: str, dpi: float, wanted: str | None, max_pages: int) -> list[Page]:
+    """Slides and texts: by LibreOffice where there is one, else their words and pictures."""
+    if kind not in OLD:
+        _check_archive(content, name)
+        seen = sniff(content)
+        if seen not in _READ:
+            raise MediaError(f"{name} is {seen}, no PDF, PPTX or DOCX that can be read: save it as PDF.")
+        if not kind or (kind in TEXTS) != (seen == _READ[1]):  # what it is counts, not what it is called
+            kind = ".docx" if seen == _READ[1] else ".pptx"
+    if office := shutil.which("soffice") or shutil.which("libreoffice"):
+        return _pdf(_converted(content, kind, office, name), name, dpi, wanted, max_pages)
+    if kind in OLD:
+        raise MediaError(f"{name} is an old {kind[1:].upper()} file, which needs LibreOffice: save it as PPTX or PDF.")
+    if kind in TEXTS:
+        sheets = read_letter(content, name)
+        return _sheets(
+            "Page", ((number, sheets[number - 1]) for number in _chosen(wanted, len(sheets), max_pages, name))
+        )
+    slides = open_slides(content, name)
+    numbers = _chosen(wanted, len(slides), max_pages, name)
+    return _sheets("Slide", ((number, read_slide(slides[number - 1])) for number in numbers))
+
+
+def _sheets(what: str, sheets: Iterable[tuple[int, Sheet]]) -> list[Page]:
+    found: list[Page] = []
+    for number, sheet in sheets:
+        found.append(Page(number=number, text=f"{what} {number}:\n" + "\n".join(sheet.texts)))
+        found += [Page(number=number, width=f.width, height=f.height, load=f.load) for f in sheet.figures]
+    return found
 
 
 def page_numbers(wanted: str | None, count: int) -> Sequence[int]:
@@ -183,13 +212,6 @@ def _pdfium() -> Any:
     return pypdfium2
 
 
-def _shown(picture: Image.Image) -> Load:
-    def show(size: tuple[int, int] | None = None) -> Image.Image:
-        return _fitted(picture, size)
-
-    return show
-
-
 def _fitted(picture: Image.Image, size: tuple[int, int] | None) -> Image.Image:
     if size is None or picture.size == size:
         return picture
@@ -229,60 +251,13 @@ def _converted(content: bytes, suffix: str, office: str, name: str) -> bytes:
         return made.read_bytes()
 
 
-def _slides(content: bytes, name: str, kind: str, wanted: str | None, max_pages: int) -> list[Page]:
-    """Texts and pictures of every slide, in the order in which they stand in the file."""
-    if kind == ".ppt":
-        raise MediaError(f"{name} is an old PPT file, which needs LibreOffice: save it as PPTX or PDF.")
-    try:
-        import pptx
-    except ImportError as error:
-        raise MissingExtraError("Reading PPTX files without LibreOffice", extra="media") from error
-    try:
-        slides = list(pptx.Presentation(io.BytesIO(content)).slides)
-    except Exception as error:  # the library lets errors of its XML and archive readers through
-        raise MediaError(f"{name} is damaged or no PPTX ({type(error).__name__}): save it again.") from None
-    found: list[Page] = []
-    for number in _chosen(wanted, len(slides), max_pages, name):
-        texts: list[str] = []
-        pictures: list[Page] = []
-        for shape in _shapes(slides[number - 1].shapes):
-            if getattr(shape, "has_text_frame", False) and shape.text_frame.text.strip():
-                texts.append(shape.text_frame.text.strip())
-            if getattr(shape, "has_table", False):
-                texts += [" | ".join(cell.text for cell in row.cells) for row in shape.table.rows]
-            if (blob := _blob(shape)) is not None:
-                try:
-                    picture = load_image(blob)
-                except MediaError:
-                    continue  # a drawing format that is no picture
-                pictures.append(Page(number=number, width=picture.width, height=picture.height, load=_shown(picture)))
-        found += [Page(number=number, text=f"Slide {number}:\n" + "\n".join(texts)), *pictures]
-    return found
-
-
-def _shapes(shapes: Any) -> list[Any]:
-    """All shapes, groups opened."""
-    found: list[Any] = []
-    for shape in shapes:
-        found += _shapes(shape.shapes) if hasattr(shape, "shapes") else [shape]
-    return found
-
-
-def _blob(shape: Any) -> bytes | None:
-    try:
-        blob: bytes = shape.image.blob
-    except (AttributeError, ValueError, KeyError):
-        return None
-    return blob
-
-
 def _check_archive(content: bytes, name: str) -> None:
-    """A PPTX is an archive: how large it is unpacked stands in its directory."""
+    """A PPTX or DOCX is an archive: how large it is unpacked stands in its directory."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
     except zipfile.BadZipFile:
-        raise MediaError(f"{name} is damaged or no PPTX: save it again.") from None
+        raise MediaError(f"{name} is {sniff(content)}, damaged or no PPTX or DOCX: save it again.") from None
     if unpacked > MAX_UNPACKED:
         raise MediaError(
             f"{name} is {unpacked / 2**30:.1f} GiB unpacked: at most {MAX_UNPACKED / 2**30:.0f} GiB are read."

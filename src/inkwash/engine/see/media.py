@@ -72,6 +72,7 @@ class MediaRules:
     max_pages: int = documents.MAX_PAGES
     dpi: float = documents.DPI
     pages: str | None = None
+    password: str | None = None  # of PDF files
     fps: float | None = None
     max_frames: int | None = None
     start: float | None = None  # seconds of a film
@@ -355,7 +356,7 @@ def _document(
         yield {"type": "image"}
         return
     dpi = _number(part, "dpi", rules.dpi) or rules.dpi
-    password = part.get("password")
+    password = part.get("password", rules.password)
     if password is not None and not isinstance(password, str):
         raise RequestError(f"The password of a file must be a text, got {type(password).__name__}.", param="file")
     pages = rules.reader.document(
