@@ -213,5 +213,5 @@ def test_a_server_that_stops_does_not_wait_for_a_page(
         (worker,) = media._busy
         began = time.monotonic()
     assert time.monotonic() - began < 15, "ten seconds of drain"
-    assert worker.process.poll() is not None and not media._idle
+    assert worker.process.wait(5) is not None and not media._idle
     slow.join(20)

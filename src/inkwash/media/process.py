@@ -122,6 +122,9 @@ class MediaProcess:
             worker.end()
         for worker in busy:  # the thread that waits for its answer hears of its death, and ends it
             worker.kill()
+        for worker in busy:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(2.0)
 
     @contextlib.contextmanager
     def lease(self, token: str, waiting: Callable[[], None]) -> Iterator[Worker]:
