@@ -279,6 +279,7 @@ def _picture(frame: Any, facts: VideoFacts, size: tuple[int, int], ratio: Fracti
     """A frame upright (3, H, W) in ``size``; the first one of another size than the file stated is an error."""
     turned = facts.rotation % 180
     wide, high = reversed(size) if turned else size
+    stated = (facts.height, facts.width) if turned else (facts.width, facts.height)
     if (frame.width, frame.height) == (wide, high):
         pixels = frame.to_ndarray(format="rgb24")
     elif _square(frame.width, frame.height, ratio) == stated:
