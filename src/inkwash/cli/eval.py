@@ -65,7 +65,7 @@ Count = Annotated[int, typer.Option("-n", "--n", help="How many cases; case i is
 
 
 @dataclass(frozen=True, kw_only=True)
-class SceneOptions:
+class SceneCaseOptions:
     """What is asked of scenes."""
 
     n: Count = 200
@@ -83,7 +83,7 @@ class SceneOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditOptions:
+class EditCaseOptions:
     """What is asked of edits."""
 
     n: Count = 100
@@ -93,7 +93,7 @@ class EditOptions:
 
 
 def scenes(
-    asked: SceneOptions,
+    asked: SceneCaseOptions,
     cases: CaseOptions,
     sampling: SamplingOptions,
     report: ReportOptions,
@@ -138,7 +138,7 @@ def scenes(
 
 
 def edits(
-    asked: EditOptions, cases: CaseOptions, sampling: SamplingOptions, report: ReportOptions, device: DeviceOptions
+    asked: EditCaseOptions, cases: CaseOptions, sampling: SamplingOptions, report: ReportOptions, device: DeviceOptions
 ) -> None:
     """Edit held-out scenes: is the asked change there, and the rest as it was?
 
@@ -198,5 +198,5 @@ def _write_page(page: str, path: Path) -> None:
 eval_benchmarks.register(app)
 app.command("compare")(eval_compare.compare)
 app.command("questions")(eval_questions.questions)
-app.command("scenes")(command(scenes, SceneOptions, CaseOptions, SamplingOptions, ReportOptions, DeviceOptions))
-app.command("edits")(command(edits, EditOptions, CaseOptions, SamplingOptions, ReportOptions, DeviceOptions))
+app.command("scenes")(command(scenes, SceneCaseOptions, CaseOptions, SamplingOptions, ReportOptions, DeviceOptions))
+app.command("edits")(command(edits, EditCaseOptions, CaseOptions, SamplingOptions, ReportOptions, DeviceOptions))

@@ -50,9 +50,9 @@ def _show(found: object) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from inkwash.eval.paired import Comparison
+    from inkwash.eval.paired import RunComparison
 
-    assert isinstance(found, Comparison)
+    assert isinstance(found, RunComparison)
     interval = f"{100 * found.confidence:g} % interval"
     table = Table("metric", "A", "B", "B - A", interval, "p", "prompts")
     for each in found.differences:

@@ -27,5 +27,6 @@ def drawing_notes(settings: DrawSettings, references: Sequence[Image.Image]) -> 
     if size is None and folder is not None:
         side = read_json(folder / "vae" / "config.json").get("sample_size")
         size = Size(side, side) if isinstance(side, int) else None
-    found = notes(settings.prompt, size, references, own.limits, canonical=own.canonical_quotes)
+    canonical, adapted = own.canonical_quotes, bool(settings.loras)
+    found = notes(settings.prompt, size, references, own.limits, canonical=canonical, adapted=adapted)
     return [*found, *negative_notes(settings.negative, settings.guidance)]

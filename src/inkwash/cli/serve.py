@@ -146,9 +146,7 @@ def serve(
     if alone and (ui or ray):
         raise ConfigError(f"{model} cannot draw: for --ui and --ray name one that does, and --chat {model} beside it.")
     if alone and (lora or offload != "none" or quantize or compile):
-        raise ConfigError(
-            f"{model} cannot draw: --lora, --offload, --quantize and --compile need one that does."
-        )
+        raise ConfigError(f"{model} cannot draw: --lora, --offload, --quantize and --compile need one that does.")
     flags = c.ChatFlags(
         name=served_model_name,
         tool_parser=tool_call_parser,

@@ -73,19 +73,31 @@ class Note:
 
 
 def notes(
-    prompt: str, size: Size | None, images: Sequence[Image.Image], limits: Abilities | None, *, canonical: bool = False
+    prompt: str,
+    size: Size | None,
+    images: Sequence[Image.Image],
+    limits: Abilities | None,
+    *,
+    canonical: bool = False,
+    adapted: bool = False,
 ) -> list[str]:
     """One sentence for everything that will not be drawn as it is asked for, with the field that it is about.
 
     size: of the picture, None where it is not known yet. images: the references of an edit. canonical: whether the
-    checkpoint reads every style of quotes.
+    checkpoint reads every style of quotes. adapted: an adapter acts, which may have taught things of its own.
     """
-    found = find_notes(prompt, size, images, limits, canonical=canonical)
+    found = find_notes(prompt, size, images, limits, canonical=canonical, adapted=adapted)
     return [f"{note.param}: {note.sentence()}" for note in found]
 
 
 def find_notes(
-    prompt: str, size: Size | None, images: Sequence[Image.Image], limits: Abilities | None, *, canonical: bool = False
+    prompt: str,
+    size: Size | None,
+    images: Sequence[Image.Image],
+    limits: Abilities | None,
+    *,
+    canonical: bool = False,
+    adapted: bool = False,
 ) -> list[Note]:
     """The same as values, for a page that speaks another language."""
     prompt = prompt[:MAX_PROMPT]
@@ -99,9 +111,15 @@ def find_notes(
             rest = rest.replace(words, " " * len(words))
         found += _letters(quotes, limits)
         found += _room(prompt, quotes, size, limits)
-        found += [] if quotes.open else _unknown(rest, limits)
+        found += [] if quotes.open or adapted else _unknown(rest, limits)
         found += _many(rest, limits)
-        if prompt.strip() and not found and not quotes.texts and not images and not _names_something(rest, limits):
+        if (
+            prompt.strip()
+            and not (found or adapted)
+            and not quotes.texts
+            and not images
+            and not _names_something(rest, limits)
+        ):
             found.append(Note(kind="nothing"))
         if size is not None and not limits.sizes.holds(size):
             found.append(_outside_size(size, limits))

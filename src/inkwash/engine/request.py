@@ -50,6 +50,10 @@ class CancelToken:
     def cancelled(self) -> bool:
         return self._event.is_set()
 
+    def is_cancelled(self) -> bool:
+        """The same as a function, for what asks again and again."""
+        return self._event.is_set()
+
     def check(self) -> None:
         """Raise `Cancelled` if the switch was thrown."""
         if self._event.is_set():

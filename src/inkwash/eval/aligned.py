@@ -25,7 +25,7 @@ class Piece:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class AlignedRow:
     """One wanted text with its reading."""
 
     wanted: tuple[Piece, ...]
@@ -33,20 +33,20 @@ class Row:
     right: bool
 
 
-def plain_row(wanted: str, read: str, right: bool) -> Row:
+def plain_row(wanted: str, read: str, right: bool) -> AlignedRow:
     """A row without letters to compare: a question and its answer."""
-    return Row(wanted=(Piece(wanted, right),), read=(Piece(read, right),) if read else (), right=right)
+    return AlignedRow(wanted=(Piece(wanted, right),), read=(Piece(read, right),) if read else (), right=right)
 
 
-def align(wanted: Sequence[tuple[str, bool]], read: Sequence[str]) -> tuple[list[Row], str]:
+def align(wanted: Sequence[tuple[str, bool]], read: Sequence[str]) -> tuple[list[AlignedRow], str]:
     """A row for every text, in order, and what was read beyond them; the flags say which texts count as right."""
     rest = " ".join(" ".join(line.split()) for line in read)
-    rows: dict[int, Row] = {}
+    rows: dict[int, AlignedRow] = {}
     for number in sorted(range(len(wanted)), key=lambda i: -len(wanted[i][0])):
         text, right = wanted[number]
         start, end = _place(text, rest)
         ours, theirs = differences(text, rest[start:end].replace(_TAKEN, "").strip())
-        rows[number] = Row(wanted=ours, read=theirs, right=right)
+        rows[number] = AlignedRow(wanted=ours, read=theirs, right=right)
         rest = rest[:start] + _TAKEN * (end - start) + rest[end:]
     beyond = " … ".join(part.strip() for part in rest.split(_TAKEN) if part.strip())
     return [rows[number] for number in range(len(wanted))], beyond

@@ -1,4 +1,4 @@
-"""A whole evaluation as one function: cases, proof of the judge, pictures, scores.
+"""A whole evaluation as one function: cases, self-check of the judge, pictures, scores.
 
 `run_scenes(ScenesRun(n=200), open_pipeline)` is what `inkwash eval scenes` calls, `run_edits` what `inkwash eval edits`
 calls. The pipeline is opened only after everything that can fail early has been checked, and not at all when finished
@@ -27,7 +27,7 @@ from inkwash.eval.predictions import Judge, Predictions
 from inkwash.eval.run import Draw, Drawn, check_folder, check_settings, draw_all, load_all
 from inkwash.eval.sources import SOURCES, DrawConfig, drawer, edit_drawer
 from inkwash.eval.tasks.edits import KINDS, EditCase, EditsReport, held_out_edits, score_edits
-from inkwash.eval.tasks.scenes import Case, ScenesReport, World, held_out, prove_judge, score_images
+from inkwash.eval.tasks.scenes import Case, ScenesReport, World, check_judge, held_out, score_images
 from inkwash.eval.verified import Journal
 from inkwash.scenes.scene import Scene
 from inkwash.scenes.world import LEVELS
@@ -40,14 +40,14 @@ StageProgress = Callable[[str, int, int], None]  # stage (judge, draw, read), do
 
 DEFAULT_SIZE = Size(256, 256)
 MAX_CASES = 100_000
-PROOF_CASES = 24
+CHECK_CASES = 24
 _WORLD_CASES = 8
 PREDICTIONS_FILE = "predictions.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """What both tasks have in common."""
+class EvalRun:
+    """The settings that scenes and edits share."""
 
     n: int
     size: Size = DEFAULT_SIZE
@@ -86,7 +86,7 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScenesRun(Run):
+class ScenesRun(EvalRun):
     """`inkwash eval scenes`."""
 
     regions: tuple[int, int] = (1, 2)
@@ -126,7 +126,7 @@ class ScenesRun(Run):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditsRun(Run):
+class EditsRun(EvalRun):
     """`inkwash eval edits`."""
 
     kinds: tuple[str, ...] = ("background", "words")
@@ -227,9 +227,9 @@ def run_scenes(
     check_folders(run)
     cases = run.cases()
     predictions = Predictions(reader or Reader(), run.out / PREDICTIONS_FILE if run.out else None)
-    proof = None
+    share_read = None
     if run.source != "truth":
-        proof = _prove([case.scene for case in run.cases(PROOF_CASES)], predictions, tell)
+        share_read = _check_judge([case.scene for case in run.cases(CHECK_CASES)], predictions, tell)
 
     journal = Journal(run.out / verified.FILE if run.out else None)
 
@@ -242,7 +242,7 @@ def run_scenes(
     drawn = _pictures(run, open_drawer, tell)
     _check_sizes(drawn.images, run.size)
     report = score_images(drawn.images, cases, predictions, progress=lambda done, total: tell("read", done, total))
-    settings = {**_told(run), "seconds_per_picture": _seconds(drawn), "truth_word_accuracy": proof}
+    settings = {**_reported_settings(run), "seconds_per_picture": _seconds(drawn), "truth_word_accuracy": share_read}
     if run.verify is not None:
         settings |= verified.gain(cases, journal)
     judge = predictions.judge
@@ -259,11 +259,11 @@ def run_edits(
     check_folders(run)
     cases = run.cases()
     predictions = Predictions(reader or Reader(), run.out / PREDICTIONS_FILE if run.out else None)
-    proof = _prove([case.edit.target for case in run.cases(PROOF_CASES)], predictions, tell)
+    share_read = _check_judge([case.edit.target for case in run.cases(CHECK_CASES)], predictions, tell)
     drawn = _pictures(run, lambda: edit_drawer(cases, open_pipeline(), run.draw), tell)
     _check_sizes(drawn.images, run.size)
     report = score_edits(drawn.images, cases, predictions, progress=lambda done, total: tell("read", done, total))
-    settings = {**_told(run), "seconds_per_picture": _seconds(drawn), "truth_word_accuracy": proof}
+    settings = {**_reported_settings(run), "seconds_per_picture": _seconds(drawn), "truth_word_accuracy": share_read}
     return EditsResult(report=report, cases=cases, images=drawn.images, settings=settings)
 
 
@@ -285,7 +285,7 @@ def _unjoined(run: ScenesRun, cases: Sequence[Case], drawn: Drawn, tell: StagePr
     return round(score_images(drawn.images, cases, predictions, progress=progress).word_accuracy, 6)
 
 
-def check_folders(run: Run) -> None:
+def check_folders(run: EvalRun) -> None:
     """Fail before any work when the folders do not fit the run."""
     if run.out is not None:
         check_settings(run.out, run.settings())
@@ -299,15 +299,15 @@ _MODEL_KEYS = ("source", "model", "fingerprint", "steps", "guidance", "temperatu
 _SCENE_KEYS = ("task", "regions", "kinds", "seed", "size", "world", "level", "language")
 
 
-def _prove(scenes: Sequence[Scene], judge: Predictions, tell: StageProgress) -> float | None:
-    """A judge proves itself before it judges: it must read the rendered truth."""
+def _check_judge(scenes: Sequence[Scene], judge: Predictions, tell: StageProgress) -> float | None:
+    """The self-check: a judge must read the rendered scenes before it scores pictures."""
     tell("judge", 0, 1)
-    accuracy = prove_judge(scenes, judge)
+    accuracy = check_judge(scenes, judge)
     tell("judge", 1, 1)
     return None if accuracy != accuracy else round(accuracy, 6)
 
 
-def _pictures(run: Run, open_drawer: Callable[[], Draw], tell: StageProgress) -> Drawn:
+def _pictures(run: EvalRun, open_drawer: Callable[[], Draw], tell: StageProgress) -> Drawn:
     if run.images is not None:
         return load_all(run.images, run.n)
     return draw_all(
@@ -327,7 +327,7 @@ def _check_sizes(images: Sequence[Image.Image], size: Size) -> None:
             raise ConfigError(f"picture {i} is {found}, but the scenes are {size}; give --size {found}.")
 
 
-def _told(run: Run) -> dict[str, Any]:
+def _reported_settings(run: EvalRun) -> dict[str, Any]:
     settings = run.settings()
     if run.images is not None:
         settings |= dict.fromkeys(_MODEL_KEYS) | {"images": str(run.images)}

@@ -57,7 +57,7 @@ class Reader:
 
     def __init__(self, config: ReaderConfig | None = None) -> None:
         self.config = config or ReaderConfig()
-        _check_extra()  # now, so that a missing one is told before the work
+        _check_extra()  # now, so that a missing extra is reported before the work
         self._engines = threading.local()
         self.name = _judge_name(self.config)
 

@@ -106,7 +106,7 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class RunComparison:
     """All metrics that both systems have."""
 
     task: str
@@ -144,12 +144,14 @@ def read_scores(path: Path) -> Scores:
         ) from None
 
 
-def compare(a: Scores, b: Scores, *, resamples: int = RESAMPLES, confidence: float = 0.95, seed: int = 0) -> Comparison:
+def compare(
+    a: Scores, b: Scores, *, resamples: int = RESAMPLES, confidence: float = 0.95, seed: int = 0
+) -> RunComparison:
     """The difference of every metric that both have; ConfigError unless task, judges and prompts are the same."""
     limits.check_whole("resamples", resamples, 100, 1_000_000)
     limits.check_real("confidence", confidence, 0.5, 0.9999)
     ours, theirs = _paired(a, b)
-    return Comparison(
+    return RunComparison(
         task=a.task,
         a=a.name,
         b=b.name,

@@ -81,8 +81,8 @@ class Tesseract:
         except (OSError, subprocess.TimeoutExpired) as problem:
             raise ConfigError(f"tesseract does not answer ({problem}); check its installation.") from problem
         if done.returncode:
-            said = " ".join(done.stderr.decode(errors="replace").split())[:200]
-            raise ConfigError(f"tesseract fails ({said}); is its language {self.language} installed?")
+            message = " ".join(done.stderr.decode(errors="replace").split())[:200]
+            raise ConfigError(f"tesseract fails ({message}); is its language {self.language} installed?")
         return done.stdout.decode(errors="replace")
 
 

@@ -17,7 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
 from inkwash.core.errors import MediaError
-from inkwash.eval.aligned import Row, align
+from inkwash.eval.aligned import AlignedRow, align
 from inkwash.eval.tasks.edits import EditsReport
 from inkwash.eval.tasks.facts import is_read
 from inkwash.eval.tasks.scenes import PictureScore, ScenesReport
@@ -28,7 +28,7 @@ _QUALITY = 85
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class EmbeddedPicture:
     """One embedded picture with its caption."""
 
     label: str
@@ -38,24 +38,24 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class ReportCard:
     """One case on the page."""
 
     number: int
     prompt: str
-    pictures: tuple[Picture, ...]
-    rows: tuple[Row, ...]  # texts beside their readings, or questions beside their answers
+    pictures: tuple[EmbeddedPicture, ...]
+    rows: tuple[AlignedRow, ...]  # texts beside their readings, or questions beside their answers
     beyond: str  # what was read besides
     marks: tuple[tuple[str, bool], ...]  # facts and whether they hold
     good: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bars:
+class CategoryBars:
     """One metric by category, as horizontal bars."""
 
     title: str
-    rows: tuple[tuple[str, float, str], ...]  # category, share of the full width, the number as it is told
+    rows: tuple[tuple[str, float, str], ...]  # category, share of the full width, the number as shown
 
 
 def scenes_page(
@@ -89,7 +89,7 @@ def edits_page(
     for score in report.worst_first():
         rows, beyond = align([(word, score.changed) for word in score.wanted], score.read)
         cards.append(
-            Card(
+            ReportCard(
                 number=score.index,
                 prompt=score.instruction,
                 pictures=(embed(sources[score.index], "before"), embed(images[score.index], "after")),
@@ -102,14 +102,14 @@ def edits_page(
     return render_page(title, report.to_dict(), settings, cards, bars=bars_of(report.per_kind))
 
 
-def embed(image: Image.Image, label: str) -> Picture:
+def embed(image: Image.Image, label: str) -> EmbeddedPicture:
     """A picture as a data URL."""
     small = image.convert("RGB")
     small.thumbnail((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=_QUALITY)
     url = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return Picture(label=label, url=url, width=small.width, height=small.height)
+    return EmbeddedPicture(label=label, url=url, width=small.width, height=small.height)
 
 
 def write_page(html: str, path: Path) -> None:
@@ -123,10 +123,10 @@ def write_page(html: str, path: Path) -> None:
         raise MediaError(f"cannot write the page {path}: {problem.strerror}; give a file you may write.") from problem
 
 
-def _scene_card(score: PictureScore, pictures: tuple[Picture, ...]) -> Card:
+def _scene_card(score: PictureScore, pictures: tuple[EmbeddedPicture, ...]) -> ReportCard:
     wanted = [(text, is_read(text, score.read)) for text in score.wanted]
     rows, beyond = align(wanted, score.read)
-    return Card(
+    return ReportCard(
         number=score.index,
         prompt=score.prompt,
         pictures=pictures,
@@ -151,15 +151,15 @@ def _marks(score: PictureScore) -> Iterable[tuple[str, bool]]:
             yield label, all(values)
 
 
-def bars_of(parts: Mapping[str, Mapping[str, Any]], full: float = 1.0) -> list[Bars]:
-    """Bars for every measured column of a table of parts; `full` is the best value there can be."""
+def bars_of(parts: Mapping[str, Mapping[str, Any]], full: float = 1.0) -> list[CategoryBars]:
+    """CategoryBars for every measured column of a table of parts; `full` is the best value there can be."""
     columns = [name for name in next(iter(parts.values()), {}) if name != "n"]
     found = []
     for column in columns:
         rows = [(name, values[column]) for name, values in parts.items() if values.get(column) is not None]
         widths = tuple((name, min(max(value / full, 0.0), 1.0), _number(float(value))) for name, value in rows)
         if widths:
-            found.append(Bars(title=column.replace("_", " "), rows=widths))
+            found.append(CategoryBars(title=column.replace("_", " "), rows=widths))
     return found
 
 
@@ -167,10 +167,10 @@ def render_page(
     title: str,
     numbers: Mapping[str, Any],
     settings: Mapping[str, Any],
-    cards: Sequence[Card],
+    cards: Sequence[ReportCard],
     *,
     note: str = "",
-    bars: Sequence[Bars] = (),
+    bars: Sequence[CategoryBars] = (),
     notes: Sequence[str] = (),
 ) -> str:
     """The page from plain values: scalars become tiles, mappings of rows tables; `note` says what the cards are."""

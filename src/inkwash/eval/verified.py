@@ -31,7 +31,7 @@ DEFAULT_STEPS, DEFAULT_GUIDANCE = 20, 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class VerifiedRow:
     """One verified picture."""
 
     index: int
@@ -54,18 +54,18 @@ class Journal:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self.rows: dict[int, Row] = {}
+        self.rows: dict[int, VerifiedRow] = {}
         if path is not None and path.exists():
             for line in path.read_text(encoding="utf-8").split("\n"):
                 try:
                     fields: dict[str, Any] = {
                         name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(line).items()
                     }
-                    self.rows[fields["index"]] = Row(**fields)
+                    self.rows[fields["index"]] = VerifiedRow(**fields)
                 except (ValueError, KeyError, TypeError, AttributeError):
                     continue  # torn by a kill: its picture is not there either
 
-    def add(self, row: Row) -> None:
+    def add(self, row: VerifiedRow) -> None:
         """Keep a row."""
         self.rows[row.index] = row
         if self.path is None:
@@ -118,8 +118,8 @@ def verified_drawer(
     return draw
 
 
-def _row(index: int, verified: Verified, ends: Sequence[tuple[float, float]]) -> Row:
-    return Row(
+def _row(index: int, verified: Verified, ends: Sequence[tuple[float, float]]) -> VerifiedRow:
+    return VerifiedRow(
         index=index,
         attempts=verified.attempts,
         kept=verified.best.attempt.number,
@@ -153,5 +153,5 @@ def gain(cases: Sequence[Case], journal: Journal) -> dict[str, Any]:
         "cpu_seconds_with_verification": cpu,
         "times_the_first": cpu / first_cpu if first_cpu else float("nan"),
     }
-    told = {name: None if value != value else round(value, 6) for name, value in numbers.items()}
-    return told | {"first_word_accuracy_95": [round(low, 6), round(high, 6)], "verified_pictures": len(rows)}
+    rounded = {name: None if value != value else round(value, 6) for name, value in numbers.items()}
+    return rounded | {"first_word_accuracy_95": [round(low, 6), round(high, 6)], "verified_pictures": len(rows)}

@@ -1,7 +1,7 @@
-"""Documents in: pages of a PDF as pictures, slides of a PPTX as pictures or, without LibreOffice, as text and pictures.
+"""Documents in: pages of a PDF as pictures, PPTX and DOCX as pictures or, without LibreOffice, as text and pictures.
 
 Pages are counted and measured before one is rendered, and rendered one at a time when they are looked at. PDF needs
-pypdfium2, PPTX needs LibreOffice or python-pptx (the extra `media`).
+pypdfium2, the others LibreOffice or python-pptx (the extra `media`).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import subprocess
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 
 from inkwash.core.errors import MediaError, MissingExtraError, RequestError
-from inkwash.core.types import PathLike
-from inkwash.media.images import load_image
-from inkwash.media.kinds import PDF, SLIDES
-from inkwash.media.sources import read_source
+from inkwash.media.kinds import OLD, PDF, SLIDES, TEXTS, sniff
+from inkwash.media.letters import read_letter
+from inkwash.media.slides import Sheet, open_slides, read_slide
+from inkwash.media.sources import Source, read_source, source_name
 
 DPI = 180
 MAX_BYTES = 512 * 2**20
@@ -35,7 +35,14 @@ MAX_NAMED = 10_000  # pages that a range may name
 MAX_PAGE_PIXELS = 12 * 10**6  # what the largest models look at; larger pages are rendered at fewer dots per inch
 MAX_UNPACKED = 2 * 2**30  # of the archive that a PPTX is
 CONVERT_SECONDS = 180
+_READ = ("a PPTX presentation", "a DOCX document")  # as `sniff` names them
 _PDFIUM = threading.Lock()  # the library is not made for threads
+
+
+class Load(Protocol):
+    """Renders a page, resized to ``size`` (width, height) by Pillow's bicubic filter if one is given."""
+
+    def __call__(self, size: tuple[int, int] | None = None) -> Image.Image: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,36 +52,64 @@ class Page:
     number: int  # from 1 on, in the document
     width: int = 0
     height: int = 0
-    load: Callable[[], Image.Image] | None = None
+    load: Load | None = None
     text: str = ""
 
 
 def read_document(
-    source: PathLike | bytes,
+    source: Source,
     *,
     suffix: str | None = None,
     dpi: float = DPI,
     pages: str | None = None,
     max_pages: int = MAX_PAGES,
     max_bytes: int = MAX_BYTES,
+    password: str | None = None,
 ) -> list[Page]:
     """The pages of a PDF or the slides of a PPTX; ``pages`` names some of them, such as "1-3,7" or "5-".
 
-    ``suffix`` says what bytes are (".pdf", ".pptx"). Raises MediaError for what cannot be read, RequestError for a
-    range that makes no sense and for more pages than ``max_pages``.
+    ``suffix`` says what bytes are (".pdf", ".pptx"); ``password`` opens a locked PDF. Raises MediaError for what
+    cannot be read, RequestError for a range that makes no sense and for more pages than ``max_pages``.
     """
-    name = "The document" if isinstance(source, bytes) else f"The document {os.fspath(source)!r}"
-    kind = (suffix or ("" if isinstance(source, bytes) else Path(source).suffix)).lower()
-    content = read_source(source, name, "document", max_bytes)
+    name = source_name(source, "document")
+    kind = (suffix or (Path(source).suffix if isinstance(source, str | os.PathLike) else "")).lower()
+    content = read_source(source, "document", max_bytes)
     if content.startswith(b"%PDF") or kind == PDF:
-        return _pdf(content, name, dpi, pages, max_pages)
-    if kind in SLIDES or content.startswith(b"PK"):
-        if kind != ".ppt":
-            _check_archive(content, name)
-        if office := shutil.which("soffice") or shutil.which("libreoffice"):
-            return _pdf(_converted(content, kind or ".pptx", office, name), name, dpi, pages, max_pages)
-        return _slides(content, name, kind, pages, max_pages)
-    raise MediaError(f"{name} is neither a PDF nor a PPTX.")
+        return _pdf(content, name, dpi, pages, max_pages, password)
+    if kind in OLD or kind in SLIDES or kind in TEXTS or content.startswith(b"PK"):
+        return _office(content, kind, name, dpi, pages, max_pages)
+    raise MediaError(f"{name} is {sniff(content)}, no PDF, PPTX or DOCX that can be read: save it as PDF.")
+
+
+def _office(content: bytes, kind: str, name: str, dpi: float, wanted: str | None, max_pages: int) -> list[Page]:
+    """Slides and texts: by LibreOffice where there is one, else their words and pictures."""
+    if kind not in OLD:
+        _check_archive(content, name)
+        seen = sniff(content)
+        if seen not in _READ:
+            raise MediaError(f"{name} is {seen}, no PDF, PPTX or DOCX that can be read: save it as PDF.")
+        if not kind or (kind in TEXTS) != (seen == _READ[1]):  # what it is counts, not what it is called
+            kind = ".docx" if seen == _READ[1] else ".pptx"
+    if office := shutil.which("soffice") or shutil.which("libreoffice"):
+        return _pdf(_converted(content, kind, office, name), name, dpi, wanted, max_pages)
+    if kind in OLD:
+        raise MediaError(f"{name} is an old {kind[1:].upper()} file, which needs LibreOffice: save it as PPTX or PDF.")
+    if kind in TEXTS:
+        sheets = read_letter(content, name)
+        return _sheets(
+            "Page", ((number, sheets[number - 1]) for number in _chosen(wanted, len(sheets), max_pages, name))
+        )
+    slides = open_slides(content, name)
+    numbers = _chosen(wanted, len(slides), max_pages, name)
+    return _sheets("Slide", ((number, read_slide(slides[number - 1])) for number in numbers))
+
+
+def _sheets(what: str, sheets: Iterable[tuple[int, Sheet]]) -> list[Page]:
+    found: list[Page] = []
+    for number, sheet in sheets:
+        found.append(Page(number=number, text=f"{what} {number}:\n" + "\n".join(sheet.texts)))
+        found += [Page(number=number, width=f.width, height=f.height, load=f.load) for f in sheet.figures]
+    return found
 
 
 def page_numbers(wanted: str | None, count: int) -> Sequence[int]:
@@ -126,18 +161,18 @@ def _chosen(wanted: str | None, count: int, max_pages: int, name: str) -> Sequen
     return numbers
 
 
-def _pdf(content: bytes, name: str, dpi: float, wanted: str | None, max_pages: int) -> list[Page]:
+def _pdf(
+    content: bytes, name: str, dpi: float, wanted: str | None, max_pages: int, password: str | None = None
+) -> list[Page]:
     pdfium = _pdfium()
     if not 1 <= dpi <= 1200:
         raise RequestError(f"dpi is {dpi}, but must lie between 1 and 1200.", param="dpi")
     with _PDFIUM:
         try:
-            document = pdfium.PdfDocument(content)
+            document = pdfium.PdfDocument(content, password=password)
             count = len(document)
         except pdfium.PdfiumError as error:
-            locked = "password" in str(error).lower()
-            said = "is locked with a password: save it without one" if locked else "is damaged or no PDF: save it again"
-            raise MediaError(f"{name} {said}.") from None
+            raise MediaError(f"{name} {_unopened(error, content, password)}.") from None
     found: list[Page] = []
     for number in _chosen(wanted, count, max_pages, name):
         with _PDFIUM:
@@ -160,6 +195,14 @@ def _pdf(content: bytes, name: str, dpi: float, wanted: str | None, max_pages: i
     return found
 
 
+def _unopened(error: Exception, content: bytes, password: str | None) -> str:
+    if "password" not in str(error).lower():
+        return f"is {sniff(content)}, damaged or no PDF: save it again"
+    if password is None:
+        return "is a PDF that is locked with a password: give the password, or save it without one"
+    return "is a PDF that is locked with another password than the one given"
+
+
 def _pdfium() -> Any:
     """The library, which has no types."""
     try:
@@ -169,12 +212,14 @@ def _pdfium() -> Any:
     return pypdfium2
 
 
-def _shown(picture: Image.Image) -> Callable[[], Image.Image]:
-    return lambda: picture
+def _fitted(picture: Image.Image, size: tuple[int, int] | None) -> Image.Image:
+    if size is None or picture.size == size:
+        return picture
+    return picture.resize(size, Image.Resampling.BICUBIC)
 
 
-def _renderer(document: Any, number: int, scale: float, size: tuple[int, int], name: str) -> Callable[[], Image.Image]:
-    def render() -> Image.Image:
+def _renderer(document: Any, number: int, scale: float, stated: tuple[int, int], name: str) -> Load:
+    def render(size: tuple[int, int] | None = None) -> Image.Image:
         pdfium = _pdfium()
         with _PDFIUM:
             try:
@@ -184,7 +229,7 @@ def _renderer(document: Any, number: int, scale: float, size: tuple[int, int], n
             except pdfium.PdfiumError:
                 raise MediaError(f"{name} is damaged at page {number}: save it again.") from None
         picture: Image.Image = image
-        return picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC)
+        return _fitted(_fitted(picture, stated), size)
 
     return render
 
@@ -206,60 +251,13 @@ def _converted(content: bytes, suffix: str, office: str, name: str) -> bytes:
         return made.read_bytes()
 
 
-def _slides(content: bytes, name: str, kind: str, wanted: str | None, max_pages: int) -> list[Page]:
-    """Texts and pictures of every slide, in the order in which they stand in the file."""
-    if kind == ".ppt":
-        raise MediaError(f"{name} is an old PPT file, which needs LibreOffice: save it as PPTX or PDF.")
-    try:
-        import pptx
-    except ImportError as error:
-        raise MissingExtraError("Reading PPTX files without LibreOffice", extra="media") from error
-    try:
-        slides = list(pptx.Presentation(io.BytesIO(content)).slides)
-    except Exception as error:  # the library lets errors of its XML and archive readers through
-        raise MediaError(f"{name} is damaged or no PPTX ({type(error).__name__}): save it again.") from None
-    found: list[Page] = []
-    for number in _chosen(wanted, len(slides), max_pages, name):
-        texts: list[str] = []
-        pictures: list[Page] = []
-        for shape in _shapes(slides[number - 1].shapes):
-            if getattr(shape, "has_text_frame", False) and shape.text_frame.text.strip():
-                texts.append(shape.text_frame.text.strip())
-            if getattr(shape, "has_table", False):
-                texts += [" | ".join(cell.text for cell in row.cells) for row in shape.table.rows]
-            if (blob := _blob(shape)) is not None:
-                try:
-                    picture = load_image(blob)
-                except MediaError:
-                    continue  # a drawing format that is no picture
-                pictures.append(Page(number=number, width=picture.width, height=picture.height, load=_shown(picture)))
-        found += [Page(number=number, text=f"Slide {number}:\n" + "\n".join(texts)), *pictures]
-    return found
-
-
-def _shapes(shapes: Any) -> list[Any]:
-    """All shapes, groups opened."""
-    found: list[Any] = []
-    for shape in shapes:
-        found += _shapes(shape.shapes) if hasattr(shape, "shapes") else [shape]
-    return found
-
-
-def _blob(shape: Any) -> bytes | None:
-    try:
-        blob: bytes = shape.image.blob
-    except (AttributeError, ValueError, KeyError):
-        return None
-    return blob
-
-
 def _check_archive(content: bytes, name: str) -> None:
-    """A PPTX is an archive: how large it is unpacked stands in its directory."""
+    """A PPTX or DOCX is an archive: how large it is unpacked stands in its directory."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
     except zipfile.BadZipFile:
-        raise MediaError(f"{name} is damaged or no PPTX: save it again.") from None
+        raise MediaError(f"{name} is {sniff(content)}, damaged or no PPTX or DOCX: save it again.") from None
     if unpacked > MAX_UNPACKED:
         raise MediaError(
             f"{name} is {unpacked / 2**30:.1f} GiB unpacked: at most {MAX_UNPACKED / 2**30:.0f} GiB are read."

@@ -26,9 +26,9 @@ from inkwash.core.errors import MediaError
 from inkwash.core.types import PathLike
 from inkwash.media.colors import converted
 from inkwash.media.kinds import sniff
-from inkwash.media.sources import open_source, read_source, reason
+from inkwash.media.sources import Source, open_source, read_source, reason, source_name
 
-ImageSource: TypeAlias = PathLike | bytes | Image.Image
+ImageSource: TypeAlias = Source | Image.Image
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 64 * 2**20  # 8192x8192; Pillow's own alarm rings later
@@ -38,7 +38,7 @@ _METADATA_KEY = "inkwash"
 _COMMENT_HEAD = b"ASCII\0\0\0"  # the EXIF standard's name of the character code
 _GREY_SPREAD = 16  # between the channels of a grey picture that JPEG has been at
 _MAX_COMMENT = 60_000  # an EXIF block of a JPEG holds at most 64 KiB
-EXACT_PIXELS = 16 * 10**6  # a larger JPEG that is wanted smaller is reduced while it is decoded
+EXACT_PIXELS = 16 * 10**6  # what is larger and wanted smaller is reduced by whole numbers first, a JPEG while decoded
 _OPENING = threading.Lock()  # warnings.catch_warnings changes the state of the whole process
 
 
@@ -51,9 +51,9 @@ def load_image(
 ) -> Image.Image:
     """Reads one still picture as 8-bit RGB from a path, from bytes or from a PIL image.
 
-    ``size`` (width, height): resized to it by Pillow's bicubic filter; a JPEG of more than EXACT_PIXELS is decoded at
-    no more than it takes for that. Raises MediaError, with the file, what it is and the way out, for anything
-    missing, unreadable, damaged, animated or huge.
+    ``size`` (width, height): resized to it by Pillow's bicubic filter; of more than EXACT_PIXELS only as much is
+    decoded (JPEG) or filtered as it takes for that. Raises MediaError, with the file, what it is and the way out, for
+    anything missing, unreadable, damaged, animated or huge.
     """
     picture, name = _still(source, max_bytes, max_pixels)
     try:
@@ -61,7 +61,10 @@ def load_image(
         read = converted(upright, "RGB")
         if read is source:
             read = read.copy()
-        return read if size is None or read.size == size else read.resize(size, Image.Resampling.BICUBIC)
+        if size is None or read.size == size:
+            return read
+        gap = 3.0 if math.prod(read.size) > EXACT_PIXELS else None
+        return read.resize(size, Image.Resampling.BICUBIC, reducing_gap=gap)
     except MediaError:
         raise
     except MemoryError:
@@ -113,10 +116,10 @@ def load_rgba(source: ImageSource, *, max_bytes: int = MAX_BYTES, max_pixels: in
         raise MediaError(f"{name} is damaged or cut short ({reason(error)}): export it again as PNG.") from error
 
 
-def image_size(source: PathLike | bytes, *, max_bytes: int = MAX_BYTES) -> tuple[int, int]:
+def image_size(source: Source, *, max_bytes: int = MAX_BYTES) -> tuple[int, int]:
     """Width and height of a picture as `load_image` would give them, from its header alone."""
-    name = _name(source)
-    with open_source(source, name, "picture", max_bytes) as file:
+    name = source_name(source, "picture")
+    with open_source(source, "picture", max_bytes) as file:
         picture = _open(file, name)
         try:
             width, height = picture.size
@@ -208,7 +211,7 @@ def check_writable(path: PathLike, *, make_folders: bool = False) -> Path:
 def read_metadata(path: PathLike) -> dict[str, Any]:
     """The settings that :func:`save_image` put into a file, or an empty dict when there are none."""
     name = f"The picture {os.fspath(path)!r}"
-    picture = _open(io.BytesIO(read_source(path, name, "picture", MAX_BYTES)), name)
+    picture = _open(io.BytesIO(read_source(path, "picture", MAX_BYTES)), name)
     text = picture.info.get(_METADATA_KEY)
     if text is None:
         comment = picture.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
@@ -220,10 +223,6 @@ def read_metadata(path: PathLike) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _name(source: object) -> str:
-    return f"The picture {os.fspath(source)!r}" if isinstance(source, str | os.PathLike) else "The picture"
-
-
 def _sort(picture: Image.Image) -> str:
     """What a picture is, with its article."""
     kind = picture.format or "PIL"
@@ -232,11 +231,11 @@ def _sort(picture: Image.Image) -> str:
 
 def _still(source: ImageSource, max_bytes: int, max_pixels: int) -> tuple[Image.Image, str]:
     """An open picture within the limits that does not move, not decoded yet, and what to call it."""
-    name = _name(source)
+    name = source_name(source, "picture")
     if isinstance(source, Image.Image):
         picture = source
     else:
-        picture = _open(io.BytesIO(read_source(source, name, "picture", max_bytes)), name)
+        picture = _open(io.BytesIO(read_source(source, "picture", max_bytes)), name)
     width, height = picture.size
     if width < 1 or height < 1:
         raise MediaError(f"{name} is empty ({width}x{height} pixels).")

@@ -12,9 +12,10 @@ from typing import BinaryIO, Literal
 
 FileKind = Literal["image", "video", "file"]
 PDF = ".pdf"
-SLIDES = frozenset({".pptx", ".ppt", ".pptm", ".ppsx", ".ppsm", ".potx", ".potm"})
+SLIDES = frozenset({".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".potm"})
 TEXTS = frozenset({".docx", ".docm", ".dotx", ".dotm"})
-DOCUMENTS = frozenset({PDF, *SLIDES, *TEXTS})
+OLD = frozenset({".ppt", ".doc"})  # which only LibreOffice reads
+DOCUMENTS = frozenset({PDF, *SLIDES, *TEXTS, *OLD})
 VIDEOS = frozenset(
     {".mp4", ".avi", ".mkv", ".mov", ".wmv", ".flv", ".webm", ".mpeg", ".mpg", ".m4v"}
     | {".ts", ".mts", ".m2ts", ".3gp", ".3g2", ".ogv"}

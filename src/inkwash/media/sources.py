@@ -8,11 +8,23 @@ from __future__ import annotations
 import io
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from inkwash.core.errors import MediaError
 from inkwash.core.types import PathLike
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """A regular file that somebody else has opened, and what to call it in messages."""
+
+    file: BinaryIO
+    name: str
+
+
+Source: TypeAlias = PathLike | bytes | OpenFile
 
 _SORTS = (
     (stat.S_ISDIR, "a folder"),
@@ -23,12 +35,25 @@ _SORTS = (
 )
 
 
-def open_source(source: PathLike | bytes, name: str, what: str, max_bytes: int) -> BinaryIO:
+def source_name(source: object, what: str) -> str:
+    """What to call a source at the beginning of a sentence."""
+    if isinstance(source, OpenFile):
+        return source.name
+    return f"The {what} {os.fspath(source)!r}" if isinstance(source, str | os.PathLike) else f"The {what}"
+
+
+def open_source(source: Source, what: str, max_bytes: int) -> BinaryIO:
     """Bytes or a regular file, open for reading and not larger than ``max_bytes``; ``what`` it is meant to be."""
+    name = source_name(source, what)
+    file: BinaryIO
     if isinstance(source, bytes):
         size, file = len(source), io.BytesIO(source)
     else:
-        file = _open(Path(source), name, what)  # type: ignore[assignment]
+        if isinstance(source, OpenFile):
+            file = os.fdopen(os.dup(source.file.fileno()), "rb")
+        else:
+            file = _open(Path(source), name, what)
+        file.seek(0)
         size = os.fstat(file.fileno()).st_size
     if size > max_bytes:
         file.close()
@@ -36,9 +61,10 @@ def open_source(source: PathLike | bytes, name: str, what: str, max_bytes: int) 
     return file
 
 
-def read_source(source: PathLike | bytes, name: str, what: str, max_bytes: int) -> bytes:
+def read_source(source: Source, what: str, max_bytes: int) -> bytes:
     """The whole of it; reading stops one byte after the limit."""
-    with open_source(source, name, what, max_bytes) as file:
+    name = source_name(source, what)
+    with open_source(source, what, max_bytes) as file:
         try:
             content = source if isinstance(source, bytes) else file.read(max_bytes + 1)
         except OSError as error:

@@ -25,10 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkwash.core.errors import MediaError, MissingExtraError
-from inkwash.core.types import PathLike
 from inkwash.media import animations
 from inkwash.media.kinds import is_animated, sniff
-from inkwash.media.sources import open_source, reason
+from inkwash.media.sources import Source, open_source, reason, source_name
 
 Frames = NDArray[np.uint8]  # (T, 3, H, W)
 
@@ -63,23 +62,21 @@ class VideoFacts:
     times: tuple[float, ...] = ()
 
 
-def probe_video(
-    source: PathLike | bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_FRAME_PIXELS
-) -> VideoFacts:
+def probe_video(source: Source, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_FRAME_PIXELS) -> VideoFacts:
     """Size, frames and rate; nothing is decoded but one frame of a file that does not state its rotation.
 
     Raises MediaError for anything missing, unreadable, without a film in it, or beyond the limits.
     """
-    with open_source(source, _name(source), "video", max_bytes) as file:
+    with open_source(source, "video", max_bytes) as file:
         if is_animated(file):
-            return _animation_facts(file, _name(source), max_pixels)
+            return _animation_facts(file, source_name(source, "video"), max_pixels)
         file.seek(0)
-        with _opened(file, _name(source)) as (container, stream):
-            return _facts(container, stream, _name(source), max_pixels)
+        with _opened(file, source_name(source, "video")) as (container, stream):
+            return _facts(container, stream, source_name(source, "video"), max_pixels)
 
 
 def read_frames(
-    source: PathLike | bytes,
+    source: Source,
     indices: Sequence[int],
     *,
     facts: VideoFacts | None = None,
@@ -116,13 +113,13 @@ def decoded_size(facts: VideoFacts, wanted: tuple[int, int] | None) -> tuple[int
 
 
 def _frames(
-    source: PathLike | bytes, numbers: list[int], facts: VideoFacts, max_bytes: int, size: tuple[int, int]
+    source: Source, numbers: list[int], facts: VideoFacts, max_bytes: int, size: tuple[int, int]
 ) -> Iterator[NDArray[np.uint8]]:
     """One picture (3, H, W) for every number."""
-    name = _name(source)
+    name = source_name(source, "video")
     if facts.times:  # the frame that is shown at the second of the grid
         numbers = [max(0, bisect_right(facts.times, number / facts.fps + 1e-4) - 1) for number in numbers]
-    with open_source(source, name, "video", max_bytes) as file:
+    with open_source(source, "video", max_bytes) as file:
         if is_animated(file):
             yield from animations.read_animation(file, numbers, name, size)
             return
@@ -232,6 +229,8 @@ def _stamps(container: Any, stream: Any, name: str) -> tuple[list[float], int]:
                 if timed:
                     found.append((packet.pts, packet.duration or 0))
         container.seek(0)
+    except MemoryError:
+        raise
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{name} is damaged or cut short ({reason(error)}): convert it again.") from None
     if not timed or not found or not stream.time_base:
@@ -270,6 +269,8 @@ def _decoded(container: Any, stream: Any, name: str) -> Iterator[Any]:
 
     try:
         yield from container.decode(stream)
+    except MemoryError:
+        raise
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{name} is damaged or cut short ({reason(error)}): convert it again.") from None
 
@@ -278,11 +279,10 @@ def _picture(frame: Any, facts: VideoFacts, size: tuple[int, int], ratio: Fracti
     """A frame upright (3, H, W) in ``size``; the first one of another size than the file stated is an error."""
     turned = facts.rotation % 180
     wide, high = reversed(size) if turned else size
+    stated = (facts.height, facts.width) if turned else (facts.width, facts.height)
     if (frame.width, frame.height) == (wide, high):
         pixels = frame.to_ndarray(format="rgb24")
-    elif _square(frame.width, frame.height, ratio) == (
-        (facts.height, facts.width) if turned else (facts.width, facts.height)
-    ):
+    elif _square(frame.width, frame.height, ratio) == stated:
         pixels = frame.reformat(wide, high, "rgb24", interpolation="AREA" if wide < frame.width else "BICUBIC")
         pixels = pixels.to_ndarray()
     else:
@@ -335,6 +335,8 @@ def _opened(file: Any, name: str) -> Iterator[tuple[Any, Any]]:
 
     try:
         container = av.open(file, mode="r", options={"format_whitelist": CONTAINERS, "protocol_whitelist": "none"})
+    except MemoryError:
+        raise
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(
             f"{name} is {sniff(file)}, not a video that can be read ({reason(error)}): use an intact MP4, MKV, WebM, "
@@ -344,7 +346,3 @@ def _opened(file: Any, name: str) -> Iterator[tuple[Any, Any]]:
         if not container.streams.video:
             raise MediaError(f"{name} is {sniff(file)} that holds no video, only sound or nothing.")
         yield container, container.streams.video[0]
-
-
-def _name(source: PathLike | bytes) -> str:
-    return "The video" if isinstance(source, bytes) else f"The video {os.fspath(source)!r}"

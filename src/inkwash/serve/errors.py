@@ -7,6 +7,7 @@ with a sentence that tells nothing about the server's inside.
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 from typing import Any
 
@@ -26,6 +27,7 @@ log = logs.get(__name__)
 _SHORT = reprlib.Repr()  # looks at the beginning only, however large a value is
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 CLIENT_CLOSED = 499  # the client went away; nobody reads this answer, but logs and metrics do
+_KIND = re.compile(r"str|int|float|bool|(?:literal|list|dict|function-\w+)\[.*|[A-Z][A-Za-z]+")
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -76,7 +78,7 @@ def answer(error: Exception) -> JSONResponse:
 def from_validation(errors: list[ErrorDetails]) -> RequestError:
     """The first complaint of pydantic as one sentence with its field and value."""
     first = errors[0]
-    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path") and not _is_kind(part))
     if first["type"] == "json_invalid" or not place:
         return RequestError(f"The body is no valid request: {_plain(first['msg'])}.", code="invalid_body")
     if first["type"] == "missing":
@@ -86,6 +88,11 @@ def from_validation(errors: list[ErrorDetails]) -> RequestError:
     said = _SHORT.repr(first.get("input"))
     said = said if len(said) <= 80 else f"{said[:77]}..."
     return RequestError(f"{place} is {said}: {_plain(first['msg'])}.", code="invalid_value", param=place)
+
+
+def _is_kind(part: int | str) -> bool:
+    """Whether a step of a place is none of the body's names: pydantic's for the branch of a union."""
+    return isinstance(part, str) and bool(_KIND.fullmatch(part))
 
 
 def _plain(message: str) -> str:

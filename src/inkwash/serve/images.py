@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -14,7 +15,7 @@ from inkwash.serve.auth import identify
 from inkwash.serve.errors import CLIENT_CLOSED
 from inkwash.serve.files import with_addresses
 from inkwash.serve.json_body import read_body
-from inkwash.serve.orders import with_seed
+from inkwash.serve.orders import Order, with_seed
 from inkwash.serve.runs import Run, disconnected
 from inkwash.serve.schemas import GenerationBody, ImageBody
 from inkwash.serve.service import Service
@@ -76,7 +77,7 @@ async def _handle(request: Request, client: str, body: ImageBody, uploads: Uploa
     leave = service.rates.enter(client)
     streaming = False
     try:
-        order = await service.order(body, uploads, await service.rewrite(body))
+        order = await _attended(request, service.order(body, uploads, await service.rewrite(body)))
         run = Run(backend, order, service.deadline(body))
         run.start()
         if run.eta_s is not None:
@@ -88,6 +89,21 @@ async def _handle(request: Request, client: str, body: ImageBody, uploads: Uploa
     finally:
         if not streaming:
             leave()
+
+
+async def _attended(request: Request, making: Coroutine[Any, Any, Order]) -> Order:
+    """An order; its making ends when the client leaves before it, unless drawings are kept for clients that left."""
+    if not service_of(request).settings.cancel_on_disconnect:
+        return await making
+    working, leaving = asyncio.ensure_future(making), asyncio.ensure_future(disconnected(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Cancelled
+        return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()
 
 
 async def _keep(request: Request, client: str, body: ImageBody, uploads: Uploads) -> Response:

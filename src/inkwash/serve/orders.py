@@ -18,6 +18,7 @@ from inkwash.core.limits import MAX_SIDE
 from inkwash.core.types import Size
 from inkwash.engine.notes import negative_notes, notes
 from inkwash.engine.request import GenerationRequest
+from inkwash.media.reader import MediaReader
 from inkwash.serve.handles import PlanHandle, PlanSigner
 from inkwash.serve.quality import QualityChoice, choose
 from inkwash.serve.schemas import Body, EditBody, Format, ImageBody
@@ -75,6 +76,7 @@ def make_order(
     info: ModelInfo,
     settings: ServeSettings,
     signer: PlanSigner,
+    reader: MediaReader,
     prompt: str | None = None,
     said: tuple[str, ...] = (),
 ) -> Order:
@@ -82,10 +84,10 @@ def make_order(
     assert body.seed is not None, "the seed is drawn before"
     warnings = [*said, *_warnings(body, info)]
     handle = None if body.plan is None else signer.read(body.plan)
-    images = tuple(decode(each, "image", settings) for each in uploads.images)
+    images = tuple(decode(each, "image", settings, reader) for each in uploads.images)
     if uploads.markup is not None:
-        images = (_marked(images[0], uploads.markup, settings), *images[1:])
-    asked, canvas = _canvas(body, images, uploads, settings, handle, info, warnings)
+        images = (_marked(images[0], uploads.markup, settings, reader), *images[1:])
+    asked, canvas = _canvas(body, images, uploads, settings, reader, handle, info, warnings)
     if handle is not None:
         _check_handle(handle, asked, uploads, warnings)
     drawn = canvas.drawn if canvas is not None else None if asked is None else drawn_size(asked)
@@ -132,6 +134,7 @@ def _canvas(
     images: tuple[Image.Image, ...],
     uploads: Uploads,
     settings: ServeSettings,
+    reader: MediaReader,
     handle: PlanHandle | None,
     info: ModelInfo,
     warnings: list[str],
@@ -144,7 +147,7 @@ def _canvas(
         if asked is None and not images:
             asked = Size(*info.natural_size)
         return asked, None
-    canvas = MaskedCanvas(original=images[0], change=decode(uploads.mask, "mask", settings))
+    canvas = MaskedCanvas(original=images[0], change=decode(uploads.mask, "mask", settings, reader, "mask"))
     if asked is not None and asked != canvas.size:
         warnings.append(
             f"size: {asked} is not the first image's {canvas.size}, so the image and its mask were resized first; "
@@ -196,9 +199,9 @@ def _steps(
     return chosen.asked_for(body.steps)
 
 
-def _marked(picture: Image.Image, markup: bytes, settings: ServeSettings) -> Image.Image:
+def _marked(picture: Image.Image, markup: bytes, settings: ServeSettings, reader: MediaReader) -> Image.Image:
     """The first reference with the markup laid over it."""
-    overlay = decode(markup, "markup", settings, transparent=True)
+    overlay = decode(markup, "markup", settings, reader, "rgba")
     if overlay.size != picture.size:
         raise RequestError(
             f"The markup is {Size(*overlay.size)} pixels, but the first image is {Size(*picture.size)}: make them "

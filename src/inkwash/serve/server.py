@@ -179,7 +179,7 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     pipe = GlmVisionPipeline.from_pretrained(
         chat.model, torch_dtype=settings.dtype, device_map=settings.device, quantize=chat.quantize
     )
-    service.chat = Chat(pipe, chat, settings.url_hosts, settings.max_image_bytes)
+    service.chat = Chat(pipe, chat, settings.url_hosts, settings.max_image_bytes, service.media.within())
 
     def admit(request: Request) -> Callable[[], None]:
         client = client_of(request)

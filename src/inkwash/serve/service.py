@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from inkwash.core import log as logs
 from inkwash.core.errors import InkwashError, RequestError, WeightsError
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import CancelToken, GenerationRequest
+from inkwash.media.process import MediaProcess
 from inkwash.serve.answers import make_answer
 from inkwash.serve.enhance import Enhanced, enhance
 from inkwash.serve.handles import PlanSigner
@@ -41,6 +42,7 @@ State = Literal["loading", "testing", "ready", "draining", "failed"]
 SELF_TEST_SIDE = 256
 SELF_TEST_STEPS = 4
 END_S = 1.0  # for each part of a stop to end in, after the drain
+DECODE_S = 120.0  # that the pictures of one edit may take
 
 
 class NotReady(RequestError):
@@ -66,6 +68,7 @@ class Service:
         self.drain_until = float("inf")
         self.self_test: dict[str, float] = {}
         self.folder = StateFolder(settings.folder)
+        self.media = MediaProcess()  # decodes what clients send
         self.signer = PlanSigner(self.folder.secret(), settings.plan_ttl_s)
         self.jobs = JobStore(
             settings.folder,
@@ -126,6 +129,7 @@ class Service:
 
     async def start(self) -> None:
         """Load the model and draw the self-test picture, off the event loop."""
+        self.media.warm()
         try:
             self.backend = await _in_daemon(self._load)
             if self.state == "loading":
@@ -171,6 +175,7 @@ class Service:
     async def stop(self) -> None:
         """After the last answer: wait for detached work, stop the engine, close the job file."""
         self.drain()
+        await asyncio.to_thread(self.media.close)
         pending = list(self._tasks)
         if pending:
             await asyncio.wait(pending, timeout=max(0.0, self.drain_until - time.monotonic()))
@@ -207,19 +212,24 @@ class Service:
         return enhanced
 
     async def order(self, body: ImageBody, uploads: Uploads, enhanced: Enhanced | None = None) -> Order:
-        """Check and decode a request off the event loop."""
+        """Check and decode a request off the event loop; decoding ends with the task that waits for it."""
         assert self.backend is not None, "an order is made after the server was ready"
         said = () if enhanced is None or enhanced.warning is None else (enhanced.warning,)
-        return await asyncio.to_thread(
-            make_order,
-            body,
-            uploads,
-            info=self.backend.info,
-            settings=self.settings,
-            signer=self.signer,
-            prompt=None if enhanced is None else enhanced.revised,
-            said=said,
-        )
+        cancel = CancelToken()
+        try:
+            return await asyncio.to_thread(
+                make_order,
+                body,
+                uploads,
+                info=self.backend.info,
+                settings=self.settings,
+                signer=self.signer,
+                reader=self.media.within(cancel.is_cancelled, min(DECODE_S, self.deadline(body) or DECODE_S)),
+                prompt=None if enhanced is None else enhanced.revised,
+                said=said,
+            )
+        finally:
+            cancel.cancel()
 
     async def answer(self, order: Order, result: GenerationResult, answer_id: str) -> dict[str, Any]:
         """The JSON answer for a result, encoded off the event loop."""

@@ -20,6 +20,7 @@ class SightService(Service):
 
     async def start(self) -> None:
         """There is nothing to load and no picture to prove it with."""
+        self.media.warm()
         if self.state == "loading":
             self.state = "ready"
             if self.on_ready is not None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
+from PIL import Image
 from starlette.datastructures import UploadFile
 
 from inkwash.core.errors import MediaError, RequestError
-from inkwash.media.images import load_image, load_mask, load_rgba
+from inkwash.media.reader import Form, MediaReader
 from inkwash.serve.json_body import read_body, unsupported_type
 from inkwash.serve.schemas import (
     MAX_REFERENCES,
@@ -132,11 +133,10 @@ def _checked(uploads: Uploads) -> Uploads:
     return uploads
 
 
-def decode(content: bytes, param: str, settings: ServeSettings, *, transparent: bool = False) -> Any:
+def decode(content: bytes, param: str, settings: ServeSettings, reader: MediaReader, form: Form = "rgb") -> Image.Image:
     """A PIL picture, RGB or RGBA, a mask grey (white may change); raises RequestError that names the field."""
     limit = settings.max_mask_bytes if param == "mask" else settings.max_image_bytes
-    read = load_mask if param == "mask" else load_rgba if transparent else load_image
     try:
-        return read(content, max_bytes=limit, max_pixels=settings.max_image_pixels)
+        return reader.picture(content, max_bytes=limit, max_pixels=settings.max_image_pixels, form=form)
     except MediaError as error:
         raise RequestError(f"{param}: {error.message}", code="invalid_image", param=param) from None

@@ -57,7 +57,8 @@ BAD = {
     "not a picture": (["edit", "a", "--image", "notes.txt"], "notes.txt"),
     "animated picture": (["edit", "a", "--image", "moving.gif"], "animated"),
     "missing mask": (["edit", "a", "--image", "good.png", "--mask", "none.png"], "none.png"),
-    "mask of another size": (["edit", "a", "--image", "good.png", "--mask", "small.png"], "16x16"),
+    "mask of another size": (["edit", "a", "--image", "good.png", "--mask", "mask.png"], "16x16"),
+    "a picture for a mask": (["edit", "a", "--image", "good.png", "--mask", "small.png"], "is no mask"),
     "setting without a value": (["train", "nano", "--set", "steps"], "KEY=VALUE"),
 }
 
@@ -68,6 +69,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (64, 64), "red").save("good.png")
     Image.new("RGB", (16, 16), "red").save("small.png")
+    Image.new("L", (16, 16), 255).save("mask.png")
     Path("notes.txt").write_text("no picture")
     Path("lines.txt").write_text('a cat\n\n{"prompt": "a", "seed": "x"}')
     Path("keys.txt").write_text('{"promt": "a"}')

@@ -18,6 +18,8 @@ from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts
 from inkwash.models.lora import find_adapters, parse_choice
 from tests.unit.models.fake_hub import FakeHub, serve
 
+pytestmark = pytest.mark.slow
+
 HEAD, PROJ = "lm_head", "transformer_blocks.0.attn1.to_q"
 EMBED = "model.language_model.embed_tokens"
 

@@ -152,6 +152,11 @@ def test_other_editions_change_the_block_and_no_code() -> None:
     assert kinds("a dog", SIDE, later) == ["unknown"]
 
 
+def test_an_adapter_may_have_taught_new_things() -> None:
+    said = notes('a cross and "🎉"', SIDE, (), NANO.limits, canonical=True, adapted=True)
+    assert [sentence[:11] for sentence in said] == ["prompt: 🎉 i"]
+
+
 def photograph(seed: int) -> Image.Image:
     """Clouds of many colours, as a photograph has them."""
     rng = random.Random(seed)

@@ -19,6 +19,8 @@ from inkwash.engine.quantize import is_quantized, parse_quantize
 from inkwash.models.glm_image.ar_rows import RowDecoder
 from inkwash.models.glm_image.ar_step import fuse_for_decode
 
+pytestmark = pytest.mark.slow
+
 CALL: dict[str, Any] = {"prompt": 'A "SIGN"', "height": 64, "width": 64, "num_inference_steps": 3}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from inkwash.core.errors import ConfigError, InkwashError, MediaError
 from inkwash.core.types import Size
-from inkwash.eval.bench import PROOF_CASES, EditsRun, Run, ScenesRun, run_edits, run_scenes
+from inkwash.eval.bench import CHECK_CASES, EditsRun, EvalRun, ScenesRun, run_edits, run_scenes
 from inkwash.eval.sources import DrawConfig
 from inkwash.scenes.render import render
 from tests.unit.eval.judges import KnowingJudge
@@ -32,7 +32,7 @@ class TruePipe:
 
 
 def scenes_of(run: ScenesRun) -> tuple[TruePipe, KnowingJudge]:
-    cases = run.cases(max(run.n, PROOF_CASES))
+    cases = run.cases(max(run.n, CHECK_CASES))
     return TruePipe({case.prompt: case.scene for case in cases}), KnowingJudge([case.scene for case in cases])
 
 
@@ -93,7 +93,7 @@ def test_a_folder_of_another_run_is_refused_before_the_work(tmp_path: Path) -> N
 
 def test_edits_run() -> None:
     run = EditsRun(n=2, size=SMALL)
-    cases = run.cases(PROOF_CASES)
+    cases = run.cases(CHECK_CASES)
     judge = KnowingJudge([case.edit.target for case in cases] + [case.edit.sources[0] for case in cases])
     pipe = TruePipe({case.edit.instruction: case.edit.target for case in run.cases()})
     numbers = run_edits(run, lambda: pipe, reader=judge).to_dict()  # type: ignore[arg-type, return-value]
@@ -104,10 +104,10 @@ def test_edits_run() -> None:
 @pytest.mark.parametrize(
     ("kind", "bad"),
     [
-        (Run, {"n": 0}),
-        (Run, {"n": 1, "batch": 0}),
-        (Run, {"n": 1, "size": Size(100, 128)}),
-        (Run, {"n": 1, "images": Path("a"), "out": Path("b")}),
+        (EvalRun, {"n": 0}),
+        (EvalRun, {"n": 1, "batch": 0}),
+        (EvalRun, {"n": 1, "size": Size(100, 128)}),
+        (EvalRun, {"n": 1, "images": Path("a"), "out": Path("b")}),
         (ScenesRun, {"n": 1, "source": "magic"}),
         (ScenesRun, {"n": 1, "regions": (2, 1)}),
         (ScenesRun, {"n": 1, "regions": (0, 1)}),
@@ -115,6 +115,6 @@ def test_edits_run() -> None:
         (EditsRun, {"n": 1, "kinds": ()}),
     ],
 )
-def test_bad_runs_are_refused(kind: type[Run], bad: dict[str, Any]) -> None:
+def test_bad_runs_are_refused(kind: type[EvalRun], bad: dict[str, Any]) -> None:
     with pytest.raises(InkwashError):
         kind(**bad)

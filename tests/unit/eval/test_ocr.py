@@ -12,7 +12,7 @@ from PIL import Image
 from inkwash.core.errors import ConfigError, MissingExtraError
 from inkwash.eval.metrics import score_words, word_accuracy
 from inkwash.eval.ocr import Line, Reader, ReaderConfig, reading_order
-from inkwash.eval.tasks.scenes import held_out, prove_judge, score_images
+from inkwash.eval.tasks.scenes import check_judge, held_out, score_images
 from inkwash.scenes.render import render
 
 
@@ -31,7 +31,7 @@ def test_truth_is_read(reader: Reader) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("side", [128, 256])
 def test_many_truths_are_read(reader: Reader, side: int) -> None:
-    assert prove_judge([case.scene for case in held_out(50, seed=2, width=side, height=side)], reader) >= 0.98
+    assert check_judge([case.scene for case in held_out(50, seed=2, width=side, height=side)], reader) >= 0.98
 
 
 def test_joining_tracked_letters_is_what_reads_grid_lettering(reader: Reader) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from inkwash.core.errors import ConfigError
-from inkwash.eval.tasks.scenes import Case, held_out, prove_judge, score_images
+from inkwash.eval.tasks.scenes import Case, check_judge, held_out, score_images
 from inkwash.scenes.render import render
 from inkwash.scenes.scene import Scene
 from inkwash.scenes.words import is_held_out
@@ -85,11 +85,11 @@ def test_scenes_without_text_have_no_word_accuracy() -> None:
 
 
 def test_a_judge_proves_itself() -> None:
-    assert prove_judge(SCENES, KnowingJudge(SCENES)) == 1.0
+    assert check_judge(SCENES, KnowingJudge(SCENES)) == 1.0
     with pytest.raises(ConfigError, match=r"reads only 0\.000 of the words"):
-        prove_judge(SCENES, KnowingJudge([]))
+        check_judge(SCENES, KnowingJudge([]))
     nothing_to_read: list[Scene] = [replace(SCENES[0], texts=())]
-    assert math.isnan(prove_judge(nothing_to_read, KnowingJudge([])))
+    assert math.isnan(check_judge(nothing_to_read, KnowingJudge([])))
 
 
 def test_counts_must_agree() -> None:

@@ -17,6 +17,8 @@ from inkwash.models import hub
 from tests.unit.models.fake_hub import COMMIT, FakeHub, serve
 from tests.unit.models.folders import hollow_checkpoint
 
+pytestmark = pytest.mark.slow
+
 # The hub's library reads its environment when it is imported, so every case runs in a process of its own.
 SCRIPT = """
 import sys

@@ -17,7 +17,14 @@ from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.see.drafts import MOST
 from inkwash.engine.see.parallel import Ranks
-from inkwash.engine.see.prefix import FeatureCache, Keys, PrefixCache, prompt_keys, sight_features
+from inkwash.engine.see.prefix import (
+    FeatureCache,
+    Keys,
+    PrefixCache,
+    prompt_keys,
+    sight_features,
+    unread_sights,
+)
 from inkwash.engine.see.speech import Budget, FinishReason, Run, Speech, choose_token
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.processor import GlmVProcessor
@@ -72,6 +79,12 @@ class Speaker:
                 self.hear([speech])
         finally:  # also where the reader of the pieces stops early
             self.keep(run, cache, keys)
+
+    def unread(self, prompt: Prompt, known: int | None = None) -> frozenset[int]:
+        """The sights that are to be decoded before a prompt is read; ``known`` tokens of it are (None: look)."""
+        if known is None:
+            known = self.prefixes.known(prompt_keys(prompt))
+        return unread_sights(prompt, known, self.features)
 
     def room(self, run: Run, budget: Budget) -> int:
         """How many tokens the answer may have; raises RequestError for a conversation that is too long."""

@@ -4,14 +4,18 @@ A part is ``{"type": "image", "image": X}``, ``{"type": "video", "video": X}`` o
 field's other spellings (``image_url``, ``video_url``, ``input_image``, ``document``, ``url``, ``path``) mean the same.
 X is a path, bytes, a ``data:`` or ``file://`` URL, a PIL picture or, for films, a list of frames (pictures, paths or
 URLs). Documents become one picture for each page. Remote URLs are read only where the caller passes a ``fetch``.
+
+Parts are counted, then headers are read, then pixels, each only if the step before was within the limits. What reads
+them is the ``reader`` of the rules: this process, or one with limits of its own (`media.process`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +24,12 @@ from PIL import Image
 from torch import Tensor
 
 from inkwash.core.errors import MediaError, RequestError
+from inkwash.engine.see.budget import BYTES, MediaBudget
 from inkwash.media import documents, videos
 from inkwash.media.data_url import is_data_url, read_data_url
-from inkwash.media.images import MAX_BYTES, image_size, load_image
-from inkwash.media.kinds import DOCUMENTS, VIDEOS
+from inkwash.media.images import MAX_BYTES, load_image
+from inkwash.media.kinds import ANIMATED, DOCUMENTS, VIDEOS, is_animated
+from inkwash.media.reader import InProcess, MediaReader
 from inkwash.models.glm_v.processor import FilmSampling
 from inkwash.models.glm_v.sampling import FilmFacts
 from inkwash.models.glm_v.sights import Film, Picture
@@ -33,7 +39,23 @@ MAX_LISTED = 2048  # frames of a film that is given as a list
 _IMAGES = ("image", "image_url", "input_image")
 _VIDEOS = ("video", "video_url", "input_video")
 _FILES = ("file", "file_url", "input_file", "document", "pdf")
-_TYPES = {"application/pdf": ".pdf"}
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_TYPES = {
+    "application/pdf": ".pdf",
+    f"{_OFFICE}presentationml.presentation": ".pptx",
+    f"{_OFFICE}wordprocessingml.document": ".docx",
+    "image/gif": ".gif",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "image/jpeg": ".jpg",
+    "video/mp4": ".mp4",
+    "video/webm": ".webm",
+    "video/quicktime": ".mov",
+    "video/x-matroska": ".mkv",
+    "video/mp2t": ".ts",
+    "video/3gpp": ".3gp",
+    "video/ogg": ".ogv",
+}
 _HOLDERS = ("url", "path", "data", "file_data", "b64_json")
 
 
@@ -50,10 +72,18 @@ class MediaRules:
     max_pages: int = documents.MAX_PAGES
     dpi: float = documents.DPI
     pages: str | None = None
+    password: str | None = None  # of PDF files
     fps: float | None = None
     max_frames: int | None = None
     start: float | None = None  # seconds of a film
     end: float | None = None
+    reader: MediaReader = field(default_factory=InProcess)
+    seconds: float = 300.0  # that reading the media of one request may take
+    budget: MediaBudget | None = None  # of decoded bytes, shared by requests
+
+    def within(self, cancelled: Callable[[], bool]) -> MediaRules:
+        """The rules for one request, whose reading ends when it is ``cancelled`` or has had its seconds."""
+        return replace(self, reader=self.reader.within(cancelled, self.seconds))
 
 
 @dataclass(kw_only=True)
@@ -70,6 +100,7 @@ def read_media(messages: Sequence[Mapping[str, Any]], sampling: FilmSampling, ru
     if isinstance(messages, str | bytes | Mapping) or not messages:
         raise RequestError("messages must be a list of at least one message.", param="messages")
     seen = Seen(messages=[])
+    _count_parts(messages, rules)
     for message in messages:
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
             raise RequestError("Every message must be an object with a role and a content.", param="messages")
@@ -83,12 +114,32 @@ def read_media(messages: Sequence[Mapping[str, Any]], sampling: FilmSampling, ru
                 param="messages",
             )
         seen.messages.append({**message, "content": content})
-    for what, found, most in (("images", seen.images, rules.max_images), ("videos", seen.films, rules.max_videos)):
-        if len(found) > most:
-            raise RequestError(
-                f"There are {len(found)} {what} in the messages, but at most {most} are read.", param=what
-            )
+        _check_counts(seen, rules)
     return seen
+
+
+def _count_parts(messages: Sequence[Any], rules: MediaRules) -> None:
+    """Refuse too many pictures and videos before one of them is read."""
+    kinds = [
+        part.get("type")
+        for message in messages
+        if isinstance(message, Mapping) and isinstance(message.get("content"), list | tuple)
+        for part in message["content"]
+        if isinstance(part, Mapping)
+    ]
+    for what, names, most in (("images", _IMAGES, rules.max_images), ("videos", _VIDEOS, rules.max_videos)):
+        _check_count(what, sum(kind in names for kind in kinds if isinstance(kind, str)), most)
+    _check_count("files", sum(kind in _FILES for kind in kinds if isinstance(kind, str)), rules.max_images)
+
+
+def _check_counts(seen: Seen, rules: MediaRules) -> None:
+    _check_count("images", len(seen.images), rules.max_images)
+    _check_count("videos", len(seen.films), rules.max_videos)
+
+
+def _check_count(what: str, count: int, most: int) -> None:
+    if count > most:
+        raise RequestError(f"There are {count} {what} in the messages, but at most {most} are read.", param=what)
 
 
 def _part(part: Any, seen: Seen, sampling: FilmSampling, rules: MediaRules) -> Iterator[dict[str, Any]]:
@@ -104,7 +155,7 @@ def _part(part: Any, seen: Seen, sampling: FilmSampling, rules: MediaRules) -> I
         seen.films.append(_film(_source(part, _VIDEOS), part, sampling, rules))
         yield {"type": "video"}
     elif kind in _FILES:
-        yield from _document(part, seen, rules)
+        yield from _document(part, seen, sampling, rules)
     elif kind in ("text", "input_text", "output_text") and isinstance(part.get("text"), str):
         yield {"type": "text", "text": part["text"]}
     else:
@@ -166,24 +217,25 @@ def _digest(content: bytes | Path, *more: object) -> str:
 
 def _picture(source: Any, rules: MediaRules) -> Picture:
     if isinstance(source, Image.Image):
-        shown = load_image(source, max_pixels=rules.max_pixels)
-        key = _digest(shown.tobytes(), shown.size)
-        return Picture(shown.width, shown.height, lambda: shown, key)
+        given = load_image(source, max_pixels=rules.max_pixels)
+        return Picture(given.width, given.height, lambda size=None: given, _digest(given.tobytes(), given.size))
     content = _content(source, rules, "image")
-    if isinstance(content, bytes):
-        shown = load_image(content, max_bytes=rules.max_bytes, max_pixels=rules.max_pixels)
-        return Picture(shown.width, shown.height, lambda: shown, _digest(content))
-    width, height = image_size(content)
-    if width * height > rules.max_pixels:
-        raise MediaError(
-            f"The picture {str(content)!r} is too large ({width}x{height} pixels): at most "
-            f"{rules.max_pixels / 1e6:.0f} million are read, make it smaller."
-        )
+    width, height = _measured(content, rules)
 
-    def load() -> Image.Image:
-        return load_image(content, max_bytes=rules.max_bytes, max_pixels=rules.max_pixels)
+    def load(size: tuple[int, int] | None = None) -> Image.Image:
+        return rules.reader.picture(content, max_bytes=rules.max_bytes, max_pixels=rules.max_pixels, size=size)
 
     return Picture(width, height, load, _digest(content))
+
+
+def _measured(content: bytes | Path, rules: MediaRules) -> tuple[int, int]:
+    """Width and height of a picture, refused where they are too much to decode."""
+    width, height = rules.reader.picture_size(content, max_bytes=rules.max_bytes)
+    if width * height > rules.max_pixels:
+        name = "The picture" if isinstance(content, bytes) else f"The picture {str(content)!r}"
+        most = f"{rules.max_pixels / 1e6:.0f} million"
+        raise MediaError(f"{name} is too large ({width}x{height} pixels): at most {most} are read, make it smaller.")
+    return width, height
 
 
 def _film(source: Any, part: Mapping[str, Any], sampling: FilmSampling, rules: MediaRules) -> Film:
@@ -192,10 +244,7 @@ def _film(source: Any, part: Mapping[str, Any], sampling: FilmSampling, rules: M
     if isinstance(source, list | tuple) and len(source) > MAX_LISTED:
         raise RequestError(f"A video has {len(source)} frames, but at most {MAX_LISTED} are listed.", param="video")
     if isinstance(source, list | tuple) and source and all(isinstance(frame, str | Path) for frame in source):
-        source = [
-            load_image(_content(frame, rules, "video"), max_bytes=rules.max_bytes, max_pixels=rules.max_pixels)
-            for frame in source
-        ]
+        source = _listed(source, rules)
     if isinstance(source, Tensor) or (
         isinstance(source, list | tuple) and source and all(isinstance(frame, Image.Image) for frame in source)
     ):
@@ -204,9 +253,9 @@ def _film(source: Any, part: Mapping[str, Any], sampling: FilmSampling, rules: M
             if isinstance(source, Tensor)
             else b"".join(hashlib.blake2b(frame.tobytes()).digest() for frame in source)
         )
-        return Film(source, fps=part.get("fps") or rules.fps, key=key)
+        return Film(source, fps=_number(part, "fps", rules.fps) or None, key=key)
     content = _content(source, rules, "video")
-    facts = videos.probe_video(content)
+    facts = rules.reader.video(content)
     fps = _number(part, "fps", rules.fps)
     most = _number(part, "max_frames", rules.max_frames)
     indices = frame_numbers(
@@ -218,8 +267,8 @@ def _film(source: Any, part: Mapping[str, Any], sampling: FilmSampling, rules: M
         end=_number(part, "end", rules.end),
     )
 
-    def load() -> Iterable[Tensor]:
-        return (torch.from_numpy(stack) for stack in videos.read_frames(content, indices, facts=facts))
+    def load(wanted: tuple[int, int] | None = None) -> Iterable[Tensor]:
+        return map(_tensor, rules.reader.frames(content, indices, facts=facts, wanted=wanted))
 
     return Film(
         indices=indices,
@@ -228,6 +277,31 @@ def _film(source: Any, part: Mapping[str, Any], sampling: FilmSampling, rules: M
         load=load,
         key=_digest(content, tuple(indices)),
     )
+
+
+def _listed(frames: Sequence[str | Path], rules: MediaRules) -> list[Image.Image]:
+    """The pictures of a video that is given as a list, all measured before one is decoded."""
+    contents = [_content(frame, rules, "video") for frame in frames]
+    sizes = [_measured(content, rules) for content in contents]
+    if len(set(sizes)) > 1:
+        raise RequestError(f"A video must have frames of one size, got {sorted(set(sizes))[:4]}.", param="video")
+    size = 4 * len(sizes) * sizes[0][0] * sizes[0][1]
+    limit = BYTES if rules.budget is None else rules.budget.total
+    if size > limit:
+        raise RequestError(
+            f"The frames of a video take {size / 2**20:.0f} MiB decoded, but at most {limit / 2**20:.0f} MiB are read: "
+            "send fewer or smaller ones, or a video file.",
+            status=413,
+            code="media_too_large",
+            param="video",
+        )
+    return [
+        rules.reader.picture(content, max_bytes=rules.max_bytes, max_pixels=rules.max_pixels) for content in contents
+    ]
+
+
+def _tensor(stack: videos.Frames) -> Tensor:
+    return torch.from_numpy(stack if stack.flags.writeable else stack.copy())
 
 
 def frame_numbers(
@@ -261,7 +335,9 @@ def _number(part: Mapping[str, Any], name: str, usual: float | None) -> float | 
     return float(value)
 
 
-def _document(part: Mapping[str, Any], seen: Seen, rules: MediaRules) -> Iterator[dict[str, Any]]:
+def _document(
+    part: Mapping[str, Any], seen: Seen, sampling: FilmSampling, rules: MediaRules
+) -> Iterator[dict[str, Any]]:
     """A page is a picture, or a text where it has none; the name of a file tells its kind."""
     source = _source(part, _FILES)
     content = _content(source, rules, "file")
@@ -269,19 +345,27 @@ def _document(part: Mapping[str, Any], seen: Seen, rules: MediaRules) -> Iterato
     named = part.get("filename") or (holder.get("filename") if isinstance(holder, Mapping) else None)
     suffix = Path(str(named)).suffix.lower() if named else None
     if suffix is None and isinstance(source, str) and is_data_url(source):
-        suffix = _TYPES.get(source[5:].partition(";")[0])
+        suffix = _TYPES.get(source[5:].partition(",")[0].partition(";")[0].strip().lower())
     kind = suffix or (content.suffix.lower() if isinstance(content, Path) else "")
-    if kind in VIDEOS:
-        seen.films.append(_film(content, part, FilmSampling(by_length=False), rules))
+    if kind in VIDEOS or (kind in ANIMATED and _moves(content)):
+        seen.films.append(_film(content, part, sampling, rules))
         yield {"type": "video"}
         return
     if kind not in (*DOCUMENTS, ""):
         seen.images.append(_picture(content, rules))
         yield {"type": "image"}
         return
-    dpi = float(part.get("dpi") or rules.dpi)
-    pages = documents.read_document(
-        content, suffix=suffix, dpi=dpi, pages=part.get("pages") or rules.pages, max_pages=rules.max_pages
+    dpi = _number(part, "dpi", rules.dpi) or rules.dpi
+    password = part.get("password", rules.password)
+    if password is not None and not isinstance(password, str):
+        raise RequestError(f"The password of a file must be a text, got {type(password).__name__}.", param="file")
+    pages = rules.reader.document(
+        content,
+        suffix=suffix,
+        dpi=dpi,
+        pages=part.get("pages") or rules.pages,
+        max_pages=rules.max_pages,
+        password=password,
     )
     key = _digest(content, dpi)
     for place, page in enumerate(pages):
@@ -289,4 +373,13 @@ def _document(part: Mapping[str, Any], seen: Seen, rules: MediaRules) -> Iterato
             yield {"type": "text", "text": f"{page.text}\n"}
         else:
             seen.images.append(Picture(page.width, page.height, page.load, f"{key}/{page.number}/{place}"))
+            _check_counts(seen, rules)
             yield {"type": "image"}
+
+
+def _moves(content: bytes | Path) -> bool:
+    """Whether a picture is an animation."""
+    if isinstance(content, Path) and not content.is_file():
+        return False  # reading it will say what is wrong
+    with io.BytesIO(content) if isinstance(content, bytes) else open(content, "rb") as file:
+        return is_animated(file)

@@ -10,6 +10,7 @@ costs what it adds; a pipeline may be shared by several threads.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import secrets
 import time
@@ -276,11 +277,12 @@ class GlmVisionPipeline:
             mask=None if rule is None else self._masks.start(rule),
             logprobs=logprobs,
         )
+        rules = (media or self.media).within(cancel.is_cancelled) if cancel is not None else media or self.media
         if isinstance(messages, Prompt):
             prompt = messages
         else:
             prompt = self.prepare(
-                messages, tools=tools, enable_thinking=enable_thinking, max_pixels=max_pixels, media=media
+                messages, tools=tools, enable_thinking=enable_thinking, max_pixels=max_pixels, media=rules
             )
         if seed is None:
             seed = secrets.randbelow(2**32)
@@ -289,8 +291,20 @@ class GlmVisionPipeline:
         run = Run(prompt=prompt)
         self.speaker.room(run, budget)  # raises for a conversation that is too long
         shown = _Shown(tools if parse_tools else (), fenced=fence_html, call_pieces=call_pieces)
-        pieces = (self.together or self.speaker).generate(run, sampling, budget, generator, cancel)
+        pieces = self._pieces(run, sampling, budget, generator, rules, cancel)
         return _stream(run, pieces, tools if parse_tools else None, shown, keep_marks, fence_html, began)
+
+    def _pieces(
+        self,
+        run: Run,
+        sampling: Sampling,
+        budget: Budget,
+        generator: torch.Generator,
+        rules: MediaRules,
+        cancel: CancelToken | None,
+    ) -> Iterator[str]:
+        with self._decoded(run, rules, cancel):
+            yield from (self.together or self.speaker).generate(run, sampling, budget, generator, cancel)
 
     def token_text(self, token: int) -> tuple[str, bytes]:
         """A token as text, and its bytes."""
@@ -304,6 +318,19 @@ class GlmVisionPipeline:
                     f"logit_bias names the token {token}, but there are {self._masks.size}.", param="logit_bias"
                 )
         return tuple(bias.items())
+
+    @contextlib.contextmanager
+    def _decoded(self, run: Run, rules: MediaRules, cancel: CancelToken | None) -> Iterator[None]:
+        """Where answers share a thread: the pixels of the prompt in memory before it takes a slot there."""
+        if self.together is None:
+            yield
+            return
+        unread = self.speaker.unread(run.prompt)
+        size = sum(run.prompt.sights[number].size_bytes for number in unread)
+        check = cancel.check if cancel is not None else lambda: None
+        with contextlib.nullcontext() if rules.budget is None else rules.budget.hold(size, check):
+            run.prompt = run.prompt.decoded(unread)
+            yield
 
     def forget(self) -> None:
         """Free what earlier turns have left in memory."""

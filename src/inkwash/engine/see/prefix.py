@@ -61,6 +61,11 @@ class PrefixCache:
         self._lock = threading.Lock()
         self._next = 0
 
+    def known(self, keys: Keys) -> int:
+        """How many of the first ``keys`` stand in a cache now; another thread may take it away."""
+        with self._lock:
+            return max((_shared(kept.keys, keys) for kept in self._kept.values()), default=0)
+
     def take(self, keys: Keys, room: int) -> tuple[StaticCache, int]:
         """A cache with at least ``len(keys) + room`` places, and how many of the first ``keys`` it holds already.
 
@@ -126,6 +131,18 @@ class FeatureCache:
         """Forget all features."""
         with self._lock:
             self._kept.clear()
+
+
+def unread_sights(prompt: Prompt, known: int, features: FeatureCache) -> frozenset[int]:
+    """The sights whose pixels it takes to read a prompt from token ``known`` on, and that have none in memory."""
+    places = np.flatnonzero(prompt.modality.numpy())
+    found, at = set(), 0
+    for number, sight in enumerate(prompt.sights):
+        at += sight.tokens
+        seen = sight.key is not None and features.find((sight.key, sight.grid)) is not None
+        if places[at - 1] >= known and not seen and not sight.held:
+            found.add(number)
+    return frozenset(found)
 
 
 @torch.no_grad()

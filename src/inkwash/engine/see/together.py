@@ -5,13 +5,15 @@
 
 A round reads one chunk of one waiting prompt and lets every answer that has begun say a token; then all of them are
 read together (`Speaker.hear`). So a long prompt holds nobody up for longer than a chunk, and an answer has the tokens
-that it has alone. The rounds run in one thread, which ends when there is nothing left to say.
+that it has alone. The rounds run in one thread, which ends when there is nothing left to say. Nothing is decoded in it:
+callers bring pictures and videos in memory, and what turns out to be missing is read beside the rounds.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
@@ -50,6 +52,8 @@ class _Entry:
     cache: StaticCache | None = None
     reading: Generator[None, None, Tensor] | None = None
     speech: Speech | None = None
+    decoding: bool = False  # its pixels are being read in another thread
+    failed: Exception | None = None  # what that has ended with
 
 
 class Together:
@@ -120,26 +124,47 @@ class Together:
         self._read()
         self._speak()
         self.rounds += 1
+        if self._entries and all(entry.decoding for entry in self._entries):
+            time.sleep(0.005)  # nothing to do until one is ready
         return True
 
     def _read(self) -> None:
         """One chunk of the prompt that has waited longest."""
-        entry = next((entry for entry in self._entries if entry.speech is None), None)
+        entry = next((entry for entry in self._entries if entry.speech is None and not entry.decoding), None)
         if entry is None:
             return
-        if entry.left:
-            self._leave(entry, None)
+        if entry.left or entry.failed is not None:
+            self._leave(entry, entry.failed)
             return
         try:
-            if entry.reading is None:
+            if entry.keys is None:
                 entry.keys = prompt_keys(entry.run.prompt)
                 entry.cache, entry.run.cached = self.speaker.prefixes.take(entry.keys, entry.tokens + MOST)
+                if unread := self.speaker.unread(entry.run.prompt, entry.run.cached):
+                    self._decode(entry, unread)
+                    return
+            if entry.reading is None:
+                assert entry.cache is not None
                 entry.reading = self.speaker.reading(entry.run.prompt, entry.cache, entry.run.cached, entry.cancel)
             next(entry.reading)
         except StopIteration as end:
             self._begin(entry, end.value)
         except Exception as error:
             self._leave(entry, error)
+
+    def _decode(self, entry: _Entry, sights: frozenset[int]) -> None:
+        """Read the pixels of a prompt beside the rounds: a conversation that knew them has gone meanwhile."""
+
+        def work() -> None:
+            try:
+                entry.run.prompt = entry.run.prompt.decoded(sights)
+            except Exception as error:
+                entry.failed = error
+            finally:
+                entry.decoding = False
+
+        entry.decoding = True
+        threading.Thread(target=work, name="inkwash-media", daemon=True).start()
 
     def _begin(self, entry: _Entry, logits: Tensor) -> None:
         assert entry.cache is not None

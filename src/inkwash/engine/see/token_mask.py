@@ -94,9 +94,9 @@ class TokenMasks:
         grammar = rule.grammar({token.content: number for number, token in added.items()})
         matcher = LLMatcher(table, LLMatcher.grammar_from_lark(grammar), log_level=0)
         if matcher.is_error():
-            said = " ".join(matcher.get_error().split())
+            said = " ".join(matcher.get_error().partition("\n")[0].split())  # its other lines show our grammar
             raise RequestError(
-                f"The answer cannot be held to this schema: {said[:300]}",
+                f"The answer cannot be held to this schema: {said[:300].rstrip('.')}.",
                 code="invalid_schema",
                 param="tools" if rule.calls else "response_format",
             )

@@ -96,7 +96,7 @@ def read_prompts(file: Path, language: str, limit: int | None = None) -> tuple[G
 
 @dataclass(frozen=True, kw_only=True)
 class VieScorePrompts:
-    """What VIEScore tells its judge about an edit ("tie"); `<instruction>` stands where the edit's text goes."""
+    """VIEScore's prompts about an edit ("tie"); `<instruction>` stands where the edit's text goes."""
 
     obedience: str
     quality: str

@@ -83,7 +83,7 @@ def source_file(folder: Path, case: ImgEditCase) -> Path:
 
 
 def read_judge_prompts(folder: Path) -> dict[str, str]:
-    """What the judge is told for each kind; the instruction goes where `<edit_prompt>` stands."""
+    """The judge's prompt for each kind; the instruction goes where `<edit_prompt>` stands."""
     path = folder / "prompts.json"
     rows = _object(path)
     return {kind: field(rows, kind, str, str(path)) for kind in KINDS}

@@ -70,9 +70,9 @@ class Clip:
         import torch
 
         with torch.no_grad():
-            seen = self.model.encode_image(self.prepare(image.convert("RGB"))[None].to(self.device))
-            said = self.model.encode_text(self.clip.tokenize([text], truncate=True).to(self.device))
-        return float(torch.nn.functional.cosine_similarity(seen.float(), said.float())[0])
+            image_features = self.model.encode_image(self.prepare(image.convert("RGB"))[None].to(self.device))
+            text_features = self.model.encode_text(self.clip.tokenize([text], truncate=True).to(self.device))
+        return float(torch.nn.functional.cosine_similarity(image_features.float(), text_features.float())[0])
 
 
 class Llm2Clip:
@@ -106,10 +106,10 @@ class Llm2Clip:
 
         with torch.no_grad():
             pixels = self.prepare(images=image.convert("RGB"), return_tensors="pt").pixel_values
-            seen = self.vision.get_image_features(pixels.to(self.device, torch.bfloat16))
+            image_features = self.vision.get_image_features(pixels.to(self.device, torch.bfloat16))
             encoded = self.texts.encode([text], convert_to_tensor=True).to(self.device, torch.bfloat16)
-            said = self.vision.get_text_features(encoded)
-        return float(torch.nn.functional.cosine_similarity(seen.float(), said.float())[0])
+            text_features = self.vision.get_text_features(encoded)
+        return float(torch.nn.functional.cosine_similarity(image_features.float(), text_features.float())[0])
 
 
 class StyleJudge:

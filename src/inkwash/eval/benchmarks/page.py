@@ -11,7 +11,7 @@ from inkwash.eval.aligned import align, plain_row
 from inkwash.eval.benchmarks.benchmark import Benchmark
 from inkwash.eval.benchmarks.measures import Table
 from inkwash.eval.benchmarks.results import JudgedPicture, Result
-from inkwash.eval.report import Card, bars_of, embed, render_page
+from inkwash.eval.report import ReportCard, bars_of, embed, render_page
 from inkwash.media.images import load_image
 
 MAX_CARDS = 200  # pictures on a page; the worst ones
@@ -56,7 +56,7 @@ def _good(picture: JudgedPicture) -> bool:
     return all(right for _, right in (*picture.wanted, *picture.marks))
 
 
-def _card(number: int, picture: JudgedPicture, as_text: bool) -> Card:
+def _card(number: int, picture: JudgedPicture, as_text: bool) -> ReportCard:
     shown = [embed(load_image(picture.path), picture.path.name)]
     if picture.source is not None:
         shown.insert(0, embed(load_image(picture.source), "before"))
@@ -70,7 +70,7 @@ def _card(number: int, picture: JudgedPicture, as_text: bool) -> Card:
             for (question, right), answer in zip(picture.wanted, answers, strict=True)
         ]
         beyond = "" if complete else ", ".join(picture.read)
-    return Card(
+    return ReportCard(
         number=number,
         prompt=f"{picture.key}: {picture.prompt}",
         pictures=tuple(shown),

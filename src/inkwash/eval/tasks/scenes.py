@@ -206,7 +206,7 @@ def _score(index: int, image: Image.Image, case: Case, reader: Predictions) -> P
     )
 
 
-def prove_judge(scenes: Iterable[Scene], reader: Judge | Predictions, *, floor: float = TRUTH_FLOOR) -> float:
+def check_judge(scenes: Iterable[Scene], reader: Judge | Predictions, *, floor: float = TRUTH_FLOOR) -> float:
     """The word accuracy of a judge on rendered truth; nan where nothing is to be read, ConfigError below `floor`.
 
     Of Chinese texts the characters count.

@@ -101,16 +101,28 @@ class PixelConfig:
         """Places that a grid takes in a prompt, timestamps not counted."""
         return math.prod(grid) // self.merge_size**2
 
+    def size(self, grid: PatchGrid) -> tuple[int, int]:
+        """Width and height in pixels of a grid."""
+        return grid[2] * self.patch_size, grid[1] * self.patch_size
+
+    def fitted(self, image: Image.Image, grid: PatchGrid) -> Image.Image:
+        """A picture resized to the grid."""
+        size = self.size(grid)
+        return image if image.size == size else image.resize(size, Image.Resampling(self.resample))
+
     def picture(self, image: Image.Image) -> tuple[Tensor, PatchGrid]:
         """An RGB picture as patch values (h*w, C*T*P*P) and its grid."""
         grid = self.grid(self.temporal_patch_size, image.height, image.width)
-        size = (grid[2] * self.patch_size, grid[1] * self.patch_size)
-        small = image if image.size == size else image.resize(size, Image.Resampling(self.resample))
+        return self.picture_values(image, grid), grid
+
+    def picture_values(self, image: Image.Image, grid: PatchGrid) -> Tensor:
+        """Patch values (h*w, C*T*P*P) of an RGB picture on a grid."""
+        small = self.fitted(image, grid)
         # float64 then float32, step by step, so that the result equals the reference to the last bit
         values = (np.asarray(small).astype(np.float64) * self.rescale_factor).astype(np.float32)
         mean, std = (np.array(numbers, dtype=np.float32) for numbers in (self.image_mean, self.image_std))
         pixels = torch.from_numpy(np.ascontiguousarray(((values - mean) / std).transpose(2, 0, 1)))
-        return self._patches(pixels.expand(self.temporal_patch_size, -1, -1, -1)), grid
+        return self._patches(pixels.expand(self.temporal_patch_size, -1, -1, -1))
 
     def film(self, frames: Sequence[Image.Image] | Tensor) -> tuple[Tensor, PatchGrid]:
         """RGB frames of one size, pictures or 8-bit (T, 3, H, W), as patch values (t*h*w, C*T*P*P) and their grid."""
@@ -122,14 +134,19 @@ class PixelConfig:
         grid = self.grid(*stack.shape[:1], *stack.shape[2:])
         return self.frames(stack, grid), grid
 
+    def fitted_frames(self, stack: Tensor, grid: PatchGrid) -> Tensor:
+        """8-bit frames (T, 3, H, W) resized to the grid."""
+        width, height = self.size(grid)
+        if tuple(stack.shape[2:]) == (height, width):
+            return stack
+        return F.interpolate(stack, (height, width), mode="bicubic", align_corners=False, antialias=True)
+
     def frames(self, stack: Tensor, grid: PatchGrid) -> Tensor:
         """Patch values of some frames, 8-bit (T, 3, H, W), of a film with that grid; every piece but its last is even.
 
         A frame comes out the same in any piece, so that a long film need not be in memory as a whole.
         """
-        size = (grid[1] * self.patch_size, grid[2] * self.patch_size)
-        if tuple(stack.shape[2:]) != size:
-            stack = F.interpolate(stack, size, mode="bicubic", align_corners=False, antialias=True)
+        stack = self.fitted_frames(stack, grid)
         mean, std = (
             (torch.tensor(numbers) * (1.0 / self.rescale_factor))[:, None, None]
             for numbers in (self.image_mean, self.image_std)

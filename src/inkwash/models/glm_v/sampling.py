@@ -19,6 +19,7 @@ USUAL_FPS = 24.0  # of a list of frames that says nothing else
 _RATES = ((30, 3.0), (300, 1.0), (math.inf, 0.5))  # 4.6: seconds up to which so many pairs per second are looked at
 _MOST_FRAMES = 640
 _LONGEST = 2400  # seconds
+_FASTEST = 1e6  # frames per second; whoever asks for more gets every frame all the same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +49,15 @@ def sample_by_rate(
     """Frame numbers by the rule of GLM-4.1V and GLM-4.5V; ``fps`` frames per second of film."""
     _check(fps, max_frames)
     last = film.frames - 1
-    if film.seconds <= max_duration:
+    fps = min(fps, _FASTEST)
+    if film.seconds <= max_duration and fps > film.fps:  # every frame up to the last one that is asked for
+        asked = max(int(film.seconds * fps), 1) - 1
+        chosen = list(range(min(last, math.ceil(asked * film.fps / fps)) + 1))
+    elif film.seconds <= max_duration:
         count = max(int(film.seconds * fps), 1)
         chosen = [min(last, math.ceil(number * film.fps / fps)) for number in range(count)]
     else:
-        count = int(max_duration * fps)
+        count = min(int(max_duration * fps), max(film.frames, 1))
         seconds = np.linspace(0, film.seconds, count)
         chosen = [min(last, math.ceil(second * film.fps)) for second in seconds]
         if count >= film.frames:
@@ -64,6 +69,7 @@ def sample_by_length(film: FilmFacts, *, fps: float | None = None, max_frames: i
     """Frame numbers by the rule of GLM-4.6V; ``fps`` replaces the rate that the length of the film asks for."""
     _check(fps, max_frames)
     seconds = min(film.seconds, _LONGEST)
+    fps = None if fps is None else min(fps, _FASTEST)
     rate = next(rate for limit, rate in _RATES if seconds <= limit) if fps is None else fps / 2
     wanted = min(int(seconds * rate * 2), _MOST_FRAMES)
     if film.frames < wanted:

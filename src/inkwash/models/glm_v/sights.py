@@ -1,14 +1,17 @@
 """What is seen in a prompt: pictures and films whose cost is known before they are decoded.
 
 A `Picture` or `Film` may hold its pixels or only the way to them. A `Sight` is one of them on its grid of patches; its
-patch values come in pieces, so that a long film or many pages are never in memory as a whole.
+patch values come in pieces, so that a long film or many pages are never in memory as a whole. `Prompt.decoded` has the
+pixels of a prompt read beforehand, at the size of the grid in 8 bits, where reading them later would hold others up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, Protocol
 
 import torch
 from PIL import Image
@@ -19,7 +22,19 @@ from inkwash.models.glm_v.pixels import PixelConfig
 from inkwash.models.glm_v.sampling import USUAL_FPS, timestamps
 from inkwash.models.glm_v.vision import PatchGrid
 
-Pieces = Callable[[], Iterator[tuple[Tensor, PatchGrid]]]
+Size = tuple[int, int]  # width, height
+
+
+class LoadPicture(Protocol):
+    """Reads an RGB picture, whole or resized to ``size`` by Pillow's bicubic filter."""
+
+    def __call__(self, size: Size | None = None) -> Image.Image: ...
+
+
+class LoadFilm(Protocol):
+    """Reads frames in stacks; ``wanted`` is what they will be resized to."""
+
+    def __call__(self, wanted: Size | None = None) -> Iterable[Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -28,7 +43,7 @@ class Picture:
 
     width: int
     height: int
-    load: Callable[[], Image.Image]
+    load: LoadPicture
     key: str | None = None
 
 
@@ -44,7 +59,7 @@ class Film:
     indices: Sequence[int] | None = None
     fps: float | None = None
     size: tuple[int, int] | None = None
-    load: Callable[[], Iterable[Tensor]] | None = None
+    load: LoadFilm | None = None
     key: str | None = None
 
     @property
@@ -64,12 +79,30 @@ class Film:
 
 @dataclass(frozen=True)
 class Sight:
-    """One picture or film in a prompt: its grid, the places it takes, and its patch values in pieces."""
+    """One picture or film in a prompt: its grid, the places it takes, its pixels, and what makes patch values of them.
+
+    ``pixels`` reads pieces at the size of the grid, ``patches`` takes one of them; ``size_bytes`` is what all of them
+    take as 8-bit values.
+    """
 
     grid: PatchGrid
     tokens: int
-    pieces: Pieces
+    pixels: Callable[[], Iterator[Any]]
+    patches: Callable[[Any], tuple[Tensor, PatchGrid]]
+    size_bytes: int
     key: str | None = None
+    held: bool = False
+
+    def pieces(self) -> Iterator[tuple[Tensor, PatchGrid]]:
+        """Patch values, piece by piece."""
+        return (self.patches(piece) for piece in self.pixels())
+
+    def decoded(self) -> Sight:
+        """The same with its pixels in memory."""
+        if self.held:
+            return self
+        pieces = list(self.pixels())
+        return replace(self, pixels=lambda: iter(pieces), held=True)
 
 
 @dataclass(frozen=True)
@@ -87,6 +120,11 @@ class Prompt:
     def grids(self) -> tuple[PatchGrid, ...]:
         return tuple(sight.grid for sight in self.sights)
 
+    def decoded(self, numbers: Collection[int]) -> Prompt:
+        """The same with the pixels of these sights in memory."""
+        sights = (sight.decoded() if number in numbers else sight for number, sight in enumerate(self.sights))
+        return replace(self, sights=tuple(sights))
+
     @cached_property
     def patches(self) -> Tensor | None:
         """(N, C*T*P*P) of everything that is seen; None where nothing is."""
@@ -97,39 +135,65 @@ class Prompt:
 def picture_sight(image: Image.Image | Picture, config: PixelConfig) -> Sight:
     """A picture on its grid; a pixel is touched only when the pieces are asked for."""
     grid = config.grid(config.temporal_patch_size, image.height, image.width)
+    size = config.size(grid)
 
-    def pieces() -> Iterator[tuple[Tensor, PatchGrid]]:
-        shown = image.load() if isinstance(image, Picture) else image
-        assert isinstance(shown, Image.Image)
-        if shown.size != (image.width, image.height):
+    def pixels() -> Iterator[Image.Image]:
+        if not isinstance(image, Picture):
+            yield image
+            return
+        shown = image.load(size)
+        if shown.size not in (size, (image.width, image.height)):
             raise RequestError(
                 f"A picture of {image.width}x{image.height} pixels turned out to have {shown.width}x{shown.height}.",
                 param="image",
             )
-        yield config.picture(shown)
+        yield config.fitted(shown, grid)
 
     key = image.key if isinstance(image, Picture) else None
-    return Sight(grid=grid, tokens=config.tokens(grid), pieces=pieces, key=key)
+    return Sight(
+        grid=grid,
+        tokens=config.tokens(grid),
+        pixels=pixels,
+        patches=lambda shown: (config.picture_values(shown, grid), grid),
+        size_bytes=4 * math.prod(size),  # as Pillow stores them
+        key=key,
+    )
 
 
 def film_sight(film: Film, config: PixelConfig) -> Sight:
     """A film on its grid, whole or decoded stack by stack."""
     if film.load is None or film.size is None:
         values, grid = config.film(film.frames)
-        return Sight(grid=grid, tokens=config.tokens(grid), pieces=lambda: iter([(values, grid)]), key=film.key)
+        return Sight(
+            grid=grid,
+            tokens=config.tokens(grid),
+            pixels=lambda: iter([(values, grid)]),
+            patches=lambda piece: piece,
+            size_bytes=values.nbytes,
+            key=film.key,
+            held=True,
+        )
     load, (width, height) = film.load, film.size
     grid = config.grid(film.count, height, width)
 
-    def pieces() -> Iterator[tuple[Tensor, PatchGrid]]:
+    def pixels() -> Iterator[Tensor]:
         seen = 0
-        for stack in load():
-            values = config.frames(stack, grid)
-            pairs = -(-stack.shape[0] // config.temporal_patch_size)
-            seen += pairs
-            yield values, (pairs, *grid[1:])
+        for stack in load(config.size(grid)):
+            seen += -(-stack.shape[0] // config.temporal_patch_size)
+            yield config.fitted_frames(stack, grid)
         if seen != grid[0]:
             raise RequestError(
                 f"The video gave {seen} of {grid[0]} pairs of frames; it is damaged or cut short.", param="video"
             )
 
-    return Sight(grid=grid, tokens=config.tokens(grid), pieces=pieces, key=film.key)
+    def patches(stack: Tensor) -> tuple[Tensor, PatchGrid]:
+        return config.frames(stack, grid), (-(-stack.shape[0] // config.temporal_patch_size), *grid[1:])
+
+    return Sight(
+        grid=grid,
+        tokens=config.tokens(grid),
+        pixels=pixels,
+        patches=patches,
+        size_bytes=3 * film.count * math.prod(config.size(grid)),
+        key=film.key,
+    )

@@ -44,11 +44,11 @@ class Answers:
             request.messages,
             tools=options["tools"],
             enable_thinking=options.get("enable_thinking"),
-            media=self.chat.rules,
+            media=self.chat.rules.within(self.cancel.is_cancelled),
         )
         first = secrets.randbelow(2**32) if request.seed is None else request.seed
         return [
-            pipe.stream(prompt, seed=(first + number) % 2**63, cancel=self.cancel, **options)
+            pipe.stream(prompt, media=self.chat.rules, seed=(first + number) % 2**63, cancel=self.cancel, **options)
             for number in range(request.n)
         ]
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from inkwash.core.errors import RequestError
+from inkwash.engine.see.budget import MediaBudget
 from inkwash.engine.see.media import MediaRules
 from inkwash.engine.see.pipeline import GlmVisionPipeline
+from inkwash.media.reader import InProcess, MediaReader
 from inkwash.serve.settings import MEBI, ChatSettings
 from inkwash.serve.urls import read_url
 
@@ -39,6 +41,8 @@ class Chat:
     settings: ChatSettings
     url_hosts: tuple[str, ...] = ()  # whose addresses are read
     max_url_bytes: int = 50 * MEBI
+    reader: MediaReader = field(default_factory=InProcess)  # decodes what clients send
+    budget: MediaBudget = field(default_factory=MediaBudget)  # of decoded bytes, for all of them
 
     @property
     def rules(self) -> MediaRules:
@@ -52,6 +56,8 @@ class Chat:
             max_videos=own.max_videos,
             fps=own.fps,
             max_frames=own.max_frames,
+            reader=self.reader,
+            budget=self.budget,
         )
 
     def _fetch(self, url: str) -> bytes:

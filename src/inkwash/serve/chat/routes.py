@@ -30,7 +30,12 @@ from inkwash.serve.settings import MEBI
 
 MAX_CLIENTS = 64  # threads that wait for answers; the model makes as many at once as the settings say
 BODIES: dict[str, Any] = {"/v1/chat/completions": ChatBody, "/v1/responses": ResponseBody}
-_STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
+_EVENT = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string", "description": "A JSON object, or [DONE]."}},
+    "required": ["data"],
+}
+_STREAM = {"text/event-stream": {"schema": _EVENT}}
 
 
 def make_chat_router(

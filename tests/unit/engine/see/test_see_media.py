@@ -51,7 +51,7 @@ def test_every_spelling_of_a_picture(png: Path) -> None:
 
 
 def test_a_picture_is_measured_and_not_decoded(png: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inkwash.engine.see.media.load_image", lambda *_, **__: pytest.fail("decoded"))
+    monkeypatch.setattr("inkwash.media.images.load_image", lambda *_, **__: pytest.fail("decoded"))
     assert read({"type": "image", "image": png}).images[0].width == 40
     with pytest.raises(MediaError, match="too large"):
         read({"type": "image", "image": png}, max_pixels=100)

@@ -14,7 +14,7 @@ from inkwash.core.errors import Cancelled, RequestError
 from inkwash.engine.request import CancelToken
 from inkwash.engine.see import generation
 from inkwash.engine.see.output import VisionOutput
-from inkwash.engine.see.pipeline import GlmVisionPipeline, _CallGate
+from inkwash.engine.see.pipeline import GlmVisionPipeline
 from inkwash.models.glm_v.sights import Film, Prompt
 from inkwash.models.glm_v.step import StepDecoder
 from inkwash.models.glm_v.step_cpu import CpuStep, fits

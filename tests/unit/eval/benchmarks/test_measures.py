@@ -53,7 +53,7 @@ def test_published_rows_stand_in_one_table_and_ours_only_with_the_same_judge() -
 
 def test_every_published_model_has_a_number_and_every_column_a_model() -> None:
     known = {task: each.published for task, each in BENCHMARKS.items() if each.published}
-    assert len({model for published in known.values() for model in published.rows}) == 16
+    assert len({model for published in known.values() for model in published.rows}) >= 16
     for task, published in known.items():
         numbers = published.measures(task)
         assert all(numbers.values()), f"{task} has a model without a number"
