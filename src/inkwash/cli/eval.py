@@ -30,7 +30,7 @@ class CaseOptions:
 
     model: o.Model = "nano"
     level: Annotated[
-        str, typer.Option("--level", help="Which scenes: second, which nano knows, or first, free, full.")
+        str, typer.Option("--level", help="Which scenes: second, which nano knows, or card, first, free, full.")
     ] = "second"
     seed: Annotated[int, typer.Option("--seed", help="Decides the cases and the noise; picture i has seed + i.")] = 0
     size: Annotated[
@@ -52,7 +52,7 @@ class CaseOptions:
     @property
     def usual(self) -> tuple[str, str]:
         """What the scenes of the level were made for: a size, and how many texts."""
-        return ("384x384", "1-5") if self.level == "second" else ("256x256", "1-2")
+        return ("384x384", "1-5") if self.level in ("second", "card") else ("256x256", "1-2")
 
     def parsed_size(self) -> Size:
         """The size in pixels."""
@@ -87,9 +87,12 @@ class EditCaseOptions:
     """What is asked of edits."""
 
     n: Count = 100
-    kinds: Annotated[str, typer.Option("--kinds", metavar="A,B", help="Kinds of edits, which take turns.")] = (
-        "background,words"
-    )
+    kinds: Annotated[
+        str | None,
+        typer.Option(
+            "--kinds", metavar="A,B", help="Kinds of edits, which take turns [default: the level's usual ones]."
+        ),
+    ] = None
 
 
 def scenes(
@@ -144,7 +147,7 @@ def edits(
 
     Example: inkwash eval edits -n 100 --kinds background,words
     """
-    from inkwash.eval.bench import EditsRun, run_edits
+    from inkwash.eval.bench import EditsRun, run_edits, usual_kinds
     from inkwash.eval.report import edits_page
     from inkwash.scenes.render import render
 
@@ -152,7 +155,7 @@ def edits(
     cancel = session.cancel_token()
     run = EditsRun(
         n=asked.n,
-        kinds=tuple(kind.strip() for kind in asked.kinds.split(",")),
+        kinds=usual_kinds(cases.level) if asked.kinds is None else tuple(k.strip() for k in asked.kinds.split(",")),
         draw=sampling.config(cases.model if cases.images is None else None, cases.seed, cancel),
         **_shared(cases),
     )

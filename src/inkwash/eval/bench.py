@@ -29,6 +29,7 @@ from inkwash.eval.sources import SOURCES, DrawConfig, drawer, edit_drawer
 from inkwash.eval.tasks.edits import KINDS, EditCase, EditsReport, held_out_edits, score_edits
 from inkwash.eval.tasks.scenes import Case, ScenesReport, World, check_judge, held_out, score_images
 from inkwash.eval.verified import Journal
+from inkwash.scenes.card_edit import KINDS as CARD_KINDS
 from inkwash.scenes.scene import Scene
 from inkwash.scenes.world import LEVELS
 
@@ -133,9 +134,10 @@ class EditsRun(EvalRun):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        unknown = [kind for kind in self.kinds if kind not in KINDS]
+        known = CARD_KINDS if self.level == "card" else KINDS
+        unknown = [kind for kind in self.kinds if kind not in known]
         if unknown or not self.kinds:
-            raise ConfigError(f"the edit kinds are {self.kinds}; each must be one of {', '.join(KINDS)}.")
+            raise ConfigError(f"the edit kinds are {self.kinds}; each must be one of {', '.join(known)}.")
 
     def settings(self) -> dict[str, Any]:
         world = digest(f"{case.edit}" for case in self.cases(_WORLD_CASES))
@@ -214,9 +216,17 @@ def _comparable(names: Sequence[str], judge: str, items: Sequence[PairedItem]) -
     return {"judges": dict.fromkeys(names, judge), "per_prompt": [item.to_dict() for item in items]}
 
 
+def usual_kinds(level: str) -> tuple[str, ...]:
+    """The kinds of edits that a level is measured by where none are named."""
+    if level == "card":
+        return ("background", "words", "replace_thing", "add_thing", "remove_thing", "recolor_text")
+    return ("background", "words")
+
+
 def reader_config(level: str) -> ReaderConfig:
     """How pictures of a level are read: several lines of small letters need to be enlarged further."""
-    return ReaderConfig(enlarge_to=640, detect_side=480) if level == "second" else ReaderConfig()
+    sides = {"second": (640, 480), "card": (768, 640)}.get(level)
+    return ReaderConfig() if sides is None else ReaderConfig(enlarge_to=sides[0], detect_side=sides[1])
 
 
 def run_scenes(

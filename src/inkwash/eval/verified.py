@@ -136,7 +136,7 @@ def _row(index: int, verified: Verified, ends: Sequence[tuple[float, float]]) ->
 def gain(cases: Sequence[Case], journal: Journal) -> dict[str, Any]:
     """First attempts against kept ones: word accuracy, NED, attempts, seconds; over the pictures of this journal."""
     rows = [journal.rows[index] for index in range(len(cases)) if index in journal.rows]
-    wanted = [[text.text for text in cases[row.index].scene.texts] for row in rows]
+    wanted = [list(cases[row.index].scene.quotes) for row in rows]
     first = [score_words(texts, row.first_read) for texts, row in zip(wanted, rows, strict=True)]
     kept = [score_words(texts, row.kept_read) for texts, row in zip(wanted, rows, strict=True)]
     low, high = interval(sum(score.correct for score in first), sum(score.total for score in first))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from inkwash.eval.metrics import score_words
+from inkwash.scenes.card_check import check_card
 from inkwash.scenes.check import check
 from inkwash.scenes.scene import Scene, ShapeItem, TextItem
 
@@ -25,6 +26,9 @@ class Facts:
     shape_colors: tuple[bool, ...] = ()
     shape_places: tuple[bool, ...] = ()
     text_colors: tuple[bool, ...] = ()
+    things: tuple[bool, ...] = ()
+    counts: tuple[bool, ...] = ()
+    thing_places: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, order=True)
@@ -43,6 +47,8 @@ def check_facts(image: Image.Image, read: Sequence[str], scene: Scene, named: Co
 
     A colour or place belongs to something: of a shape that is not there, or a text that was not read, it is wrong.
     """
+    if scene.card is not None:
+        return _check_card_facts(image, read, scene, named)
     found = check(image, scene, named=named)
 
     def asked(name: str) -> bool:
@@ -65,6 +71,33 @@ def check_facts(image: Image.Image, read: Sequence[str], scene: Scene, named: Co
     )
 
 
+def _check_card_facts(image: Image.Image, read: Sequence[str], scene: Scene, named: Collection[str] | None) -> Facts:
+    assert scene.card is not None
+    found = check_card(image, scene, named=named)
+
+    def asked(name: str) -> bool:
+        return named is None or name in named
+
+    counted = [
+        one.there and one.count_ok
+        for i, (one, thing) in enumerate(zip(found.things, scene.card.things, strict=True))
+        if thing.count == 1 or asked(f"thing{i}.count")
+    ]
+    return Facts(
+        background=found.background_ok if asked("background") else None,
+        text_colors=tuple(
+            right and is_read(text.text, read)
+            for i, (text, right) in enumerate(zip(scene.card.texts, found.text_colors, strict=True))
+            if asked(f"text{i}.color")
+        ),
+        things=tuple(one.there for one in found.things),
+        counts=tuple(counted),
+        thing_places=tuple(
+            one.there and one.place_ok for i, one in enumerate(found.things) if asked(f"thing{i}.place")
+        ),
+    )
+
+
 def is_read(text: str, read: Sequence[str]) -> bool:
     """Whether every word of a text is among the lines that were read."""
     score = score_words([text], read)
@@ -77,6 +110,8 @@ def held_facts(image: Image.Image, read: Sequence[str], scene: Scene, *, exact: 
     With `exact` everything must stand where the scene has it; without, a shape in the right ninth of the canvas and
     letters of the right colour anywhere are enough, because an instruction says no more than that.
     """
+    if scene.card is not None:
+        return _held_card_facts(image, read, scene, exact=exact)
     found = check(image, scene, named=None if exact else _all_names(scene))
     held = {Fact("background", scene.background): found.background_ok}
     for text, ink in zip(scene.texts, found.text_colors, strict=True):
@@ -95,11 +130,43 @@ def held_facts(image: Image.Image, read: Sequence[str], scene: Scene, *, exact: 
 def scene_facts(scene: Scene) -> frozenset[Fact]:
     """The keys of `held_facts`, without a picture."""
     facts = {Fact("background", scene.background)}
+    if scene.card is not None:
+        return frozenset(facts | set(_card_facts(scene)))
     for text in scene.texts:
         facts |= {Fact("text", text.text), ink_fact(text)}
     for shape in scene.objects:
         facts |= set(shape_facts(shape))
     return frozenset(facts)
+
+
+def _held_card_facts(image: Image.Image, read: Sequence[str], scene: Scene, *, exact: bool) -> dict[Fact, bool]:
+    assert scene.card is not None
+    names = (
+        None if exact else {"background", "structure", "style", *(f"text{i}.color" for i in range(len(scene.texts)))}
+    )
+    found = check_card(image, scene, named=names)
+    held = {Fact("background", scene.background): found.background_ok}
+    truths = [found.structure_ok, found.style_ok]
+    for text, ink in zip(scene.card.texts, found.text_colors, strict=True):
+        truths += [is_read(text.text, read), ink]
+    for one in found.things:
+        truths += [one.there, one.there and one.count_ok, one.there and one.place_ok]
+    return held | dict(zip(_card_facts(scene), truths, strict=True))
+
+
+def _card_facts(scene: Scene) -> list[Fact]:
+    """The facts of a card besides its background, in a fixed order; places are those of its layout."""
+    assert scene.card is not None
+    facts = [Fact("structure", f"{scene.structure.kind} {scene.structure.color}".strip()), Fact("style", scene.style)]
+    for i, text in enumerate(scene.card.texts):
+        box = next(item.box for item in scene.texts if item.region == i)
+        facts += [Fact("text", text.text), Fact("ink", f"{text.color} {text.text} at {box[0]},{box[1]}")]
+    for i, thing in enumerate(scene.card.things):
+        boxes = [item.box for item in (*scene.things, *scene.objects) if item.region == i]
+        name = f"{thing.color} {thing.thing}".strip()
+        spots = " ".join(f"{box[0]},{box[1]}" for box in boxes)
+        facts += [Fact("thing", name), Fact("count", f"{thing.count} {name}"), Fact("place", f"{name} at {spots}")]
+    return facts
 
 
 def _all_names(scene: Scene) -> frozenset[str]:
