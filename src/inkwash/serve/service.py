@@ -16,6 +16,7 @@ from inkwash.core import log as logs
 from inkwash.core.errors import InkwashError, RequestError, WeightsError
 from inkwash.engine.request import CancelToken, GenerationRequest
 from inkwash.media.process import MediaProcess
+from inkwash.media.sandbox import give_back_memory
 from inkwash.serve.answers import make_answer
 from inkwash.serve.enhance import Enhanced, enhance
 from inkwash.serve.handles import PlanSigner
@@ -241,6 +242,7 @@ class Service:
             return make_answer(order, result, counts=counts, info=backend.info, signer=self.signer, answer_id=answer_id)
 
         made = await asyncio.to_thread(build)
+        await asyncio.to_thread(give_back_memory)  # else requests of ever new shapes leave ever more of it behind
         self.metrics.drawn(result.timings, len(result.images))
         return made
 
