@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -31,6 +31,7 @@ class StoredTensor:
     dtype: str
     scale: StoredTensor | None = None  # of an 8-bit matrix: the numbers it is multiplied by
     block: tuple[int, int] = (1, 1)  # rows and columns that one of them serves
+    part: tuple[int, int, int] | None = None  # of a stack of matrices: which, and from which row to which
 
 
 def write_json(path: Path, content: object) -> None:
@@ -75,6 +76,28 @@ def read_headers(folder: Path, variant: str | None = None) -> dict[str, StoredTe
     if listed is not None:
         _check_index(folder, stored, listed)
     return stored
+
+
+def split_experts(stored: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """Stacks of experts, as newer libraries save them, under the released names of one expert after another.
+
+    `experts.gate_up_proj` (E, 2 I, D) is the gates above the ups of every expert, `experts.down_proj` (E, D, I).
+    """
+    found: dict[str, StoredTensor] = {}
+    for name, entry in stored.items():
+        head, mark, leaf = name.rpartition(".experts.")
+        if not mark or leaf not in ("gate_up_proj", "down_proj") or len(entry.shape) != 3 or entry.scale is not None:
+            found[name] = entry
+            continue
+        count, rows, columns = entry.shape
+        halves = {"down_proj": (0, rows)}
+        if leaf == "gate_up_proj":
+            halves = {"gate_proj": (0, rows // 2), "up_proj": (rows // 2, rows)}
+        for expert in range(count):
+            for half, (first, last) in halves.items():
+                part = replace(entry, shape=(last - first, columns), part=(expert, first, last))
+                found[f"{head}.experts.{expert}.{half}.weight"] = part
+    return found
 
 
 def _files(folder: Path, variant: str | None) -> tuple[list[Path], dict[str, str] | None]:

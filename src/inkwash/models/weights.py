@@ -27,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 
 from inkwash.core.errors import WeightsError
 from inkwash.models.fp8 import dequantize, pair_scales
-from inkwash.models.tensor_files import StoredTensor, count, read_headers, reason, some, write_json
+from inkwash.models.tensor_files import StoredTensor, count, read_headers, reason, some, split_experts, write_json
 
 MAX_SHARD_BYTES = 5 * 10**9
 WINDOW_BYTES = 32 * 2**20  # a file is mapped anew after this much, so that pages already copied leave memory
@@ -89,7 +89,7 @@ def load_module(
     Raises ``WeightsError`` for a missing, damaged or foreign checkpoint; no module is returned then.
     """
     table = keys or KeyTable()
-    stored = pair_scales(read_headers(folder, variant), folder)
+    stored = split_experts(pair_scales(read_headers(folder, variant), folder))
     stored = {name.removeprefix(prefix): entry for name, entry in stored.items() if name.startswith(prefix)}
     with parameters_on_meta():
         module = build()
@@ -105,7 +105,7 @@ class StoredTensors:
     """The tensors of a checkpoint folder, read by their stored names whenever they are needed."""
 
     def __init__(self, folder: Path, variant: str | None = None) -> None:
-        self._stored = pair_scales(read_headers(folder, variant), folder)
+        self._stored = split_experts(pair_scales(read_headers(folder, variant), folder))
 
     def read(
         self, names: Sequence[str], *, dtype: torch.dtype | None, device: torch.device | str = "cpu"
@@ -306,7 +306,7 @@ def _stream(
         try:
             with safe_open(file, framework="pt") as opened:
                 for name in window:
-                    raw = opened.get_tensor(plan[name].name)
+                    raw = _read(opened, plan[name])
                     dtype = dtypes[name]
                     if (scale := plan[name].scale) is not None:
                         yield name, _dequantized(raw.to(device), scale, plan[name].block, opened, file, dtype)
@@ -316,6 +316,16 @@ def _stream(
                     del raw
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"{file} could not be read to its end ({reason(error)}).") from error
+
+
+def _read(opened: Any, entry: StoredTensor) -> Tensor:
+    """A whole tensor, or one matrix of a stack."""
+    if entry.part is None:
+        whole: Tensor = opened.get_tensor(entry.name)
+        return whole
+    number, first, last = entry.part
+    part: Tensor = opened.get_slice(entry.name)[number, first:last]
+    return part
 
 
 def _dequantized(
