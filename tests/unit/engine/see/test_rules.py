@@ -192,6 +192,8 @@ def test_likely_tokens_are_noted(nano: GlmVisionPipeline) -> None:
         assert noted.top[0] == (noted.token, noted.logprob) and len(noted.top) == 3
         assert list(noted.top) == sorted(noted.top, key=lambda each: -each[1]) and noted.logprob < 0
     assert nano(QUESTION, temperature=0).logprobs == ()
+    cut = nano(QUESTION, temperature=0, logprobs=0, stop=["H"])
+    assert [nano.token_text(noted.token)[0] for noted in cut.logprobs] == ["T"] and cut.logprobs[0].top == ()
 
 
 def test_penalties_are_those_of_the_api() -> None:
