@@ -3,7 +3,9 @@
 #   make demo         draw a poster with words and say where it is (half a minute)
 #   make test-quick   the quick unit tests (two minutes; tests of more than a few seconds are marked slow)
 #   make test         all tests (about half an hour)
-#   make check        lint, formatting and types (one minute)
+#   make check        lint, formatting, spelling and types (one minute)
+#   make docs         the documentation site, into site/ (half a minute)
+#   make wheel        wheel and source distribution, into dist/ (seconds)
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -14,7 +16,7 @@ OUT    ?= demo.png
 SEED   ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick check format clean
+.PHONY: help setup demo test test-quick check format docs wheel clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -33,7 +35,7 @@ $(BASE): pyproject.toml constraints.txt
 
 $(STAMP): pyproject.toml constraints.txt $(BASE)
 	@echo "Installing what the tests and the checks need into $(VENV) ..."
-	$(INSTALL) -e '.[ocr,serve,train,media,quant,cluster,dev]'
+	$(INSTALL) -e '.[ocr,serve,train,media,quant,cluster,docs,dev]'
 	@touch $(STAMP)
 
 demo: $(BASE)
@@ -50,11 +52,19 @@ test-quick: $(STAMP)
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "The site is here: $$(pwd)/site/index.html"
+
+wheel: $(STAMP)
+	$(BIN)/hatchling build -d dist
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

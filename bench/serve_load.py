@@ -3,6 +3,7 @@
     python -m bench.serve_load                     # 3 minutes: 8 clients, 25 % cancelled, 10 % malformed, 2 restarts
     python -m bench.serve_load --minutes 15        # the full soak
     python -m bench.serve_load --minutes 0         # only the comparison of 8 requests at once with 8 in a row
+    python -m bench.serve_load --mixed             # 15 minutes of everything at once: see bench/mixed_load.py
 
 Every picture is compared, bit by bit, with the same request made alone at the end. Prints requests a second, p50 and
 p95, what was rejected, cancelled and retried, and the server's memory; exits with 1 if anything was lost or differed.
@@ -29,10 +30,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx2
-from bench import sheet
+from bench import mixed_load, sheet
 from PIL import Image
 
 PROMPTS = ("a red circle", 'A poster that says "HELLO"', "two blue squares")
@@ -322,7 +323,8 @@ def report(server: Server, tally: Tally, options: argparse.Namespace) -> tuple[l
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--minutes", type=float, default=None, help="3, or 15 of the mixed load")
+    parser.add_argument("--mixed", action="store_true", help="videos, PDFs, chats, jobs, a full disk as well")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--restarts", type=int, default=2)
@@ -333,6 +335,11 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--write", action="store_true", help="write a results file")
     options = parser.parse_args()
+    if options.minutes is None:
+        options.minutes = 15.0 if options.mixed else 3.0
+    if options.mixed:
+        lines, well = mixed_load.main(options)
+        finish("serve-load-mixed", lines, well, write=options.write)
     well, lines = True, [f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start"]
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder), options.model)
@@ -347,8 +354,13 @@ def main() -> None:
                 lines += told
         finally:
             server.stop()
-    if options.write:
-        print(sheet.write("serve-load", "\n".join(["```", *lines, "```"])))
+    finish("serve-load", lines, well, write=options.write)
+
+
+def finish(name: str, lines: list[str], well: bool, *, write: bool) -> NoReturn:
+    """Write the results if asked to, and end with the right code."""
+    if write:
+        print(sheet.write(name, "\n".join(["```", *lines, "```"])))
     raise SystemExit(0 if well else 1)
 
 

@@ -1,30 +1,110 @@
 """Inkwash: draw pictures whose words can be read, with GLM-Image checkpoints, and read pictures with GLM-V ones.
 
-``GlmImagePipeline`` draws and ``GlmVisionPipeline`` sees. Both imports are lazy, so that
-``import inkwash`` and the command line's help load no torch and answer at once.
+Everything in `__all__` is the public Python interface. Names are imported when they are first used, so that
+`import inkwash` and the command line's help load no torch and answer at once.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inkwash.core.errors import (
+        Cancelled,
+        ConfigError,
+        DataError,
+        InkwashError,
+        MediaError,
+        MissingExtraError,
+        RequestError,
+        WeightsError,
+    )
+    from inkwash.engine import events
+    from inkwash.engine.open import LoadOptions, open_pipeline
+    from inkwash.engine.output import GlmImagePipelineOutput
     from inkwash.engine.pipeline import GlmImagePipeline
+    from inkwash.engine.plan import Plan
+    from inkwash.engine.request import CancelToken, GenerationRequest
+    from inkwash.engine.scheduler import DeadlinePassed, Engine, EngineClosed, EngineStats, QueueFull
+    from inkwash.engine.see.media import MediaRules
+    from inkwash.engine.see.output import Cost, Delta, Usage, VisionOutput
     from inkwash.engine.see.pipeline import GlmVisionPipeline
+    from inkwash.engine.ticket import GenerationResult, Ticket
+    from inkwash.engine.verify import Reading, Verified, Verify, draw_verified
+    from inkwash.eval.ocr import Reader
 
 __version__ = "0.1.0"
-__all__ = ["GlmImagePipeline", "GlmVisionPipeline", "__version__"]
+__all__ = [
+    "CancelToken",
+    "Cancelled",
+    "ConfigError",
+    "Cost",
+    "DataError",
+    "DeadlinePassed",
+    "Delta",
+    "Engine",
+    "EngineClosed",
+    "EngineStats",
+    "GenerationRequest",
+    "GenerationResult",
+    "GlmImagePipeline",
+    "GlmImagePipelineOutput",
+    "GlmVisionPipeline",
+    "InkwashError",
+    "LoadOptions",
+    "MediaError",
+    "MediaRules",
+    "MissingExtraError",
+    "Plan",
+    "QueueFull",
+    "Reader",
+    "Reading",
+    "RequestError",
+    "Ticket",
+    "Usage",
+    "Verified",
+    "Verify",
+    "VisionOutput",
+    "WeightsError",
+    "__version__",
+    "draw_verified",
+    "events",
+    "open_pipeline",
+]
+
+_MODULES = {  # where a public name is defined
+    "inkwash.core.errors": (
+        "Cancelled",
+        "ConfigError",
+        "DataError",
+        "InkwashError",
+        "MediaError",
+        "MissingExtraError",
+        "RequestError",
+        "WeightsError",
+    ),
+    "inkwash.engine.open": ("LoadOptions", "open_pipeline"),
+    "inkwash.engine.output": ("GlmImagePipelineOutput",),
+    "inkwash.engine.pipeline": ("GlmImagePipeline",),
+    "inkwash.engine.plan": ("Plan",),
+    "inkwash.engine.request": ("CancelToken", "GenerationRequest"),
+    "inkwash.engine.scheduler": ("DeadlinePassed", "Engine", "EngineClosed", "EngineStats", "QueueFull"),
+    "inkwash.engine.see.media": ("MediaRules",),
+    "inkwash.engine.see.output": ("Cost", "Delta", "Usage", "VisionOutput"),
+    "inkwash.engine.see.pipeline": ("GlmVisionPipeline",),
+    "inkwash.engine.ticket": ("GenerationResult", "Ticket"),
+    "inkwash.engine.verify": ("Reading", "Verified", "Verify", "draw_verified"),
+    "inkwash.eval.ocr": ("Reader",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "GlmImagePipeline":
-        from inkwash.engine.pipeline import GlmImagePipeline
-
-        return GlmImagePipeline
-    if name == "GlmVisionPipeline":
-        from inkwash.engine.see.pipeline import GlmVisionPipeline
-
-        return GlmVisionPipeline
+    if name == "events":
+        return importlib.import_module("inkwash.engine.events")
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module 'inkwash' has no attribute {name!r}")
 
 

@@ -211,7 +211,7 @@ def test_n_in_a_stream(client: openai.OpenAI) -> None:
         ({"messages": [{"role": "critic", "content": "a"}]}, "critic"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,x"}}]}]},
-            "base64",
+            "picture",
         ),
         ({"max_tokens": 0}, "at least 1"),
         ({"logit_bias": {"99999": 1}}, "logit_bias"),

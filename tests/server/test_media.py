@@ -162,6 +162,14 @@ def test_large_pictures_cost_the_server_no_memory(live: Live) -> None:
     assert highest - before < 100 * 2**20, "decoded they are 800 MB"
 
 
+def test_a_damaged_picture_is_a_400_in_a_stream_too(live: Live) -> None:
+    content = png((64, 64))
+    wanted = {**body(part("image_url", content[: len(content) - 30], "image/png")), "stream": True}
+    answer = live.http.post("/v1/chat/completions", json=wanted)
+    assert answer.status_code == 400 and "is a PNG picture that is damaged" in answer.json()["error"]["message"]
+    assert live.service.chat is not None and live.service.chat.budget.used == 0
+
+
 def test_counts_come_before_pixels(live: Live) -> None:
     started = time.monotonic()
     answer = ask(live, *[part("image_url", b"not even a picture", "image/png")] * 17)

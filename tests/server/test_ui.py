@@ -24,6 +24,7 @@ from inkwash.serve.ui.shelf import Shelf
 from inkwash.serve.ui.words import EN, ZH, language
 from tests.server.conftest import Live, backend_of, running
 from tests.server.fakes import FakeBackend
+from tests.server.test_edits import png
 
 CHROMIUM = shutil.which("chromium")
 SHOWN = Shown(side=256, steps=33, guidance=2.5, temperature=0.8, top_p=0.7)
@@ -233,3 +234,41 @@ def test_the_key_of_the_history_is_in_no_file_that_is_served(settings: Callable[
             answer = live.http.get(f"/ui/gradio_api/file={made.folder}/pictures/{name}")
             assert answer.status_code in (403, 404), name
         assert not old.exists() and list(old.parent.iterdir()) == []
+
+
+def test_the_page_orders_what_the_api_orders(settings: Callable[..., ServeSettings]) -> None:
+    """The same fields on the page and in a body: the same request, the same warnings, the same pixels."""
+
+    from inkwash.serve.ui.page import Page
+
+    fields = {
+        "prompt": 'says "HI"', "size": "80x70", "steps": 50, "guidance": 1.5, "count": 2, "seed": 5, "lock": True,
+        "quality": "low", "layout": "same", "negative": "no quotes", "temperature": 0.9, "top_p": 0.75,
+    }  # fmt: skip
+    red, mask = Image.new("RGB", (64, 48), "red"), Image.new("L", (64, 48), 0)
+    mask.paste(255, (0, 0, 20, 20))
+    with running(settings(), FakeBackend) as live:
+        page, backend = Page(live.service), backend_of(live)
+        for pictures, painted_mask in (([], None), ([red], None), ([red], mask)):
+            order = page._order(fields, pictures, painted_mask)
+            body: dict[str, Any] = {"prompt": 'says "HI"', "n": 2, "quality": "low", "seed": 5, "layout": "same"}
+            body |= {"negative_prompt": "no quotes"} | ({} if painted_mask else {"size": "80x70"})
+            if pictures:
+                alpha = Image.new("RGBA", red.size)
+                alpha.putalpha(Image.eval(mask, lambda value: 255 - value))
+                files = {"image": png(red)} | ({"mask": png(alpha)} if painted_mask else {})
+                answer = live.http.post("/v1/images/edits", data={k: str(v) for k, v in body.items()}, files=files)
+            else:
+                answer = live.http.post("/v1/images/generations", json=body)
+            asked = backend.drawn[-1]
+            assert answer.status_code == 200, answer.text
+            assert order.warnings == tuple(answer.json()["warnings"]) and order.warnings
+            for name in ("prompt", "num_inference_steps", "guidance_scale", "quality", "seed", "num_images", "layout"):
+                assert getattr(order.request, name) == getattr(asked, name), name
+            assert (order.request.width, order.request.height) == (asked.width, asked.height)
+            assert [each.tobytes() for each in order.request.images] == [each.tobytes() for each in asked.images]
+            assert (order.request.mask is None) == (asked.mask is None)
+            if asked.mask is not None and order.request.mask is not None:
+                assert order.request.mask.tobytes() == asked.mask.tobytes()
+        chosen = page._order({**fields, "steps": 7, "quality": "exact"}, [], None)
+        assert chosen.request.num_inference_steps == 7 and chosen.quality.name == "xhigh"

@@ -150,9 +150,9 @@ class Conversation:
         self.messages += [turn, output.message]
         self.waiting, self.last = [], output
         if output.boxes and self.picture is not None:
-            from inkwash.media.images import image_size
+            from inkwash.cli.media import media_reader
 
-            for box in output.pixel_boxes(*image_size(self.picture)):
+            for box in output.pixel_boxes(*media_reader().picture_size(self.picture)):
                 print(f"box: {box[0]},{box[1]} to {box[2]},{box[3]} px of {self.picture.name}")
 
     def show(self, rest: str, kind: FileKind | None) -> None:
@@ -190,7 +190,7 @@ class Conversation:
 
     def boxes(self, target: str) -> None:
         """The last picture with the boxes of the last answer."""
-        from inkwash.media.images import load_image
+        from inkwash.cli.media import media_reader
         from inkwash.media.marks import draw_boxes
         from inkwash.media.outputs import check_output, save_output
 
@@ -201,7 +201,7 @@ class Conversation:
             raise RequestError("Say one file, for example: /boxes marked.png")
         wanted = Path(words[0]).expanduser()
         check_output(wanted)
-        image = load_image(self.picture)
+        image = media_reader().picture(self.picture)
         path = save_output(draw_boxes(image, self.last.pixel_boxes(*image.size)), wanted)
         print(f"{path} written.", file=sys.stderr)
 

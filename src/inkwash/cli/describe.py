@@ -16,7 +16,7 @@ from inkwash.core.errors import RequestError
 if TYPE_CHECKING:
     from inkwash.engine.see.output import VisionOutput
 
-Files = Annotated[list[Path], typer.Argument(help="Pictures, videos, PDF or PPTX files, in the order they are shown.")]
+Files = Annotated[list[Path], typer.Argument(help="Pictures, videos, PDF, PPTX or DOCX files, in this order.")]
 Question = Annotated[str | None, typer.Option("-q", "--question", help="What to ask [default: a description].")]
 Boxes = Annotated[
     Path | None, typer.Option("--boxes", metavar="FILE", help="Draw the boxes of the answer on the picture.")
@@ -38,6 +38,7 @@ def describe(
     temperature: s.Temperature = None,
     seed: s.Seed = None,
     pages: s.Pages = None,
+    password: s.Password = None,
     dpi: s.Dpi = 180,
     fps: s.Fps = None,
     max_frames: s.Frames = None,
@@ -56,8 +57,8 @@ def describe(
 
     Example: inkwash describe poster.png -q 'Where is the text "HELLO"?' --boxes marked.png
     """
+    from inkwash.cli.media import media_reader
     from inkwash.cli.settings import read_loras
-    from inkwash.media.images import image_size
     from inkwash.media.kinds import kind_of
     from inkwash.media.outputs import check_output
 
@@ -74,6 +75,7 @@ def describe(
         quantize=quantize,
         fence_html=fence_html,
         pages=pages,
+        password=password,
         dpi=dpi,
         fps=fps,
         max_frames=max_frames,
@@ -82,7 +84,9 @@ def describe(
     )
     if question is not None and not question.strip():
         raise RequestError("The question is empty: leave -q out for a description.", param="question")
-    parts = [s.file_part(file, pages=pages if kind_of(file) == "file" else None) for file in files]
+    kinds = [kind_of(file) for file in files]
+    document: dict[str, Any] = {"pages": pages, "password": password}
+    parts = [s.file_part(file, **document if kind == "file" else {}) for file, kind in zip(files, kinds, strict=True)]
     pictures = [file for file in files if kind_of(file) == "image"]
     if boxes is not None:
         if len(pictures) != 1:
@@ -101,7 +105,7 @@ def describe(
         print(f"inkwash: the question takes {cost.prompt_tokens} tokens{seen}.", file=sys.stderr)
     screen = None if json else s.Screen(sys.stdout, folded=not thoughts)
     output = s.answer(pipe, messages, settings, screen)
-    size = image_size(pictures[0]) if len(pictures) == 1 else None
+    size = media_reader().picture_size(pictures[0]) if len(pictures) == 1 else None
     if boxes is not None:
         boxes = _draw(output, pictures[0], boxes, overwrite)
     if json:
@@ -114,11 +118,11 @@ def describe(
 
 def _draw(output: VisionOutput, picture: Path, target: Path, overwrite: bool) -> Path:
     """Writes the marked picture and returns its file."""
-    from inkwash.media.images import load_image
+    from inkwash.cli.media import media_reader
     from inkwash.media.marks import draw_boxes
     from inkwash.media.outputs import save_output
 
-    image = load_image(picture)
+    image = media_reader().picture(picture)
     file = save_output(draw_boxes(image, output.pixel_boxes(*image.size)), target, overwrite=overwrite)
     if not output.boxes:
         print(f"inkwash: the answer names no box; {file} is written unmarked.", file=sys.stderr)

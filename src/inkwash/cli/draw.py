@@ -92,10 +92,11 @@ def draw(drawings: Sequence[DrawSettings], *, as_json: bool, quiet: bool) -> Non
 def _inputs(settings: DrawSettings) -> Inputs:
     if not settings.images:
         return Inputs([], None)
-    from inkwash.media.images import load_image, load_mask
+    from inkwash.cli.media import media_reader
 
-    references = [load_image(path) for path in settings.images]
-    mask = load_mask(settings.mask) if settings.mask else None
+    reader = media_reader()
+    references = [reader.picture(path) for path in settings.images]
+    mask = reader.picture(settings.mask, form="mask") if settings.mask else None
     if mask is not None and mask.size != references[0].size:
         raise RequestError(
             f"The mask is {mask.size[0]}x{mask.size[1]}, but the first picture is "

@@ -37,6 +37,7 @@ Temperature = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same sampled answer.")]
 Pages = Annotated[str | None, typer.Option("--pages", help="Pages of documents, such as 1-3,7 [default: all].")]
+Password = Annotated[str | None, typer.Option("--password", help="Opens PDF files that are locked.")]
 Dpi = Annotated[float, typer.Option("--dpi", help="Dots per inch of document pages.")]
 Fps = Annotated[float | None, typer.Option("--fps", help="Frames per second of videos [default: the model's rule].")]
 Frames = Annotated[int | None, typer.Option("--max-frames", help="At most so many frames of each video.")]
@@ -61,6 +62,7 @@ class SightSettings:
     temperature: float | None = None
     seed: int | None = None
     pages: str | None = None
+    password: str | None = None
     dpi: float = 180
     fps: float | None = None
     max_frames: int | None = None
@@ -103,22 +105,20 @@ class SightSettings:
 
 def file_part(path: Path, kind: FileKind | None = None, **more: Any) -> dict[str, Any]:
     """A file as a part of a message, checked as far as its header tells."""
+    from inkwash.cli.media import media_reader
     from inkwash.core.errors import MediaError
-    from inkwash.media.documents import read_document
-    from inkwash.media.images import image_size
     from inkwash.media.kinds import kind_of
-    from inkwash.media.videos import probe_video
 
     kind = kind or kind_of(path)
-    if not path.is_file():
+    if path.is_dir() or not path.exists():
         said = "is a folder" if path.is_dir() else "does not exist"
-        raise MediaError(f"The file {str(path)!r} {said}: give the path of a picture, a video, a PDF or a PPTX.")
+        raise MediaError(f"The file {str(path)!r} {said}: give the path of a picture, a video or a document.")
     if kind == "image":
-        image_size(path)
+        media_reader().picture_size(path)
     elif kind == "video":
-        probe_video(path)
+        media_reader().video(path)
     elif path.suffix.lower() == ".pdf":
-        read_document(path, pages=more.get("pages"))
+        media_reader().document(path, pages=more.get("pages"), password=more.get("password"))
     return {"type": kind, kind: path, **{name: value for name, value in more.items() if value is not None}}
 
 
@@ -131,6 +131,7 @@ def check_model(name: str) -> None:
 
 def open_pipeline(settings: SightSettings) -> GlmVisionPipeline:
     """The pipeline with the rules that the settings make."""
+    from inkwash.cli.media import media_reader
     from inkwash.core import device
     from inkwash.engine.see.media import MediaRules
     from inkwash.engine.see.pipeline import GlmVisionPipeline
@@ -138,7 +139,9 @@ def open_pipeline(settings: SightSettings) -> GlmVisionPipeline:
     device.set_threads()
     place = device.pick_device(settings.device)
     rules = MediaRules(
+        reader=media_reader(),
         pages=settings.pages,
+        password=settings.password,
         dpi=settings.dpi,
         fps=settings.fps,
         max_frames=settings.max_frames,

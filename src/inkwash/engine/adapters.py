@@ -58,6 +58,8 @@ class Adapters:
         self._loaded: dict[str, dict[Place, Delta]] = {}
         self._active: dict[str, float] = {}
         self._originals: dict[Place, Tensor] = {}
+        self.fused = False  # whether what acts counts as part of the weights
+        self._paused: dict[str, float] = {}
         self._flat: dict[str | None, dict[str, str]] = {}  # names of modules with underscores, and with dots
 
     @property
@@ -98,9 +100,42 @@ class Adapters:
             self._merge(place, [(self._loaded[n][place], w) for n, w in wanted.items() if place in self._loaded[n]])
         self._active = dict(wanted)
 
+    def fuse(self, names: Sequence[str] | None = None, scale: float = 1.0) -> None:
+        """Let the acting adapters, or those named, count as part of the weights, each `scale` times as strong."""
+        chosen = self._active if names is None else {name: self._active.get(name, 1.0) for name in names}
+        self.set({name: weight * scale for name, weight in chosen.items()})
+        self.fused = bool(chosen)
+
+    def unfuse(self) -> None:
+        """They act as adapters again."""
+        self.fused = False
+
+    def pause(self) -> None:
+        """None acts until `resume`."""
+        if self._active:
+            self._paused = dict(self._active)
+        self.set({})
+
+    def resume(self) -> None:
+        """Those act that acted before `pause`."""
+        paused = {name: weight for name, weight in self._paused.items() if name in self._loaded}
+        if not self._active and paused:
+            self.set(paused)
+        self._paused = {}
+
+    def by_network(self) -> dict[str, list[str]]:
+        """The names of those that touch each network."""
+        found: dict[str, list[str]] = {}
+        for name, deltas in self._loaded.items():
+            for network in sorted({place[0] for place in deltas}):
+                found.setdefault(network, []).append(name)
+        return found
+
     def unload(self, names: Sequence[str] | None = None) -> None:
         """Forget adapters (all of them by default) and what they did."""
         gone = set(self.names if names is None else names)
+        if self.fused and gone:
+            raise RequestError("Adapters are fused into the weights: call unfuse_lora() first.", param="lora")
         self.set({name: weight for name, weight in self._active.items() if name not in gone})
         for name in gone:
             self._loaded.pop(name, None)

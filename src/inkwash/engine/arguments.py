@@ -76,6 +76,11 @@ class Arguments:
 
     def __post_init__(self) -> None:
         inputs.check_one_source(self.texts, self.prompt_embeds, self.plan)
+        if self.timesteps is not None and self.sigmas is not None:
+            raise RequestError(
+                "Both timesteps and sigmas were given: a schedule follows from one of them, leave one out.",
+                param="sigmas",
+            )
         limits.check_count(self.num_images_per_prompt)
         limits.check_steps(self.num_inference_steps)
         limits.check_steps(self.steps)

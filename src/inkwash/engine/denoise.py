@@ -17,8 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inkwash.core.errors import RequestError
 from inkwash.engine.quality import Quality
 from inkwash.engine.request import Watch
+from inkwash.engine.steering import Steering
 from inkwash.engine.step_cache import StepCache, full_steps
 from inkwash.engine.threads import side_by_side
 from inkwash.models.glm_image.decoder import Decoder, DecoderConditions
@@ -128,15 +130,19 @@ class Denoiser:
         *,
         inpaint: Inpaint | None = None,
         on_step: StepCallback | None = None,
+        steering: Steering | None = None,
     ) -> Tensor:
-        """Denoise latents (B, C, h, w); `on_step` may return latents to go on with."""
+        """Denoise latents (B, C, h, w); `on_step` may return latents to go on with, `steering` end it after a step."""
+        steering = steering or Steering(guidance_scale=self.guidance_scale)
         sigmas = self.schedule.sigmas.to(latents.device)
-        guided = [self.guided and self.quality.guided(sigma) for sigma in self.schedule.sigmas.tolist()]
+        guided = [self.quality.guided(sigma) for sigma in self.schedule.sigmas.tolist()]
         latents = latents.float()
         watch.begin("denoise", self.schedule.steps)
         for index in range(self.schedule.steps):
             sigma, next_sigma = sigmas[index], sigmas[index + 1]
-            velocity = self._velocity(latents, index, guided[index], watch)
+            scale = self._scale(steering)
+            steering.timestep = self.schedule.timesteps[index]
+            velocity = self._velocity(latents, index, guided[index] and scale > 1, watch, scale)
             x0 = latents - sigma * velocity if on_step is not None else latents
             latents = euler_step(latents, velocity, sigma, next_sigma)
             if inpaint is not None:
@@ -145,17 +151,29 @@ class Denoiser:
                 replaced = on_step(StepState(index=index, sigma=sigma, latents=latents, x0=x0))
                 latents = latents if replaced is None else replaced.to(latents)
             watch.advance()
+            if steering.interrupt:
+                break
         return latents
 
-    def _velocity(self, latents: Tensor, index: int, guided: bool, watch: Watch) -> Tensor:
+    def _scale(self, steering: Steering) -> float:
+        """The guidance of the next step, which a callback may have changed."""
+        if steering.guidance_scale > 1 and not self.guided:
+            raise RequestError(
+                "The guidance was raised above 1 in a call that began without it: begin with a guidance above 1.",
+                param="guidance_scale",
+            )
+        return steering.guidance_scale
+
+    def _velocity(self, latents: Tensor, index: int, guided: bool, watch: Watch, scale: float) -> Tensor:
         parts = []
         for each in self.passes:
             watch.check()
-            parts.append(self.velocity_of(each, latents[each.pictures], index, guided))
+            parts.append(self.velocity_of(each, latents[each.pictures], index, guided, scale))
         return torch.cat(parts)
 
-    def velocity_of(self, each: Pass, latents: Tensor, index: int, guided: bool) -> Tensor:
-        """Velocity of one pass in one step, fp32."""
+    def velocity_of(self, each: Pass, latents: Tensor, index: int, guided: bool, scale: float | None = None) -> Tensor:
+        """Velocity of one pass in one step, fp32; `scale` None is the guidance that the run began with."""
+        scale = self.guidance_scale if scale is None else scale
         step = self.decoder.step
         if not guided:
             if each.cache is not None and each.other_cache is not None and each.cache.runs(index):
@@ -172,7 +190,7 @@ class Denoiser:
                 partial(step, latents, each.unconditional, index, each.other_cache),
             )
             conditional, unconditional = conditional.float(), unconditional.float()
-        return unconditional + self.guidance_scale * (conditional - unconditional)
+        return unconditional + scale * (conditional - unconditional)
 
     def _both(self, first: Callable[[], Tensor], second: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
         """Side by side, unless the blocks stream through one place or are being compiled."""

@@ -21,6 +21,7 @@ from inkwash.engine.plan import Plan
 from inkwash.engine.request import Watch, picture_size
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages, make_plan
+from inkwash.engine.steering import Steering
 from inkwash.engine.threads import one_thread
 from inkwash.media.images import load_mask
 from inkwash.models.glm_image.references import KeyValue
@@ -69,7 +70,7 @@ class Drawing:
         return replace(plan, prior_token_ids=self._checked_tokens(plan.prior_token_ids))
 
     @torch.no_grad()
-    def denoise(self, plan: Plan, callback: Callback | None = None) -> Tensor:
+    def denoise(self, plan: Plan, callback: Callback | None = None, steering: Steering | None = None) -> Tensor:
         """Latents of every picture (B, C, h, w); `callback` has the reference's protocol, less its first argument."""
         pictures = self._pictures(plan)
         denoiser = Denoiser(
@@ -86,7 +87,7 @@ class Drawing:
         with self.stages.resident("decoder"):
             with one_thread(self.stages.device):  # small products, which would round by the number of threads
                 denoiser.prepare(pictures, self.latent_size)
-            latents = denoiser.run(self.noise, self.watch, inpaint=inpaint, on_step=on_step)
+            latents = denoiser.run(self.noise, self.watch, inpaint=inpaint, on_step=on_step, steering=steering)
         return check_finite("The decoder", latents)
 
     def decode(self, latents: Tensor) -> Any:
@@ -170,7 +171,7 @@ class Drawing:
             shown = {name: known[name] for name in self.arguments.callback_tensors}
             changed = callback(state.index, state.sigma, shown) or {}
             new_embeds = changed.get("prompt_embeds", embeds)
-            if new_embeds is not embeds:
+            if new_embeds is not embeds and not torch.equal(new_embeds, embeds):
                 inputs.check_tensor("prompt_embeds", new_embeds, (len(pictures), None, embeds.shape[-1]))
                 pictures[:] = [replace(old, glyphs=new) for old, new in zip(pictures, new_embeds, strict=True)]
                 with one_thread(self.stages.device):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -19,6 +20,22 @@ from inkwash.media.images import load_image
 from inkwash.nn.finite import is_finite
 
 Picture: TypeAlias = Any  # a PIL image, a path, bytes, an array (H, W, 3) or a tensor (3, H, W)
+
+
+def whole_number(value: Any) -> Any:
+    """numpy's and torch's whole numbers as Python's; anything else as it is, for the check that follows."""
+    if isinstance(value, np.integer) or (
+        isinstance(value, Tensor) and value.numel() == 1 and not value.is_floating_point()
+    ):
+        return int(value)
+    return value
+
+
+def real_number(value: Any) -> Any:
+    """The same for real numbers."""
+    if isinstance(value, np.number) or (isinstance(value, Tensor) and value.numel() == 1):
+        return float(value)
+    return value
 
 
 def as_prompts(prompt: str | Sequence[str] | None, name: str = "prompt") -> list[str] | None:
@@ -46,6 +63,8 @@ def as_images(image: Any, batch: int) -> list[list[Image.Image]]:
     """Reference pictures of each prompt; a list of lists may give every prompt its own number of them."""
     if image is None:
         return [[] for _ in range(batch)]
+    if isinstance(image, np.ndarray | Tensor) and image.ndim == 4:
+        image = list(image)
     if not isinstance(image, list | tuple):
         image = [image]
     nested = [isinstance(each, list | tuple) or each is None for each in image]
@@ -63,18 +82,27 @@ def as_images(image: Any, batch: int) -> list[list[Image.Image]]:
 def as_rgb(picture: Picture) -> Image.Image:
     """Any kind of picture as 8-bit RGB."""
     if isinstance(picture, Tensor):
-        picture = picture.detach().cpu().movedim(-3, -1).float().numpy()
+        picture = picture.detach().cpu()
+        if picture.ndim == 4 and picture.shape[0] == 1:
+            picture = picture[0]
+        picture = picture.movedim(-3, -1) if picture.ndim == 3 else picture
+        picture = (picture if picture.dtype is torch.uint8 else picture.float()).numpy()
     if isinstance(picture, np.ndarray):
-        if picture.ndim != 3 or picture.shape[-1] != 3:
+        if picture.ndim == 4 and picture.shape[0] == 1:
+            picture = picture[0]
+        if picture.ndim == 3 and picture.shape[-1] == 1:
+            picture = picture[..., 0]
+        if picture.ndim != 2 and (picture.ndim != 3 or picture.shape[-1] not in (3, 4)):
             raise RequestError(
-                f"A picture given as an array must be (H, W, 3), as a tensor (3, H, W); got shape {picture.shape}.",
+                "A picture given as an array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), as a tensor (C, H, W); "
+                f"got shape {picture.shape}.",
                 param="image",
             )
         if picture.dtype != np.uint8:
             if not np.isfinite(picture).all() or picture.min() < 0 or picture.max() > 1:
                 raise RequestError("A picture given as numbers must lie in 0..1, or be of type uint8.", param="image")
             picture = (picture * 255).round().astype(np.uint8)
-        return Image.fromarray(picture)
+        return load_image(Image.fromarray(picture))
     return load_image(picture)
 
 

@@ -32,6 +32,7 @@ def load_parts(
     device: torch.device,
     offload: Profile = "none",
     quantize: Mapping[str, str] | None = None,
+    variant: str | None = None,
 ) -> tuple[GlmImageParts, Residency | None]:
     """The parts of a checkpoint, and who brings their weights; None when all of them are there for good."""
     check_profile(offload)
@@ -45,10 +46,10 @@ def load_parts(
     rounders = {stage: rounder(stage, kind, device, dtype) for stage, kind in kinds.items()}
     brought = [stage for stage in FOLDERS if offload != "none" or stage in kinds]
     deferred = [FOLDERS[stage] for stage in brought]
-    parts = load_pipeline_parts(folder, dtype=dtype, device=device, deferred=deferred)
+    parts = load_pipeline_parts(folder, dtype=dtype, device=device, deferred=deferred, variant=variant)
     members: dict[str, Member] = {}
     for stage in brought:
-        weights = Weights(StoredTensors(folder / FOLDERS[stage]), dtype, device)
+        weights = Weights(StoredTensors(folder / FOLDERS[stage], variant), dtype, device)
         if device.type == "cuda" and offload != "none":
             weights.pin(list(_network(parts, stage).state_dict()))
         streamed = offload == "block" and stage == "decoder"

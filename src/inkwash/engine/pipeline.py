@@ -33,28 +33,43 @@ from inkwash.engine.quantize import parse_quantize
 from inkwash.engine.request import CancelToken, GenerationRequest, Layout, ProgressCallback, Watch, picture_size
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages, make_plan
+from inkwash.engine.steering import Calls, Steering
+from inkwash.engine.surface import ReferenceSurface, check_folder_options, joined, shard_bytes
 from inkwash.models.glm_image.decoder import fuse_qkv
 from inkwash.models.glm_image.weights import GlmImageParts, save_pipeline_parts
+from inkwash.models.hub import HubAccess
 from inkwash.models.registry import resolve
+from inkwash.models.weights import MAX_SHARD_BYTES
 
 StepEndCallback = Callable[["GlmImagePipeline", int, Tensor, dict[str, Any]], dict[str, Any] | None]
 Priors = tuple[Tensor, list[Tensor] | None, list[Tensor] | None]
 
 
-class GlmImagePipeline:
+class GlmImagePipeline(ReferenceSurface):
     """A checkpoint that draws; make one with `from_pretrained`, or from parts already in memory."""
 
     def __init__(
-        self, parts: GlmImageParts, *, pictures_per_pass: int | None = None, residency: Residency | None = None
+        self,
+        parts: GlmImageParts | None = None,
+        *,
+        pictures_per_pass: int | None = None,
+        residency: Residency | None = None,
+        **components: Any,
     ) -> None:
-        """`pictures_per_pass` None lets the pictures of a call share passes, except on a CPU.
+        """From `parts`, or from parts under the reference's names (`components`).
 
-        There they go one by one, because a picture would else differ in its last bits with its batch mates; a number
-        gives that up for speed (docs/numerics.md). `residency` brings the weights of each stage (`engine.loading`).
+        `pictures_per_pass` None lets the pictures of a call share passes, except on a CPU. There they go one by one,
+        because a picture would else differ in its last bits with its batch mates; a number gives that up for speed
+        (docs/numerics.md). `residency` brings the weights of each stage (`engine.loading`).
         """
         if pictures_per_pass is not None:
             limits.check_whole("pictures_per_pass", pictures_per_pass, 1, 1024)
+        if parts is None or components:
+            parts = joined(parts, components)
+            fuse_qkv(parts.decoder)
         self.parts = parts
+        self._calls = Calls()
+        self._source: dict[str, Any] | None = None
         self.stages = Stages(parts, pictures_per_pass, residency=residency)
         self._adapters = Adapters(parts)
         self._as_stored = residency is None  # whole and unrounded, so that weights may be changed, moved and saved
@@ -69,30 +84,68 @@ class GlmImagePipeline:
         pictures_per_pass: int | None = None,
         offload: Profile = "none",
         quantize: str | None = None,
+        dtype: torch.dtype | str | None = None,
+        variant: str | None = None,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool | None = None,
+        token: str | bool | None = None,
+        **options: Any,
     ) -> Self:
         """Load a checkpoint by name ("nano", "zai-org/GLM-Image") or from a folder.
 
         `torch_dtype` None is float32 on a CPU and bfloat16 elsewhere; `device_map` is a device, None or "auto" for
         the best one here; `pictures_per_pass` as in the constructor. `offload` says where weights wait (see
         `engine.offload`), `quantize` how they are rounded ("int8", or "ar=int8,decoder=fp8"; `engine.quantize`).
+        `dtype` is `torch_dtype`; `variant` names files such as model.fp16.safetensors; `revision`, `cache_dir`,
+        `local_files_only` and `token` are for a hub. Parts under the reference's names replace the checkpoint's.
         """
+        check_folder_options(options)
+        access = HubAccess(cache_dir=cache_dir, local_files_only=local_files_only, token=token)
         if isinstance(device_map, dict):
             raise ConfigError("device_map must name one device, such as 'cpu' or 'cuda'; a table is not supported.")
         device = pick_device(None if device_map in (None, "auto", "balanced") else device_map)
-        folder = resolve(pretrained_model_name_or_path)
+        folder = resolve(pretrained_model_name_or_path, revision=revision, access=access)
         kinds = parse_quantize(quantize)
-        dtype = pick_dtype(torch_dtype, device)
-        parts, residency = load_parts(folder, dtype=dtype, device=device, offload=offload, quantize=kinds)
+        numbers = pick_dtype(torch_dtype if dtype is None else dtype, device)
+        parts, residency = load_parts(
+            folder, dtype=numbers, device=device, offload=offload, quantize=kinds, variant=variant
+        )
+        if options:
+            parts = joined(parts, options)
+            fuse_qkv(parts.decoder)
         pipe = cls(parts, pictures_per_pass=pictures_per_pass, residency=residency)
         pipe._as_stored = residency is None and not kinds
+        if not options:
+            pipe._source = {"folder": folder, "dtype": numbers, "variant": variant}
         for network in pipe._networks():
             network.eval().requires_grad_(False)
         return pipe
 
-    def save_pretrained(self, save_directory: str | Path, *, torch_dtype: torch.dtype | None = None) -> None:
-        """Write the released folder layout; `torch_dtype` None keeps the number type in memory."""
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        safe_serialization: bool = True,
+        variant: str | None = None,
+        max_shard_size: int | str | None = None,
+        *,
+        torch_dtype: torch.dtype | None = None,
+    ) -> None:
+        """Write the released folder layout; `torch_dtype` None keeps the number type in memory.
+
+        `variant` becomes part of the files' names, `max_shard_size` ("5GB") bounds them. Adapters that act would be
+        written into the weights, which only `fuse_lora` asks for.
+        """
         self._check_whole("Saving needs all weights")
-        save_pipeline_parts(self.parts, save_directory, dtype=torch_dtype)
+        if not safe_serialization:
+            raise ConfigError("safe_serialization=False has no meaning here: weights are written as safetensors only.")
+        if self._adapters.active and not self._adapters.fused:
+            raise ConfigError(
+                f"Adapters act on the weights that would be saved ({', '.join(self._adapters.active)}): call "
+                "unload_lora_weights() to save the checkpoint alone, or fuse_lora() to save it with them."
+            )
+        size = shard_bytes(max_shard_size, MAX_SHARD_BYTES)
+        save_pipeline_parts(self.parts, save_directory, dtype=torch_dtype, max_shard_bytes=size, variant=variant)
 
     def load_lora_weights(
         self, path: str | Path, adapter_name: str | None = None, *, weight_name: str | None = None
@@ -118,8 +171,18 @@ class GlmImagePipeline:
         """Forget all adapters; the weights are again those of the checkpoint, bit by bit."""
         self._adapters.unload()
 
-    def to(self, *targets: torch.device | str | torch.dtype) -> Self:
+    def to(
+        self,
+        *targets: torch.device | str | torch.dtype | None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        **_: Any,
+    ) -> Self:
         """Move all networks to a device, a number type or both."""
+        targets = tuple(target for target in (*targets, device, dtype) if target is not None)
+        here = (self.device, self.dtype, str(self.device), self.device.type)
+        if not self._as_stored and all(target in here for target in targets):
+            return self
         self._check_whole("Moving changes all weights")
         for network in self._networks():
             for target in targets:
@@ -269,6 +332,13 @@ class GlmImagePipeline:
                 f"attention_kwargs has no meaning here, but {attention_kwargs!r} was given: leave it out.",
                 param="attention_kwargs",
             )
+        if getattr(callback_on_step_end, "tensor_inputs", None):  # a callback object of the reference library
+            callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs  # type: ignore[union-attr]
+        height, width = inputs.whole_number(height), inputs.whole_number(width)
+        num_inference_steps, num_images_per_prompt = map(
+            inputs.whole_number, (num_inference_steps, num_images_per_prompt)
+        )
+        guidance_scale = inputs.real_number(guidance_scale)
         clock = Stopwatch(self.device)
         with clock.stage("prepare"):
             arguments = Arguments(
@@ -295,14 +365,17 @@ class GlmImagePipeline:
                 plan=plan or inputs.as_plan(prior_token_ids, prior_token_image_ids, source_image_grid_thw, image),
                 quality=find_quality(quality),
             )
-            drawing = Drawing(self.stages, arguments, self.sampling(temperature, top_p), Watch(progress, cancel))
-        with clock.stage("prior"):
-            plan = drawing.plan()
-        with clock.stage("denoise"):
-            callback = None if callback_on_step_end is None else partial(callback_on_step_end, self)
-            made_latents = drawing.denoise(plan, callback)
-        with clock.stage("decode"):
-            made = drawing.decode(made_latents)
+        steering = Steering(guidance_scale=guidance_scale, num_timesteps=arguments.steps)
+        with torch.autocast(self.device.type, enabled=False), self._calls.begin(steering):  # stages have number types
+            with clock.stage("prepare"):
+                drawing = Drawing(self.stages, arguments, self.sampling(temperature, top_p), Watch(progress, cancel))
+            with clock.stage("prior"):
+                plan = drawing.plan()
+            with clock.stage("denoise"):
+                callback = None if callback_on_step_end is None else partial(callback_on_step_end, self)
+                made_latents = drawing.denoise(plan, callback, steering)
+            with clock.stage("decode"):
+                made = drawing.decode(made_latents)
         if not return_dict:
             return (made,)
         return GlmImagePipelineOutput(images=made, seeds=drawing.seeds, plan=plan, timings=clock.finished())
@@ -310,9 +383,6 @@ class GlmImagePipeline:
     def _check_whole(self, why: str) -> None:
         if not self._as_stored:
             raise ConfigError(f"{why}: load the model without offload and without quantize for that.")
-
-    def _networks(self) -> tuple[torch.nn.Module, ...]:
-        return self.parts.ar, self.parts.decoder, self.parts.vae, self.parts.glyph
 
     def sampling(self, temperature: float | None, top_p: float | None) -> Sampling:
         """The asked settings over those of the checkpoint's generation_config.json over 0.9 and 0.75.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from inkwash.core import env
@@ -17,30 +18,53 @@ from inkwash.core.errors import MissingExtraError, WeightsError
 NAMES = {"huggingface": "Hugging Face", "modelscope": "ModelScope"}
 
 
-def fetch(repo: str, *, patterns: Sequence[str], revision: str | None = None, hub: str = "huggingface") -> Path:
+@dataclass(frozen=True, kw_only=True)
+class HubAccess:
+    """What one call says about its hub; None leaves it to the environment. Only Hugging Face's takes a token."""
+
+    cache_dir: str | Path | None = None
+    local_files_only: bool | None = None
+    token: str | bool | None = None
+
+
+def fetch(
+    repo: str,
+    *,
+    patterns: Sequence[str],
+    revision: str | None = None,
+    hub: str = "huggingface",
+    access: HubAccess = HubAccess(),
+) -> Path:
     """The local folder with the files of ``repo`` that match ``patterns``, downloaded where they are not there yet.
 
     ``revision`` is a branch, tag or commit; ``None`` is the hub's default. Raises ``WeightsError``, or
     ``MissingExtraError`` when the hub's own library is not installed.
     """
     download = {"huggingface": from_hugging_face, "modelscope": from_modelscope}[hub]
-    return download(repo, patterns=patterns, revision=revision)
+    return download(repo, patterns=patterns, revision=revision, access=access)
 
 
-def from_hugging_face(repo: str, *, patterns: Sequence[str], revision: str | None = None) -> Path:
+def from_hugging_face(
+    repo: str,
+    *,
+    patterns: Sequence[str],
+    revision: str | None = None,
+    access: HubAccess = HubAccess(),
+) -> Path:
     """A snapshot through ``huggingface_hub``, in its own cache unless ``INKWASH_CACHE`` is set."""
     from huggingface_hub import errors, snapshot_download
 
-    offline = env.offline()
+    offline = env.offline() if access.local_files_only is None else access.local_files_only
     try:
         folder = snapshot_download(
             repo,
             revision=revision,
-            cache_dir=_cache("huggingface"),
+            cache_dir=access.cache_dir or _cache("huggingface"),
             allow_patterns=list(patterns),
             local_files_only=offline,
             endpoint=os.environ.get("HF_ENDPOINT") or None,
             library_name="inkwash",
+            token=access.token,
         )
     except errors.GatedRepoError as error:
         raise WeightsError(
@@ -61,18 +85,24 @@ def from_hugging_face(repo: str, *, patterns: Sequence[str], revision: str | Non
     return Path(folder)
 
 
-def from_modelscope(repo: str, *, patterns: Sequence[str], revision: str | None = None) -> Path:
+def from_modelscope(
+    repo: str,
+    *,
+    patterns: Sequence[str],
+    revision: str | None = None,
+    access: HubAccess = HubAccess(),
+) -> Path:
     """A snapshot through ``modelscope``, in its own cache unless ``INKWASH_CACHE`` is set."""
     try:
         from modelscope import snapshot_download
     except ImportError as error:
         raise MissingExtraError("Downloading from ModelScope", extra="modelscope") from error
-    offline = env.offline()
+    offline = env.offline() if access.local_files_only is None else access.local_files_only
     try:
         folder = snapshot_download(
             repo,
             revision=revision,
-            cache_dir=_cache("modelscope"),
+            cache_dir=str(access.cache_dir) if access.cache_dir else _cache("modelscope"),
             allow_patterns=list(patterns),
             local_files_only=offline,
         )

@@ -140,7 +140,12 @@ def resolve_name(name: str) -> ModelEntry | Path | str:
     )
 
 
-def resolve(name: str | Path, *, revision: str | None = None) -> Path:
+def resolve(
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    access: hub.HubAccess = hub.HubAccess(),  # noqa: B008 (frozen)
+) -> Path:
     """The folder of a model on this machine, fetched first where it must be; the folder is complete and of this family.
 
     ``INKWASH_HUB`` chooses the hub; ``revision`` is a branch, tag or commit there, in place of the pinned one.
@@ -152,7 +157,7 @@ def resolve(name: str | Path, *, revision: str | None = None) -> Path:
     elif isinstance(found, ModelEntry) and found.bundled:
         folder = bundled_folder(found.name)
     else:
-        folder = _fetch(found, revision)
+        folder = _fetch(found, revision, access)
     inspect_folder(folder)
     return folder
 
@@ -187,7 +192,7 @@ def bundled_folder(name: str) -> Path:
     return folder
 
 
-def _fetch(found: ModelEntry | str, revision: str | None) -> Path:
+def _fetch(found: ModelEntry | str, revision: str | None, access: hub.HubAccess) -> Path:
     place = env.hub()
     if isinstance(found, str):
         repo = found
@@ -197,14 +202,14 @@ def _fetch(found: ModelEntry | str, revision: str | None) -> Path:
             raise WeightsError(f"{found.name} is not on {hub.NAMES[place]}: choose another hub with INKWASH_HUB.")
         repo, revision = on_hub, revision or found.revision
     try:
-        index = hub.fetch(repo, patterns=(INDEX_FILE,), revision=revision, hub=place)
+        index = hub.fetch(repo, patterns=(INDEX_FILE,), revision=revision, hub=place, access=access)
     except WeightsError as error:
         near = _nearest(repo)
         if near is None or near == repo:
             raise
         raise WeightsError(f"{error} Did you mean {near!r}?") from error
     inspect_index(index)
-    return hub.fetch(repo, patterns=wanted_files(), revision=revision, hub=place)
+    return hub.fetch(repo, patterns=wanted_files(), revision=revision, hub=place, access=access)
 
 
 def wanted_files() -> tuple[str, ...]:

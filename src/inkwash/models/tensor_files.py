@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -31,6 +31,7 @@ class StoredTensor:
     dtype: str
     scale: StoredTensor | None = None  # of an 8-bit matrix: the numbers it is multiplied by
     block: tuple[int, int] = (1, 1)  # rows and columns that one of them serves
+    part: tuple[int, int, int] | None = None  # of a stack of matrices: which, and from which row to which
 
 
 def write_json(path: Path, content: object) -> None:
@@ -59,9 +60,13 @@ def read_json(path: Path) -> dict[str, object]:
     return content
 
 
-def read_headers(folder: Path) -> dict[str, StoredTensor]:
-    """Every tensor of the safetensors files of a folder, by name, from the headers alone."""
-    files, listed = _files(folder)
+def read_headers(folder: Path, variant: str | None = None) -> dict[str, StoredTensor]:
+    """Every tensor of the safetensors files of a folder, by name, from the headers alone.
+
+    A `variant` is a word in the files' names, such as fp16. Where a folder has files of one variant and no others they
+    are taken unasked; where it has no files of the variant that is asked for, those without one are.
+    """
+    files, listed = _files(folder, variant)
     stored: dict[str, StoredTensor] = {}
     for file in files:
         for name, entry in _header(file).items():
@@ -73,15 +78,46 @@ def read_headers(folder: Path) -> dict[str, StoredTensor]:
     return stored
 
 
-def _files(folder: Path) -> tuple[list[Path], dict[str, str] | None]:
+def split_experts(stored: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """Stacks of experts, as newer libraries save them, under the released names of one expert after another.
+
+    `experts.gate_up_proj` (E, 2 I, D) is the gates above the ups of every expert, `experts.down_proj` (E, D, I).
+    """
+    found: dict[str, StoredTensor] = {}
+    for name, entry in stored.items():
+        head, mark, leaf = name.rpartition(".experts.")
+        if not mark or leaf not in ("gate_up_proj", "down_proj") or len(entry.shape) != 3 or entry.scale is not None:
+            found[name] = entry
+            continue
+        count, rows, columns = entry.shape
+        halves = {"down_proj": (0, rows)}
+        if leaf == "gate_up_proj":
+            halves = {"gate_proj": (0, rows // 2), "up_proj": (rows // 2, rows)}
+        for expert in range(count):
+            for half, (first, last) in halves.items():
+                part = replace(entry, shape=(last - first, columns), part=(expert, first, last))
+                found[f"{head}.experts.{expert}.{half}.weight"] = part
+    return found
+
+
+def _files(folder: Path, variant: str | None) -> tuple[list[Path], dict[str, str] | None]:
     """The weight files of a folder, and the index that lists their tensors where there is one."""
     if not folder.is_dir():
         raise WeightsError(f"{folder} is not a folder; a checkpoint folder with *.safetensors files is expected.")
+    variants = _variants(folder)
+    if variant is not None and variant in variants:
+        return variants[variant]
     for base in BASE_NAMES:
         if (single := folder / f"{base}.safetensors").is_file():
             return [single], None
         if (index := folder / f"{base}.safetensors.index.json").is_file():
             return _indexed_files(index)
+    if len(variants) == 1:
+        return next(iter(variants.values()))
+    if variants:
+        raise WeightsError(
+            f"{folder} holds weights in several variants ({some(sorted(variants))}) and none without: choose one."
+        )
     singles = sorted(folder.glob("*.safetensors"))
     if len(singles) == 1:
         return singles, None
@@ -93,6 +129,20 @@ def _files(folder: Path) -> tuple[list[Path], dict[str, str] | None]:
     other = sorted([*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.ckpt"), *folder.glob("*.pth")])
     found = f"only {some([o.name for o in other])}, which can run code when opened" if other else "none"
     raise WeightsError(f"{folder} must hold its weights as *.safetensors, and there is {found}.")
+
+
+def _variants(folder: Path) -> dict[str, tuple[list[Path], dict[str, str] | None]]:
+    """Files, and index where there is one, of each variant: `model.fp16.safetensors`, or `model.fp16-00001-of-00002`
+    and so on with `model.safetensors.index.fp16.json` beside them."""
+    found: dict[str, tuple[list[Path], dict[str, str] | None]] = {}
+    for base in BASE_NAMES:
+        for index in sorted(folder.glob(f"{base}.safetensors.index.*.json")):
+            found[index.name.removeprefix(f"{base}.safetensors.index.").removesuffix(".json")] = _indexed_files(index)
+        for file in sorted(folder.glob(f"{base}.*.safetensors")):
+            name = file.name.removeprefix(f"{base}.").removesuffix(".safetensors")
+            if "-of-" not in name:
+                found.setdefault(name, ([file], None))
+    return found
 
 
 def _indexed_files(index: Path) -> tuple[list[Path], dict[str, str]]:

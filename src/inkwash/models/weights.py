@@ -27,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 
 from inkwash.core.errors import WeightsError
 from inkwash.models.fp8 import dequantize, pair_scales
-from inkwash.models.tensor_files import StoredTensor, count, read_headers, reason, some, write_json
+from inkwash.models.tensor_files import StoredTensor, count, read_headers, reason, some, split_experts, write_json
 
 MAX_SHARD_BYTES = 5 * 10**9
 WINDOW_BYTES = 32 * 2**20  # a file is mapped anew after this much, so that pages already copied leave memory
@@ -78,6 +78,7 @@ def load_module(
     keys: KeyTable | None = None,
     prefix: str = "",
     fill: bool = True,
+    variant: str | None = None,
 ) -> M:
     """Build a network and fill it from the safetensors files of ``folder``.
 
@@ -88,7 +89,7 @@ def load_module(
     Raises ``WeightsError`` for a missing, damaged or foreign checkpoint; no module is returned then.
     """
     table = keys or KeyTable()
-    stored = pair_scales(read_headers(folder), folder)
+    stored = split_experts(pair_scales(read_headers(folder, variant), folder))
     stored = {name.removeprefix(prefix): entry for name, entry in stored.items() if name.startswith(prefix)}
     with parameters_on_meta():
         module = build()
@@ -103,8 +104,8 @@ def load_module(
 class StoredTensors:
     """The tensors of a checkpoint folder, read by their stored names whenever they are needed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._stored = pair_scales(read_headers(folder), folder)
+    def __init__(self, folder: Path, variant: str | None = None) -> None:
+        self._stored = split_experts(pair_scales(read_headers(folder, variant), folder))
 
     def read(
         self, names: Sequence[str], *, dtype: torch.dtype | None, device: torch.device | str = "cpu"
@@ -121,6 +122,7 @@ def save_module(
     max_shard_bytes: int = MAX_SHARD_BYTES,
     base_name: str = "model",
     keys: KeyTable | None = None,
+    variant: str | None = None,
 ) -> None:
     """Write a network's tensors as ``base_name.safetensors``, or as shards with an index where that is too large.
 
@@ -133,9 +135,10 @@ def save_module(
     dtypes = {table.to_checkpoint(name): None if table.is_kept(name) else dtype for name in state}
     sizes = {name: _bytes(tensor, dtypes[name]) for name, tensor in tensors.items()}
     shards = _shards(sizes, max_shard_bytes)
-    names = _shard_names(base_name, len(shards))
+    base = base_name if variant is None else f"{base_name}.{variant}"
+    names = _shard_names(base, len(shards))
     partial = {name: folder / f".{name}.{os.getpid()}.partial" for name in names}
-    index = folder / f"{base_name}.safetensors.index.json"
+    index = folder / f"{base_name}.safetensors.index.{'' if variant is None else variant + '.'}json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _require_space(folder, sum(sizes.values()))
@@ -144,7 +147,7 @@ def save_module(
             save_file(content, partial[name], metadata={"format": "pt"})
             del content
             partial[name].chmod(0o644)  # the library makes files that only their owner may read
-        old = set(folder.glob(f"{base_name}.safetensors")) | set(folder.glob(f"{base_name}-*-of-*.safetensors"))
+        old = set(folder.glob(f"{base}.safetensors")) | set(folder.glob(f"{base}-*-of-*.safetensors"))
         for name in names:
             os.replace(partial[name], folder / name)
         if len(names) > 1:
@@ -303,7 +306,7 @@ def _stream(
         try:
             with safe_open(file, framework="pt") as opened:
                 for name in window:
-                    raw = opened.get_tensor(plan[name].name)
+                    raw = _read(opened, plan[name])
                     dtype = dtypes[name]
                     if (scale := plan[name].scale) is not None:
                         yield name, _dequantized(raw.to(device), scale, plan[name].block, opened, file, dtype)
@@ -313,6 +316,16 @@ def _stream(
                     del raw
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"{file} could not be read to its end ({reason(error)}).") from error
+
+
+def _read(opened: Any, entry: StoredTensor) -> Tensor:
+    """A whole tensor, or one matrix of a stack."""
+    if entry.part is None:
+        whole: Tensor = opened.get_tensor(entry.name)
+        return whole
+    number, first, last = entry.part
+    part: Tensor = opened.get_slice(entry.name)[number, first:last]
+    return part
 
 
 def _dequantized(

@@ -59,10 +59,10 @@ def finetune(
     if method not in METHODS:
         raise ConfigError(f"--set method={method}: method must be one of {', '.join(METHODS)}.")
     ranks, place = start(pick_device(device or None))
-    lock_folder(work)
     batches = {"ar": ar.batch, "decoder": decoder.batch}
     for part in PARTS[parts]:
         ranks.mine(batches[part])  # a batch that cannot be shared is refused before anything is encoded
+    lock_folder(work)
     shards = first_does(ranks, lambda: _shards(work, data, model, side, max_skipped, place))
     checkpoint = first_does(ranks, lambda: resolve(model))  # which may download it
     adapters = lora if method == "lora" else None

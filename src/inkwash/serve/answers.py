@@ -117,18 +117,25 @@ def encode(order: Order, drawn: Image.Image, info: ModelInfo, *, index: int, see
     picture = order.finish(drawn)
     metadata = None
     if final:
-        said = used(order, Size(*drawn.size), info).model_dump(exclude_none=True)
-        metadata = {
-            "software": f"inkwash {__version__}",
-            "prompt": order.request.prompt,
-            **said,
-            "seed": seed,
-            "size": str(Size(*picture.size)),
-        }
-        if order.request.num_images > 1:
-            metadata |= {"first_seed": order.request.seed, "index": index + 1, "n": order.request.num_images}
+        metadata = file_metadata(order, Size(*drawn.size), Size(*picture.size), info, index=index, seed=seed)
     content = encode_image(picture, order.format.upper(), metadata=metadata, quality=order.body.output_compression)
     return base64.b64encode(content).decode("ascii")
+
+
+def file_metadata(
+    order: Order, drawn: Size, size: Size, info: ModelInfo, *, index: int, seed: int | None
+) -> dict[str, Any]:
+    """What the file of a finished picture says: enough to draw it again."""
+    metadata = {
+        "software": f"inkwash {__version__}",
+        "prompt": order.request.prompt,
+        **used(order, drawn, info).model_dump(exclude_none=True),
+        "seed": seed,
+        "size": str(size),
+    }
+    if order.request.num_images > 1:
+        metadata |= {"first_seed": order.request.seed, "index": index + 1, "n": order.request.num_images}
+    return metadata
 
 
 def final_size(order: Order, drawn: Image.Image) -> Size:

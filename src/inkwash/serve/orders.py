@@ -199,7 +199,9 @@ def _steps(
     return chosen.asked_for(body.steps)
 
 
-def _marked(picture: Image.Image, markup: bytes, settings: ServeSettings, reader: MediaReader) -> Image.Image:
+def _marked(
+    picture: Image.Image, markup: bytes | Image.Image, settings: ServeSettings, reader: MediaReader
+) -> Image.Image:
     """The first reference with the markup laid over it."""
     overlay = decode(markup, "markup", settings, reader, "rgba")
     if overlay.size != picture.size:

@@ -29,7 +29,7 @@ from inkwash.serve.sight import SightService
 if TYPE_CHECKING:
     from inkwash.serve.backend import Backend
 
-GRACE_S = 3.0  # after the drain, for answers that were cut off and for closing; then the process ends whatever runs
+GRACE_S = 2.0  # after the drain, for answers that were cut off and for closing; then the process ends whatever runs
 
 
 class StartFailed(InkwashError):

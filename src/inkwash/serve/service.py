@@ -16,6 +16,7 @@ from inkwash.core import log as logs
 from inkwash.core.errors import InkwashError, RequestError, WeightsError
 from inkwash.engine.request import CancelToken, GenerationRequest
 from inkwash.media.process import MediaProcess
+from inkwash.media.sandbox import give_back_memory
 from inkwash.serve.answers import make_answer
 from inkwash.serve.enhance import Enhanced, enhance
 from inkwash.serve.handles import PlanSigner
@@ -31,6 +32,7 @@ from inkwash.serve.uploads import Uploads
 if TYPE_CHECKING:
     from inkwash.engine.scheduler import EngineStats
     from inkwash.engine.ticket import GenerationResult
+    from inkwash.media.reader import MediaReader
     from inkwash.serve.backend import Backend
     from inkwash.serve.chat import Chat
     from inkwash.serve.worker import JobWorker
@@ -213,23 +215,33 @@ class Service:
 
     async def order(self, body: ImageBody, uploads: Uploads, enhanced: Enhanced | None = None) -> Order:
         """Check and decode a request off the event loop; decoding ends with the task that waits for it."""
-        assert self.backend is not None, "an order is made after the server was ready"
-        said = () if enhanced is None or enhanced.warning is None else (enhanced.warning,)
         cancel = CancelToken()
+        reader = self.media.within(cancel.is_cancelled, min(DECODE_S, self.deadline(body) or DECODE_S))
         try:
-            return await asyncio.to_thread(
-                make_order,
-                body,
-                uploads,
-                info=self.backend.info,
-                settings=self.settings,
-                signer=self.signer,
-                reader=self.media.within(cancel.is_cancelled, min(DECODE_S, self.deadline(body) or DECODE_S)),
-                prompt=None if enhanced is None else enhanced.revised,
-                said=said,
-            )
+            return await asyncio.to_thread(self.prepare, body, uploads, enhanced, reader)
         finally:
             cancel.cancel()
+
+    def prepare(
+        self,
+        body: ImageBody,
+        uploads: Uploads,
+        enhanced: Enhanced | None = None,
+        reader: MediaReader | None = None,
+    ) -> Order:
+        """The order of a body and its pictures, for the API and the page alike."""
+        assert self.backend is not None, "an order is made after the server was ready"
+        said = () if enhanced is None or enhanced.warning is None else (enhanced.warning,)
+        return make_order(
+            body,
+            uploads,
+            info=self.backend.info,
+            settings=self.settings,
+            signer=self.signer,
+            reader=reader or self.media.within(lambda: False, DECODE_S),
+            prompt=None if enhanced is None else enhanced.revised,
+            said=said,
+        )
 
     async def answer(self, order: Order, result: GenerationResult, answer_id: str) -> dict[str, Any]:
         """The JSON answer for a result, encoded off the event loop."""
@@ -241,6 +253,7 @@ class Service:
             return make_answer(order, result, counts=counts, info=backend.info, signer=self.signer, answer_id=answer_id)
 
         made = await asyncio.to_thread(build)
+        await asyncio.to_thread(give_back_memory)  # else requests of ever new shapes leave ever more of it behind
         self.metrics.drawn(result.timings, len(result.images))
         return made
 

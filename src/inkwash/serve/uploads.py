@@ -12,6 +12,7 @@ from PIL import Image
 from starlette.datastructures import UploadFile
 
 from inkwash.core.errors import MediaError, RequestError
+from inkwash.media import images
 from inkwash.media.reader import Form, MediaReader
 from inkwash.serve.json_body import read_body, unsupported_type
 from inkwash.serve.schemas import (
@@ -30,16 +31,17 @@ _MAX_FIELD = 1_000_000  # bytes of a text part of a form; data URLs of pictures 
 
 @dataclass(frozen=True)
 class Uploads:
-    """Encoded pictures of one edit."""
+    """Pictures of one edit: encoded as clients send them, or decoded as the page has them."""
 
-    images: tuple[bytes, ...] = ()
-    mask: bytes | None = None
-    markup: bytes | None = None
+    images: tuple[bytes | Image.Image, ...] = ()
+    mask: bytes | Image.Image | None = None
+    markup: bytes | Image.Image | None = None
 
     @property
     def digests(self) -> list[str]:
         """What plan handles remember of the references."""
-        return [hashlib.sha256(each).hexdigest()[:16] for each in self.images]
+        contents = (each if isinstance(each, bytes) else each.tobytes() for each in self.images)
+        return [hashlib.sha256(content).hexdigest()[:16] for content in contents]
 
 
 async def read_edit(request: Request, settings: ServeSettings) -> tuple[EditBody, Uploads]:
@@ -133,10 +135,15 @@ def _checked(uploads: Uploads) -> Uploads:
     return uploads
 
 
-def decode(content: bytes, param: str, settings: ServeSettings, reader: MediaReader, form: Form = "rgb") -> Image.Image:
+def decode(
+    content: bytes | Image.Image, param: str, settings: ServeSettings, reader: MediaReader, form: Form = "rgb"
+) -> Image.Image:
     """A PIL picture, RGB or RGBA, a mask grey (white may change); raises RequestError that names the field."""
     limit = settings.max_mask_bytes if param == "mask" else settings.max_image_bytes
     try:
+        if isinstance(content, Image.Image):
+            read = {"rgb": images.load_image, "rgba": images.load_rgba, "mask": images.load_mask}[form]
+            return read(content, max_bytes=limit, max_pixels=settings.max_image_pixels)
         return reader.picture(content, max_bytes=limit, max_pixels=settings.max_image_pixels, form=form)
     except MediaError as error:
         raise RequestError(f"{param}: {error.message}", code="invalid_image", param=param) from None

@@ -56,6 +56,8 @@ BAD = {
     "missing picture": (["edit", "a", "--image", "none.png"], "none.png"),
     "not a picture": (["edit", "a", "--image", "notes.txt"], "notes.txt"),
     "animated picture": (["edit", "a", "--image", "moving.gif"], "animated"),
+    "an endless device": (["edit", "a", "--image", "/dev/zero"], "is a device"),
+    "an endless device to see": (["describe", "/dev/zero"], "is a device"),
     "missing mask": (["edit", "a", "--image", "good.png", "--mask", "none.png"], "none.png"),
     "mask of another size": (["edit", "a", "--image", "good.png", "--mask", "mask.png"], "16x16"),
     "a picture for a mask": (["edit", "a", "--image", "good.png", "--mask", "small.png"], "is no mask"),

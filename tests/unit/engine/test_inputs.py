@@ -63,7 +63,7 @@ def test_kinds_of_pictures(tmp_path: Path) -> None:
         assert np.array_equal(np.array(inputs.as_rgb(kind)), array)
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((4, 4)), np.full((4, 4, 3), 2.0), np.full((4, 4, 3), np.nan), "no.png"])
+@pytest.mark.parametrize("wrong", [np.zeros((4, 4, 2)), np.full((4, 4, 3), 2.0), np.full((4, 4, 3), np.nan), "no.png"])
 def test_what_is_no_picture_is_refused(wrong: Any) -> None:
     with pytest.raises(InkwashError):
         inputs.as_rgb(wrong)

@@ -313,3 +313,41 @@ def run(script: str, *arguments: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+class Experts(nn.Module):
+    """Three experts under the released names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        sizes = {"gate_proj": (4, 6), "up_proj": (4, 6), "down_proj": (6, 4)}
+        made = [nn.ModuleDict({n: nn.Linear(i, o, bias=False) for n, (o, i) in sizes.items()}) for _ in range(3)]
+        self.mlp = nn.ModuleDict({"experts": nn.ModuleList(made)})
+
+
+def test_stacked_experts_are_read_one_by_one(tmp_path: Path) -> None:
+    """As transformers saves a mixture of experts: all gates above all ups in one tensor of each layer."""
+    gate_up, down = torch.randn(3, 8, 6), torch.randn(3, 6, 4)
+    save_file({"mlp.experts.gate_up_proj": gate_up, "mlp.experts.down_proj": down}, tmp_path / "model.safetensors")
+    loaded = load_module(Experts, tmp_path)
+    for number, expert in enumerate(loaded.mlp["experts"]):
+        assert torch.equal(expert["gate_proj"].weight, gate_up[number, :4])
+        assert torch.equal(expert["up_proj"].weight, gate_up[number, 4:])
+        assert torch.equal(expert["down_proj"].weight, down[number])
+    save_file({"mlp.experts.gate_up_proj": gate_up, "mlp.experts.down_proj": down[:2]}, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"1 tensor missing \(mlp.experts.2.down_proj.weight\)"):
+        load_module(Experts, tmp_path)
+
+
+def test_an_index_of_a_variant_is_read_and_two_variants_are_not_guessed(tmp_path: Path) -> None:
+    tensors = {"mlp.experts.gate_up_proj": torch.randn(3, 8, 6), "mlp.experts.down_proj": torch.randn(3, 6, 4)}
+    names = {name: f"model.fp16-0000{i}-of-00002.safetensors" for i, name in enumerate(tensors, 1)}
+    for name, file in names.items():
+        save_file({name: tensors[name]}, tmp_path / file)
+    (tmp_path / "model.safetensors.index.fp16.json").write_text(json.dumps({"weight_map": names}))
+    for variant in (None, "fp16"):
+        loaded = load_module(Experts, tmp_path, variant=variant)
+        assert torch.equal(loaded.mlp["experts"][0]["down_proj"].weight, tensors["mlp.experts.down_proj"][0])
+    save_file(tensors, tmp_path / "model.bf16.safetensors")
+    with pytest.raises(WeightsError, match=r"several variants \(bf16, fp16\) and none without: choose one"):
+        load_module(Experts, tmp_path)

@@ -17,6 +17,7 @@ from inkwash.models.glm_v.arguments import admits
 from inkwash.models.glm_v.tools import CALL, END_CALL, END_KEY, END_VALUE, KEY, VALUE
 
 MAX_SCHEMA = 256 * 1024  # characters of one schema
+MAX_CHOICES = 16 * 1024  # of all choices, or of a pattern: every token looks at what is left of them
 _STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "coerce_one_of": True}
 _FREE = r"/(.|\n)*/"
 
@@ -33,6 +34,11 @@ class AnswerRule:
 
     def grammar(self, tokens: Mapping[str, int]) -> str:
         """The rule in Lark; ``tokens`` are the ids of the format's tags."""
+        if sum(map(len, self.choices)) + len(self.pattern or "") > MAX_CHOICES:
+            raise RequestError(
+                f"The choices or the pattern of the answer have more than {MAX_CHOICES} characters: send less.",
+                param="guided_choice",
+            )
         starts, lines = [], []
         if self.schema is not None:
             starts.append("answer")

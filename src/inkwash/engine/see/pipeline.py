@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import secrets
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -291,8 +292,15 @@ class GlmVisionPipeline:
         run = Run(prompt=prompt)
         self.speaker.room(run, budget)  # raises for a conversation that is too long
         shown = _Shown(tools if parse_tools else (), fenced=fence_html, call_pieces=call_pieces)
-        pieces = self._pieces(run, sampling, budget, generator, rules, cancel)
-        return _stream(run, pieces, tools if parse_tools else None, shown, keep_marks, fence_html, began)
+        held = contextlib.ExitStack()
+        decoded: contextlib.AbstractContextManager[Any] = self._decoded(run, rules, cancel)
+        if not isinstance(messages, Prompt):  # so that what is wrong with a picture is said before the first piece
+            held.enter_context(decoded)
+            decoded = held
+        pieces = self._pieces(run, sampling, budget, generator, decoded, cancel)
+        answer = _stream(run, pieces, tools if parse_tools else None, shown, keep_marks, fence_html, began)
+        weakref.finalize(answer, held.close).atexit = False  # of an answer that nobody has begun to read
+        return answer
 
     def _pieces(
         self,
@@ -300,10 +308,10 @@ class GlmVisionPipeline:
         sampling: Sampling,
         budget: Budget,
         generator: torch.Generator,
-        rules: MediaRules,
+        decoded: contextlib.AbstractContextManager[Any],
         cancel: CancelToken | None,
     ) -> Iterator[str]:
-        with self._decoded(run, rules, cancel):
+        with decoded:
             yield from (self.together or self.speaker).generate(run, sampling, budget, generator, cancel)
 
     def token_text(self, token: int) -> tuple[str, bytes]:

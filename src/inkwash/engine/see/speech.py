@@ -230,6 +230,7 @@ class Speech:
             found = [(place, stop) for stop in stops if (place := run.text.find(stop, start)) >= 0]
             if found:
                 place, run.stopped_by = min(found)
+                self._forget_noted(len(run.text) - place)
                 run.text = run.text[:place]
                 self._end("stop")
             elif not last:
@@ -237,6 +238,14 @@ class Speech:
         said = run.text[self._told : len(run.text) - keep]
         self._told += len(said)
         return said
+
+    def _forget_noted(self, characters: int) -> None:
+        """Drop the notes on tokens that are cut off with so many characters."""
+        noted = self.run.logprobs
+        while noted and characters > 0:
+            characters -= len(self._processor.decode([noted[-1].token]))
+            if characters >= 0:
+                noted.pop()
 
     def _note(self, token: int) -> None:
         """Write down how likely a token of the answer was."""

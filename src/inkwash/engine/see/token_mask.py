@@ -19,7 +19,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from inkwash.core.errors import InkwashError, MissingExtraError, RequestError
+from inkwash.core.errors import MissingExtraError, RequestError
 from inkwash.engine.see.grammar import AnswerRule
 
 
@@ -100,7 +100,9 @@ class TokenMasks:
                 code="invalid_schema",
                 param="tools" if rule.calls else "response_format",
             )
-        return TokenMask(matcher, self.size)
+        mask = TokenMask(matcher, self.size)
+        mask.allowed()  # what is too large or leads nowhere shows at the first token
+        return mask
 
 
 class TokenMask:
@@ -133,9 +135,9 @@ class TokenMask:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            said = " ".join(str(self._matcher.get_error()).split())
-            raise RuleTooComplex(f"The schema of the answer is too complex to be followed: {said[:200]}")
-
-
-class RuleTooComplex(InkwashError):
-    """A rule that could be read, but not followed to its end within the limits of the library."""
+            said = str(self._matcher.get_error()).partition("<state>")[0].partition("\n")[0].strip().rstrip(".")
+            raise RequestError(
+                f"The schema of the answer is too complex to be followed: {said[:200]}.",
+                code="invalid_schema",
+                param="response_format",
+            )

@@ -142,6 +142,10 @@ class GlmImageProcessor:
     pictures: PictureConfig
     files: dict[str, bytes] = field(repr=False)  # the folder as it was read, so that it is written back unchanged
 
+    def __deepcopy__(self, memo: dict[int, object]) -> GlmImageProcessor:
+        """Itself: nothing in it ever changes."""
+        return self
+
     @classmethod
     def from_folder(cls, folder: str | Path) -> GlmImageProcessor:
         """Read a checkpoint's `processor/` folder; a missing or damaged file raises `WeightsError`."""

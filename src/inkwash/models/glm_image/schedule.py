@@ -48,8 +48,8 @@ def schedule(
 ) -> Schedule:
     """The schedule for a picture of `tokens` image tokens: by a number of steps, or by given timesteps or sigmas.
 
-    Given sigmas are still shifted, as the released pipeline does it; given timesteps lose their fractions. Where
-    both are given they must be equally long; given sigmas alone need as many steps.
+    Given sigmas are still shifted, as the released pipeline does it; given timesteps lose their fractions. Neither may
+    rise from step to step, and where both are given they must be equally long; given sigmas alone need as many steps.
     """
     if timesteps is None and steps is None:
         steps = len(sigmas) if sigmas is not None else None
@@ -63,6 +63,8 @@ def schedule(
         )
     if len(levels) == 0 or not (levels > 0).all():
         raise ConfigError("Timesteps and sigmas of a schedule must be above 0, and there must be at least one.")
+    if (np.diff(levels) > 0).any() or (np.diff(times) > 0).any():
+        raise ConfigError("Timesteps and sigmas of a schedule must not rise from step to step.")
     shifted = torch.from_numpy(shift_sigmas(config, levels, tokens)).float()
     return Schedule(timesteps=torch.from_numpy(times), sigmas=torch.cat([shifted, shifted.new_zeros(1)]))
 

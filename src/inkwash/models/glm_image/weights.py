@@ -40,9 +40,13 @@ from inkwash.models.tensor_files import read_headers, read_json, reason, write_j
 from inkwash.models.weights import MAX_SHARD_BYTES, KeyTable, load_module, save_module
 
 C = TypeVar("C")
-AR_KEYS = KeyTable(dropped=("*.rotary_emb.inv_freq", "*.rotary_pos_emb.inv_freq"))  # older files store these tables
-GLYPH_KEYS = KeyTable(tied={"encoder.embed_tokens.weight": "shared.weight"}, dropped=("decoder.*", "lm_head.weight"))
-PLAIN_KEYS = KeyTable()
+# Tables and statistics that older or trained files store and that are computed or not needed.
+HARMLESS = ("*inv_freq", "*position_ids", "loss.*", "*num_batches_tracked", "*logvar")
+AR_KEYS = KeyTable(dropped=HARMLESS)
+GLYPH_KEYS = KeyTable(
+    tied={"encoder.embed_tokens.weight": "shared.weight"}, dropped=("decoder.*", "lm_head.weight", *HARMLESS)
+)
+PLAIN_KEYS = KeyTable(dropped=HARMLESS)
 
 
 @dataclass(kw_only=True)
@@ -65,6 +69,7 @@ def load_pipeline_parts(
     dtype: torch.dtype | None = torch.float32,
     device: torch.device | str = "cpu",
     deferred: Collection[str] = (),
+    variant: str | None = None,
 ) -> GlmImageParts:
     """Read a whole checkpoint folder; ``dtype=None`` keeps every tensor as stored.
 
@@ -84,11 +89,12 @@ def load_pipeline_parts(
     drawing = drawing_defaults(folder)
     _check_agreement(folder, ar, decoder, vae, glyph, processor)
     for name in ("vision_language_encoder", "transformer", "vae", "text_encoder"):
-        read_headers(folder / name)  # a damaged file is found before minutes are spent on the others
+        read_headers(folder / name, variant)  # a damaged file is found before minutes are spent on the others
     generation = folder / "vision_language_encoder" / GENERATION_FILE
 
     def part(build: Callable[[], Any], name: str, keys: KeyTable) -> Any:
-        return load_module(build, folder / name, dtype=dtype, device=device, keys=keys, fill=name not in deferred)
+        fill = name not in deferred
+        return load_module(build, folder / name, dtype=dtype, device=device, keys=keys, fill=fill, variant=variant)
 
     return GlmImageParts(
         ar=part(lambda: ARGenerator(ar), "vision_language_encoder", AR_KEYS),
@@ -108,6 +114,7 @@ def save_pipeline_parts(
     *,
     dtype: torch.dtype | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
+    variant: str | None = None,
 ) -> Path:
     """Write a complete checkpoint folder; ``dtype=None`` keeps the networks' own.
 
@@ -121,7 +128,7 @@ def save_pipeline_parts(
     try:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
-        _write_parts(parts, staging, dtype, max_shard_bytes)
+        _write_parts(parts, staging, dtype, max_shard_bytes, variant)
         _swap(staging, target)
     except OSError as error:
         raise WeightsError(
@@ -133,7 +140,9 @@ def save_pipeline_parts(
     return target
 
 
-def _write_parts(parts: GlmImageParts, folder: Path, dtype: torch.dtype | None, max_shard_bytes: int) -> None:
+def _write_parts(
+    parts: GlmImageParts, folder: Path, dtype: torch.dtype | None, max_shard_bytes: int, variant: str | None
+) -> None:
     networks: dict[str, tuple[nn.Module, KeyTable]] = {
         "vision_language_encoder": (parts.ar, AR_KEYS),
         "transformer": (parts.decoder, PLAIN_KEYS),
@@ -142,7 +151,15 @@ def _write_parts(parts: GlmImageParts, folder: Path, dtype: torch.dtype | None, 
     }
     for name, (network, keys) in networks.items():
         base = PARTS[name].weights_name
-        save_module(network, folder / name, dtype=dtype, max_shard_bytes=max_shard_bytes, base_name=base, keys=keys)
+        save_module(
+            network,
+            folder / name,
+            dtype=dtype,
+            max_shard_bytes=max_shard_bytes,
+            base_name=base,
+            keys=keys,
+            variant=variant,
+        )
         config = network.config.to_dict()  # type: ignore[union-attr, operator]
         if PARTS[name].library == "transformers":
             config["dtype"] = str(dtype or next(network.parameters()).dtype).removeprefix("torch.")

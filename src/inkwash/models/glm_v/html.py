@@ -20,7 +20,7 @@ _VOID = ("link", "meta")  # have no closing tag
 _RAW = ("script", "style", "textarea", "title")  # hold text, no tags
 _DOCTYPE = "<!doctype html"
 _OPENING = re.compile(rf"(?:<({'|'.join(_TAGS)})(?=[\s>/])|{_DOCTYPE}(?=[\s>]))", re.IGNORECASE)
-_OWN_FENCE = re.compile(r"(`{3,}|~{3,})([^\n]*)\n")
+_OWN_FENCE = re.compile(r"(`{3,}+|~{3,}+)([^\n]*+)\n")  # possessive: a long line is read once
 _COMMENT, _END_COMMENT = "<!--", "-->"
 
 

@@ -15,6 +15,7 @@ from inkwash.core.errors import Cancelled
 from inkwash.engine.jobs import DeadlinePassed
 from inkwash.engine.request import CancelToken
 from inkwash.engine.see.output import Delta, VisionOutput
+from inkwash.media.sandbox import give_back_memory
 from inkwash.serve.chat.model import AnswerRequest, Chat
 
 Item = tuple[int, Delta | VisionOutput]
@@ -68,6 +69,7 @@ class Answers:
                 tell((number, end.value))
             except Exception as error:
                 tell(error)
+            give_back_memory()  # else conversations of ever new lengths leave ever more of it behind
 
         for number, stream in enumerate(self._streams):
             self.threads.submit(work, number, stream)

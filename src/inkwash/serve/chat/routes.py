@@ -9,6 +9,7 @@ hosts only. Several answers are made together; a client that goes away stops its
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,7 +20,7 @@ from fastapi.responses import JSONResponse, Response
 from inkwash.core.errors import Cancelled
 from inkwash.engine.see.together import Rounds
 from inkwash.serve.chat.completion import Completion
-from inkwash.serve.chat.generation import Answers
+from inkwash.serve.chat.generation import Answers, while_connected
 from inkwash.serve.chat.model import AnswerRequest, Chat
 from inkwash.serve.chat.response import ResponseAnswer
 from inkwash.serve.chat.response_schema import ResponseBody, ResponseObject
@@ -94,7 +95,11 @@ async def _sent(
         answers.cancel.cancel()
         leave()
 
-    await answers.prepare()
+    try:
+        await while_connected(request, asyncio.ensure_future(answers.prepare()))
+    except BaseException:
+        answers.cancel.cancel()  # media that are still being read
+        raise
     if stream:
         return SseResponse(form.events(), on_end=ended, last_events=form.last_events)
     try:

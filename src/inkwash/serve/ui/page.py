@@ -1,7 +1,7 @@
 """The page itself: three tabs of Gradio components and what their buttons do.
 
-A handler is a generator: it yields what changes while a picture is drawn. Everything that is drawn goes through the
-service's backend, so the page queues, cancels and repeats like every other client.
+A handler is a generator: it yields what changes while a picture is drawn. The page fills the fields of the API and has
+the service make its order of them, so it queues, cancels, warns and repeats like every other client.
 """
 
 from __future__ import annotations
@@ -11,29 +11,36 @@ import html
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageOps
 
 from inkwash.core.errors import InkwashError, RequestError
 from inkwash.core.types import Size
-from inkwash.engine.quality import TIERS
-from inkwash.engine.request import GenerationRequest
 from inkwash.media.images import load_image
+from inkwash.serve.answers import file_metadata
+from inkwash.serve.orders import Order
+from inkwash.serve.quality import CHOICES
+from inkwash.serve.schemas import EditBody, GenerationBody, validated
 from inkwash.serve.service import Service
-from inkwash.serve.sizes import MaskedCanvas, centre_crop, drawn_size, parse_size
+from inkwash.serve.sizes import parse_size
 from inkwash.serve.ui import talk_words
 from inkwash.serve.ui.drawing import Runs, View, follow
 from inkwash.serve.ui.lint import lint_html
 from inkwash.serve.ui.shelf import Shelf
 from inkwash.serve.ui.talk import ChatTab
 from inkwash.serve.ui.words import EN, ZH, Language, language, say
+from inkwash.serve.uploads import Uploads
+
+if TYPE_CHECKING:
+    from inkwash.serve.backend import ModelInfo
 
 CSS = Path(__file__).with_name("page.css")
 MAX_PICTURES = 4
 MAX_STEPS = 100
 HISTORY = 60
+_OLD_QUALITIES = {"exact": "xhigh"}  # of a history that an earlier edition wrote
 FIELDS = (
     *("prompt", "size", "steps", "guidance", "count", "seed", "lock"),
     *("quality", "layout", "negative", "temperature", "top_p"),
@@ -169,7 +176,7 @@ class Page:
         with gr.Accordion(t("more"), open=False):
             inputs["steps"] = gr.Slider(1, most, value=min(shown.steps, most), step=1, label=t("steps"))
             inputs["guidance"] = gr.Slider(1, 5, value=shown.guidance, step=0.1, label=t("guidance"))
-            inputs["quality"] = gr.Dropdown(label=t("quality"), choices=list(TIERS), value="exact")
+            inputs["quality"] = gr.Dropdown(label=t("quality"), choices=["auto", *CHOICES], value="auto")
             inputs["layout"] = gr.Radio(
                 label=t("layout"), choices=[(t("layout_new"), "new"), (t("layout_same"), "same")], value="new"
             )
@@ -236,81 +243,62 @@ class Page:
             yield (_failed(error), gr.skip(), gr.skip(), gr.skip(), gr.skip())
             return
         try:
-            canvas = None if mask is None else MaskedCanvas(original=pictures[0], change=mask)
-            asked = None if canvas is not None else parse_size(str(fields["size"]))
-            seed = _seed(fields)
-            wanted = self._request(fields, pictures, canvas, asked, seed)
-            yield ("", None, gr.File(value=None, visible=False), seed, gr.skip())
-            for view in follow(backend, wanted, self.runs, _tab(request), lang):
-                shown = [self._shown(view, index, canvas, asked, lang) for index in sorted(view.pictures)]
+            order = self._order(fields, pictures, mask)
+            yield (_warned(order), None, gr.File(value=None, visible=False), order.body.seed, gr.skip())
+            for view in follow(backend, order.request, self.runs, _tab(request), lang):
+                shown = [self._shown(view, index, order, lang) for index in sorted(view.pictures)]
                 if view.result is None:
                     yield (view.status, shown, gr.skip(), gr.skip(), gr.skip())
                     continue
-                finished = [_finish(picture, canvas, asked) for picture in view.result.images]
                 files = [
-                    self.shelf.put(picture, self._metadata(wanted, picture, own))
-                    for picture, own in zip(finished, view.result.seeds, strict=True)
+                    self._keep(order, backend.info, index, drawn, own)
+                    for index, (drawn, own) in enumerate(zip(view.result.images, view.result.seeds, strict=True))
                 ]
                 kind, seeds = ("edit" if pictures else "create"), view.result.seeds
                 entries = [self._entry(path, fields, own, kind) for path, own in zip(files, seeds, strict=True)]
                 kept = [*entries, *(history or [])][:HISTORY]
                 paths = [str(path) for path in files]
-                yield (view.status, paths, gr.File(value=paths, visible=True), gr.skip(), kept)
+                yield (view.status + _warned(order), paths, gr.File(value=paths, visible=True), gr.skip(), kept)
         except InkwashError as error:
             yield (_failed(error), gr.skip(), gr.skip(), gr.skip(), gr.skip())
         finally:
             leave()
 
-    def _request(
-        self,
-        fields: dict[str, Any],
-        pictures: list[Image.Image],
-        canvas: MaskedCanvas | None,
-        asked: Size | None,
-        seed: int,
-    ) -> GenerationRequest:
-        drawn = canvas.drawn if canvas is not None else None if asked is None else drawn_size(asked)
-        first = [] if canvas is None else [canvas.picture()]
-        return GenerationRequest(
-            prompt=str(fields["prompt"] or ""),
-            images=(*first, *pictures[len(first) :]),
-            mask=None if canvas is None else canvas.mask(),
-            height=None if drawn is None else drawn.height,
-            width=None if drawn is None else drawn.width,
-            num_inference_steps=int(fields["steps"]),
-            guidance_scale=float(fields["guidance"]),
-            negative_prompt=str(fields["negative"]).strip() or None if fields["negative"] else None,
-            num_images=int(fields["count"]),
-            layout=fields["layout"],
-            temperature=float(fields["temperature"]),
-            top_p=float(fields["top_p"]),
-            seed=seed,
-            quality=fields["quality"],
-        )
-
-    def _shown(
-        self, view: View, index: int, canvas: MaskedCanvas | None, asked: Size | None, lang: Language
-    ) -> tuple[Image.Image, str]:
-        picture, finished = view.pictures[index]
-        if finished:
-            picture = _finish(picture, canvas, asked)
-        return picture, "" if finished else say("unfinished", lang)
-
-    def _metadata(self, request: GenerationRequest, picture: Image.Image, seed: int | None) -> dict[str, Any]:
-        """What is written into the file: enough to draw the picture again."""
-        return {
-            "prompt": request.prompt,
-            "negative": request.negative_prompt,
-            "model": self.service.settings.served_name,
-            "size": f"{picture.width}x{picture.height}",
-            "steps": request.num_inference_steps,
-            "guidance": request.guidance_scale,
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "quality": request.quality,
-            "seed": seed,
-            "references": len(request.images),
+    def _order(self, fields: dict[str, Any], pictures: list[Image.Image], mask: Image.Image | None) -> Order:
+        """What the API makes of the same fields; what was left where the model has it is left to the model."""
+        shown = self.service.settings.shown
+        usual = {
+            "steps": min(shown.steps, MAX_STEPS, self.service.settings.max_steps),
+            "guidance": shown.guidance,
+            "temperature": shown.temperature,
+            "top_p": shown.top_p,
         }
+        chosen = {name: None if fields[name] == value else fields[name] for name, value in usual.items()}
+        values = {
+            "prompt": str(fields["prompt"] or ""),
+            "n": int(fields["count"]),
+            "size": None if mask is not None else str(fields["size"]),
+            "quality": _OLD_QUALITIES.get(fields["quality"], fields["quality"]),
+            "seed": _seed(fields),
+            "steps": None if chosen["steps"] is None else int(chosen["steps"]),
+            "guidance_scale": chosen["guidance"],
+            "negative_prompt": str(fields["negative"] or "").strip() or None,
+            "layout": fields["layout"],
+            "temperature": chosen["temperature"],
+            "top_p": chosen["top_p"],
+        }
+        body = validated(EditBody if pictures else GenerationBody, values, strict=True)
+        return self.service.prepare(body, Uploads(tuple(pictures), None if mask is None else _overlay(mask)))
+
+    def _shown(self, view: View, index: int, order: Order, lang: Language) -> tuple[Image.Image, str]:
+        picture, finished = view.pictures[index]
+        return (order.finish(picture), "") if finished else (picture, say("unfinished", lang))
+
+    def _keep(self, order: Order, info: ModelInfo, index: int, drawn: Image.Image, seed: int | None) -> Path:
+        """The file of a finished picture, with the settings that an answer of the API would write into it."""
+        picture = order.finish(drawn)
+        sizes = Size(*drawn.size), Size(*picture.size)
+        return self.shelf.put(picture, file_metadata(order, *sizes, info, index=index, seed=seed))
 
     def _entry(self, path: Path, fields: dict[str, Any], seed: int | None, kind: str) -> dict[str, Any]:
         return {"file": path.name, "kind": kind, **{name: fields[name] for name in FIELDS}, "seed": seed, "count": 1}
@@ -393,10 +381,16 @@ def settings_html(entry: dict[str, Any], lang: Language) -> str:
     return f'<dl class="iw-settings">{"".join(rows)}</dl>'
 
 
-def _finish(picture: Image.Image, canvas: MaskedCanvas | None, asked: Size | None) -> Image.Image:
-    if canvas is not None:
-        return canvas.restore(picture)
-    return picture if asked is None else centre_crop(picture, asked)
+def _overlay(painted_mask: Image.Image) -> Image.Image:
+    """What was painted as the mask of the API: transparent where the picture may change."""
+    overlay = Image.new("RGBA", painted_mask.size)
+    overlay.putalpha(ImageOps.invert(painted_mask))
+    return overlay
+
+
+def _warned(order: Order) -> str:
+    """The warnings that an answer of the API would hold."""
+    return "".join(f'<div class="iw-said">{html.escape(warning)}</div>' for warning in order.warnings)
 
 
 def _fields(values: tuple[Any, ...]) -> dict[str, Any]:

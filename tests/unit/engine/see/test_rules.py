@@ -120,6 +120,25 @@ def test_what_no_mask_can_keep_is_refused_before_a_word(nano: GlmVisionPipeline,
         nano(QUESTION, rule=AnswerRule(schema=schema))
 
 
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (
+            AnswerRule(schema={"type": "object", "properties": {f"x{n}": {"type": "integer"} for n in range(5000)}}),
+            "complex",
+        ),
+        (AnswerRule(schema={"$ref": "#"}), "too complex"),
+        (AnswerRule(choices=("a" * 20_000,)), "more than 16384 characters"),
+        (AnswerRule(pattern="a" * 20_000), "more than 16384 characters"),
+        (AnswerRule(pattern="a\\"), "cannot be held"),
+    ],
+)
+def test_rules_that_would_hold_others_up_are_refused(nano: GlmVisionPipeline, rule: AnswerRule, said: str) -> None:
+    with pytest.raises(RequestError, match=said) as caught:
+        nano(QUESTION, rule=rule)
+    assert caught.value.status == 400 and "<state>" not in caught.value.message
+
+
 def test_a_budget_ends_thoughts_before_a_rule(nano: GlmVisionPipeline) -> None:
     rule = AnswerRule(choices=("yes",))
     output = nano(QUESTION, rule=rule, thinking_budget=2, temperature=0)
@@ -173,6 +192,8 @@ def test_likely_tokens_are_noted(nano: GlmVisionPipeline) -> None:
         assert noted.top[0] == (noted.token, noted.logprob) and len(noted.top) == 3
         assert list(noted.top) == sorted(noted.top, key=lambda each: -each[1]) and noted.logprob < 0
     assert nano(QUESTION, temperature=0).logprobs == ()
+    cut = nano(QUESTION, temperature=0, logprobs=0, stop=["H"])
+    assert [nano.token_text(noted.token)[0] for noted in cut.logprobs] == ["T"] and cut.logprobs[0].top == ()
 
 
 def test_penalties_are_those_of_the_api() -> None:

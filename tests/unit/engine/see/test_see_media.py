@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from inkwash.core.errors import InkwashError, MediaError, RequestError
+from inkwash.core.errors import Cancelled, InkwashError, MediaError, RequestError
+from inkwash.engine.see.budget import MediaBudget
 from inkwash.engine.see.media import MediaRules, Seen, frame_numbers, read_media
 from inkwash.media.videos import VideoFacts
 from inkwash.models.glm_v.processor import FilmSampling
@@ -163,3 +164,82 @@ def test_a_film_may_be_a_list_of_files(png: Path, tmp_path: Path) -> None:
         read({"type": "video", "video": paths}, roots=(tmp_path / "elsewhere",))
     with pytest.raises(RequestError, match="at most 2048"):
         read({"type": "video", "video": [str(png)] * 2049})
+
+
+def test_a_video_sent_as_a_file_is_sampled_by_the_checkpoints_own_rule(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "film.mp4")
+    newer = FilmSampling(by_length=True)
+    for rule in (RULE, newer):
+        found = [
+            read_media([{"role": "user", "content": [{"type": kind, kind: path}]}], rule, MediaRules()).films[0]
+            for kind in ("video", "file")
+        ]
+        assert found[0].indices == found[1].indices
+    assert found[0].count == 24, "six frames per second below half a minute"
+
+
+def test_slides_of_a_video_of_variable_rate_are_seen_at_their_seconds(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "slides.mp4", times=[*range(20), *range(20, 100, 10), 100])  # then one a second
+    (film,) = read({"type": "video", "video": path}).films
+    assert film.seconds == pytest.approx([float(second) for second in range(10)], abs=0.11) and film.load is not None
+    frames = [frame for stack in film.load() for frame in stack]
+    shown = [round(float(frame.float().mean()) / 6) for frame in frames[::2]]
+    assert shown == [0, 10, *range(20, 28)]
+
+
+@pytest.mark.parametrize("by_length", [False, True])
+@pytest.mark.parametrize("fps", [50.0, 1e9, 1e300])
+def test_a_rate_beyond_that_of_the_video_lists_its_frames_once(by_length: bool, fps: float) -> None:
+    facts = VideoFacts(width=64, height=48, frames=400, fps=10.0, seconds=40.0)
+    chosen = frame_numbers(facts, FilmSampling(by_length=by_length), fps=fps)
+    assert chosen == sorted(chosen) and len(set(chosen)) <= 400 and len(chosen) <= 401
+    if not by_length:
+        assert chosen == list(range(400))
+
+
+def test_an_animated_picture_sent_as_a_file_is_a_video(tmp_path: Path) -> None:
+    path = tmp_path / "moving.gif"
+    frames = [Image.new("RGB", (40, 30), (9 * n, 0, 0)) for n in range(5)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=500)
+    data = f"data:image/gif;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    for part in ({"type": "file", "file": path}, {"type": "file", "file": {"file_data": data}}):
+        seen = read(part)
+        assert len(seen.films) == 1 and not seen.images
+    with pytest.raises(MediaError, match="send it as a video"):
+        read({"type": "image", "image": path}).images[0].load()
+
+
+def test_parts_are_counted_before_one_is_read(png: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inkwash.media.images.image_size", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(RequestError, match="3 images in the messages, but at most 2"):
+        read(*[{"type": "image", "image": png}] * 3, max_images=2)
+    with pytest.raises(RequestError, match="9 videos in the messages, but at most 8"):
+        read(*[{"type": "video", "video": "none.mp4"}] * 9)
+
+
+def test_frames_of_a_list_are_measured_before_one_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "large.png"
+    Image.new("1", (9000, 9000)).save(path)
+    monkeypatch.setattr("inkwash.media.images.load_image", lambda *_, **__: pytest.fail("decoded"))
+    with pytest.raises(RequestError, match="MiB decoded, but at most 2048 MiB") as caught:
+        read({"type": "video", "video": [str(path)] * 8})
+    assert caught.value.status == 413
+
+
+def test_a_budget_is_shared_and_refuses_what_never_fits() -> None:
+    budget = MediaBudget(100)
+    waited: list[int] = []
+    with budget.hold(60):
+        with pytest.raises(RequestError) as caught, budget.hold(101):
+            pass
+        assert caught.value.status == 413
+
+        def wait() -> None:
+            waited.append(budget.used)
+            raise Cancelled
+
+        with pytest.raises(Cancelled), budget.hold(50, wait):
+            pass
+        with budget.hold(40):
+            assert budget.used == 100
+    assert waited == [60] and budget.used == 0

@@ -14,7 +14,7 @@ from inkwash.core.errors import Cancelled, RequestError
 from inkwash.engine.request import CancelToken
 from inkwash.engine.see import generation
 from inkwash.engine.see.output import VisionOutput
-from inkwash.engine.see.pipeline import GlmVisionPipeline
+from inkwash.engine.see.pipeline import GlmVisionPipeline, _Shown
 from inkwash.models.glm_v.sights import Film, Prompt
 from inkwash.models.glm_v.step import StepDecoder
 from inkwash.models.glm_v.step_cpu import CpuStep, fits
@@ -289,9 +289,12 @@ def test_a_penalty_keeps_tokens_from_coming_back(make_pipeline: MakePipeline) ->
 
 
 def test_tool_calls_are_held_back_and_come_whole() -> None:
-    gate = _CallGate(True)
-    said = "".join(gate(piece) for piece in ("Look: <", "b>x</b> <tool", "_call>crop\n</tool", "_call>"))
-    assert said == "Look: <b>x</b> " and gate.finish() == ""
-    gate = _CallGate(True)
-    assert gate("a <tool_") == "a " and gate.finish() == "<tool_"
-    assert _CallGate(False)("a <tool_call>") == "a <tool_call>"
+    def shown(pieces: tuple[str, ...], *, offered: bool = True) -> list[str]:
+        gate = _Shown([{"name": "crop"}] if offered else [], fenced=False, call_pieces=False)
+        found = [delta.text for piece in pieces for delta in gate.deltas([("answer", piece)])]
+        return [*found, *(delta.text for delta in gate.finish())]
+
+    assert "".join(shown(("Look: <", "b>x</b> <tool", "_call>crop\n</tool", "_call>"))) == "Look: <b>x</b> "
+    assert shown(("a <tool_",)) == ["a ", "<tool_"]
+    assert shown(("a <tool_call>crop\n<arg_key>",)) == ["a ", "<tool_call>crop\n<arg_key>"]
+    assert shown(("a <tool_call>",), offered=False) == ["a <tool_call>"]

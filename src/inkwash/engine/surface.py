@@ -1,0 +1,383 @@
+"""What scripts for the reference pipeline call beside drawing, so that of such a script only the import changes.
+
+Parts under the reference's names, offload and memory switches, adapters, the values that callbacks read and write.
+Whatever has no meaning here says in one sentence what to use. `docs/reference-surface.md` has the whole table.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inkwash.core.device import pick_device
+from inkwash.core.errors import ConfigError, RequestError
+from inkwash.engine import inputs
+from inkwash.engine.adapters import Adapters
+from inkwash.engine.loading import load_parts
+from inkwash.engine.offload import Profile
+from inkwash.engine.stages import Stages
+from inkwash.engine.steering import Calls
+from inkwash.models.glm_image.decoder import Decoder
+from inkwash.models.glm_image.decoder_config import SchedulerConfig
+from inkwash.models.glm_image.glyph import GlyphEncoder
+from inkwash.models.glm_image.processor import GlmImageProcessor
+from inkwash.models.glm_image.vae import AutoencoderKL
+from inkwash.models.glm_image.weights import GlmImageParts
+
+if TYPE_CHECKING:
+    from inkwash.models.glm_image.ar import ARGenerator
+
+PARTS = {
+    "processor": "processor",
+    "text_encoder": "glyph",
+    "vision_language_encoder": "ar",
+    "vae": "vae",
+    "transformer": "decoder",
+    "scheduler": "scheduler",
+}
+KINDS: dict[str, tuple[type, ...]] = {
+    "processor": (GlmImageProcessor,),
+    "text_encoder": (GlyphEncoder,),
+    "vae": (AutoencoderKL,),
+    "transformer": (Decoder,),
+    "scheduler": (SchedulerConfig,),
+}
+NO_MEANING = {
+    "enable_group_offload": "weights travel by stage or by block: use from_pretrained(..., offload='block')",
+    "enable_xformers_memory_efficient_attention": "attention always runs in torch's fused kernels: leave it out",
+    "push_to_hub": "save_pretrained writes a folder; upload it with the hub's own command, hf upload",
+    "download": "from_pretrained fetches what is missing; inkwash models lists what is known",
+    "from_config": "a pipeline is made by from_pretrained, or from parts",
+    "load_config": "the configurations are those of the parts, as .config",
+    "register_modules": "parts are given to from_pretrained or to the constructor",
+    "set_use_memory_efficient_attention_xformers": "attention always runs in torch's fused kernels: leave it out",
+    "remove_all_hooks": "there are no hooks; load the pipeline again without offload",
+    "reset_device_map": "there is no device map; use to(device)",
+    "fuse_qkv_projections": "query, key and value are fused when weights are loaded: leave it out",
+    "enable_freeu": "FreeU is for U-Nets, and this decoder is a transformer",
+    "load_textual_inversion": "prompts have no learnt words here; train a LoRA",
+    "load_ip_adapter": "reference pictures are passed as image=",
+    "config": "each part has its own, such as pipe.transformer.config",
+    "parameters": "each part has its own, such as pipe.transformer.parameters()",
+    "hf_device_map": "all parts are on one device, pipe.device",
+    "progress_bar": "pass progress=, which is called with every token and step",
+    "check_inputs": "a call checks its arguments itself",
+    "prepare_latents": "pass latents= or generator= to the call",
+    "numpy_to_pil": "pass output_type='pil' to the call",
+    "get_glyph_texts": "use inkwash.models.glm_image.glyphs.glyph_texts",
+    "set_attention_slice": "attention runs in kernels that keep no scores: leave it out",
+    "disable_xformers_memory_efficient_attention": "attention always runs in torch's fused kernels: leave it out",
+    "save_config": "save_pretrained writes the configurations",
+    "to_json_file": "save_pretrained writes the configurations",
+    "to_json_string": "each part's .config has to_dict()",
+    "enable_cache": "use quality='high', 'medium' or 'low'",
+}
+
+
+SPEED_ONLY = (  # how another library loads weights, or other formats of them
+    "low_cpu_mem_usage",
+    "max_memory",
+    "offload_folder",
+    "offload_state_dict",
+    "use_onnx",
+    "force_download",
+    "proxies",
+    "mirror",
+    "disable_mmap",
+)
+
+
+class NoMeaning(ConfigError, AttributeError):
+    """An attribute of other pipelines that means nothing here; for Python it is not there."""
+
+
+class ReferenceSurface:
+    """See the module; `GlmImagePipeline` adds drawing."""
+
+    parts: GlmImageParts
+    stages: Stages
+    _adapters: Adapters
+    _calls: Calls
+    _as_stored: bool
+    _source: dict[str, Any] | None  # how the parts were loaded, for loading them under another offload profile
+    _callback_tensor_inputs = ("latents", "prompt_embeds")
+    model_cpu_offload_seq = "vision_language_encoder->text_encoder->transformer->vae"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in NO_MEANING:
+            raise NoMeaning(f"{name} has no meaning here: {NO_MEANING[name]}.")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # parts
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """All parts under the reference's names; `GlmImagePipeline(**pipe.components)` shares them."""
+        return {name: getattr(self.parts, own) for name, own in PARTS.items()} | {"tokenizer": None}
+
+    @property
+    def processor(self) -> GlmImageProcessor:
+        return self.parts.processor
+
+    @property
+    def text_encoder(self) -> GlyphEncoder:
+        return self.parts.glyph
+
+    @property
+    def vision_language_encoder(self) -> ARGenerator:
+        return self.parts.ar
+
+    @property
+    def vae(self) -> AutoencoderKL:
+        return self.parts.vae
+
+    @property
+    def transformer(self) -> Decoder:
+        return self.parts.decoder
+
+    @property
+    def scheduler(self) -> SchedulerConfig:
+        return self.parts.scheduler
+
+    @property
+    def tokenizer(self) -> None:
+        """None: the glyph encoder reads bytes and needs no files."""
+        return
+
+    @property
+    def vae_scale_factor(self) -> int:
+        return self.parts.vae.config.scale_factor
+
+    @property
+    def name_or_path(self) -> str:
+        return str(self._source["folder"]) if self._source else ""
+
+    @classmethod
+    def from_pipe(cls, pipeline: ReferenceSurface, **options: Any) -> Self:
+        """Another pipeline over the same parts; `torch_dtype` or `dtype` is refused, since it would change both."""
+        if options.keys() & {"torch_dtype", "dtype"}:
+            raise ConfigError("from_pipe shares the weights: load a second pipeline for another number type.")
+        return cls(**{**pipeline.components, **options})  # type: ignore[call-arg]
+
+    # memory
+
+    def enable_model_cpu_offload(self, gpu_id: int | None = None, device: str | torch.device | None = None) -> None:
+        """Weights of one stage at a time on the device: `offload="stage"`."""
+        self._offload("stage", gpu_id, device)
+
+    def enable_sequential_cpu_offload(
+        self, gpu_id: int | None = None, device: str | torch.device | None = None
+    ) -> None:
+        """Of the decoder two blocks at a time: `offload="block"`."""
+        self._offload("block", gpu_id, device)
+
+    def _offload(self, profile: Profile, gpu_id: int | None, device: str | torch.device | None) -> None:
+        source = self._source
+        if source is None or not self._as_stored or self._adapters.active:
+            raise ConfigError(
+                f"Offload reads the weights from the checkpoint's folder: call it right after from_pretrained, or pass "
+                f"offload={profile!r} to that."
+            )
+        target = pick_device(f"cuda:{gpu_id}" if gpu_id is not None else device)
+        self.parts, residency = load_parts(
+            source["folder"], dtype=source["dtype"], device=target, offload=profile, variant=source["variant"]
+        )
+        for network in self._networks():
+            network.eval().requires_grad_(False)
+        self.stages = Stages(self.parts, self.stages.pictures_per_pass, residency=residency)
+        self._adapters, self._as_stored = Adapters(self.parts), residency is None
+
+    def enable_vae_tiling(self, *_: Any, **__: Any) -> None:
+        """Nothing to do: large pictures are always decoded in tiles."""
+
+    def enable_vae_slicing(self) -> None:
+        """Nothing to do: pictures are always decoded one at a time."""
+
+    def enable_attention_slicing(self, slice_size: Any = "auto") -> None:
+        """Nothing to do: attention runs in kernels that keep no scores."""
+
+    def disable_attention_slicing(self) -> None:
+        """Nothing to do, as above."""
+
+    def disable_vae_tiling(self) -> None:
+        _say(
+            "Large pictures are always decoded in tiles, which bounds memory; the pixels are the same but for rounding."
+        )
+
+    def disable_vae_slicing(self) -> None:
+        _say("Pictures are always decoded one at a time; the pixels are the same.")
+
+    def maybe_free_model_hooks(self) -> None:
+        """Nothing to do: weights leave the device with their stage."""
+
+    def set_progress_bar_config(self, **_: Any) -> None:
+        """Nothing to do: a call draws no bar; `progress=` is called with every token and step."""
+
+    # adapters
+
+    def fuse_lora(
+        self, components: Any = None, lora_scale: float = 1.0, safe_fusing: bool = False, adapter_names: Any = None
+    ) -> None:
+        """The acting adapters (or those named) become part of the weights, which then may be saved with them."""
+        names = [adapter_names] if isinstance(adapter_names, str) else adapter_names
+        self._adapters.fuse(None if names is None else list(names), float(lora_scale))
+
+    def unfuse_lora(self, components: Any = None, **_: Any) -> None:
+        """Take back `fuse_lora`: the adapters act, and may be taken out again."""
+        self._adapters.unfuse()
+
+    def disable_lora(self) -> None:
+        """No adapter acts until `enable_lora`."""
+        self._adapters.pause()
+
+    def enable_lora(self) -> None:
+        self._adapters.resume()
+
+    def delete_adapters(self, adapter_names: str | Sequence[str]) -> None:
+        """Forget these adapters and what they did."""
+        names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
+        if unknown := [name for name in names if name not in self._adapters.names]:
+            raise RequestError(f"There is no adapter {unknown[0]!r}.", param="lora")
+        self._adapters.unload(names)
+
+    def get_list_adapters(self) -> dict[str, list[str]]:
+        """Names of all loaded adapters by network."""
+        return self._adapters.by_network()
+
+    # embeddings
+
+    @torch.no_grad()
+    def encode_prompt(
+        self,
+        prompt: str | Sequence[str] | None,
+        do_classifier_free_guidance: bool = True,
+        num_images_per_prompt: int = 1,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        max_sequence_length: int = 2048,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Glyph embeddings of the prompts' quoted texts and of none, (B, L, Dg), shorter ones filled with zeros."""
+        if prompt_embeds is None:
+            texts = inputs.as_prompts(prompt)
+            if texts is None:
+                raise RequestError("Give either prompt or prompt_embeds; neither of them was given.", param="prompt")
+            prompt_embeds = self._embedded(texts, max_sequence_length)
+            prompt_embeds = prompt_embeds.repeat_interleave(num_images_per_prompt, dim=0)
+        if do_classifier_free_guidance and negative_prompt_embeds is None:
+            negative_prompt_embeds = self._embedded([""] * len(prompt_embeds), max_sequence_length)
+        made = [
+            None if each is None else each.to(device or self.stages.device, dtype)
+            for each in (prompt_embeds, negative_prompt_embeds)
+        ]
+        assert made[0] is not None
+        return made[0], made[1]
+
+    def _embedded(self, texts: Sequence[str], length: int) -> Tensor:
+        rows = [self.stages.glyphs(text, length) for text in texts]
+        longest = max(len(row) for row in rows)
+        return torch.stack([F.pad(row, (0, 0, 0, longest - len(row))) for row in rows])
+
+    # calls
+
+    @property
+    def guidance_scale(self) -> float:
+        return self._calls.now.guidance_scale
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        return self._calls.now.guidance_scale > 1
+
+    @property
+    def num_timesteps(self) -> int:
+        return self._calls.now.num_timesteps
+
+    @property
+    def current_timestep(self) -> Any:
+        return self._calls.now.timestep
+
+    @property
+    def attention_kwargs(self) -> None:
+        return
+
+    @property
+    def interrupt(self) -> bool:
+        return self._calls.now.interrupt
+
+    @property
+    def _interrupt(self) -> bool:
+        return self._calls.now.interrupt
+
+    @_interrupt.setter
+    def _interrupt(self, value: bool) -> None:
+        self._calls.write("interrupt", bool(value))
+
+    @property
+    def _guidance_scale(self) -> float:
+        return self._calls.now.guidance_scale
+
+    @_guidance_scale.setter
+    def _guidance_scale(self, value: float) -> None:
+        self._calls.write("guidance_scale", float(value))
+
+    def _networks(self) -> tuple[torch.nn.Module, ...]:
+        return self.parts.ar, self.parts.decoder, self.parts.vae, self.parts.glyph
+
+
+def joined(base: GlmImageParts | None, components: dict[str, Any]) -> GlmImageParts:
+    """Parts from the reference's names, over those of a checkpoint where some are missing."""
+    given = {name: part for name, part in components.items() if part is not None}
+    if unknown := sorted(given.keys() - PARTS.keys() - {"tokenizer"}):
+        raise ConfigError(f"There is no part {unknown[0]!r}: the parts are {', '.join(PARTS)}.")
+    given.pop("tokenizer", None)
+    for name, part in given.items():
+        if name in KINDS and not isinstance(part, KINDS[name]):
+            raise ConfigError(
+                f"{name} is a {type(part).__module__}.{type(part).__name__}, but must be a {KINDS[name][0].__name__} "
+                "of inkwash: load its folder with from_pretrained."
+            )
+    if base is not None:
+        return GlmImageParts(**{**vars(base), **{PARTS[name]: part for name, part in given.items()}})
+    if missing := [name for name in PARTS if name not in given]:
+        raise ConfigError(f"A pipeline needs {missing[0]} as well: use from_pretrained, or give all parts.")
+    return GlmImageParts(**{PARTS[name]: part for name, part in given.items()})
+
+
+def shard_bytes(size: int | str | None, default: int) -> int:
+    """A size such as "5GB" or "200MiB" in bytes."""
+    if size is None:
+        return default
+    if isinstance(size, int) and not isinstance(size, bool) and size > 0:
+        return size
+    units = {"GIB": 2**30, "MIB": 2**20, "KIB": 2**10, "GB": 10**9, "MB": 10**6, "KB": 10**3}
+    text = str(size).strip().upper()
+    unit = next((unit for unit in units if text.endswith(unit)), "")
+    try:
+        value = float(text.removesuffix(unit)) * units.get(unit, 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 2**60:
+        raise ConfigError(f"max_shard_size is {size!r}, but must be a size such as '5GB' or '200MB'.")
+    return round(value)
+
+
+def check_folder_options(options: dict[str, Any]) -> None:
+    """Refuse options of the reference's from_pretrained that mean nothing here; those of its loading are let pass."""
+    if options.pop("quantization_config", None) is not None:
+        raise ConfigError("quantization_config has no meaning here: pass quantize='int8', or 'ar=int8,decoder=fp8'.")
+    if options.pop("use_safetensors", True) is False:
+        raise ConfigError("use_safetensors=False has no meaning here: only safetensors files are read.")
+    if options.pop("custom_pipeline", None) or options.pop("trust_remote_code", None):
+        raise ConfigError("custom_pipeline and trust_remote_code have no meaning here: no code of a checkpoint is run.")
+    for name in SPEED_ONLY:
+        options.pop(name, None)
+
+
+def _say(sentence: str) -> None:
+    warnings.warn(sentence, UserWarning, stacklevel=3)
