@@ -162,7 +162,7 @@ class ReferenceSurface:
         """Another pipeline over the same parts; `torch_dtype` or `dtype` is refused, since it would change both."""
         if options.keys() & {"torch_dtype", "dtype"}:
             raise ConfigError("from_pipe shares the weights: load a second pipeline for another number type.")
-        return cls(**{**pipeline.components, **options})  # type: ignore[call-arg]
+        return cls(**{**pipeline.components, **options})
 
     # memory
 

@@ -112,8 +112,8 @@ def _background(pixels: Pixels, scene: Scene) -> str:
 def _bare(scene: Scene) -> NDArray[np.bool_]:
     """(height, width): pixels of cells without content."""
     bare = np.ones((scene.rows, scene.cols), dtype=bool)
-    for item in (*scene.texts, *scene.things, *scene.objects):
-        for row, col in covered_cells(item.box):
+    for box in [*(text.box for text in scene.texts), *(picture.box for picture in scene.pictures)]:
+        for row, col in covered_cells(box):
             bare[row, col] = False
     return repeat(bare, "h w -> (h a) (w b)", a=CELL, b=CELL)
 

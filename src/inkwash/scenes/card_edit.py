@@ -32,10 +32,6 @@ def _card(scene: Scene) -> Card:
     return scene.card
 
 
-def _pictures(scene: Scene) -> tuple[Picture, ...]:
-    return (*scene.things, *scene.objects)
-
-
 def _with_pictures(scene: Scene, card: Card, pictures: Iterable[Picture]) -> Scene:
     kept = list(pictures)
     return replace(
@@ -67,7 +63,7 @@ def _readable(card: Card) -> bool:
 
 def _blocked(scene: Scene) -> list[Box]:
     """What a new item must not touch."""
-    boxes = [item.box for item in (*scene.texts, *_pictures(scene))]
+    boxes = [item.box for item in (*scene.texts, *scene.pictures)]
     return [*boxes, scene.structure.box] if scene.structure.kind in (*PANELLED, "slide") else boxes
 
 
@@ -81,7 +77,7 @@ def _spots(scene: Scene, place: str, cells: int) -> list[tuple[int, int]]:
     """The (row, column) where a new thing at a place would stand, the usual one first."""
     top, left, bottom, right = content_area(_card(scene), scene.rows, scene.cols)
     middle_row, middle_col = (top + bottom - cells) // 2, (left + right - cells) // 2
-    boxes = [item.box for item in (*scene.texts, *_pictures(scene))]
+    boxes = [item.box for item in (*scene.texts, *scene.pictures)]
     lowest = max((box[3] for box in boxes), default=0) // CELL
     highest = min((box[1] for box in boxes), default=scene.height) // CELL
     corners = [(bottom - cells, right - cells), (top, left), (top, right - cells), (bottom - cells, left)]
@@ -106,7 +102,7 @@ def _added(scene: Scene, thing: CardThing, *, usual: bool = False) -> Scene | No
             for row, col in _spots(scene, place, side // CELL):
                 item = thing_item(card, thing, row, col, side)
                 if _free(scene, item.box):
-                    return _with_pictures(scene, card, (*_pictures(scene), item))
+                    return _with_pictures(scene, card, (*scene.pictures, item))
     return _relaid(scene, card)
 
 
@@ -114,7 +110,7 @@ def _without_thing(scene: Scene, gone: int) -> Scene:
     card = _card(scene)
     kept = tuple(thing for i, thing in enumerate(card.things) if i != gone)
     pictures = [
-        replace(item, region=item.region - (item.region > gone)) for item in _pictures(scene) if item.region != gone
+        replace(item, region=item.region - (item.region > gone)) for item in scene.pictures if item.region != gone
     ]
     return _with_pictures(scene, replace(card, things=kept), pictures)
 
@@ -143,7 +139,7 @@ def _replace_thing(rng: random.Random, scene: Scene) -> Change | None:
     new = replace(old, thing=_new_name(rng, _card(scene)), color="")
     pictures = [
         ThingItem(thing=new.thing, size=item.size, box=item.box, region=at) if item.region == at else item
-        for item in _pictures(scene)
+        for item in scene.pictures
     ]
     target = _with_pictures(scene, _changed_thing(scene, at, new), pictures)
     return "replace_thing", {"thing": old, "new": new}, (scene,), target
@@ -189,7 +185,7 @@ def _recolor_shape(rng: random.Random, scene: Scene) -> Change | None:
         return None
     pictures = [
         replace(item, color=color) if isinstance(item, ShapeItem) and item.region == at else item
-        for item in _pictures(scene)
+        for item in scene.pictures
     ]
     return "recolor_shape", {"thing": old, "color": color}, (scene,), _with_pictures(scene, card, pictures)
 
@@ -273,7 +269,7 @@ def _reset(scene: Scene, card: Card, at: int) -> Scene | None:
             return None  # the panel is as wide as the texts
         if not area[1] <= new.box[0] // CELL or new.box[2] // CELL > area[3]:
             return None
-        if any(intersect(new.box, other.box) for other in (*rest.texts, *_pictures(rest))):
+        if any(intersect(new.box, other.box) for other in (*rest.texts, *rest.pictures)):
             return None
         made.append(replace(new, region=at))
     texts = sorted((*rest.texts, *made), key=lambda item: (item.region, item.box[1]))

@@ -131,6 +131,11 @@ class Scene:
         _check_name("style", self.style, STYLES)
 
     @property
+    def pictures(self) -> tuple[ThingItem | ShapeItem, ...]:
+        """Things and flat shapes."""
+        return (*self.things, *self.objects)
+
+    @property
     def quotes(self) -> tuple[str, ...]:
         """The texts as a prompt quotes them: each whole, also where it wraps."""
         return tuple(text.text for text in (self.texts if self.card is None else self.card.texts))

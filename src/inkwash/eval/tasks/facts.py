@@ -162,7 +162,7 @@ def _card_facts(scene: Scene) -> list[Fact]:
         box = next(item.box for item in scene.texts if item.region == i)
         facts += [Fact("text", text.text), Fact("ink", f"{text.color} {text.text} at {box[0]},{box[1]}")]
     for i, thing in enumerate(scene.card.things):
-        boxes = [item.box for item in (*scene.things, *scene.objects) if item.region == i]
+        boxes = [item.box for item in scene.pictures if item.region == i]
         name = f"{thing.color} {thing.thing}".strip()
         spots = " ".join(f"{box[0]},{box[1]}" for box in boxes)
         facts += [Fact("thing", name), Fact("count", f"{thing.count} {name}"), Fact("place", f"{name} at {spots}")]
