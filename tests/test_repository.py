@@ -97,3 +97,22 @@ def test_contributing_names_files_and_targets_that_exist() -> None:
     named = {name for name in re.findall(r"`([\w./]+\.(?:py|md|txt|toml))`", text) if "/" in name}
     missing = [name for name in named if not (ROOT / name).exists() and not (PACKAGE / name).exists()]
     assert not missing and len(named) > 20
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_links_between_files_lead_somewhere(page: str) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert links and not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    listed: list[str] = []
+    todo = [read_yaml("mkdocs.yml")["nav"]]
+    while todo:
+        entry = todo.pop()
+        if isinstance(entry, str):
+            listed.append(entry)
+        else:
+            todo.extend(entry.values() if isinstance(entry, dict) else entry)
+    docs = ROOT / "docs"
+    assert sorted(listed) == sorted(page.relative_to(docs).as_posix() for page in docs.rglob("*.md"))

@@ -157,8 +157,8 @@ def test_drawn_sizes_cover_the_asked_ones(width: int, height: int) -> None:
         assert error.param == "size" and max(width, height) > 3.5 * min(width, height)  # noqa: PT017
         return
     assert drawn.width >= width and drawn.height >= height and drawn.aspect <= 4
-    assert all(side % 32 == 0 and side >= 64 for side in drawn)
-    assert all(d - a < 32 or d == 64 for d, a in zip(drawn, (width, height), strict=True))
+    assert all(side % 32 == 0 and side >= 32 for side in drawn)
+    assert all(d - a < 32 or d == 32 for d, a in zip(drawn, (width, height), strict=True))
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 50), st.integers(0, 50))

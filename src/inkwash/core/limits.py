@@ -12,7 +12,7 @@ from inkwash.core.errors import RequestError
 from inkwash.core.types import Size
 
 SIZE_STEP = 32  # one semantic token covers 32x32 pixels
-MIN_SIDE = 64
+MIN_SIDE = 32
 MAX_SIDE = 2048
 MAX_ASPECT = 4.0
 MAX_STEPS = 1000

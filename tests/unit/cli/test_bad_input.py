@@ -23,7 +23,7 @@ BAD = {
     "no size": (["generate", "a", "--size", "256"], "256x256"),
     "odd size": (["generate", "a", "--size", "100x256"], "nearest is 96"),
     "huge size": (["generate", "a", "--size", "4096x256"], "2048"),
-    "tiny size": (["generate", "a", "--size", "32x64"], "64"),
+    "tiny size": (["generate", "a", "--size", "16x64"], "32"),
     "long size": (["generate", "a", "--size", "2048x256"], "4:1"),
     "negative steps": (["generate", "a", "--steps", "-3"], "-3"),
     "no steps": (["generate", "a", "--steps", "0"], "1 to 1000"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,14 @@ import typer
 
 from inkwash.cli.app import COMMANDS, build, load_command
 from inkwash.recipes.table import RECIPES
-from tests.documents import PAGES, blocks, commands
+from tests.documents import PAGES, ROOT, blocks, commands
 
+FOLDERS = ("src/inkwash", "tests", "bench", "runs")
+THEIRS = {
+    "evaluate_images.py",
+    "viescore/vie_prompts.py",
+    "tests/parity/test_reference_surface.py",
+}  # files of the benchmarks' own repositories
 WITH_COMMANDS = [page for page in PAGES if commands(page)]
 WITH_PYTHON = [page for page in PAGES if any(block.language == "python" for block in blocks(page))]
 
@@ -64,3 +71,11 @@ def test_every_python_block_parses_and_imports_names_that_exist(page: Path) -> N
 
 def test_blocks_that_are_not_run_say_why() -> None:
     assert sum(not block.runs for page in PAGES for block in blocks(page)) > 3
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_source_file_that_a_page_names_exists(page: Path) -> None:
+    there = {path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
+    named = re.findall(r"`([\w/]+\.py)(?::[\w.]+)?`", page.read_text(encoding="utf-8"))
+    missing = sorted({name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in there)} - THEIRS)
+    assert not missing

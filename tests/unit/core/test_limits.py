@@ -29,7 +29,7 @@ def test_a_broken_character_is_named_by_its_place() -> None:
 
 @given(st.integers(-10, 5000), st.integers(-10, 5000))
 def test_sizes_by_the_rule(width: int, height: int) -> None:
-    fine = all(64 <= side <= 2048 and side % 32 == 0 for side in (width, height))
+    fine = all(32 <= side <= 2048 and side % 32 == 0 for side in (width, height))
     fine = fine and max(width, height) <= 4 * min(width, height)
     if fine:
         assert limits.check_size(Size(width, height)) == (width, height)
@@ -40,7 +40,7 @@ def test_sizes_by_the_rule(width: int, height: int) -> None:
 
 
 def test_the_nearest_size_is_offered_and_is_itself_allowed() -> None:
-    for side, nearest in ((100, 96), (30, 64), (5000, 2048), (2047, 2048)):
+    for side, nearest in ((100, 96), (30, 32), (5000, 2048), (2047, 2048)):
         with pytest.raises(RequestError, match=f"the nearest is {nearest}"):
             limits.check_size(Size(side, 512))
         assert nearest % 32 == 0

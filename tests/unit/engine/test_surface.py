@@ -259,3 +259,9 @@ def test_saved_index_is_the_references(own: GlmImagePipeline, tmp_path: Path) ->
     assert json.loads((tmp_path / "m" / "model_index.json").read_text())["_class_name"] == "GlmImagePipeline"
     with pytest.raises(ConfigError, match="safe_serialization=False has no meaning"):
         own.save_pretrained(tmp_path / "m", safe_serialization=False)
+
+
+def test_the_smallest_picture_is_one_token(own: GlmImagePipeline) -> None:
+    for height, width in ((32, 32), (32, 64)):
+        assert draw(own, height=height, width=width).shape == (1, 3, height, width)
+        assert draw(own, height=height, width=width, image=None).shape == (1, 3, height, width)
