@@ -10,8 +10,14 @@ import string
 from typing import Any
 
 from inkwash.scenes import caption, caption_zh, phrases, second
+from inkwash.scenes.card import CARD_STYLES
+from inkwash.scenes.card_genres import GENRES
+from inkwash.scenes.card_lexicon import ENGLISH
+from inkwash.scenes.card_lexicon_zh import CHINESE
+from inkwash.scenes.card_words import LATIN_TEXT
+from inkwash.scenes.things import THING_NAMES, THINGS
 from inkwash.scenes.words import characters
-from inkwash.scenes.world import CELL, COLOR_NAMES, SECOND_FACES, SHAPES, STYLES
+from inkwash.scenes.world import CARD_COLORS, CARD_FACES, CELL, COLOR_NAMES, SECOND_FACES, SHAPES, STRUCTURES, STYLES
 
 SECOND_SIGNS = "!?&%$#."
 ZH_NOUNS = {"poster": "海报", "picture": "图片", "sign": "标牌", "card": "卡片", "banner": "横幅", "cover": "封面"}
@@ -48,6 +54,40 @@ def second_limits() -> dict[str, Any]:
         "sizes": {"shortest": 128, "longest": 768, "aspect": 3.0},
         "languages": ["en", "zh"],
         "most_things": max(second.SHAPES_IN_SCENE[0]),
+        "photographs": False,
+    }
+
+
+def card_limits() -> dict[str, Any]:
+    """Of level `card`: nano's third edition."""
+    lexicons = (ENGLISH, CHINESE)
+
+    def words(field: str, name: str) -> list[str]:
+        said = [word for lexicon in lexicons for word in getattr(lexicon, field).get(name, ())]
+        return [word for word in dict.fromkeys(said) if word != name]
+
+    styles = {
+        **{name: words("styles", name) for name in CARD_STYLES},
+        **{f"{name} structure": words("structures", name) for name in STRUCTURES},
+        **{face: words("faces", face) for face in CARD_FACES},
+    }
+    return {
+        "pictures": {name: list(genre.nouns) for name, genre in GENRES.items()},
+        "things": {thing.name: [thing.plural, *thing.synonyms, *thing.zh] for thing in THINGS}
+        | {shape: [*ENGLISH.shapes[shape], *CHINESE.shapes[shape]] for shape in SHAPES if shape not in THING_NAMES},
+        "colors": {name: words("colors", name) for name in CARD_COLORS},
+        "styles": styles,
+        "alphabet": LATIN_TEXT.replace(" ", "") + "".join(c for c in characters() if c not in LATIN_TEXT),
+        "lettering": {
+            "cell": CELL,
+            "large_cell": 2 * CELL,
+            "large_words": [*dict.fromkeys((*ENGLISH.sizes["large"], *CHINESE.sizes["large"]))],
+            "lines": 16,
+            "wraps": True,
+        },
+        "sizes": {"shortest": 256, "longest": 512, "aspect": 2.0},
+        "languages": ["en", "zh"],
+        "most_things": 12,
         "photographs": False,
     }
 

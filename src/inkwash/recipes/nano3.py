@@ -14,8 +14,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from inkwash.data.limits import card_limits
 from inkwash.data.plans import PlanBatches
 from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrops, prompt_lines
+from inkwash.models.glm_image.abilities import Abilities
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
@@ -34,7 +36,7 @@ SIDE = 384  # px of a square picture without an asked size
 VOCABULARY = CODES + 2560
 AR_LAYERS = 8
 DECODER_LAYERS = 10
-DRAWING = replace(sizes.DRAWING, canonical_quotes=True, limits=None)
+DRAWING = replace(sizes.DRAWING, canonical_quotes=True, limits=Abilities.from_dict(card_limits()))
 CHINESE = 0.3
 SMALL = ((256, 256), (320, 256), (256, 320), (384, 256))
 WHOLE = ((384, 384), (384, 384), (384, 384), (512, 384), (384, 512), (512, 512), (320, 320), (256, 256))

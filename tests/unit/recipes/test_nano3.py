@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import torch
 
+from inkwash.core.types import Size
 from inkwash.data.plans import PlanBatches
-from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches
+from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, card_prompt, training_scene
+from inkwash.engine.notes import find_notes
 from inkwash.models.glm_image.quotes import quoted
 from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.recipes import nano3
@@ -57,3 +61,18 @@ def test_prompts_reach_the_generator_with_straight_marks() -> None:
     for one in batch:
         for prompt in one["prompts"]:
             assert {text.mark for text in quoted(prompt).texts} <= {'"'}
+
+
+def test_the_limits_know_what_training_prompts_ask_for() -> None:
+    limits = nano3.DRAWING.limits
+    assert limits is not None and limits.lettering.wraps
+    for i in range(60):
+        rng = random.Random(i)
+        scene = training_scene(rng, 384, 384, "card", 0.2)
+        prompt = nano3.DRAWING.prompt(card_prompt(scene, rng))
+        kinds = {note.kind for note in find_notes(prompt, Size(384, 384), (), limits, canonical=True)}
+        # Noise names what cannot be drawn, some texts stand without marks, "A / B" is one long text.
+        assert kinds <= {"unknown", "unquoted", "long", "empty", "nothing"}, (kinds, prompt)
+    (told,) = find_notes('A card with a giraffe that says "Hi"', Size(384, 384), (), limits, canonical=True)
+    assert told.kind == "unknown" and "giraffe" in told.sentence()
+    assert not find_notes('A card with a cat that says "Hi"', Size(384, 384), (), limits, canonical=True)
