@@ -12,7 +12,7 @@ import torch
 
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.models.glm_image.weights import load_pipeline_parts
-from inkwash.recipes import nano, nano2
+from inkwash.recipes import nano, nano2, nano3
 
 
 @pytest.mark.slow
@@ -64,3 +64,24 @@ def test_the_second_edition_goes_on_from_the_first(tmp_path: Path) -> None:
     assert output.images[0].size == (160, 128)
     refined = torch.load(work / "vae_refined" / "vae.pt", weights_only=True)["weights"]["decoder.conv_in.weight"]
     assert torch.equal(load_pipeline_parts(folder).vae.decoder.conv_in.weight, refined.bfloat16().float())
+
+
+@pytest.mark.slow
+def test_the_third_edition_goes_on_from_the_second(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    stage = nano3.nano3_tokenizer(work, steps=2, batch=2)
+    replace(stage, train=replace(stage.train, free_steps=1, start_batches=2)).run()
+    assert nano3.nano3_start(work, pictures=24, lines=1500) == work / "start"
+    nano3.nano3_vae_refined(work, steps=2).run()
+    nano3.nano3_decoder(work, steps=2, batch=2).run()
+    nano3.nano3_ar(work, steps=2, batch=2).run()
+    folder = nano3.nano3_export(work, tmp_path / "checkpoint")
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    assert 60e6 < size < 90e6
+    parts = load_pipeline_parts(folder)
+    assert parts.drawing == nano3.DRAWING
+    assert parts.ar.config.text_config.num_hidden_layers == nano3.AR_LAYERS
+    assert parts.decoder.config.num_layers == nano3.DECODER_LAYERS
+    pipe = GlmImagePipeline.from_pretrained(folder)
+    output = pipe(prompt="A card with a cake that says «Hello»", height=128, width=160, num_inference_steps=1)
+    assert output.images[0].size == (160, 128)

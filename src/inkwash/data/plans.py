@@ -112,7 +112,8 @@ class PlanBatches:
         """A scene and its caption: the caption says where things stand, or they stand in their usual places."""
         if self.level == "card":
             scene = training_scene(rng, width, height, self.level, self.chinese)
-            return scene, card_prompt(scene, rng)
+            assert scene.card is not None
+            return scene, card_prompt(scene.card, rng)
         if self.level == "second":
             scene = training_scene(rng, width, height, self.level, self.chinese)
             chinese = any(text.face == "cjk" for text in scene.texts) and rng.random() < 0.7

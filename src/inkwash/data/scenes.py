@@ -13,9 +13,10 @@ from PIL import Image
 
 from inkwash.data.loader import Batch
 from inkwash.scenes.caption import caption
+from inkwash.scenes.card import Card
 from inkwash.scenes.card_meanings import card_labels, cell_card_meanings
 from inkwash.scenes.card_prompts import describe_card
-from inkwash.scenes.card_sample import sample_card_scene
+from inkwash.scenes.card_sample import sample_card, sample_card_scene
 from inkwash.scenes.edit import sample_edit
 from inkwash.scenes.grammar import Scene, sample_scene
 from inkwash.scenes.labels import LABELS, cell_labels
@@ -193,11 +194,10 @@ def _pictures(scenes: list[Scene], whole: str, half: str) -> Batch:
     }
 
 
-def card_prompt(scene: Scene, rng: random.Random) -> str:
-    """A training prompt for a laid-out card, in the language of its texts or, now and then, in English."""
-    assert scene.card is not None
-    language = "zh" if scene.card.language == "zh" and rng.random() < 0.75 else "en"
-    return describe_card(scene.card, rng, language=language).prompt
+def card_prompt(card: Card, rng: random.Random) -> str:
+    """A training prompt for a card, in the language of its texts or, now and then, in English."""
+    language = "zh" if card.language == "zh" and rng.random() < 0.75 else "en"
+    return describe_card(card, rng, language=language).prompt
 
 
 def prompt_lines(rng: random.Random, count: int, *, level: str = "first", chinese: float = 0.0) -> list[str]:
@@ -205,7 +205,8 @@ def prompt_lines(rng: random.Random, count: int, *, level: str = "first", chines
     lines = []
     for i in range(count):
         if level == "card" and i % 4:
-            lines.append(card_prompt(training_scene(rng, 384, 384, level, chinese), rng))
+            language = "zh" if rng.random() < chinese else "en"
+            lines.append(card_prompt(sample_card(rng, language=language, random_words=0.5), rng))
         elif level == "card":
             lines.append(sample_edit(rng, width=384, height=384, level=level, random_words=0.5).instruction)
         elif i % 3 == 0:

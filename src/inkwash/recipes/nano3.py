@@ -7,6 +7,7 @@ the released number of 16384 codes. Everything goes on from a finished second ed
 
 from __future__ import annotations
 
+import functools
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -84,18 +85,18 @@ def nano3_ar(work: Path, steps: int = 40000, batch: int = 16) -> ARStage:
     return ARStage(work=work, train=train, data=data, start=work / "start")
 
 
-def nano3_start(work: Path, start: Path = SHIPPED, pictures: int = 6000) -> Path:
+def nano3_start(work: Path, start: Path = SHIPPED, pictures: int = 6000, lines: int = 30000) -> Path:
     """Carry a finished second edition over to the new codebook and the new tokenizer: `work`/start."""
     torch.manual_seed(0)
     make = LabelledScenes(seed=35, batch=24, level="card", noise=0.0, canvases=WHOLE[:3], chinese=CHINESE)
-    processor = write_processor(work, _lines, codes=CODES, vocabulary=VOCABULARY)
+    processor = write_processor(work, functools.partial(_lines, lines), codes=CODES, vocabulary=VOCABULARY)
     old = replace(deepened(load_pipeline_parts(start)), drawing=DRAWING)
     return carry_over(work, old, processor, make, codes=CODES, pictures=pictures)
 
 
-def _lines() -> list[str]:
+def _lines(count: int) -> list[str]:
     """Prompts as the networks read them, to train the text tokens on."""
-    lines = prompt_lines(random.Random("bpe3"), 30000, level="card", chinese=0.2)
+    lines = prompt_lines(random.Random("bpe3"), count, level="card", chinese=0.2)
     return [DRAWING.prompt(line) for line in lines]
 
 

@@ -68,8 +68,9 @@ def test_the_limits_know_what_training_prompts_ask_for() -> None:
     assert limits is not None and limits.lettering.wraps
     for i in range(60):
         rng = random.Random(i)
-        scene = training_scene(rng, 384, 384, "card", 0.2)
-        prompt = nano3.DRAWING.prompt(card_prompt(scene, rng))
+        card = training_scene(rng, 384, 384, "card", 0.2).card
+        assert card is not None
+        prompt = nano3.DRAWING.prompt(card_prompt(card, rng))
         kinds = {note.kind for note in find_notes(prompt, Size(384, 384), (), limits, canonical=True)}
         # Noise names what cannot be drawn, some texts stand without marks, "A / B" is one long text.
         assert kinds <= {"unknown", "unquoted", "long", "empty", "nothing"}, (kinds, prompt)
