@@ -68,7 +68,7 @@ def nano3_decoder(work: Path, steps: int = 60000, batch: int = 6) -> DecoderStag
     held = PictureBatches(
         seed=97, phases=(Phase(first=0, batch=8, canvases=((SIDE, SIDE),)),), level="card", chinese=0.0
     )
-    train = DecoderTraining(steps=steps, warmup=100, ema=0.998, schedule="wsd", decay=0.2)
+    train = DecoderTraining(steps=steps, warmup=100, ema=0.998, schedule="wsd", decay=0.2, detail_weight=2.0)
     return DecoderStage(work=work, train=train, data=data, start=work / "start", held=held)
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from inkwash.models.glm_image.schedule import shift_sigmas
-from inkwash.train.decoder import shifted_times, upsample_tokens
+from inkwash.train.decoder import DecoderTraining, detail_weights, shifted_times, upsample_tokens
 from inkwash.train.muon import Muon
 from inkwash.train.optim import EMA, make_optimizers, split_parameters, warmup_cosine, warmup_stable_decay
 from inkwash.train.tokenizer import Codebook, head_losses, relevant
@@ -128,3 +128,18 @@ def test_heads_are_judged_only_where_their_question_makes_sense() -> None:
     loss, accuracy = head_losses({"letter": wrong_elsewhere}, labels)
     assert float(loss) < 1e-3
     assert float(accuracy["letter"]) == 1.0
+
+
+def test_cells_with_detail_weigh_more_and_every_picture_the_same() -> None:
+    clean = torch.zeros(2, 3, 8, 12)
+    clean[0, :, :4, :4] = torch.linspace(-2, 2, 16).view(4, 4)  # one of six cells
+    weights = detail_weights(clean, 3.0)
+    assert weights.shape == (2, 1, 8, 12)
+    torch.testing.assert_close(weights.mean(dim=(1, 2, 3)), torch.ones(2))
+    assert weights[0, 0, 0, 0] == 3 * weights[0, 0, 7, 11] and (weights[1] == 1).all()
+    assert (detail_weights(clean, 1.0) == 1).all()
+
+
+def test_a_detail_weight_that_means_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="detail_weight must be above 0"):
+        DecoderTraining(steps=1, detail_weight=0.0)
