@@ -111,14 +111,14 @@ def read_prompt(argument: str) -> str:
     """The prompt itself, or stdin when it is ``-``."""
     if argument != "-":
         return argument
-    return read_stdin("The prompt", mend="describe one picture").strip()
+    return read_stdin("The prompt", advice="describe one picture").strip()
 
 
-def read_stdin(what: str, *, limit: int = _MAX_STDIN, mend: str = "split it") -> str:
+def read_stdin(what: str, *, limit: int = _MAX_STDIN, advice: str = "split it") -> str:
     """The text on stdin; RequestError for what is too long or no UTF-8."""
     content = sys.stdin.buffer.read(limit + 1)
     if len(content) > limit:
-        raise RequestError(f"{what} on stdin is longer than {limit // 2**20} MiB: {mend}.", param="prompt")
+        raise RequestError(f"{what} on stdin is longer than {limit // 2**20} MiB: {advice}.", param="prompt")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
