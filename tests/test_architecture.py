@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "engine": {"core", "models", "nn", "media"},
     "train": {"core", "models", "nn", "data"},
     "eval": {"core", "engine", "data", "media", "scenes"},
-    "rl": {"core", "engine", "train", "eval", "models", "data"},
+    "rl": {"core", "engine", "train", "eval", "models", "data", "scenes", "media"},
     "serve": {"core", "engine", "media"},
     "recipes": {"core", "train", "rl", "eval", "engine", "models", "data"},
 }

@@ -1,0 +1,4 @@
+"""Reinforcement learning: advantages and curriculum sampling so far.
+
+Start reading at `advantage.py`.
+"""
