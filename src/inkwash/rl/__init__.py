@@ -1,4 +1,4 @@
-"""Reinforcement learning: advantages and curriculum sampling so far.
+"""Reinforcement learning: rewards of answers (`verifiers/`), advantages, curriculum sampling.
 
-Start reading at `advantage.py`.
+Start reading at `verifiers/system.py` and `advantage.py`.
 """
