@@ -129,7 +129,7 @@ def _domain(name: str, settings: dict[str, Any], folder: Path, notes: list[str],
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(VERIFIERS)}."
         raise ConfigError(f"reward_configs.{name}: verifier_type is {settings.get('verifier_type')!r}; {hint}")
     cls = VERIFIERS[kind]
-    types = {each.name: _plain_type(str(each.type)) for each in fields(cls) if each.init}
+    types = {setting.name: _plain_type(str(setting.type)) for setting in fields(cls) if setting.init}
     _check_keys(settings, set(types) | _JUDGE | set(_IGNORED) | {"verifier_type"}, f"reward_configs.{name}")
     if issubclass(cls, FileBased) and not allow_code:
         raise ConfigError(f"reward_configs.{name} runs Python files; allow it with allow_code=True if you trust them.")
@@ -185,7 +185,7 @@ def _judge(name: str, settings: Mapping[str, Any]) -> JudgeConfig | None:
 
 def _texts(value: Any) -> tuple[str, ...]:
     """One text or a list of them: a text is not a list of its letters."""
-    return tuple(str(each) for each in value) if isinstance(value, list) else (str(value),) if value else ()
+    return tuple(str(text) for text in value) if isinstance(value, list) else (str(value),) if value else ()
 
 
 def _plain_type(annotation: str) -> type:

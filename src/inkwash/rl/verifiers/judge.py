@@ -170,5 +170,5 @@ def open_judge(config: JudgeConfig, *, graded: bool) -> Judge:
 
         return ask
 
-    asks = [over_http(*each) for each in zip(config.urls, config.models, config.keys, strict=True)]
+    asks = [over_http(url, model, key) for url, model, key in zip(config.urls, config.models, config.keys, strict=True)]
     return Judge(asks, config.template, graded=graded)

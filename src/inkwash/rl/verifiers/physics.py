@@ -29,9 +29,13 @@ class Physics(Verifier):
                 return Verdict.wrong("unit", "only one of the quantities has a unit")
             return same_mathematics(str(given.number.value), str(truth.number.value), self.sympy_tolerance)
         if given.unit.dimensions != truth.unit.dimensions:
+            if given.unit.dimensions[:-1] == truth.unit.dimensions[:-1]:
+                return Verdict.undecided("turns", "turns against plain numbers or angles, such as Hz and rad/s")
             return Verdict.wrong("unit", "a unit of another kind")
         if same_quantity(given, truth, self.sympy_tolerance):
             return Verdict.right("quantity")
+        if given.unit.offset != truth.unit.offset and given.number.value == truth.number.value:
+            return Verdict.undecided("temperature", "right for a difference, wrong for a temperature")
         return Verdict.wrong("quantity", "another value")
 
     def by_text(self, answer: str, wanted: str) -> Verdict:

@@ -20,7 +20,7 @@ from inkwash.rl.verifiers.config import Domain, SystemConfig, read_config
 from inkwash.rl.verifiers.extraction import answer_part, extract, extract_wanted
 from inkwash.rl.verifiers.gates import MAX_RESPONSE, mixes_languages, repeats
 from inkwash.rl.verifiers.judge import MAX_JUDGED, Judge, open_judge
-from inkwash.rl.verifiers.verdict import Verdict
+from inkwash.rl.verifiers.verdict import Verdict, Verifier
 
 MIN_REWARD = 0.0
 ABSTAINED = "abstained"
@@ -139,7 +139,7 @@ class RewardSystem:
             if found.answer is None:
                 return False, Score(reward=MIN_REWARD, rule="no answer", reason=found.reason, wanted=wanted)
             answer = found.answer
-        verdict = _decided(verifier.decide, answer, wanted)
+        verdict = _decided(verifier, answer, wanted)
         score = Score(
             reward=MIN_REWARD if verdict.score is None else min(1.0, max(0.0, verdict.score)),
             rule=verdict.rule,
@@ -173,17 +173,15 @@ class RewardSystem:
         return replace(score, reward=grade, rule="judge", reason=f"after the rule {score.rule!r}")
 
 
-def _decided(decide: object, answer: str, wanted: str) -> Verdict:
-    assert callable(decide)
+def _decided(verifier: Verifier, answer: str, wanted: str) -> Verdict:
+    """The verdict; a verifier that fails on an answer calls it wrong, and the log says so."""
     try:
-        verdict = decide(answer, wanted)
+        return verifier.decide(answer, wanted)
     except InkwashError:
         raise  # a package is missing, and no answer's fault
     except Exception as problem:
         _log.warning("A verifier failed with %s: %s", type(problem).__name__, problem)
         return Verdict.wrong("error", type(problem).__name__)
-    assert isinstance(verdict, Verdict)
-    return verdict
 
 
 def rule_counts(scores: Iterable[Score]) -> dict[str, int]:

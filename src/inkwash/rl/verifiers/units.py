@@ -16,9 +16,9 @@ from inkwash.rl.verifiers.numbers import Number, clean, read_prefix
 
 MAX_LENGTH = 160
 MAX_POWER = 9
-Dimensions = tuple[int, int, int, int, int, int]  # powers of m, kg, s, A, K, mol
+Dimensions = tuple[int, int, int, int, int, int, int]  # powers of m, kg, s, A, K, mol, and of full turns
 
-_ONE: Dimensions = (0, 0, 0, 0, 0, 0)
+_ONE: Dimensions = (0, 0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Quantity:
         return float(self.number.value) * unit.factor + unit.offset
 
 
-def _dims(m: int = 0, kg: int = 0, s: int = 0, a: int = 0, k: int = 0, mol: int = 0) -> Dimensions:
-    return m, kg, s, a, k, mol
+def _dims(m: int = 0, kg: int = 0, s: int = 0, a: int = 0, k: int = 0, mol: int = 0, turns: int = 0) -> Dimensions:
+    return m, kg, s, a, k, mol, turns
 
 
 _FORCE, _ENERGY, _POWER = _dims(1, 1, -2), _dims(2, 1, -2), _dims(2, 1, -3)
@@ -53,7 +53,8 @@ _PRESSURE, _VOLT, _OHM = _dims(-1, 1, -2), _dims(2, 1, -3, -1), _dims(2, 1, -3, 
 _PREFIXED: Mapping[str, Unit] = {  # units that take the prefixes of SI
     "m": Unit(1, _dims(1)), "g": Unit(1e-3, _dims(kg=1)), "s": Unit(1, _dims(s=1)), "A": Unit(1, _dims(a=1)),
     "K": Unit(1, _dims(k=1)), "mol": Unit(1, _dims(mol=1)), "N": Unit(1, _FORCE), "J": Unit(1, _ENERGY),
-    "W": Unit(1, _POWER), "Pa": Unit(1, _PRESSURE), "V": Unit(1, _VOLT), "Ω": Unit(1, _OHM), "Hz": Unit(1, _dims(s=-1)),
+    "W": Unit(1, _POWER), "Pa": Unit(1, _PRESSURE), "V": Unit(1, _VOLT), "Ω": Unit(1, _OHM),
+    "Hz": Unit(1, _dims(s=-1, turns=1)),
     "C": Unit(1, _dims(s=1, a=1)), "F": Unit(1, _dims(-2, -1, 4, 2)), "T": Unit(1, _dims(0, 1, -2, -1)),
     "Wb": Unit(1, _dims(2, 1, -2, -1)), "H": Unit(1, _dims(2, 1, -2, -2)), "S": Unit(1, _dims(-2, -1, 3, 2)),
     "L": Unit(1e-3, _dims(3)), "l": Unit(1e-3, _dims(3)), "M": Unit(1e3, _dims(-3, mol=1)),
@@ -69,8 +70,8 @@ _PLAIN: Mapping[str, Unit] = {
     "Torr": Unit(101325 / 760, _PRESSURE), "u": Unit(1.66053906892e-27, _dims(kg=1)),
     "Da": Unit(1.66053906892e-27, _dims(kg=1)), "Å": Unit(1e-10, _dims(1)), "ppm": Unit(1e-6, _ONE),
     "ppb": Unit(1e-9, _ONE), "ft": Unit(0.3048, _dims(1)), "in": Unit(0.0254, _dims(1)), "mi": Unit(1609.344, _dims(1)),
-    "lb": Unit(0.45359237, _dims(kg=1)), "ha": Unit(1e4, _dims(2)), "rpm": Unit(0.10471975511965977, _dims(s=-1)),
-    "r": Unit(6.283185307179586, _ONE), "rev": Unit(6.283185307179586, _ONE), "ly": Unit(9.4607304725808e15, _dims(1)),
+    "lb": Unit(0.45359237, _dims(kg=1)), "ha": Unit(1e4, _dims(2)), "rpm": Unit(1 / 60, _dims(s=-1, turns=1)),
+    "r": Unit(1, _dims(turns=1)), "rev": Unit(1, _dims(turns=1)), "ly": Unit(9.4607304725808e15, _dims(1)),
 }  # fmt: skip
 _PREFIXES = {
     "T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3, "h": 1e2, "d": 1e-1, "c": 1e-2, "m": 1e-3, "μ": 1e-6, "u": 1e-6,

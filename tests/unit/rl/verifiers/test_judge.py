@@ -1,8 +1,12 @@
-"""The judge: what it is asked, what counts as its answer, and what an answer under judgement cannot do."""
+"""The judge: what it is prompts, what counts as its answer, and what an answer under judgement cannot do."""
 
 from __future__ import annotations
 
+import json
 import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from hypothesis import given, settings
@@ -70,15 +74,15 @@ def test_grades_are_averaged() -> None:
 
 
 def test_a_question_is_asked_once_and_an_abstention_again() -> None:
-    asked: list[str] = []
+    prompts: list[str] = []
     replies = iter(["?", "1", "0"])
 
     def ask(prompt: str) -> str:
-        asked.append(prompt)
+        prompts.append(prompt)
         return next(replies)
 
     judge = Judge([ask])
-    assert [judge.grade("q", "a", "b") for _ in range(3)] == [None, 1, 1] and len(asked) == 2
+    assert [judge.grade("q", "a", "b") for _ in range(3)] == [None, 1, 1] and len(prompts) == 2
     assert judge.grade("q", "other", "b") == 0
 
 
@@ -127,7 +131,43 @@ def test_a_judge_needs_lists_of_one_length_and_hides_its_keys() -> None:
     assert "secret" not in repr(JudgeConfig(urls=("http://a",), models=("m",), keys=("secret",)))
 
 
-def test_a_judge_that_cannot_be_reached_abstains() -> None:
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[dict[str, object]]]]:
+    """An OpenAI-compatible server that finds every answer right, and the requests that it got."""
+    requests: list[dict[str, object]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            requests.append({"path": self.path, "key": self.headers["Authorization"], **body})
+            reply = json.dumps({"choices": [{"message": {"content": '{"score": 1}'}}]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(reply)))
+            self.end_headers()
+            self.wfile.write(reply)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}/v1/chat/completions", requests
+        http.shutdown()
+        thread.join()
+
+
+def test_judges_over_http_vote_and_one_that_is_not_there_abstains(
+    server: tuple[str, list[dict[str, object]]],
+) -> None:
     pytest.importorskip("openai")
-    config = JudgeConfig(urls=("http://127.0.0.1:9/v1/chat/completions",), models=("m",), keys=("",), timeout=2.0)
-    assert open_judge(config, graded=False).grade("q", "a", "b") is None
+    url, requests = server
+    nowhere = "http://127.0.0.1:9/v1"
+    config = JudgeConfig(urls=(url, nowhere), models=("m", "n"), keys=("secret", ""), max_tokens=7, timeout=5.0)
+    assert open_judge(config, graded=False).grade("How many?", "3", "three") == 1
+    (request,) = requests
+    assert (request["path"], request["key"], request["model"]) == ("/v1/chat/completions", "Bearer secret", "m")
+    assert request["max_tokens"] == 7 and "How many?" in json.dumps(request["messages"])
+    alone = JudgeConfig(urls=(nowhere,), models=("n",), keys=("",), timeout=2.0)
+    assert open_judge(alone, graded=False).grade("q", "a", "b") is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -46,7 +48,7 @@ reward_configs:
 """
 
 
-def said(answer: str, thoughts: str = "Let me see.") -> str:
+def response_with(answer: str, thoughts: str = "Let me see.") -> str:
     return f"<think>{thoughts}</think><answer>It is <|begin_of_box|>{answer}<|end_of_box|></answer>"
 
 
@@ -136,7 +138,7 @@ def test_numbers_that_yaml_takes_for_texts_are_numbers(tmp_path: Path) -> None:
 def test_faults_of_the_public_system_are_not_here(
     system: RewardSystem, source: str, answer: str, wanted: str, reward: float, rule: str
 ) -> None:
-    (score,) = system.score([Item(response=said(answer), wanted=wanted, datasource=source)])
+    (score,) = system.score([Item(response=response_with(answer), wanted=wanted, datasource=source)])
     assert (score.reward, score.rule) == (reward, rule)
 
 
@@ -148,11 +150,11 @@ ENGLISH = " ".join(f"word{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(2
     ("response", "rule"),
     [
         ("42", "form"),
-        (said("42").replace("<answer>", ""), "form"),
-        (said("42", thoughts="I count the boxes in the picture again, from left to right. " * 12), "repeats"),
-        (said("42", thoughts=CHINESE + "\n\n" + ENGLISH), "mixed"),
-        (said("42").replace("<|end_of_box|>", ""), "no answer"),
-        (said("42") + said("43"), "form"),
+        (response_with("42").replace("<answer>", ""), "form"),
+        (response_with("42", thoughts="I count the boxes in the picture again, from left to right. " * 12), "repeats"),
+        (response_with("42", thoughts=CHINESE + "\n\n" + ENGLISH), "mixed"),
+        (response_with("42").replace("<|end_of_box|>", ""), "no answer"),
+        (response_with("42") + response_with("43"), "form"),
         ("x" * 500_000, "form"),
     ],
 )  # fmt: skip
@@ -162,10 +164,12 @@ def test_void_responses(system: RewardSystem, response: str, rule: str) -> None:
 
 
 def test_datasources_may_be_mixed_and_keep_their_order(system: RewardSystem) -> None:
-    answers = [said("42"), said("7"), said("1999")]
+    answers = [response_with("42"), response_with("7"), response_with("1999")]
     rewards = system.get_reward(["?"] * 3, answers, ["42", "seven", "1998"], datasources=["math", "counting", "chart"])
     assert rewards == [1, 1, 0]
-    rewards, extracted, wanted = system.get_reward(["?"], [said("5")], [said("5")], return_extracted_answers=True)
+    rewards, extracted, wanted = system.get_reward(
+        ["?"], [response_with("5")], [response_with("5")], return_extracted_answers=True
+    )
     assert (rewards, extracted, wanted) == ([1], ["5"], ["5"])
 
 
@@ -179,10 +183,24 @@ def test_lists_that_do_not_pair_and_unknown_datasources_are_refused(system: Rewa
 LONG = " ".join(str(number) for number in range(1_500))
 
 
-def judged(tmp_path: Path, reply: str, asked: list[str] | None = None) -> RewardSystem:
+def test_two_systems_do_not_share_their_settings(tmp_path: Path, system: RewardSystem) -> None:
+    loose = RewardSystem.from_yaml(written(tmp_path, PUBLIC.replace("1.0e-6", "0.05")), offline=True)
+    items = [Item(response=response_with("41.0"), wanted="42", datasource="math")]
+    assert [rewards.score(items)[0].reward for rewards in (system, loose, system)] == [0, 1, 0]
+
+
+def test_a_process_that_only_scores_loads_no_torch() -> None:
+    code = (
+        "import sys, inkwash.rl.adapters, inkwash.rl.curriculum; print({'torch', 'openai', 'PIL'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def judged(tmp_path: Path, reply: str, prompts: list[str] | None = None) -> RewardSystem:
     def ask(prompt: str) -> str:
-        if asked is not None:
-            asked.append(prompt)
+        if prompts is not None:
+            prompts.append(prompt)
         return reply
 
     config = read_config(written(tmp_path, PUBLIC))
@@ -190,24 +208,27 @@ def judged(tmp_path: Path, reply: str, asked: list[str] | None = None) -> Reward
 
 
 def test_a_judge_decides_what_no_rule_does_and_nothing_else(tmp_path: Path) -> None:
-    asked: list[str] = []
-    system = judged(tmp_path, "1", asked)
-    items = [Item(response=said(answer), wanted="42", datasource="math") for answer in ("42", "41", "forty-two", LONG)]
+    prompts: list[str] = []
+    system = judged(tmp_path, "1", prompts)
+    items = [
+        Item(response=response_with(answer), wanted="42", datasource="math")
+        for answer in ("42", "41", "forty-two", LONG)
+    ]
     scores = system.score(items)
-    assert [score.reward for score in scores] == [1, 0, 1, 0] and len(asked) == 1
+    assert [score.reward for score in scores] == [1, 0, 1, 0] and len(prompts) == 1
     assert [score.rule for score in scores] == ["equal", "number", "judge", "too long"]
     assert rule_counts(scores) == {"equal": 1, "number": 1, "judge": 1, "too long": 1}
 
 
 def test_grades_and_abstentions_of_a_judge(tmp_path: Path) -> None:
-    item = Item(response=said("Paris"), wanted="{}", datasource="geoguess")
+    item = Item(response=response_with("Paris"), wanted="{}", datasource="geoguess")
     assert judged(tmp_path, '{"score": 0.75}').score([item])[0].reward == 0.75
     (score,) = judged(tmp_path, "the answer deserves 1.0").score([item])
     assert score.abstained and score.reward == 0
 
 
 @settings(max_examples=80, deadline=None)
-@given(response=st.one_of(st.text(), st.text().map(said)), wanted=st.text())
+@given(response=st.one_of(st.text(), st.text().map(response_with)), wanted=st.text())
 def test_any_response_gets_a_score(response: str, wanted: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     system = _SHARED.get("system") or _SHARED.setdefault(
         "system", RewardSystem.from_yaml(written(tmp_path_factory.mktemp("rewards"), PUBLIC), offline=True)
@@ -223,7 +244,9 @@ _SHARED: dict[str, RewardSystem] = {}
 def test_threads_do_not_change_scores(system: RewardSystem) -> None:
     pairs = [("42", "42"), ("41", "42"), ("3/4", "0.75"), ("x^2+2x+1", "(x+1)^2"), ("forty", "42"), ("1e3", "1000")]
     items = [
-        Item(response=said(pairs[n % 6][0]), wanted=pairs[n % 6][1], datasource=["math", "chart", "ocr"][n % 3])
+        Item(
+            response=response_with(pairs[n % 6][0]), wanted=pairs[n % 6][1], datasource=["math", "chart", "ocr"][n % 3]
+        )
         for n in range(1_000)
     ]
     expected = system.score(items)
@@ -256,7 +279,7 @@ def test_rules_of_a_file_run_in_a_process_with_a_time_limit(tmp_path: Path) -> N
     text += "  extract_answer_file_path: mine.py, judge_func_path: mine.py, time_limit: 1.5}}\n"
     system = RewardSystem.from_yaml(written(tmp_path, text), allow_code=True)
     answers = ["a", "b", "sleep", "exit", "two", "nan", "a"]
-    scores = system.score([Item(response=said(answer), wanted="a") for answer in answers])
+    scores = system.score([Item(response=response_with(answer), wanted="a") for answer in answers])
     assert [score.reward for score in scores] == [1, 0, 0, 0, 0, 0, 1]
     assert [score.rule for score in scores] == ["function", "function", "late", "late", "failed", "failed", "function"]
     system.config.domains["default"].verifier.close()  # type: ignore[attr-defined]
@@ -273,11 +296,11 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_trl_calls_with_columns_by_name(tmp_path: Path) -> None:
     reward = trl_reward(judged(tmp_path, "?"))
-    conversation = [{"role": "assistant", "content": said("42")}]
-    parts = [{"role": "assistant", "content": [{"type": "text", "text": said("41")}]}]
+    conversation = [{"role": "assistant", "content": response_with("42")}]
+    parts = [{"role": "assistant", "content": [{"type": "text", "text": response_with("41")}]}]
     got = reward(
         prompts=["q", "q", [{"role": "user", "content": "q"}], "q"],
-        completions=[said("42"), conversation, parts, said("forty-two")],
+        completions=[response_with("42"), conversation, parts, response_with("forty-two")],
         completion_ids=[[1], [2], [3], [4]],
         ground_truth=["42", "42", "42", "42"],
         datasource=["math"] * 4,
@@ -292,6 +315,9 @@ def test_trl_calls_with_columns_by_name(tmp_path: Path) -> None:
 def test_verl_calls_with_one_solution(system: RewardSystem) -> None:
     compute_score = verl_reward(system)
     assert (
-        compute_score(data_source="math", solution_str=said("42"), ground_truth=42, extra_info={"question": "?"}) == 1
+        compute_score(
+            data_source="math", solution_str=response_with("42"), ground_truth=42, extra_info={"question": "?"}
+        )
+        == 1
     )
-    assert compute_score("math", said("41"), "42") == 0 and compute_score("chart", "42", "42", None) == 0
+    assert compute_score("math", response_with("41"), "42") == 0 and compute_score("chart", "42", "42", None) == 0
