@@ -52,8 +52,8 @@ def test_every_pin_is_needed_and_every_need_is_pinned() -> None:
     while todo:
         wanted = todo.pop()
         name = canonicalize_name(wanted.name)
-        if (name, frozenset(wanted.extras)) in seen:
-            continue
+        if name == "inkwash" or (name, frozenset(wanted.extras)) in seen:
+            continue  # `all` names extras, which are here already
         seen.add((name, frozenset(wanted.extras)))
         needed.add(name)
         try:
@@ -70,3 +70,9 @@ def test_every_pin_is_needed_and_every_need_is_pinned() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {canonicalize_name(line.split("==")[0]) for line in lines if "==" in line and not line.startswith("#")}
     assert pinned - needed == set() and needed - pinned == set()
+
+
+def test_all_brings_what_users_need() -> None:
+    extras = project()["project"]["optional-dependencies"]
+    [everything] = [Requirement(text) for text in extras["all"]]
+    assert everything.name == "inkwash" and everything.extras == set(extras) - {"all", "modelscope", "docs", "dev"}

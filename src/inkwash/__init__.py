@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from inkwash.engine import events
-    from inkwash.engine.open import LoadOptions, open_pipeline
+    from inkwash.engine.open import LoadOptions, open_pipeline, open_vision_pipeline
     from inkwash.engine.output import GlmImagePipelineOutput
     from inkwash.engine.pipeline import GlmImagePipeline
     from inkwash.engine.plan import Plan
@@ -71,6 +71,7 @@ __all__ = [
     "draw_verified",
     "events",
     "open_pipeline",
+    "open_vision_pipeline",
 ]
 
 _MODULES = {  # where a public name is defined
@@ -84,7 +85,7 @@ _MODULES = {  # where a public name is defined
         "RequestError",
         "WeightsError",
     ),
-    "inkwash.engine.open": ("LoadOptions", "open_pipeline"),
+    "inkwash.engine.open": ("LoadOptions", "open_pipeline", "open_vision_pipeline"),
     "inkwash.engine.output": ("GlmImagePipelineOutput",),
     "inkwash.engine.pipeline": ("GlmImagePipeline",),
     "inkwash.engine.plan": ("Plan",),

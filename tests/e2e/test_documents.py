@@ -57,4 +57,5 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
         timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "site" / "api" / "drawing.html").read_text("utf-8").count("GlmImagePipeline.from_pretrained")
+    reference = (tmp_path / "site" / "api" / "drawing.html").read_text("utf-8")
+    assert "GlmImagePipeline.from_pretrained" in reference and "<li><code>layout</code>: " in reference

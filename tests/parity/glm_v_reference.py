@@ -130,7 +130,7 @@ def words(count: int, seed: int = 0) -> list[int]:
 
 
 def patches(grids: Sequence[PatchGrid], seed: int = 0) -> Tensor:
-    """Random patch values for pictures and films, one after another."""
+    """Random patch values for pictures and videos, one after another."""
     rows = sum(time * height * width for time, height, width in grids)
     return torch.randn(rows, 3 * 2 * PATCH * PATCH, generator=torch.Generator().manual_seed(seed))
 
@@ -138,7 +138,7 @@ def patches(grids: Sequence[PatchGrid], seed: int = 0) -> Tensor:
 def prompt(
     pictures: Sequence[PatchGrid] = (), films: Sequence[PatchGrid] = (), seed: int = 0
 ) -> tuple[list[int], list[int]]:
-    """Ids and modality: text, pictures with text between them, films with a timestamp after every frame, text."""
+    """Ids and modality: text, pictures with text between them, videos with a timestamp after every frame, text."""
     ids, modality = words(3, seed), [0] * 3
 
     def add(tokens: Sequence[int], kind: int = 0) -> None:
@@ -167,7 +167,7 @@ def grid_tensor(grids: Sequence[PatchGrid]) -> Tensor:
 def reference_inputs(
     ids: Sequence[int], modality: Sequence[int], pictures: Sequence[PatchGrid], films: Sequence[PatchGrid]
 ) -> dict[str, Any]:
-    """Arguments of the reference for one prompt; pictures and films may not share one there."""
+    """Arguments of the reference for one prompt; pictures and videos may not share one there."""
     row = torch.tensor([list(ids)])
     inputs = {"input_ids": row, "attention_mask": torch.ones_like(row), "mm_token_type_ids": torch.tensor([modality])}
     if pictures:

@@ -1,7 +1,7 @@
 """The GLM-V networks compute what the reference computes: ViT, dense decoder, decoder with experts, greedy answers.
 
 The second half holds our own paths to each other: prefill to decode, a row of a batch to the same row alone, a
-picture alone to the same picture among others, pictures and films in one prompt.
+picture alone to the same picture among others, pictures and videos in one prompt.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The GLM-V processor reads what the reference reads: text, ids, modality, patches, and the frames of a film.
+"""The GLM-V processor reads what the reference reads: text, ids, modality, patches, and the frames of a video.
 
 Where the reference needs torchvision (frames as tensors, the 4.6 sampler), the comparison runs only if it is there;
 `tests/unit/models/glm_v` holds the numbers it gave.
@@ -153,7 +153,7 @@ def test_films_are_the_reference_patches(shape: tuple[int, int, int], tmp_path: 
 @pytest.mark.parametrize("generation", ["Glm4v", "Glm46V"])
 @pytest.mark.parametrize("template", [TAGGED, PLAIN])
 def test_a_mixed_conversation_is_the_reference_text(generation: str, template: str, tmp_path: Path) -> None:
-    """Pictures and films in one request, over two turns: the reference's text, ids and modality."""
+    """Pictures and videos in one request, over two turns: the reference's text, ids and modality."""
     ours = GlmVProcessor.from_folder(write_folder(tmp_path, template, generation=generation))
     reference = reference_processor(tmp_path, generation)
     messages = [

@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from inkwash.engine.open import LoadOptions
 from inkwash.serve.app import make_app
 from inkwash.serve.backend import Backend, load_backend
 from inkwash.serve.listen import bind
@@ -114,7 +115,7 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 def nano(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A server around the shipped model."""
     settings = ServeSettings(state=tmp_path_factory.mktemp("nano"))
-    load = lambda: load_backend("nano", device="cpu", dtype=None, max_queue=16)  # noqa: E731
+    load = lambda: load_backend(LoadOptions(model="nano", device="cpu"), max_queue=16)  # noqa: E731
     with running(settings, load) as live:
         yield live
 

@@ -20,6 +20,7 @@ from PIL import Image
 
 from inkwash.core.errors import Cancelled, ConfigError, RequestError
 from inkwash.engine import events
+from inkwash.engine.open import LoadOptions
 from inkwash.engine.plan import Plan
 from inkwash.engine.request import GenerationRequest
 from inkwash.engine.scheduler import DeadlinePassed, QueueFull
@@ -189,7 +190,10 @@ def test_a_planner_and_a_decoder_draw_what_a_whole_engine_draws(nano: Live) -> N
     """The real replicas without Ray: the AR weights alone plan, a whole engine draws from that plan."""
     import asyncio
 
-    reference, planner = Image.linear_gradient("L").resize((64, 64)).convert("RGB"), Planner("nano", "cpu", None, 8)
+    reference, planner = (
+        Image.linear_gradient("L").resize((64, 64)).convert("RGB"),
+        Planner(LoadOptions(model="nano", device="cpu"), 8),
+    )
     for layout in ("new", "same"):
         request = GenerationRequest(
             prompt="red", images=(reference,), height=64, width=64, num_inference_steps=1, num_images=2, seed=7,

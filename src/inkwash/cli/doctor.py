@@ -112,11 +112,9 @@ def trial_picture(model: str, device_name: str | None) -> tuple[dict[str, str], 
     try:
         import torch
 
-        from inkwash.core import device
-        from inkwash.engine.pipeline import GlmImagePipeline
+        from inkwash.engine.open import LoadOptions, open_pipeline
 
-        place = device.pick_device(device_name)
-        pipe = GlmImagePipeline.from_pretrained(model, torch_dtype=device.pick_dtype(None, place), device_map=place)
+        pipe = open_pipeline(LoadOptions(model=model, device=device_name))
         loaded = time.perf_counter()
         generator = torch.Generator().manual_seed(0)
         images = pipe(prompt='A poster that says "OK"', num_inference_steps=4, generator=generator)[0]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from inkwash.cli.progress import Bars
+    from inkwash.engine.open import LoadOptions
     from inkwash.engine.pipeline import GlmImagePipeline
     from inkwash.engine.request import CancelToken
     from inkwash.engine.verify import ReadPicture
@@ -64,15 +65,15 @@ def draw(drawings: Sequence[DrawSettings], *, as_json: bool, quiet: bool) -> Non
     for settings in drawings:
         check_output(settings.output, settings.n, overwrite=settings.overwrite)
     inputs = [_inputs(settings) for settings in drawings]
-    check_model(first.model)
+    check_model(first.load.model)
     read = open_reader() if first.verify is not None else None
-    report = Report(as_json=as_json, quantize=first.quantize)
+    report = Report(as_json=as_json, quantize=first.load.quantize)
     for number, (settings, given) in enumerate(zip(drawings, inputs, strict=True), start=1):
         where = f"Prompt {number}: " if len(drawings) > 1 else ""
         report.say([f"{where}{note}" for note in drawing_notes(settings, given.references)])
     shown, cancel = False if quiet else None, CancelToken()
     with Bars(shown=shown) as bars:
-        pipe = interruptible(lambda: _load(first, bars), cancel.cancel)
+        pipe = interruptible(lambda: _load(first.load, bars), cancel.cancel)
     for number, (settings, given) in enumerate(zip(drawings, inputs, strict=True), start=1):
         try:
             with Bars(shown=shown) as bars:
@@ -125,21 +126,11 @@ def check_model(name: str) -> None:
         inspect_folder(bundled_folder(found.name))
 
 
-def _load(settings: DrawSettings, bars: Bars) -> GlmImagePipeline:
+def _load(load: LoadOptions, bars: Bars) -> GlmImagePipeline:
     bars.move("load", 0, None)
-    from inkwash.engine.open import LoadOptions, open_pipeline
+    from inkwash.engine.open import open_pipeline
 
-    pipe = open_pipeline(
-        LoadOptions(
-            model=settings.model,
-            device=settings.device,
-            dtype=settings.dtype,
-            offload=settings.offload,
-            quantize=settings.quantize,
-            compile=settings.compile,
-            loras=settings.loras,
-        )
-    )
+    pipe = open_pipeline(load)
     bars.move("load", 1, 1)
     return pipe
 

@@ -56,14 +56,24 @@ def edit(
     from inkwash.cli.draw import draw
     from inkwash.cli.settings import DrawSettings, draw_seed, pace, read_loras, read_prompt, verification
     from inkwash.core.types import Size
+    from inkwash.engine.open import LoadOptions
 
+    load = LoadOptions(
+        model=model,
+        device=device,
+        dtype=dtype,
+        offload=offload,
+        quantize=quantize,
+        compile=compile,
+        loras=read_loras(lora),
+    )
     steps, guidance = pace(model, steps, guidance)
     settings = DrawSettings(
         prompt=read_prompt(prompt),
         images=tuple(image),
         mask=mask,
         output=output,
-        model=model,
+        load=load,
         size=None if size is None else Size.parse(size),
         steps=steps,
         guidance=guidance,
@@ -73,13 +83,7 @@ def edit(
         layout=layout,
         temperature=temperature,
         top_p=top_p,
-        device=device,
-        dtype=dtype,
         quality=quality,
-        offload=offload,
-        quantize=quantize,
-        compile=compile,
-        loras=read_loras(lora),
         verify=verification(verify, tries, best_of),
         overwrite=overwrite,
     )

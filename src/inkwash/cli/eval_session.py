@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -69,16 +70,9 @@ def fingerprint(model: str) -> str:
 
 def opener(model: str, device: str | None, dtype: str | None) -> Callable[[], GlmImagePipeline]:
     """A function that loads the model when it is first needed."""
+    from inkwash.engine.open import LoadOptions, open_pipeline
 
-    def open_pipeline() -> GlmImagePipeline:
-        from inkwash.core import device as devices
-        from inkwash.engine.pipeline import GlmImagePipeline
-
-        devices.set_threads()
-        place = devices.pick_device(device)
-        return GlmImagePipeline.from_pretrained(model, torch_dtype=devices.pick_dtype(dtype, place), device_map=place)
-
-    return open_pipeline
+    return partial(open_pipeline, LoadOptions(model=model, device=device, dtype=dtype))
 
 
 def watched(work: Callable[[Tell], T], cancel: CancelToken, *, quiet: bool, out: Path | None) -> T:

@@ -46,12 +46,22 @@ def generate(
     from inkwash.cli.settings import DrawSettings, draw_seed, pace, read_loras, read_prompt, verification
     from inkwash.core.errors import RequestError
     from inkwash.core.types import Size
+    from inkwash.engine.open import LoadOptions
 
+    load = LoadOptions(
+        model=model,
+        device=device,
+        dtype=dtype,
+        offload=offload,
+        quantize=quantize,
+        compile=compile,
+        loras=read_loras(lora),
+    )
     steps, guidance = pace(model, steps, guidance)
     make = partial(
         DrawSettings,
         output=output,
-        model=model,
+        load=load,
         size=None if size is None else Size.parse(size),
         steps=steps,
         guidance=guidance,
@@ -61,13 +71,7 @@ def generate(
         layout=layout,
         temperature=temperature,
         top_p=top_p,
-        device=device,
-        dtype=dtype,
         quality=quality,
-        offload=offload,
-        quantize=quantize,
-        compile=compile,
-        loras=read_loras(lora),
         verify=verification(verify, tries, best_of),
         overwrite=overwrite,
     )

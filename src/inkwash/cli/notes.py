@@ -19,14 +19,14 @@ def drawing_notes(settings: DrawSettings, references: Sequence[Image.Image]) -> 
     from inkwash.models.registry import defaults_of, folder_of
     from inkwash.models.tensor_files import read_json
 
-    folder = folder_of(settings.model)
-    own = defaults_of(settings.model) if folder is None else drawing_defaults(folder)
+    folder = folder_of(settings.load.model)
+    own = defaults_of(settings.load.model) if folder is None else drawing_defaults(folder)
     size = settings.size
     if size is None and references:
         size = Size(*references[0].size)
     if size is None and folder is not None:
         side = read_json(folder / "vae" / "config.json").get("sample_size")
         size = Size(side, side) if isinstance(side, int) else None
-    canonical, adapted = own.canonical_quotes, bool(settings.loras)
+    canonical, adapted = own.canonical_quotes, bool(settings.load.loras)
     found = notes(settings.prompt, size, references, own.limits, canonical=canonical, adapted=adapted)
     return [*found, *negative_notes(settings.negative, settings.guidance)]

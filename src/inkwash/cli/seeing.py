@@ -132,12 +132,9 @@ def check_model(name: str) -> None:
 def open_pipeline(settings: SightSettings) -> GlmVisionPipeline:
     """The pipeline with the rules that the settings make."""
     from inkwash.cli.media import media_reader
-    from inkwash.core import device
+    from inkwash.engine.open import LoadOptions, open_vision_pipeline
     from inkwash.engine.see.media import MediaRules
-    from inkwash.engine.see.pipeline import GlmVisionPipeline
 
-    device.set_threads()
-    place = device.pick_device(settings.device)
     rules = MediaRules(
         reader=media_reader(),
         pages=settings.pages,
@@ -148,18 +145,16 @@ def open_pipeline(settings: SightSettings) -> GlmVisionPipeline:
         start=settings.start,
         end=settings.end,
     )
-    pipe = GlmVisionPipeline.from_pretrained(
-        settings.model,
-        torch_dtype=device.pick_dtype(settings.dtype, place),
-        device_map=place,
-        media=rules,
+    options = LoadOptions(
+        model=settings.model,
+        device=settings.device,
+        dtype=settings.dtype,
         quantize=settings.quantize,
+        loras=settings.loras,
     )
+    pipe = open_vision_pipeline(options, rules)
     if pipe.ranks is not None and not pipe.ranks.first:
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (one prints, to the end)
-    if settings.loras:
-        names = [pipe.load_lora_weights(path) for path, _ in settings.loras]
-        pipe.set_adapters(names, [weight for _, weight in settings.loras])
     return pipe
 
 

@@ -223,7 +223,7 @@ def serve(
             return load_cluster(settings, cluster, options)
         from inkwash.serve.backend import load_backend
 
-        return load_backend(model, device=device, dtype=dtype, max_queue=max_queue, options=options)
+        return load_backend(options, max_queue=max_queue)
 
     from inkwash.serve.server import serve as run_server
 

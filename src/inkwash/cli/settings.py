@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from inkwash import __version__
 from inkwash.core import limits
-from inkwash.core.errors import ConfigError, RequestError
+from inkwash.core.errors import RequestError
 from inkwash.core.types import Size
 
 if TYPE_CHECKING:
+    from inkwash.engine.open import LoadOptions
     from inkwash.engine.verify import Verify
     from inkwash.serve.settings import Shown
 
@@ -27,7 +28,7 @@ class DrawSettings:
 
     prompt: str
     output: Path
-    model: str
+    load: LoadOptions
     size: Size | None
     steps: int
     guidance: float
@@ -37,17 +38,11 @@ class DrawSettings:
     layout: Literal["new", "same"]
     temperature: float | None
     top_p: float | None
-    device: str | None
-    dtype: str | None
     quality: Literal["low", "medium", "high", "exact"] = "exact"
-    offload: Literal["none", "stage", "block"] = "none"
-    quantize: str | None = None
-    compile: bool = False
     images: tuple[Path, ...] = ()
     mask: Path | None = None
     verify: Verify | None = None
     overwrite: bool = False
-    loras: tuple[tuple[Path, float], ...] = ()
 
     def __post_init__(self) -> None:
         limits.check_prompt(self.prompt)
@@ -63,12 +58,6 @@ class DrawSettings:
         limits.check_steps(self.steps)
         if self.verify is not None:
             _check_verify(self)
-        if self.quantize is not None:
-            from inkwash.engine.quantize import parse_quantize
-
-            parse_quantize(self.quantize)
-        if self.compile and self.offload == "block":
-            raise ConfigError("--compile needs the decoder's blocks in place: choose --offload stage or none.")
 
     @property
     def seeds(self) -> list[int]:
@@ -79,7 +68,7 @@ class DrawSettings:
         """What the file of one picture says about how it was made."""
         said: dict[str, Any] = {
             "software": f"inkwash {__version__}",
-            "model": self.model,
+            "model": self.load.model,
             "prompt": self.prompt,
             "size": f"{size[0]}x{size[1]}",
             "steps": self.steps,
@@ -92,14 +81,14 @@ class DrawSettings:
             said["top_p"] = self.top_p
         if self.quality != "exact":
             said["quality"] = self.quality
-        if self.quantize is not None:
-            said["quantize"] = self.quantize
-        if self.compile:
+        if self.load.quantize is not None:
+            said["quantize"] = self.load.quantize
+        if self.load.compile:
             said["compiled"] = True
         if self.negative:
             said["negative"] = self.negative
-        if self.loras:
-            said["lora"] = [f"{path.name}:{weight:g}" for path, weight in self.loras]
+        if self.load.loras:
+            said["lora"] = [f"{path.name}:{weight:g}" for path, weight in self.load.loras]
         if self.images:
             said["images"] = [path.name for path in self.images]
         if self.n > 1:  # with one shared plan the first seed made the plan, and the own seed the noise
@@ -111,14 +100,14 @@ def read_prompt(argument: str) -> str:
     """The prompt itself, or stdin when it is ``-``."""
     if argument != "-":
         return argument
-    return read_stdin("The prompt", mend="describe one picture").strip()
+    return read_stdin("The prompt", advice="describe one picture").strip()
 
 
-def read_stdin(what: str, *, limit: int = _MAX_STDIN, mend: str = "split it") -> str:
+def read_stdin(what: str, *, limit: int = _MAX_STDIN, advice: str = "split it") -> str:
     """The text on stdin; RequestError for what is too long or no UTF-8."""
     content = sys.stdin.buffer.read(limit + 1)
     if len(content) > limit:
-        raise RequestError(f"{what} on stdin is longer than {limit // 2**20} MiB: {mend}.", param="prompt")
+        raise RequestError(f"{what} on stdin is longer than {limit // 2**20} MiB: {advice}.", param="prompt")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -46,12 +46,14 @@ def ui(
             raise MissingExtraError("inkwash ui", extra="serve")
     import os
 
+    from inkwash.engine.open import LoadOptions
     from inkwash.serve.auth import VARIABLE, read_keys
     from inkwash.serve.backend import Backend, load_backend
     from inkwash.serve.listen import bind
     from inkwash.serve.server import serve
     from inkwash.serve.settings import ChatSettings, ServeSettings
 
+    options = LoadOptions(model=model, device=device, dtype=dtype)
     settings = ServeSettings(
         model=model,
         host=host,
@@ -66,7 +68,7 @@ def ui(
     address = f"http://{host}:{bound.getsockname()[1]}/ui"
 
     def load() -> Backend:
-        made = load_backend(model, device=device, dtype=dtype, max_queue=settings.max_queue)
+        made = load_backend(options, max_queue=settings.max_queue)
         if browser:
             webbrowser.open(address)
         return made

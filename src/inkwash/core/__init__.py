@@ -1,1 +1,1 @@
-"""Core: the leaf room. Errors, small types, environment, device choice and logging; imports nothing of ours."""
+"""Core: the leaf package. Errors, small types, environment, device choice and logging; imports nothing of ours."""

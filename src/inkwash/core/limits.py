@@ -1,6 +1,6 @@
 """What a drawing request may ask for: one plain check per field, without torch, shared by every front door.
 
-Each check returns the accepted value or raises RequestError with the value, what is allowed and how to mend it.
+Each check returns the accepted value or raises RequestError with the value, what is allowed and how to fix it.
 The limits are those of the model family; a smaller model may be at its best in a narrower range.
 """
 
@@ -56,35 +56,35 @@ def check_size(size: Size) -> Size:
     return size
 
 
-def check_whole(name: str, value: int, low: int, high: int, *, mend: str = "") -> int:
+def check_whole(name: str, value: int, low: int, high: int, *, advice: str = "") -> int:
     """A whole number within low..high."""
     if not low <= value <= high or value != int(value):
-        hint = f": {mend}" if mend else ""
+        hint = f": {advice}" if advice else ""
         raise RequestError(f"{name} is {value}, but must be a whole number from {low} to {high}{hint}.", param=name)
     return value
 
 
-def check_real(name: str, value: float, low: float, high: float, *, mend: str = "") -> float:
+def check_real(name: str, value: float, low: float, high: float, *, advice: str = "") -> float:
     """A finite number within low..high; NaN and infinities are refused."""
     if not math.isfinite(value) or not low <= value <= high:
-        hint = f": {mend}" if mend else ""
+        hint = f": {advice}" if advice else ""
         raise RequestError(f"{name} is {value}, but must be a number from {low:g} to {high:g}{hint}.", param=name)
     return value
 
 
 def check_steps(steps: int) -> int:
     """Denoising steps of the decoder."""
-    return check_whole("steps", steps, 1, MAX_STEPS, mend="20 is a good start")
+    return check_whole("steps", steps, 1, MAX_STEPS, advice="20 is a good start")
 
 
 def check_guidance(scale: float) -> float:
     """Guidance scale; 1 turns guidance off."""
-    return check_real("guidance", scale, 0.0, MAX_GUIDANCE, mend="1.5 is a good start, 1 turns guidance off")
+    return check_real("guidance", scale, 0.0, MAX_GUIDANCE, advice="1.5 is a good start, 1 turns guidance off")
 
 
 def check_temperature(temperature: float) -> float:
     """Sampling temperature of the semantic tokens."""
-    return check_real("temperature", temperature, 0.0, MAX_TEMPERATURE, mend="0.9 is a good start")
+    return check_real("temperature", temperature, 0.0, MAX_TEMPERATURE, advice="0.9 is a good start")
 
 
 def check_top_p(top_p: float) -> float:
@@ -93,7 +93,7 @@ def check_top_p(top_p: float) -> float:
         raise RequestError(
             f"top-p is {top_p}, but must be a number above 0 and at most 1: 0.75 is a good start.", param="top_p"
         )
-    return check_real("top-p", top_p, 0.0, 1.0, mend="0.75 is a good start")
+    return check_real("top-p", top_p, 0.0, 1.0, advice="0.75 is a good start")
 
 
 def check_seed(seed: int) -> int:
@@ -103,4 +103,4 @@ def check_seed(seed: int) -> int:
 
 def check_count(count: int) -> int:
     """How many pictures one request draws."""
-    return check_whole("n", count, 1, MAX_IMAGES, mend="call again for more pictures")
+    return check_whole("n", count, 1, MAX_IMAGES, advice="call again for more pictures")

@@ -1,4 +1,4 @@
-"""Small types that several rooms share: picture sizes and JSON values.
+"""Small types that several packages share: picture sizes and JSON values.
 
 A :class:`Size` is always (width, height) in pixels, as users write it (``640x384``); tensors are (height, width).
 """

@@ -2,7 +2,7 @@
 
 The work is cut into jobs before it begins, one per shard, by names and sizes alone. A job that was finished is not
 done again, so that an interrupted command goes on where it stopped and one machine, many processes or a cluster write
-the same shards. The networks arrive as a callable (`recipes.encode`), for this room knows none.
+the same shards. The networks arrive as a callable (`recipes.encode`), because this package knows none.
 
 Broken, tiny and overlong pictures are counted, listed in `skipped.jsonl` with the reason, and left out.
 """
@@ -193,7 +193,7 @@ def encode(
     if not total or len(skipped) > max_skipped * len(examples):
         raise DataError(
             f"{len(skipped)} of {len(examples)} pictures were skipped, for reasons that stand in {out / SKIPPED}: "
-            f"mend them, or allow more with --max-skipped (now {max_skipped:g})."
+            f"repair them, or allow more with --max-skipped (now {max_skipped:g})."
         )
     write_index(out, shards, meta)
     return Outcome(samples=total, shards=len(shards), skipped=tuple(skipped))

@@ -84,7 +84,7 @@ def write_shard(
         write_json(folder / f"{name}.json", _sidecar(index))
     except OSError as error:
         raise DataError(
-            f"The shard {target} cannot be written ({error.strerror or error}): free space or mend permissions and "
+            f"The shard {target} cannot be written ({error.strerror or error}): free space or fix its permissions and "
             "run the same command again; finished shards are kept."
         ) from error
     finally:

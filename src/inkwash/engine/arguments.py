@@ -1,6 +1,6 @@
 """The arguments of one pipeline call, with every check that needs no network.
 
-Refusals are one sentence with the argument, its value, what is allowed and how to mend it. What the arguments mean is
+Refusals are one sentence with the argument, its value, what is allowed and how to fix it. What the arguments mean is
 said in `GlmImagePipeline.__call__`.
 """
 

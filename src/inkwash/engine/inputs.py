@@ -1,6 +1,6 @@
 """From the loose arguments of a pipeline call to lists of one entry for each prompt, checked.
 
-Every refusal is one sentence with the argument, its value, what is allowed and how to mend it.
+Every refusal is one sentence with the argument, its value, what is allowed and how to fix it.
 """
 
 from __future__ import annotations

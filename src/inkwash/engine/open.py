@@ -1,15 +1,25 @@
-"""How a checkpoint is loaded to draw with: device, number type, what saves memory, what changes weights."""
+"""How a checkpoint is loaded: device, number type, what saves memory, what changes weights.
+
+    pipe = open_pipeline(LoadOptions(model="nano", quantize="decoder=int8"))
+
+Commands, server and replicas all load through here. Importing this module loads no torch.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
+from inkwash.core import device as devices
 from inkwash.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    import torch
+
     from inkwash.engine.pipeline import GlmImagePipeline
+    from inkwash.engine.see.media import MediaRules
+    from inkwash.engine.see.pipeline import GlmVisionPipeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,24 +47,62 @@ class LoadOptions:
         """Whether the weights are the checkpoint's, all of them in memory, and run as they are."""
         return self.offload == "none" and self.quantize is None and not self.compile and not self.loras
 
+    def place(self) -> tuple[torch.device, torch.dtype]:
+        """The device and the number type on this machine; torch's threads are set as it has cores."""
+        devices.set_threads()
+        device = devices.pick_device(self.device)
+        return device, devices.pick_dtype(self.dtype, device)
+
 
 def open_pipeline(options: LoadOptions) -> GlmImagePipeline:
-    """Load a checkpoint; threads are set as the machine has cores."""
-    from inkwash.core import device
+    """A checkpoint that draws."""
     from inkwash.engine.pipeline import GlmImagePipeline
 
-    device.set_threads()
-    place = device.pick_device(options.device)
+    device, dtype = options.place()
     pipe = GlmImagePipeline.from_pretrained(
-        options.model,
-        torch_dtype=device.pick_dtype(options.dtype, place),
-        device_map=place,
-        offload=options.offload,
-        quantize=options.quantize,
+        options.model, torch_dtype=dtype, device_map=device, offload=options.offload, quantize=options.quantize
     )
     if options.compile:
         pipe.compile()
+    _adapt(pipe, options)
+    return pipe
+
+
+def open_planner(options: LoadOptions) -> GlmImagePipeline:
+    """The AR generator alone; of the other networks only the configurations are kept."""
+    from inkwash.engine.pipeline import GlmImagePipeline
+
+    assert options.plain, "planners load the checkpoint as it is"
+    device, dtype = options.place()
+    pipe = GlmImagePipeline.from_pretrained(options.model, torch_dtype=dtype, device_map="cpu")
+    pipe.parts.ar.to(device)
+    for other in (pipe.parts.decoder, pipe.parts.vae, pipe.parts.glyph):
+        other.to("meta")
+    pipe.parts.decoder.proj_out.to_empty(device=device)  # its place is the pipeline's device
+    return pipe
+
+
+def open_vision_pipeline(options: LoadOptions, media: MediaRules | None = None) -> GlmVisionPipeline:
+    """A checkpoint that sees; it knows neither offloading nor compiling."""
+    from inkwash.engine.see.pipeline import GlmVisionPipeline
+
+    assert options.offload == "none" and not options.compile, "a model that sees is loaded whole"
+    device, dtype = options.place()
+    pipe = GlmVisionPipeline.from_pretrained(
+        options.model, torch_dtype=dtype, device_map=device, quantize=options.quantize, media=media
+    )
+    _adapt(pipe, options)
+    return pipe
+
+
+class _Adaptable(Protocol):
+    def load_lora_weights(self, path: str | Path) -> str: ...
+
+    def set_adapters(self, adapter_names: list[str], adapter_weights: list[float]) -> None: ...
+
+
+def _adapt(pipe: _Adaptable, options: LoadOptions) -> None:
+    """Let the LoRAs act, each with its weight."""
     if options.loras:
         names = [pipe.load_lora_weights(path) for path, _ in options.loras]
         pipe.set_adapters(names, [weight for _, weight in options.loras])
-    return pipe

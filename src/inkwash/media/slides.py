@@ -1,7 +1,7 @@
 """Slides without an office program: what stands on them as text, and their pictures.
 
 Texts, tables, charts (their figures), SmartArt (its words) and notes are read; what can only be drawn (EMF and WMF
-drawings, embedded objects, films) is named in the text, so that nothing is lost without a word. Needs python-pptx.
+drawings, embedded objects, videos) is named in the text, so that nothing is lost without a word. Needs python-pptx.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Videos in: what a file holds without decoding it, and chosen frames of it, a few at a time.
 
-    facts = probe_video("film.mp4")
-    for stack in read_frames("film.mp4", [0, 15, 30, 45]): ...     # uint8 (T, 3, H, W)
+    facts = probe_video("video.mp4")
+    for stack in read_frames("video.mp4", [0, 15, 30, 45]): ...     # uint8 (T, 3, H, W)
 
 Size, length and frame count are checked before a frame is decoded. Rotation marks of phones and pixels that are not
 square are honoured. A video of variable rate is read on an even grid of time: frame n is what the screen shows at
@@ -65,7 +65,7 @@ class VideoFacts:
 def probe_video(source: Source, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_FRAME_PIXELS) -> VideoFacts:
     """Size, frames and rate; nothing is decoded but one frame of a file that does not state its rotation.
 
-    Raises MediaError for anything missing, unreadable, without a film in it, or beyond the limits.
+    Raises MediaError for anything missing, unreadable, without a video in it, or beyond the limits.
     """
     with open_source(source, "video", max_bytes) as file:
         if is_animated(file):

@@ -214,7 +214,7 @@ def fill(template: str, **slots: str) -> str:
 
 
 def _tidy(sentence: str) -> str:
-    """Mend the articles that the slots break, outside quotation marks: "a orange sign" -> "an orange sign"."""
+    """Repair the articles that the slots break, outside quotation marks: "a orange sign" -> "an orange sign"."""
     parts = sentence.split('"')
     parts[::2] = [re.sub(r"\b([Aa]) (?=orange|image)", r"\1n ", part) for part in parts[::2]]
     return '"'.join(parts)

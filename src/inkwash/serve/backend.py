@@ -107,31 +107,22 @@ class LocalBackend:
         self.engine.close(drain=drain, timeout_s=timeout_s)
 
 
-def load_backend(
-    model: str, *, device: str | None, dtype: str | None, max_queue: int, options: LoadOptions | None = None
-) -> LocalBackend:
-    """Load a checkpoint and start an engine over it; `options` say more about how, in place of device and dtype."""
-    from inkwash.engine.open import LoadOptions, open_pipeline
+def load_backend(options: LoadOptions, *, max_queue: int) -> LocalBackend:
+    """Load a checkpoint and start an engine over it."""
+    from inkwash.engine.open import open_pipeline
     from inkwash.engine.scheduler import Engine
 
-    pipe = open_pipeline(options or LoadOptions(model=model, device=device, dtype=dtype))
-    return LocalBackend(Engine(pipe, max_queue=max_queue), model_info(pipe, model))
+    pipe = open_pipeline(options)
+    return LocalBackend(Engine(pipe, max_queue=max_queue), model_info(pipe, options.model))
 
 
-def load_planner(model: str, *, device: str | None, dtype: str | None, max_queue: int) -> LocalBackend:
-    """The same with the AR generator alone; of the other networks only the configurations are kept."""
-    from inkwash.core.device import pick_device, pick_dtype, set_threads
-    from inkwash.engine.pipeline import GlmImagePipeline
+def load_planner(options: LoadOptions, *, max_queue: int) -> LocalBackend:
+    """The same with the AR generator alone."""
+    from inkwash.engine.open import open_planner
     from inkwash.engine.scheduler import Engine
 
-    set_threads()
-    place = pick_device(device)
-    pipe = GlmImagePipeline.from_pretrained(model, torch_dtype=pick_dtype(dtype, place), device_map="cpu")
-    pipe.parts.ar.to(place)
-    for other in (pipe.parts.decoder, pipe.parts.vae, pipe.parts.glyph):
-        other.to("meta")
-    pipe.parts.decoder.proj_out.to_empty(device=place)  # its place is the pipeline's device
-    return LocalBackend(Engine(pipe, max_queue=max_queue, lanes=1, plans_only=True), model_info(pipe, model))
+    pipe = open_planner(options)
+    return LocalBackend(Engine(pipe, max_queue=max_queue, lanes=1, plans_only=True), model_info(pipe, options.model))
 
 
 def model_info(pipe: GlmImagePipeline, name: str) -> ModelInfo:

@@ -39,7 +39,7 @@ log = logs.get(__name__)
 ATTEMPTS = 6
 
 
-def load_cluster(settings: ServeSettings, cluster: ClusterSettings, options: LoadOptions | None = None) -> RayBackend:
+def load_cluster(settings: ServeSettings, cluster: ClusterSettings, options: LoadOptions) -> RayBackend:
     """Join or start Ray, and start the replicas; `options` say how each of them loads the checkpoint."""
     try:
         import ray.serve  # noqa: F401

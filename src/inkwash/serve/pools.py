@@ -129,20 +129,18 @@ def _losses() -> Iterator[None]:
         raise ReplicaLost(type(error).__name__) from None
 
 
-def start_pools(
-    settings: ServeSettings, cluster: ClusterSettings, options: LoadOptions | None = None
-) -> dict[str, Pool]:
+def start_pools(settings: ServeSettings, cluster: ClusterSettings, options: LoadOptions) -> dict[str, Pool]:
     """Start every replica in the cluster that was joined; they load at the same time, and all are there at the end."""
     import ray
     from ray import serve
 
     from inkwash.serve.replicas import Painter, Planner
 
-    gpus = 1 if ray.cluster_resources().get("GPU") and settings.device != "cpu" else 0
+    gpus = 1 if ray.cluster_resources().get("GPU") and options.device != "cpu" else 0
     kinds: dict[str, tuple[type, int]] = {"whole": (Painter, cluster.replicas)}
     if cluster.split:
         kinds = {"planner": (Planner, cluster.planners), "decoder": (Painter, cluster.decoders)}
-    arguments = (settings.model, settings.device, settings.dtype, settings.max_queue + ONGOING, options)
+    arguments = (options, settings.max_queue + ONGOING)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     quiet = {"log_level": "WARNING", "enable_access_log": False}
     targets = []

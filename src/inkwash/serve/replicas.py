@@ -77,30 +77,15 @@ class Replica:
 class Painter(Replica):
     """Complete pictures; as a decoder it is given a plan with every request."""
 
-    def __init__(
-        self,
-        model: str,
-        device: str | None,
-        dtype: str | None,
-        max_queue: int,
-        options: LoadOptions | None = None,
-    ) -> None:
-        super().__init__(load_backend(model, device=device, dtype=dtype, max_queue=max_queue, options=options))
+    def __init__(self, options: LoadOptions, max_queue: int) -> None:
+        super().__init__(load_backend(options, max_queue=max_queue))
 
 
 class Planner(Replica):
     """The AR stage alone: a result is its plan. The plans of its requests are drawn together, as in a whole engine."""
 
-    def __init__(
-        self,
-        model: str,
-        device: str | None,
-        dtype: str | None,
-        max_queue: int,
-        options: LoadOptions | None = None,
-    ) -> None:
-        assert options is None or options.plain, "planners load the checkpoint as it is"
-        super().__init__(load_planner(model, device=device, dtype=dtype, max_queue=max_queue))
+    def __init__(self, options: LoadOptions, max_queue: int) -> None:
+        super().__init__(load_planner(options, max_queue=max_queue))
 
 
 def portable(error: InkwashError) -> InkwashError:

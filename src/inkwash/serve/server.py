@@ -167,7 +167,7 @@ def mount_ui(app: FastAPI, service: Service) -> None:
 
 def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     """Load a model that sees and answer POST /v1/chat/completions with it, under the keys and limits of the rest."""
-    from inkwash.engine.see.pipeline import GlmVisionPipeline
+    from inkwash.engine.open import LoadOptions, open_vision_pipeline
     from inkwash.engine.see.together import Rounds, in_thread
     from inkwash.serve.backend import LocalBackend
     from inkwash.serve.chat import BODIES, Chat, make_chat_router
@@ -176,8 +176,8 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
 
     settings = service.settings
     queue = AnswerQueue(at_once=chat.together, max_waiting=settings.max_queue)
-    pipe = GlmVisionPipeline.from_pretrained(
-        chat.model, torch_dtype=settings.dtype, device_map=settings.device, quantize=chat.quantize
+    pipe = open_vision_pipeline(
+        LoadOptions(model=chat.model, device=settings.device, dtype=settings.dtype, quantize=chat.quantize)
     )
     service.chat = Chat(pipe, chat, settings.url_hosts, settings.max_image_bytes, service.media.within())
 

@@ -1,4 +1,4 @@
-"""Bad input: one line with the value, what is allowed and how to mend it, exit code 2, nothing written."""
+"""Bad input: one line with the value, what is allowed and how to fix it, exit code 2, nothing written."""
 
 from __future__ import annotations
 

@@ -15,12 +15,8 @@ from inkwash.cli.app import COMMANDS, build, load_command
 from inkwash.recipes.table import RECIPES
 from tests.documents import PAGES, ROOT, blocks, commands
 
-FOLDERS = ("src/inkwash", "tests", "bench", "runs")
-THEIRS = {
-    "evaluate_images.py",
-    "viescore/vie_prompts.py",
-    "tests/parity/test_reference_surface.py",
-}  # files of the benchmarks' own repositories
+FOLDERS = ("src/inkwash", "tests", "bench", "runs", "examples")
+THEIRS = {"evaluate_images.py", "viescore/vie_prompts.py"}  # files of the benchmarks' own repositories
 WITH_COMMANDS = [page for page in PAGES if commands(page)]
 WITH_PYTHON = [page for page in PAGES if any(block.language == "python" for block in blocks(page))]
 

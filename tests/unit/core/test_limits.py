@@ -1,4 +1,4 @@
-"""Each check accepts its range, and refuses the rest with the value, what is allowed and how to mend it."""
+"""Each check accepts its range, and refuses the rest with the value, what is allowed and how to fix it."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A part is ``{"type": "image", "image": X}``, ``{"type": "video", "video": X}`` or ``{"type": "file", "file": X}``; the
 field's other spellings (``image_url``, ``video_url``, ``input_image``, ``document``, ``url``, ``path``) mean the same.
-X is a path, bytes, a ``data:`` or ``file://`` URL, a PIL picture or, for films, a list of frames (pictures, paths or
+X is a path, bytes, a ``data:`` or ``file://`` URL, a PIL picture or, for videos, a list of frames (pictures, paths or
 URLs). Documents become one picture for each page. Remote URLs are read only where the caller passes a ``fetch``.
 
 Parts are counted, then headers are read, then pixels, each only if the step before was within the limits. What reads
@@ -35,7 +35,7 @@ from inkwash.models.glm_v.sampling import FilmFacts
 from inkwash.models.glm_v.sights import Film, Picture
 
 MAX_PIXELS = 128 * 10**6  # of one picture: it is scaled down to what the model looks at
-MAX_LISTED = 2048  # frames of a film that is given as a list
+MAX_LISTED = 2048  # frames of a video that is given as a list
 _IMAGES = ("image", "image_url", "input_image")
 _VIDEOS = ("video", "video_url", "input_video")
 _FILES = ("file", "file_url", "input_file", "document", "pdf")
@@ -75,7 +75,7 @@ class MediaRules:
     password: str | None = None  # of PDF files
     fps: float | None = None
     max_frames: int | None = None
-    start: float | None = None  # seconds of a film
+    start: float | None = None  # seconds of a video
     end: float | None = None
     reader: MediaReader = field(default_factory=InProcess)
     seconds: float = 300.0  # that reading the media of one request may take

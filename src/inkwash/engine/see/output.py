@@ -28,7 +28,7 @@ class Delta:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Tokens of a conversation before it is run: all of the prompt, and those of each picture and film in order."""
+    """Tokens of a conversation before it is run: all of the prompt, and those of each picture and video in order."""
 
     prompt_tokens: int
     images: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""The pipeline that sees: chat messages with pictures, films and documents in, an answer out, whole or in pieces.
+"""The pipeline that sees: chat messages with pictures, videos and documents in, an answer out, whole or in pieces.
 
     pipe = GlmVisionPipeline.from_pretrained("nano-v")
     question = [{"type": "image", "image": "sign.png"}, {"type": "text", "text": "What does it say?"}]
@@ -440,7 +440,7 @@ def _output(
 
 
 def _tokens(prompt: Prompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Tokens of each picture, and of each film."""
+    """Tokens of each picture, and of each video."""
     kinds = prompt.modality[prompt.modality != 0]
     found: dict[int, list[int]] = {PICTURE: [], FILM: []}
     at = 0

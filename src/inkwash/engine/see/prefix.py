@@ -108,7 +108,7 @@ class PrefixCache:
 
 
 class FeatureCache:
-    """Features of the pictures and films that were seen last: one that returns elsewhere is not encoded again."""
+    """Features of the pictures and videos that were seen last: one that returns elsewhere is not encoded again."""
 
     def __init__(self, *, max_bytes: int = 256 * 2**20) -> None:
         self.max_bytes = max_bytes
@@ -147,7 +147,7 @@ def unread_sights(prompt: Prompt, known: int, features: FeatureCache) -> frozens
 
 @torch.no_grad()
 def sight_features(model: GlmV, prompt: Prompt, number: int, features: FeatureCache) -> Tensor:
-    """Features (tokens, D) of one picture or film of a prompt, encoded piece by piece unless they are known."""
+    """Features (tokens, D) of one picture or video of a prompt, encoded piece by piece unless they are known."""
     sight = prompt.sights[number]
     key = (sight.key, sight.grid)
     known = features.find(key) if sight.key is not None else None

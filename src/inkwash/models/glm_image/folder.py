@@ -107,7 +107,7 @@ def drawing_defaults(folder: Path) -> DrawingDefaults:
         fields = " and ".join(DrawingDefaults.__dataclass_fields__)
         raise WeightsError(
             f"{folder / INDEX_FILE} has a {DRAWING_KEY} that no picture can be drawn with ({error}): "
-            f"it may name {fields}; mend or remove it."
+            f"it may name {fields}; correct or remove it."
         ) from error
 
 

@@ -25,7 +25,7 @@ _EPS = 1e-6
 
 
 class Pointwise(nn.Conv2d):
-    """A 1x1 convolution. On a CPU the house's own product: a convolution's sums depend on the number of threads there,
+    """A 1x1 convolution. On a CPU the product of `nn`: a convolution's sums depend on the number of threads there,
     and those of MKL's small products on where the weights lie in memory."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:

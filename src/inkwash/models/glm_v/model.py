@@ -1,7 +1,7 @@
 """GLM-V: a ViT and a GLM decoder, dense or with a mixture of experts, that reads its features among the words.
 
-One forward trains, prefills and decodes: ids, positions and, where pictures or films are, their features. Pictures
-and films may share a prompt, because features go where `modality` says and not where an id says. Parameter names are
+One forward trains, prefills and decodes: ids, positions and, where pictures or videos are, their features. Pictures
+and videos may share a prompt, because features go where `modality` says and not where an id says. Parameter names are
 the released ones, so a checkpoint loads without a table.
 """
 
@@ -105,7 +105,7 @@ class GlmV(nn.Module):
         return hidden
 
     def see(self, patches: Tensor, grids: Sequence[PatchGrid]) -> Tensor:
-        """Features (N, D) of pictures and films, one after another; keep them to encode a picture once."""
+        """Features (N, D) of pictures and videos, one after another; keep them to encode a picture once."""
         features: Tensor = self.model.visual(patches, grids)
         return features
 

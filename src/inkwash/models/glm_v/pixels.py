@@ -26,7 +26,7 @@ _MAX_ASPECT = 200
 
 @dataclass(frozen=True, kw_only=True)
 class PixelConfig:
-    """How pictures, or the frames of films, are prepared."""
+    """How pictures, or the frames of videos, are prepared."""
 
     patch_size: int
     temporal_patch_size: int
@@ -69,7 +69,7 @@ class PixelConfig:
             raise ConfigError(f"{name} lacks {missing.args[0]!r}; add it.") from None
 
     def resized(self, frames: int, height: int, width: int) -> tuple[int, int]:
-        """Height and width in pixels that a picture (2 frames) or film is resized to."""
+        """Height and width in pixels that a picture (2 frames) or video is resized to."""
         factor = self.patch_size * self.merge_size
         if min(height, width) < 1:
             raise RequestError(f"A picture of {width}x{height} pixels is empty; give one that is not.", param="image")
@@ -92,7 +92,7 @@ class PixelConfig:
         return rows, columns
 
     def grid(self, frames: int, height: int, width: int) -> PatchGrid:
-        """Temporal patches, rows and columns of a film; of a picture for as many frames as one patch has."""
+        """Temporal patches, rows and columns of a video; of a picture for as many frames as one patch has."""
         frames = max(frames, self.temporal_patch_size)
         rows, columns = self.resized(frames, height, width)
         return -(-frames // self.temporal_patch_size), rows // self.patch_size, columns // self.patch_size
@@ -142,9 +142,9 @@ class PixelConfig:
         return F.interpolate(stack, (height, width), mode="bicubic", align_corners=False, antialias=True)
 
     def frames(self, stack: Tensor, grid: PatchGrid) -> Tensor:
-        """Patch values of some frames, 8-bit (T, 3, H, W), of a film with that grid; every piece but its last is even.
+        """Patch values of some frames, 8-bit (T, 3, H, W), of a video with that grid; every piece but its last is even.
 
-        A frame comes out the same in any piece, so that a long film need not be in memory as a whole.
+        A frame comes out the same in any piece, so that a long video need not be in memory as a whole.
         """
         stack = self.fitted_frames(stack, grid)
         mean, std = (

@@ -1,7 +1,7 @@
 """Where every token of a conversation stands on the three axes of M-RoPE, in exact integers.
 
 Text, timestamps included, advances time, row and column together by one. The tokens of a frame whose block begins
-at p stand at (p, p + row, p + column), and what follows goes on at p + max(rows, columns). A film is a row of
+at p stand at (p, p + row, p + column), and what follows goes on at p + max(rows, columns). A video is a row of
 frames with text between them, a picture one frame. Every generated token advances all axes by one.
 """
 

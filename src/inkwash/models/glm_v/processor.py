@@ -1,7 +1,7 @@
-"""From a conversation with pictures and films to what the networks read: ids, modality, positions and patches.
+"""From a conversation with pictures and videos to what the networks read: ids, modality, positions and patches.
 
 Reads the tokenizer, the chat template and the pixel settings of a checkpoint. A placeholder of a picture becomes as
-many tokens as it has features; one of a film becomes its frames with their seconds between them. Pictures and films
+many tokens as it has features; one of a video becomes its frames with their seconds between them. Pictures and videos
 may share a request: everything seen is kept in the order of the prompt, and `modality` says what each token is.
 """
 
@@ -53,7 +53,7 @@ _PIXEL_FILES = ("preprocessor_config.json", "video_preprocessor_config.json", "p
 
 @dataclass(frozen=True, kw_only=True)
 class FilmSampling:
-    """How many frames of a film are looked at, and how their seconds are written."""
+    """How many frames of a video are looked at, and how their seconds are written."""
 
     by_length: bool  # the rule of 4.6; otherwise that of 4.1 and 4.5
     fps: float = 2.0
@@ -151,7 +151,7 @@ class GlmVProcessor:
         """A conversation as one prompt; ``images`` and ``films`` fill its media parts in order of appearance.
 
         A part is ``{"type": "image"}`` or ``{"type": "video"}`` (``image_url`` and ``video_url`` mean the same),
-        text ``{"type": "text", "text": ..}`` or a plain string. ``max_pixels`` bounds each picture and each film,
+        text ``{"type": "text", "text": ..}`` or a plain string. ``max_pixels`` bounds each picture and each video,
         frames counted. Nothing is decoded here that was given as a `Picture` or a lazy `Film`. Raises `RequestError`
         where parts and media do not agree.
         """
@@ -231,7 +231,7 @@ class GlmVProcessor:
         return "".join(written), sights
 
     def _frames(self, grid: PatchGrid, seconds: Sequence[float]) -> str:
-        """A film in words: every pair of frames and its second."""
+        """A video in words: every pair of frames and its second."""
         places = IMAGE * self.films.tokens((1, *grid[1:]))
         return "".join(f"{BEGIN_IMAGE}{places}{END_IMAGE}{self.sampling.stamp(second)}" for second in seconds)
 

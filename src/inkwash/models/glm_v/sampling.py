@@ -1,7 +1,7 @@
-"""Which frames of a film are looked at, by the rules of the released processors, and the seconds they stand for.
+"""Which frames of a video are looked at, by the rules of the released processors, and the seconds they stand for.
 
 The 4.1 and 4.5 generation looks at a fixed number of frames per second up to a longest duration, and spreads the same
-number of frames over longer films. The 4.6 generation looks faster at short films and slower at long ones. Both
+number of frames over longer videos. The 4.6 generation looks faster at short videos and slower at long ones. Both
 return ascending frame numbers, an even count of them, because two frames share a patch.
 """
 
@@ -46,7 +46,7 @@ class FilmFacts:
 def sample_by_rate(
     film: FilmFacts, *, fps: float = 2.0, max_duration: float = 300, max_frames: int | None = None
 ) -> list[int]:
-    """Frame numbers by the rule of GLM-4.1V and GLM-4.5V; ``fps`` frames per second of film."""
+    """Frame numbers by the rule of GLM-4.1V and GLM-4.5V; ``fps`` frames per second of video."""
     _check(fps, max_frames)
     last = film.frames - 1
     fps = min(fps, _FASTEST)
@@ -66,7 +66,7 @@ def sample_by_rate(
 
 
 def sample_by_length(film: FilmFacts, *, fps: float | None = None, max_frames: int | None = None) -> list[int]:
-    """Frame numbers by the rule of GLM-4.6V; ``fps`` replaces the rate that the length of the film asks for."""
+    """Frame numbers by the rule of GLM-4.6V; ``fps`` replaces the rate that the length of the video asks for."""
     _check(fps, max_frames)
     seconds = min(film.seconds, _LONGEST)
     fps = None if fps is None else min(fps, _FASTEST)

@@ -1,7 +1,7 @@
-"""What is seen in a prompt: pictures and films whose cost is known before they are decoded.
+"""What is seen in a prompt: pictures and videos whose cost is known before they are decoded.
 
 A `Picture` or `Film` may hold its pixels or only the way to them. A `Sight` is one of them on its grid of patches; its
-patch values come in pieces, so that a long film or many pages are never in memory as a whole. `Prompt.decoded` has the
+patch values come in pieces, so that a long video or many pages are never in memory as a whole. `Prompt.decoded` has the
 pixels of a prompt read beforehand, at the size of the grid in 8 bits, where reading them later would hold others up.
 """
 
@@ -49,7 +49,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Film:
-    """Frames that were chosen from a film, their numbers in it, and its rate; a plain list of frames has neither.
+    """Frames that were chosen from a video, their numbers in it, and its rate; a plain list of frames has neither.
 
     ``size`` (width, height) and ``load`` stand for frames that are decoded when they are looked at: as many as
     ``indices``, in stacks of 8-bit (T, 3, H, W) with an even T but for the last.
@@ -79,7 +79,7 @@ class Film:
 
 @dataclass(frozen=True)
 class Sight:
-    """One picture or film in a prompt: its grid, the places it takes, its pixels, and what makes patch values of them.
+    """One picture or video in a prompt: its grid, the places it takes, its pixels, and what makes patch values of them.
 
     ``pixels`` reads pieces at the size of the grid, ``patches`` takes one of them; ``size_bytes`` is what all of them
     take as 8-bit values.
@@ -110,7 +110,7 @@ class Prompt:
     """Everything a model needs to answer; what is seen lies in the order of the prompt."""
 
     ids: Tensor  # (L,)
-    modality: Tensor  # (L,): 0 text, 1 picture, 2 film
+    modality: Tensor  # (L,): 0 text, 1 picture, 2 video
     positions: Tensor  # (3, L)
     next_position: int  # of the first generated token
     sights: tuple[Sight, ...]
@@ -161,7 +161,7 @@ def picture_sight(image: Image.Image | Picture, config: PixelConfig) -> Sight:
 
 
 def film_sight(film: Film, config: PixelConfig) -> Sight:
-    """A film on its grid, whole or decoded stack by stack."""
+    """A video on its grid, whole or decoded stack by stack."""
     if film.load is None or film.size is None:
         values, grid = config.film(film.frames)
         return Sight(

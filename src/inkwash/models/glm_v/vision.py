@@ -1,6 +1,6 @@
 """The ViT of GLM-V: patches of two frames in, one feature per 2 x 2 patches out, in the decoder's width.
 
-Pictures and films of any sizes go through in one call. Every frame attends to itself only, so frames of one size
+Pictures and videos of any sizes go through in one call. Every frame attends to itself only, so frames of one size
 form a batch whatever they belong to. Patches come in the order of the processor: within a frame, 2 x 2 blocks row
 by row, and the four patches of a block together. Parameter names are those under `model.visual.` of the checkpoint.
 """
@@ -101,7 +101,7 @@ class Merger(nn.Module):
 
 
 class VisionEncoder(nn.Module):
-    """Patches of any number of pictures and films to the features that the decoder reads."""
+    """Patches of any number of pictures and videos to the features that the decoder reads."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class VisionEncoder(nn.Module):
         self.post_layernorm = RMSNorm(width, config.rms_norm_eps)
 
     def forward(self, patches: Tensor, grids: Sequence[PatchGrid]) -> Tensor:
-        """Patch values (N, C*T*P*P) of pictures and films one after another -> features (N / merge**2, D)."""
+        """Patch values (N, C*T*P*P) of pictures and videos one after another -> features (N / merge**2, D)."""
         frames = self._frames(patches, grids)
         sizes = [size[0] * size[1] for size in frames]
         pieces = patches.split(sizes)

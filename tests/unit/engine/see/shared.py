@@ -1,6 +1,6 @@
 """A model shared by the processes that torchrun started, as a program: tests.unit.engine.see.shared OUT FOLDER...
 
-Writes logits of a prompt with pictures and a film, answers, and how many numbers of the decoder a process holds.
+Writes logits of a prompt with pictures and a video, answers, and how many numbers of the decoder a process holds.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def test_a_picture_is_encoded_once_in_a_conversation(make_pipeline: MakePipeline
         first = remembering(messages, max_new_tokens=6, temperature=0)
         assert first.token_ids == forgetful(messages, max_new_tokens=6, temperature=0).token_ids
         messages += [first.message, turn(question)]
-    assert len(encoded) == 2  # the picture and the film
+    assert len(encoded) == 2  # the picture and the video
     output = remembering([*messages[:-1], turn(picture(BLUE), "This one?")], max_new_tokens=4, temperature=0)
     assert len(encoded) == 3 and output.usage.cached_tokens > sum(output.usage.images[:1] + output.usage.videos)
 
@@ -179,7 +179,7 @@ def test_thoughts_end_with_their_budget_and_keep_what_was_seen(
     assert 1 <= output.usage.thinking_tokens <= 5 and output.thoughts and output.content
     said = list(output.token_ids)
     end = len(said) - said[::-1].index(pipe.parts.processor.token_id(tags[tags.rindex("<") :]))
-    assert said == naive(pipe, pipe.prepare(MIXED), 30, said[:end])  # the answer still sees picture and film
+    assert said == naive(pipe, pipe.prepare(MIXED), 30, said[:end])  # the answer still sees picture and video
 
 
 def test_an_answer_that_is_cut_after_its_thoughts_were_says_both(make_pipeline: MakePipeline) -> None:

@@ -1,4 +1,4 @@
-"""The processor's own rules: what it refuses, forgets and writes back, and the frames of known films."""
+"""The processor's own rules: what it refuses, forgets and writes back, and the frames of known videos."""
 
 from __future__ import annotations
 

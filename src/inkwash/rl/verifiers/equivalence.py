@@ -1,0 +1,264 @@
+"""Whether two mathematical answers are equal: expressions, relations, sets, lists, intervals.
+
+Expressions are compared by their values at fixed points (Schwartz 1980: a polynomial that is not zero is seldom zero
+at random points), in floats, so the time is bounded by the length of the texts. Three rules keep an answer from hiding
+behind its equality: both sides have the same variables; a number that is wanted as a number must be given as one
+(``15 + 27`` is not yet 42); and two whole numbers or fractions must be equal exactly.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+import random
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+
+from inkwash.rl.verifiers.expressions import Node, Token, UnreadableError, parse, split_at, tokens_of
+
+POINTS = 8
+LEAST_POINTS = 5  # at which both sides must have a value
+MAX_ITEMS = 16  # of a list
+EXACT_TOLERANCE = 1e-9  # of closed forms; floats lose a few digits
+_FLIPPED = {"=": "=", "≠": "≠", "<": ">", ">": "<", "≤": "≥", "≥": "≤"}
+_VALUE_ERRORS = (ZeroDivisionError, OverflowError, ValueError)
+_FUNCTIONS: Mapping[str, Callable[[complex], complex]] = {
+    "sin": cmath.sin,
+    "cos": cmath.cos,
+    "tan": cmath.tan,
+    "cot": lambda x: 1 / cmath.tan(x),
+    "sec": lambda x: 1 / cmath.cos(x),
+    "csc": lambda x: 1 / cmath.sin(x),
+    "arcsin": cmath.asin,
+    "arccos": cmath.acos,
+    "arctan": cmath.atan,
+    "asin": cmath.asin,
+    "acos": cmath.acos,
+    "atan": cmath.atan,
+    "sinh": cmath.sinh,
+    "cosh": cmath.cosh,
+    "tanh": cmath.tanh,
+    "ln": cmath.log,
+    "lg": cmath.log10,
+    "log": cmath.log10,
+    "exp": cmath.exp,
+    "sqrt": cmath.sqrt,
+    "abs": abs,
+    "negate": lambda x: -x,
+    "factorial": lambda x: math.gamma(_real(x) + 1),
+}
+_CONSTANTS = {"pi": complex(math.pi), "e": complex(math.e), "i": 1j}
+
+
+def equivalent(answer: str, wanted: str, tolerance: float = 1e-6) -> bool | None:
+    """Whether two answers are equal; None where one is no mathematics, or is not worked out.
+
+    The tolerance is relative and holds where a decimal number is involved; closed forms are compared more closely.
+    """
+    try:
+        given, truth = _unassigned(tokens_of(answer), tokens_of(wanted))
+        return _same(given, truth, tolerance)
+    except (UnreadableError, RecursionError):
+        return None
+
+
+def _unassigned(answer: list[Token], wanted: list[Token]) -> tuple[list[Token], list[Token]]:
+    """Both without ``x =`` where only one has it."""
+    left, right = (tokens[2:] if _is_assignment(tokens) else tokens for tokens in (answer, wanted))
+    return (answer, wanted) if _is_assignment(answer) == _is_assignment(wanted) else (left, right)
+
+
+def _is_assignment(tokens: list[Token]) -> bool:
+    return len(tokens) > 2 and tokens[0].kind == "word" and len(tokens[0].text) == 1 and tokens[1].text == "="
+
+
+def _same(answer: list[Token], wanted: list[Token], tolerance: float) -> bool:
+    relation = set(_FLIPPED)
+    if any(len(split_at(side, relation)) > 1 for side in (answer, wanted)):
+        return _same_relation(answer, wanted, tolerance)
+    given, truth = _items(answer), _items(wanted)
+    if given is None or truth is None:
+        if (given is None) != (truth is None):
+            return False
+        return _same_value(parse(answer), parse(wanted), tolerance)
+    if given[0] != truth[0] or len(given[1]) != len(truth[1]):
+        return False
+    if given[0] == "set":
+        return _same_set(given[1], truth[1], tolerance)
+    return all(_same(a, b, tolerance) for a, b in zip(given[1], truth[1], strict=True))
+
+
+def _items(tokens: list[Token]) -> tuple[str, list[list[Token]]] | None:
+    """The kind and items of a set, a list or an interval, or None for a single value.
+
+    Items without brackets or in braces are a set; other brackets are kept, as ``[1, 2)`` is another interval than
+    ``(1, 2)``.
+    """
+    parts = split_at(tokens, {","})
+    kind = "set"
+    if len(parts) == 1 and len(tokens) > 2 and tokens[0].text in ("(", "[", "⟦"):
+        if tokens[-1].text not in (")", "]", "⟧"):
+            return None
+        first, last = tokens[0].text, tokens[-1].text
+        inner = split_at(tokens[1:-1], {","})
+        if first != "⟦" and len(inner) == 1:
+            return None  # brackets around a value
+        parts, kind = inner, "set" if first == "⟦" else first + last
+    elif len(parts) == 1:
+        return None
+    if len(parts) > MAX_ITEMS or not all(parts):
+        raise UnreadableError("too many items, or an empty one")
+    return kind, parts
+
+
+def _same_set(answer: list[list[Token]], wanted: list[list[Token]], tolerance: float) -> bool:
+    left = list(wanted)
+    for item in answer:
+        match = next((other for other in left if _same(item, other, tolerance)), None)
+        if match is None:
+            return False
+        left.remove(match)
+    return True
+
+
+def _same_relation(answer: list[Token], wanted: list[Token], tolerance: float) -> bool:
+    """Relations of the same sides, in either direction; chains such as 0 < x < 1 side by side."""
+    given, truth = _relation(answer), _relation(wanted)
+    if len(given[0]) != len(truth[0]):
+        return False
+    flipped = ([_FLIPPED[mark] for mark in reversed(given[0])], given[1][::-1])
+    return any(
+        marks == truth[0] and all(_same(a, b, tolerance) for a, b in zip(sides, truth[1], strict=True))
+        for marks, sides in (given, flipped)
+    )
+
+
+def _relation(tokens: list[Token]) -> tuple[list[str], list[list[Token]]]:
+    sides = split_at(tokens, set(_FLIPPED))
+    if len(sides) > 3:
+        raise UnreadableError("a chain of relations")
+    marks, at = [], 0
+    for side in sides[:-1]:
+        at += len(side)
+        marks.append(tokens[at].text)
+        at += 1
+    return marks, sides
+
+
+def _same_value(answer: Node, wanted: Node, tolerance: float) -> bool:
+    given, truth = _literal(answer), _literal(wanted)
+    if truth is not None and given is None:
+        raise UnreadableError("not worked out")
+    inexact = _has_decimal(answer) or _has_decimal(wanted)
+    if given is not None and truth is not None and not inexact:
+        return given == truth
+    names = _symbols(answer)
+    if names != _symbols(wanted):
+        return False
+    limit = tolerance if inexact else EXACT_TOLERANCE
+    if not names:
+        return _near(_value(answer, {}), _value(wanted, {}), limit) is True
+    verdicts = [_near(_value(answer, point), _value(wanted, point), limit) for point in _points(names)]
+    known = [verdict for verdict in verdicts if verdict is not None]
+    return len(known) >= LEAST_POINTS and all(known)
+
+
+def _near(answer: complex | None, wanted: complex | None, limit: float) -> bool | None:
+    """Whether two values agree; None where neither exists."""
+    if answer is None and wanted is None:
+        return None
+    return answer is not None and wanted is not None and abs(answer - wanted) <= limit * abs(wanted) + 1e-14
+
+
+def _points(names: frozenset[str]) -> list[dict[str, complex]]:
+    """Fixed values of the variables: every other point has positive ones only, where more functions have values."""
+    points = []
+    for number in range(POINTS):
+        low = 0.3 if number % 2 else -2.7
+        points.append({name: complex(random.Random(f"{number} {name}").uniform(low, 2.7)) for name in names})
+    return points
+
+
+def _literal(node: Node) -> Fraction | None:
+    """The value of a number, or of a fraction of two whole ones."""
+    if node[0] == "negate":
+        inner = _literal(node[1])
+        return None if inner is None else -inner
+    if node[0] == "number":
+        return Fraction(node[1])
+    if node[0] == "divide" and node[1][0] == node[2][0] == "number" and node[2][1]:
+        return Fraction(node[1][1] / node[2][1])
+    return None
+
+
+def _has_decimal(node: Node) -> bool:
+    return bool(node[2]) if node[0] == "number" else any(_has_decimal(part) for part in _parts(node))
+
+
+def _symbols(node: Node) -> frozenset[str]:
+    if node[0] == "symbol":
+        return frozenset({node[1]})
+    return frozenset().union(*(_symbols(part) for part in _parts(node)))
+
+
+def _parts(node: Node) -> list[Node]:
+    return [part for part in node[1:] if isinstance(part, tuple)]
+
+
+def _value(node: Node, point: Mapping[str, complex]) -> complex | None:
+    """The value of a tree at a point; None where it has none that a float can hold."""
+    try:
+        value = _evaluate(node, point)
+    except _VALUE_ERRORS:
+        return None
+    return value if cmath.isfinite(value) else None
+
+
+def _evaluate(node: Node, point: Mapping[str, complex]) -> complex:
+    kind = node[0]
+    if kind == "number":
+        return complex(float(node[1]))
+    if kind == "symbol":
+        return point[node[1]]
+    if kind == "constant":
+        return _CONSTANTS[node[1]]
+    values = [_evaluate(part, point) for part in _parts(node)]
+    if len(values) == 1:
+        return complex(_FUNCTIONS[kind](values[0]))
+    return _combine(kind, values[0], values[1])
+
+
+def _combine(kind: str, left: complex, right: complex) -> complex:
+    if kind == "add":
+        return left + right
+    if kind == "subtract":
+        return left - right
+    if kind == "multiply":
+        return left * right
+    if kind == "divide":
+        return left / right
+    if kind == "log":
+        return cmath.log(left) / cmath.log(right)
+    if kind == "root":
+        return _root(left, right)
+    return _power(left, right)
+
+
+def _power(base: complex, exponent: complex) -> complex:
+    if base.imag == exponent.imag == 0 and (base.real >= 0 or exponent.real == int(exponent.real)):
+        return complex(math.pow(base.real, exponent.real))
+    return base**exponent
+
+
+def _root(value: complex, degree: complex) -> complex:
+    """The real root of an odd degree of a negative number, else the principal one."""
+    if value.imag == 0 and value.real < 0 and degree.imag == 0 and degree.real % 2 == 1:
+        return complex(-math.pow(-value.real, 1 / degree.real))
+    return _power(value, 1 / degree)
+
+
+def _real(value: complex) -> float:
+    """A number whose factorial a float can hold."""
+    if value.imag or value.real > 170:
+        raise ValueError("no factorial")
+    return value.real
