@@ -54,7 +54,7 @@ def edit(
     Example: inkwash edit 'Replace the background with blue' --image poster.png -o blue.png
     """
     from inkwash.cli.draw import draw
-    from inkwash.cli.settings import DrawSettings, draw_seed, pace, read_loras, read_prompt, verification
+    from inkwash.cli.settings import DrawJob, draw_request, pace, read_loras, read_prompt, verification
     from inkwash.core.types import Size
     from inkwash.engine.open import LoadOptions
 
@@ -68,23 +68,26 @@ def edit(
         loras=read_loras(lora),
     )
     steps, guidance = pace(model, steps, guidance)
-    settings = DrawSettings(
+    request = draw_request(
         prompt=read_prompt(prompt),
-        images=tuple(image),
-        mask=mask,
-        output=output,
-        load=load,
         size=None if size is None else Size.parse(size),
         steps=steps,
         guidance=guidance,
         negative=negative,
-        seed=draw_seed() if seed is None else seed,
+        seed=seed,
         n=n,
         layout=layout,
         temperature=temperature,
         top_p=top_p,
         quality=quality,
+    )
+    job = DrawJob(
+        request=request,
+        load=load,
+        output=output,
+        images=tuple(image),
+        mask=mask,
         verify=verification(verify, tries, best_of),
         overwrite=overwrite,
     )
-    draw([settings], as_json=json, quiet=quiet)
+    draw([job], as_json=json, quiet=quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from inkwash.cli import options as o
 
@@ -39,11 +40,9 @@ def generate(
 
     Example: inkwash generate 'A poster that says "HELLO"' -o poster.png --seed 7 --verify
     """
-    from functools import partial
-
     from inkwash.cli.draw import draw
     from inkwash.cli.prompts import read_prompts
-    from inkwash.cli.settings import DrawSettings, draw_seed, pace, read_loras, read_prompt, verification
+    from inkwash.cli.settings import DrawJob, draw_request, pace, read_loras, read_prompt, verification
     from inkwash.core.errors import RequestError
     from inkwash.core.types import Size
     from inkwash.engine.open import LoadOptions
@@ -58,27 +57,28 @@ def generate(
         loras=read_loras(lora),
     )
     steps, guidance = pace(model, steps, guidance)
-    make = partial(
-        DrawSettings,
-        output=output,
-        load=load,
-        size=None if size is None else Size.parse(size),
-        steps=steps,
-        guidance=guidance,
-        negative=negative,
-        seed=draw_seed() if seed is None else seed,
-        n=n,
-        layout=layout,
-        temperature=temperature,
-        top_p=top_p,
-        quality=quality,
-        verify=verification(verify, tries, best_of),
-        overwrite=overwrite,
-    )
+    checks = verification(verify, tries, best_of)
+    usual = {
+        "size": None if size is None else Size.parse(size),
+        "steps": steps,
+        "guidance": guidance,
+        "negative": negative,
+        "seed": seed,
+        "n": n,
+        "layout": layout,
+        "temperature": temperature,
+        "top_p": top_p,
+        "quality": quality,
+    }
+
+    def make(*, output: Path = output, **own: Any) -> DrawJob:
+        request = draw_request(**{**usual, **own})
+        return DrawJob(request=request, load=load, output=output, verify=checks, overwrite=overwrite)
+
     if prompt is not None and prompts is None:
         drawings = [make(prompt=read_prompt(prompt))]
     elif prompts is not None and prompt is None:
-        drawings = read_prompts(prompts, make, drawn_seed=seed is None)
+        drawings = read_prompts(prompts, make)
     else:
         given = "Neither a prompt nor" if prompt is None else "Both a prompt and"
         raise RequestError(f"{given} --prompts FILE was given: give one of them.", param="prompt")

@@ -18,7 +18,7 @@ from PIL import Image
 from inkwash.core.errors import ConfigError, InkwashError, RequestError, WeightsError
 from inkwash.engine.output import GlmImagePipelineOutput
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import DrawRequest
 from inkwash.models.glm_image.folder import DrawingDefaults
 
 PICTURE = Image.linear_gradient("L").resize((128, 128)).convert("RGB")
@@ -143,14 +143,12 @@ def test_a_checkpoint_may_have_all_quotes_written_as_it_has_learnt_them(pipe: Gl
 
 def test_requests(pipe: GlmImagePipeline) -> None:
     images = (PICTURE,)
-    request = GenerationRequest(
-        prompt="x", images=images, height=64, width=96, num_inference_steps=3, num_images=2, seed=8
-    )
-    output = pipe.generate(request)
+    request = DrawRequest(prompt="x", images=images, height=64, width=96, num_inference_steps=3, num_images=2, seed=8)
+    output = pipe.draw(request)
     assert output.seeds == [8, 9]
     assert same(output, pipe(prompt="x", num_images_per_prompt=2, **SMALL, generator=seeded(8)))
-    square = GenerationRequest(prompt="x", images=images, height=64, num_inference_steps=1)
-    assert pipe.generate(square).images[0].size == (64, 64)
+    square = DrawRequest(prompt="x", images=images, height=64, num_inference_steps=1)
+    assert pipe.draw(square).images[0].size == (64, 64)
 
 
 def test_size_without_a_wish(pipe: GlmImagePipeline) -> None:
