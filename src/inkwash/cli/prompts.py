@@ -17,7 +17,6 @@ from typing import Any
 
 from inkwash.cli.settings import DrawJob, read_stdin
 from inkwash.core.errors import InkwashError, RequestError
-from inkwash.core.types import Size
 
 MAX_BYTES = 16 * 2**20
 MAX_LINES = 10_000
@@ -94,8 +93,6 @@ def _values(line: str) -> dict[str, Any]:
         raise RequestError("This line has no prompt.")
     if values.get("layout", "new") not in LAYOUTS:
         raise RequestError(f"layout is {values['layout']!r}, but must be new or same.")
-    if "size" in values:
-        values["size"] = Size.parse(values["size"])
     if "output" in values:
         values["output"] = Path(values["output"])
     return dict(values)

@@ -7,11 +7,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from inkwash import __version__
 from inkwash.core.errors import RequestError
-from inkwash.core.types import Size
 
 if TYPE_CHECKING:
     from inkwash.engine.open import LoadOptions
@@ -74,39 +73,6 @@ class DrawJob:
             layout, n = request.layout, request.num_images
             metadata |= {"layout": layout, "first_seed": request.seed, "index": index + 1, "n": n}
         return metadata
-
-
-def draw_request(
-    *,
-    prompt: str,
-    size: Size | None,
-    steps: int,
-    guidance: float,
-    negative: str | None,
-    seed: int | None,
-    n: int,
-    layout: Literal["new", "same"],
-    temperature: float | None,
-    top_p: float | None,
-    quality: Literal["low", "medium", "high", "exact"],
-) -> DrawRequest:
-    """The options of a command as the engine's request; a seed is drawn where none is given."""
-    from inkwash.engine.request import DrawRequest
-
-    return DrawRequest(
-        prompt=prompt,
-        height=None if size is None else size.height,
-        width=None if size is None else size.width,
-        num_inference_steps=steps,
-        guidance_scale=guidance,
-        negative_prompt=negative,
-        num_images=n,
-        layout=layout,
-        temperature=temperature,
-        top_p=top_p,
-        seed=draw_seed() if seed is None else seed,
-        quality=quality,
-    )
 
 
 def read_prompt(argument: str) -> str:
