@@ -1,6 +1,6 @@
 """One call of the pipeline at work: what was prepared is planned, denoised and decoded.
 
-The order of random draws is fixed: every picture's plan generator was derived when it was prepared (`prepared.py`), and
+The order of random draws is fixed: every picture's plan seed was derived when it was prepared (`prepared.py`), and
 only then is its noise drawn here.
 """
 
@@ -42,12 +42,10 @@ class Drawing:
         """Prior tokens of every picture: as given, or sampled for each picture or each prompt."""
         p = self.prepared
         if given is None:
-            each = p.request.num_images
-            chosen = slice(None) if p.request.layout == "new" else slice(0, p.count, each)
+            chosen = range(0, p.count, 1 if p.request.layout == "new" else p.request.num_images)
+            owners, generators = [p.owners[i] for i in chosen], [p.plan_generator(i) for i in chosen]
             codes = self.stages.codes(p.prompts)
-            tokens = self.stages.plans(
-                p.prompts, codes, p.owners[chosen], p.plan_generators[chosen], p.sampling, self.watch
-            )
+            tokens = self.stages.plans(p.prompts, codes, owners, generators, p.sampling, self.watch)
             plan = make_plan(tokens, p.prompts, codes)
         elif given.prior_token_image_ids is None:
             plan = make_plan(given.prior_token_ids, p.prompts, self.stages.codes(p.prompts))

@@ -206,7 +206,7 @@ class GlmImagePipeline(ReferenceSurface):
         return self.stages.dtype
 
     def prepare(self, request: DrawRequest | Sequence[DrawRequest], overrides: Overrides | None = None) -> Prepared:
-        """A request, or several that differ in prompts and pictures only, made ready once for `draw`."""
+        """A request, or several that differ in prompts, pictures and seeds only, made ready once for `draw`."""
         requests = [request] if isinstance(request, DrawRequest) else list(request)
         sampling = self.sampling(requests[0].temperature, requests[0].top_p)
         with torch.autocast(self.device.type, enabled=False):
@@ -222,7 +222,7 @@ class GlmImagePipeline(ReferenceSurface):
         progress: ProgressCallback | None = None,
         cancel: CancelToken | None = None,
     ) -> GlmImagePipelineOutput:
-        """The pictures of a request, or of several that differ in prompts and pictures only.
+        """The pictures of a request, or of several that differ in prompts, pictures and seeds only.
 
         plan: `output.plan` of an earlier drawing, to redraw it without the AR stage. latents: starting latents in place
         of those that the seed draws. on_step: called after each step with its `StepState`; may return latents to go on

@@ -53,7 +53,7 @@ class Hooks:
 
     planned: Callable[[Job, int, Plan], None]
     previewed: Callable[[Draft, Tensor], None]
-    failed: Callable[[Job, InkwashError], None]
+    failed: Callable[[Job, InkwashError], object]
 
 
 class Planner:
@@ -138,7 +138,7 @@ class Planner:
             prefix = read_prompt(stages.parts.ar, prompt, codes)
         shared = request.layout == "same"
         for index in range(1 if shared else request.num_images):
-            uniforms = torch.rand(prefix.tokens, generator=prepared.plan_generators[index])
+            uniforms = torch.rand(prefix.tokens, generator=prepared.plan_generator(index))
             pictures = list(range(request.num_images)) if shared else [index]
             self._waiting.append(
                 Draft(prefix, uniforms, prepared.sampling, job=job, prompt=prompt, codes=codes, pictures=pictures)

@@ -78,7 +78,8 @@ class Overrides:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """See the module. The requests are one for each prompt of a call; they differ in prompts and pictures only."""
+    """See the module. The requests are one for each prompt of a call; they differ in prompts, pictures and seeds
+    only."""
 
     requests: tuple[DrawRequest, ...]
     overrides: Overrides
@@ -89,7 +90,7 @@ class Prepared:
     width: int
     edit: MaskedEdit | None = field(repr=False)
     generators: tuple[torch.Generator, ...]  # of each picture
-    plan_generators: tuple[torch.Generator, ...]
+    plan_seeds: tuple[int, ...]
 
     @property
     def request(self) -> DrawRequest:
@@ -119,6 +120,10 @@ class Prepared:
         """The prompt of each picture."""
         return [number * self.batch // self.count for number in range(self.count)]
 
+    def plan_generator(self, index: int) -> torch.Generator:
+        """What the plan of picture `index` is sampled from, new at every call."""
+        return seeds.make_generator(self.plan_seeds[index])
+
     @property
     def tokens(self) -> TokenCounts:
         """Tokens that the AR generator reads and samples for one picture of the first request."""
@@ -134,8 +139,17 @@ class Prepared:
             self,
             requests=(replace(self.request, num_images=1, layout="new", seed=seed),),
             generators=(seeds.make_generator(seed),),
-            plan_generators=self.plan_generators[index : index + 1],
+            plan_seeds=self.plan_seeds[index : index + 1],
         )
+
+
+def _generators(requests: Sequence[DrawRequest], given: Generators) -> list[torch.Generator]:
+    """A generator for each picture: as given, or of each request's own seed; without seeds one is drawn for all."""
+    if given is not None or all(request.seed is None for request in requests):
+        return seeds.per_picture(given, sum(request.num_images for request in requests))
+    own = [None if each.seed is None else seeds.make_generator(each.seed) for each in requests]
+    pairs = zip(own, requests, strict=True)
+    return [made for seed, request in pairs for made in seeds.per_picture(seed, request.num_images)]
 
 
 def prepare(
@@ -148,10 +162,7 @@ def prepare(
     schedule = stages.schedule(height, width, overrides.steps(first), overrides.timesteps, overrides.sigmas)
     edit = None if first.mask is None else MaskedEdit(images[0][0], load_mask(first.mask), width, height)
     prompts = stages.prompts([request.prompt for request in requests], images, height, width)
-    given = overrides.generator
-    if given is None and first.seed is not None:
-        given = seeds.make_generator(first.seed)
-    generators = seeds.per_picture(given, len(requests) * first.num_images)
+    generators = _generators(requests, overrides.generator)
     config = stages.parts.decoder.config
     for name in ("prompt_embeds", "negative_prompt_embeds"):
         if getattr(overrides, name) is not None:
@@ -171,5 +182,5 @@ def prepare(
         width=width,
         edit=edit,
         generators=tuple(generators),
-        plan_generators=tuple(seeds.plan_generator(each) for each in generators),
+        plan_seeds=tuple(seeds.digest(each) for each in generators),
     )

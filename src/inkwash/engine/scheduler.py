@@ -114,7 +114,7 @@ class Engine:
         self._threads = max(1, self._threads_before // self.lanes) if on_cpu else None
         self._stream = torch.cuda.Stream(pipe.device) if pipe.device.type == "cuda" else None
         self._speeds = Speeds()
-        hooks = Hooks(planned=self._planned, previewed=self._previewed, failed=self._fail)
+        hooks = Hooks(planned=self._planned, previewed=self._previewed, failed=self._end)
         self._planner = Planner(pipe, slots, self._speeds, hooks)
         self._edition = -1
         self._changed = threading.Condition()
@@ -341,7 +341,7 @@ class Engine:
             jobs = [job for job in self._jobs.values() if job not in self._queue and job.planned is None]
         self._planner = Planner(self.pipe, self.slots, self._speeds, self._planner.hooks)
         for job in jobs:
-            self._fail(job, RequestError("The request failed inside the engine.", status=500, code="internal"))
+            self._end(job, RequestError("The request failed inside the engine.", status=500, code="internal"))
 
     @contextmanager
     def _own_stream(self) -> Iterator[None]:
@@ -421,7 +421,7 @@ class Engine:
             )
         except Exception as error:
             if not job.ended:
-                self._fail(job, as_outcome(error, job.ticket))
+                self._end(job, as_outcome(error, job.ticket))
             return
         self._speeds.saw_picture(job.work, time.perf_counter() - start)
         with self._changed:
@@ -450,9 +450,6 @@ class Engine:
         if edition != self._edition:
             self._references.clear()
             self._edition = edition
-
-    def _fail(self, job: Job, error: InkwashError) -> None:
-        self._end(job, error)
 
     def _end(self, job: Job, outcome: GenerationResult | InkwashError) -> bool:
         """The end of a request, whoever brings it about; False if it had ended already."""
