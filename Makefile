@@ -47,7 +47,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest
 
 test-quick: $(STAMP)
-	$(BIN)/python -m pytest -q -m "not slow and not gpu and not released" tests/test_architecture.py tests/unit
+	$(BIN)/python -m pytest -q -m "not slow and not gpu and not released" tests/test_*.py tests/unit
 
 check: $(STAMP)
 	$(BIN)/ruff check .

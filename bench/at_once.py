@@ -19,16 +19,16 @@ from PIL import Image
 
 from inkwash import GlmImagePipeline
 from inkwash.core.device import set_threads
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import DrawRequest
 from inkwash.engine.scheduler import Engine
 
 WORDS = ("HELLO", "SUN", "CAT", "MOON", "TEA", "RIVER", "OPEN", "BLUE")
 
 
-def requests(count: int, side: int, steps: int, *, mixed: bool = True) -> list[GenerationRequest]:
+def requests(count: int, side: int, steps: int, *, mixed: bool = True) -> list[DrawRequest]:
     """Prompts with seeds 0, 1, ...; with mixed sizes every other picture is wider."""
     return [
-        GenerationRequest(
+        DrawRequest(
             prompt=f'A poster that says "{WORDS[i % len(WORDS)]}"',
             height=side,
             width=side + (32 if mixed and i % 2 else 0),
@@ -39,7 +39,7 @@ def requests(count: int, side: int, steps: int, *, mixed: bool = True) -> list[G
     ]
 
 
-def draw(engine: Engine, asked: list[GenerationRequest], *, at_once: bool) -> tuple[float, float, list[Image.Image]]:
+def draw(engine: Engine, asked: list[DrawRequest], *, at_once: bool) -> tuple[float, float, list[Image.Image]]:
     """Wall and CPU seconds, and the pictures."""
     wall, cpu = time.perf_counter(), time.process_time()
     if at_once:
@@ -62,7 +62,7 @@ def main() -> None:
     set_threads()
     pipe = GlmImagePipeline.from_pretrained(asked.model)
     todo = requests(asked.count, asked.side, asked.steps)
-    alone = [pipe.generate(request).images[0] for request in todo]
+    alone = [pipe.draw(request).images[0] for request in todo]
     rows, unequal, threads = [], 0, torch.get_num_threads()
     with Engine(pipe) as engine:
         for number in range(asked.rounds):

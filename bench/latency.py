@@ -25,7 +25,7 @@ from bench import checkpoints, floors, sheet
 from inkwash import GlmImagePipeline
 from inkwash.core.device import set_threads
 from inkwash.engine.estimate import step_flops
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import DrawRequest
 from inkwash.models.registry import resolve
 
 PROMPT = 'A poster that says "HELLO" in red on a yellow background'
@@ -83,7 +83,7 @@ def report(name: str, folder: Path, dtype: torch.dtype, side: int, steps: int, r
     best = measure(folder, dtype, side, steps, repeats)
     pipe = GlmImagePipeline.from_pretrained(folder, torch_dtype=dtype)
     prompt = pipe.parts.processor.prepare(PROMPT, side, side)
-    request = GenerationRequest(prompt=PROMPT, height=side, width=side, num_inference_steps=steps)
+    request = DrawRequest(prompt=PROMPT, height=side, width=side, num_inference_steps=steps)
     ar = pipe.parts.ar
     size = (checkpoints.parameters(ar.model.language_model.layers) + ar.lm_head.weight.numel()) * STORED
     rate, arithmetic = floors.read_rate(size), floors.matmul_rate(dtype)

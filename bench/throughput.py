@@ -60,7 +60,7 @@ def ways(
             with Engine(ours) as engine:
                 draw(engine, todo, at_once=True)
 
-        found["ours, one by one"] = lambda: [ours.generate(request) for request in todo]
+        found["ours, one by one"] = lambda: [ours.draw(request) for request in todo]
         found["ours, at once"] = at_once
     if any(name.startswith("reference") for name in names):
         theirs = reference(folder, number_type)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from inkwash.engine.output import GlmImagePipelineOutput
     from inkwash.engine.pipeline import GlmImagePipeline
     from inkwash.engine.plan import Plan
-    from inkwash.engine.request import CancelToken, GenerationRequest
+    from inkwash.engine.prepared import Prepared
+    from inkwash.engine.request import CancelToken, DrawRequest, TokenCounts
     from inkwash.engine.scheduler import DeadlinePassed, Engine, EngineClosed, EngineStats, QueueFull
     from inkwash.engine.see.media import MediaRules
     from inkwash.engine.see.output import Cost, Delta, Usage, VisionOutput
@@ -43,10 +44,10 @@ __all__ = [
     "DataError",
     "DeadlinePassed",
     "Delta",
+    "DrawRequest",
     "Engine",
     "EngineClosed",
     "EngineStats",
-    "GenerationRequest",
     "GenerationResult",
     "GlmImagePipeline",
     "GlmImagePipelineOutput",
@@ -57,11 +58,13 @@ __all__ = [
     "MediaRules",
     "MissingExtraError",
     "Plan",
+    "Prepared",
     "QueueFull",
     "Reader",
     "Reading",
     "RequestError",
     "Ticket",
+    "TokenCounts",
     "Usage",
     "Verified",
     "Verify",
@@ -89,7 +92,8 @@ _MODULES = {  # where a public name is defined
     "inkwash.engine.output": ("GlmImagePipelineOutput",),
     "inkwash.engine.pipeline": ("GlmImagePipeline",),
     "inkwash.engine.plan": ("Plan",),
-    "inkwash.engine.request": ("CancelToken", "GenerationRequest"),
+    "inkwash.engine.prepared": ("Prepared",),
+    "inkwash.engine.request": ("CancelToken", "DrawRequest", "TokenCounts"),
     "inkwash.engine.scheduler": ("DeadlinePassed", "Engine", "EngineClosed", "EngineStats", "QueueFull"),
     "inkwash.engine.see.media": ("MediaRules",),
     "inkwash.engine.see.output": ("Cost", "Delta", "Usage", "VisionOutput"),

@@ -59,3 +59,5 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     reference = (tmp_path / "site" / "api" / "drawing.html").read_text("utf-8")
     assert "GlmImagePipeline.from_pretrained" in reference and "<li><code>layout</code>: " in reference
+    commands = (tmp_path / "site" / "commands.html").read_text("utf-8")
+    assert "inkwash eval cvtg2k" in commands and "--guidance" in commands and "INKWASH_CACHE" in commands

@@ -21,10 +21,10 @@ from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.engine import events
 from inkwash.engine.plan import Plan
 from inkwash.engine.reference_cache import CacheStats
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import DrawRequest, TokenCounts
 from inkwash.engine.scheduler import DeadlinePassed, EngineStats, QueueFull
 from inkwash.engine.ticket import GenerationResult, Ticket
-from inkwash.serve.backend import ModelInfo, OnEvent, TokenCounts
+from inkwash.serve.backend import ModelInfo, OnEvent
 
 
 @dataclass(eq=False)
@@ -32,7 +32,7 @@ class Work:
     """One request in the fake's queue."""
 
     ticket: Ticket
-    request: GenerationRequest
+    request: DrawRequest
     on_event: OnEvent | None
     plan: Plan | None
     partial_images: int
@@ -47,7 +47,7 @@ class FakeBackend:
     def __init__(self, *, step_s: float = 0.0, max_queue: int = 8) -> None:
         self.info = ModelInfo(name="nano", natural_size=(256, 256), default_steps=20)
         self.step_s, self.max_queue = step_s, max_queue
-        self.drawn: list[GenerationRequest] = []
+        self.drawn: list[DrawRequest] = []
         self.cancelled = 0
         self.failed = 0
         self.rejected = 0
@@ -60,7 +60,7 @@ class FakeBackend:
 
     def submit(
         self,
-        request: GenerationRequest,
+        request: DrawRequest,
         *,
         on_event: OnEvent | None = None,
         deadline_s: float | None = None,
@@ -98,10 +98,6 @@ class FakeBackend:
             "references": CacheStats(hits=1, misses=2, entries=1, bytes=99),
         }
         return EngineStats(**values)
-
-    def count_tokens(self, request: GenerationRequest) -> TokenCounts:
-        """Made-up numbers."""
-        return TokenCounts(text=len(request.prompt), image=64 * len(request.images), drawn=80)
 
     def close(self, *, drain: bool = True, timeout_s: float | None = None) -> None:
         """Stop the thread."""
@@ -150,13 +146,15 @@ class FakeBackend:
                 self._tell(work, events.Partial(index=0, image=Image.new("RGB", (64, 64), "grey"), kind="preview"))
         assert request.seed is not None
         pictures = [fake_picture(request, request.seed + k, (width, height)) for k in range(request.num_images)]
+        counts = TokenCounts(text=len(request.prompt), image=64 * len(request.images), drawn=80)  # made up
         for index, picture in enumerate(pictures):
-            self._tell(work, events.PictureDone(index=index, image=picture, seed=request.seed + index))
+            self._tell(work, events.PictureDone(index=index, image=picture, seed=request.seed + index, tokens=counts))
         tokens = torch.arange(height // 16 * (width // 16)).repeat(request.num_images, 1) % 50
         return GenerationResult(
             images=pictures,
             seeds=[request.seed + k for k in range(request.num_images)],
             plan=work.plan or Plan(tokens),
+            tokens=counts,
             timings={"queued": 0.0, "prior": 0.1, "denoise": 0.2, "total": 0.3},
         )
 
@@ -171,7 +169,7 @@ class FakeBackend:
             work.on_event(event)
 
 
-def fake_picture(request: GenerationRequest, seed: int, size: tuple[int, int]) -> Image.Image:
+def fake_picture(request: DrawRequest, seed: int, size: tuple[int, int]) -> Image.Image:
     """Noise that only prompt, steps and seed decide; inside a mask where there is one."""
     key = hashlib.sha256(f"{request.prompt}|{seed}|{request.num_inference_steps}".encode()).digest()
     pixels = np.random.default_rng(int.from_bytes(key[:8], "little")).integers(0, 255, (size[1], size[0], 3))

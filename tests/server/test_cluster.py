@@ -22,10 +22,10 @@ from inkwash.core.errors import Cancelled, ConfigError, RequestError
 from inkwash.engine import events
 from inkwash.engine.open import LoadOptions
 from inkwash.engine.plan import Plan
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import DrawRequest, TokenCounts
 from inkwash.engine.scheduler import DeadlinePassed, QueueFull
 from inkwash.engine.ticket import GenerationResult
-from inkwash.serve.backend import ModelInfo, TokenCounts
+from inkwash.serve.backend import ModelInfo
 from inkwash.serve.cluster import RayBackend
 from inkwash.serve.heard import Heard
 from inkwash.serve.home import Home
@@ -46,9 +46,8 @@ class StandIn(Pool):
         self.cancelled = 0
 
     def ask(self, method: str, *arguments: Any) -> Any:
-        if method == "info":
-            return ModelInfo(name="nano", natural_size=(256, 256), default_steps=20)
-        return TokenCounts(text=1, image=0, drawn=80)
+        assert method == "info"
+        return ModelInfo(name="nano", natural_size=(256, 256), default_steps=20)
 
     def stream(self, method: str, arguments: Any, check: Any) -> Any:
         pool = self
@@ -70,7 +69,7 @@ class StandIn(Pool):
 
         return Streamed()
 
-    def said(self, stream: Any, request: GenerationRequest, *rest: Any) -> Iterator[Any]:
+    def said(self, stream: Any, request: DrawRequest, *rest: Any) -> Iterator[Any]:
         stage = "prior" if self.name == "planner" else "denoise"
         for step in range(4):
             if stream.stopped:
@@ -84,17 +83,22 @@ class StandIn(Pool):
         if "out of memory" in request.prompt:
             yield RequestError("Out of memory.", status=500, code="out_of_memory")
         elif self.name == "planner":
-            yield GenerationResult(images=[], seeds=[request.seed], plan=THE_PLAN, timings={"prior": 1.5})
+            yield GenerationResult(
+                images=[], seeds=[request.seed], plan=THE_PLAN, tokens=TOKENS, timings={"prior": 1.5}
+            )
         else:
             assert rest[0] == (THE_PLAN if self.name == "decoder" else None)
             assert request.seed is not None
             image = fake_picture(request, request.seed, (64, 64))
-            yield events.PictureDone(index=0, image=image, seed=request.seed)
-            yield GenerationResult(images=[image], seeds=[request.seed], plan=THE_PLAN, timings={"denoise": 0.1})
+            yield events.PictureDone(index=0, image=image, seed=request.seed, tokens=TOKENS)
+            yield GenerationResult(
+                images=[image], seeds=[request.seed], plan=THE_PLAN, tokens=TOKENS, timings={"denoise": 0.1}
+            )
 
 
 THE_PLAN = Plan(torch.arange(16)[None])
-REQUEST = GenerationRequest(prompt="a", width=64, height=64, num_inference_steps=4, seed=1)
+TOKENS = TokenCounts(text=1, image=0, drawn=80)
+REQUEST = DrawRequest(prompt="a", width=64, height=64, num_inference_steps=4, seed=1)
 
 
 def whole(max_queue: int = 4, **options: Any) -> tuple[RayBackend, StandIn]:
@@ -144,7 +148,7 @@ def test_the_front_bounds_cancels_and_times_out() -> None:
     with pytest.raises(DeadlinePassed):
         backend.submit(REQUEST, deadline_s=0.15).result(60)
     with pytest.raises(RequestError, match="Out of memory"):
-        backend.submit(GenerationRequest(prompt="out of memory", seed=1)).result(60)
+        backend.submit(DrawRequest(prompt="out of memory", seed=1)).result(60)
     stats = backend.stats()
     assert (stats.finished, stats.cancelled, stats.failed, stats.rejected) == (1, 1, 2, 1)
 
@@ -159,7 +163,8 @@ def test_what_was_said_is_not_said_again() -> None:
     said: list[Any] = []
     heard = Heard(said.append)
     image = Image.new("RGB", (1, 1))
-    first = [events.Partial(index=0, image=image, kind="preview"), events.PictureDone(index=0, image=image, seed=1)]
+    done = events.PictureDone(index=0, image=image, seed=1, tokens=TOKENS)
+    first = [events.Partial(index=0, image=image, kind="preview"), done]
     for attempt in range(2):
         heard(events.Queued(position=0, eta_s=1.0))
         for event in first:
@@ -195,7 +200,7 @@ def test_a_planner_and_a_decoder_draw_what_a_whole_engine_draws(nano: Live) -> N
         Planner(LoadOptions(model="nano", device="cpu"), 8),
     )
     for layout in ("new", "same"):
-        request = GenerationRequest(
+        request = DrawRequest(
             prompt="red", images=(reference,), height=64, width=64, num_inference_steps=1, num_images=2, seed=7,
             layout=layout,  # type: ignore[arg-type]
         )  # fmt: skip

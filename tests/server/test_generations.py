@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from inkwash.core.types import Size
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import DrawRequest
 from inkwash.engine.scheduler import Engine
 from inkwash.media.images import load_image
 from inkwash.serve.backend import LocalBackend
@@ -47,8 +47,8 @@ def test_the_official_client_gets_the_picture_of_the_engine(nano: Live) -> None:
     assert answer.data is not None and answer.usage is not None
     pictures = [picture(each) for each in answer.data]
     assert [each.size for each in pictures] == [(120, 90)] * 2 and answer.size == "120x90"
-    alone = engine_of(nano).pipe.generate(
-        GenerationRequest(
+    alone = engine_of(nano).pipe.draw(
+        DrawRequest(
             prompt=POSTER,
             height=96,
             width=128,
@@ -273,3 +273,34 @@ def test_models_and_unknown_paths(fake: Live) -> None:
     assert answer.status_code == 405 and "error" in answer.json()
     answer = fake.http.post("/v1/images/generations", content=b"prompt=a", headers={"Content-Type": "text/plain"})
     assert answer.status_code == 415
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_is_prepared_once(nano: Live, monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
+    """Four pictures from two references: prompt and references are read once, and once counted."""
+    processor = type(engine_of(nano).pipe.parts.processor)
+    prepare, reference = processor.prepare, processor.reference
+    calls: list[str] = []
+
+    def counted_prepare(self: Any, *arguments: Any, **more: Any) -> Any:
+        calls.append("prepare")
+        return prepare(self, *arguments, **more)
+
+    def counted_reference(self: Any, *arguments: Any, **more: Any) -> Any:
+        calls.append("reference")
+        return reference(self, *arguments, **more)
+
+    monkeypatch.setattr(processor, "prepare", counted_prepare)
+    monkeypatch.setattr(processor, "reference", counted_reference)
+    red, blue = (data_url_of(Image.new("RGB", (64, 64), colour)) for colour in ("red", "blue"))
+    body = {"prompt": "a circle", "images": [{"image_url": red}, {"image_url": blue}], "n": 4, "steps": 1, "seed": 3}
+    answer = nano.http.post("/v1/images/edits", json={**body, "stream": stream}, timeout=300)
+    assert answer.status_code == 200, answer.text
+    assert calls == ["prepare", "reference", "reference"]
+    assert '"image_tokens":' in answer.text.replace(" ", "").replace('"', '"')
+
+
+def data_url_of(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -7,13 +7,13 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inkwash.cli.notes import drawing_notes
-from inkwash.cli.settings import DrawSettings
+from inkwash.cli.settings import DrawJob
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 
 if TYPE_CHECKING:
@@ -43,15 +43,7 @@ class PromptFailed(InkwashError):
     """One of several prompts could not be drawn; the others were."""
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """The pictures that one drawing starts from."""
-
-    references: list[Image.Image]
-    mask: Image.Image | None
-
-
-def draw(drawings: Sequence[DrawSettings], *, as_json: bool, quiet: bool) -> None:
+def draw(jobs: Sequence[DrawJob], *, as_json: bool, quiet: bool) -> None:
     """Draws with one model, writes and reports; every check that needs no model comes first.
 
     A drawing that fails does not stop the others; its sentence and exit code come last.
@@ -61,50 +53,50 @@ def draw(drawings: Sequence[DrawSettings], *, as_json: bool, quiet: bool) -> Non
     from inkwash.engine.request import CancelToken
     from inkwash.media.outputs import check_output
 
-    first = drawings[0]
-    for settings in drawings:
-        check_output(settings.output, settings.n, overwrite=settings.overwrite)
-    inputs = [_inputs(settings) for settings in drawings]
-    check_model(first.load.model)
-    read = open_reader() if first.verify is not None else None
-    report = Report(as_json=as_json, quantize=first.load.quantize)
-    for number, (settings, given) in enumerate(zip(drawings, inputs, strict=True), start=1):
-        where = f"Prompt {number}: " if len(drawings) > 1 else ""
-        report.say([f"{where}{note}" for note in drawing_notes(settings, given.references)])
+    load, verify = jobs[0].load, jobs[0].verify
+    for job in jobs:
+        check_output(job.output, job.request.num_images, overwrite=job.overwrite)
+    jobs = [with_pictures(job) for job in jobs]
+    check_model(load.model)
+    read = open_reader() if verify is not None else None
+    report = Report(as_json=as_json, quantize=load.quantize)
+    for number, job in enumerate(jobs, start=1):
+        where = f"Prompt {number}: " if len(jobs) > 1 else ""
+        report.say([f"{where}{note}" for note in drawing_notes(job)])
     shown, cancel = False if quiet else None, CancelToken()
     with Bars(shown=shown) as bars:
-        pipe = interruptible(lambda: _load(first.load, bars), cancel.cancel)
-    for number, (settings, given) in enumerate(zip(drawings, inputs, strict=True), start=1):
+        pipe = interruptible(lambda: _load(load, bars), cancel.cancel)
+    for number, job in enumerate(jobs, start=1):
         try:
             with Bars(shown=shown) as bars:
-                if len(drawings) > 1:
-                    bars.move("Prompts", number - 1, len(drawings))
-                work = partial(_work, settings, given, pipe, read, bars, cancel)
-                report.add(settings, interruptible(work, cancel.cancel))
+                if len(jobs) > 1:
+                    bars.move("Prompts", number - 1, len(jobs))
+                report.add(job, interruptible(partial(_work, job, pipe, read, bars, cancel), cancel.cancel))
         except Cancelled as error:
             if report.written:
                 raise Cancelled(f"Interrupted; {len(report.written)} pictures were written before.") from error
             raise
         except InkwashError as error:
-            report.fail(error if len(drawings) == 1 else PromptFailed(f"Prompt {number}: {error.message}"))
+            report.fail(error if len(jobs) == 1 else PromptFailed(f"Prompt {number}: {error.message}"))
     report.close()
 
 
-def _inputs(settings: DrawSettings) -> Inputs:
-    if not settings.images:
-        return Inputs([], None)
+def with_pictures(job: DrawJob) -> DrawJob:
+    """The job with the pictures of its files in the request."""
+    if not job.images:
+        return job
     from inkwash.cli.media import media_reader
 
     reader = media_reader()
-    references = [reader.picture(path) for path in settings.images]
-    mask = reader.picture(settings.mask, form="mask") if settings.mask else None
+    references = [reader.picture(path) for path in job.images]
+    mask = reader.picture(job.mask, form="mask") if job.mask else None
     if mask is not None and mask.size != references[0].size:
         raise RequestError(
             f"The mask is {mask.size[0]}x{mask.size[1]}, but the first picture is "
             f"{references[0].size[0]}x{references[0].size[1]}: both must have the same size.",
             param="mask",
         )
-    return Inputs(references, mask)
+    return replace(job, request=replace(job.request, images=tuple(references), mask=mask))
 
 
 def open_reader() -> ReadPicture:
@@ -136,74 +128,18 @@ def _load(load: LoadOptions, bars: Bars) -> GlmImagePipeline:
 
 
 def _work(
-    settings: DrawSettings,
-    given: Inputs,
-    pipe: GlmImagePipeline,
-    read: ReadPicture | None,
-    bars: Bars,
-    cancel: CancelToken,
+    job: DrawJob, pipe: GlmImagePipeline, read: ReadPicture | None, bars: Bars, cancel: CancelToken
 ) -> list[Made]:
-    if read is not None:
-        return _verified(settings, given, pipe, read, bars, cancel)
-    import torch
-
-    width, height = settings.size or (None, None)
-    output = pipe(
-        prompt=settings.prompt,
-        image=given.references or None,
-        mask=given.mask,
-        height=height,
-        width=width,
-        num_inference_steps=settings.steps,
-        guidance_scale=settings.guidance,
-        negative_prompt=settings.negative,
-        num_images_per_prompt=settings.n,
-        layout=settings.layout,
-        generator=[torch.Generator().manual_seed(seed) for seed in settings.seeds],
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        quality=settings.quality,
-        progress=bars,
-        cancel=cancel,
-    )
-    assert not isinstance(output, tuple)
-    return [Made(picture, {}) for picture in output.images]
-
-
-def _verified(
-    settings: DrawSettings,
-    given: Inputs,
-    pipe: GlmImagePipeline,
-    read: ReadPicture,
-    bars: Bars,
-    cancel: CancelToken,
-) -> list[Made]:
-    """The same with every picture read back; what was read goes into its metadata."""
-    from inkwash.engine.request import GenerationRequest
+    """The pictures of one job; under --verify each is read back, and what was read goes into its metadata."""
+    if read is None:
+        return [Made(picture, {}) for picture in pipe.draw(job.request, progress=bars, cancel=cancel).images]
     from inkwash.engine.verify import draw_verified
-
-    width, height = settings.size or (None, None)
-    request = GenerationRequest(
-        prompt=settings.prompt,
-        images=tuple(given.references),
-        mask=given.mask,
-        height=height,
-        width=width,
-        num_inference_steps=settings.steps,
-        guidance_scale=settings.guidance,
-        negative_prompt=settings.negative,
-        num_images=settings.n,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        seed=settings.seed,
-        quality=settings.quality,
-    )
 
     def attempted(done: int, most: int) -> None:
         bars.move("Attempts", done, most)
 
     verified = draw_verified(
-        pipe, request, read, verify=settings.verify, progress=bars, cancel=cancel, attempted=attempted
+        pipe, job.request, read, verify=job.verify, progress=bars, cancel=cancel, attempted=attempted
     )
     return [Made(one.image, {"verify": one.to_dict()}) for one in verified]
 
@@ -227,16 +163,16 @@ class Report:
             for note in notes:
                 print(f"inkwash: {note}", file=sys.stderr)
 
-    def add(self, settings: DrawSettings, made: Sequence[Made]) -> None:
+    def add(self, job: DrawJob, made: Sequence[Made]) -> None:
         """Writes the pictures of one drawing."""
         from inkwash.engine.quality import find_quality
         from inkwash.media.outputs import free_names, save_outputs
 
-        names = free_names(settings.output, settings.n, overwrite=settings.overwrite)
+        names = free_names(job.output, job.request.num_images, overwrite=job.overwrite)
         for index, (name, one) in enumerate(zip(names, made, strict=True)):
-            metadata = {**settings.metadata(index, one.picture.size), **one.metadata}
+            metadata = {**job.metadata(index, one.picture.size), **one.metadata}
             try:
-                file = save_outputs(one.picture, name, settings.output, overwrite=settings.overwrite, metadata=metadata)
+                file = save_outputs(one.picture, name, job.output, overwrite=job.overwrite, metadata=metadata)
             except InkwashError as error:
                 self.fail(error)
                 continue
@@ -246,8 +182,8 @@ class Report:
                 self.wrong.append(said)
             if not self.as_json:
                 print(_line(said), flush=True)
-        if settings.quality != "exact":
-            trade = f"quality {find_quality(settings.quality).trade(settings.steps)}"
+        if job.request.quality != "exact":
+            trade = f"quality {find_quality(job.request.quality).trade(job.request.num_inference_steps)}"
             self.trades += [] if trade in self.trades else [trade]
 
     def fail(self, error: InkwashError) -> None:

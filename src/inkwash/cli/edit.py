@@ -1,13 +1,16 @@
-"""``inkwash edit``: a prompt and one or several pictures become a new picture."""
+"""`inkwash edit`: a prompt and one or several pictures become a new picture."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from inkwash.cli import options as o
+from inkwash.cli.command import command
+from inkwash.cli.draw_options import DrawOptions, ModelOptions, OutputOptions, VerifyOptions
 
 Images = Annotated[list[Path], typer.Option("--image", help="A picture to start from; give it again for more.")]
 Mask = Annotated[
@@ -20,71 +23,36 @@ Mask = Annotated[
 ]
 
 
-def edit(
-    prompt: o.Prompt,
-    image: Images,
-    mask: Mask = None,
-    output: o.Output = Path("out.png"),
-    model: o.Model = "nano",
-    size: o.SizeText = None,
-    steps: o.Steps = None,
-    guidance: o.Guidance = None,
-    negative: o.Negative = None,
-    seed: o.Seed = None,
-    n: o.Count = 1,
-    layout: o.LayoutChoice = "new",
-    temperature: o.Temperature = None,
-    top_p: o.TopP = None,
-    device: o.DeviceName = None,
-    dtype: o.Dtype = None,
-    lora: o.Loras = None,
-    verify: o.Verify = False,
-    tries: o.Tries = None,
-    best_of: o.BestOf = None,
-    quality: o.Quality = "exact",
-    offload: o.Offload = "none",
-    quantize: o.Quantize = None,
-    compile: o.Compile = False,
-    overwrite: o.Overwrite = False,
-    json: o.Json = False,
-    quiet: o.Quiet = False,
+@dataclass(frozen=True, kw_only=True)
+class EditInputs:
+    """What to draw, and from which pictures."""
+
+    prompt: o.Prompt
+    image: Images
+    mask: Mask = None
+
+
+def _edit(
+    asked: EditInputs, drawing: DrawOptions, model: ModelOptions, check: VerifyOptions, out: OutputOptions
 ) -> None:
     """Draw from a prompt and one or several pictures.
 
     Example: inkwash edit 'Replace the background with blue' --image poster.png -o blue.png
     """
     from inkwash.cli.draw import draw
-    from inkwash.cli.settings import DrawSettings, draw_seed, pace, read_loras, read_prompt, verification
-    from inkwash.core.types import Size
-    from inkwash.engine.open import LoadOptions
+    from inkwash.cli.settings import DrawJob, read_prompt
 
-    load = LoadOptions(
-        model=model,
-        device=device,
-        dtype=dtype,
-        offload=offload,
-        quantize=quantize,
-        compile=compile,
-        loras=read_loras(lora),
-    )
-    steps, guidance = pace(model, steps, guidance)
-    settings = DrawSettings(
-        prompt=read_prompt(prompt),
-        images=tuple(image),
-        mask=mask,
-        output=output,
+    load, usual, rules = model.load(), drawing.of_model(model.model), check.rules()
+    job = DrawJob(
+        request=usual.request(read_prompt(asked.prompt)),
         load=load,
-        size=None if size is None else Size.parse(size),
-        steps=steps,
-        guidance=guidance,
-        negative=negative,
-        seed=draw_seed() if seed is None else seed,
-        n=n,
-        layout=layout,
-        temperature=temperature,
-        top_p=top_p,
-        quality=quality,
-        verify=verification(verify, tries, best_of),
-        overwrite=overwrite,
+        output=out.output,
+        images=tuple(asked.image),
+        mask=asked.mask,
+        verify=rules,
+        overwrite=out.overwrite,
     )
-    draw([settings], as_json=json, quiet=quiet)
+    draw([job], as_json=out.json, quiet=out.quiet)
+
+
+edit = command(_edit, EditInputs, DrawOptions, ModelOptions, VerifyOptions, OutputOptions)

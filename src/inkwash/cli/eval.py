@@ -11,7 +11,8 @@ import typer
 from inkwash.cli import eval_benchmarks, eval_compare, eval_questions
 from inkwash.cli import eval_session as session
 from inkwash.cli import options as o
-from inkwash.cli.eval_options import DeviceOptions, ReportOptions, SamplingOptions, command
+from inkwash.cli.command import command
+from inkwash.cli.eval_options import DeviceOptions, ReportOptions, SamplingOptions
 
 if TYPE_CHECKING:
     from inkwash.core.types import Size

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkwash.cli import eval_session as session
-from inkwash.cli.eval_options import DeviceOptions, ReportOptions, SamplingOptions, command
+from inkwash.cli.command import command
+from inkwash.cli.eval_options import DeviceOptions, ReportOptions, SamplingOptions
 from inkwash.core.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -15,9 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from inkwash.cli.settings import DrawSettings, draw_seed, read_stdin
+from inkwash.cli.settings import DrawJob, read_stdin
 from inkwash.core.errors import InkwashError, RequestError
-from inkwash.core.types import Size
 
 MAX_BYTES = 16 * 2**20
 MAX_LINES = 10_000
@@ -38,23 +37,17 @@ KINDS = {str: "a text", int: "a whole number", float: "a number"}
 LAYOUTS = ("new", "same")
 
 
-def read_prompts(file: Path, make: Callable[..., DrawSettings], *, drawn_seed: bool) -> list[DrawSettings]:
-    """The drawings of a file, each made with what its line says; RequestError names the line that is wrong.
-
-    `drawn_seed`: the command line names no seed, so each line without one gets its own.
-    """
+def read_prompts(file: Path, make: Callable[..., DrawJob]) -> list[DrawJob]:
+    """The drawings of a file, each made with what its line says; RequestError names the line that is wrong."""
     name = "stdin" if str(file) == "-" else str(file)
-    found: list[DrawSettings] = []
+    found: list[DrawJob] = []
     for number, line in enumerate(_text(file, name).splitlines(), start=1):
         if not line.strip():
             continue
         if len(found) == MAX_LINES:
             raise RequestError(f"{name} has more than {MAX_LINES} prompts: split it.", param="prompts")
         try:
-            values = _values(line.strip())
-            if drawn_seed:
-                values.setdefault("seed", draw_seed())
-            found.append(make(**values))
+            found.append(make(**_values(line.strip())))
         except InkwashError as error:
             raise RequestError(f"Line {number} of {name}: {error.message}", param="prompts") from error
     if not found:
@@ -100,8 +93,6 @@ def _values(line: str) -> dict[str, Any]:
         raise RequestError("This line has no prompt.")
     if values.get("layout", "new") not in LAYOUTS:
         raise RequestError(f"layout is {values['layout']!r}, but must be new or same.")
-    if "size" in values:
-        values["size"] = Size.parse(values["size"])
     if "output" in values:
         values["output"] = Path(values["output"])
     return dict(values)

@@ -7,15 +7,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from inkwash import __version__
-from inkwash.core import limits
 from inkwash.core.errors import RequestError
-from inkwash.core.types import Size
 
 if TYPE_CHECKING:
     from inkwash.engine.open import LoadOptions
+    from inkwash.engine.request import DrawRequest
     from inkwash.engine.verify import Verify
     from inkwash.serve.settings import Shown
 
@@ -23,77 +22,57 @@ _MAX_STDIN = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawSettings:
-    """One drawing: n pictures of one prompt. ``None`` leaves a value to the model."""
+class DrawJob:
+    """One drawing of a command: what, with which model, from which files, and where it goes."""
 
-    prompt: str
-    output: Path
+    request: DrawRequest  # without the pictures of an edit, which are read after every other check
     load: LoadOptions
-    size: Size | None
-    steps: int
-    guidance: float
-    negative: str | None
-    seed: int
-    n: int
-    layout: Literal["new", "same"]
-    temperature: float | None
-    top_p: float | None
-    quality: Literal["low", "medium", "high", "exact"] = "exact"
+    output: Path
     images: tuple[Path, ...] = ()
     mask: Path | None = None
     verify: Verify | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        limits.check_prompt(self.prompt)
-        limits.check_count(self.n)
-        limits.check_seed(self.seed)
-        limits.check_guidance(self.guidance)
-        if self.temperature is not None:
-            limits.check_temperature(self.temperature)
-        if self.top_p is not None:
-            limits.check_top_p(self.top_p)
-        if self.size is not None:
-            limits.check_size(self.size)
-        limits.check_steps(self.steps)
-        if self.verify is not None:
-            _check_verify(self)
+        if self.verify is None:
+            return
+        from inkwash.engine.verify import check_verifiable
 
-    @property
-    def seeds(self) -> list[int]:
-        """One seed per picture."""
-        return [self.seed + i for i in range(self.n)]
+        check_verifiable(self.request.prompt)
+        if self.request.layout == "same" and self.request.num_images > 1:
+            raise RequestError(
+                "--verify samples plans for each picture, --layout same shares one: leave one of the two out.",
+                param="layout",
+            )
 
     def metadata(self, index: int, size: tuple[int, int]) -> dict[str, Any]:
         """What the file of one picture says about how it was made."""
-        said: dict[str, Any] = {
+        request, load = self.request, self.load
+        assert request.seed is not None, "commands draw a seed where none is given"
+        metadata: dict[str, Any] = {
             "software": f"inkwash {__version__}",
-            "model": self.load.model,
-            "prompt": self.prompt,
+            "model": load.model,
+            "prompt": request.prompt,
             "size": f"{size[0]}x{size[1]}",
-            "steps": self.steps,
-            "guidance": self.guidance,
-            "seed": self.seeds[index],
+            "steps": request.num_inference_steps,
+            "guidance": request.guidance_scale,
+            "seed": request.seed + index,
         }
-        if self.temperature is not None:
-            said["temperature"] = self.temperature
-        if self.top_p is not None:
-            said["top_p"] = self.top_p
-        if self.quality != "exact":
-            said["quality"] = self.quality
-        if self.load.quantize is not None:
-            said["quantize"] = self.load.quantize
-        if self.load.compile:
-            said["compiled"] = True
-        if self.negative:
-            said["negative"] = self.negative
-        if self.load.loras:
-            said["lora"] = [f"{path.name}:{weight:g}" for path, weight in self.load.loras]
-        if self.images:
-            said["images"] = [path.name for path in self.images]
-        if self.n > 1:  # with one shared plan the first seed made the plan, and the own seed the noise
-            said |= {"layout": self.layout, "first_seed": self.seed, "index": index + 1, "n": self.n}
-        return said
+        optional = {
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "quality": None if request.quality == "exact" else request.quality,
+            "quantize": load.quantize,
+            "compiled": load.compile or None,
+            "negative": request.negative_prompt or None,
+            "lora": [f"{path.name}:{weight:g}" for path, weight in load.loras] or None,
+            "images": [path.name for path in self.images] or None,
+        }
+        metadata |= {name: value for name, value in optional.items() if value is not None}
+        if request.num_images > 1:  # with one shared plan the first seed made the plan, and the own seed the noise
+            layout, n = request.layout, request.num_images
+            metadata |= {"layout": layout, "first_seed": request.seed, "index": index + 1, "n": n}
+        return metadata
 
 
 def read_prompt(argument: str) -> str:
@@ -139,17 +118,6 @@ def verification(verify: bool, tries: int | None, best_of: int | None) -> Verify
     if tries is None:  # best-of alone says how many there are
         tries = Verify().tries if best_of is None else 1
     return Verify(tries=tries, best_of=1 if best_of is None else best_of)
-
-
-def _check_verify(settings: DrawSettings) -> None:
-    from inkwash.engine.verify import check_verifiable
-
-    check_verifiable(settings.prompt)
-    if settings.layout == "same" and settings.n > 1:
-        raise RequestError(
-            "--verify samples plans for each picture, --layout same shares one: leave one of the two out.",
-            param="layout",
-        )
 
 
 def pace(model: str, steps: int | None, guidance: float | None) -> tuple[int, float]:

@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 
 from inkwash.engine.quality import find_quality
-from inkwash.engine.request import GenerationRequest, picture_size
+from inkwash.engine.request import DrawRequest, picture_size
 from inkwash.engine.stages import Stages
 from inkwash.models.glm_image.processor import CELL, preview_grid
 
@@ -30,7 +30,7 @@ class Work:
     flops: float
 
 
-def work_of(stages: Stages, request: GenerationRequest, *, planned: bool) -> Work:
+def work_of(stages: Stages, request: DrawRequest, *, planned: bool) -> Work:
     """Count the work of a request; `planned` if it brings its prior tokens."""
     natural = stages.natural_size([list(request.images)])
     height, width = picture_size(request.height, request.width, natural)
@@ -50,7 +50,7 @@ def work_of(stages: Stages, request: GenerationRequest, *, planned: bool) -> Wor
     )
 
 
-def step_flops(stages: Stages, height: int, width: int, request: GenerationRequest) -> float:
+def step_flops(stages: Stages, height: int, width: int, request: DrawRequest) -> float:
     """Multiplications and additions of one decoder step of one picture: matrices and attention."""
     config = stages.parts.decoder.config
     cell = stages.parts.vae.config.scale_factor * config.patch_size
@@ -62,7 +62,7 @@ def step_flops(stages: Stages, height: int, width: int, request: GenerationReque
     return conditional + (config.num_layers * (matrices + attention * own) if request.guidance_scale > 1 else 0)
 
 
-def _grids(stages: Stages, request: GenerationRequest) -> list[tuple[int, int]]:
+def _grids(stages: Stages, request: DrawRequest) -> list[tuple[int, int]]:
     pictures = stages.parts.processor.pictures
     return [pictures.grid(image.height, image.width) for image in request.images]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from inkwash.engine.request import Stage
+from inkwash.engine.request import Stage, TokenCounts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,6 +53,7 @@ class PictureDone:
     index: int
     image: Image.Image
     seed: int | None
+    tokens: TokenCounts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,11 @@ from torch import Tensor
 from inkwash.core import limits
 from inkwash.core.errors import RequestError
 from inkwash.engine.plan import Plan
+from inkwash.engine.request import DrawRequest
 from inkwash.media.images import load_image
 from inkwash.nn.finite import is_finite
 
+UNREAD = "(prompt_embeds)"  # the prompt of a request whose plan and embeddings are given: no network reads it
 Picture: TypeAlias = Any  # a PIL image, a path, bytes, an array (H, W, 3) or a tensor (3, H, W)
 
 
@@ -104,6 +106,32 @@ def as_rgb(picture: Picture) -> Image.Image:
             picture = (picture * 255).round().astype(np.uint8)
         return load_image(Image.fromarray(picture))
     return load_image(picture)
+
+
+def as_requests(
+    prompt: str | Sequence[str] | None,
+    prompt_embeds: Tensor | None,
+    plan: Plan | None,
+    *,
+    image: Any,
+    mask: Any,
+    negative_prompt: str | Sequence[str] | None,
+    **settings: Any,
+) -> list[DrawRequest]:
+    """The request of each prompt of a call; `settings` are the fields that all of them share."""
+    texts = as_prompts(prompt)
+    check_one_source(texts, prompt_embeds, plan)
+    if texts is None:
+        assert prompt_embeds is not None
+        texts = [UNREAD] * len(prompt_embeds)
+    images = as_images(image, len(texts))
+    if mask is not None and (len(texts) != 1 or not images[0]):
+        raise RequestError("mask needs exactly one prompt, with the picture to edit as its image.", param="mask")
+    negatives = as_negatives(negative_prompt, len(texts))
+    return [
+        DrawRequest(prompt=text, images=tuple(pictures), mask=mask, negative_prompt=negative or None, **settings)
+        for text, pictures, negative in zip(texts, images, negatives, strict=True)
+    ]
 
 
 def check_one_source(prompts: Sequence[str] | None, prompt_embeds: Tensor | None, plan: Plan | None) -> None:

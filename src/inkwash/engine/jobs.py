@@ -22,7 +22,8 @@ from inkwash.engine.events import Event
 from inkwash.engine.outbox import Outbox
 from inkwash.engine.output import GlmImagePipelineOutput
 from inkwash.engine.plan import Plan, join_pictures
-from inkwash.engine.request import CancelToken, GenerationRequest
+from inkwash.engine.prepared import Prepared
+from inkwash.engine.request import CancelToken, DrawRequest, TokenCounts
 from inkwash.engine.ticket import GenerationResult, Ticket
 
 log = logs.get(__name__)
@@ -47,7 +48,7 @@ class DeadlinePassed(RequestError):
 class Job:
     """State of one request; the engine's threads share it."""
 
-    request: GenerationRequest  # with its seed filled in
+    request: DrawRequest  # with its seed filled in
     work: Work
     on_event: OnEvent | None
     given: Plan | None
@@ -63,6 +64,7 @@ class Job:
     planned: float | None = None
     plans: dict[int, Plan] = field(default_factory=dict)
     outputs: dict[int, GlmImagePipelineOutput] = field(default_factory=dict)
+    prepared: Prepared | None = None  # from its admission on
     drawn_tokens: int = 0
     denoised: dict[int, int] = field(default_factory=dict)
 
@@ -76,7 +78,13 @@ class Job:
         assert self.request.seed is not None
         return self.request.seed
 
-    def picture_request(self, index: int) -> GenerationRequest:
+    @property
+    def tokens(self) -> TokenCounts:
+        """What a picture of an admitted request costs."""
+        assert self.prepared is not None, "the request was admitted"
+        return self.prepared.tokens
+
+    def picture_request(self, index: int) -> DrawRequest:
         """The request for picture `index` alone, which draws the same picture."""
         return replace(self.request, num_images=1, layout="new", seed=seeds.following(self.seed, index))
 
@@ -119,7 +127,9 @@ class Job:
         """Announce a finished picture; whether it was the last."""
         with self.lock:
             self.outputs[index] = output
-            self._post(events.PictureDone(index=index, image=output.images[0], seed=output.seeds[0]))
+            self._post(
+                events.PictureDone(index=index, image=output.images[0], seed=output.seeds[0], tokens=self.tokens)
+            )
             last = len(self.outputs) == self.request.num_images
         self.outbox.speak()
         return last
@@ -137,6 +147,7 @@ class Job:
             images=[],
             seeds=[seeds.following(self.seed, index) for index in numbers],
             plan=join_pictures([self.plans[index] for index in numbers]),
+            tokens=self.tokens,
             timings={
                 "queued": self.started - self.submitted,
                 "prior": now - self.started,
@@ -158,7 +169,11 @@ class Job:
         }
         plan = join_pictures([output.plan for output in outputs])
         return GenerationResult(
-            images=images, seeds=[output.seeds[0] for output in outputs], plan=plan, timings=timings
+            images=images,
+            seeds=[output.seeds[0] for output in outputs],
+            plan=plan,
+            tokens=self.tokens,
+            timings=timings,
         )
 
     def end(self, outcome: GenerationResult | InkwashError) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.pixels import decode_latents, to_output
 from inkwash.engine.plan import Plan, upsample
-from inkwash.engine.request import CancelToken, GenerationRequest
+from inkwash.engine.request import CancelToken, DrawRequest
 from inkwash.engine.stages import Stages
 from inkwash.models.glm_image.processor import CELL, Grid, preview_grid
 
@@ -34,7 +34,7 @@ def shown_grid(stages: Stages, target: Grid) -> Grid:
 
 
 def draw_preview(
-    pipe: GlmImagePipeline, request: GenerationRequest, tokens: Tensor, target: Grid, cancel: CancelToken
+    pipe: GlmImagePipeline, request: DrawRequest, tokens: Tensor, target: Grid, cancel: CancelToken
 ) -> Image.Image:
     """A quick picture of a preview's tokens (preview rows * columns,); `request` is for one picture."""
     rows, columns = shown_grid(pipe.stages, target)
@@ -47,7 +47,7 @@ def draw_preview(
         quality="exact",
     )
     plan = Plan(upsample(square.reshape(-1), (rows, columns))[None])
-    image: Image.Image = pipe.generate(quick, plan=plan, cancel=cancel).images[0]
+    image: Image.Image = pipe.draw(quick, plan=plan, cancel=cancel).images[0]
     return image
 
 

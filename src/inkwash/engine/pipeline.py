@@ -22,15 +22,16 @@ from inkwash.core.device import pick_device, pick_dtype
 from inkwash.core.errors import ConfigError, RequestError
 from inkwash.engine import inputs, seeds
 from inkwash.engine.adapters import Adapters
-from inkwash.engine.arguments import Arguments
-from inkwash.engine.drawing import Drawing
+from inkwash.engine.denoise import StepCallback
+from inkwash.engine.drawing import Callback, Drawing
 from inkwash.engine.loading import load_parts
 from inkwash.engine.offload import Profile, Residency
 from inkwash.engine.output import GlmImagePipelineOutput, Stopwatch
 from inkwash.engine.plan import Plan
-from inkwash.engine.quality import Quality, find_quality
+from inkwash.engine.prepared import Overrides, Prepared, prepare
+from inkwash.engine.quality import Quality
 from inkwash.engine.quantize import parse_quantize
-from inkwash.engine.request import CancelToken, GenerationRequest, Layout, ProgressCallback, Watch, picture_size
+from inkwash.engine.request import CancelToken, DrawRequest, Layout, ProgressCallback, Watch, picture_size
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages, make_plan
 from inkwash.engine.steering import Calls, Steering
@@ -204,41 +205,59 @@ class GlmImagePipeline(ReferenceSurface):
     def dtype(self) -> torch.dtype:
         return self.stages.dtype
 
-    def generate(
+    def prepare(self, request: DrawRequest | Sequence[DrawRequest], overrides: Overrides | None = None) -> Prepared:
+        """A request, or several that differ in prompts, pictures and seeds only, made ready once for `draw`."""
+        requests = [request] if isinstance(request, DrawRequest) else list(request)
+        sampling = self.sampling(requests[0].temperature, requests[0].top_p)
+        with torch.autocast(self.device.type, enabled=False):
+            return prepare(self.stages, requests, sampling, overrides)
+
+    def draw(
         self,
-        request: GenerationRequest,
+        request: DrawRequest | Sequence[DrawRequest] | Prepared,
         *,
+        plan: Plan | None = None,
+        latents: Tensor | None = None,
+        on_step: StepCallback | None = None,
         progress: ProgressCallback | None = None,
         cancel: CancelToken | None = None,
-        plan: Plan | None = None,
-        callback_on_step_end: StepEndCallback | None = None,
-        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> GlmImagePipelineOutput:
-        """The pictures of one request; picture k of n has seed `seed + k`. The rest is as in a call."""
-        seed_generator = None if request.seed is None else seeds.make_generator(request.seed)
-        output = self(
-            prompt=request.prompt,
-            image=list(request.images) or None,
-            mask=request.mask,
-            height=request.height,
-            width=request.width,
-            num_inference_steps=request.num_inference_steps,
-            guidance_scale=request.guidance_scale,
-            negative_prompt=request.negative_prompt,
-            num_images_per_prompt=request.num_images,
-            layout=request.layout,
-            temperature=request.temperature,
-            top_p=request.top_p,
-            generator=seed_generator,
-            quality=request.quality,
-            plan=plan,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-            progress=progress,
-            cancel=cancel,
-        )
-        assert isinstance(output, GlmImagePipelineOutput)
-        return output
+        """The pictures of a request, or of several that differ in prompts, pictures and seeds only.
+
+        plan: `output.plan` of an earlier drawing, to redraw it without the AR stage. latents: starting latents in place
+        of those that the seed draws. on_step: called after each step with its `StepState`; may return latents to go on
+        with.
+        """
+        clock = Stopwatch(self.device)
+        with clock.stage("prepare"):
+            if isinstance(request, Prepared):
+                assert latents is None, "what is prepared has its latents"
+                prepared = request
+            else:
+                prepared = self.prepare(request, Overrides(latents=latents))
+        return self._draw(prepared, plan, Watch(progress, cancel), clock, on_step=on_step)
+
+    @torch.no_grad()
+    def _draw(
+        self,
+        prepared: Prepared,
+        given: Plan | None,
+        watch: Watch,
+        clock: Stopwatch,
+        *,
+        on_step: StepCallback | None = None,
+        callback: Callback | None = None,
+    ) -> GlmImagePipelineOutput:
+        steering = Steering(guidance_scale=prepared.request.guidance_scale, num_timesteps=prepared.steps)
+        with torch.autocast(self.device.type, enabled=False), self._calls.begin(steering):  # stages have number types
+            drawing = Drawing(self.stages, prepared, watch)
+            with clock.stage("prior"):
+                plan = drawing.plan(given)
+            with clock.stage("denoise"):
+                latents = drawing.denoise(plan, on_step, callback, steering)
+            with clock.stage("decode"):
+                images = drawing.decode(latents)
+        return GlmImagePipelineOutput(images=images, seeds=drawing.seeds, plan=plan, timings=clock.finished())
 
     def generate_prior_tokens(
         self,
@@ -277,7 +296,6 @@ class GlmImagePipeline(ReferenceSurface):
             None if grids is None else [each.to(target) for each in grids],
         )
 
-    @torch.no_grad()
     def __call__(
         self,
         prompt: str | Sequence[str] | None = None,
@@ -334,51 +352,42 @@ class GlmImagePipeline(ReferenceSurface):
             )
         if getattr(callback_on_step_end, "tensor_inputs", None):  # a callback object of the reference library
             callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs  # type: ignore[union-attr]
-        height, width = inputs.whole_number(height), inputs.whole_number(width)
-        num_inference_steps, num_images_per_prompt = map(
-            inputs.whole_number, (num_inference_steps, num_images_per_prompt)
-        )
-        guidance_scale = inputs.real_number(guidance_scale)
+        plan = plan or inputs.as_plan(prior_token_ids, prior_token_image_ids, source_image_grid_thw, image)
         clock = Stopwatch(self.device)
         with clock.stage("prepare"):
-            arguments = Arguments(
-                prompt=prompt,
+            requests = inputs.as_requests(
+                prompt,
+                prompt_embeds,
+                plan,
                 image=image,
-                height=height,
-                width=width,
-                num_inference_steps=num_inference_steps,
-                timesteps=timesteps,
-                sigmas=sigmas,
-                guidance_scale=guidance_scale,
-                num_images_per_prompt=num_images_per_prompt,
+                mask=mask,
+                negative_prompt=negative_prompt,
+                height=inputs.whole_number(height),
+                width=inputs.whole_number(width),
+                num_inference_steps=inputs.whole_number(num_inference_steps),
+                guidance_scale=inputs.real_number(guidance_scale),
+                num_images=inputs.whole_number(num_images_per_prompt),
+                layout=layout,
+                temperature=temperature,
+                top_p=top_p,
+                quality=quality,
+            )
+            overrides = Overrides(
                 generator=generator,
                 latents=latents,
                 prompt_embeds=prompt_embeds,
                 negative_prompt_embeds=negative_prompt_embeds,
+                timesteps=timesteps,
+                sigmas=sigmas,
                 crop=(crops_coords_top_left[0], crops_coords_top_left[1]),
+                max_sequence_length=max_sequence_length,
                 output_type=output_type,
                 callback_tensors=tuple(callback_on_step_end_tensor_inputs),
-                max_sequence_length=max_sequence_length,
-                negative_prompt=negative_prompt,
-                mask=mask,
-                layout=layout,
-                plan=plan or inputs.as_plan(prior_token_ids, prior_token_image_ids, source_image_grid_thw, image),
-                quality=find_quality(quality),
             )
-        steering = Steering(guidance_scale=guidance_scale, num_timesteps=arguments.steps)
-        with torch.autocast(self.device.type, enabled=False), self._calls.begin(steering):  # stages have number types
-            with clock.stage("prepare"):
-                drawing = Drawing(self.stages, arguments, self.sampling(temperature, top_p), Watch(progress, cancel))
-            with clock.stage("prior"):
-                plan = drawing.plan()
-            with clock.stage("denoise"):
-                callback = None if callback_on_step_end is None else partial(callback_on_step_end, self)
-                made_latents = drawing.denoise(plan, callback, steering)
-            with clock.stage("decode"):
-                made = drawing.decode(made_latents)
-        if not return_dict:
-            return (made,)
-        return GlmImagePipelineOutput(images=made, seeds=drawing.seeds, plan=plan, timings=clock.finished())
+            prepared = self.prepare(requests, overrides)
+        callback = None if callback_on_step_end is None else partial(callback_on_step_end, self)
+        output = self._draw(prepared, plan, Watch(progress, cancel), clock, callback=callback)
+        return output if return_dict else (output.images,)
 
     def _check_whole(self, why: str) -> None:
         if not self._as_stored:

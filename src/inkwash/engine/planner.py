@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from inkwash.engine.ar import read_prompt
-from inkwash.engine.arguments import Arguments
 from inkwash.engine.drawing import Drawing
 from inkwash.engine.estimate import Speeds
 from inkwash.engine.jobs import Job, as_outcome
@@ -54,7 +53,7 @@ class Hooks:
 
     planned: Callable[[Job, int, Plan], None]
     previewed: Callable[[Draft, Tensor], None]
-    failed: Callable[[Job, InkwashError], None]
+    failed: Callable[[Job, InkwashError], object]
 
 
 class Planner:
@@ -127,25 +126,22 @@ class Planner:
 
     def _prepare(self, job: Job) -> None:
         request, stages = job.request, self.pipe.stages
-        arguments = Arguments.of_request(request, plan=job.given)
-        drawing = Drawing(
-            stages, arguments, self.pipe.sampling(request.temperature, request.top_p), Watch(cancel=job.cancel)
-        )
+        prepared = job.prepared = self.pipe.prepare(request)
         if job.given is not None:
-            plan = drawing.plan()
+            plan = Drawing(stages, prepared, Watch(cancel=job.cancel)).plan(job.given)
             for index in range(request.num_images):
                 self.hooks.planned(job, index, plan.of_picture(index))
             return
-        prompt = drawing.prompts[0]
+        prompt = prepared.prompts[0]
         codes = [each.cpu() for each in stages.codes([prompt])[0]]
         with stages.resident("ar"):
             prefix = read_prompt(stages.parts.ar, prompt, codes)
         shared = request.layout == "same"
         for index in range(1 if shared else request.num_images):
-            uniforms = torch.rand(prefix.tokens, generator=drawing.plan_generators[index])
+            uniforms = torch.rand(prefix.tokens, generator=prepared.plan_generator(index))
             pictures = list(range(request.num_images)) if shared else [index]
             self._waiting.append(
-                Draft(prefix, uniforms, drawing.sampling, job=job, prompt=prompt, codes=codes, pictures=pictures)
+                Draft(prefix, uniforms, prepared.sampling, job=job, prompt=prompt, codes=codes, pictures=pictures)
             )
 
     def _settle(self, slots: Slots) -> None:

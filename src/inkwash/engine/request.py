@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from inkwash.core import limits
 from inkwash.core.errors import Cancelled, RequestError
 from inkwash.core.types import Size
-from inkwash.engine.quality import Tier, find_quality
+from inkwash.engine.quality import Quality, Tier, find_quality
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -90,8 +90,12 @@ class Watch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerationRequest:
-    """One prompt and its settings; None leaves a setting to the checkpoint. Picture k of n has seed `seed + k`."""
+class DrawRequest:
+    """One prompt and its settings, checked when it is made; None leaves a setting to the checkpoint.
+
+    Picture k of n has seed `seed + k`; a request without a seed gets one when it is drawn. Command line, API and page
+    each make one, and everything behind them takes it.
+    """
 
     prompt: str
     images: tuple[Image.Image, ...] = ()
@@ -106,7 +110,7 @@ class GenerationRequest:
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = None
-    quality: Tier = "exact"
+    quality: Tier | Quality = "exact"
 
     def __post_init__(self) -> None:
         limits.check_prompt(self.prompt)
@@ -125,6 +129,15 @@ class GenerationRequest:
             limits.check_seed(self.seed)
         if self.mask is not None and not self.images:
             raise RequestError("A mask was given without a picture: pass the picture to edit as well.", param="mask")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenCounts:
+    """What one picture of a request costs in tokens: its text, its references, and what is sampled."""
+
+    text: int
+    image: int
+    drawn: int
 
 
 def check_layout(layout: str) -> None:

@@ -1,7 +1,7 @@
 """The engine: a bounded queue of requests over one pipeline, drawn by threads of its own.
 
     engine = Engine(GlmImagePipeline.from_pretrained("nano"))
-    ticket = engine.submit(GenerationRequest(prompt="two red circles", num_inference_steps=8), on_event=print)
+    ticket = engine.submit(DrawRequest(prompt="two red circles", num_inference_steps=8), on_event=print)
     picture = ticket.result().images[0]
 
 Any thread may submit, abort and ask for figures. Plans of all requests are drawn together (`planner.py`), pictures one
@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +24,7 @@ from inkwash.core import limits
 from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.engine import events, seeds
+from inkwash.engine.denoise import StepCallback, StepState
 from inkwash.engine.estimate import Speeds, work_of
 from inkwash.engine.jobs import DeadlinePassed, Job, OnEvent, as_outcome
 from inkwash.engine.partials import draw_preview, show_guess, spread_steps
@@ -32,7 +32,7 @@ from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.plan import Plan
 from inkwash.engine.planner import Draft, Hooks, Planner, weights_edition
 from inkwash.engine.reference_cache import CacheStats, ReferenceCache
-from inkwash.engine.request import GenerationRequest, Progress
+from inkwash.engine.request import DrawRequest, Progress
 from inkwash.engine.ticket import GenerationResult, Ticket
 
 __all__ = ["DeadlinePassed", "Engine", "EngineClosed", "EngineStats", "QueueFull"]
@@ -114,7 +114,7 @@ class Engine:
         self._threads = max(1, self._threads_before // self.lanes) if on_cpu else None
         self._stream = torch.cuda.Stream(pipe.device) if pipe.device.type == "cuda" else None
         self._speeds = Speeds()
-        hooks = Hooks(planned=self._planned, previewed=self._previewed, failed=self._fail)
+        hooks = Hooks(planned=self._planned, previewed=self._previewed, failed=self._end)
         self._planner = Planner(pipe, slots, self._speeds, hooks)
         self._edition = -1
         self._changed = threading.Condition()
@@ -137,7 +137,7 @@ class Engine:
 
     def submit(
         self,
-        request: GenerationRequest,
+        request: DrawRequest,
         *,
         on_event: OnEvent | None = None,
         deadline_s: float | None = None,
@@ -341,7 +341,7 @@ class Engine:
             jobs = [job for job in self._jobs.values() if job not in self._queue and job.planned is None]
         self._planner = Planner(self.pipe, self.slots, self._speeds, self._planner.hooks)
         for job in jobs:
-            self._fail(job, RequestError("The request failed inside the engine.", status=500, code="internal"))
+            self._end(job, RequestError("The request failed inside the engine.", status=500, code="internal"))
 
     @contextmanager
     def _own_stream(self) -> Iterator[None]:
@@ -411,12 +411,17 @@ class Engine:
 
         try:
             self._forget_old_weights()
-            output = self.pipe.generate(
-                job.picture_request(index), plan=plan, progress=progress, cancel=job.cancel, **self._guesses(job, index)
+            assert job.prepared is not None, "what is planned was prepared"
+            output = self.pipe.draw(
+                job.prepared.picture(index),
+                plan=plan,
+                on_step=self._guesses(job, index),
+                progress=progress,
+                cancel=job.cancel,
             )
         except Exception as error:
             if not job.ended:
-                self._fail(job, as_outcome(error, job.ticket))
+                self._end(job, as_outcome(error, job.ticket))
             return
         self._speeds.saw_picture(job.work, time.perf_counter() - start)
         with self._changed:
@@ -424,19 +429,18 @@ class Engine:
         if job.add_picture(index, output) and not job.ended:
             self._end(job, job.result())
 
-    def _guesses(self, job: Job, index: int) -> dict[str, Any]:
+    def _guesses(self, job: Job, index: int) -> StepCallback | None:
         """The callback that shows the decoder's guesses, at the steps where partial pictures are due."""
         previewed = job.given is None and not job.request.images
         due = spread_steps(job.work.steps, job.partial_images - previewed) if job.partial_images > previewed else []
         if not due:
-            return {}
+            return None
 
-        def show(_: GlmImagePipeline, step: int, sigma: Tensor, tensors: dict[str, Any]) -> None:
-            if step in due and not job.ended:
-                image = show_guess(self.pipe.stages, tensors["x0"])
-                job.tell(events.Partial(index=index, image=image, kind="x0"))
+        def show(state: StepState) -> None:
+            if state.index in due and not job.ended:
+                job.tell(events.Partial(index=index, image=show_guess(self.pipe.stages, state.x0), kind="x0"))
 
-        return {"callback_on_step_end": show, "callback_on_step_end_tensor_inputs": ("x0",)}
+        return show
 
     def _forget_old_weights(self) -> None:
         """An adapter that was set makes kept reference keys wrong."""
@@ -446,9 +450,6 @@ class Engine:
         if edition != self._edition:
             self._references.clear()
             self._edition = edition
-
-    def _fail(self, job: Job, error: InkwashError) -> None:
-        self._end(job, error)
 
     def _end(self, job: Job, outcome: GenerationResult | InkwashError) -> bool:
         """The end of a request, whoever brings it about; False if it had ended already."""

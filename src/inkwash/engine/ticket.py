@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from inkwash.engine.plan import Plan
+    from inkwash.engine.request import TokenCounts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class GenerationResult:
     images: list[Image.Image]
     seeds: list[int | None]
     plan: Plan = field(repr=False)
+    tokens: TokenCounts  # of one picture
     timings: dict[str, float] = field(default_factory=dict)
 
 

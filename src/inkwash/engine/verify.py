@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from inkwash.engine.pipeline import GlmImagePipeline
     from inkwash.engine.plan import Plan
-    from inkwash.engine.request import CancelToken, GenerationRequest, ProgressCallback
+    from inkwash.engine.request import CancelToken, DrawRequest, ProgressCallback
 
 MAX_ATTEMPTS = 64
 NOISES_PER_PLAN = 2
@@ -223,7 +223,7 @@ def _rank(verdict: Verdict) -> tuple[float, float]:
 
 def draw_verified(
     pipe: GlmImagePipeline,
-    request: GenerationRequest,
+    request: DrawRequest,
     read: ReadPicture,
     *,
     verify: Verify | None = None,
@@ -266,7 +266,7 @@ class _Drawer:
     def __init__(
         self,
         pipe: GlmImagePipeline,
-        request: GenerationRequest,
+        request: DrawRequest,
         progress: ProgressCallback | None,
         cancel: CancelToken | None,
     ) -> None:
@@ -274,29 +274,11 @@ class _Drawer:
         self.kept: tuple[int, Plan] | None = None
 
     def __call__(self, attempt: Attempt) -> Image.Image:
-        from inkwash.engine import seeds
-
         plan = self.kept[1] if self.kept is not None and self.kept[0] == attempt.plan else None
         assert plan is not None or attempt.noise == 0, "the first noise of a plan comes before the others"
-        asked = self.request
-        output = self.pipe(
-            prompt=asked.prompt,
-            image=list(asked.images) or None,
-            mask=asked.mask,
-            height=asked.height,
-            width=asked.width,
-            num_inference_steps=asked.num_inference_steps,
-            guidance_scale=asked.guidance_scale,
-            negative_prompt=asked.negative_prompt,
-            temperature=asked.temperature,
-            top_p=asked.top_p,
-            generator=seeds.make_generator(attempt.noise_seed),
-            quality=asked.quality,
-            plan=plan,
-            progress=self.progress,
-            cancel=self.cancel,
+        output = self.pipe.draw(
+            replace(self.request, seed=attempt.noise_seed), plan=plan, progress=self.progress, cancel=self.cancel
         )
-        assert not isinstance(output, tuple)
         self.kept = attempt.plan, output.plan
         image: Image.Image = output.images[0]
         return image

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from inkwash.core.errors import MediaError
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import DrawRequest
 from inkwash.engine.verify import Reading, Verified, Verify, draw_verified
 from inkwash.eval.metrics import interval, mean, mean_closeness, score_words, word_accuracy
 from inkwash.eval.run import Draw
@@ -100,7 +100,7 @@ def verified_drawer(
             ends.append((time.perf_counter() - start, time.process_time() - cpu))
             return found
 
-        request = GenerationRequest(
+        request = DrawRequest(
             prompt=cases[index].prompt,
             height=scene.height,
             width=scene.width,

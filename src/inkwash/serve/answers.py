@@ -15,8 +15,9 @@ from inkwash.media.images import encode_image
 from inkwash.serve.handles import PlanSigner, of_plan
 
 if TYPE_CHECKING:
+    from inkwash.engine.request import TokenCounts
     from inkwash.engine.ticket import GenerationResult
-    from inkwash.serve.backend import ModelInfo, TokenCounts
+    from inkwash.serve.backend import ModelInfo
     from inkwash.serve.orders import Order
 
 
@@ -157,7 +158,6 @@ def make_answer(
     order: Order,
     result: GenerationResult,
     *,
-    counts: TokenCounts,
     info: ModelInfo,
     signer: PlanSigner,
     answer_id: str,
@@ -181,7 +181,7 @@ def make_answer(
         quality=order.quality.name,
         size=str(final_size(order, first)),
         safety_identifier=order.body.effective_identifier,
-        usage=usage(order, counts),
+        usage=usage(order, result.tokens),
         id=answer_id,
         used=used(order, Size(*first.size), info),
         timings=rounded(result.timings),

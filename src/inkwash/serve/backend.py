@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from inkwash.engine.events import Event
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import DrawRequest
 from inkwash.serve.settings import name_of
 
 if TYPE_CHECKING:
@@ -36,15 +36,6 @@ class ModelInfo:
     canonical_quotes: bool = False  # whether it reads every style of quotes
 
 
-@dataclass(frozen=True, kw_only=True)
-class TokenCounts:
-    """What a request costs in tokens: its text, its references, and what is sampled for one picture."""
-
-    text: int
-    image: int
-    drawn: int
-
-
 class Backend(Protocol):
     """What the server needs; `Engine` is the model of it."""
 
@@ -53,7 +44,7 @@ class Backend(Protocol):
 
     def submit(
         self,
-        request: GenerationRequest,
+        request: DrawRequest,
         *,
         on_event: OnEvent | None = None,
         deadline_s: float | None = None,
@@ -64,8 +55,6 @@ class Backend(Protocol):
     def abort(self, ticket_id: str) -> bool: ...
 
     def stats(self) -> EngineStats: ...
-
-    def count_tokens(self, request: GenerationRequest) -> TokenCounts: ...
 
     def close(self, *, drain: bool = True, timeout_s: float | None = None) -> None: ...
 
@@ -78,7 +67,7 @@ class LocalBackend:
 
     def submit(
         self,
-        request: GenerationRequest,
+        request: DrawRequest,
         *,
         on_event: OnEvent | None = None,
         deadline_s: float | None = None,
@@ -97,10 +86,6 @@ class LocalBackend:
     def stats(self) -> EngineStats:
         """The engine's figures."""
         return self.engine.stats()
-
-    def count_tokens(self, request: GenerationRequest) -> TokenCounts:
-        """Tokens of a request."""
-        return count_tokens(self.engine.pipe, request)
 
     def close(self, *, drain: bool = True, timeout_s: float | None = None) -> None:
         """Stop the engine."""
@@ -140,13 +125,3 @@ def model_info(pipe: GlmImagePipeline, name: str) -> ModelInfo:
         limits=own.limits,
         canonical_quotes=own.canonical_quotes,
     )
-
-
-def count_tokens(pipe: GlmImagePipeline, request: GenerationRequest) -> TokenCounts:
-    """Tokens that the AR generator reads and samples for one picture of a request."""
-    height, width = request.height, request.width
-    if height is None or width is None:
-        height, width = pipe.stages.natural_size([request.images])
-    prompt = pipe.parts.processor.prepare(pipe.parts.drawing.prompt(request.prompt), height, width, request.images)
-    image = sum(rows * columns for rows, columns in (reference.grid for reference in prompt.references))
-    return TokenCounts(text=len(prompt.ids) - image, image=image, drawn=prompt.drawn_tokens)

@@ -21,10 +21,10 @@ from inkwash.core.errors import Cancelled, InkwashError, MissingExtraError, Requ
 from inkwash.engine import events
 from inkwash.engine.events import Event
 from inkwash.engine.reference_cache import CacheStats
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import DrawRequest
 from inkwash.engine.scheduler import DeadlinePassed, EngineClosed, EngineStats, QueueFull
 from inkwash.engine.ticket import GenerationResult, Ticket
-from inkwash.serve.backend import ModelInfo, OnEvent, TokenCounts
+from inkwash.serve.backend import ModelInfo, OnEvent
 from inkwash.serve.heard import Heard
 from inkwash.serve.home import Home
 from inkwash.serve.pools import ONGOING, Pool, ReplicaLost, Stream, delete, start_pools
@@ -73,7 +73,7 @@ class RayBackend:
 
     def submit(
         self,
-        request: GenerationRequest,
+        request: DrawRequest,
         *,
         on_event: OnEvent | None = None,
         deadline_s: float | None = None,
@@ -121,11 +121,6 @@ class RayBackend:
                 references=CacheStats(hits=0, misses=0, entries=0, bytes=0),
                 **self._counts,
             )
-
-    def count_tokens(self, request: GenerationRequest) -> TokenCounts:
-        """Ask a replica."""
-        counts: TokenCounts = self._call("count_tokens", request)
-        return counts
 
     def close(self, *, drain: bool = True, timeout_s: float | None = None) -> None:
         """Stop requests and replicas; a cluster that we joined goes on without them."""
@@ -222,7 +217,7 @@ class _Work:
     def __init__(
         self,
         ticket: Ticket,
-        request: GenerationRequest,
+        request: DrawRequest,
         heard: Heard,
         deadline_s: float | None,
         partial_images: int,

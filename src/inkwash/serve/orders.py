@@ -17,7 +17,7 @@ from inkwash.core.errors import RequestError
 from inkwash.core.limits import MAX_SIDE
 from inkwash.core.types import Size
 from inkwash.engine.notes import negative_notes, notes
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import DrawRequest
 from inkwash.media.reader import MediaReader
 from inkwash.serve.handles import PlanHandle, PlanSigner
 from inkwash.serve.quality import QualityChoice, choose
@@ -40,7 +40,7 @@ class Order:
 
     kind: Kind
     body: ImageBody
-    request: GenerationRequest
+    request: DrawRequest
     asked: Size | None  # None: what the model takes for the references
     canvas: MaskedCanvas | None
     quality: QualityChoice
@@ -92,7 +92,7 @@ def make_order(
         _check_handle(handle, asked, uploads, warnings)
     drawn = canvas.drawn if canvas is not None else None if asked is None else drawn_size(asked)
     chosen = choose(body.quality)
-    request = GenerationRequest(
+    request = DrawRequest(
         prompt=body.prompt if prompt is None else prompt,
         images=images if canvas is None else (canvas.picture(), *images[1:]),
         mask=None if canvas is None else canvas.mask(),

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.engine import events
-from inkwash.engine.request import GenerationRequest
-from inkwash.serve.backend import LocalBackend, ModelInfo, TokenCounts, load_backend, load_planner
+from inkwash.engine.request import DrawRequest
+from inkwash.serve.backend import LocalBackend, ModelInfo, load_backend, load_planner
 
 if TYPE_CHECKING:
     from inkwash.engine.open import LoadOptions
@@ -28,7 +28,7 @@ class Replica:
         self.backend = backend
 
     async def draw(
-        self, request: GenerationRequest, plan: Plan | None, deadline_s: float | None, partial_images: int
+        self, request: DrawRequest, plan: Plan | None, deadline_s: float | None, partial_images: int
     ) -> AsyncIterator[Any]:
         """Events, then the result or an error."""
         loop = asyncio.get_running_loop()
@@ -64,10 +64,6 @@ class Replica:
     async def info(self) -> ModelInfo:
         """What this replica serves."""
         return self.backend.info
-
-    async def count_tokens(self, request: GenerationRequest) -> TokenCounts:
-        """Tokens of a request."""
-        return await asyncio.to_thread(self.backend.count_tokens, request)
 
     async def pid(self) -> int:
         """The process, for operators and tests."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from inkwash.core import log as logs
 from inkwash.core.errors import InkwashError, RequestError, WeightsError
-from inkwash.engine.request import CancelToken, GenerationRequest
+from inkwash.engine.request import CancelToken, DrawRequest
 from inkwash.media.process import MediaProcess
 from inkwash.media.sandbox import give_back_memory
 from inkwash.serve.answers import make_answer
@@ -152,7 +152,7 @@ class Service:
         assert self.backend is not None
         begun = time.perf_counter()
         width, height = self.backend.info.natural_size
-        request = GenerationRequest(
+        request = DrawRequest(
             prompt='A poster that says "OK"',
             width=min(width, SELF_TEST_SIDE),
             height=min(height, SELF_TEST_SIDE),
@@ -249,8 +249,7 @@ class Service:
         assert backend is not None
 
         def build() -> dict[str, Any]:
-            counts = backend.count_tokens(order.request)
-            return make_answer(order, result, counts=counts, info=backend.info, signer=self.signer, answer_id=answer_id)
+            return make_answer(order, result, info=backend.info, signer=self.signer, answer_id=answer_id)
 
         made = await asyncio.to_thread(build)
         await asyncio.to_thread(give_back_memory)  # else requests of ever new shapes leave ever more of it behind

@@ -27,7 +27,8 @@ from inkwash.serve.errors import described
 from inkwash.serve.orders import Order
 
 if TYPE_CHECKING:
-    from inkwash.serve.backend import Backend, TokenCounts
+    from inkwash.engine.request import TokenCounts
+    from inkwash.serve.backend import Backend
     from inkwash.serve.runs import Run
     from inkwash.serve.service import Service
 
@@ -153,7 +154,6 @@ class Stream:
 
     def _completed(self, event: events.PictureDone, result: GenerationResult | None) -> dict[str, Any]:
         order, info = self.order, self.backend.info
-        counts = self.backend.count_tokens(order.request)
         content = encode(order, event.image, info, index=event.index, seed=event.seed, final=True)
         said = self._event(
             "completed",
@@ -162,7 +162,7 @@ class Stream:
             image_index=event.index,
             seed=event.seed,
             id=self.id,
-            usage=self._usage(counts, whole=result is not None).model_dump(),
+            usage=self._usage(event.tokens, whole=result is not None).model_dump(),
             used=used(order, Size(*event.image.size), info).model_dump(),
             warnings=list(order.warnings),
         )
@@ -182,7 +182,9 @@ class Stream:
         held = self._waiting
         if held is None:
             last = len(result.images) - 1
-            held = events.PictureDone(index=last, image=result.images[last], seed=result.seeds[last])
+            held = events.PictureDone(
+                index=last, image=result.images[last], seed=result.seeds[last], tokens=result.tokens
+            )
         return self._completed(held, result)
 
     def _usage(self, counts: TokenCounts, *, whole: bool) -> Any:

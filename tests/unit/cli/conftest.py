@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from inkwash.cli.app import run
-from inkwash.engine.request import Progress
+from inkwash.engine.request import DrawRequest, Progress
 
 
 @dataclass
@@ -50,20 +51,17 @@ class FakePipeline:
     def compile(self) -> None:
         self.calls.append({"compile": True})
 
-    def __call__(self, **asked: Any) -> Any:
-        self.calls.append(asked)
+    def draw(self, request: DrawRequest, *, plan: Any = None, progress: Any = None, cancel: Any = None) -> Any:
+        self.calls.append({**vars(request), "plan": plan})
         if self.failure is not None:
             raise self.failure
         for stage in ("prior", "denoise"):
             for done in range(4):
-                asked["progress"](Progress(stage, done, 3))
-        size = (asked["width"] or 64, asked["height"] or 64)
-        made = [Image.new("RGB", size, (each.initial_seed() % 256, 0, 0)) for each in asked["generator"]]
-
-        class Output:
-            images = made
-
-        return Output()
+                progress(Progress(stage, done, 3))
+        size = (request.width or 64, request.height or 64)
+        assert request.seed is not None
+        made = [Image.new("RGB", size, ((request.seed + k) % 256, 0, 0)) for k in range(request.num_images)]
+        return SimpleNamespace(images=made, plan=plan or object())
 
 
 @pytest.fixture

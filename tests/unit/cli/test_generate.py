@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from PIL import Image
 from inkwash.cli.settings import shown
 from inkwash.core.errors import Cancelled, InkwashError, MediaError
 from inkwash.engine.pipeline import GlmImagePipeline
+from inkwash.engine.request import DrawRequest
 from inkwash.media.images import load_image, read_metadata
 from inkwash.models.registry import defaults_of
 from inkwash.serve.settings import Shown
@@ -42,7 +44,7 @@ def test_one_picture_with_its_settings(inkwash: Run, pipeline: type[FakePipeline
     asked = pipeline.calls[1]
     assert (asked["width"], asked["height"], asked["num_inference_steps"]) == (96, 64, 20)
     assert (asked["guidance_scale"], asked["temperature"], asked["top_p"]) == (GUIDANCE, None, None)
-    assert asked["negative_prompt"] == "frogs" and asked["image"] is None and asked["mask"] is None
+    assert asked["negative_prompt"] == "frogs" and asked["images"] == () and asked["mask"] is None
 
 
 def test_every_option_reaches_the_engine(inkwash: Run, pipeline: type[FakePipeline]) -> None:
@@ -51,7 +53,7 @@ def test_every_option_reaches_the_engine(inkwash: Run, pipeline: type[FakePipeli
     loaded, asked = pipeline.calls
     assert loaded["name"] == "zai-org/GLM-Image"
     assert str(loaded["torch_dtype"]) == "torch.bfloat16" and str(loaded["device_map"]) == "cpu"
-    names = ("num_inference_steps", "guidance_scale", "temperature", "top_p", "layout", "num_images_per_prompt")
+    names = ("num_inference_steps", "guidance_scale", "temperature", "top_p", "layout", "num_images")
     assert [asked[name] for name in names] == [3, 2.5, 0.5, 0.9, "same", 2]
 
 
@@ -157,14 +159,14 @@ def test_a_prompt_that_fails_does_not_lose_the_others(
     inkwash: Run, pipeline: type[FakePipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("prompts.txt").write_text('a "A"\na "B"\na "C"')
-    call = pipeline.__call__
+    draw = pipeline.draw
 
-    def fails_once(self: FakePipeline, **asked: object) -> object:
-        if asked["prompt"] == 'a "B"':
+    def fails_once(self: FakePipeline, request: DrawRequest, **rest: Any) -> object:
+        if request.prompt == 'a "B"':
             raise InkwashError("The numbers are not finite.")
-        return call(self, **asked)
+        return draw(self, request, **rest)
 
-    monkeypatch.setattr(pipeline, "__call__", fails_once)
+    monkeypatch.setattr(pipeline, "draw", fails_once)
     outcome = inkwash("generate", "--prompts", "prompts.txt")
     assert outcome.code == 1 and "Prompt 2: The numbers are not finite." in outcome.err
     assert [read_metadata(name)["prompt"] for name in ("out.png", "out-1.png")] == ['a "A"', 'a "C"']
@@ -192,8 +194,8 @@ def test_edit_passes_pictures_in_order_and_the_mask(inkwash: Run, pipeline: type
     images = ["--image", "first.png", "--image", "second.jpg", "--mask", "mask.png"]
     assert inkwash("edit", "make it blue", *images, "-o", "b.jpg").code == 0
     asked = pipeline.calls[1]
-    assert [picture.size for picture in asked["image"]] == [(64, 64), (32, 64)]
-    assert asked["image"][0].getpixel((0, 0)) == (255, 255, 255) and asked["mask"].mode == "L"
+    assert [picture.size for picture in asked["images"]] == [(64, 64), (32, 64)]
+    assert asked["images"][0].getpixel((0, 0)) == (255, 255, 255) and asked["mask"].mode == "L"
     assert read_metadata("b.jpg")["images"] == ["first.png", "second.jpg"]
 
 

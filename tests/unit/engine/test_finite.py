@@ -15,7 +15,7 @@ from PIL import Image
 from inkwash.core.errors import InkwashError, RequestError
 from inkwash.engine.device_slots import DeviceSlots
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import DrawRequest
 from inkwash.engine.sampling import Sampling, pick
 from inkwash.engine.scheduler import Engine
 from inkwash.engine.slots import Prefix, Sequence
@@ -86,7 +86,7 @@ def test_latents_of_a_callback_are_checked(own: GlmImagePipeline) -> None:
 
 def test_a_request_fails_and_the_engine_draws_the_next(own: GlmImagePipeline) -> None:
     engine = Engine(GlmImagePipeline(own.parts), lanes=1)
-    request = GenerationRequest(
+    request = DrawRequest(
         prompt="x", images=(PICTURE,), height=64, width=64, num_inference_steps=2, guidance_scale=1.5, seed=1
     )
     try:

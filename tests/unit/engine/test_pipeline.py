@@ -18,7 +18,7 @@ from PIL import Image
 from inkwash.core.errors import ConfigError, InkwashError, RequestError, WeightsError
 from inkwash.engine.output import GlmImagePipelineOutput
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import DrawRequest
 from inkwash.models.glm_image.folder import DrawingDefaults
 
 PICTURE = Image.linear_gradient("L").resize((128, 128)).convert("RGB")
@@ -143,14 +143,32 @@ def test_a_checkpoint_may_have_all_quotes_written_as_it_has_learnt_them(pipe: Gl
 
 def test_requests(pipe: GlmImagePipeline) -> None:
     images = (PICTURE,)
-    request = GenerationRequest(
-        prompt="x", images=images, height=64, width=96, num_inference_steps=3, num_images=2, seed=8
-    )
-    output = pipe.generate(request)
+    request = DrawRequest(prompt="x", images=images, height=64, width=96, num_inference_steps=3, num_images=2, seed=8)
+    output = pipe.draw(request)
     assert output.seeds == [8, 9]
     assert same(output, pipe(prompt="x", num_images_per_prompt=2, **SMALL, generator=seeded(8)))
-    square = GenerationRequest(prompt="x", images=images, height=64, num_inference_steps=1)
-    assert pipe.generate(square).images[0].size == (64, 64)
+    square = DrawRequest(prompt="x", images=images, height=64, num_inference_steps=1)
+    assert pipe.draw(square).images[0].size == (64, 64)
+
+
+def test_requests_that_are_drawn_together_have_seeds_of_their_own(pipe: GlmImagePipeline) -> None:
+    size = {"height": 64, "width": 96, "num_inference_steps": 2}
+    alone = [DrawRequest(prompt=word, **size, num_images=2, seed=seed) for word, seed in (('"A"', 8), ('"B"', 30))]
+    together = pipe.draw(alone)
+    assert together.seeds == [8, 9, 30, 31]
+    for request, images in zip(alone, (together.images[:2], together.images[2:]), strict=True):
+        expected = pipe.draw(request).images
+        assert [image.tobytes() for image in images] == [image.tobytes() for image in expected]
+
+
+def test_a_picture_of_what_was_prepared_is_the_picture_of_the_request(pipe: GlmImagePipeline) -> None:
+    request = DrawRequest(prompt='"A"', height=64, width=96, num_inference_steps=2, num_images=3, seed=8)
+    whole, prepared = pipe.draw(request), pipe.prepare(request)
+    assert prepared.tokens.text > 0 and prepared.tokens.image == 0 and prepared.tokens.drawn > 6
+    for index in (2, 0, 2):  # in any order, and again
+        one = pipe.draw(prepared.picture(index))
+        assert one.seeds == [8 + index] and one.images[0].tobytes() == whole.images[index].tobytes()
+        assert one.plan.prior_token_ids.equal(whole.plan.prior_token_ids[index : index + 1])
 
 
 def test_size_without_a_wish(pipe: GlmImagePipeline) -> None:

@@ -10,7 +10,7 @@ import torch
 from inkwash.core.errors import ConfigError, RequestError
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.quality import QUALITIES, TIERS, Quality, find_quality
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import DrawRequest
 from inkwash.engine.step_cache import StepCache, full_steps, modulation_changes
 from inkwash.models.glm_image.decoder import DecoderConditions
 
@@ -39,14 +39,14 @@ def test_every_tier_has_settings_and_exact_leaves_nothing_out() -> None:
     assert "12 of 20 steps" in QUALITIES["low"].trade(20)
     assert "guidance only" in QUALITIES["medium"].trade(20)
     assert find_quality("high") is QUALITIES["high"]
-    assert GenerationRequest(prompt="x").quality == "exact"
+    assert DrawRequest(prompt="x").quality == "exact"
 
 
 @pytest.mark.parametrize("unknown", ["best", "", "EXACT"])
 def test_unknown_tiers_are_named(pipe: GlmImagePipeline, unknown: Any) -> None:
     for refused in (
         lambda: find_quality(unknown),
-        lambda: GenerationRequest(prompt="x", quality=unknown),
+        lambda: DrawRequest(prompt="x", quality=unknown),
         lambda: pipe(**CALL, quality=unknown),
     ):
         with pytest.raises(RequestError, match="low, medium, high, exact"):

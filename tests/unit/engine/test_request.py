@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from inkwash.core.errors import Cancelled, RequestError
-from inkwash.engine.request import CancelToken, GenerationRequest, Progress, Watch, picture_size
+from inkwash.engine.request import CancelToken, DrawRequest, Progress, Watch, picture_size
 
 
 def test_loads_no_torch() -> None:
@@ -20,7 +20,7 @@ def test_loads_no_torch() -> None:
 
 
 def test_a_plain_request_is_accepted() -> None:
-    request = GenerationRequest(prompt='A poster that says "HELLO"', height=128, seed=3)
+    request = DrawRequest(prompt='A poster that says "HELLO"', height=128, seed=3)
     assert request.num_inference_steps == 50 and request.layout == "new"
 
 
@@ -45,7 +45,7 @@ def test_a_plain_request_is_accepted() -> None:
 )
 def test_wrong_fields_are_refused_in_one_sentence(wrong: dict[str, Any], word: str) -> None:
     with pytest.raises(RequestError, match=word) as caught:
-        GenerationRequest(**{"prompt": "x", **wrong})
+        DrawRequest(**{"prompt": "x", **wrong})
     assert "\n" not in str(caught.value) and caught.value.param
 
 

@@ -20,7 +20,8 @@ from inkwash.engine.estimate import Speeds, work_of
 from inkwash.engine.events import END_EVENTS, Event
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.planner import weights_edition
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.prepared import Prepared
+from inkwash.engine.request import DrawRequest
 from inkwash.engine.scheduler import DeadlinePassed, Engine, EngineClosed, QueueFull
 from inkwash.engine.slots import CpuSlots
 from inkwash.engine.ticket import GenerationResult, Ticket
@@ -45,10 +46,10 @@ def gradient(size: tuple[int, int]) -> Image.Image:
     return Image.linear_gradient("L").resize(size).convert("RGB")
 
 
-def ask(prompt: str = "two red circles", **settings: Any) -> GenerationRequest:
+def ask(prompt: str = "two red circles", **settings: Any) -> DrawRequest:
     """Small and quick: an edit has no preview to plan."""
     given = {"images": (gradient((64, 64)),), "height": 64, "width": 64, "num_inference_steps": 3, "seed": 5}
-    return GenerationRequest(prompt=prompt, **{**given, **settings})
+    return DrawRequest(prompt=prompt, **{**given, **settings})
 
 
 @dataclass
@@ -78,13 +79,13 @@ def same(a: Image.Image, b: Image.Image) -> bool:
     return np.array_equal(np.asarray(a), np.asarray(b))
 
 
-def mixed() -> list[GenerationRequest]:
+def mixed() -> list[DrawRequest]:
     """Sizes, both kinds, several pictures, one layout for all, a mask, and sampling settings of every sort."""
     picture, mask = gradient((96, 64)), Image.new("L", (96, 64), 0)
     mask.paste(255, (0, 0, 40, 64))
     return [
         ask("a", seed=1),
-        GenerationRequest(prompt='A sign that says "ONE"', height=64, width=64, num_inference_steps=2, seed=2),
+        DrawRequest(prompt='A sign that says "ONE"', height=64, width=64, num_inference_steps=2, seed=2),
         ask("b", images=(picture, gradient((64, 64))), width=96, num_images=2, seed=3, temperature=2.0),
         ask("c", num_images=2, layout="same", seed=4, guidance_scale=1.0),
         ask("d", images=(picture,), mask=mask, height=None, width=None, seed=6),
@@ -97,7 +98,7 @@ def test_pictures_in_company_are_those_of_each_request_alone(own: GlmImagePipeli
     tickets = [engine.submit(request, on_event=each) for request, each in zip(mixed(), heard, strict=True)]
     results = [ticket.result(WAIT) for ticket in tickets]
     for request, result, each in zip(mixed(), results, heard, strict=True):
-        alone = own.generate(request)
+        alone = own.draw(request)
         assert len(result.images) == request.num_images and result.seeds == alone.seeds
         assert all(same(mine, theirs) for mine, theirs in zip(result.images, alone.images, strict=True))
         assert torch.equal(result.plan.prior_token_ids, alone.plan.prior_token_ids)
@@ -145,9 +146,9 @@ def test_an_abort_acts_within_one_token_or_step_and_harms_nobody(
     with pytest.raises(Cancelled):
         stopped[0].result(WAIT)
     told = len(victim.all)
-    assert same(other.result(WAIT).images[0], own.generate(ask("neighbour")).images[0])
+    assert same(other.result(WAIT).images[0], own.draw(ask("neighbour")).images[0])
     after = engine.submit(ask("next"))
-    assert same(after.result(WAIT).images[0], own.generate(ask("next")).images[0])
+    assert same(after.result(WAIT).images[0], own.draw(ask("next")).images[0])
     assert len(victim.all) == told and isinstance(victim.all[-1], events.Cancelled)
     assert [e.done for e in victim.of(events.Progress) if e.stage == stage][-1] == 2  # not one more
     victim.check()
@@ -253,7 +254,7 @@ def test_a_deadline_ends_its_request_only(own: GlmImagePipeline, monkeypatch: py
             hurried.result(WAIT)
         assert caught.value.status == 408 and isinstance(heard.all[-1], events.Failed)
         gate.set()
-        assert same(patient.result(WAIT).images[0], own.generate(ask("patient")).images[0])
+        assert same(patient.result(WAIT).images[0], own.draw(ask("patient")).images[0])
 
 
 @pytest.mark.parametrize(
@@ -270,12 +271,12 @@ def test_an_error_fails_its_own_request_only(
     own: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str, place: str
 ) -> None:
     bad = ask("bad", seed=13)
-    generate, read, advance = GlmImagePipeline.generate, own.stages.parts.processor.prepare, CpuSlots.advance
+    draw, read, advance = GlmImagePipeline.draw, own.stages.parts.processor.prepare, CpuSlots.advance
 
-    def failing_generate(self: GlmImagePipeline, request: GenerationRequest, **rest: Any) -> Any:
-        if request.prompt == "bad":
+    def failing_draw(self: GlmImagePipeline, prepared: Prepared, **rest: Any) -> Any:
+        if prepared.request.prompt == "bad":
             raise error
-        return generate(self, request, **rest)
+        return draw(self, prepared, **rest)
 
     def failing_prepare(self: Any, text: str, *rest: Any) -> Any:
         if text == "bad":
@@ -288,7 +289,7 @@ def test_an_error_fails_its_own_request_only(
         return advance(self, sequences)
 
     if place == "picture":
-        monkeypatch.setattr(GlmImagePipeline, "generate", failing_generate)
+        monkeypatch.setattr(GlmImagePipeline, "draw", failing_draw)
     elif place == "prompt":
         monkeypatch.setattr(type(own.stages.parts.processor), "prepare", failing_prepare)
     else:
@@ -304,7 +305,7 @@ def test_an_error_fails_its_own_request_only(
         until(lambda: (engine.stats().failed, engine.stats().finished) == (1, 2))  # counted after the ticket has ended
     monkeypatch.undo()
     for name, result in zip(("one", "two"), kept, strict=True):
-        assert same(result.images[0], own.generate(ask(name)).images[0])
+        assert same(result.images[0], own.draw(ask(name)).images[0])
 
 
 def test_a_bad_request_gets_its_sentence(engine: Engine) -> None:
@@ -333,7 +334,7 @@ def test_a_plan_is_drawn_again_without_the_ar_stage(own: GlmImagePipeline, engin
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_partial_pictures(own: GlmImagePipeline, engine: Engine, count: int) -> None:
-    drawing = GenerationRequest(prompt='"HELLO"', height=64, width=64, num_inference_steps=8, seed=2)
+    drawing = DrawRequest(prompt='"HELLO"', height=64, width=64, num_inference_steps=8, seed=2)
     edit = ask(num_inference_steps=8)
     heard, heard_edit = Heard(), Heard()
     tickets = [
@@ -346,15 +347,15 @@ def test_partial_pictures(own: GlmImagePipeline, engine: Engine, count: int) -> 
     assert [event.kind for event in heard_edit.of(events.Partial)] == ["x0"] * count
     shown = [event.image for event in heard_edit.of(events.Partial)]
     assert all(image.size == (64, 64) and not same(image, results[1].images[0]) for image in shown)
-    assert same(results[0].images[0], own.generate(drawing).images[0])
-    assert same(results[1].images[0], own.generate(edit).images[0])
+    assert same(results[0].images[0], own.draw(drawing).images[0])
+    assert same(results[1].images[0], own.draw(edit).images[0])
 
 
 def test_the_preview_comes_before_the_plan_is_done(own: GlmImagePipeline) -> None:
     """Two lanes, one of them idle while the plan is drawn: the preview is there before the picture has begun."""
     heard = Heard()
     # The preview takes four steps, and the rest of the plan hardly any time: the picture must not be done before it.
-    request = GenerationRequest(prompt='"HELLO"', height=256, width=256, num_inference_steps=20, seed=2)
+    request = DrawRequest(prompt='"HELLO"', height=256, width=256, num_inference_steps=20, seed=2)
     with Engine(own, lanes=2) as engine:
         engine.submit(request, on_event=heard, partial_images=1).result(WAIT)
     preview = heard.of(events.Partial)
@@ -365,7 +366,7 @@ def test_the_preview_comes_before_the_plan_is_done(own: GlmImagePipeline) -> Non
 def test_an_unseeded_request_says_how_to_repeat_it(own: GlmImagePipeline, engine: Engine) -> None:
     result = engine.submit(ask(seed=None, num_images=2)).result(WAIT)
     assert result.seeds[0] is not None and result.seeds[1] == result.seeds[0] + 1
-    assert same(result.images[1], own.generate(ask(seed=result.seeds[1])).images[0])
+    assert same(result.images[1], own.draw(ask(seed=result.seeds[1])).images[0])
 
 
 def test_callbacks_that_fail_harm_nobody(engine: Engine) -> None:
@@ -412,7 +413,7 @@ def test_new_weights_forget_what_was_kept_of_references(own: GlmImagePipeline, e
         assert weights_edition(own.parts.decoder) > edition
         changed = engine.submit(ask()).result(WAIT).images[0]
         assert not same(changed, plain)
-        assert same(changed, GlmImagePipeline(own.parts).generate(ask()).images[0])
+        assert same(changed, GlmImagePipeline(own.parts).draw(ask()).images[0])
     finally:
         with torch.no_grad():
             weight.copy_(kept)
@@ -420,15 +421,15 @@ def test_new_weights_forget_what_was_kept_of_references(own: GlmImagePipeline, e
 
 def test_weights_that_come_and_go(tiny_folder: Path, own: GlmImagePipeline) -> None:
     """With an offload profile the stages take turns, and the pictures stay the same."""
-    asked = [ask("a", seed=1), GenerationRequest(prompt="b", height=64, width=64, num_inference_steps=2, seed=2)]
+    asked = [ask("a", seed=1), DrawRequest(prompt="b", height=64, width=64, num_inference_steps=2, seed=2)]
     with Engine(GlmImagePipeline.from_pretrained(tiny_folder, offload="stage", device_map="cpu"), lanes=2) as engine:
         tickets = [engine.submit(request) for request in asked]
         for request, ticket in zip(asked, tickets, strict=True):
-            assert same(ticket.result(WAIT).images[0], own.generate(request).images[0])
+            assert same(ticket.result(WAIT).images[0], own.draw(request).images[0])
 
 
 def test_many_aborts_at_random_moments_leave_nothing_behind(own: GlmImagePipeline, engine: Engine) -> None:
-    expected = own.generate(ask("kept")).images[0]
+    expected = own.draw(ask("kept")).images[0]
     tickets = []
     for number in range(24):
         kept = number % 3 == 0

@@ -11,7 +11,7 @@ from PIL import Image
 
 from inkwash.core.errors import Cancelled, RequestError
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.request import CancelToken, GenerationRequest
+from inkwash.engine.request import CancelToken, DrawRequest
 from inkwash.engine.verify import (
     Attempt,
     Reading,
@@ -95,8 +95,8 @@ def test_a_prompt_without_quotes_has_nothing_to_verify() -> None:
         check_verifiable("a poster")
 
 
-def request(seed: int | None = 5, count: int = 1, layout: str = "new") -> GenerationRequest:
-    return GenerationRequest(
+def request(seed: int | None = 5, count: int = 1, layout: str = "new") -> DrawRequest:
+    return DrawRequest(
         prompt='A sign that says "HI"',
         height=64,
         width=64,
@@ -120,7 +120,7 @@ def test_the_pipeline_keeps_the_plan_and_changes_the_noise(pipe: GlmImagePipelin
         return Reading(lines=())
 
     [verified] = draw_verified(pipe, request(), read, verify=Verify(tries=3))
-    plain = pipe.generate(request())
+    plain = pipe.draw(request())
     redrawn = pipe(
         prompt=request().prompt,
         height=64,
@@ -129,7 +129,7 @@ def test_the_pipeline_keeps_the_plan_and_changes_the_noise(pipe: GlmImagePipelin
         plan=plain.plan,
         generator=_generator(attempt_seed(5, 0, 1)),
     )
-    third = pipe.generate(request(seed=attempt_seed(5, 1, 0)))
+    third = pipe.draw(request(seed=attempt_seed(5, 1, 0)))
     for drawn, expected in zip(seen, (plain, redrawn, third), strict=True):
         assert np.array_equal(pixels(drawn), pixels(expected.images[0]))
     assert not np.array_equal(pixels(seen[0]), pixels(seen[1]))
@@ -167,8 +167,8 @@ def test_an_edit_is_measured_against_the_picture_it_starts_from(pipe: GlmImagePi
 def test_the_quality_asked_for_is_drawn_with(pipe: GlmImagePipeline) -> None:
     asked = replace(request(), num_inference_steps=8, quality="low")
     [verified] = draw_verified(pipe, asked, lambda image: Reading(lines=("HI",)))
-    assert np.array_equal(pixels(verified.image), pixels(pipe.generate(asked).images[0]))
-    exact = pipe.generate(replace(asked, quality="exact")).images[0]
+    assert np.array_equal(pixels(verified.image), pixels(pipe.draw(asked).images[0]))
+    exact = pipe.draw(replace(asked, quality="exact")).images[0]
     assert not np.array_equal(pixels(verified.image), pixels(exact))
 
 
@@ -184,7 +184,7 @@ def test_one_plan_for_all_and_a_thrown_switch_are_refused(pipe: GlmImagePipeline
 def test_without_a_seed_one_is_drawn_and_told(pipe: GlmImagePipeline) -> None:
     [verified] = draw_verified(pipe, request(seed=None), lambda image: Reading(lines=("HI",)))
     seed = verified.best.attempt.noise_seed
-    assert np.array_equal(pixels(verified.image), pixels(pipe.generate(request(seed=seed)).images[0]))
+    assert np.array_equal(pixels(verified.image), pixels(pipe.draw(request(seed=seed)).images[0]))
 
 
 def _generator(seed: int) -> object:

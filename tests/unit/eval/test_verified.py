@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from inkwash.core.errors import ConfigError
+from inkwash.engine.request import DrawRequest
 from inkwash.engine.verify import Reading, Verify, attempt_seed
 from inkwash.eval.bench import ScenesRun, run_scenes
 from inkwash.eval.run import check_settings
@@ -28,11 +29,11 @@ class Pipe:
     def __init__(self) -> None:
         self.drawn: list[int] = []
 
-    def __call__(self, **asked: Any) -> Any:
-        seed = asked["generator"].initial_seed()
-        self.drawn.append(seed)
-        index = [case.prompt for case in CASES].index(asked["prompt"])
-        truth = render(CASES[index].scene) if seed == RIGHT[index] else Image.new("RGB", (128, 128))
+    def draw(self, request: DrawRequest, **_: Any) -> Any:
+        assert request.seed is not None
+        self.drawn.append(request.seed)
+        index = [case.prompt for case in CASES].index(request.prompt)
+        truth = render(CASES[index].scene) if request.seed == RIGHT[index] else Image.new("RGB", (128, 128))
         return type("Output", (), {"images": [truth], "plan": object()})()
 
 

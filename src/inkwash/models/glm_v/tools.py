@@ -5,6 +5,9 @@ and accepted: no new line after the name (or a written ``\\n``), no arguments at
 object instead of the pairs or of name and pairs. A value is what stands between its tags, blanks and other tags
 included; `arguments.py` decides its type. A call that is cut short is no call: its text stays in the content.
 `ToolCallStream` reads pieces cut anywhere and `parse_tool_calls` is the same machine on the whole.
+
+Time is linear in the text: calls are read in pieces, nothing is looked for behind the last closing tag, and an answer
+full of openings that lead nowhere is given up after `MAX_TRIES` of them; the rest of it is content.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from inkwash.models.glm_v.arguments import argument_schema, is_text, python_lite
 CALL, END_CALL = "<tool_call>", "</tool_call>"
 KEY, END_KEY, VALUE, END_VALUE = "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"
 MAX_NAME = 256
-MAX_TRIES = 64  # places at which a JSON call may end
+MAX_TRIES = 64  # of reading what turns out to be no call, in one answer
+LONG_TRY = 8  # tries that a call of more than one piece costs
+PIECE = 1024  # characters that a call is read in at first
 _BLANK = re.compile(r"(?:\s|\\n)*")
 _AFTER_VALUE = re.compile(rf"{_BLANK.pattern}(?:{KEY}|{END_CALL}|{END_VALUE})")
 
@@ -58,11 +63,21 @@ class _State(Enum):
     FAILED = 5
 
 
+class _Patience:
+    """How many more tries an answer has: of JSON that is none, and of long calls that come to nothing."""
+
+    def __init__(self) -> None:
+        self.left = MAX_TRIES
+
+    def lose(self, tries: int = 1) -> None:
+        self.left -= tries
+
+
 class _CallReader:
     """One call from behind its opening tag on. `take` returns what is certain of the arguments' JSON text."""
 
-    def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
-        self.tools = tools
+    def __init__(self, tools: Sequence[Mapping[str, Any]], patience: _Patience) -> None:
+        self.tools, self.patience = tools, patience
         self.state = _State.NAME
         self.name: str | None = None
         self.arguments: dict[str, Any] = {}
@@ -73,7 +88,16 @@ class _CallReader:
         self._key = ""
         self._value = ""  # text of the open value that was told already
         self._written = 0  # arguments in the JSON text
-        self._searched = self._tries = 0
+        self._searched = 0
+
+    @property
+    def held(self) -> int:
+        """Characters that are not decided yet."""
+        return len(self._held)
+
+    @property
+    def ended(self) -> bool:
+        return self.state in (_State.DONE, _State.FAILED)
 
     @property
     def call(self) -> ToolCall:
@@ -183,10 +207,11 @@ class _CallReader:
 
     def _read_json(self, said: list[str], last: bool) -> bool:
         """A JSON object up to a closing tag behind which it is whole: of the arguments, or of name and arguments."""
-        while (end := self._held.find(END_CALL, self._searched)) >= 0 and self._tries < MAX_TRIES:
-            self._searched, self._tries = end + 1, self._tries + 1
+        while (end := self._held.find(END_CALL, self._searched)) >= 0 and self.patience.left > 0:
+            self._searched = end + 1
             found = python_literal(self._held[:end].strip())
             if not isinstance(found, dict):
+                self.patience.lose()
                 continue
             if self.name is None:
                 found = found.get("function", found)
@@ -203,7 +228,25 @@ class _CallReader:
             return False
         if end >= 0:
             self.state = _State.FAILED
+        else:
+            self._searched = max(self._searched, len(self._held) - len(END_CALL))
         return False
+
+
+def _read_call(
+    text: str, start: int, tools: Sequence[Mapping[str, Any]], patience: _Patience
+) -> tuple[_CallReader, int]:
+    """The call behind an opening tag of a whole text, and where what follows it begins."""
+    reader, at = _CallReader(tools, patience), start
+    while not reader.ended:
+        piece = text[at : at + max(PIECE, reader.held)]
+        at += len(piece)
+        reader.take(piece, last=at >= len(text))
+    if reader.state is _State.DONE:
+        return reader, at - len(reader.rest)
+    if at - start > PIECE:
+        patience.lose(LONG_TRY)
+    return reader, start
 
 
 class ToolCallStream:
@@ -216,48 +259,60 @@ class ToolCallStream:
         self._held = ""
         self._reader: _CallReader | None = None
         self._named = False
+        self._patience = _Patience()
 
     def feed(self, text: str, *, last: bool = False) -> list[str | CallPiece]:
         """Content (str) and pieces of calls that are certain now."""
         said: list[str | CallPiece] = []
+        text, self._held, at, start = self._held + text, "", 0, -1
         while True:
             if self._reader is None:
-                self._held += text
-                place = self._held.find(CALL)
-                certain = place if place >= 0 else len(self._held) - (0 if last else overlap(self._held, (CALL,)))
-                if certain:
-                    said.append(self._held[:certain])
-                if place < 0:
-                    self._held = self._held[certain:]
-                    return said
-                text, self._held = self._held[place + len(CALL) :], ""
-                self._reader, self._named = _CallReader(self.tools), False
-            more = self._read(text, said, last)
-            if more is None:
+                at = start = self._open(text, at, said, last)
+            reader = self._reader
+            if reader is None:
                 return said
-            text = more
-
-    def _read(self, text: str, said: list[str | CallPiece], last: bool) -> str | None:
-        """Read on in the open call; the text behind it, or None where it is still open."""
-        reader = self._reader
-        assert reader is not None
-        piece = reader.take(text, last=last)
-        done, failed = reader.state is _State.DONE, reader.state is _State.FAILED
-        if reader.name is not None and not failed and (piece or not self._named):
-            said.append(CallPiece(len(self.calls), None if self._named else reader.name, piece))
-            self._named = True
-        if done:
-            self.calls.append(reader.call)
+            at = self._read(reader, text, at, said, last)
+            if not reader.ended:
+                return said
             self._reader = None
-            return reader.rest
-        if failed:
-            self._reader = None
-            if self._named:
+            if reader.state is _State.DONE:
+                self.calls.append(reader.call)
+                at -= len(reader.rest)
+            elif self._named:
                 self.unfinished = CALL + reader.raw
-                return ""
-            said.append(CALL)
-            return reader.raw
-        return None
+            else:
+                said.append(CALL)
+                if len(reader.raw) > PIECE:
+                    self._patience.lose(LONG_TRY)
+                text, at = (text, start) if start >= 0 else (reader.raw + text[at:], 0)
+
+    def _open(self, text: str, at: int, said: list[str | CallPiece], last: bool) -> int:
+        """Content up to the next call, and the place behind its opening tag; no reader where none begins."""
+        place = text.find(CALL, at) if self._patience.left > 0 else -1
+        if last and place > text.rfind(END_CALL):
+            place = -1
+        certain = place if place >= 0 else len(text) - (0 if last else overlap(text[-len(CALL) :], (CALL,)))
+        if certain > at:
+            said.append(text[at:certain])
+        if place < 0:
+            self._held = text[max(at, certain) :]
+            return len(text)
+        self._reader, self._named = _CallReader(self.tools, self._patience), False
+        return place + len(CALL)
+
+    def _read(self, reader: _CallReader, text: str, at: int, said: list[str | CallPiece], last: bool) -> int:
+        """Read on in the open call, piece by piece; how far the text was read."""
+        while not reader.ended:
+            piece = text[at : at + max(PIECE, reader.held)]
+            at += len(piece)
+            arguments = reader.take(piece, last=last and at >= len(text))
+            failed = reader.state is _State.FAILED
+            if reader.name is not None and not failed and (arguments or not self._named):
+                said.append(CallPiece(len(self.calls), None if self._named else reader.name, arguments))
+                self._named = True
+            if at >= len(text):
+                break
+        return at
 
 
 def tool_call_text(function: Mapping[str, Any]) -> str:
@@ -273,19 +328,15 @@ def parse_tool_calls(text: str, tools: Sequence[Mapping[str, Any]] = ()) -> tupl
     """The content around the calls and the calls in order; ``tools`` are the offered ones as JSON schemas."""
     content: list[str] = []
     calls: list[ToolCall] = []
-    while True:
-        before, found, after = text.partition(CALL)
-        content.append(before)
-        if not found:
-            break
-        reader = _CallReader(tools)
-        reader.take(after, last=True)
+    at, last, patience = 0, text.rfind(END_CALL), _Patience()
+    while at <= (opening := text.find(CALL, at)) < last and patience.left > 0:
+        content.append(text[at:opening])
+        reader, at = _read_call(text, opening + len(CALL), tools, patience)
         if reader.state is _State.DONE:
             calls.append(reader.call)
-            text = reader.rest
         else:
             content.append(CALL)
-            text = after
+    content.append(text[at:])
     whole = "".join(content)
     return (whole.strip() if calls else whole), calls
 

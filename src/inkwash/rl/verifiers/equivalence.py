@@ -1,7 +1,8 @@
 """Whether two mathematical answers are equal: expressions, relations, sets, lists, intervals.
 
 Expressions are compared by their values at fixed points (Schwartz 1980: a polynomial that is not zero is seldom zero
-at random points), in floats, so the time is bounded by the length of the texts. Three rules keep an answer from hiding
+at random points): exactly where they are made of whole numbers, letters and arithmetic, else in floats. Numbers are
+bounded, so the time is bounded by the length of the texts. Three rules keep an answer from hiding
 behind its equality: both sides have the same variables; a number that is wanted as a number must be given as one
 (``15 + 27`` is not yet 42); and two whole numbers or fractions must be equal exactly.
 """
@@ -18,6 +19,7 @@ from inkwash.rl.verifiers.expressions import Node, Token, UnreadableError, parse
 
 POINTS = 8
 LEAST_POINTS = 5  # at which both sides must have a value
+MAX_BITS = 8_192  # of the exact value of a power
 MAX_ITEMS = 16  # of a list
 EXACT_TOLERANCE = 1e-9  # of closed forms; floats lose a few digits
 _FLIPPED = {"=": "=", "≠": "≠", "<": ">", ">": "<", "≤": "≥", "≥": "≤"}
@@ -155,28 +157,65 @@ def _same_value(answer: Node, wanted: Node, tolerance: float) -> bool:
     names = _symbols(answer)
     if names != _symbols(wanted):
         return False
-    limit = tolerance if inexact else EXACT_TOLERANCE
-    if not names:
-        return _near(_value(answer, {}), _value(wanted, {}), limit) is True
-    verdicts = [_near(_value(answer, point), _value(wanted, point), limit) for point in _points(names)]
+    points = _points(names) if names else [{}]
+    if not inexact and _is_rational(answer) and _is_rational(wanted):
+        verdicts = [_agree(_fraction(answer, point), _fraction(wanted, point), 0.0) for point in points]
+    else:
+        limit = tolerance if inexact else EXACT_TOLERANCE
+        verdicts = [_agree(_value(answer, point), _value(wanted, point), limit) for point in points]
     known = [verdict for verdict in verdicts if verdict is not None]
-    return len(known) >= LEAST_POINTS and all(known)
+    return len(known) >= min(LEAST_POINTS, len(points)) and all(known)
 
 
-def _near(answer: complex | None, wanted: complex | None, limit: float) -> bool | None:
-    """Whether two values agree; None where neither exists."""
-    if answer is None and wanted is None:
-        return None
-    return answer is not None and wanted is not None and abs(answer - wanted) <= limit * abs(wanted) + 1e-14
+def _agree(answer: Fraction | complex | None, wanted: Fraction | complex | None, limit: float) -> bool | None:
+    """Whether two values agree up to a share of the wanted one; None where neither exists."""
+    if answer is None or wanted is None:
+        return None if answer is wanted else False
+    return answer == wanted or bool(limit and abs(complex(answer) - complex(wanted)) <= limit * abs(complex(wanted)))
 
 
-def _points(names: frozenset[str]) -> list[dict[str, complex]]:
+def _points(names: frozenset[str]) -> list[dict[str, Fraction]]:
     """Fixed values of the variables: every other point has positive ones only, where more functions have values."""
     points = []
     for number in range(POINTS):
-        low = 0.3 if number % 2 else -2.7
-        points.append({name: complex(random.Random(f"{number} {name}").uniform(low, 2.7)) for name in names})
+        low = 300 if number % 2 else -2700
+        points.append({name: Fraction(random.Random(f"{number} {name}").randint(low, 2700), 1000) for name in names})
     return points
+
+
+def _is_rational(node: Node) -> bool:
+    """Whether a tree is arithmetic of whole numbers and letters, powers of a fixed whole degree included."""
+    if node[0] == "power":
+        return _is_rational(node[1]) and (degree := _literal(node[2])) is not None and degree.denominator == 1
+    return node[0] in ("number", "symbol") or (
+        node[0] in ("negate", "add", "subtract", "multiply", "divide")
+        and all(_is_rational(part) for part in _parts(node))
+    )
+
+
+def _fraction(node: Node, point: Mapping[str, Fraction]) -> Fraction | None:
+    """The exact value of a rational tree; None where it divides by zero or grows too long."""
+    if node[0] == "number":
+        return Fraction(node[1])
+    if node[0] == "symbol":
+        return point[node[1]]
+    values = [_fraction(part, point) for part in _parts(node)]
+    if None in values:
+        return None
+    left, right = values[0] or Fraction(0), values[-1] or Fraction(0)
+    if node[0] == "power":
+        return _fraction_power(left, right)
+    if node[0] == "divide":
+        return left / right if right else None
+    results = {"negate": -left, "add": left + right, "subtract": left - right, "multiply": left * right}
+    return results[node[0]]
+
+
+def _fraction_power(base: Fraction, degree: Fraction) -> Fraction | None:
+    size = max(base.numerator.bit_length(), base.denominator.bit_length())
+    if size * abs(degree) > MAX_BITS or (degree < 0 and not base):
+        return None
+    return Fraction(base ** int(degree))
 
 
 def _literal(node: Node) -> Fraction | None:
@@ -205,7 +244,7 @@ def _parts(node: Node) -> list[Node]:
     return [part for part in node[1:] if isinstance(part, tuple)]
 
 
-def _value(node: Node, point: Mapping[str, complex]) -> complex | None:
+def _value(node: Node, point: Mapping[str, Fraction]) -> complex | None:
     """The value of a tree at a point; None where it has none that a float can hold."""
     try:
         value = _evaluate(node, point)
@@ -214,12 +253,12 @@ def _value(node: Node, point: Mapping[str, complex]) -> complex | None:
     return value if cmath.isfinite(value) else None
 
 
-def _evaluate(node: Node, point: Mapping[str, complex]) -> complex:
+def _evaluate(node: Node, point: Mapping[str, Fraction]) -> complex:
     kind = node[0]
     if kind == "number":
         return complex(float(node[1]))
     if kind == "symbol":
-        return point[node[1]]
+        return complex(point[node[1]])
     if kind == "constant":
         return _CONSTANTS[node[1]]
     values = [_evaluate(part, point) for part in _parts(node)]

@@ -1,9 +1,9 @@
 """Mathematical expressions, as LaTeX or plain text, read into a tree by a parser of our own.
 
 No text is ever handed to an interpreter: libraries that read such texts build Python source and evaluate it. The tree
-is plain data, its size is bounded by the text's, and `equivalence.py` computes with floats only, so that no text, such
-as ``9**9**9**9``, takes long. A text that is not wholly an expression is unreadable: words of three letters or more
-must be functions or Greek letters, and short words of English are refused.
+is plain data, its size is bounded by the text's, and `equivalence.py` computes with bounded numbers, so that no text
+takes long, ``9**9**9**9`` included. A text that is not wholly an expression is unreadable: words of three letters or
+more must be functions or Greek letters, and short words of English are refused.
 """
 
 from __future__ import annotations

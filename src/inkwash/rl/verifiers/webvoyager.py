@@ -58,7 +58,7 @@ class WebVoyager(Verifier):
             return max(place, _SAME_ELEMENT if same else 0.0)
         if wanted.name == "TYPE":
             share = common_share(_text(given, "text"), _text(gold, "text"))
-            return share * (max(place, _OTHER_PLACE) if self.parity else place)
+            return _public_typing(share, place) if self.parity else share * place
         return place * _distance_share(given.get("distance"), gold.get("distance"))
 
     def _place(self, given: dict[str, Any], gold: dict[str, Any]) -> float:
@@ -96,6 +96,13 @@ def read_step(text: str) -> Call | Action | None:
         return calls[0] if len(calls) == 1 and calls[0].words == text else None
     reply = parse_agent(text, "web")
     return None if reply.extra else reply.action
+
+
+def _public_typing(share: float, place: float) -> float:
+    """The public rule: elsewhere a text keeps 0.95 of its share, and a wrong one gets something, too."""
+    if place:
+        return share
+    return share * _OTHER_PLACE if share > _SAME_ELEMENT else _SAME_ELEMENT
 
 
 def _distance_share(given: Any, wanted: Any) -> float:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from inkwash.core.errors import InkwashError
 from inkwash.engine import events
-from inkwash.engine.request import GenerationRequest
+from inkwash.engine.request import DrawRequest
 from inkwash.serve.ui.words import Language, say
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Runs:
         return self._tickets.get(tab)
 
 
-def follow(backend: Backend, request: GenerationRequest, runs: Runs, tab: str, lang: Language) -> Iterator[View]:
+def follow(backend: Backend, request: DrawRequest, runs: Runs, tab: str, lang: Language) -> Iterator[View]:
     """Views of one request until it has ended; leaving early aborts it.
 
     Raises what `submit` raises (a full queue, a request that the model cannot take).

@@ -12,7 +12,7 @@ import torch
 
 from inkwash.core.errors import Cancelled
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.request import CancelToken, GenerationRequest
+from inkwash.engine.request import CancelToken, DrawRequest
 from inkwash.engine.scheduler import Engine, EngineClosed
 from inkwash.engine.see import generation
 from inkwash.engine.see.output import VisionOutput
@@ -133,7 +133,7 @@ def test_the_rounds_may_run_in_a_thread_of_somebody_else(make_pipeline: MakePipe
 def test_the_engine_that_draws_makes_the_rounds(make_pipeline: MakePipeline, tiny_folder: Path) -> None:
     """Answers and a picture in the same scheduler, each as alone."""
     drawing = GlmImagePipeline.from_pretrained(tiny_folder)
-    request = GenerationRequest(prompt="two circles", height=64, width=64, num_inference_steps=2, seed=1)
+    request = DrawRequest(prompt="two circles", height=64, width=64, num_inference_steps=2, seed=1)
     expected = [make_pipeline()(messages, stop_loops=False, **settings).token_ids for messages, settings in TALKS]
     pipe = make_pipeline()
     with Engine(drawing, slots=2) as engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -235,3 +236,39 @@ def test_long_answers_are_read_in_time() -> None:
         count = 30_000 // len(bit)
         for before in ("", "<tool_call>", "<tool_call>f\n<arg_key>a</arg_key><arg_value>", "<tool_call>{"):
             parse_tool_calls(before + bit * count, TOOLS)
+
+
+HOPELESS = (
+    "<tool_call>",
+    "<tool_call>{",
+    "<tool_call>{</tool_call>",
+    '<tool_call>{"name": "f", "arguments": {"a": [1, ',
+    "<tool_call>f\n",
+    "<tool_call>f<arg_key>a</arg_key><arg_value></tool_call></arg_value><arg_key>",
+    "<tool_call>f<arg_key>a</arg_key><arg_value>[1, </arg_value>x",
+    "<tool_call>" + "n" * 250,
+)
+
+
+@pytest.mark.parametrize("end", ["", "</tool_call>"])
+@pytest.mark.parametrize("bit", HOPELESS)
+def test_time_grows_as_the_text_does(bit: str, end: str) -> None:
+    """Eight times the text takes eight times as long, not sixty-four times."""
+
+    def seconds(length: int) -> float:
+        text = bit * (length // len(bit)) + end
+        begun = time.thread_time()
+        parse_tool_calls(text, TOOLS)
+        ToolCallStream(TOOLS).feed(text, last=True)
+        return time.thread_time() - begun
+
+    short, long = seconds(30_000), seconds(240_000)
+    assert short < 0.5 and long < 24 * short + 0.1
+
+
+def test_openings_that_lead_nowhere_do_not_hide_a_call() -> None:
+    text = "<tool_call>" * 2000 + "f\n</tool_call>"
+    assert parse_tool_calls(text, TOOLS)[1] == [ToolCall(name="f", arguments={})]
+    assert streamed(text, [])[1] == [ToolCall(name="f", arguments={})]
+    broken = "<tool_call>{1</tool_call>" * 200 + said(maybe="5")
+    assert parse_tool_calls(broken, TOOLS) == (broken, []), "given up long before"

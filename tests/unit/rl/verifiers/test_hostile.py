@@ -103,6 +103,22 @@ def test_no_bomb_of_the_largest_size_takes_long_elsewhere() -> None:
         assert took(read_quantity, long) < LIMIT and took(read_reply, long) < LIMIT
 
 
+LISTS = {
+    "sets": [rf"\{{{chr(97 + n)},x\}}" for n in range(15)],
+    "powers": [f"x^{{{80 + n}}}" for n in range(16)],
+    "sums": [f"(x+{n})^9" for n in range(16)],
+    "towers": [f"x^x^{n}" for n in range(16)],
+    "one product": ["*".join(["(x+9)^{700}"] * 13)],
+    "nested powers": ["((((x+1)^{99})^{99})^{99})^{99}"],
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_no_expression_takes_long(name: str) -> None:
+    items = LISTS[name]
+    assert took(equivalent, ",".join(items), ",".join(reversed(items))) < LIMIT
+
+
 HEDGES = [
     "10 (or 8)", "10 or 8", "8 or 10", "10/8/9 or so", "a correct number between 0 and 10", "between 0 and 10",
     "0 to 10", "0-10", "5..10",

@@ -238,6 +238,8 @@ def test_the_rule(name: str, answer: str, wanted: str, score: float | None) -> N
         ("grounding", {"iou": 0.9}, "[10,10,20,18]", "[10,10,20,20]", 0),
         ("osworld", {"smooth": True}, "left_click(start_box='[500,330]')", _AT, 0.8 * 20 / 30),
         ("webvoyager", {"parity": True}, "TYPE(point=(1, 1), text='hello')", _FIELD, 0.95),
+        ("webvoyager", {"parity": True}, "TYPE(point=(1, 1), text='xyz')", _FIELD, 0.05),
+        ("webvoyager", {"parity": True}, "TYPE(point=(500, 300), text='xyz')", _FIELD, 0),
         ("webvoyager", {"parity": True}, "CLICK(point=(490, 310), element_info='OK')", _STEP, 0.05),
         ("webvoyager", {"parity": True}, "KEY_PRESS(key='Return')", "KEY_PRESS(key='enter')", 0.05),
         ("webvoyager", {"parity": True}, _STEP, _STEP, 1),
