@@ -9,6 +9,7 @@ picture with letters, gains nothing.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -123,11 +124,18 @@ def compare(wanted: Sequence[str], read: Iterable[str], *, spare: int | None = N
     """
     counted = Counter(letters(text) for text in wanted if letters(text))
     once = {letters(text): text for text in reversed(wanted) if letters(text)}
-    rest = "".join(letters(line) for line in read)
+    lines = [letters(line) for line in read]
+    places = dict(zip(reversed(lines), reversed([*itertools.accumulate(map(len, lines), initial=0)][:-1]), strict=True))
+    rest = "".join(lines)
     seen = len(rest)
     found: dict[str, TextMatch] = {}
-    for target in sorted(counted, key=len, reverse=True):  # the longest text has the least choice
-        distance, start, end = best_span(target, rest)
+    # A text that is a line of its own is that line; of the others the longest has the least choice.
+    for target in sorted(counted, key=lambda text: (text in places, len(text)), reverse=True):
+        place = places.get(target)
+        whole = place is not None and rest.startswith(target, place)
+        distance, start, end = (
+            (0, place, place + len(target)) if place is not None and whole else best_span(target, rest)
+        )
         found[target] = TextMatch(text=once[target], read=rest[start:end].replace(_TAKEN, ""), distance=distance)
         rest = rest[:start] + _TAKEN * (end - start) + rest[end:]
     allowed = (spare or 0) + sum(len(target) * count for target, count in counted.items())

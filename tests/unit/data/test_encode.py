@@ -84,7 +84,7 @@ def test_broken_and_tiny_pictures_are_listed_and_left_out(examples: list[Example
     listed = [json.loads(line) for line in (tmp_path / "out" / "skipped.jsonl").read_text().splitlines()]
     assert sorted(Path(one["file"]).name for one in listed) == ["01.png", "02.png", "03.png", "04.png"]
     reasons = {Path(one["file"]).name: one["reason"] for one in listed}
-    assert "too small: 20x20" in reasons["03.png"] and "damaged or cut short" in reasons["02.png"]
+    assert "too small: 20x20" in reasons["03.png"] and "damaged (image file is truncated)" in reasons["02.png"]
     left = [number for group in numbers(tmp_path / "out").values() for number in group]
     assert sorted(left) == [0, 5, 6, 7, 8, 9, 10]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inkwash.engine.readback import Target, best_span, compare, edit_target, letters, quoted_texts
@@ -93,6 +93,7 @@ def test_the_span_is_the_nearest_of_all_substrings(target: str, read: str) -> No
     assert edit_distance(target, read[start:end]) == distance
 
 
+@example(wanted=["BA", "AAA"], read=[])
 @given(wanted=st.lists(texts, min_size=1, max_size=4), read=st.lists(texts, max_size=4))
 def test_the_score_is_a_share_and_perfect_only_without_a_fault(wanted: list[str], read: list[str]) -> None:
     comparison = compare(wanted, read)

@@ -85,7 +85,7 @@ def test_a_hub_is_asked_for_the_index_first(tmp_path: Path, monkeypatch: pytest.
     folder = hollow_checkpoint(tmp_path / "cache")
     asked = []
 
-    def fetch(repo: str, *, patterns: tuple[str, ...], revision: str | None, hub: str) -> Path:
+    def fetch(repo: str, *, patterns: tuple[str, ...], revision: str | None, hub: str, access: object) -> Path:
         asked.append((repo, patterns, hub))
         return folder
 
