@@ -28,7 +28,7 @@ FACES = {
 }  # fmt: skip
 
 
-def _place(box: Box, scene: Scene) -> str:
+def place_zh(box: Box, scene: Scene) -> str:
     x, y = (box[0] + box[2]) / 2 / scene.width, (box[1] + box[3]) / 2 / scene.height
     vertical = "上" if y < 0.36 else "下" if y > 0.64 else ""
     horizontal = "左" if x < 0.36 else "右" if x > 0.64 else ""
@@ -45,7 +45,7 @@ def _text(item: TextItem, scene: Scene, rng: random.Random, said: set[str], name
     how = ""
     if rng.random() < 0.35 if usual is None else item not in usual:
         said.add(f"{name}.place")
-        how += _place(item.box, scene)
+        how += place_zh(item.box, scene)
     if rng.random() < 0.65:
         said.add(f"{name}.color")
         how += COLORS[item.color]
@@ -62,7 +62,7 @@ def _shape(item: ShapeItem, scene: Scene, rng: random.Random, said: set[str], na
     where = ""
     if rng.random() < 0.5 if usual is None else item not in usual:
         said.add(f"{name}.place")
-        where = _place(item.box, scene) + "的"
+        where = place_zh(item.box, scene) + "的"
     said.add(f"{name}.color")
     return f"{where}一个{COLORS[item.color]}{SHAPES[item.shape]}"
 
