@@ -18,7 +18,12 @@ stage() {  # stage RECIPE [SETTINGS]: run it with the shortened steps of a rehea
   "$inkwash" train "$recipe" --set "work=$work" ${NANO_STEPS:+--set "steps=$NANO_STEPS"} "$@"
 }
 
-stage nano3-tokenizer --set "start=$start"  # 16384 codes, one for every common kind of cell
+# 16384 codes, one for every common kind of cell: the stored ones, or with NANO_TOKENIZER=train new ones
+if [ -f runs/nano3/tokenizer.safetensors ] && [ "${NANO_TOKENIZER:-}" != train ]; then
+  "$inkwash" train nano3-tokenizer-stored --set "work=$work"
+else
+  stage nano3-tokenizer --set "start=$start"
+fi
 [ -d "$work/start" ] || "$inkwash" train nano3-start --set "work=$work" --set "start=$start"
 stage nano3-vae-refined --set "start=$start"  # the pixel half, on things, more faces and large Chinese
 stage nano3-decoder

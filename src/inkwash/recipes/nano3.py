@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from inkwash.data.limits import card_limits
@@ -28,6 +29,7 @@ from inkwash.recipes.nano2 import carry_over, write_processor
 from inkwash.recipes.nano_parts import averaged, finished
 from inkwash.recipes.stages import ARStage, DecoderStage, TokenizerStage, VAEStage
 from inkwash.train.ar import ARTraining
+from inkwash.train.checkpoint import write_result
 from inkwash.train.decoder import DecoderTraining
 from inkwash.train.tokenizer import TokenizerTraining
 from inkwash.train.vae import VAETraining
@@ -35,6 +37,7 @@ from inkwash.train.vae import VAETraining
 CODES = 16384
 SIDE = 384  # px of a square picture without an asked size
 VOCABULARY = CODES + 2560
+STORED = Path("runs/nano3/tokenizer.safetensors")  # the one that took three hours of a busy machine
 AR_LAYERS = 8
 DECODER_LAYERS = 10
 DRAWING = replace(sizes.DRAWING, canonical_quotes=True, limits=Abilities.from_dict(card_limits()))
@@ -48,6 +51,26 @@ def nano3_tokenizer(work: Path, start: Path = SHIPPED, steps: int = 2600, batch:
     data = LabelledScenes(seed=32, batch=batch, level="card", canvases=(*SMALL, *WHOLE[:1]), chinese=CHINESE)
     train = TokenizerTraining(steps=steps, free_steps=steps // 2, start_batches=250, warmup=50)
     return TokenizerStage(work=work, train=train, data=data, codes=CODES, start=start)
+
+
+def nano3_tokenizer_store(work: Path, output: Path = STORED) -> Path:
+    """Write the finished tokenizer of `work` as one file in 16 bits, from which others may begin."""
+    state = finished(work / "tokenizer" / "tokenizer.pt", "nano3-tokenizer")
+    tensors = {f"{part}.{name}": value.half().contiguous() for part in state for name, value in state[part].items()}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, output)
+    return output
+
+
+def nano3_tokenizer_stored(work: Path, source: Path = STORED) -> None:
+    """Take the stored tokenizer for that of `work`, instead of training one."""
+    tensors = load_file(source)
+    state = {
+        part: {name.removeprefix(f"{part}."): value.float() for name, value in tensors.items() if name.startswith(part)}
+        for part in ("vision", "vq")
+    }
+    (work / "tokenizer").mkdir(parents=True, exist_ok=True)
+    write_result(work / "tokenizer" / "tokenizer.pt", state)
 
 
 def nano3_vae_refined(work: Path, start: Path = SHIPPED, steps: int = 6000) -> VAEStage:

@@ -31,6 +31,8 @@ RECIPES = {
     "nano2-ar": "inkwash.recipes.nano2:nano2_ar",
     "nano2-export": "inkwash.recipes.nano2:nano2_export",
     "nano3-tokenizer": "inkwash.recipes.nano3:nano3_tokenizer",
+    "nano3-tokenizer-store": "inkwash.recipes.nano3:nano3_tokenizer_store",
+    "nano3-tokenizer-stored": "inkwash.recipes.nano3:nano3_tokenizer_stored",
     "nano3-start": "inkwash.recipes.nano3:nano3_start",
     "nano3-vae-refined": "inkwash.recipes.nano3:nano3_vae_refined",
     "nano3-decoder": "inkwash.recipes.nano3:nano3_decoder",

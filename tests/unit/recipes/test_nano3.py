@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import torch
 
@@ -13,8 +14,10 @@ from inkwash.engine.notes import find_notes
 from inkwash.models.glm_image.quotes import quoted
 from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.recipes import nano3
+from inkwash.recipes.nano_parts import finished
 from inkwash.scenes.card_meanings import card_labels
 from inkwash.train.ahead import CanonicalPrompts
+from inkwash.train.checkpoint import write_result
 
 PHASES = (Phase(first=0, batch=4, canvases=((256, 256),)),)
 
@@ -77,3 +80,16 @@ def test_the_limits_know_what_training_prompts_ask_for() -> None:
     (told,) = find_notes('A card with a giraffe that says "Hi"', Size(384, 384), (), limits, canonical=True)
     assert told.kind == "unknown" and "giraffe" in told.sentence()
     assert not find_notes('A card with a cat that says "Hi"', Size(384, 384), (), limits, canonical=True)
+
+
+def test_a_stored_tokenizer_comes_back(tmp_path: Path) -> None:
+    state = {"vision": {"a.weight": torch.randn(3, 4)}, "vq": {"quantize.embedding.weight": torch.randn(5, 2)}}
+    (tmp_path / "one" / "tokenizer").mkdir(parents=True)
+    write_result(tmp_path / "one" / "tokenizer" / "tokenizer.pt", state)
+    file = nano3.nano3_tokenizer_store(tmp_path / "one", tmp_path / "stored" / "tokenizer.safetensors")
+    nano3.nano3_tokenizer_stored(tmp_path / "two", file)
+    back = finished(tmp_path / "two" / "tokenizer" / "tokenizer.pt", "nano3-tokenizer")
+    for part, tensors in state.items():
+        assert back[part].keys() == tensors.keys()
+        for name, value in tensors.items():
+            torch.testing.assert_close(back[part][name], value, rtol=1e-3, atol=1e-3)
