@@ -2,7 +2,8 @@
 
     stages.py STAGES FOLDER [--steps N] [--kill STAGE=STEP ...] [--kill-rank RANK] [--set NAME=VALUE ...]
 
-`--kill` ends the process, or of several that of `--kill-rank`, with SIGKILL while it asks for that batch. A stage that has written its weights is left out.
+`--kill` ends the process, or of several that of `--kill-rank`, with SIGKILL while it asks for that batch. A stage that
+has written its weights is left out.
 """
 
 from __future__ import annotations
