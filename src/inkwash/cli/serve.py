@@ -135,7 +135,7 @@ def serve(
 
     Example: inkwash serve nano --port 30000
     """
-    from inkwash.cli.draw import check_model
+    from inkwash.cli.draw import check_model, open_reader
     from inkwash.cli.settings import read_loras, shown
     from inkwash.core.errors import ConfigError, MissingExtraError
 
@@ -227,7 +227,15 @@ def serve(
 
     from inkwash.serve.server import serve as run_server
 
-    run_server(settings, None if alone else load, bound=bound, log_requests=not quiet, ui=ui, chat=seeing)
+    run_server(
+        settings,
+        None if alone else load,
+        bound=bound,
+        log_requests=not quiet,
+        ui=ui,
+        chat=seeing,
+        open_reader=open_reader,
+    )
 
 
 def _enhance(url: str | None, model: str, always: bool) -> EnhanceSettings | None:

@@ -71,14 +71,14 @@ async def _handle(request: Request, client: str, body: ImageBody, uploads: Uploa
             code="invalid_value",
             param="response_format",
         )
-    backend = service.ready()
+    service.ready()
     if background:
         return await _keep(request, client, body, uploads)
     leave = service.rates.enter(client)
     streaming = False
     try:
         order = await _attended(request, service.order(body, uploads, await service.rewrite(body)))
-        run = Run(backend, order, service.deadline(body))
+        run = Run(service.drawing(order), order, service.deadline(body))
         run.start()
         if run.eta_s is not None:
             leave.expect(run.eta_s)

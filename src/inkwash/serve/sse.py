@@ -22,9 +22,10 @@ from inkwash.core.errors import Cancelled
 from inkwash.core.types import Size
 from inkwash.engine import events
 from inkwash.engine.ticket import GenerationResult
-from inkwash.serve.answers import encode, final_size, handle, rounded, usage, used
+from inkwash.serve.answers import encode, final_size, handle, rounded, usage, used, verification
 from inkwash.serve.errors import described
 from inkwash.serve.orders import Order
+from inkwash.serve.verified import VerifiedPicture, wrong_words
 
 if TYPE_CHECKING:
     from inkwash.engine.request import TokenCounts
@@ -154,7 +155,9 @@ class Stream:
 
     def _completed(self, event: events.PictureDone, result: GenerationResult | None) -> dict[str, Any]:
         order, info = self.order, self.backend.info
-        content = encode(order, event.image, info, index=event.index, seed=event.seed, final=True)
+        found = event.verified if isinstance(event, VerifiedPicture) else None
+        content = encode(order, event.image, info, index=event.index, seed=event.seed, final=True, verified=found)
+        wrong = None if found is None else wrong_words(found, event.index, order.request.num_images)
         said = self._event(
             "completed",
             **self._picture(content),
@@ -162,9 +165,10 @@ class Stream:
             image_index=event.index,
             seed=event.seed,
             id=self.id,
-            usage=self._usage(event.tokens, whole=result is not None).model_dump(),
+            usage=self._usage(event.tokens, result).model_dump(),
             used=used(order, Size(*event.image.size), info).model_dump(),
-            warnings=list(order.warnings),
+            warnings=[*order.warnings, *([] if wrong is None else [wrong])],
+            **verification(found),
         )
         if order.revised_prompt is not None:
             said["revised_prompt"] = order.revised_prompt
@@ -187,10 +191,14 @@ class Stream:
             )
         return self._completed(held, result)
 
-    def _usage(self, counts: TokenCounts, *, whole: bool) -> Any:
+    def _usage(self, counts: TokenCounts, result: GenerationResult | None) -> Any:
         """The last event has the usage of the whole request; earlier ones have none of their own."""
-        made = usage(self.order, counts)
-        return made if whole else made.model_copy(update={"output_tokens": 0, "total_tokens": made.input_tokens})
+        made = usage(self.order, counts, result)
+        return (
+            made
+            if result is not None
+            else made.model_copy(update={"output_tokens": 0, "total_tokens": made.input_tokens})
+        )
 
     def _shown_size(self, image: Image.Image) -> Size:
         return self.order.asked or Size(*image.size)
