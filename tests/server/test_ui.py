@@ -130,8 +130,8 @@ def test_what_comes_with_the_page_is_decoded_in_the_media_process(
                 editor = picture_editor(live.service.settings)
                 gallery = gr.Gallery(type="filepath")
             first = FileData(path=str(files["first"]), orig_name="first.png")
-            given = editor.preprocess(EditorData(background=first, layers=[FileData(path=str(files["layer"]))]))
-            more = gallery.preprocess(gallery.data_model.model_validate([{"image": first.model_dump()}]))
+            given: Any = editor.preprocess(EditorData(background=first, layers=[FileData(path=str(files["layer"]))]))
+            more: Any = gallery.preprocess(gallery.data_model.model_validate([{"image": first.model_dump()}]))
             made = uploads(given, more, live.service.settings, live.service.reader())
         assert made.images == (files["first"].read_bytes(),) * 2
         assert isinstance(made.mask, Image.Image) and made.mask.getchannel("A").getpixel((10, 10)) == 0
