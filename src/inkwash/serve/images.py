@@ -13,13 +13,14 @@ from inkwash.core.errors import Cancelled, RequestError
 from inkwash.serve.answers import rounded
 from inkwash.serve.auth import identify
 from inkwash.serve.errors import CLIENT_CLOSED
+from inkwash.serve.event_stream import SseResponse
 from inkwash.serve.files import with_addresses
 from inkwash.serve.json_body import read_body
 from inkwash.serve.orders import Order, with_seed
 from inkwash.serve.runs import Run, disconnected
 from inkwash.serve.schemas import GenerationBody, ImageBody
 from inkwash.serve.service import Service
-from inkwash.serve.sse import EventStream, Stream
+from inkwash.serve.sse import Stream
 from inkwash.serve.uploads import Uploads, read_edit
 from inkwash.serve.worker import job_answer
 
@@ -158,7 +159,7 @@ def _stream(request: Request, client: str, uploads: Uploads, run: Run, leave: Ca
             service.metrics.turned_away(CLIENT_CLOSED, "cancelled")
             _left(request, client, uploads, run)
 
-    return EventStream(stream.text(), on_end=ended, packed_error=stream.packed_error)
+    return SseResponse(stream.sent(), on_end=ended, last_events=lambda error: [stream.failed(error)])
 
 
 def _left(request: Request, client: str, uploads: Uploads, run: Run) -> None:
