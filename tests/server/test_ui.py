@@ -306,3 +306,36 @@ def test_the_page_orders_what_the_api_orders(settings: Callable[..., ServeSettin
                 assert order.request.mask.tobytes() == asked.mask.tobytes()
         chosen = page._order({**fields, "steps": 7, "quality": "exact"}, Uploads())
         assert chosen.request.num_inference_steps == 7 and chosen.quality.name == "xhigh"
+
+
+def test_the_page_checks_words(settings: Callable[..., ServeSettings]) -> None:
+    """The switch on: attempts until the words are right; where they stay wrong the warning of the API, both tabs."""
+    import gradio as gr
+
+    from inkwash.engine.verify import Reading
+    from inkwash.serve.service import Service
+    from inkwash.serve.ui.page import FIELDS, Page
+
+    def prepare(app: Any, service: Service) -> None:
+        service.words._open = lambda: lambda image: Reading(lines=("HALLO",))
+
+    fields: dict[str, Any] = {
+        "prompt": 'says "HELLO"', "size": "64x64", "steps": 2, "guidance": 1.5, "count": 1, "seed": 5, "lock": True,
+        "quality": "auto", "layout": "new", "negative": "", "temperature": 0.9, "top_p": 0.75, "verify": True,
+    }  # fmt: skip
+    with running(settings(), FakeBackend, prepare=prepare) as live:
+        page, backend = Page(live.service), backend_of(live)
+        page.build()
+        request = gr.Request(headers={}, username=None, session_hash="tab")
+        for handler, more in (
+            (page.create, ()),
+            (page.edit, ({"background": png(Image.new("RGB", (64, 64))), "layers": []}, None)),
+        ):
+            before = len(backend.drawn)
+            last = list(handler(request, *(fields[name] for name in FIELDS), *more, []))[-1]
+            assert "still wrong after 4 attempts" in html.unescape(last[0]), last[0]
+            assert len(backend.drawn) == before + 4 and len(last[1]) == 1
+            assert last[4][0]["verify"] is True and last[4][0]["kind"] == ("edit" if more else "create")
+        live.service.words._open = live.service.words._read = None
+        last = list(page.create(request, *(fields[name] for name in FIELDS), []))[-1]
+        assert "extra 'ocr'" in html.unescape(last[0])
