@@ -251,3 +251,23 @@ def test_the_shipped_model_with_the_real_reader(settings: Callable[..., ServeSet
         assert picture["verify"]["wanted"] == ["HELLO"] and picture["verified"] == (not answer["warnings"])
         assert picture["verify"]["attempts"] == len(picture["verify"]["scores"]) <= 2
         assert answer["timings"]["verify"] > 0
+
+
+def test_a_stop_puts_a_verified_job_back(settings: Callable[..., ServeSettings]) -> None:
+    """The attempts of a job that the end of the server cuts off are drawn again by the next one, from the first on."""
+    script = Script()
+    script.lines = ["X"]
+
+    def prepare(app: Any, service: Service) -> None:
+        service.words._open = lambda: script.reading
+
+    made = settings(drain_s=0.5)
+    with running(made, lambda: FakeBackend(step_s=0.05), prepare=prepare, drain_s=1) as live:
+        job = live.http.post("/v1/images/generations?background=true", json={**HELLO, "tries": 16, "steps": 10}).json()
+        live.wait(lambda: len(script.seen) >= 1)
+    assert len(script.seen) < 16
+    script.lines = ["HELLO"]
+    with running(made, FakeBackend, prepare=prepare) as live:
+        live.wait(lambda: live.http.get(f"/v1/jobs/{job['id']}").json()["status"] == "completed", 20)
+        result = live.http.get(f"/v1/jobs/{job['id']}").json()["result"]
+        assert result["verified"] is True and result["data"][0]["verify"]["attempt"] == 0

@@ -188,7 +188,6 @@ class Service:
         """After the last answer: wait for detached work, stop the engine, close the job file."""
         self.drain()
         await asyncio.to_thread(self.media.close)
-        self.words.close()
         pending = list(self._tasks)
         if pending:
             await asyncio.wait(pending, timeout=max(0.0, self.drain_until - time.monotonic()))
@@ -199,6 +198,7 @@ class Service:
             await asyncio.wait(left, timeout=END_S)
         if self.backend is not None:
             await asyncio.to_thread(self.backend.close, drain=False, timeout_s=END_S)
+        self.words.close()
         self.jobs.close()
         self.folder.release()
 
