@@ -299,7 +299,8 @@ def test_a_request_is_prepared_once(nano: Live, monkeypatch: pytest.MonkeyPatch,
     assert answer.status_code == 200, answer.text
     assert calls == ["prepare", "reference", "reference"]
     last = answer.text.rsplit("data: ", 1)[-1] if stream else answer.text
-    assert json.loads(last)["usage"]["input_tokens_details"]["image_tokens"] == 2 * 2 * 2  # two grids of 2 x 2
+    rows, columns = engine_of(nano).pipe.parts.processor.pictures.grid(64, 64)
+    assert json.loads(last)["usage"]["input_tokens_details"]["image_tokens"] == 2 * rows * columns
 
 
 def data_url_of(image: Image.Image) -> str:

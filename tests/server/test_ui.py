@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 from inkwash.core.types import Size
+from inkwash.engine.defaults import ModelDefaults
 from inkwash.models.glm_image.folder import drawing_defaults
 from inkwash.models.registry import bundled_folder
 from inkwash.serve.backend import ModelInfo
 from inkwash.serve.server import mount_ui
-from inkwash.serve.settings import ServeSettings, Shown
+from inkwash.serve.settings import ServeSettings
 from inkwash.serve.ui.lint import lint_html
 from inkwash.serve.ui.pictures import overlay, painted, picture_editor, uploads
 from inkwash.serve.ui.shelf import Shelf
@@ -28,7 +29,7 @@ from tests.server.fakes import FakeBackend
 from tests.server.test_edits import png
 
 CHROMIUM = shutil.which("chromium")
-SHOWN = Shown(side=256, steps=33, guidance=2.5, temperature=0.8, top_p=0.7)
+SHOWN = ModelDefaults(side=256, steps=33, guidance=2.5, temperature=0.8, top_p=0.7)
 # Gradio and Playwright leave sockets and loops to the garbage collector.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -40,7 +41,7 @@ pytestmark = [
 INFO = ModelInfo(
     name="nano",
     natural_size=(384, 384),
-    default_steps=20,
+    defaults=ModelDefaults(steps=20),
     limits=drawing_defaults(bundled_folder("nano")).limits,
     canonical_quotes=True,
 )

@@ -404,18 +404,15 @@ class GlmImagePipeline(ReferenceSurface):
             raise ConfigError(f"{why}: load the model without offload and without quantize for that.")
 
     def sampling(self, temperature: float | None, top_p: float | None) -> Sampling:
-        """The asked settings over those of the checkpoint's generation_config.json over 0.9 and 0.75.
+        """The asked settings over the model's own (`ModelDefaults`).
 
         A nucleus that is asked for takes the place of the checkpoint's min-p: they are two ways to leave codes out.
         """
-        own = self.parts.generation
+        own = self.parts.defaults
         asked_nucleus = top_p is not None and top_p < 1
-        plain = Sampling()
-        if temperature is None:
-            temperature = own.get("temperature") or plain.temperature
         return Sampling(
-            temperature=temperature,
-            top_p=top_p if top_p is not None else own.get("top_p") or plain.top_p,
-            top_k=own.get("top_k") or None,
-            min_p=0.0 if asked_nucleus else own.get("min_p") or 0.0,
+            temperature=own.temperature if temperature is None else temperature,
+            top_p=own.top_p if top_p is None else top_p,
+            top_k=own.top_k,
+            min_p=0.0 if asked_nucleus else own.min_p,
         )

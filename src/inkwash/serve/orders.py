@@ -101,7 +101,7 @@ def make_order(
         height=None if drawn is None else drawn.height,
         width=None if drawn is None else drawn.width,
         num_inference_steps=_steps(body, chosen, info, settings, warnings),
-        guidance_scale=info.default_guidance if body.guidance_scale is None else body.guidance_scale,
+        guidance_scale=info.defaults.guidance if body.guidance_scale is None else body.guidance_scale,
         negative_prompt=body.negative_prompt,
         num_images=body.n or 1,
         layout=body.layout or "new",
@@ -202,7 +202,7 @@ def _steps(
     body: ImageBody, chosen: QualityChoice, info: ModelInfo, settings: ServeSettings, warnings: list[str]
 ) -> int:
     """The steps to ask the engine for."""
-    usual = chosen.asked(info.default_steps)
+    usual = chosen.asked(info.defaults.steps)
     if body.steps is None:
         return min(usual, chosen.asked_for(settings.max_steps))
     if body.steps > settings.max_steps:

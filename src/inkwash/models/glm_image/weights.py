@@ -22,6 +22,7 @@ from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.config import ARConfig
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
+from inkwash.models.glm_image.defaults import ModelDefaults
 from inkwash.models.glm_image.folder import (
     GENERATION_FILE,
     INDEX_FILE,
@@ -59,6 +60,11 @@ class GlmImageParts:
     scheduler: SchedulerConfig
     generation: dict[str, Any] = field(default_factory=dict)  # generation_config.json; empty for the usual sampling
     drawing: DrawingDefaults = field(default_factory=DrawingDefaults)
+
+    @property
+    def defaults(self) -> ModelDefaults:
+        """What this checkpoint draws with where nothing is asked for."""
+        return ModelDefaults.of(self.drawing, self.generation, self.vae.config.sample_size)
 
 
 def load_pipeline_parts(
