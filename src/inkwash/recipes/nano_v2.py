@@ -18,11 +18,11 @@ from inkwash.data.card_questions import (
     CardQuestionBatches,
     card_label_sizes,
     card_question_lines,
+    character_lines,
 )
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.tokenizer_files import train_bpe, write_processor_files
 from inkwash.recipes.nano_v import CPU, MAX_SIDE, MERGE, MIN_SIDE, PATCH, NanoVSizes, export_trained, new_model
-from inkwash.scenes.card_meanings import card_signs
 from inkwash.train.vlm import VLMTraining, train_vlm
 
 VOCABULARY = 2048
@@ -58,7 +58,7 @@ def write_nano_v2_processor(work: Path, lines: int = 20000) -> GlmVProcessor:
 
 def _lines(count: int) -> Iterator[str]:
     yield from card_question_lines(random.Random("bpe"), count)
-    yield from (f'"{sign}"' for sign in card_signs() for _ in range(SPELLED))
+    yield from (line for line in character_lines() for _ in range(SPELLED))
 
 
 def train_nano_v2(
