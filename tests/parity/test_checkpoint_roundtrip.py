@@ -263,6 +263,26 @@ def test_saving_refuses_other_people_s_folders(parts: GlmImageParts, tmp_path: P
     assert [path.name for path in tmp_path.rglob("*")] == ["letters", "a.txt"]
 
 
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("vision_language_encoder", "model.visual.embeddings.position_ids"),
+        ("vision_language_encoder", "model.language_model.rotary_emb.inv_freq"),
+        ("transformer", "rope.inv_freq"),
+        ("vae", "loss.logvar"),
+        ("vae", "encoder.norm.num_batches_tracked"),
+        ("text_encoder", "encoder.position_ids"),
+    ],
+)
+def test_tables_and_statistics_of_other_writers_are_left_out(
+    copy: Path, parts: GlmImageParts, part: str, name: str
+) -> None:
+    file = next((copy / part).glob("*.safetensors"))
+    save_file({**load_file(file), name: torch.full((3,), 7.0)}, file)
+    found = getattr(load_pipeline_parts(copy), NETWORKS[part])
+    assert_same(dict(getattr(parts, NETWORKS[part]).state_dict()), dict(found.state_dict()))
+
+
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writing fails in the third network."""

@@ -27,12 +27,16 @@ def write_reference(folder: Path, kind: str, **text: Any) -> Any:
     if kind == "dense":
         config = transformers.Glm4vConfig(text_config={**TEXT, **size}, vision_config=VISION, **ids)
         model = transformers.Glm4vForConditionalGeneration(config).eval()
+    elif kind == "experts of 4.6":
+        experts = {"model_type": "glm4v_moe_text", **EXPERTS, **size}
+        config = transformers.Glm46VConfig(text_config=experts, vision_config=VISION, **ids)
+        model = transformers.Glm46VForConditionalGeneration(config).eval()
     else:
         config = transformers.Glm4vMoeConfig(text_config={**EXPERTS, **size}, vision_config=VISION, **ids)
         model = transformers.Glm4vMoeForConditionalGeneration(config).eval()
     randomise(model, 11)
     model.save_pretrained(folder)
-    write_folder(folder, patch=PATCH, shortest=64)
+    write_folder(folder, generation="Glm46V" if "4.6" in kind else "Glm4v", patch=PATCH, shortest=64)
     return model
 
 
@@ -184,3 +188,61 @@ def test_the_4_6_generation_is_the_same_network_under_another_name(tmp_path: Pat
     with torch.no_grad():
         logits = parts.model.lm_head(parts.model(ids, torch.arange(9).expand(3, 1, 9)))
         assert relative_error(logits, theirs(input_ids=ids).logits) < 5e-5
+
+
+def test_stacked_experts_of_the_4_6_generation_are_read_as_they_are_saved(tmp_path: Path) -> None:
+    """transformers keeps the experts of this class stacked on disk; those of glm4v_moe lie there one by one."""
+    reference = write_reference(tmp_path, "experts of 4.6")
+    stored = load_file(tmp_path / "model.safetensors")
+    stack = "model.language_model.layers.1.mlp.experts.gate_up_proj"
+    assert stored[stack].shape == (8, 2 * 20, 48), "the premise: stacked on disk"
+    parts = load_glm_v(tmp_path)
+    ids = torch.randint(0, 256, (1, 9), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = reference(input_ids=ids).logits
+        logits = parts.model.lm_head(parts.model(ids, torch.arange(9).expand(3, 1, 9)))
+    assert relative_error(logits, expected) < 5e-5
+    gate = parts.model.state_dict()["model.language_model.layers.1.mlp.experts.3.gate_proj.weight"]
+    assert torch.equal(gate, stored[stack][3, :20])
+
+
+EXTRAS = (
+    "model.visual.embeddings.position_ids",
+    "model.visual.rotary_pos_emb.inv_freq",
+    "model.language_model.rotary_emb.inv_freq",
+    "loss.logvar",
+)
+
+
+@pytest.mark.parametrize("kind", ["dense", "experts"])
+def test_tables_and_statistics_of_other_writers_are_left_out(kind: str, tmp_path: Path) -> None:
+    write_reference(tmp_path, kind)
+    file = tmp_path / "model.safetensors"
+    stored = load_file(file)
+    save_file({**stored, **{name: torch.full((3,), 7.0) for name in EXTRAS}}, file)
+    found = load_model(tmp_path).state_dict()
+    assert found.keys() == load_file(file).keys() - set(EXTRAS)
+    assert all(torch.equal(found[name], stored[name]) for name in found)
+    save_file({**stored, "model.language_model.rotary_emb.table": torch.ones(3)}, file)
+    with pytest.raises(WeightsError, match=r"1 tensor unexpected \(model.language_model.rotary_emb.table\)"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("size", ["1GB", "60KB"])
+def test_a_variant_written_by_the_reference_is_chosen(size: str, tmp_path: Path) -> None:
+    from inkwash.engine.see.pipeline import GlmVisionPipeline
+
+    reference = write_reference(tmp_path, "dense")
+    plain = reference.lm_head.weight.detach().clone()
+    with torch.no_grad():
+        reference.lm_head.weight.add_(1.0)
+    reference.save_pretrained(tmp_path, variant="odd", max_shard_size=size)
+    assert any(file.name.startswith("model.odd") for file in tmp_path.iterdir())
+    assert torch.equal(load_model(tmp_path).lm_head.weight, plain)
+    assert torch.equal(load_model(tmp_path, variant="odd").lm_head.weight, plain + 1.0)
+    pipe = GlmVisionPipeline.from_pretrained(tmp_path, variant="odd", device_map="cpu")
+    assert torch.equal(pipe.parts.model.lm_head.weight, plain + 1.0)
+    rounded = GlmVisionPipeline.from_pretrained(tmp_path, variant="odd", quantize="int8", device_map="cpu")
+    assert "lm_head.weight" not in rounded.parts.model.state_dict() or not rounded.parts.model.lm_head.weight.is_meta
+    with pytest.raises(WeightsError, match=r"no weights of the variant 'fp16', only odd: leave variant out"):
+        load_model(tmp_path, variant="fp16")

@@ -19,6 +19,7 @@ from PIL import Image
 
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.engine import events
+from inkwash.engine.defaults import ModelDefaults
 from inkwash.engine.plan import Plan
 from inkwash.engine.reference_cache import CacheStats
 from inkwash.engine.request import DrawRequest, TokenCounts
@@ -45,7 +46,7 @@ class FakeBackend:
     """One worker thread; `step_s` seconds for every denoising step."""
 
     def __init__(self, *, step_s: float = 0.0, max_queue: int = 8) -> None:
-        self.info = ModelInfo(name="nano", natural_size=(256, 256), default_steps=20)
+        self.info = ModelInfo(name="nano", natural_size=(256, 256), defaults=ModelDefaults(steps=20))
         self.step_s, self.max_queue = step_s, max_queue
         self.drawn: list[DrawRequest] = []
         self.cancelled = 0

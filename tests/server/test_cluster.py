@@ -20,6 +20,7 @@ from PIL import Image
 
 from inkwash.core.errors import Cancelled, ConfigError, RequestError
 from inkwash.engine import events
+from inkwash.engine.defaults import ModelDefaults
 from inkwash.engine.open import LoadOptions
 from inkwash.engine.plan import Plan
 from inkwash.engine.request import DrawRequest, TokenCounts
@@ -47,7 +48,7 @@ class StandIn(Pool):
 
     def ask(self, method: str, *arguments: Any) -> Any:
         assert method == "info"
-        return ModelInfo(name="nano", natural_size=(256, 256), default_steps=20)
+        return ModelInfo(name="nano", natural_size=(256, 256), defaults=ModelDefaults(steps=20))
 
     def stream(self, method: str, arguments: Any, check: Any) -> Any:
         pool = self

@@ -117,3 +117,21 @@ def test_a_real_stream_shows_the_preview_first(nano: Live) -> None:
     partials = [each for each in got if each["type"].endswith("partial_image")]
     assert [each["partial_image_index"] for each in partials] == list(range(len(partials)))
     assert all(picture(each).size == (64, 64) for each in partials)
+
+
+def test_the_wire_is_as_it_was(fake: Live) -> None:
+    """Golden: a line with the event's name, a line of JSON as it is, a blank line, and nothing else."""
+    body = {"prompt": 'a “é”\u2028\n"HI"', "stream": True, "size": "64x64", "steps": 1, "progress": True, "seed": 3}
+    answer = fake.http.post("/v1/images/generations", json=body)
+    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-cache", "no")
+    said = [json.loads(line[6:]) for line in answer.text.split("\n") if line.startswith("data: ")]
+    whole = "".join(f"event: {each['type']}\ndata: {json.dumps(each, ensure_ascii=False)}\n\n" for each in said)
+    assert answer.text == whole
+    assert [each["type"].rpartition(".")[2] for each in said] == ["queued", "progress", "completed"]
+    assert list(said[-1]) == [
+        *("type", "created_at", "b64_json", "background", "output_format", "quality", "size", "image_index", "seed"),
+        *("id", "usage", "used", "warnings", "timings", "plan"),
+    ]
+    refused = fake.http.post("/v1/images/edits", data={"prompt": "a", "stream": "true"}, files={"image": b"x"})
+    assert refused.status_code == 400 and refused.headers["content-type"] == "application/json"

@@ -13,21 +13,23 @@ import pytest
 from PIL import Image
 
 from inkwash.core.types import Size
+from inkwash.engine.defaults import ModelDefaults
 from inkwash.models.glm_image.folder import drawing_defaults
 from inkwash.models.registry import bundled_folder
 from inkwash.serve.backend import ModelInfo
 from inkwash.serve.server import mount_ui
-from inkwash.serve.settings import ServeSettings, Shown
+from inkwash.serve.settings import ServeSettings
 from inkwash.serve.ui.lint import lint_html
-from inkwash.serve.ui.page import painted
+from inkwash.serve.ui.pictures import overlay, painted, picture_editor, uploads
 from inkwash.serve.ui.shelf import Shelf
 from inkwash.serve.ui.words import EN, ZH, language
+from inkwash.serve.uploads import Uploads
 from tests.server.conftest import Live, backend_of, running
 from tests.server.fakes import FakeBackend
 from tests.server.test_edits import png
 
 CHROMIUM = shutil.which("chromium")
-SHOWN = Shown(side=256, steps=33, guidance=2.5, temperature=0.8, top_p=0.7)
+SHOWN = ModelDefaults(side=256, steps=33, guidance=2.5, temperature=0.8, top_p=0.7)
 # Gradio and Playwright leave sockets and loops to the garbage collector.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -39,7 +41,7 @@ pytestmark = [
 INFO = ModelInfo(
     name="nano",
     natural_size=(384, 384),
-    default_steps=20,
+    defaults=ModelDefaults(steps=20),
     limits=drawing_defaults(bundled_folder("nano")).limits,
     canonical_quotes=True,
 )
@@ -100,11 +102,41 @@ def test_the_shelf_drops_the_oldest_and_knows_its_own_files_only(tmp_path: Path)
 def test_what_was_painted_becomes_the_mask() -> None:
     picture = Image.new("RGBA", (64, 64), "red")
     layer = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
-    assert painted({"background": picture, "layers": [layer]}) is None
+    assert painted([layer], picture.size) is None
     layer.paste((255, 60, 107, 255), (8, 8, 16, 16))
-    mask = painted({"background": picture, "layers": [layer]})
-    assert mask is not None
-    assert mask.getbbox() == (8, 8, 16, 16)
+    mask = painted([layer], picture.size)
+    assert mask is not None and mask.getbbox() == (8, 8, 16, 16)
+    half = painted([layer], (32, 32))
+    assert half is not None and half.getbbox() == (4, 4, 8, 8)
+
+
+def test_what_comes_with_the_page_is_decoded_in_the_media_process(
+    settings: Callable[..., ServeSettings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What Gradio hands over of an editor's and a gallery's files is decoded nowhere here, only in the process."""
+    import gradio as gr
+    from gradio.components.image_editor import EditorData
+    from gradio.data_classes import FileData
+
+    layer = Image.new("RGBA", (64, 48), (0, 0, 0, 0))
+    layer.paste((255, 60, 107, 255), (8, 8, 16, 16))
+    files = {}
+    for name, picture in (("first", Image.new("RGB", (64, 48), "red")), ("layer", layer)):
+        files[name] = tmp_path / f"{name}.png"
+        picture.save(files[name])
+    with running(settings(), FakeBackend) as live:
+        with monkeypatch.context() as patch:
+            patch.setattr(Image, "open", lambda *_, **__: pytest.fail("decoded here"))
+            with gr.Blocks():
+                editor = picture_editor(live.service.settings)
+                gallery = gr.Gallery(type="filepath")
+            first = FileData(path=str(files["first"]), orig_name="first.png")
+            given: Any = editor.preprocess(EditorData(background=first, layers=[FileData(path=str(files["layer"]))]))
+            more: Any = gallery.preprocess(gallery.data_model.model_validate([{"image": first.model_dump()}]))
+            made = uploads(given, more, live.service.settings, live.service.reader())
+        assert made.images == (files["first"].read_bytes(),) * 2
+        assert isinstance(made.mask, Image.Image) and made.mask.getchannel("A").getpixel((10, 10)) == 0
+        assert made.mask.getchannel("A").getextrema() == (0, 255)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -244,13 +276,16 @@ def test_the_page_orders_what_the_api_orders(settings: Callable[..., ServeSettin
     fields = {
         "prompt": 'says "HI"', "size": "80x70", "steps": 50, "guidance": 1.5, "count": 2, "seed": 5, "lock": True,
         "quality": "low", "layout": "same", "negative": "no quotes", "temperature": 0.9, "top_p": 0.75,
+        "verify": False,
     }  # fmt: skip
     red, mask = Image.new("RGB", (64, 48), "red"), Image.new("L", (64, 48), 0)
     mask.paste(255, (0, 0, 20, 20))
     with running(settings(), FakeBackend) as live:
         page, backend = Page(live.service), backend_of(live)
         for pictures, painted_mask in (([], None), ([red], None), ([red], mask)):
-            order = page._order(fields, pictures, painted_mask)
+            order = page._order(
+                fields, Uploads(tuple(pictures), None if painted_mask is None else overlay(painted_mask))
+            )
             body: dict[str, Any] = {"prompt": 'says "HI"', "n": 2, "quality": "low", "seed": 5, "layout": "same"}
             body |= {"negative_prompt": "no quotes"} | ({} if painted_mask else {"size": "80x70"})
             if pictures:
@@ -270,5 +305,38 @@ def test_the_page_orders_what_the_api_orders(settings: Callable[..., ServeSettin
             assert (order.request.mask is None) == (asked.mask is None)
             if asked.mask is not None and order.request.mask is not None:
                 assert order.request.mask.tobytes() == asked.mask.tobytes()
-        chosen = page._order({**fields, "steps": 7, "quality": "exact"}, [], None)
+        chosen = page._order({**fields, "steps": 7, "quality": "exact"}, Uploads())
         assert chosen.request.num_inference_steps == 7 and chosen.quality.name == "xhigh"
+
+
+def test_the_page_checks_words(settings: Callable[..., ServeSettings]) -> None:
+    """The switch on: attempts until the words are right; where they stay wrong the warning of the API, both tabs."""
+    import gradio as gr
+
+    from inkwash.engine.verify import Reading
+    from inkwash.serve.service import Service
+    from inkwash.serve.ui.page import FIELDS, Page
+
+    def prepare(app: Any, service: Service) -> None:
+        service.words._open = lambda: lambda image: Reading(lines=("HALLO",))
+
+    fields: dict[str, Any] = {
+        "prompt": 'says "HELLO"', "size": "64x64", "steps": 2, "guidance": 1.5, "count": 1, "seed": 5, "lock": True,
+        "quality": "auto", "layout": "new", "negative": "", "temperature": 0.9, "top_p": 0.75, "verify": True,
+    }  # fmt: skip
+    with running(settings(), FakeBackend, prepare=prepare) as live:
+        page, backend = Page(live.service), backend_of(live)
+        page.build()
+        request = gr.Request(headers={}, username=None, session_hash="tab")
+        for handler, more in (
+            (page.create, ()),
+            (page.edit, ({"background": png(Image.new("RGB", (64, 64))), "layers": []}, None)),
+        ):
+            before = len(backend.drawn)
+            last = list(handler(request, *(fields[name] for name in FIELDS), *more, []))[-1]
+            assert "still wrong after 4 attempts" in html.unescape(last[0]), last[0]
+            assert len(backend.drawn) == before + 4 and len(last[1]) == 1
+            assert last[4][0]["verify"] is True and last[4][0]["kind"] == ("edit" if more else "create")
+        live.service.words._open = live.service.words._read = None
+        last = list(page.create(request, *(fields[name] for name in FIELDS), []))[-1]
+        assert "extra 'ocr'" in html.unescape(last[0])

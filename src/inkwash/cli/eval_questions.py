@@ -14,6 +14,8 @@ from inkwash.core.errors import RequestError
 
 Count = Annotated[int, typer.Option("-n", "--n", help="How many scenes; scene i is the same in every larger run.")]
 Kinds = Annotated[str, typer.Option("--kinds", metavar="A,B", help="Kinds of questions [default: all].")]
+Level = Annotated[str, typer.Option("--level", help="first, or card: cards with things and wrapped texts.")]
+Language = Annotated[str, typer.Option("--language", help="Of the cards: en or zh.")]
 Wrong = Annotated[int, typer.Option("--wrong", help="How many wrong answers to print.")]
 Think = Annotated[bool, typer.Option("--think/--no-think", help="With thoughts before the answers, or without.")]
 Seed = Annotated[int, typer.Option("--seed", help="Decides scenes and questions.")]
@@ -27,13 +29,15 @@ def questions(
     think: Think = True,
     wrong: Wrong = 10,
     seed: Seed = 300,
+    level: Level = "first",
+    language: Language = "en",
     json: JsonFile = None,
     quantize: s.Quantize = None,
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
     quiet: o.Quiet = False,
 ) -> None:
-    """Ask a model that sees about held-out scenes: colours, shapes, counts, boxes, readings.
+    """Ask a model that sees about held-out scenes: colours, shapes or things, counts, boxes, readings.
 
     Example: inkwash eval questions -n 300 --json scores.json
     """
@@ -42,18 +46,28 @@ def questions(
     settings = s.SightSettings(model=model, device=device, dtype=dtype, quantize=quantize)
     session.check_outputs(json)
     s.check_model(model)
-    from inkwash.eval.seeing import as_dict, ask_pipeline, check_kinds
-    from inkwash.eval.tasks.questions import KINDS
+    from inkwash.eval.seeing import as_dict, ask_pipeline, check_kinds, check_level
+    from inkwash.eval.tasks.questions import kinds_of
 
-    chosen = check_kinds([kind.strip() for kind in kinds.split(",")]) if kinds else KINDS
+    check_level(level, language)
+    chosen = check_kinds([kind.strip() for kind in kinds.split(",")], level) if kinds else kinds_of(level)
     cancel = session.cancel_token()
 
     def work(tell: session.Tell) -> Any:
         pipe = s.open_pipeline(settings)
-        return ask_pipeline(pipe, count=n, kinds=chosen, seed=seed, think=think, tell=lambda done: tell("ask", done, n))
+        return ask_pipeline(
+            pipe,
+            count=n,
+            kinds=chosen,
+            seed=seed,
+            think=think,
+            level=level,
+            language=language,
+            tell=lambda done: tell("ask", done, n),
+        )
 
     score = session.watched(work, cancel, quiet=quiet, out=None)
-    found = as_dict(score, model=model, n=n, seed=seed, thinking=think)
+    found = as_dict(score, model=model, n=n, seed=seed, thinking=think, level=level, language=language)
     session.write_json(json, found)
     if json != session.STDOUT:
         _show(found, wrong)

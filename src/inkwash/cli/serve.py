@@ -135,8 +135,8 @@ def serve(
 
     Example: inkwash serve nano --port 30000
     """
-    from inkwash.cli.draw import check_model
-    from inkwash.cli.settings import read_loras, shown
+    from inkwash.cli.draw import check_model, open_reader
+    from inkwash.cli.settings import read_loras
     from inkwash.core.errors import ConfigError, MissingExtraError
 
     c.check_one_device(tensor_parallel_size)
@@ -166,13 +166,15 @@ def serve(
             raise MissingExtraError("inkwash serve", extra="serve")
     from inkwash.serve.auth import VARIABLE, read_keys
     from inkwash.serve.listen import bind
-    from inkwash.serve.settings import MEBI, ClusterSettings, ServeSettings, Shown
+    from inkwash.serve.settings import MEBI, ClusterSettings, ServeSettings
 
     if not 0.001 <= max_image_mp <= 1000:
         raise ConfigError(f"--max-image-mp is {max_image_mp}, but must be from 0.001 to 1000.")
     if not ray and (planners or decoders or replicas != 1 or ray_address):
         raise ConfigError("--replicas, --planners, --decoders and --ray-address need --ray.")
+    from inkwash.engine.defaults import ModelDefaults
     from inkwash.engine.open import LoadOptions
+    from inkwash.models.registry import model_defaults
 
     options = LoadOptions(
         model=model,
@@ -196,7 +198,7 @@ def serve(
         device=device,
         dtype=dtype,
         state=state,
-        shown=Shown() if alone else shown(model),
+        shown=ModelDefaults() if alone else model_defaults(model),
         max_queue=max_queue,
         deadline_s=deadline,
         cancel_on_disconnect=cancel_on_disconnect,
@@ -227,7 +229,15 @@ def serve(
 
     from inkwash.serve.server import serve as run_server
 
-    run_server(settings, None if alone else load, bound=bound, log_requests=not quiet, ui=ui, chat=seeing)
+    run_server(
+        settings,
+        None if alone else load,
+        bound=bound,
+        log_requests=not quiet,
+        ui=ui,
+        chat=seeing,
+        open_reader=open_reader,
+    )
 
 
 def _enhance(url: str | None, model: str, always: bool) -> EnhanceSettings | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from inkwash.engine.open import LoadOptions
     from inkwash.engine.request import DrawRequest
     from inkwash.engine.verify import Verify
-    from inkwash.serve.settings import Shown
 
 _MAX_STDIN = 2**20
 
@@ -130,28 +128,6 @@ def pace(model: str, steps: int | None, guidance: float | None) -> tuple[int, fl
     return (
         own.num_inference_steps if steps is None else steps,
         own.guidance_scale if guidance is None else guidance,
-    )
-
-
-def shown(model: str) -> Shown:
-    """Where the controls of the page stand: the model's own settings, as far as they are known before it is fetched."""
-    from inkwash.models.glm_image.folder import GENERATION_FILE, drawing_defaults
-    from inkwash.models.registry import folder_of
-    from inkwash.models.tensor_files import read_json
-    from inkwash.serve.settings import Shown
-
-    folder, plain = folder_of(model), Shown()
-    if folder is None:
-        return plain
-    own, file = drawing_defaults(folder), folder / "vision_language_encoder" / GENERATION_FILE
-    sampling: Mapping[str, Any] = read_json(file) if file.is_file() else {}
-    vae: Mapping[str, Any] = read_json(folder / "vae" / "config.json")
-    return Shown(
-        side=vae.get("sample_size") or plain.side,
-        steps=own.num_inference_steps,
-        guidance=own.guidance_scale,
-        temperature=sampling.get("temperature") or plain.temperature,
-        top_p=sampling.get("top_p") or plain.top_p,
     )
 
 

@@ -36,7 +36,6 @@ def ui(
 
     from inkwash.cli.draw import check_model
     from inkwash.cli.serve_chat import chosen
-    from inkwash.cli.settings import shown
     from inkwash.core.errors import MissingExtraError
 
     check_model(model)
@@ -47,6 +46,7 @@ def ui(
     import os
 
     from inkwash.engine.open import LoadOptions
+    from inkwash.models.registry import model_defaults
     from inkwash.serve.auth import VARIABLE, read_keys
     from inkwash.serve.backend import Backend, load_backend
     from inkwash.serve.listen import bind
@@ -61,7 +61,7 @@ def ui(
         device=device,
         dtype=dtype,
         state=state,
-        shown=shown(model),
+        shown=model_defaults(model),
         api_keys=read_keys(None, os.environ.get(VARIABLE, "")),
     )
     bound = bind(host, port)

@@ -27,6 +27,10 @@ class ConfigError(InkwashError):
     exit_code = 2
 
 
+class NoMeaning(ConfigError, AttributeError):
+    """An attribute of another library's objects that means nothing here; for Python it is not there."""
+
+
 class WeightsError(InkwashError):
     """A checkpoint is unknown, incomplete, damaged, or does not belong to the network it was loaded into."""
 

@@ -333,4 +333,16 @@ def card_question_lines(rng: random.Random, count: int) -> list[str]:
     return lines
 
 
-__all__ = ["CARD_KINDS", "CardQuestionBatches", "card_label_sizes", "card_question_lines", "sample_card_turn"]
+def character_lines() -> list[str]:
+    """Every character that a card can show, in quotation marks, so that a tokenizer learns each as one token."""
+    return [f'"{sign}"' for sign in card_signs()]
+
+
+__all__ = [
+    "CARD_KINDS",
+    "CardQuestionBatches",
+    "card_label_sizes",
+    "card_question_lines",
+    "character_lines",
+    "sample_card_turn",
+]

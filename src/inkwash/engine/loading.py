@@ -33,8 +33,12 @@ def load_parts(
     offload: Profile = "none",
     quantize: Mapping[str, str] | None = None,
     variant: str | None = None,
+    dtypes: Mapping[str, torch.dtype] | None = None,
 ) -> tuple[GlmImageParts, Residency | None]:
-    """The parts of a checkpoint, and who brings their weights; None when all of them are there for good."""
+    """The parts of a checkpoint, and who brings their weights; None when all of them are there for good.
+
+    `dtypes` are the number types of part folders that have another one than `dtype`.
+    """
     check_profile(offload)
     kinds = dict(quantize or {})
     if offload == "block" and "decoder" in kinds:
@@ -43,13 +47,14 @@ def load_parts(
             "quantized decoder.",
             param="offload",
         )
-    rounders = {stage: rounder(stage, kind, device, dtype) for stage, kind in kinds.items()}
+    numbers = {stage: (dtypes or {}).get(name, dtype) for stage, name in FOLDERS.items()}
+    rounders = {stage: rounder(stage, kind, device, numbers[stage]) for stage, kind in kinds.items()}
     brought = [stage for stage in FOLDERS if offload != "none" or stage in kinds]
     deferred = [FOLDERS[stage] for stage in brought]
-    parts = load_pipeline_parts(folder, dtype=dtype, device=device, deferred=deferred, variant=variant)
+    parts = load_pipeline_parts(folder, dtype=dtype, device=device, deferred=deferred, variant=variant, dtypes=dtypes)
     members: dict[str, Member] = {}
     for stage in brought:
-        weights = Weights(StoredTensors(folder / FOLDERS[stage], variant), dtype, device)
+        weights = Weights(StoredTensors(folder / FOLDERS[stage], variant), numbers[stage], device)
         if device.type == "cuda" and offload != "none":
             weights.pin(list(_network(parts, stage).state_dict()))
         streamed = offload == "block" and stage == "decoder"
@@ -69,7 +74,7 @@ def load_parts(
     if "decoder" not in members:
         fuse_qkv(parts.decoder)
     if offload != "none":
-        return parts, Residency(members, device, dtype)
+        return parts, Residency(members, device, numbers["decoder"])
     for member in members.values():
         member.enter()
     return parts, None

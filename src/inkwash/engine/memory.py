@@ -30,7 +30,7 @@ from inkwash.engine.pixels import TILED_AREA
 from inkwash.engine.quantize import BITS, INT4_GROUP, is_quantized
 from inkwash.models.glm_image import released
 from inkwash.models.glm_image.ar import ARGenerator
-from inkwash.models.glm_image.config import ARConfig
+from inkwash.models.glm_image.config import ARConfig, VisionConfig, VQConfig
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder
@@ -42,7 +42,9 @@ from inkwash.models.weights import parameters_on_meta
 from inkwash.nn.packed import can_pack
 
 PROMPT_TOKENS, GLYPHS = 64, 16  # of a usual prompt
-LAYERS = 6, 8  # of the short networks: from there on the peak lies in the same place
+AR_LAYERS, DECODER_LAYERS = (6, 8), (1, 2)  # of the short networks: from there on the peak lies in the same place
+NO_VISION = VisionConfig(depth=1, hidden_size=16, num_heads=1, intermediate_size=16, image_size=16, patch_size=16)
+NO_CODES = VQConfig(embed_dim=8, num_embeddings=8, latent_channels=16)  # of a generator that looks at no references
 SLOT_STEP = 256  # the planner's caches grow by so many tokens
 TILE = 128  # latent cells of a VAE tile
 CPU_RUNTIME = 70 * 2**20  # kernels made on the way, their scratch memory and the window files are read through
@@ -174,14 +176,15 @@ class Forecaster:
         """The most that is alive beside the weights, stage by stage."""
         return {
             "vision": _vision_working(self.ar, self.work, self.on_cpu),
-            "ar": _over_layers(self.sizes.ar.text_config.num_hidden_layers, self._ar),
-            "decoder": _over_layers(self.sizes.decoder.num_layers, self._decoder),
+            "ar": _over_layers(self.sizes.ar.text_config.num_hidden_layers, AR_LAYERS, self._ar),
+            "decoder": _over_layers(self.sizes.decoder.num_layers, DECODER_LAYERS, self._decoder),
             "vae": round(_vae_working(self.vae, self.work) * (CPU_CONVOLUTION if self.on_cpu else 1)),
         }
 
     def _ar(self, layers: int) -> int:
         text = replace(self.sizes.ar.text_config, num_hidden_layers=layers)
-        network = self._blank(lambda: ARGenerator(replace(self.sizes.ar, text_config=text)))
+        config = replace(self.sizes.ar, text_config=text, vision_config=NO_VISION, vq_config=NO_CODES)
+        network = self._blank(lambda: ARGenerator(config))
         return _ar_working(network, self.work, self.on_cpu)
 
     def _decoder(self, layers: int) -> int:
@@ -195,9 +198,9 @@ class Forecaster:
         return network.to("meta", self.dtype).requires_grad_(False)
 
 
-def _over_layers(layers: int, working: Callable[[int], int]) -> int:
+def _over_layers(layers: int, short: tuple[int, int], working: Callable[[int], int]) -> int:
     """Bytes of a network by its number of layers: counted, or continued from two short ones."""
-    few, more = LAYERS
+    few, more = short
     if layers <= more:
         return working(layers)
     first, second = working(few), working(more)

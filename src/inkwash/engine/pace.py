@@ -18,13 +18,13 @@ import torch
 
 from inkwash.engine.ar import few_threads
 from inkwash.engine.denoise import Denoiser, Picture
-from inkwash.engine.memory import GLYPHS, PROMPT_TOKENS, Forecast, Sizes, Work
+from inkwash.engine.memory import GLYPHS, NO_CODES, NO_VISION, PROMPT_TOKENS, Forecast, Sizes, Work
 from inkwash.engine.narrow import REPEATS, StandIn, stand_in_for_ar, stand_in_for_decoder, stand_in_for_vae
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.slots import CpuSlots, Prefix, Sequence, make_slots
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.ar_step import fuse_for_decode
-from inkwash.models.glm_image.config import ARConfig, VisionConfig, VQConfig
+from inkwash.models.glm_image.config import ARConfig
 from inkwash.models.glm_image.decoder import Decoder, fuse_qkv
 from inkwash.models.glm_image.schedule import schedule
 from inkwash.models.glm_image.vae import AutoencoderKL
@@ -35,8 +35,6 @@ WHOLE_BYTES = 2**28  # networks up to this are timed whole, and short ones of th
 # 0.3 for a poster of one word and 0.5 for five lines.
 GUESSED, GUESSED_MORE, GUESSED_EDIT = 0.4, 0.05, 0.3
 TOKENS, VAE_CELLS, COPY_BYTES = 8, 64, 2**26
-NO_VISION = VisionConfig(depth=1, hidden_size=16, num_heads=1, intermediate_size=16, image_size=16, patch_size=16)
-NO_CODES = VQConfig(embed_dim=8, num_embeddings=8, latent_channels=16)  # what looks at references is not timed
 
 
 @dataclass(frozen=True, kw_only=True)

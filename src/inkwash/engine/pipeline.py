@@ -9,6 +9,7 @@ keeps no state on the pipeline, so that several threads may share one.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from inkwash.core import limits
-from inkwash.core.device import pick_device, pick_dtype
+from inkwash.core.device import pick_device
 from inkwash.core.errors import ConfigError, RequestError
 from inkwash.engine import inputs, seeds
 from inkwash.engine.adapters import Adapters
@@ -35,7 +36,7 @@ from inkwash.engine.request import CancelToken, DrawRequest, Layout, ProgressCal
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages, make_plan
 from inkwash.engine.steering import Calls, Steering
-from inkwash.engine.surface import ReferenceSurface, check_folder_options, joined, shard_bytes
+from inkwash.engine.surface import NumberTypes, ReferenceSurface, check_folder_options, joined, part_dtypes, shard_bytes
 from inkwash.models.glm_image.decoder import fuse_qkv
 from inkwash.models.glm_image.weights import GlmImageParts, save_pipeline_parts
 from inkwash.models.hub import HubAccess
@@ -80,12 +81,12 @@ class GlmImagePipeline(ReferenceSurface):
         cls,
         pretrained_model_name_or_path: str | Path,
         *,
-        torch_dtype: torch.dtype | str | None = None,
+        torch_dtype: NumberTypes | None = None,
         device_map: str | torch.device | None = None,
         pictures_per_pass: int | None = None,
         offload: Profile = "none",
         quantize: str | None = None,
-        dtype: torch.dtype | str | None = None,
+        dtype: NumberTypes | None = None,
         variant: str | None = None,
         revision: str | None = None,
         cache_dir: str | Path | None = None,
@@ -98,8 +99,9 @@ class GlmImagePipeline(ReferenceSurface):
         `torch_dtype` None is float32 on a CPU and bfloat16 elsewhere; `device_map` is a device, None or "auto" for
         the best one here; `pictures_per_pass` as in the constructor. `offload` says where weights wait (see
         `engine.offload`), `quantize` how they are rounded ("int8", or "ar=int8,decoder=fp8"; `engine.quantize`).
-        `dtype` is `torch_dtype`; `variant` names files such as model.fp16.safetensors; `revision`, `cache_dir`,
-        `local_files_only` and `token` are for a hub. Parts under the reference's names replace the checkpoint's.
+        `dtype` is `torch_dtype`, one for all or a table such as {"vae": torch.float32, "default": torch.bfloat16};
+        `variant` names files such as model.fp16.safetensors; `revision`, `cache_dir`, `local_files_only` and `token`
+        are for a hub. Parts under the reference's names replace the checkpoint's.
         """
         check_folder_options(options)
         access = HubAccess(cache_dir=cache_dir, local_files_only=local_files_only, token=token)
@@ -108,17 +110,22 @@ class GlmImagePipeline(ReferenceSurface):
         device = pick_device(None if device_map in (None, "auto", "balanced") else device_map)
         folder = resolve(pretrained_model_name_or_path, revision=revision, access=access)
         kinds = parse_quantize(quantize)
-        numbers = pick_dtype(torch_dtype if dtype is None else dtype, device)
-        parts, residency = load_parts(
-            folder, dtype=numbers, device=device, offload=offload, quantize=kinds, variant=variant
-        )
+        numbers, others = part_dtypes(torch_dtype if dtype is None else dtype, device)
+        source: dict[str, Any] = {
+            "folder": folder,
+            "dtype": numbers,
+            "dtypes": others,
+            "quantize": kinds,
+            "variant": variant,
+        }
+        parts, residency = load_parts(**source, device=device, offload=offload)
         if options:
             parts = joined(parts, options)
             fuse_qkv(parts.decoder)
         pipe = cls(parts, pictures_per_pass=pictures_per_pass, residency=residency)
         pipe._as_stored = residency is None and not kinds
         if not options:
-            pipe._source = {"folder": folder, "dtype": numbers, "variant": variant}
+            pipe._source = {**source, "offload": offload}
         for network in pipe._networks():
             network.eval().requires_grad_(False)
         return pipe
@@ -139,7 +146,8 @@ class GlmImagePipeline(ReferenceSurface):
         """
         self._check_whole("Saving needs all weights")
         if not safe_serialization:
-            raise ConfigError("safe_serialization=False has no meaning here: weights are written as safetensors only.")
+            text = "Weights are always written as safetensors: safe_serialization=False is left out."
+            warnings.warn(text, UserWarning, stacklevel=2)
         if self._adapters.active and not self._adapters.fused:
             raise ConfigError(
                 f"Adapters act on the weights that would be saved ({', '.join(self._adapters.active)}): call "
@@ -189,6 +197,8 @@ class GlmImagePipeline(ReferenceSurface):
             for target in targets:
                 network.to(target)
         fuse_qkv(self.parts.decoder)
+        if self._source is not None and any(isinstance(target, torch.dtype) for target in targets):
+            self._source = {**self._source, "dtype": self.dtype, "dtypes": {}}  # for an offload that follows
         return self
 
     def compile(self) -> None:
@@ -394,18 +404,15 @@ class GlmImagePipeline(ReferenceSurface):
             raise ConfigError(f"{why}: load the model without offload and without quantize for that.")
 
     def sampling(self, temperature: float | None, top_p: float | None) -> Sampling:
-        """The asked settings over those of the checkpoint's generation_config.json over 0.9 and 0.75.
+        """The asked settings over the model's own (`ModelDefaults`).
 
         A nucleus that is asked for takes the place of the checkpoint's min-p: they are two ways to leave codes out.
         """
-        own = self.parts.generation
+        own = self.parts.defaults
         asked_nucleus = top_p is not None and top_p < 1
-        plain = Sampling()
-        if temperature is None:
-            temperature = own.get("temperature") or plain.temperature
         return Sampling(
-            temperature=temperature,
-            top_p=top_p if top_p is not None else own.get("top_p") or plain.top_p,
-            top_k=own.get("top_k") or None,
-            min_p=0.0 if asked_nucleus else own.get("min_p") or 0.0,
+            temperature=own.temperature if temperature is None else temperature,
+            top_p=own.top_p if top_p is None else top_p,
+            top_k=own.top_k,
+            min_p=0.0 if asked_nucleus else own.min_p,
         )

@@ -6,32 +6,32 @@ Whatever has no meaning here says in one sentence what to use. `docs/reference-s
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Generic, NoReturn, Self, TypeAlias, TypeVar, overload
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inkwash.core.device import pick_device
-from inkwash.core.errors import ConfigError, RequestError
+from inkwash.core.device import pick_device, pick_dtype
+from inkwash.core.errors import ConfigError, NoMeaning, RequestError
 from inkwash.engine import inputs
 from inkwash.engine.adapters import Adapters
 from inkwash.engine.loading import load_parts
 from inkwash.engine.offload import Profile
 from inkwash.engine.stages import Stages
 from inkwash.engine.steering import Calls
-from inkwash.models.glm_image.decoder import Decoder
+from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.decoder import Decoder, fuse_qkv
 from inkwash.models.glm_image.decoder_config import SchedulerConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.glm_image.weights import GlmImageParts
 
-if TYPE_CHECKING:
-    from inkwash.models.glm_image.ar import ARGenerator
-
+P = TypeVar("P")
+NumberTypes: TypeAlias = torch.dtype | str | Mapping[str, torch.dtype | str]
 PARTS = {
     "processor": "processor",
     "text_encoder": "glyph",
@@ -39,13 +39,6 @@ PARTS = {
     "vae": "vae",
     "transformer": "decoder",
     "scheduler": "scheduler",
-}
-KINDS: dict[str, tuple[type, ...]] = {
-    "processor": (GlmImageProcessor,),
-    "text_encoder": (GlyphEncoder,),
-    "vae": (AutoencoderKL,),
-    "transformer": (Decoder,),
-    "scheduler": (SchedulerConfig,),
 }
 NO_MEANING = {
     "enable_group_offload": "weights travel by stage or by block: use from_pretrained(..., offload='block')",
@@ -92,8 +85,38 @@ SPEED_ONLY = (  # how another library loads weights, or other formats of them
 )
 
 
-class NoMeaning(ConfigError, AttributeError):
-    """An attribute of other pipelines that means nothing here; for Python it is not there."""
+class Part(Generic[P]):
+    """A part of the pipeline under the reference's name; another of its kind may be put in its place."""
+
+    def __init__(self, kind: type[P]) -> None:
+        self.kind, self.name = kind, ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, pipe: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, pipe: ReferenceSurface, owner: type) -> P: ...
+    def __get__(self, pipe: ReferenceSurface | None, owner: type) -> Self | P:
+        if pipe is None:
+            return self
+        found: P = getattr(pipe.parts, PARTS[self.name])
+        return found
+
+    def __set__(self, pipe: ReferenceSurface, part: P) -> None:
+        pipe._replace(self.name, part)
+
+    def check(self, part: Any) -> None:
+        """Raise one sentence unless this can be the part."""
+        if isinstance(part, self.kind):
+            return
+        if hasattr(part, "_orig_mod"):
+            raise ConfigError(f"{self.name} is compiled outside of the pipeline: call pipe.compile() instead.")
+        raise ConfigError(
+            f"{self.name} is a {type(part).__module__}.{type(part).__name__}, but must be a {self.kind.__name__} "
+            "of inkwash: load its folder with from_pretrained."
+        )
 
 
 class ReferenceSurface:
@@ -106,6 +129,7 @@ class ReferenceSurface:
     _as_stored: bool
     _source: dict[str, Any] | None  # how the parts were loaded, for loading them under another offload profile
     _callback_tensor_inputs = ("latents", "prompt_embeds")
+    _optional_components = ()
     model_cpu_offload_seq = "vision_language_encoder->text_encoder->transformer->vae"
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -120,29 +144,12 @@ class ReferenceSurface:
         """All parts under the reference's names; `GlmImagePipeline(**pipe.components)` shares them."""
         return {name: getattr(self.parts, own) for name, own in PARTS.items()} | {"tokenizer": None}
 
-    @property
-    def processor(self) -> GlmImageProcessor:
-        return self.parts.processor
-
-    @property
-    def text_encoder(self) -> GlyphEncoder:
-        return self.parts.glyph
-
-    @property
-    def vision_language_encoder(self) -> ARGenerator:
-        return self.parts.ar
-
-    @property
-    def vae(self) -> AutoencoderKL:
-        return self.parts.vae
-
-    @property
-    def transformer(self) -> Decoder:
-        return self.parts.decoder
-
-    @property
-    def scheduler(self) -> SchedulerConfig:
-        return self.parts.scheduler
+    processor = Part(GlmImageProcessor)
+    text_encoder = Part(GlyphEncoder)
+    vision_language_encoder = Part(ARGenerator)
+    vae = Part(AutoencoderKL)
+    transformer = Part(Decoder)
+    scheduler = Part(SchedulerConfig)
 
     @property
     def tokenizer(self) -> None:
@@ -156,6 +163,24 @@ class ReferenceSurface:
     @property
     def name_or_path(self) -> str:
         return str(self._source["folder"]) if self._source else ""
+
+    @property
+    def _execution_device(self) -> torch.device:
+        """Where a call computes, also while weights wait elsewhere."""
+        return self.stages.device
+
+    def _replace(self, name: str, part: Any) -> None:
+        """Put another part in place of one."""
+        if part is None:
+            raise ConfigError(f"{name} cannot be taken out: to save memory load with offload='stage'.")
+        if not self._as_stored or self._adapters.names:
+            raise ConfigError(f"{name} cannot be replaced under offload, quantize or adapters: load without them.")
+        self.parts = joined(self.parts, {name: part})
+        for network in self._networks():
+            network.eval().requires_grad_(False)
+        fuse_qkv(self.parts.decoder)
+        self.stages = replace(self.stages, parts=self.parts)
+        self._adapters, self._source = Adapters(self.parts), None
 
     @classmethod
     def from_pipe(cls, pipeline: ReferenceSurface, **options: Any) -> Self:
@@ -177,16 +202,16 @@ class ReferenceSurface:
         self._offload("block", gpu_id, device)
 
     def _offload(self, profile: Profile, gpu_id: int | None, device: str | torch.device | None) -> None:
-        source = self._source
-        if source is None or not self._as_stored or self._adapters.active:
+        source, target = self._source, pick_device(f"cuda:{gpu_id}" if gpu_id is not None else device)
+        if source is not None and source["offload"] == profile and target == self.stages.device:
+            return
+        if source is None or self._adapters.names:
             raise ConfigError(
                 f"Offload reads the weights from the checkpoint's folder: call it right after from_pretrained, or pass "
                 f"offload={profile!r} to that."
             )
-        target = pick_device(f"cuda:{gpu_id}" if gpu_id is not None else device)
-        self.parts, residency = load_parts(
-            source["folder"], dtype=source["dtype"], device=target, offload=profile, variant=source["variant"]
-        )
+        self._source = {**source, "offload": profile}
+        self.parts, residency = load_parts(**self._source, device=target)
         for network in self._networks():
             network.eval().requires_grad_(False)
         self.stages = Stages(self.parts, self.stages.pictures_per_pass, residency=residency)
@@ -205,12 +230,12 @@ class ReferenceSurface:
         """Nothing to do, as above."""
 
     def disable_vae_tiling(self) -> None:
-        _say(
-            "Large pictures are always decoded in tiles, which bounds memory; the pixels are the same but for rounding."
-        )
+        """Warns, as the VAE does."""
+        self.vae.disable_tiling()
 
     def disable_vae_slicing(self) -> None:
-        _say("Pictures are always decoded one at a time; the pixels are the same.")
+        """Warns, as the VAE does."""
+        self.vae.disable_slicing()
 
     def maybe_free_model_hooks(self) -> None:
         """Nothing to do: weights leave the device with their stage."""
@@ -337,16 +362,22 @@ def joined(base: GlmImageParts | None, components: dict[str, Any]) -> GlmImagePa
         raise ConfigError(f"There is no part {unknown[0]!r}: the parts are {', '.join(PARTS)}.")
     given.pop("tokenizer", None)
     for name, part in given.items():
-        if name in KINDS and not isinstance(part, KINDS[name]):
-            raise ConfigError(
-                f"{name} is a {type(part).__module__}.{type(part).__name__}, but must be a {KINDS[name][0].__name__} "
-                "of inkwash: load its folder with from_pretrained."
-            )
+        vars(ReferenceSurface)[name].check(part)
     if base is not None:
         return GlmImageParts(**{**vars(base), **{PARTS[name]: part for name, part in given.items()}})
     if missing := [name for name in PARTS if name not in given]:
         raise ConfigError(f"A pipeline needs {missing[0]} as well: use from_pretrained, or give all parts.")
     return GlmImageParts(**{PARTS[name]: part for name, part in given.items()})
+
+
+def part_dtypes(asked: NumberTypes | None, device: torch.device) -> tuple[torch.dtype, dict[str, torch.dtype]]:
+    """The number type of the parts, and those of parts that have another."""
+    if not isinstance(asked, Mapping):
+        return pick_dtype(asked, device), {}
+    if unknown := sorted(asked.keys() - PARTS.keys() - {"default", "tokenizer"}):
+        raise ConfigError(f"There is no part {unknown[0]!r} to have a number type: the parts are {', '.join(PARTS)}.")
+    default = pick_dtype(asked.get("default", torch.float32), device)
+    return default, {name: pick_dtype(kind, device) for name, kind in asked.items() if name in PARTS}
 
 
 def shard_bytes(size: int | str | None, default: int) -> int:
@@ -377,7 +408,3 @@ def check_folder_options(options: dict[str, Any]) -> None:
         raise ConfigError("custom_pipeline and trust_remote_code have no meaning here: no code of a checkpoint is run.")
     for name in SPEED_ONLY:
         options.pop(name, None)
-
-
-def _say(sentence: str) -> None:
-    warnings.warn(sentence, UserWarning, stacklevel=3)

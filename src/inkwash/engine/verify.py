@@ -178,7 +178,7 @@ def best_attempt(
     wanted: Sequence[str] | Target,
     seed: int,
     draw: Callable[[Attempt], Any],
-    read: ReadPicture,
+    read: Callable[[Any], Reading],
     verify: Verify,
     *,
     progress: Callable[[int, int], None] | None = None,

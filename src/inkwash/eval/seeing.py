@@ -10,16 +10,29 @@ from PIL import Image
 from inkwash.core.errors import RequestError
 from inkwash.engine.see.pipeline import GlmVisionPipeline
 from inkwash.eval.digest import digest
-from inkwash.eval.tasks.questions import GROUPS, KINDS, SEED, QuestionScore, Reply, ask_scenes
+from inkwash.eval.tasks.questions import SEED, WORDS, QuestionScore, Reply, ask_scenes, kinds_of
 
-MAX_TOKENS = 128
+MAX_TOKENS = {"first": 128, "card": 512}  # a card may hold five long texts
+LEVELS = tuple(MAX_TOKENS)
 _WORLD = 30  # questions that tell which world they are about
 
 
-def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
-    """The kinds of questions; raises RequestError for an unknown one."""
-    if unknown := [kind for kind in kinds if kind not in KINDS]:
-        raise RequestError(f"There is no kind of question {unknown[0]!r}: known are {', '.join(KINDS)}.", param="kinds")
+def check_level(level: str, language: str) -> None:
+    """Raises RequestError for a level or language without questions."""
+    if level not in LEVELS:
+        raise RequestError(f"There are no questions at level {level!r}: choose {' or '.join(LEVELS)}.", param="level")
+    if language not in ("en", "zh") or (language == "zh" and level != "card"):
+        raise RequestError(
+            f"There are no questions in {language!r} at level {level!r}: choose en, or zh at level card.",
+            param="language",
+        )
+
+
+def check_kinds(kinds: Sequence[str], level: str = "first") -> tuple[str, ...]:
+    """The kinds of questions of a level; raises RequestError for an unknown one."""
+    known = kinds_of(level)
+    if unknown := [kind for kind in kinds if kind not in known]:
+        raise RequestError(f"There is no kind of question {unknown[0]!r}: known are {', '.join(known)}.", param="kinds")
     return tuple(kinds)
 
 
@@ -27,9 +40,11 @@ def ask_pipeline(
     pipe: GlmVisionPipeline,
     *,
     count: int,
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[str] | None = None,
     seed: int = SEED,
     think: bool = True,
+    level: str = "first",
+    language: str = "en",
     tell: Callable[[int], None] | None = None,
 ) -> QuestionScore:
     """Greedy answers to questions of every kind about ``count`` scenes; ``tell`` hears how many scenes are done."""
@@ -40,7 +55,7 @@ def ask_pipeline(
         content = [{"type": "image", "image": picture}, {"type": "text", "text": question}]
         output = pipe(
             [{"role": "user", "content": content}],
-            max_new_tokens=MAX_TOKENS,
+            max_new_tokens=MAX_TOKENS[level],
             temperature=0,
             enable_thinking=switch,
             thinking_budget=budget,
@@ -48,12 +63,12 @@ def ask_pipeline(
         boxes = [(box.left, box.top, box.right, box.bottom) for box in output.boxes]
         return Reply(output.content, boxes, output.thoughts)
 
-    return ask_scenes(answer, count=count, seed=seed, kinds=kinds, done=tell)
+    return ask_scenes(answer, count=count, seed=seed, kinds=kinds, level=level, language=language, done=tell)
 
 
 def as_dict(score: QuestionScore, **settings: Any) -> dict[str, Any]:
     """Shares by kind and group, the settings, and every question with its answer."""
-    shares = score.shares()
+    shares, kinds = score.shares(), kinds_of(score.level)
     rows = [
         {
             "kind": one.turn.kind,
@@ -68,8 +83,8 @@ def as_dict(score: QuestionScore, **settings: Any) -> dict[str, Any]:
     ]
     named = {name: {"right": share, "asked": asked} for name, (share, asked) in shares.items()}
     return {
-        "per_kind": {name: named[name] for name in named if name in KINDS},
-        "groups": {name: named[name] for name in (*GROUPS, "one word read") if name in named},
+        "per_kind": {name: named[name] for name in named if name in kinds},
+        "groups": {name: named[name] for name in (*score.groups, WORDS, "one word read") if name in named},
         "thought_first": shares["thought first"][0],
         **settings,
         "world": digest(f"{row['question']}\t{row['expected']}" for row in rows[:_WORLD]),

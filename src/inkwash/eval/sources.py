@@ -16,6 +16,7 @@ from PIL import Image
 
 from inkwash.core import limits
 from inkwash.core.errors import ConfigError
+from inkwash.engine.request import DrawRequest
 from inkwash.eval.run import Draw
 from inkwash.eval.tasks.edits import EditCase
 from inkwash.eval.tasks.scenes import Case
@@ -24,6 +25,7 @@ from inkwash.scenes.render import render
 if TYPE_CHECKING:
     import torch
 
+    from inkwash.engine.output import GlmImagePipelineOutput
     from inkwash.engine.pipeline import GlmImagePipeline
 
 SOURCES = ("ar", "teacher", "vae", "truth")
@@ -41,32 +43,14 @@ class DrawConfig:
     cancel: Any = None  # the engine's CancelToken
 
     def __post_init__(self) -> None:
-        limits.check_seed(self.seed)
-        if self.guidance is not None:
-            limits.check_guidance(self.guidance)
-        if self.temperature is not None:
-            limits.check_temperature(self.temperature)
-        if self.top_p is not None:
-            limits.check_top_p(self.top_p)
-        if self.steps is not None:
-            limits.check_steps(self.steps)
+        self.request(0, prompt="checks the values")
 
-    def generators(self, numbers: Sequence[int]) -> list[torch.Generator]:
-        """One generator per picture."""
-        import torch
-
-        return [torch.Generator().manual_seed(self.seed + i) for i in numbers]
-
-    def arguments(self, numbers: Sequence[int]) -> dict[str, Any]:
-        """The arguments every call of the pipeline gets."""
-        asked = {"num_inference_steps": self.steps, "guidance_scale": self.guidance}
-        return {
-            **{name: value for name, value in asked.items() if value is not None},
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "generator": self.generators(numbers),
-            "cancel": self.cancel,
-        }
+    def request(self, number: int, **fields: Any) -> DrawRequest:
+        """The request of picture `number`; `fields` say what is drawn."""
+        given = {"num_inference_steps": self.steps, "guidance_scale": self.guidance}
+        settings = {name: value for name, value in given.items() if value is not None}
+        seed = limits.check_seed(self.seed) + number
+        return DrawRequest(temperature=self.temperature, top_p=self.top_p, **{"seed": seed, **settings, **fields})
 
 
 def drawer(source: str, cases: Sequence[Case], pipe: GlmImagePipeline | None, config: DrawConfig) -> Draw:
@@ -84,47 +68,40 @@ def edit_drawer(cases: Sequence[EditCase], pipe: GlmImagePipeline, config: DrawC
     """The function that draws edits: the instruction with the rendered source scenes as reference pictures."""
 
     def draw(numbers: Sequence[int]) -> Sequence[Image.Image]:
-        edits = [cases[i].edit for i in numbers]
-        return _images(
-            pipe(
-                prompt=[edit.instruction for edit in edits],
-                image=[[render(scene) for scene in edit.sources] for edit in edits],
-                height=edits[0].target.height,
-                width=edits[0].target.width,
-                **config.arguments(numbers),
-            )
-        )
+        size = {"height": cases[numbers[0]].edit.target.height, "width": cases[numbers[0]].edit.target.width}
+        requests = [
+            config.request(i, prompt=edit.instruction, images=tuple(render(scene) for scene in edit.sources), **size)
+            for i, edit in ((i, cases[i].edit) for i in numbers)
+        ]
+        return _images(pipe.draw(requests, cancel=config.cancel))
 
     return draw
 
 
 def _from_prompt(cases: Sequence[Case], pipe: GlmImagePipeline, config: DrawConfig) -> Draw:
     def draw(numbers: Sequence[int]) -> Sequence[Image.Image]:
-        scene = cases[numbers[0]].scene
-        prompts = [cases[i].prompt for i in numbers]
-        return _images(pipe(prompt=prompts, height=scene.height, width=scene.width, **config.arguments(numbers)))
+        return _images(pipe.draw(_requests(cases, numbers, config), cancel=config.cancel))
 
     return draw
 
 
 def _from_truth_tokens(cases: Sequence[Case], pipe: GlmImagePipeline, config: DrawConfig) -> Draw:
     def draw(numbers: Sequence[int]) -> Sequence[Image.Image]:
-        scene = cases[numbers[0]].scene
-        tokens = true_tokens(pipe, [render(cases[i].scene) for i in numbers])
-        return _images(
-            pipe(
-                prompt=[cases[i].prompt for i in numbers],
-                height=scene.height,
-                width=scene.width,
-                prior_token_ids=tokens,
-                **config.arguments(numbers),
-            )
-        )
+        from inkwash.engine.plan import Plan
+
+        plan = Plan(true_tokens(pipe, [render(cases[i].scene) for i in numbers]))
+        return _images(pipe.draw(_requests(cases, numbers, config), plan=plan, cancel=config.cancel))
 
     return draw
 
 
-def _images(output: Any) -> Sequence[Image.Image]:
+def _requests(cases: Sequence[Case], numbers: Sequence[int], config: DrawConfig) -> list[DrawRequest]:
+    """The scenes of one batch, which are of one size."""
+    scene = cases[numbers[0]].scene
+    return [config.request(i, prompt=cases[i].prompt, height=scene.height, width=scene.width) for i in numbers]
+
+
+def _images(output: GlmImagePipelineOutput) -> Sequence[Image.Image]:
     images: Sequence[Image.Image] = output.images
     return images
 

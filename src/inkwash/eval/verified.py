@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from inkwash.core.errors import MediaError
-from inkwash.engine.request import DrawRequest
 from inkwash.engine.verify import Reading, Verified, Verify, draw_verified
 from inkwash.eval.metrics import interval, mean, mean_closeness, score_words, word_accuracy
 from inkwash.eval.run import Draw
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from inkwash.engine.pipeline import GlmImagePipeline
 
 FILE = "verified.jsonl"
-DEFAULT_STEPS, DEFAULT_GUIDANCE = 20, 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,16 +98,7 @@ def verified_drawer(
             ends.append((time.perf_counter() - start, time.process_time() - cpu))
             return found
 
-        request = DrawRequest(
-            prompt=cases[index].prompt,
-            height=scene.height,
-            width=scene.width,
-            num_inference_steps=config.steps or DEFAULT_STEPS,
-            guidance_scale=DEFAULT_GUIDANCE if config.guidance is None else config.guidance,
-            temperature=config.temperature,
-            top_p=config.top_p,
-            seed=config.seed + index,
-        )
+        request = config.request(index, prompt=cases[index].prompt, height=scene.height, width=scene.width)
         [verified] = draw_verified(pipe, request, reading, verify=verify, cancel=config.cancel)
         journal.add(_row(index, verified, ends))
         image: Image.Image = verified.image

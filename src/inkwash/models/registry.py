@@ -16,6 +16,7 @@ from pathlib import Path
 from inkwash.core import env
 from inkwash.core.errors import WeightsError
 from inkwash.models import hub
+from inkwash.models.glm_image.defaults import ModelDefaults, folder_defaults
 from inkwash.models.glm_image.folder import (
     INDEX_FILE,
     PARTS,
@@ -168,6 +169,12 @@ def defaults_of(name: str | Path) -> DrawingDefaults:
     """
     folder = folder_of(name)
     return DrawingDefaults() if folder is None else drawing_defaults(folder)
+
+
+def model_defaults(name: str | Path) -> ModelDefaults:
+    """Everything that a model draws with by itself, as far as it is known before it is fetched."""
+    folder = folder_of(name)
+    return ModelDefaults() if folder is None else folder_defaults(folder)
 
 
 def folder_of(name: str | Path) -> Path | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,6 +76,17 @@ def read_headers(folder: Path, variant: str | None = None) -> dict[str, StoredTe
     if listed is not None:
         _check_index(folder, stored, listed)
     return stored
+
+
+def require_variant(folders: Sequence[Path], variant: str | None) -> None:
+    """Raise one sentence where a variant is asked for and no part of the checkpoint, of these folders, has it."""
+    if variant is None:
+        return
+    found = {name for folder in folders for name in _variants(folder)}
+    if variant not in found:
+        there = f"only {some(sorted(found))}" if found else "none"
+        place = folders[0] if len(folders) == 1 else folders[0].parent
+        raise WeightsError(f"{place} has no weights of the variant {variant!r}, {there}: leave variant out.")
 
 
 def split_experts(stored: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:

@@ -33,6 +33,8 @@ MAX_SHARD_BYTES = 5 * 10**9
 WINDOW_BYTES = 32 * 2**20  # a file is mapped anew after this much, so that pages already copied leave memory
 FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 INTEGERS = {"I64", "I32", "I16", "I8", "U8", "BOOL"}
+# Tables and statistics that older or trained files store and that are computed or not needed.
+HARMLESS = ("*inv_freq", "*position_ids", "loss.*", "*num_batches_tracked", "*logvar")
 M = TypeVar("M", bound=nn.Module)
 _BUILDING = threading.RLock()
 

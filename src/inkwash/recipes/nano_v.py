@@ -7,6 +7,7 @@ One stage: the ViT first learns what every cell shows, then the decoder learns t
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,30 +27,63 @@ CPU = torch.device("cpu")
 VOCABULARY = 1024
 PATCH, MERGE = 16, 2  # two by two patches are one cell of the world, which holds one letter
 MIN_SIDE, MAX_SIDE = 64, 512
-WIDTH = 256
-VISION = VisionConfig(
-    depth=3,
-    hidden_size=128,
-    num_heads=4,
-    out_hidden_size=WIDTH,
-    intermediate_size=512,
-    image_size=256,
-    patch_size=PATCH,
-    spatial_merge_size=MERGE,
+
+
+@dataclass(frozen=True, kw_only=True)
+class NanoVSizes:
+    """Widths and depths of a small GLM-V; the inner width of the ViT's blocks is that of the decoder."""
+
+    vision_depth: int
+    vision_width: int
+    vision_heads: int
+    merger: int
+    width: int
+    inner: int
+    layers: int
+    heads: int
+    kv_heads: int
+    mrope_section: tuple[int, int, int]
+    image_size: int = 256
+
+    @property
+    def vision(self) -> VisionConfig:
+        return VisionConfig(
+            depth=self.vision_depth,
+            hidden_size=self.vision_width,
+            num_heads=self.vision_heads,
+            out_hidden_size=self.width,
+            intermediate_size=self.merger,
+            image_size=self.image_size,
+            patch_size=PATCH,
+            spatial_merge_size=MERGE,
+        )
+
+
+FIRST = NanoVSizes(
+    vision_depth=3,
+    vision_width=128,
+    vision_heads=4,
+    merger=512,
+    width=256,
+    inner=512,
+    layers=5,
+    heads=4,
+    kv_heads=2,
+    mrope_section=(4, 6, 6),
 )
 
 
-def config(processor: GlmVProcessor) -> GlmVConfig:
-    """The sizes of Nano-V around the ids of its tokenizer."""
+def config(processor: GlmVProcessor, sizes: NanoVSizes = FIRST) -> GlmVConfig:
+    """A configuration of the given sizes around the ids of its tokenizer."""
     stops = tuple(processor.token_id(token) for token in STOPS)
     text = TextConfig(
         vocab_size=processor.tokenizer.get_vocab_size(),
-        hidden_size=WIDTH,
-        intermediate_size=512,
-        num_hidden_layers=5,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        rope_parameters=RopeParameters(partial_rotary_factor=0.5, mrope_section=(4, 6, 6)),
+        hidden_size=sizes.width,
+        intermediate_size=sizes.inner,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        num_key_value_heads=sizes.kv_heads,
+        rope_parameters=RopeParameters(partial_rotary_factor=0.5, mrope_section=sizes.mrope_section),
         max_position_embeddings=32768,
         pad_token_id=stops[0],
         eos_token_id=stops,
@@ -63,7 +97,7 @@ def config(processor: GlmVProcessor) -> GlmVConfig:
         "video_end_token_id": "<|end_of_video|>",
     }
     ids: dict[str, Any] = {name: processor.token_id(token) for name, token in names.items()}
-    return GlmVConfig(model_type="glm4v", text_config=text, vision_config=VISION, **ids)
+    return GlmVConfig(model_type="glm4v", text_config=text, vision_config=sizes.vision, **ids)
 
 
 def write_nano_v_processor(work: Path) -> GlmVProcessor:
@@ -77,9 +111,9 @@ def write_nano_v_processor(work: Path) -> GlmVProcessor:
     return GlmVProcessor.from_folder(folder)
 
 
-def new_model(processor: GlmVProcessor) -> GlmV:
+def new_model(processor: GlmVProcessor, sizes: NanoVSizes = FIRST) -> GlmV:
     """A fresh network."""
-    model = GlmV(config(processor))
+    model = GlmV(config(processor, sizes))
     glm_v.init_weights(model)
     return model
 
@@ -105,12 +139,16 @@ def train_nano_v(
 def export_nano_v(work: Path, output: Path) -> Path:
     """Write the checkpoint in bf16, from the finished stage or from the running average of an unfinished one."""
     processor = write_nano_v_processor(work)
-    model = new_model(processor)
-    finished = work / "see" / "see.pt"
+    return export_trained(new_model(processor), processor, work / "see", output)
+
+
+def export_trained(model: GlmV, processor: GlmVProcessor, folder: Path, output: Path) -> Path:
+    """Fill a network with what a stage has trained in `folder`, and write its checkpoint in bf16."""
+    finished = folder / "see.pt"
     if finished.exists():
         model.load_state_dict(torch.load(finished, weights_only=True))
     else:
-        state = torch.load(work / "see" / "state.pt", weights_only=True)
+        state = torch.load(folder / "state.pt", weights_only=True)
         model.load_state_dict(state["modules"]["model"])
         with torch.no_grad():
             for parameter, average in zip(model.parameters(), state["ema"]["shadow"], strict=True):

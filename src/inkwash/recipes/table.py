@@ -40,6 +40,8 @@ RECIPES = {
     "nano3-export": "inkwash.recipes.nano3:nano3_export",
     "nano-v": "inkwash.recipes.nano_v:train_nano_v",
     "nano-v-export": "inkwash.recipes.nano_v:export_nano_v",
+    "nano-v2": "inkwash.recipes.nano_v2:train_nano_v2",
+    "nano-v2-export": "inkwash.recipes.nano_v2:export_nano_v2",
     "nano-export": "inkwash.recipes.nano:export_nano",
     "nano-codes": "inkwash.recipes.codes:nano_codes",
     "glm-image-ar": "inkwash.recipes.glm_image:glm_image_ar",

@@ -13,10 +13,12 @@ from inkwash import __version__
 from inkwash.core.types import Size
 from inkwash.media.images import encode_image
 from inkwash.serve.handles import PlanSigner, of_plan
+from inkwash.serve.verified import VerifiedResult, wrong_words
 
 if TYPE_CHECKING:
     from inkwash.engine.request import TokenCounts
     from inkwash.engine.ticket import GenerationResult
+    from inkwash.engine.verify import Verified
     from inkwash.serve.backend import ModelInfo
     from inkwash.serve.orders import Order
 
@@ -46,6 +48,8 @@ class Picture(BaseModel):
     seed: int | None = None
     plan: str | None = Field(None, description="Signed handle: send it as plan to redraw without the planning stage.")
     revised_prompt: str | None = None
+    verified: bool | None = Field(None, description="With verify: whether the picture shows its words, and no others.")
+    verify: dict[str, Any] | None = Field(None, description="With verify: what was read, its score, every attempt's.")
 
 
 class Used(BaseModel):
@@ -79,11 +83,14 @@ class ImagesAnswer(BaseModel):
     used: Used
     timings: dict[str, float] = Field(description="Seconds of each stage.")
     warnings: list[str]
+    verified: bool | None = Field(None, description="With verify: whether every picture shows its words.")
 
 
-def usage(order: Order, counts: TokenCounts) -> Usage:
-    """Tokens of an order."""
+def usage(order: Order, counts: TokenCounts, result: GenerationResult | None = None) -> Usage:
+    """Tokens of an order; of a verified one those of every attempt, once it is known how many there were."""
     plans = 0 if order.plan is not None else 1 if order.request.layout == "same" else order.request.num_images
+    if isinstance(result, VerifiedResult):
+        plans = result.plans
     output = plans * counts.drawn
     return Usage(
         input_tokens=counts.text + counts.image,
@@ -113,18 +120,36 @@ def used(order: Order, drawn: Size, info: ModelInfo) -> Used:
     )
 
 
-def encode(order: Order, drawn: Image.Image, info: ModelInfo, *, index: int, seed: int | None, final: bool) -> str:
+def encode(
+    order: Order,
+    drawn: Image.Image,
+    info: ModelInfo,
+    *,
+    index: int,
+    seed: int | None,
+    final: bool,
+    verified: Verified | None = None,
+) -> str:
     """A picture at the asked size as a file in base64; finished ones carry their settings."""
     picture = order.finish(drawn)
     metadata = None
     if final:
-        metadata = file_metadata(order, Size(*drawn.size), Size(*picture.size), info, index=index, seed=seed)
+        metadata = file_metadata(
+            order, Size(*drawn.size), Size(*picture.size), info, index=index, seed=seed, verified=verified
+        )
     content = encode_image(picture, order.format.upper(), metadata=metadata, quality=order.body.output_compression)
     return base64.b64encode(content).decode("ascii")
 
 
 def file_metadata(
-    order: Order, drawn: Size, size: Size, info: ModelInfo, *, index: int, seed: int | None
+    order: Order,
+    drawn: Size,
+    size: Size,
+    info: ModelInfo,
+    *,
+    index: int,
+    seed: int | None,
+    verified: Verified | None = None,
 ) -> dict[str, Any]:
     """What the file of a finished picture says: enough to draw it again."""
     metadata = {
@@ -136,7 +161,21 @@ def file_metadata(
     }
     if order.request.num_images > 1:
         metadata |= {"first_seed": order.request.seed, "index": index + 1, "n": order.request.num_images}
+    if verified is not None:
+        metadata["verify"] = verified.to_dict()
     return metadata
+
+
+def of_picture(result: GenerationResult, index: int) -> Verified | None:
+    """What was read in a picture, where it was verified."""
+    return result.verified[index] if isinstance(result, VerifiedResult) else None
+
+
+def warnings(order: Order, result: GenerationResult) -> list[str]:
+    """Those of the order, and one for each picture whose words stayed wrong."""
+    verified = result.verified if isinstance(result, VerifiedResult) else ()
+    wrong = (wrong_words(each, index, len(verified)) for index, each in enumerate(verified))
+    return [*order.warnings, *(said for said in wrong if said is not None)]
 
 
 def final_size(order: Order, drawn: Image.Image) -> Size:
@@ -164,13 +203,15 @@ def make_answer(
 ) -> dict[str, Any]:
     """The whole answer."""
     first = result.images[0]
+    found = [of_picture(result, index) for index in range(len(result.images))]
     data = [
         Picture(
-            b64_json=encode(order, image, info, index=index, seed=seed, final=True),
+            b64_json=encode(order, image, info, index=index, seed=seed, final=True, verified=found[index]),
             url=None,  # `files.with_addresses` puts one in
             seed=seed,
             plan=handle(order, result, index, signer),
             revised_prompt=order.revised_prompt,
+            **verification(found[index]),
         )
         for index, (image, seed) in enumerate(zip(result.images, result.seeds, strict=True))
     ]
@@ -181,13 +222,19 @@ def make_answer(
         quality=order.quality.name,
         size=str(final_size(order, first)),
         safety_identifier=order.body.effective_identifier,
-        usage=usage(order, result.tokens),
+        usage=usage(order, result.tokens, result),
         id=answer_id,
         used=used(order, Size(*first.size), info),
         timings=rounded(result.timings),
-        warnings=list(order.warnings),
+        warnings=warnings(order, result),
+        verified=all(each.right for each in result.verified) if isinstance(result, VerifiedResult) else None,
     )
     return answer.model_dump(exclude_none=True)
+
+
+def verification(found: Verified | None) -> dict[str, Any]:
+    """The fields of a picture that say what was read in it; none where nothing was."""
+    return {} if found is None else {"verified": found.right, "verify": found.to_dict()}
 
 
 def rounded(timings: dict[str, float]) -> dict[str, float]:

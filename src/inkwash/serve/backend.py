@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from inkwash.engine.defaults import ModelDefaults
 from inkwash.engine.events import Event
 from inkwash.engine.request import DrawRequest
 from inkwash.serve.settings import name_of
@@ -27,10 +28,7 @@ class ModelInfo:
 
     name: str
     natural_size: tuple[int, int]  # width, height without an asked size
-    default_steps: int
-    default_guidance: float = 1.5
-    default_temperature: float = 0.9
-    default_top_p: float = 0.75
+    defaults: ModelDefaults
     device: str = "cpu"
     limits: Abilities | None = None  # what the checkpoint says it can draw
     canonical_quotes: bool = False  # whether it reads every style of quotes
@@ -113,14 +111,11 @@ def load_planner(options: LoadOptions, *, max_queue: int) -> LocalBackend:
 def model_info(pipe: GlmImagePipeline, name: str) -> ModelInfo:
     """The facts about a loaded model."""
     height, width = pipe.stages.natural_size([])
-    own, sampling = pipe.parts.drawing, pipe.sampling(None, None)
+    own = pipe.parts.drawing
     return ModelInfo(
         name=name_of(name),
         natural_size=(width, height),
-        default_steps=own.num_inference_steps,
-        default_guidance=own.guidance_scale,
-        default_temperature=sampling.temperature,
-        default_top_p=sampling.top_p,
+        defaults=pipe.parts.defaults,
         device=str(pipe.device),
         limits=own.limits,
         canonical_quotes=own.canonical_quotes,

@@ -13,13 +13,14 @@ from inkwash.core.errors import Cancelled, RequestError
 from inkwash.serve.answers import rounded
 from inkwash.serve.auth import identify
 from inkwash.serve.errors import CLIENT_CLOSED
+from inkwash.serve.event_stream import SseResponse
 from inkwash.serve.files import with_addresses
 from inkwash.serve.json_body import read_body
 from inkwash.serve.orders import Order, with_seed
 from inkwash.serve.runs import Run, disconnected
 from inkwash.serve.schemas import GenerationBody, ImageBody
 from inkwash.serve.service import Service
-from inkwash.serve.sse import EventStream, Stream
+from inkwash.serve.sse import Stream
 from inkwash.serve.uploads import Uploads, read_edit
 from inkwash.serve.worker import job_answer
 
@@ -71,14 +72,14 @@ async def _handle(request: Request, client: str, body: ImageBody, uploads: Uploa
             code="invalid_value",
             param="response_format",
         )
-    backend = service.ready()
+    service.ready()
     if background:
         return await _keep(request, client, body, uploads)
     leave = service.rates.enter(client)
     streaming = False
     try:
         order = await _attended(request, service.order(body, uploads, await service.rewrite(body)))
-        run = Run(backend, order, service.deadline(body))
+        run = Run(service.drawing(order), order, service.deadline(body))
         run.start()
         if run.eta_s is not None:
             leave.expect(run.eta_s)
@@ -158,7 +159,7 @@ def _stream(request: Request, client: str, uploads: Uploads, run: Run, leave: Ca
             service.metrics.turned_away(CLIENT_CLOSED, "cancelled")
             _left(request, client, uploads, run)
 
-    return EventStream(stream.text(), on_end=ended, packed_error=stream.packed_error)
+    return SseResponse(stream.sent(), on_end=ended, last_events=lambda error: [stream.failed(error)])
 
 
 def _left(request: Request, client: str, uploads: Uploads, run: Run) -> None:

@@ -18,6 +18,7 @@ from inkwash.core.limits import MAX_SIDE
 from inkwash.core.types import Size
 from inkwash.engine.notes import negative_notes, notes
 from inkwash.engine.request import DrawRequest
+from inkwash.engine.verify import Verify, check_verifiable
 from inkwash.media.reader import MediaReader
 from inkwash.serve.handles import PlanHandle, PlanSigner
 from inkwash.serve.quality import QualityChoice, choose
@@ -49,6 +50,7 @@ class Order:
     digests: tuple[str, ...]
     warnings: tuple[str, ...]
     revised_prompt: str | None = None
+    verify: Verify | None = None
 
     @property
     def partial_images(self) -> int:
@@ -99,7 +101,7 @@ def make_order(
         height=None if drawn is None else drawn.height,
         width=None if drawn is None else drawn.width,
         num_inference_steps=_steps(body, chosen, info, settings, warnings),
-        guidance_scale=info.default_guidance if body.guidance_scale is None else body.guidance_scale,
+        guidance_scale=info.defaults.guidance if body.guidance_scale is None else body.guidance_scale,
         negative_prompt=body.negative_prompt,
         num_images=body.n or 1,
         layout=body.layout or "new",
@@ -126,7 +128,23 @@ def make_order(
         digests=tuple(uploads.digests),
         warnings=tuple(warnings),
         revised_prompt=prompt,
+        verify=_verify(body, request),
     )
+
+
+def _verify(body: ImageBody, request: DrawRequest) -> Verify | None:
+    """How often the pictures are tried; RequestError where there is nothing to look for."""
+    if not body.verify:
+        return None
+    check_verifiable(request.prompt)
+    if request.layout == "same" and request.num_images > 1:
+        raise RequestError(
+            "verify samples plans for each picture, but layout is 'same': leave one of the two out.",
+            code="invalid_value",
+            param="layout",
+        )
+    tries = body.tries or (1 if body.best_of else Verify().tries)  # best_of alone says how many there are
+    return Verify(tries=tries, best_of=body.best_of or 1)
 
 
 def _canvas(
@@ -184,7 +202,7 @@ def _steps(
     body: ImageBody, chosen: QualityChoice, info: ModelInfo, settings: ServeSettings, warnings: list[str]
 ) -> int:
     """The steps to ask the engine for."""
-    usual = chosen.asked(info.default_steps)
+    usual = chosen.asked(info.defaults.steps)
     if body.steps is None:
         return min(usual, chosen.asked_for(settings.max_steps))
     if body.steps > settings.max_steps:
@@ -236,6 +254,8 @@ def _warnings(body: ImageBody, info: ModelInfo) -> list[str]:
         said.append("progress: has no effect without stream.")
     if body.output_compression is not None and (body.output_format or "png") == "png":
         said.append("output_compression: has no effect on png, which is always lossless.")
+    if not body.verify:
+        said += [f"{name}: has no effect without verify." for name in ("tries", "best_of") if getattr(body, name)]
     if isinstance(body, EditBody) and body.input_fidelity == "low":
         said.append("input_fidelity: low has no effect; references always count in full.")
     said += negative_notes(body.negative_prompt, body.guidance_scale)

@@ -18,6 +18,7 @@ from inkwash.serve.errors import from_validation
 MAX_PROMPT = 32_000
 MAX_PICTURES = 10
 MAX_REFERENCES = 16
+MAX_TRIES = 16  # drawings of one verified picture
 Quality = Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"]
 Format = Literal["png", "webp", "jpeg"]
 
@@ -42,7 +43,7 @@ PICTURES = (  # fields in which other servers take pictures; drawing from a prom
     *("init_images", "reference_image", "reference_images", "mask", "mask_image", "mask_url", "markup"),
 )
 URL_BY_DEFAULT = frozenset({"dall-e-2", "dall-e-3"})  # models whose clients expect addresses
-_WHOLE = ("n", "seed", "steps", "output_compression", "partial_images", "width", "height")
+_WHOLE = ("n", "seed", "steps", "output_compression", "partial_images", "width", "height", "tries", "best_of")
 _REFUSED_VALUES: dict[str, dict[str, str]] = {
     "background": {"transparent": "pictures have no transparency: use opaque or auto"},
     "output_format": {
@@ -96,6 +97,9 @@ class ImageBody(BaseModel):
     progress: bool | None = Field(None, description="Progress events in a stream.")
     deadline_s: float | None = Field(None, ge=0.001, le=1e6, description="Seconds; later the request fails with 408.")
     enhance_prompt: bool | None = Field(None, description="Have the prompt rewritten, where the server can.")
+    verify: bool | None = Field(None, description="Read the words back; draw again until the quoted texts are right.")
+    tries: int | None = Field(None, ge=1, le=MAX_TRIES, description="With verify: at most so many attempts (4).")
+    best_of: int | None = Field(None, ge=1, le=MAX_TRIES, description="With verify: draw so many, keep the best.")
     strict: bool | None = Field(None, description="Refuse with 400 what would only be warned about.")
 
     @model_validator(mode="before")

@@ -28,6 +28,7 @@ from inkwash.serve.sight import SightService
 
 if TYPE_CHECKING:
     from inkwash.serve.backend import Backend
+    from inkwash.serve.verified import OpenReader
 
 GRACE_S = 2.0  # after the drain, for answers that were cut off and for closing; then the process ends whatever runs
 
@@ -61,14 +62,16 @@ def serve(
     log_requests: bool = True,
     ui: bool = False,
     chat: ChatSettings | None = None,
+    open_reader: OpenReader | None = None,
 ) -> None:
     """Serve until a signal comes; raises what kept the server from starting.
 
     chat: a model that sees, served beside the other one, or alone where ``load`` is None.
+    open_reader: opens what reads words in pictures, for requests with `verify`.
     """
     bound = bound if bound is not None else bind(settings.host, settings.port)
     access.configure(log_requests)
-    service = SightService(settings) if load is None else Service(settings, load)
+    service = SightService(settings) if load is None else Service(settings, load, open_reader=open_reader)
     app = make_app(service)
     if chat is not None:
         _say(f"Loading {chat.model} ...")

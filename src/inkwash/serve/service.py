@@ -28,6 +28,7 @@ from inkwash.serve.schemas import EditBody, ImageBody
 from inkwash.serve.settings import ServeSettings
 from inkwash.serve.state import StateFolder
 from inkwash.serve.uploads import Uploads
+from inkwash.serve.verified import OpenReader, VerifyingBackend, WordReader
 
 if TYPE_CHECKING:
     from inkwash.engine.scheduler import EngineStats
@@ -59,7 +60,10 @@ class NotReady(RequestError):
 class Service:
     """Made before the event loop; `start` runs inside it."""
 
-    def __init__(self, settings: ServeSettings, load: Callable[[], Backend]) -> None:
+    def __init__(
+        self, settings: ServeSettings, load: Callable[[], Backend], *, open_reader: OpenReader | None = None
+    ) -> None:
+        """``open_reader``: opens what reads words in pictures, for requests with `verify`."""
         self.settings = settings
         self._load = load
         self.backend: Backend | None = None
@@ -71,6 +75,7 @@ class Service:
         self.self_test: dict[str, float] = {}
         self.folder = StateFolder(settings.folder)
         self.media = MediaProcess()  # decodes what clients send
+        self.words = WordReader(open_reader)
         self.signer = PlanSigner(self.folder.secret(), settings.plan_ttl_s)
         self.jobs = JobStore(
             settings.folder,
@@ -106,6 +111,11 @@ class Service:
         if self.state != "ready" or self.backend is None:
             raise NotReady(self.state, self._ready_in_s())
         return self.backend
+
+    def drawing(self, order: Order) -> Backend:
+        """What draws an order: the backend, or one over it that reads the words back; raises NotReady (503)."""
+        backend = self.ready()
+        return backend if order.verify is None else VerifyingBackend(backend, order, self.words)
 
     def accepts(self) -> None:
         """Raise NotReady (503) where nothing new is taken any more."""
@@ -188,6 +198,7 @@ class Service:
             await asyncio.wait(left, timeout=END_S)
         if self.backend is not None:
             await asyncio.to_thread(self.backend.close, drain=False, timeout_s=END_S)
+        self.words.close()
         self.jobs.close()
         self.folder.release()
 
@@ -231,6 +242,8 @@ class Service:
     ) -> Order:
         """The order of a body and its pictures, for the API and the page alike."""
         assert self.backend is not None, "an order is made after the server was ready"
+        if body.verify:
+            self.words.check()
         said = () if enhanced is None or enhanced.warning is None else (enhanced.warning,)
         return make_order(
             body,
@@ -238,10 +251,14 @@ class Service:
             info=self.backend.info,
             settings=self.settings,
             signer=self.signer,
-            reader=reader or self.media.within(lambda: False, DECODE_S),
+            reader=reader or self.reader(),
             prompt=None if enhanced is None else enhanced.revised,
             said=said,
         )
+
+    def reader(self) -> MediaReader:
+        """What decodes the files of one handler of the page."""
+        return self.media.within(lambda: False, DECODE_S)
 
     async def answer(self, order: Order, result: GenerationResult, answer_id: str) -> dict[str, Any]:
         """The JSON answer for a result, encoded off the event loop."""

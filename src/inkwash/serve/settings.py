@@ -9,6 +9,7 @@ from pathlib import Path
 
 from inkwash.core import env
 from inkwash.core.errors import ConfigError
+from inkwash.engine.defaults import ModelDefaults
 from inkwash.serve.auth import ApiKey
 
 MEBI = 2**20
@@ -40,20 +41,6 @@ class EnhanceSettings:
                 f"The enhancement endpoint {self.url!r} is no address: write it like https://host/v1, without "
                 "/chat/completions."
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """Where the controls of the page stand before anyone moves them: what the model draws with by itself.
-
-    The page is made before the model is loaded, and what is folded away in it cannot be changed afterwards.
-    """
-
-    side: int = 1024
-    steps: int = 50
-    guidance: float = 1.5
-    temperature: float = 0.9
-    top_p: float = 0.75
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +76,7 @@ class ServeSettings:
     job_ttl_s: float = 7 * 24 * 3600.0
     max_jobs: int = 1000
     enhance: EnhanceSettings | None = None
-    shown: Shown = field(default_factory=Shown)
+    shown: ModelDefaults = field(default_factory=ModelDefaults)  # where the page's controls stand before loading
 
     def __post_init__(self) -> None:
         for name, low, high in (

@@ -1,4 +1,4 @@
-"""Server-sent events in the OpenAI images format, with progress events as an extension.
+"""The events of a stream in the OpenAI images format, with progress events as an extension.
 
 A stream of n pictures has a `completed` event for each as soon as it is drawn; the last one also carries the timings
 and, for n > 1, all plan handles. An error after the first byte is an `error` event, since the status is already sent.
@@ -7,24 +7,23 @@ and, for n > 1, all plan handles. An error after the first byte is an `error` ev
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
-from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from sse_starlette import ServerSentEvent
 
 from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled
 from inkwash.core.types import Size
 from inkwash.engine import events
 from inkwash.engine.ticket import GenerationResult
-from inkwash.serve.answers import encode, final_size, handle, rounded, usage, used
+from inkwash.serve.answers import encode, final_size, handle, rounded, usage, used, verification
 from inkwash.serve.errors import described
+from inkwash.serve.event_stream import json_event
 from inkwash.serve.orders import Order
+from inkwash.serve.verified import VerifiedPicture, wrong_words
 
 if TYPE_CHECKING:
     from inkwash.engine.request import TokenCounts
@@ -34,62 +33,9 @@ if TYPE_CHECKING:
 
 log = logs.get(__name__)
 
-KEEP_ALIVE_S = 15.0
-END_S = 1.0  # for a stream that was stopped to end in
-HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-
-
-class EventStream(StreamingResponse):
-    """A streaming answer that hears the client go at once, not only when it has something to send.
-
-    Where the server's end cuts it off, its last event says so; `packed_error` makes that event.
-    """
-
-    def __init__(
-        self,
-        content: AsyncIterator[str],
-        *,
-        on_end: Callable[[bool], None],
-        packed_error: Callable[[Exception], str] | None = None,
-    ) -> None:
-        super().__init__(content, media_type="text/event-stream", headers=HEADERS)
-        self._on_end, self._packed_error = on_end, packed_error or _plain_error
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sending = asyncio.ensure_future(self._send_all(send))
-        leaving = asyncio.ensure_future(self.listen_for_disconnect(receive))
-        whole = False
-        try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            whole = sending.done() and not sending.cancelled() and sending.exception() is None
-        except asyncio.CancelledError:
-            stopping = scope.get("state", {}).get("stopping")
-            if stopping is None:
-                raise
-            await self._say_last(send, sending, stopping())
-        finally:
-            for task in (sending, leaving):
-                task.cancel()
-            await asyncio.wait({sending, leaving}, timeout=END_S)
-            self._on_end(whole)
-
-    async def _say_last(self, send: Send, sending: asyncio.Future[None], error: Exception) -> None:
-        """The event that ends a stream from outside, once nothing else is being written."""
-        sending.cancel()
-        await asyncio.wait({sending}, timeout=END_S)
-        content = self._packed_error(error).encode()
-        with contextlib.suppress(OSError, RuntimeError):  # the client has gone, or everything was said
-            await send({"type": "http.response.body", "body": content, "more_body": False})
-
-    async def _send_all(self, send: Send) -> None:
-        try:
-            await self.stream_response(send)
-        except OSError:  # the connection broke while we sent
-            return
-
 
 class Stream:
-    """The events of one order as text."""
+    """The events of one order."""
 
     def __init__(self, service: Service, backend: Backend, order: Order, run: Run, answer_id: str) -> None:
         self.service, self.backend, self.order, self.run, self.id = service, backend, order, run, answer_id
@@ -97,28 +43,15 @@ class Stream:
         self._waiting: events.PictureDone | None = None  # the newest picture; held until we know if it is the last
         self.said: dict[str, Any] = {}
 
-    async def text(self) -> AsyncIterator[str]:
-        """Every event, with comments between them while nothing happens."""
-        source = self.run.events().__aiter__()
-        pending: asyncio.Task[events.Event] | None = None
+    async def sent(self) -> AsyncIterator[ServerSentEvent]:
+        """Every event up to the last one."""
         try:
-            while True:
-                pending = pending or asyncio.ensure_future(_next(source))
-                done, _ = await asyncio.wait({pending}, timeout=KEEP_ALIVE_S)
-                if not done:
-                    yield ": keep-alive\n\n"
-                    continue
-                event, pending = pending.result(), None
+            async for event in self.run.events():
                 for said in await self._said(event):
                     yield packed(said)
-                if isinstance(event, events.END_EVENTS):
-                    return
         except Exception as error:
             log.error("stream failed", exc_info=error)
-            yield packed(self._error(error))
-        finally:
-            if pending is not None:
-                pending.cancel()
+            yield self.failed(error)
 
     async def _said(self, event: events.Event) -> list[dict[str, Any]]:
         match event:
@@ -154,7 +87,9 @@ class Stream:
 
     def _completed(self, event: events.PictureDone, result: GenerationResult | None) -> dict[str, Any]:
         order, info = self.order, self.backend.info
-        content = encode(order, event.image, info, index=event.index, seed=event.seed, final=True)
+        found = event.verified if isinstance(event, VerifiedPicture) else None
+        content = encode(order, event.image, info, index=event.index, seed=event.seed, final=True, verified=found)
+        wrong = None if found is None else wrong_words(found, event.index, order.request.num_images)
         said = self._event(
             "completed",
             **self._picture(content),
@@ -162,9 +97,10 @@ class Stream:
             image_index=event.index,
             seed=event.seed,
             id=self.id,
-            usage=self._usage(event.tokens, whole=result is not None).model_dump(),
+            usage=self._usage(event.tokens, result).model_dump(),
             used=used(order, Size(*event.image.size), info).model_dump(),
-            warnings=list(order.warnings),
+            warnings=[*order.warnings, *([] if wrong is None else [wrong])],
+            **verification(found),
         )
         if order.revised_prompt is not None:
             said["revised_prompt"] = order.revised_prompt
@@ -187,10 +123,14 @@ class Stream:
             )
         return self._completed(held, result)
 
-    def _usage(self, counts: TokenCounts, *, whole: bool) -> Any:
+    def _usage(self, counts: TokenCounts, result: GenerationResult | None) -> Any:
         """The last event has the usage of the whole request; earlier ones have none of their own."""
-        made = usage(self.order, counts)
-        return made if whole else made.model_copy(update={"output_tokens": 0, "total_tokens": made.input_tokens})
+        made = usage(self.order, counts, result)
+        return (
+            made
+            if result is not None
+            else made.model_copy(update={"output_tokens": 0, "total_tokens": made.input_tokens})
+        )
 
     def _shown_size(self, image: Image.Image) -> Size:
         return self.order.asked or Size(*image.size)
@@ -206,7 +146,7 @@ class Stream:
     def _event(self, name: str, **fields: Any) -> dict[str, Any]:
         return {"type": f"{self.order.kind}.{name}", "created_at": int(time.time()), **fields}
 
-    def packed_error(self, error: Exception) -> str:
+    def failed(self, error: Exception) -> ServerSentEvent:
         """The last event of a stream that fails."""
         return packed(self._error(error))
 
@@ -217,15 +157,6 @@ class Stream:
         return {"type": "error", "error": body.model_dump()}
 
 
-async def _next(source: AsyncIterator[events.Event]) -> events.Event:
-    return await source.__anext__()
-
-
-def _plain_error(error: Exception) -> str:
-    """The error of a chat stream, which has no types of events."""
-    return f"data: {json.dumps({'error': described(error)[1].model_dump()}, ensure_ascii=False)}\n\ndata: [DONE]\n\n"
-
-
-def packed(said: dict[str, Any]) -> str:
-    """One event in the wire format."""
-    return f"event: {said['type']}\ndata: {json.dumps(said, ensure_ascii=False)}\n\n"
+def packed(said: dict[str, Any]) -> ServerSentEvent:
+    """One event, named by its type."""
+    return json_event(said, name=said["type"])

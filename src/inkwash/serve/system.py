@@ -64,10 +64,10 @@ def _model(request: Request) -> ModelAnswer:
         created=STARTED,
         owned_by="inkwash",
         natural_size=None if info is None else "x".join(map(str, info.natural_size)),
-        default_steps=None if info is None else info.default_steps,
-        default_guidance=None if info is None else info.default_guidance,
-        default_temperature=None if info is None else info.default_temperature,
-        default_top_p=None if info is None else info.default_top_p,
+        default_steps=None if info is None else info.defaults.steps,
+        default_guidance=None if info is None else info.defaults.guidance,
+        default_temperature=None if info is None else info.defaults.temperature,
+        default_top_p=None if info is None else info.defaults.top_p,
     )
 
 

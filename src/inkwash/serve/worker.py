@@ -253,7 +253,7 @@ class JobWorker:
                 revised = enhanced.revised
                 await self._until_kept(lambda: self.store.set_prompt(job.id, revised, said))
         order = without_stream(await self.service.order(body, uploads, enhanced))
-        run = Run(self.service.ready(), order, self.service.deadline(body))
+        run = Run(self.service.drawing(order), order, self.service.deadline(body))
         run.start()
         self._running[job.id] = run
         found = await asyncio.to_thread(self.store.find, job.id)

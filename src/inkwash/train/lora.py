@@ -63,7 +63,7 @@ class LoRA:
 
 def add_lora(network: nn.Module, part: str, config: LoRA) -> nn.Module:
     """The network with adapters in its matrices (a `peft.PeftModel`); only they have gradients afterwards."""
-    with _quiet():
+    with _quiet(), without_config(network):
         peft = _peft()
         settings = peft.LoraConfig(
             r=config.rank,
@@ -72,6 +72,7 @@ def add_lora(network: nn.Module, part: str, config: LoRA) -> nn.Module:
             target_modules=TARGETS[part],
         )
         wrapped: nn.Module = peft.get_peft_model(network, settings)
+    wrapped.config = network.config
     for parameter in wrapped.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()  # master weights, whatever the network is stored in
@@ -143,7 +144,8 @@ def join_for_diffusers(folder: Path) -> Path:
     path = folder / DIFFUSERS_FILE
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        save_file(tensors, partial, metadata={"format": "pt", DIFFUSERS_SETTINGS: json.dumps(settings)})
+        # one entry: of several the library writes the order by chance, and equal adapters are to be equal files
+        save_file(tensors, partial, metadata={DIFFUSERS_SETTINGS: json.dumps(settings)})
         partial.chmod(0o644)
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
@@ -151,6 +153,21 @@ def join_for_diffusers(folder: Path) -> Path:
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+@contextmanager
+def without_config(network: nn.Module) -> Iterator[None]:
+    """Inside, peft does not see which kind of model this is.
+
+    Of mixtures of experts it would take the targets for those of the stacked experts that another library has, and
+    leave the dense and shared layers out; our experts lie one by one.
+    """
+    config = network.config
+    del network.config
+    try:
+        yield
+    finally:
+        network.config = config
 
 
 def trained_parameters(network: nn.Module) -> list[nn.Parameter]:

@@ -8,7 +8,7 @@ letters within minutes and are thrown away afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from inkwash.data.loader import Batch
-from inkwash.data.questions import Dialogue
+from inkwash.data.questions import EVERYWHERE, Dialogue
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.pixels import PixelConfig
 from inkwash.models.glm_v.positions import PICTURE, prompt_positions
@@ -31,7 +31,7 @@ from inkwash.train.parallel import single_process_only
 from inkwash.train.run import Run
 
 LENGTH_STEP = 32
-EVERYWHERE = ("background", "kind", "row", "column", "texts", "shapes")  # labels that every cell has
+REPORTED = ("letter", "sign", "shape", "thing", "previous", "left")  # labels whose share of right ones is logged
 ABSENT = 0.2
 PADDING = -1  # segment of the padding; 0 is the picture, from 1 on the conversations
 
@@ -146,25 +146,27 @@ def segment_mask(segments: Tensor) -> Tensor:
     return mask[:, None]
 
 
-def cell_loss(logits: dict[str, Tensor], labels: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-    """Sum of the cross-entropies, and the share of right letters, shapes and colours where there are any.
+def cell_loss(
+    logits: dict[str, Tensor], labels: dict[str, Tensor], everywhere: Collection[str] = EVERYWHERE
+) -> tuple[Tensor, dict[str, float]]:
+    """Sum of the cross-entropies, and the share of right letters, shapes and things where there are any.
 
-    Most cells are empty: where a label says that something is there counts as much as all the rest
-    divided by `ABSENT`.
+    Every cell has the labels `everywhere`. Most cells are empty: where another label says that something is there
+    (not 0; of a colour, not the last class) counts as much as all the rest divided by `ABSENT`.
     """
-    total = torch.zeros((), device=labels["kind"].device)
+    total = torch.zeros((), device=next(iter(labels.values())).device)
     right: dict[str, float] = {}
     for name, values in logits.items():
         each = F.cross_entropy(values.float().flatten(0, 1), labels[name].flatten(), reduction="none")
-        if name in EVERYWHERE:
+        if name in everywhere:
             total = total + each.mean()
             continue
-        there = (labels["kind"] if name == "color" else labels[name]).flatten() > 0
+        there = labels[name].flatten() != (values.shape[-1] - 1 if name == "color" else 0)
         if there.any():
             total = total + each[there].mean()
             right[name] = float((values.argmax(-1).flatten() == labels[name].flatten())[there].float().mean())
         total = total + ABSENT * each[~there].sum() / max(1, int((~there).sum()))
-    return total, {name: right[name] for name in ("letter", "shape", "previous", "left") if name in right}
+    return total, {name: right[name] for name in REPORTED if name in right}
 
 
 def answer_loss(model: GlmV, rows: Rows, features: Tensor, device: torch.device) -> tuple[Tensor, dict[str, float]]:
@@ -201,8 +203,12 @@ def train_vlm(
     config: VLMTraining,
     *,
     device: torch.device,
+    everywhere: Collection[str] = EVERYWHERE,
 ) -> None:
-    """Run or continue the stage; averaged weights are in `model` afterwards."""
+    """Run or continue the stage; averaged weights are in `model` afterwards.
+
+    `labels` are the classes of the labels of a cell that `make` gives, `everywhere` those that every cell has.
+    """
     single_process_only("training of a model that sees")
     heads = CellHeads(labels, model.config.text_config.hidden_size)
     for module in (model, heads):
@@ -228,7 +234,7 @@ def train_vlm(
         with autocast(device):
             features = model.see(picture_patches(pixels, processor.pictures), [(1, *grid)] * len(pixels))
             logits = heads(features.view(len(pixels), -1, features.shape[-1]))
-            loss, right = cell_loss(logits, truth)
+            loss, right = cell_loss(logits, truth, everywhere)
             numbers |= {"cells": float(loss.detach()), **right}
             if step >= config.language_from:
                 rows = build_rows(processor, batch["dialogues"], grid, pad_id=pad_id)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from inkwash.engine.request import DrawRequest
 from inkwash.eval.benchmarks import cvtg2k
 from inkwash.eval.benchmarks.self_check import render_texts
 from inkwash.eval.ocr import ReaderConfig
@@ -27,14 +28,15 @@ class Pipe:
     def from_pretrained(cls, name: str, **options: Any) -> Pipe:
         return cls()
 
-    def __call__(self, prompt: list[str], generator: list[Any], **asked: Any) -> Any:
+    def draw(self, requests: list[DrawRequest], **_: Any) -> Any:
         images = []
-        for text, each in zip(prompt, generator, strict=True):
+        for each in requests:
+            assert each.seed is not None
             if Pipe.drawn == Pipe.limit:
                 raise KeyboardInterrupt
             Pipe.drawn += 1
-            image = render_texts(cvtg2k.quoted(text)) or Image.new("RGB", (64, 64), "white")
-            image.putpixel((0, 0), (each.initial_seed() % 256, 0, 0))
+            image = render_texts(cvtg2k.quoted(each.prompt)) or Image.new("RGB", (64, 64), "white")
+            image.putpixel((0, 0), (each.seed % 256, 0, 0))
             images.append(image)
         return type("Output", (), {"images": images})()
 

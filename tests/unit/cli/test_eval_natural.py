@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from inkwash.engine.request import DrawRequest
 from inkwash.media.images import read_metadata
 from tests.unit.eval.benchmarks.test_natural import ReadsShipped
 
@@ -23,10 +24,10 @@ class Pipe:
     def from_pretrained(cls, name: str, **options: Any) -> Pipe:
         return cls()
 
-    def __call__(self, prompt: list[str], generator: list[Any], **options: Any) -> Any:
-        assert options["height"] is None, "the model's own size"
-        Pipe.seeds += [each.initial_seed() for each in generator]
-        return type("Output", (), {"images": [Image.new("RGB", (64, 64), "red") for _ in prompt]})()
+    def draw(self, requests: list[DrawRequest], **_: Any) -> Any:
+        assert requests[0].height is None, "the model's own size"
+        Pipe.seeds += [each.seed for each in requests if each.seed is not None]
+        return type("Output", (), {"images": [Image.new("RGB", (64, 64), "red") for _ in requests]})()
 
 
 def test_the_command(inkwash: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

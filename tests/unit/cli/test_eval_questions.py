@@ -44,6 +44,16 @@ def test_every_kind_is_asked_and_marked(inkwash: Run, asked: list[dict[str, Any]
     assert json.loads(again.out)["questions"] == found["questions"][: len(KINDS)]  # scene i is the same in every run
 
 
+def test_cards_are_asked_about_in_their_own_kinds(inkwash: Run, asked: list[dict[str, Any]]) -> None:
+    done = inkwash(
+        "eval", "questions", "-n", "1", "--level", "card", "--kinds", "things,color,count", "--quiet", "--json", "-"
+    )
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert [one["kind"] for one in found["questions"]] == ["things", "color", "count"] and found["level"] == "card"
+    assert set(found["groups"]) == {"things named", "colours", "counts"} and asked[0]["max_new_tokens"] > 128
+
+
 def test_without_thoughts(inkwash: Run, asked: list[dict[str, Any]]) -> None:
     done = inkwash("eval", "questions", "-n", "1", "--kinds", "count, read", "--no-think", "--quiet", "--json", "-")
     found = json.loads(done.out)
@@ -52,7 +62,18 @@ def test_without_thoughts(inkwash: Run, asked: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [["-n", "0"], ["--kinds", "colour"], ["--model", "nowhere"], ["--json", "no/where.json"]]
+    "bad",
+    [
+        ["-n", "0"],
+        ["--kinds", "colour"],
+        ["--model", "nowhere"],
+        ["--json", "no/where.json"],
+        ["--level", "second"],
+        ["--kinds", "things"],
+        ["--level", "card", "--kinds", "shapes"],
+        ["--language", "zh"],
+        ["--level", "card", "--language", "fr"],
+    ],
 )
 def test_bad_options_are_one_sentence(inkwash: Run, bad: list[str]) -> None:
     done = inkwash("eval", "questions", *bad)

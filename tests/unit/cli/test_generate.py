@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from inkwash.cli.settings import shown
 from inkwash.core.errors import Cancelled, InkwashError, MediaError
+from inkwash.engine.defaults import ModelDefaults
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.request import DrawRequest
 from inkwash.media.images import load_image, read_metadata
-from inkwash.models.registry import defaults_of
-from inkwash.serve.settings import Shown
+from inkwash.models.registry import defaults_of, model_defaults
 from tests.unit.cli.conftest import FakePipeline, Outcome
 from tests.unit.models.folders import hollow_checkpoint
 
@@ -81,12 +80,12 @@ def test_a_folder_says_how_it_wants_to_be_drawn_with(inkwash: Run, pipeline: typ
 
 def test_the_page_stands_on_what_the_model_draws_with() -> None:
     pipe = GlmImagePipeline.from_pretrained("nano")
-    sampling, stands = pipe.sampling(None, None), shown("nano")
+    sampling, stands = pipe.sampling(None, None), model_defaults("nano")
     assert (stands.side, stands.side) == pipe.stages.natural_size([])
     own = pipe.parts.drawing
     assert (stands.steps, stands.guidance) == (own.num_inference_steps, own.guidance_scale)
     assert (stands.temperature, stands.top_p) == (sampling.temperature, sampling.top_p)
-    assert shown("zai-org/GLM-Image") == Shown() and sampling.min_p == 0.1
+    assert model_defaults("zai-org/GLM-Image") == ModelDefaults() and sampling.min_p == 0.1
 
 
 def test_what_will_not_be_drawn_is_said_before(inkwash: Run, pipeline: type[FakePipeline]) -> None:

@@ -87,7 +87,8 @@ def test_a_forecast_from_short_networks_is_that_of_all_layers(
 ) -> None:
     work = Work(height=1024, width=1024, reference=None if device == CPU else (1024, 1024))
     short = Forecaster(Sizes.released(), work, dtype=torch.bfloat16, device=device).working
-    monkeypatch.setattr("inkwash.engine.memory.LAYERS", (1, 1000))
+    for name in ("AR_LAYERS", "DECODER_LAYERS"):
+        monkeypatch.setattr(f"inkwash.engine.memory.{name}", (1, 1000))
     whole = Forecaster(Sizes.released(), work, dtype=torch.bfloat16, device=device).working
     assert short == pytest.approx(whole, rel=0.05), "the peak may lie elsewhere in a deep network of a small picture"
 

@@ -6,6 +6,7 @@ import copy
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from inkwash.core.errors import ConfigError, InkwashError, RequestError
+from inkwash.core.errors import ConfigError, InkwashError, RequestError, WeightsError
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.surface import NO_MEANING, shard_bytes
+from inkwash.models.glm_image.reference_part import NO_MEANING as NO_MEANING_OF_PARTS
 from tests.unit.engine.test_adapters import HEAD, pair, weight_of, write
 
 PICTURE = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
@@ -143,8 +145,67 @@ def test_offload_after_loading_draws_the_same(tiny_folder: Path, own: GlmImagePi
     assert own.to("cpu") is own, "where it is already"
     with pytest.raises(ConfigError, match="Moving changes all weights"):
         own.to(torch.bfloat16)
+    parts = own.parts
+    getattr(own, call)(device="cpu")
+    assert own.parts is parts, "as it is already"
+    own.enable_model_cpu_offload(device="cpu")
+    own.enable_sequential_cpu_offload(device="cpu")
+    assert torch.equal(draw(own), before)
+
+
+def test_offload_keeps_the_number_type_and_the_rounding(tiny_folder: Path, own: GlmImagePipeline) -> None:
+    own.to(torch.bfloat16).enable_model_cpu_offload(device="cpu")
+    assert own.dtype == torch.bfloat16
+    rounded = GlmImagePipeline.from_pretrained(tiny_folder, quantize="decoder=int8", device_map="cpu")
+    before = draw(rounded)
+    rounded.enable_model_cpu_offload(device="cpu")
+    assert torch.equal(draw(rounded), before)
     with pytest.raises(ConfigError, match="right after from_pretrained"):
-        getattr(own, call)(device="cpu")
+        GlmImagePipeline(**GlmImagePipeline.from_pretrained(tiny_folder).components).enable_model_cpu_offload()
+
+
+def test_parts_may_be_replaced(own: GlmImagePipeline) -> None:
+    before, other = draw(own), copy.deepcopy(own)
+    with torch.no_grad():
+        other.vae.decoder.conv_out.bias.add_(0.5)
+    own.vae = other.vae
+    assert torch.equal(draw(own), draw(other)) and not torch.equal(draw(own), before)
+    for part, said in (
+        (None, "vae cannot be taken out"),
+        (own.transformer, "vae is a inkwash.models.glm_image.decoder.Decoder, but must be a AutoencoderKL"),
+        (SimpleNamespace(_orig_mod=own.vae), "call pipe.compile"),  # as torch.compile returns one
+    ):
+        with pytest.raises(ConfigError, match=said):
+            own.vae = part
+    assert own.vae is other.vae
+    own.enable_vae_tiling()
+    with pytest.raises(ConfigError, match="right after from_pretrained"):
+        own.enable_model_cpu_offload(device="cpu")
+
+
+def test_number_types_by_part(tiny_folder: Path) -> None:
+    kinds = {"transformer": torch.bfloat16, "default": "float32"}
+    pipe = GlmImagePipeline.from_pretrained(tiny_folder, dtype=kinds, device_map="cpu")
+    assert pipe.transformer.dtype == torch.bfloat16 and pipe.vae.dtype == pipe.vision_language_encoder.dtype
+    assert pipe.vae.dtype == torch.float32
+    before = draw(pipe)
+    pipe.enable_model_cpu_offload(device="cpu")
+    assert torch.equal(draw(pipe), before)
+    with pytest.raises(ConfigError, match="There is no part 'unet' to have a number type"):
+        GlmImagePipeline.from_pretrained(tiny_folder, dtype={"unet": torch.float16})
+
+
+def test_switches_of_the_parts(own: GlmImagePipeline) -> None:
+    assert own.transformer.device.type == "cpu" and own.transformer.dtype == torch.float32
+    own.vae.enable_tiling()
+    own.vae.enable_slicing()
+    for name, sentence in NO_MEANING_OF_PARTS.items():
+        assert not hasattr(own.transformer, name)
+        with pytest.raises(ConfigError) as found:
+            getattr(own.transformer, name)
+        assert found.value.message == f"{name} has no meaning here: {sentence}."
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = own.transformer.nonsense
 
 
 def test_switches_that_change_nothing_and_those_that_say_so(own: GlmImagePipeline) -> None:
@@ -202,9 +263,11 @@ def test_variants_are_written_and_read(own: GlmImagePipeline, tmp_path: Path, si
     else:
         assert "diffusion_pytorch_model.safetensors.index.fp16.json" in names
         assert any(name.startswith("diffusion_pytorch_model.fp16-00001-of-") for name in names)
-    for variant in ("fp16", None, "bf16"):
+    for variant in ("fp16", None):
         again = GlmImagePipeline.from_pretrained(tmp_path / "m", variant=variant, device_map="cpu")
         assert torch.equal(again.transformer.proj_out.weight, own.transformer.proj_out.weight)
+    with pytest.raises(WeightsError, match=r"no weights of the variant 'bf16', only fp16: leave variant out"):
+        GlmImagePipeline.from_pretrained(tmp_path / "m", variant="bf16", device_map="cpu")
 
 
 def test_a_variant_is_chosen_beside_the_plain_files(own: GlmImagePipeline, tmp_path: Path) -> None:
@@ -257,7 +320,7 @@ def test_numbers_and_pictures_of_every_usual_kind(own: GlmImagePipeline) -> None
 def test_saved_index_is_the_references(own: GlmImagePipeline, tmp_path: Path) -> None:
     own.save_pretrained(tmp_path / "m")
     assert json.loads((tmp_path / "m" / "model_index.json").read_text())["_class_name"] == "GlmImagePipeline"
-    with pytest.raises(ConfigError, match="safe_serialization=False has no meaning"):
+    with pytest.warns(UserWarning, match="safe_serialization=False is left out"):
         own.save_pretrained(tmp_path / "m", safe_serialization=False)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from inkwash.core.errors import ConfigError, InkwashError, MediaError
 from inkwash.core.types import Size
+from inkwash.engine.request import DrawRequest
 from inkwash.eval.bench import CHECK_CASES, EditsRun, EvalRun, ScenesRun, run_edits, run_scenes
 from inkwash.eval.sources import DrawConfig
 from inkwash.scenes.render import render
@@ -25,9 +26,9 @@ class TruePipe:
         self.truth = truth
         self.calls = 0
 
-    def __call__(self, **asked: Any) -> Any:
+    def draw(self, requests: list[DrawRequest], **_: Any) -> Any:
         self.calls += 1
-        images = [render(self.truth[prompt]) for prompt in asked["prompt"]]
+        images = [render(self.truth[each.prompt]) for each in requests]
         return type("Output", (), {"images": images})
 
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageChops
 
 from inkwash.core.errors import ConfigError, InkwashError
+from inkwash.engine.request import DrawRequest
 from inkwash.eval.sources import DrawConfig, drawer, edit_drawer, true_tokens, vae_round_trip
 from inkwash.eval.tasks.edits import held_out_edits
 from inkwash.eval.tasks.scenes import held_out
@@ -44,10 +45,9 @@ class FakePipe:
         )
         self.parts = SimpleNamespace(ar=FakeGenerator(), processor=SimpleNamespace(pictures=pictures))
 
-    def __call__(self, **asked: Any) -> Any:
-        self.calls.append(asked)
-        size = asked["width"], asked["height"]
-        return SimpleNamespace(images=[Image.new("RGB", size) for _ in asked["generator"]])
+    def draw(self, requests: list[DrawRequest], **rest: Any) -> Any:
+        self.calls.append({"requests": requests, **rest})
+        return SimpleNamespace(images=[Image.new("RGB", (each.width, each.height)) for each in requests])
 
 
 def test_the_whole_model_gets_prompts_and_own_seeds() -> None:
@@ -56,18 +56,17 @@ def test_the_whole_model_gets_prompts_and_own_seeds() -> None:
     images = draw([4, 1])
     (asked,) = pipe.calls
     assert [image.size for image in images] == [(256, 128)] * 2
-    assert asked["prompt"] == [CASES[4].prompt, CASES[1].prompt]
-    assert [generator.initial_seed() for generator in asked["generator"]] == [104, 101]
-    assert (asked["num_inference_steps"], asked["guidance_scale"]) == (7, 2.0)
-    assert "prior_token_ids" not in asked and "image" not in asked
+    assert [(each.prompt, each.seed) for each in asked["requests"]] == [(CASES[4].prompt, 104), (CASES[1].prompt, 101)]
+    assert {(each.num_inference_steps, each.guidance_scale) for each in asked["requests"]} == {(7, 2.0)}
+    assert "plan" not in asked and asked["requests"][0].images == ()
 
 
 def test_the_teacher_adds_the_true_tokens() -> None:
     pipe = FakePipe()
     drawer("teacher", CASES, pipe, DrawConfig())([0, 2, 3])  # type: ignore[arg-type]
     (asked,) = pipe.calls
-    assert asked["prior_token_ids"].shape == (3, 8 * 16)
-    assert "num_inference_steps" not in asked
+    assert asked["plan"].prior_token_ids.shape == (3, 8 * 16)
+    assert asked["requests"][0].num_inference_steps == 50
 
 
 def test_true_tokens_lie_on_the_decoder_grid() -> None:
@@ -97,9 +96,8 @@ def test_edits_bring_their_sources() -> None:
     pipe, cases = FakePipe(), held_out_edits(4, seed=1, kinds=("background", "combine"))
     edit_drawer(cases, pipe, DrawConfig(seed=9))([2, 3])  # type: ignore[arg-type]
     (asked,) = pipe.calls
-    assert asked["prompt"] == [cases[2].edit.instruction, cases[3].edit.instruction]
-    assert [len(images) for images in asked["image"]] == [1, 2]
-    assert [generator.initial_seed() for generator in asked["generator"]] == [11, 12]
+    assert [each.prompt for each in asked["requests"]] == [cases[2].edit.instruction, cases[3].edit.instruction]
+    assert [(len(each.images), each.seed) for each in asked["requests"]] == [(1, 11), (2, 12)]
 
 
 def test_bad_settings() -> None:

@@ -1,8 +1,9 @@
 """Tiny stages as a program, for tests that kill a process or start several: python -m tests.unit.train.stages ...
 
-    stages.py STAGES FOLDER [--steps N] [--kill STAGE=STEP ...] [--set NAME=VALUE ...]
+    stages.py STAGES FOLDER [--steps N] [--kill STAGE=STEP ...] [--kill-rank RANK] [--set NAME=VALUE ...]
 
-`--kill` ends the process with SIGKILL while it asks for that batch. A stage that has written its weights is left out.
+`--kill` ends the process, or of several that of `--kill-rank`, with SIGKILL while it asks for that batch. A stage that
+has written its weights is left out.
 """
 
 from __future__ import annotations
@@ -84,10 +85,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--kill", nargs="*", default=[], help="STAGE=STEP")
+    parser.add_argument("--kill-rank", default="0")
     parser.add_argument("--set", nargs="*", default=[], dest="settings", help="NAME=VALUE")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    kills = {stage: int(step) for stage, _, step in (word.partition("=") for word in args.kill)}
+    mine = os.environ.get("RANK", "0") == args.kill_rank
+    kills = {stage: int(step) for stage, _, step in (word.partition("=") for word in args.kill) if mine}
     settings = (word.partition("=") for word in args.settings)
     extra = {name: int(value) if value.isdecimal() else value for name, _, value in settings}
     args.folder.mkdir(parents=True, exist_ok=True)

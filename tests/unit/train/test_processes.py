@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,3 +77,30 @@ def test_two_processes_lose_what_one_loses(alone: Path, settings: list[str], tmp
         compared = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert compared.returncode == 0, compared.stdout
         assert weights_differ(alone / f"{stage}.pt", tmp_path / f"{stage}.pt") < 1e-5
+
+
+def test_a_killed_rank_of_two_resumes_from_sealed_shards(tmp_path: Path) -> None:
+    """Each rank's files have digests; flipped bytes are refused by name, and the rest ends as an uninterrupted run."""
+    words = ("--set", "precision=fp32")
+    whole = start("decoder", str(tmp_path / "whole"), *words, processes=2)
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    killed = start("decoder", str(tmp_path / "cut"), "--kill", "decoder=4", "--kill-rank", "1", *words, processes=2)
+    assert killed.returncode != 0 and "SIGKILL" in killed.stderr + killed.stdout
+    (shards,) = (folder for folder in (tmp_path / "cut").rglob("shards-*") if (folder / "digests-1.json").is_file())
+    told = [json.loads((shards / f"digests-{rank}.json").read_text()) for rank in (0, 1)]
+    assert any(name.startswith("__1_") for name in told[1]) and not told[0].keys() & told[1].keys()
+    assert {file.name for file in shards.glob("__*")} | {".metadata"} == told[0].keys() | told[1].keys()
+
+    damaged = tmp_path / "damaged"
+    shutil.copytree(tmp_path / "cut", damaged)
+    (file,) = damaged.rglob("__1_0.distcp")
+    content = bytearray(file.read_bytes())
+    content[-100:-36] = bytes(byte ^ 0xFF for byte in content[-100:-36])
+    file.write_bytes(bytes(content))
+    refused = start("decoder", str(damaged), *words, processes=2)
+    assert refused.returncode != 0 and "__1_0.distcp is damaged" in refused.stderr
+
+    rest = start("decoder", str(tmp_path / "cut"), *words, processes=2)
+    assert rest.returncode == 0, rest.stderr[-3000:]
+    assert weights_differ(tmp_path / "whole" / "decoder.pt", tmp_path / "cut" / "decoder.pt") == 0.0
+    assert logs(tmp_path / "whole" / "decoder") == logs(tmp_path / "cut" / "decoder")

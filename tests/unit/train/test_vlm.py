@@ -17,7 +17,15 @@ from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.tokenizer_files import train_bpe, write_processor_files
 from inkwash.recipes import nano_v
-from inkwash.train.vlm import VLMTraining, build_rows, dialogue_texts, picture_patches, segment_mask, train_vlm
+from inkwash.train.vlm import (
+    VLMTraining,
+    build_rows,
+    cell_loss,
+    dialogue_texts,
+    picture_patches,
+    segment_mask,
+    train_vlm,
+)
 
 CPU = torch.device("cpu")
 
@@ -113,6 +121,24 @@ def test_a_run_that_was_broken_off_ends_in_the_same_weights(processor: GlmVProce
     for name, weight in whole.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name]), name
     assert not torch.equal(whole.lm_head.weight, GlmV(whole.config).lm_head.weight)
+
+
+def test_labels_of_every_cell_count_alike_and_others_where_something_is_there() -> None:
+    classes = {"ground": 3, "thing": 3, "color": 3}
+    truth = {
+        "ground": torch.tensor([[0, 0, 1, 2]]),
+        "thing": torch.tensor([[0, 0, 0, 2]]),
+        "color": torch.tensor([[2, 2, 0, 2]]),  # the last class is none, the first a colour
+    }
+    logits = {
+        name: torch.randn(1, 4, size, generator=torch.Generator().manual_seed(3)) for name, size in classes.items()
+    }
+    total, right = cell_loss(logits, truth, everywhere=("ground",))
+    each = {name: -logits[name].log_softmax(-1)[0, torch.arange(4), truth[name][0]] for name in classes}
+    thing = each["thing"][3] + 0.2 * each["thing"][:3].mean()
+    color = each["color"][2] + 0.2 * each["color"][[0, 1, 3]].mean()
+    torch.testing.assert_close(total, each["ground"].mean() + thing + color)
+    assert set(right) == {"thing"} and right["thing"] == float(logits["thing"][0, 3].argmax() == 2)
 
 
 class _Stop:

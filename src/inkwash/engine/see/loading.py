@@ -28,6 +28,7 @@ def load_sight(
     dtype: torch.dtype,
     device: torch.device,
     quantize: str | None = None,
+    variant: str | None = None,
     ranks: Ranks | None = None,
 ) -> GlmVParts:
     """The parts of a checkpoint folder; ``ranks``: of the decoder only this process's share.
@@ -36,8 +37,8 @@ def load_sight(
     cannot round.
     """
     if quantize is None and ranks is None:
-        return load_glm_v(folder, dtype=dtype, device=device)
-    parts = load_glm_v(folder, dtype=dtype, device=device, fill=False)
+        return load_glm_v(folder, dtype=dtype, device=device, variant=variant)
+    parts = load_glm_v(folder, dtype=dtype, device=device, fill=False, variant=variant)
     cuts = {} if ranks is None else share_decoder(parts.model, ranks)
     tied = parts.model.config.tie_word_embeddings
     round_layer = None if quantize is None else rounder("see", quantize, device, dtype)
@@ -49,7 +50,7 @@ def load_sight(
             if bool(layer.weight.any(dim=1).all()):  # a row of zeros has no scale: such a matrix stays as it is
                 round_layer(layer)
 
-    fill(parts.model, StoredTensors(folder), device=device, dtype=dtype, cuts=cuts, arrived=arrived)
+    fill(parts.model, StoredTensors(folder, variant), device=device, dtype=dtype, cuts=cuts, arrived=arrived)
     return parts
 
 

@@ -100,6 +100,7 @@ class GlmVisionPipeline:
         torch_dtype: torch.dtype | str | None = None,
         device_map: str | torch.device | None = None,
         quantize: str | None = None,
+        variant: str | None = None,
         media: MediaRules | None = None,
         conversations: int = 4,
     ) -> Self:
@@ -107,6 +108,7 @@ class GlmVisionPipeline:
 
         `torch_dtype` None is float32 on a CPU and bfloat16 elsewhere; `device_map` is a device, None or "auto" for
         the best one here. `quantize` rounds the decoder's weights to "int8", "int4" or "fp8" while they are read.
+        `variant` names files such as model.fp16.safetensors.
         Under torchrun each process holds a share of the model, and all make the same answers.
         """
         if isinstance(device_map, dict):
@@ -116,7 +118,7 @@ class GlmVisionPipeline:
         ranks = join(device) if started() else None
         device = device if ranks is None else ranks.device
         dtype, kind = pick_dtype(torch_dtype, device), parse_kind(quantize)
-        parts = load_sight(folder, dtype=dtype, device=device, quantize=kind, ranks=ranks)
+        parts = load_sight(folder, dtype=dtype, device=device, quantize=kind, variant=variant, ranks=ranks)
         pipe = cls(parts, media=media, conversations=conversations, ranks=ranks)
         pipe._rounded = kind is not None
         return pipe

@@ -94,19 +94,18 @@ def drawer(pipe: GlmImagePipeline, size: Size | None, config: DrawConfig) -> Dra
     """The function that draws pictures with a model; without a size they have the model's own, edits their source's."""
 
     def draw(pictures: Sequence[PictureRequest]) -> Sequence[Image.Image]:
-        import torch
-
-        sources = [[load_image(picture.source)] for picture in pictures if picture.source is not None]
-        arguments = config.arguments(range(len(pictures)))
-        arguments["generator"] = [torch.Generator().manual_seed(picture.seed) for picture in pictures]
-        output = pipe(
-            prompt=[picture.prompt for picture in pictures],
-            image=sources or None,
-            height=None if size is None else size.height,
-            width=None if size is None else size.width,
-            **arguments,
-        )
-        assert not isinstance(output, tuple)
+        shape = {} if size is None else {"height": size.height, "width": size.width}
+        requests = [
+            config.request(
+                0,
+                prompt=picture.prompt,
+                images=() if picture.source is None else (load_image(picture.source),),
+                seed=picture.seed,
+                **shape,
+            )
+            for picture in pictures
+        ]
+        output = pipe.draw(requests, cancel=config.cancel)
         images: Sequence[Image.Image] = output.images
         return images
 

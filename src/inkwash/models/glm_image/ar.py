@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from inkwash.models.glm_image import vision, vq
 from inkwash.models.glm_image.config import ARConfig, ARTextConfig
+from inkwash.models.glm_image.reference_part import ReferencePart
 from inkwash.models.glm_image.vision import ACTIVATIONS, VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
 from inkwash.nn.cache import StaticCache
@@ -73,7 +74,7 @@ class ARModel(nn.Module):
         self.vqmodel = VQModel(config.vq_config)
 
 
-class ARGenerator(nn.Module):
+class ARGenerator(ReferencePart):
     """Prompt ids in, hidden states out; `lm_head` turns those into logits over the vision vocabulary."""
 
     def __init__(self, config: ARConfig) -> None:

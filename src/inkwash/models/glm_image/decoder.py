@@ -32,6 +32,7 @@ from inkwash.models.glm_image.decoder_blocks import (
 )
 from inkwash.models.glm_image.decoder_config import DecoderConfig
 from inkwash.models.glm_image.decoder_step import PLAIN, Regions, run_block, step_modulation, step_rotary
+from inkwash.models.glm_image.reference_part import ReferencePart
 from inkwash.models.glm_image.references import KeyValue, References
 from inkwash.models.glm_image.row_groups import RowGroup, attend_groups, group_rows, pack_right
 from inkwash.nn.linear import is_plain
@@ -81,7 +82,7 @@ class DecoderConditions:
         )
 
 
-class Decoder(nn.Module):
+class Decoder(ReferencePart):
     """The diffusion transformer of GLM-Image."""
 
     def __init__(self, config: DecoderConfig) -> None:

@@ -18,6 +18,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from inkwash.models.glm_image.decoder_config import GlyphConfig
+from inkwash.models.glm_image.reference_part import ReferencePart
 from inkwash.nn.attention import attention
 from inkwash.nn.norm import RMSNorm
 
@@ -153,7 +154,7 @@ class Stack(nn.Module):
         self.final_layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
 
 
-class GlyphEncoder(nn.Module):
+class GlyphEncoder(ReferencePart):
     """T5 encoder; `dropout` acts in training mode only and is 0 unless a recipe asks for it."""
 
     def __init__(self, config: GlyphConfig, *, dropout: float = 0.0) -> None:

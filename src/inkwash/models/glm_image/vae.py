@@ -8,8 +8,10 @@ normalised latents. `decode_tiled` bounds the memory of large pictures by decodi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 
 from inkwash.core.errors import ConfigError
 from inkwash.models.glm_image.decoder_config import VAEConfig
+from inkwash.models.glm_image.reference_part import ReferencePart
 from inkwash.nn.attention import attention
 from inkwash.nn.linear import linear
 
@@ -191,7 +194,7 @@ class PixelDecoder(nn.Module):
         return self.conv_out(F.silu(self.conv_norm_out(x)))
 
 
-class AutoencoderKL(nn.Module):
+class AutoencoderKL(ReferencePart):
     """Encoder and decoder with the released parameter names; pixels are in [-1, 1]."""
 
     def __init__(self, config: VAEConfig) -> None:
@@ -216,6 +219,23 @@ class AutoencoderKL(nn.Module):
         if self.post_quant_conv is not None:
             latents = self.post_quant_conv(latents)
         return self.decoder(latents)
+
+    def enable_tiling(self, *_: Any, **__: Any) -> None:
+        """Nothing to do: the pipeline decodes large pictures in tiles (`decode_tiled`)."""
+
+    def enable_slicing(self) -> None:
+        """Nothing to do: the pipeline decodes pictures one at a time."""
+
+    def disable_tiling(self) -> None:
+        """Warns; the pixels would be the same but for rounding."""
+        text = (
+            "Large pictures are always decoded in tiles, which bounds memory; the pixels are the same but for rounding."
+        )
+        warnings.warn(text, UserWarning, stacklevel=2)
+
+    def disable_slicing(self) -> None:
+        """Warns; the pixels would be the same."""
+        warnings.warn("Pictures are always decoded one at a time; the pixels are the same.", UserWarning, stacklevel=2)
 
     def decode_tiled(
         self,

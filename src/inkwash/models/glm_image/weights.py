@@ -22,6 +22,7 @@ from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.config import ARConfig
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
+from inkwash.models.glm_image.defaults import ModelDefaults
 from inkwash.models.glm_image.folder import (
     GENERATION_FILE,
     INDEX_FILE,
@@ -36,12 +37,10 @@ from inkwash.models.glm_image.folder import (
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.vae import AutoencoderKL
-from inkwash.models.tensor_files import read_headers, read_json, reason, write_json
-from inkwash.models.weights import MAX_SHARD_BYTES, KeyTable, load_module, save_module
+from inkwash.models.tensor_files import read_headers, read_json, reason, require_variant, write_json
+from inkwash.models.weights import HARMLESS, MAX_SHARD_BYTES, KeyTable, load_module, save_module
 
 C = TypeVar("C")
-# Tables and statistics that older or trained files store and that are computed or not needed.
-HARMLESS = ("*inv_freq", "*position_ids", "loss.*", "*num_batches_tracked", "*logvar")
 AR_KEYS = KeyTable(dropped=HARMLESS)
 GLYPH_KEYS = KeyTable(
     tied={"encoder.embed_tokens.weight": "shared.weight"}, dropped=("decoder.*", "lm_head.weight", *HARMLESS)
@@ -62,6 +61,11 @@ class GlmImageParts:
     generation: dict[str, Any] = field(default_factory=dict)  # generation_config.json; empty for the usual sampling
     drawing: DrawingDefaults = field(default_factory=DrawingDefaults)
 
+    @property
+    def defaults(self) -> ModelDefaults:
+        """What this checkpoint draws with where nothing is asked for."""
+        return ModelDefaults.of(self.drawing, self.generation, self.vae.config.sample_size)
+
 
 def load_pipeline_parts(
     path: str | Path,
@@ -70,8 +74,9 @@ def load_pipeline_parts(
     device: torch.device | str = "cpu",
     deferred: Collection[str] = (),
     variant: str | None = None,
+    dtypes: Mapping[str, torch.dtype] | None = None,
 ) -> GlmImageParts:
-    """Read a whole checkpoint folder; ``dtype=None`` keeps every tensor as stored.
+    """Read a whole checkpoint folder; ``dtype=None`` keeps every tensor as stored, ``dtypes`` are those of some parts.
 
     Part folders in ``deferred`` are checked as strictly, but their networks come back without numbers (on the meta
     device), for a caller that brings them part by part.
@@ -88,13 +93,16 @@ def load_pipeline_parts(
     processor = GlmImageProcessor.from_folder(folder / "processor")
     drawing = drawing_defaults(folder)
     _check_agreement(folder, ar, decoder, vae, glyph, processor)
-    for name in ("vision_language_encoder", "transformer", "vae", "text_encoder"):
+    networks = ("vision_language_encoder", "transformer", "vae", "text_encoder")
+    require_variant([folder / name for name in networks], variant)
+    for name in networks:
         read_headers(folder / name, variant)  # a damaged file is found before minutes are spent on the others
     generation = folder / "vision_language_encoder" / GENERATION_FILE
 
     def part(build: Callable[[], Any], name: str, keys: KeyTable) -> Any:
         fill = name not in deferred
-        return load_module(build, folder / name, dtype=dtype, device=device, keys=keys, fill=fill, variant=variant)
+        kind = (dtypes or {}).get(name, dtype)
+        return load_module(build, folder / name, dtype=kind, device=device, keys=keys, fill=fill, variant=variant)
 
     return GlmImageParts(
         ar=part(lambda: ARGenerator(ar), "vision_language_encoder", AR_KEYS),

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from inkwash.models.glm_image.tokenizer_files import BICUBIC, CLIP_MEAN, CLIP_STD, PIECES
+from inkwash.models.glm_image.tokenizer_files import BICUBIC, CLIP_MEAN, CLIP_STD, pre_tokenizer
 from inkwash.models.tensor_files import write_json
 
 END_OF_TEXT, USER, OBSERVATION = "<|endoftext|>", "<|user|>", "<|observation|>"
@@ -84,16 +84,16 @@ TEMPLATE = """\
 """
 
 
-def train_bpe(lines: Iterable[str], *, vocab_size: int) -> Tokenizer:
-    """A byte-level BPE trained on ``lines``; ``vocab_size`` counts bytes, merges and special tokens."""
+def train_bpe(lines: Iterable[str], *, vocab_size: int, spelled: bool = False) -> Tokenizer:
+    """A byte-level BPE trained on ``lines``; ``vocab_size`` counts bytes, merges and special tokens.
+
+    ``spelled`` sets every character inside quotation marks alone, small letters and Chinese, too.
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     if vocab_size < len(alphabet) + len(SPECIALS):
         raise ValueError(f"vocab_size must be at least {len(alphabet) + len(SPECIALS)}, not {vocab_size}")
     tokenizer = Tokenizer(models.BPE())
-    pieces = pre_tokenizers.Split(Regex(PIECES), behavior="isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pieces, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
+    tokenizer.pre_tokenizer = pre_tokenizer(spelled=spelled)
     tokenizer.decoder = decoders.ByteLevel()
     room = vocab_size - len(SPECIALS)
     tokenizer.train_from_iterator(

@@ -18,11 +18,10 @@ from inkwash.core.errors import ConfigError, WeightsError
 from inkwash.models.glm_v.config import ARCHITECTURES, GlmVConfig
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.processor import GlmVProcessor
-from inkwash.models.tensor_files import StoredTensor, read_headers, read_json, reason, write_json
-from inkwash.models.weights import MAX_SHARD_BYTES, KeyTable, load_module, save_module
+from inkwash.models.tensor_files import StoredTensor, read_headers, read_json, reason, require_variant, write_json
+from inkwash.models.weights import HARMLESS, MAX_SHARD_BYTES, KeyTable, load_module, save_module
 
 CONFIG_FILE, GENERATION_FILE = "config.json", "generation_config.json"
-_TABLES = ("*.rotary_emb.inv_freq", "*.rotary_pos_emb.inv_freq")
 _KEPT = ("*.e_score_correction_bias",)
 
 
@@ -49,10 +48,12 @@ def load_glm_v(
     dtype: torch.dtype | None = torch.float32,
     device: torch.device | str = "cpu",
     fill: bool = True,
+    variant: str | None = None,
 ) -> GlmVParts:
     """Read a whole checkpoint folder; ``dtype=None`` keeps every tensor as stored, 8-bit ones as bf16.
 
-    Without ``fill`` the files are checked alike, but the network's parameters stay on the meta device.
+    Without ``fill`` the files are checked alike, but the network's parameters stay on the meta device. ``variant``
+    names files such as model.fp16.safetensors.
 
     Raises ``WeightsError`` in one sentence when the folder is foreign, incomplete or damaged; nothing is half-loaded.
     """
@@ -62,7 +63,7 @@ def load_glm_v(
     _check_agreement(folder, config, processor)
     generation = folder / GENERATION_FILE
     return GlmVParts(
-        model=load_model(folder, dtype=dtype, device=device, fill=fill),
+        model=load_model(folder, dtype=dtype, device=device, fill=fill, variant=variant),
         processor=processor,
         generation=read_json(generation) if generation.is_file() else {},
     )
@@ -74,11 +75,13 @@ def load_model(
     dtype: torch.dtype | None = torch.float32,
     device: torch.device | str = "cpu",
     fill: bool = True,
+    variant: str | None = None,
 ) -> GlmV:
     """The network of a checkpoint folder alone."""
     config = read_config(folder)
-    keys = key_table(config, read_headers(folder))
-    return load_module(lambda: GlmV(config), folder, dtype=dtype, device=device, keys=keys, fill=fill)
+    require_variant([folder], variant)
+    keys = key_table(config, read_headers(folder, variant))
+    return load_module(lambda: GlmV(config), folder, dtype=dtype, device=device, keys=keys, fill=fill, variant=variant)
 
 
 def save_glm_v(
@@ -130,7 +133,7 @@ def key_table(config: GlmVConfig, stored: Mapping[str, StoredTensor]) -> KeyTabl
     The layer after the last one is left out only if it is one of multi-token prediction, so that a configuration
     with too few layers is still found out.
     """
-    dropped: tuple[str, ...] = _TABLES
+    dropped: tuple[str, ...] = HARMLESS
     extra = f"model.language_model.layers.{config.text_config.num_hidden_layers}."
     if f"{extra}eh_proj.weight" in stored:
         dropped = (*dropped, f"{extra}*")

@@ -44,20 +44,22 @@ class View:
 
 
 class Runs:
-    """Which ticket each browser tab is waiting for, so that its cancel button finds it."""
+    """What each browser tab is waiting for, so that its cancel button stops it."""
 
     def __init__(self) -> None:
-        self._tickets: dict[str, str] = {}
+        self._running: dict[str, tuple[Backend, str]] = {}
 
-    def start(self, tab: str, ticket_id: str) -> None:
-        self._tickets[tab] = ticket_id
+    def start(self, tab: str, backend: Backend, ticket_id: str) -> None:
+        self._running[tab] = backend, ticket_id
 
     def end(self, tab: str, ticket_id: str) -> None:
-        if self._tickets.get(tab) == ticket_id:
-            del self._tickets[tab]
+        if self._running.get(tab, (None, None))[1] == ticket_id:
+            del self._running[tab]
 
-    def find(self, tab: str) -> str | None:
-        return self._tickets.get(tab)
+    def cancel(self, tab: str) -> None:
+        if tab in self._running:
+            backend, ticket_id = self._running[tab]
+            backend.abort(ticket_id)
 
 
 def follow(backend: Backend, request: DrawRequest, runs: Runs, tab: str, lang: Language) -> Iterator[View]:
@@ -68,7 +70,7 @@ def follow(backend: Backend, request: DrawRequest, runs: Runs, tab: str, lang: L
     heard: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
     begun, view = time.perf_counter(), View()
     ticket = backend.submit(request, on_event=heard.put, partial_images=PARTIALS)
-    runs.start(tab, ticket.id)
+    runs.start(tab, backend, ticket.id)
     try:
         while not view.ended:
             try:

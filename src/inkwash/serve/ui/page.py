@@ -9,23 +9,23 @@ from __future__ import annotations
 import hmac
 import html
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from PIL import Image, ImageChops, ImageOps
+from PIL import Image
 
 from inkwash.core.errors import InkwashError, RequestError
 from inkwash.core.types import Size
-from inkwash.media.images import load_image
+from inkwash.serve import answers
 from inkwash.serve.answers import file_metadata
 from inkwash.serve.orders import Order
 from inkwash.serve.quality import CHOICES
 from inkwash.serve.schemas import EditBody, GenerationBody, validated
 from inkwash.serve.service import Service
 from inkwash.serve.sizes import parse_size
-from inkwash.serve.ui import talk_words
+from inkwash.serve.ui import pictures, talk_words
 from inkwash.serve.ui.drawing import Runs, View, follow
 from inkwash.serve.ui.lint import lint_html
 from inkwash.serve.ui.shelf import Shelf
@@ -34,6 +34,7 @@ from inkwash.serve.ui.words import EN, ZH, Language, language, say
 from inkwash.serve.uploads import Uploads
 
 if TYPE_CHECKING:
+    from inkwash.engine.ticket import GenerationResult
     from inkwash.serve.backend import ModelInfo
 
 CSS = Path(__file__).with_name("page.css")
@@ -43,7 +44,7 @@ HISTORY = 60
 _OLD_QUALITIES = {"exact": "xhigh"}  # of a history that an earlier edition wrote
 FIELDS = (
     *("prompt", "size", "steps", "guidance", "count", "seed", "lock"),
-    *("quality", "layout", "negative", "temperature", "top_p"),
+    *("quality", "layout", "negative", "temperature", "top_p", "verify"),
 )
 
 
@@ -108,9 +109,9 @@ class Page:
         with gr.Row():
             with gr.Column(min_width=320):
                 if edit:
-                    inputs["editor"] = gr.ImageEditor(
+                    inputs["editor"] = pictures.picture_editor(
+                        self.service.settings,
                         label=t("first_picture"),
-                        type="pil",
                         format="png",
                         sources=("upload", "clipboard"),
                         layers=False,
@@ -119,7 +120,7 @@ class Page:
                         elem_id="iw-editor",
                     )
                     inputs["references"] = gr.Gallery(
-                        label=t("references"), type="pil", format="png", columns=4, height="auto", interactive=True
+                        label=t("references"), type="filepath", format="png", columns=4, height="auto", interactive=True
                     )
                 inputs["prompt"] = gr.Textbox(
                     label=t("instruction" if edit else "prompt"),
@@ -146,6 +147,7 @@ class Page:
                 outputs["status"] = gr.HTML(elem_id=f"iw-{where}-status")
                 outputs["gallery"] = gr.Gallery(
                     label=t("result"),
+                    type="filepath",
                     columns=2,
                     height=580,
                     object_fit="contain",
@@ -173,6 +175,9 @@ class Page:
         with gr.Row():
             inputs["seed"] = gr.Number(label=t("seed"), value=None, precision=0, min_width=140)
             inputs["lock"] = gr.Checkbox(label=t("seed_lock"), value=False, min_width=140)
+        inputs["verify"] = gr.Checkbox(
+            label=t("verify"), value=False, elem_id=f"iw-{'edit' if edit else 'create'}-verify"
+        )
         with gr.Accordion(t("more"), open=False):
             inputs["steps"] = gr.Slider(1, most, value=min(shown.steps, most), step=1, label=t("steps"))
             inputs["guidance"] = gr.Slider(1, 5, value=shown.guidance, step=0.1, label=t("guidance"))
@@ -207,64 +212,65 @@ class Page:
     def create(self, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Draw from a prompt."""
         fields, (history,) = _fields(values), values[len(FIELDS) :]
-        yield from self._draw(fields, [], None, history, request)
+        yield from self._draw(fields, Uploads, history, request)
 
     def edit(self, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Draw from a prompt, a picture with what was painted on it, and further pictures."""
         fields, (editor, more, history) = _fields(values), values[len(FIELDS) :]
-        background = (editor or {}).get("background")
-        if background is None:
+        if not (editor or {}).get("background"):
             gr.Warning(say("no_picture", _language(request)))
             yield ("", gr.skip(), gr.skip(), gr.skip(), gr.skip())
             return
-        pictures = [load_image(background), *(load_image(picture) for picture, _ in more or [])]
-        yield from self._draw(fields, pictures, painted(editor), history, request)
+        settings, reader = self.service.settings, self.service.reader()
+        yield from self._draw(
+            fields, lambda: pictures.uploads(editor, more, settings, reader), history, request, edit=True
+        )
 
     def cancel(self, request: gr.Request) -> None:
         """Stop what this tab is waiting for."""
-        ticket = self.runs.find(_tab(request))
-        if ticket is not None and self.service.backend is not None:
-            self.service.backend.abort(ticket)
+        self.runs.cancel(_tab(request))
 
     def _draw(
         self,
         fields: dict[str, Any],
-        pictures: list[Image.Image],
-        mask: Image.Image | None,
+        given: Callable[[], Uploads],
         history: list[dict[str, Any]],
         request: gr.Request,
+        *,
+        edit: bool = False,
     ) -> Iterator[tuple[Any, ...]]:
         lang, client = _language(request), request.username or "page"
         try:
-            backend = self.service.ready()
+            self.service.ready()
             self.service.rates.spend(client)
             leave = self.service.rates.enter(client)
         except RequestError as error:
             yield (_failed(error), gr.skip(), gr.skip(), gr.skip(), gr.skip())
             return
         try:
-            order = self._order(fields, pictures, mask)
-            yield (_warned(order), None, gr.File(value=None, visible=False), order.body.seed, gr.skip())
+            order = self._order(fields, given())
+            backend = self.service.drawing(order)
+            yield (_warned(order.warnings), None, gr.File(value=None, visible=False), order.body.seed, gr.skip())
             for view in follow(backend, order.request, self.runs, _tab(request), lang):
                 shown = [self._shown(view, index, order, lang) for index in sorted(view.pictures)]
                 if view.result is None:
                     yield (view.status, shown, gr.skip(), gr.skip(), gr.skip())
                     continue
                 files = [
-                    self._keep(order, backend.info, index, drawn, own)
-                    for index, (drawn, own) in enumerate(zip(view.result.images, view.result.seeds, strict=True))
+                    self._keep(order, backend.info, view.result, index) for index in range(len(view.result.images))
                 ]
-                kind, seeds = ("edit" if pictures else "create"), view.result.seeds
+                kind, seeds = ("edit" if edit else "create"), view.result.seeds
                 entries = [self._entry(path, fields, own, kind) for path, own in zip(files, seeds, strict=True)]
                 kept = [*entries, *(history or [])][:HISTORY]
                 paths = [str(path) for path in files]
-                yield (view.status + _warned(order), paths, gr.File(value=paths, visible=True), gr.skip(), kept)
+                said = view.status + _warned(answers.warnings(order, view.result))
+                yield (said, paths, gr.File(value=paths, visible=True), gr.skip(), kept)
         except InkwashError as error:
             yield (_failed(error), gr.skip(), gr.skip(), gr.skip(), gr.skip())
         finally:
             leave()
 
-    def _order(self, fields: dict[str, Any], pictures: list[Image.Image], mask: Image.Image | None) -> Order:
+    def _order(self, fields: dict[str, Any], given: Uploads) -> Order:
         """What the API makes of the same fields; what was left where the model has it is left to the model."""
         shown = self.service.settings.shown
         usual = {
@@ -277,7 +283,7 @@ class Page:
         values = {
             "prompt": str(fields["prompt"] or ""),
             "n": int(fields["count"]),
-            "size": None if mask is not None else str(fields["size"]),
+            "size": None if given.mask is not None else str(fields["size"]),
             "quality": _OLD_QUALITIES.get(fields["quality"], fields["quality"]),
             "seed": _seed(fields),
             "steps": None if chosen["steps"] is None else int(chosen["steps"]),
@@ -286,19 +292,21 @@ class Page:
             "layout": fields["layout"],
             "temperature": chosen["temperature"],
             "top_p": chosen["top_p"],
+            "verify": bool(fields["verify"]) or None,
         }
-        body = validated(EditBody if pictures else GenerationBody, values, strict=True)
-        return self.service.prepare(body, Uploads(tuple(pictures), None if mask is None else _overlay(mask)))
+        body = validated(EditBody if given.images else GenerationBody, values, strict=True)
+        return self.service.prepare(body, given)
 
     def _shown(self, view: View, index: int, order: Order, lang: Language) -> tuple[Image.Image, str]:
         picture, finished = view.pictures[index]
         return (order.finish(picture), "") if finished else (picture, say("unfinished", lang))
 
-    def _keep(self, order: Order, info: ModelInfo, index: int, drawn: Image.Image, seed: int | None) -> Path:
+    def _keep(self, order: Order, info: ModelInfo, result: GenerationResult, index: int) -> Path:
         """The file of a finished picture, with the settings that an answer of the API would write into it."""
+        drawn, seed, found = result.images[index], result.seeds[index], answers.of_picture(result, index)
         picture = order.finish(drawn)
         sizes = Size(*drawn.size), Size(*picture.size)
-        return self.shelf.put(picture, file_metadata(order, *sizes, info, index=index, seed=seed))
+        return self.shelf.put(picture, file_metadata(order, *sizes, info, index=index, seed=seed, verified=found))
 
     def _entry(self, path: Path, fields: dict[str, Any], seed: int | None, kind: str) -> dict[str, Any]:
         return {"file": path.name, "kind": kind, **{name: fields[name] for name in FIELDS}, "seed": seed, "count": 1}
@@ -347,7 +355,7 @@ class Page:
     def _to_edit(self, shown: list[tuple[str, str | None]] | None) -> Any:
         if not shown:
             return gr.skip()
-        picture = load_image(shown[0][0])
+        picture = self.service.reader().picture(shown[0][0])
         return {"background": picture, "layers": [], "composite": picture}
 
     def _secret(self) -> str:
@@ -356,18 +364,6 @@ class Page:
         It follows from the server's secret and is nowhere in the folder whose files the page hands out.
         """
         return hmac.digest(self.service.folder.secret(), b"inkwash page history", "sha256").hex()[:32]
-
-
-def painted(editor: dict[str, Any]) -> Image.Image | None:
-    """White where something was painted over the picture; None where nothing was."""
-    background = editor["background"]
-    found = Image.new("L", background.size, 0)
-    for layer in editor.get("layers") or []:
-        alpha = layer.convert("RGBA").getchannel("A")
-        if alpha.size != found.size:
-            alpha = alpha.resize(found.size, Image.Resampling.NEAREST)
-        found = ImageChops.lighter(found, alpha.point(lambda value: 255 if value > 8 else 0))
-    return found if found.getbbox() else None
 
 
 def settings_html(entry: dict[str, Any], lang: Language) -> str:
@@ -381,16 +377,9 @@ def settings_html(entry: dict[str, Any], lang: Language) -> str:
     return f'<dl class="iw-settings">{"".join(rows)}</dl>'
 
 
-def _overlay(painted_mask: Image.Image) -> Image.Image:
-    """What was painted as the mask of the API: transparent where the picture may change."""
-    overlay = Image.new("RGBA", painted_mask.size)
-    overlay.putalpha(ImageOps.invert(painted_mask))
-    return overlay
-
-
-def _warned(order: Order) -> str:
+def _warned(warnings: Sequence[str]) -> str:
     """The warnings that an answer of the API would hold."""
-    return "".join(f'<div class="iw-said">{html.escape(warning)}</div>' for warning in order.warnings)
+    return "".join(f'<div class="iw-said">{html.escape(warning)}</div>' for warning in warnings)
 
 
 def _fields(values: tuple[Any, ...]) -> dict[str, Any]:

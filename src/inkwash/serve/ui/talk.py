@@ -19,9 +19,9 @@ from gradio.utils import get_upload_folder
 from inkwash.core.errors import InkwashError, RequestError
 from inkwash.engine.request import CancelToken
 from inkwash.engine.see.output import Delta, VisionOutput
-from inkwash.media.images import load_image
 from inkwash.media.kinds import DOCUMENTS, VIDEOS, kind_of
 from inkwash.media.marks import draw_boxes
+from inkwash.media.reader import MediaReader
 from inkwash.serve.chat import Chat
 from inkwash.serve.service import Service
 from inkwash.serve.ui.talk_words import tell
@@ -135,7 +135,7 @@ class ChatTab:
                 if output is None:
                     yield gr.skip(), shown, gr.skip(), gr.skip()
                     continue
-                shown += _marked(output, picture, lang)
+                shown += _marked(output, picture, lang, self.service.reader())
                 talked.messages, talked.shown, talked.picture = [*messages, output.message], shown, picture
                 yield gr.skip(), shown, talked, _said(_facts(output, lang))
         except InkwashError as error:
@@ -201,11 +201,11 @@ def _turn(said: dict[str, str], output: VisionOutput | None, lang: Language) -> 
     return found
 
 
-def _marked(output: VisionOutput, picture: Path | None, lang: Language) -> list[dict[str, Any]]:
+def _marked(output: VisionOutput, picture: Path | None, lang: Language, reader: MediaReader) -> list[dict[str, Any]]:
     """The picture with the boxes of the answer."""
     if not output.boxes or picture is None:
         return []
-    image = load_image(picture)
+    image = reader.picture(picture)
     marked = draw_boxes(image, output.pixel_boxes(*image.size))
     label = tell("chat_marked", lang, count=len(output.boxes))
     return [{"role": "assistant", "content": gr.Image(marked, format="png", label=label, buttons=["download"])}]

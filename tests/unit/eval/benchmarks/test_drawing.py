@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
 
 from inkwash.core.errors import ConfigError, MediaError
 from inkwash.core.types import Size
+from inkwash.engine.request import DrawRequest
 from inkwash.eval.benchmarks import cvtg2k, dpg, geneval, longtext, oneig_data, tiif
 from inkwash.eval.benchmarks.benchmark import BenchmarkRun, ImageTask
 from inkwash.eval.benchmarks.drawing import DrawPictures, PictureRequest, draw_tasks, drawer, picture_seed
@@ -169,23 +169,26 @@ def test_a_folder_with_other_settings_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_pipeline_gets_prompts_seeds_and_size(tmp_path: Path) -> None:
-    calls: list[dict[str, Any]] = []
+    calls: list[list[DrawRequest]] = []
 
-    def pipe(**asked: Any) -> Any:
-        calls.append(asked)
-        return type("Output", (), {"images": [Image.new("RGB", (64, 64))] * len(asked["prompt"])})()
+    class Pipe:
+        def draw(self, requests: list[DrawRequest], **_: Any) -> Any:
+            calls.append(requests)
+            return type("Output", (), {"images": [Image.new("RGB", (64, 64))] * len(requests)})()
 
+    pipe = Pipe()
     config = DrawConfig(steps=7, guidance=2.0)
     draw = drawer(pipe, Size(96, 64), config)  # type: ignore[arg-type]
     source = official.picture(tmp_path / "a.png", "red", (64, 64))
     draw([PictureRequest(prompt="a", seed=11, source=None), PictureRequest(prompt="b", seed=12, source=None)])
     drawer(pipe, None, config)([PictureRequest(prompt="c", seed=13, source=source)])  # type: ignore[arg-type]
     first, second = calls
-    assert first["prompt"] == ["a", "b"] and (first["width"], first["height"]) == (96, 64) and first["image"] is None
-    assert [generator.initial_seed() for generator in first["generator"]] == [11, 12]
-    assert all(isinstance(generator, torch.Generator) for generator in first["generator"])
-    assert (first["num_inference_steps"], first["guidance_scale"]) == (7, 2.0)
-    assert second["width"] is None and second["image"][0][0].getpixel((0, 0)) == (255, 0, 0)
+    assert [(each.prompt, each.seed, each.width, each.height) for each in first] == [
+        ("a", 11, 96, 64),
+        ("b", 12, 96, 64),
+    ]
+    assert {(each.images, each.num_inference_steps, each.guidance_scale) for each in first} == {((), 7, 2.0)}
+    assert second[0].width is None and second[0].images[0].getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_readers_agree_with_the_layout(tmp_path: Path) -> None:

@@ -1,0 +1,5 @@
+"""What a model draws with by itself, for those who use the engine."""
+
+from inkwash.models.glm_image.defaults import ModelDefaults
+
+__all__ = ["ModelDefaults"]
