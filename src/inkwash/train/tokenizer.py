@@ -31,11 +31,15 @@ from inkwash.train.run import Run
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerTraining(Training):
-    """Settings of the stage: `free_steps` without quantisation, then codes; unused ones move every `revive_every`."""
+    """Settings of the stage: `free_steps` without quantisation, then codes; unused ones move every `revive_every`.
+
+    At step `again_at` the codebook is set anew from the features, which tell more kinds of cells apart by then.
+    """
 
     clip: float = math.inf
     ns_steps: int = 5
     free_steps: int = 800
+    again_at: int = -1
     start_batches: int = 60  # that the codebook starts from
     revive_every: int = 100
     reconstruction: float = 1.0
@@ -245,7 +249,7 @@ def train_tokenizer(
     )
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, lr_at(step, config))
-        if step == config.free_steps:
+        if step in (config.free_steps, config.again_at):
             many = (make(config.steps + i) for i in range(config.start_batches))
             z, meanings = collect_features(vision, vq, many, device)
             if "meaning" in batch:
