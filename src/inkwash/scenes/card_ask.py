@@ -23,7 +23,7 @@ from inkwash.scenes.card_lexicon_zh import CHINESE as CHINESE_LEXICON
 from inkwash.scenes.card_nouns import PAIRS, plural
 from inkwash.scenes.scene import Box, Scene, ShapeItem, TextItem, ThingItem
 from inkwash.scenes.things import THING_IDS, THING_NAMES, THINGS
-from inkwash.scenes.words import check_split, of_split
+from inkwash.scenes.words import check_split, of_split, sample_phrase
 from inkwash.scenes.world import SHAPES
 
 NUMBER_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -41,7 +41,6 @@ STYLES = {
     "sketch": ("plain", "纯色"),
 }
 CALLED = 0.25  # share of the things that a question calls by a synonym
-ABSENT_TEXTS = ("HELLO", "SALE", "Welcome", "Open", "menu", "Thank you", "No parking", "Tuesday", "2 for 1")
 NOTHING = ("I see nothing that I know.", "我没有看到我认识的东西。")
 NOTHING_KINDS = ("describe", "things", "read", "where", "count", "exists")
 
@@ -341,8 +340,7 @@ def _exists(ask: Asker) -> CardQuestion:
 def _absent(ask: Asker) -> CardQuestion:
     """A question that takes something for granted that is not there."""
     if ask.rng.random() < 0.25:
-        shown = " ".join(region.text for region in regions(ask.scene)).casefold()
-        text = ask.rng.choice([text for text in ABSENT_TEXTS if text.casefold() not in shown])
+        text = _other_text(ask)
         answer = f"没有文字“{text}”。" if ask.zh else f'There is no text "{text}".'
         question = ask.say(ask.rng.choice(("where_text", "text_color")), W=text)
         boxes = tuple(region.box for region in regions(ask.scene))
@@ -357,6 +355,16 @@ def _absent(ask: Asker) -> CardQuestion:
     else:
         answer = f"There is no {name}." if one(name) != name else f"There are no {name}."
     return CardQuestion(kind="absent", question=question, answer=answer, name=_seen(ask.scene))
+
+
+def _other_text(ask: Asker) -> str:
+    """Words of the split that the picture does not show."""
+    shown = " ".join(region.text for region in regions(ask.scene)).casefold()
+    while True:
+        language = "zh" if ask.zh and ask.rng.random() < 0.7 else "en"
+        text = sample_phrase(ask.rng, ask.split, language=language)
+        if text.casefold() not in shown:
+            return text
 
 
 def _structure(ask: Asker) -> CardQuestion:

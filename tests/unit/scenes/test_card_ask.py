@@ -175,6 +175,16 @@ def test_held_out_forms_are_never_asked_in_training() -> None:
     assert len(asked) > 200 and unseen and not asked & unseen
 
 
+def test_absent_texts_are_many_not_on_the_card_and_of_the_split() -> None:
+    rng, scene = random.Random(8), party()
+    for split in ("train", "held_out"):
+        answers = {ask_card(scene, rng, split=split, kinds=("absent",)).answer for _ in range(200)}
+        texts = {answer.split('"')[1] for answer in answers if '"' in answer}
+        words = {word for text in texts for word in re.findall(r"[^\W\d_]{3,}", text)}
+        assert len(texts) > 20 and not any(text.casefold() in "happy birthday mia fun" for text in texts)
+        assert {is_held_out(word) for word in words} == {split == "held_out"}
+
+
 @pytest.mark.parametrize(("language", "sentence"), [("en", NOTHING[0]), ("zh", NOTHING[1])])
 def test_a_picture_of_nothing_is_said_to_be_one(language: str, sentence: str) -> None:
     rng = random.Random(7)
