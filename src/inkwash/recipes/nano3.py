@@ -47,7 +47,7 @@ WHOLE = ((384, 384), (384, 384), (384, 384), (512, 384), (384, 512), (512, 512),
 
 
 def nano3_tokenizer(work: Path, start: Path = SHIPPED, steps: int = 8600, batch: int = 24) -> TokenizerStage:
-    """ViT and codebook: one code for every common kind of cell, chosen twice: early, and when the ViT knows them all."""
+    """ViT and codebook: one code for every common kind of cell, chosen early and again when the ViT knows them all."""
     data = LabelledScenes(seed=32, batch=batch, level="card", canvases=(*SMALL, *WHOLE[:1]), chinese=0.45)
     train = TokenizerTraining(
         steps=steps, free_steps=steps * 3 // 20, again_at=steps * 9 // 10, start_batches=400, warmup=50
