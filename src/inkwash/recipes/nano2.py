@@ -27,6 +27,7 @@ from inkwash.models.glm_image import ar, decoder
 from inkwash.models.glm_image.abilities import Abilities
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.decoder import Decoder
+from inkwash.models.glm_image.folder import DrawingDefaults
 from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, TokenLayout, train_bpe, write_processor_files
 from inkwash.models.glm_image.vision import VisionEncoder
@@ -206,6 +207,12 @@ def _carried_decoder(old: Decoder, seen: Tensor) -> Decoder:
 
 def nano2_export(work: Path, output: Path) -> Path:
     """Write the checkpoint in bf16 from finished or unfinished stages; a stage without any state stays as started."""
+    own = Abilities.from_dict(second_limits())
+    return export_edition(work, output, replace(sizes.DRAWING, canonical_quotes=True, limits=own), SIDE)
+
+
+def export_edition(work: Path, output: Path, drawing: DrawingDefaults, side: int) -> Path:
+    """What `work` holds of an edition that began at `work`/start, as a checkpoint in bf16 for pictures of `side` px."""
     parts = load_pipeline_parts(work / "start")
     for part in (parts.ar.model.visual, parts.ar.model.vqmodel):
         part.requires_grad_(False)
@@ -215,9 +222,8 @@ def nano2_export(work: Path, output: Path) -> Path:
         averaged(work / "decoder", work / "decoder" / "decoder.pt", [parts.decoder, parts.glyph], ["decoder", "glyph"])
     refined = work / "vae_refined" / "vae.pt"
     if refined.exists():
-        parts.vae.load_state_dict(finished(refined, "nano2-vae-refined")["weights"])
-    parts.vae.config = replace(parts.vae.config, sample_size=SIDE)
-    own = Abilities.from_dict(second_limits())
-    parts.drawing = replace(sizes.DRAWING, canonical_quotes=True, limits=own)
+        parts.vae.load_state_dict(finished(refined, "the stage of the autoencoder's pixel half")["weights"])
+    parts.vae.config = replace(parts.vae.config, sample_size=side)
+    parts.drawing = drawing
     parts.generation |= sizes.SAMPLING
     return save_pipeline_parts(parts, output, dtype=torch.bfloat16)

@@ -22,11 +22,11 @@ from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrop
 from inkwash.models.glm_image.abilities import Abilities
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.decoder import Decoder
-from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
+from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts
 from inkwash.recipes import nano_sizes as sizes
 from inkwash.recipes.nano import SHIPPED
-from inkwash.recipes.nano2 import carry_over, write_processor
-from inkwash.recipes.nano_parts import averaged, finished
+from inkwash.recipes.nano2 import carry_over, export_edition, write_processor
+from inkwash.recipes.nano_parts import finished
 from inkwash.recipes.stages import ARStage, DecoderStage, TokenizerStage, VAEStage
 from inkwash.train.ar import ARTraining
 from inkwash.train.checkpoint import write_result
@@ -162,17 +162,4 @@ def spread(state: dict[str, Tensor], prefix: str, old: int, new: int, zeroed: tu
 
 def nano3_export(work: Path, output: Path) -> Path:
     """Write the checkpoint in bf16 from finished or unfinished stages; a stage without any state stays as started."""
-    parts = load_pipeline_parts(work / "start")
-    for part in (parts.ar.model.visual, parts.ar.model.vqmodel):
-        part.requires_grad_(False)
-    if (work / "ar").exists():
-        averaged(work / "ar", work / "ar" / "ar.pt", [parts.ar], ["model"])
-    if (work / "decoder").exists():
-        averaged(work / "decoder", work / "decoder" / "decoder.pt", [parts.decoder, parts.glyph], ["decoder", "glyph"])
-    refined = work / "vae_refined" / "vae.pt"
-    if refined.exists():
-        parts.vae.load_state_dict(finished(refined, "nano3-vae-refined")["weights"])
-    parts.vae.config = replace(parts.vae.config, sample_size=SIDE)
-    parts.drawing = DRAWING
-    parts.generation |= sizes.SAMPLING
-    return save_pipeline_parts(parts, output, dtype=torch.bfloat16)
+    return export_edition(work, output, DRAWING, SIDE)
