@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from inkwash.cli.models import describe
-from inkwash.cli.settings import shown
 from inkwash.models import registry
 from inkwash.models.glm_image.folder import drawing_defaults
 from inkwash.models.registry import MODELS
@@ -48,7 +47,7 @@ def test_the_list_and_the_card_say_what_the_files_hold(name: str, folder: str) -
 
 def test_nano_is_listed_with_the_size_it_draws() -> None:
     own = drawing_defaults(registry.bundled_folder("nano")).limits
-    side = shown("nano").side
+    side = registry.model_defaults("nano").side
     assert own is not None and f"{side}x{side}" in describe("nano")["note"]
     assert ("Chinese" in describe("nano")["note"]) == ("zh" in own.languages)
 
