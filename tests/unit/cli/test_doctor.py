@@ -71,7 +71,8 @@ import resource, sys
 from inkwash.cli.doctor_plan import show_plan
 show_plan("zai-org/GLM-Image", None, device_name="cpu", as_json=False)
 used = resource.getrusage(resource.RUSAGE_SELF)
-print("used", used.ru_maxrss * 1024, used.ru_utime + used.ru_stime)
+status = open("/proc/self/status").read().split()  # getrusage's peak begins with that of the parent process
+print("used", int(status[status.index("VmHWM:") + 1]) * 1024, used.ru_utime + used.ru_stime)
 """
 
 
