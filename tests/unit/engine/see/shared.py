@@ -5,6 +5,7 @@ Writes logits of a prompt with pictures and a video, answers, and how many numbe
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,4 @@ def facts(folder: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     out, *folders = map(Path, sys.argv[1:])
-    found = [facts(folder) for folder in folders]
-    import torch.distributed as dist
-
-    torch.save(found, out / f"{dist.get_rank()}.pt")
+    torch.save([facts(folder) for folder in folders], out / f"{os.environ['RANK']}.pt")
