@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from inkwash.scenes.card_words import LATIN_TEXT
 from inkwash.scenes.labels import EMPTY, LETTER, OBJECT, shape_parts
 from inkwash.scenes.lettering import GRID_CAP, letter_boxes
-from inkwash.scenes.meanings import QUARTERS
+from inkwash.scenes.meanings import QUARTERS, TOLD, numbered
 from inkwash.scenes.scene import Scene, TextItem
 from inkwash.scenes.structures import ground_ids
 from inkwash.scenes.things import THING_NAMES
@@ -78,7 +78,8 @@ def cell_card_meanings(scene: Scene) -> Meanings:
         cells["part"][square] = 1 + PART_OFFSETS[side] + np.arange(side * side).reshape(side, side)
     for text in scene.texts:
         _mark_text(cells, text)
-    return cells | {"meaning": _meaning(cells, edges)}
+    number = numbered(cells, TOLD | {THING: ("thing", "part")}, card_labels())
+    return cells | {"meaning": np.where((cells["kind"] == EMPTY) & (edges > 0), -1 - edges, number)}
 
 
 def _ground(cells: Meanings, scene: Scene) -> NDArray[np.int64]:
@@ -111,20 +112,3 @@ def _mark_text(cells: Meanings, item: TextItem) -> None:
                 cells["face"][row, col] = 1 + CARD_FACES.index(item.face)
                 if large:
                     cells["quarter"][row, col] = 1 + (row - box[1] // CELL) * 2 + col - box[0] // CELL
-
-
-def _meaning(cells: Meanings, edges: NDArray[np.int64]) -> NDArray[np.int64]:
-    told = {
-        EMPTY: ("background", "style"),
-        LETTER: ("sign", "quarter", "color", "face"),
-        OBJECT: ("shape", "part", "color"),
-        THING: ("thing", "part"),
-    }
-    sizes = card_labels()
-    number = np.zeros_like(cells["kind"])
-    for kind, names in told.items():
-        value = np.zeros_like(number)
-        for name in names:
-            value = value * sizes[name] + cells[name]
-        number = np.where(cells["kind"] == kind, value * len(told) + kind, number)
-    return np.where((cells["kind"] == EMPTY) & (edges > 0), -1 - edges, number)

@@ -7,6 +7,7 @@ the colour. ``meaning`` is one number for all of that, so cells of one number ma
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
@@ -76,16 +77,18 @@ def cell_meanings(scene: Scene) -> Meanings:
             cells["part"][row, col] = part
     for text in scene.texts:
         _mark_text(cells, text)
-    return cells | {"meaning": _meaning(cells)}
+    return cells | {"meaning": numbered(cells, TOLD, meaning_labels())}
 
 
-def _meaning(cells: Meanings) -> NDArray[np.int64]:
-    told = {
-        EMPTY: ("background", "style"),
-        LETTER: ("sign", "quarter", "color", "face"),
-        OBJECT: ("shape", "part", "color"),
-    }
-    sizes = meaning_labels()
+TOLD: dict[int, tuple[str, ...]] = {
+    EMPTY: ("background", "style"),
+    LETTER: ("sign", "quarter", "color", "face"),
+    OBJECT: ("shape", "part", "color"),
+}
+
+
+def numbered(cells: Meanings, told: Mapping[int, tuple[str, ...]], sizes: Mapping[str, int]) -> NDArray[np.int64]:
+    """One number for all that a cell of each kind tells, unlike for cells that tell something else."""
     number = np.zeros_like(cells["kind"])
     for kind, names in told.items():
         value = np.zeros_like(number)
