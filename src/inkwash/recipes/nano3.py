@@ -83,13 +83,17 @@ def nano3_vae_refined(work: Path, start: Path = SHIPPED, steps: int = 6000) -> V
     return VAEStage(work=work, train=train, data=data, refine=True, start=start)
 
 
-def nano3_decoder(work: Path, steps: int = 60000, batch: int = 6) -> DecoderStage:
-    """Decoder and glyph encoder from `work`/start, first on small canvases."""
+def nano3_decoder(work: Path, steps: int = 16000, batch: int = 6, small: int = 2000) -> DecoderStage:
+    """Decoder and glyph encoder from `work`/start, `small` steps on small canvases.
+
+    The plateau may be lengthened or cut from any state before the descent: `steps` alone decides where that begins.
+    """
+    small = min(small, steps // 4)
     phases = (
         Phase(first=0, batch=batch, canvases=SMALL),
-        Phase(first=steps // 12, batch=max(1, batch * 2 // 3), canvases=(*WHOLE, *SMALL)),
+        Phase(first=small, batch=max(1, batch * 2 // 3), canvases=(*WHOLE, *SMALL)),
     )
-    data = PictureBatches(seed=33, phases=phases, level="card", chinese=CHINESE, edits_from=steps // 12)
+    data = PictureBatches(seed=33, phases=phases, level="card", chinese=CHINESE, edits_from=small)
     held = PictureBatches(
         seed=97, phases=(Phase(first=0, batch=8, canvases=((SIDE, SIDE),)),), level="card", chinese=0.0
     )
@@ -97,14 +101,15 @@ def nano3_decoder(work: Path, steps: int = 60000, batch: int = 6) -> DecoderStag
     return DecoderStage(work=work, train=train, data=data, start=work / "start", held=held)
 
 
-def nano3_ar(work: Path, steps: int = 40000, batch: int = 16) -> ARStage:
-    """The AR generator from `work`/start, first on small canvases, previews from the start, then edits, too."""
+def nano3_ar(work: Path, steps: int = 12000, batch: int = 16, small: int = 1500) -> ARStage:
+    """The AR generator from `work`/start, `small` steps on small canvases and half of these without previews."""
+    small = min(small, steps // 4)
     phases = (
         Phase(first=0, batch=batch, canvases=SMALL),
-        Phase(first=steps // 10, batch=batch, canvases=(*WHOLE, *SMALL)),
+        Phase(first=small, batch=batch, canvases=(*WHOLE, *SMALL)),
     )
     data = PlanBatches(
-        seed=34, phases=phases, preview_from=steps // 20, edits=0.3, level="card", chinese=CHINESE, small_letters=0.0
+        seed=34, phases=phases, preview_from=small // 2, edits=0.3, level="card", chinese=CHINESE, small_letters=0.0
     )
     train = ARTraining(steps=steps, warmup=100, ns_steps=3, ema=0.998, schedule="wsd", decay=0.2, changed_weight=2.0)
     return ARStage(work=work, train=train, data=data, start=work / "start")

@@ -124,11 +124,11 @@ class Run:
         if self._shards is not None and self._shards.newest() is not None:
             newest = self._shards.newest()
             assert newest is not None
-            check_settings(self._shards.settings(), self._settings, newest)
+            check_settings(self._shards.settings(), self._settings, newest, int(newest.name.removeprefix("shards-")))
             state = self._shards.load(self.ema)
         elif self._shards is None and self.state_file.exists():
             state = opened(read_file(self.state_file), self.state_file)
-            check_settings(state.get("settings", {}), self._settings, self.state_file)
+            check_settings(state.get("settings", {}), self._settings, self.state_file, int(state["step"]))
             self._load(state)
         else:
             self._drop_rows_after(0)

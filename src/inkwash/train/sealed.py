@@ -75,14 +75,26 @@ def settings_of(**configs: object) -> dict[str, str]:
     return found
 
 
-def check_settings(told: dict[str, str], mine: dict[str, str], path: Path) -> None:
-    """Refuse to go on with other settings than a state was made with."""
+def check_settings(told: dict[str, str], mine: dict[str, str], path: Path, step: int) -> None:
+    """Refuse to go on from `step` with other settings than a state was made with.
+
+    A run of schedule wsd may get another length as long as neither the old one nor the new one has begun its descent.
+    """
     other = [name for name in told if name in mine and told[name] != mine[name]]
+    if "train.steps" in other and on_plateau(told, step) and on_plateau(mine, step):
+        other.remove("train.steps")
     if other:
         said = ", ".join(f"{name} was {told[name]} and is {mine[name]}" for name in other[:4])
         raise InkwashError(
             f"{path} was made with other settings ({said}): continue with the same ones, or choose a new work folder."
         )
+
+
+def on_plateau(settings: dict[str, str], step: int) -> bool:
+    """Whether the rate of a run of schedule wsd does not depend on its length up to `step`."""
+    if settings.get("train.schedule") != repr("wsd"):
+        return False
+    return step <= (1 - float(settings["train.decay"])) * int(settings["train.steps"])
 
 
 def _collect(config: Any, prefix: str, found: dict[str, str]) -> None:

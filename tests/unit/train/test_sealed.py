@@ -40,7 +40,7 @@ def python(*words: str, **environment: str) -> subprocess.Popen[str]:
 
 def run_in(folder: Path, **options: Any) -> Run:
     torch.manual_seed(0)
-    return Run(folder, {"net": nn.Linear(64, 64)}, [], None, total=4, **options)
+    return Run(folder, {"net": nn.Linear(64, 64)}, [], None, **{"total": 4, **options})
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,29 @@ def test_changed_settings_are_refused_and_those_of_speed_are_not(tmp_path: Path)
     ):
         with pytest.raises(InkwashError, match=said):
             go_on(*other[:2], adapters=other[2])
+
+
+def test_a_plateau_may_get_another_length_until_its_descent(tmp_path: Path) -> None:
+    config, make = Training(steps=10, lr=0.1, warmup=1, schedule="wsd", decay=0.5), Batches(seed=1)
+    run = run_in(tmp_path, settings=config, total=10)
+    next(run.batches(make, workers=0))
+    run.save(4)
+
+    def go_on(**changes: Any) -> int:
+        run = run_in(tmp_path, settings=replace(config, **changes), total=20)
+        return next(run.batches(make, workers=0))[0]
+
+    assert go_on(steps=8) == 4, "four of eight steps are the plateau's"
+    for changes, said in (
+        ({"steps": 7}, r"train.steps was 10 and is 7\)"),
+        ({"steps": 20, "schedule": "cosine"}, "train.schedule was 'wsd'"),
+        ({"steps": 20, "decay": 0.4}, r"\(train.decay was 0.5 and is 0.4\)"),
+    ):
+        with pytest.raises(InkwashError, match=said):
+            go_on(**changes)
+    run.save(6)
+    with pytest.raises(InkwashError, match=r"train.steps was 10 and is 20"):
+        go_on(steps=20)
 
 
 def kill_loader(step: int) -> dict[str, Any]:
