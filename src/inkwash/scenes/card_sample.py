@@ -12,10 +12,10 @@ from inkwash.scenes.card_layout import BESIDE, PANELLED, lay_out
 from inkwash.scenes.card_words import GENRES, sample_content, suits
 from inkwash.scenes.scene import Scene
 from inkwash.scenes.words import check_split
-from inkwash.scenes.world import CARD_COLORS, COLORS, SHAPES
+from inkwash.scenes.world import CARD_COLORS, CELL, COLORS, SHAPES
 
 RESAMPLES = 60
-CROWDED = 0.3  # share of the crowded cards that are kept
+KEPT = {"crowded": 0.3, "at the edge": 0.12, "cut": 0.05}  # share of the cards with a flaw that are kept
 SHAPE_DISTANCE = 90  # of two colours in RGB
 LARGE_FACES = ("wide", "poster")  # a large character is four tokens: fewer faces keep the codebook small
 SMALL_FACES = ("wide", "serif", "slab", "round", "hand")
@@ -145,10 +145,24 @@ def sample_card(rng: random.Random, *, split: str = "train", language: str = "en
     return replace(card, things=_things(rng, card))
 
 
-def _crowded(scene: Scene) -> bool:
-    """Whether two texts stand below each other without a free row between them."""
+def flaws(scene: Scene) -> list[str]:
+    """What a person would find ugly: texts without a free row between them or at the edge, words cut in two."""
     rows = sorted((item.box[1], item.box[3], item.region) for item in scene.texts)
-    return any(a[1] == b[0] and a[2] != b[2] for a, b in pairwise(rows))
+    found = []
+    if any(a[1] == b[0] and a[2] != b[2] for a, b in pairwise(rows)):
+        found.append("crowded")
+    edges = ((item.box[0], item.box[1], scene.width - item.box[2], scene.height - item.box[3]) for item in scene.texts)
+    if any(min(edge) < CELL // 2 for edge in edges):
+        found.append("at the edge")
+    if scene.card is not None and any(_cut(text.text, i, scene) for i, text in enumerate(scene.card.texts)):
+        found.append("cut")
+    return found
+
+
+def _cut(text: str, region: int, scene: Scene) -> bool:
+    """Whether a word between spaces stands on two lines; Chinese has none."""
+    words = [word for item in scene.texts if item.region == region for word in item.text.split()]
+    return text.isascii() and words != text.split()
 
 
 def sample_card_scene(
@@ -164,6 +178,6 @@ def sample_card_scene(
     for _ in range(RESAMPLES):
         card = sample_card(rng, split=split, language=language, random_words=random_words)
         scene = lay_out(card, width, height)
-        if scene is not None and (rng.random() < CROWDED or not _crowded(scene)):
+        if scene is not None and all(rng.random() < KEPT[flaw] for flaw in flaws(scene)):
             return scene
     raise ConfigError(f"no card fits on {width} x {height}: use a larger canvas")
