@@ -12,6 +12,7 @@ from typing import Any
 from inkwash.scenes import caption, caption_zh, phrases, second
 from inkwash.scenes.card import CARD_STYLES
 from inkwash.scenes.card_genres import GENRES
+from inkwash.scenes.card_genres_zh import ZH_NOUNS
 from inkwash.scenes.card_lexicon import ENGLISH
 from inkwash.scenes.card_lexicon_zh import CHINESE
 from inkwash.scenes.card_words import LATIN_TEXT
@@ -20,7 +21,7 @@ from inkwash.scenes.words import characters
 from inkwash.scenes.world import CARD_COLORS, CARD_FACES, CELL, COLOR_NAMES, SECOND_FACES, SHAPES, STRUCTURES, STYLES
 
 SECOND_SIGNS = "!?&%$#."
-ZH_NOUNS = {"poster": "海报", "picture": "图片", "sign": "标牌", "card": "卡片", "banner": "横幅", "cover": "封面"}
+POSTER_NOUNS = {"poster": "海报", "picture": "图片", "sign": "标牌", "card": "卡片", "banner": "横幅", "cover": "封面"}
 STYLE_NAMES = {
     "outlined": ["outlined shapes"],
     "shadowed": ["drop shadows", "drop shadow"],
@@ -36,7 +37,7 @@ def second_limits() -> dict[str, Any]:
     styles = {style: [*STYLE_NAMES.get(style, ()), *_listed(caption_zh.STYLES.get(style))] for style in STYLES}
     faces = {face: [*caption.FACE_WORDS[face], caption_zh.FACES[face]] for face in (*SECOND_FACES, "cjk")}
     return {
-        "pictures": {noun: _listed(ZH_NOUNS.get(noun)) for noun in phrases.NOUNS},
+        "pictures": {noun: _listed(POSTER_NOUNS.get(noun)) for noun in phrases.NOUNS},
         "things": {shape: [caption_zh.SHAPES[shape]] for shape in SHAPES},
         "colors": {
             name: [*(word for word in caption.COLOR_WORDS.get(name, ()) if word != name), caption_zh.COLORS[name]]
@@ -72,7 +73,7 @@ def card_limits() -> dict[str, Any]:
         **{face: words("faces", face) for face in CARD_FACES},
     }
     return {
-        "pictures": {name: list(genre.nouns) for name, genre in GENRES.items()},
+        "pictures": {genre.nouns[0]: [*genre.nouns[1:], *_zh_nouns(name)] for name, genre in GENRES.items()},
         "things": {thing.name: [thing.plural, *thing.synonyms, *thing.zh] for thing in THINGS}
         | {shape: [*ENGLISH.shapes[shape], *CHINESE.shapes[shape]] for shape in SHAPES if shape not in THING_NAMES},
         "colors": {name: words("colors", name) for name in CARD_COLORS},
@@ -90,6 +91,12 @@ def card_limits() -> dict[str, Any]:
         "most_things": 12,
         "photographs": False,
     }
+
+
+def _zh_nouns(genre: str) -> list[str]:
+    """Chinese nouns of a genre and, since a language without spaces joins them, their last two characters alone."""
+    nouns = ZH_NOUNS.get(genre, ())
+    return list(dict.fromkeys([*nouns, *(noun[-2:] for noun in nouns)]))
 
 
 def _listed(word: str | None) -> list[str]:

@@ -52,6 +52,13 @@ _CAPITALS = re.compile(r"(?<![\w'])[A-Z][A-Z'’&]*[A-Z](?:[ \t]+[A-Z][A-Z'’&]
 _BLANK = re.compile(
     r"\b(?:blank|empty|plain|nothing|bare|background|no text|no words|without)\b|空白|纯|只有|无字|背景", re.IGNORECASE
 )
+_RECIPIENT = re.compile(
+    r"\b(?:for|to|from)\s+(?:(?:my|our|your|his|her|their|the|a|an)\s+)?(?:[a-z-]+\s+){0,2}?(?:daughters?|sons?|kids?|child|"
+    r"children|mother|mom|mum|father|dad|parents|sister|brother|wife|husband|girlfriend|boyfriend|partner|friends?|"
+    r"grand(?:ma|pa|mother|father|parents|son|daughter)|aunt|uncle|cousins?|niece|nephew|boss|colleagues?|teacher|"
+    r"teachers|neighbou?rs?|team|family|class|students?|customers?|guests?|clients?|everyone|someone)"
+    r"(?:\s+[A-Z][a-z]+)?\b"
+)
 _LETTERS_ASKED = r"(?:letters|lettering|text|type|words|font|writing|characters|capitals)"
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 _PHOTO_SIDE, _PHOTO_COLORS, _PHOTO_SHARE = 96, 40, 0.9
@@ -111,7 +118,7 @@ def find_notes(
             rest = rest.replace(words, " " * len(words))
         found += _letters(quotes, limits)
         found += _room(prompt, quotes, size, limits)
-        found += [] if quotes.open or adapted else _unknown(rest, limits)
+        found += [] if quotes.open or adapted else _unknown(rest, quotes, limits)
         found += _many(rest, limits)
         if (
             prompt.strip()
@@ -198,7 +205,9 @@ def _until_about(words: Sequence[str]) -> list[str]:
 def _capitals(rest: str, limits: Abilities | None) -> Iterator[str]:
     """Words in capitals, unless the whole prompt shouts about what it wants to see."""
     names = names_of(limits).single
-    if rest.isupper() and any(word.lower() in names for word in WORD.findall(rest)):
+    words = [word.lower() for word in WORD.findall(rest)]
+    known = [word for word in words if word in names or word in plain_words.ENGLISH]
+    if rest.isupper() and len(words) > 2 and len(known) > len(words) / 2:
         return
     for match in _CAPITALS.finditer(rest):
         words = [word for word in match[0].split() if word not in plain_words.ACRONYMS]
@@ -274,21 +283,31 @@ def _asks_for_large(before: str, after: str, lettering: Lettering) -> bool:
     return False
 
 
-def _unknown(rest: str, limits: Abilities) -> Iterator[Note]:
-    """Words that name something which the model has never seen."""
-    languages = limits.languages
-    if any(_script(letter) not in languages for letter in set(rest) if letter.isalpha()):
-        yield Note(kind="language", values={"languages": "@or".join(f"@{language}" for language in languages)})
+def _unknown(rest: str, quotes: Quotes, limits: Abilities) -> Iterator[Note]:
+    """Words that name something which the model has never seen, and a language that it has not learnt.
+
+    Who a card is for, and what its texts say again, is not asked to be drawn.
+    """
+    rest = _RECIPIENT.sub(lambda match: " " * len(match[0]), rest)
     stripped = blanked(rest, names_of(limits).places(rest))
+    written = {word.lower() for one in quotes.texts for word in WORD.findall(one.shown)}
     words = [word for word in WORD.findall(stripped) if not HAN.search(word) and not _is_plain(word)]
+    parts = {part for one in limits.pictures for name in one.words for part in name.lower().split()}
+    known = written | parts | {f"{part}s" for part in parts}
+    words = [word for word in words if word.lower() not in known]
+    foreign = {word.lower() for word in words} & plain_words.FOREIGN
+    scripts = {_script(letter) for letter in set(rest) if letter.isalpha()}
+    if not scripts <= set(limits.languages) or len(foreign) > 1:
+        yield Note(kind="language", values={"languages": "@or".join(f"@{language}" for language in limits.languages)})
+    if len(foreign) > 1:
+        return
     found = list(dict.fromkeys([*words, *(piece for run in HAN.findall(stripped) for piece in _leftovers(run))]))
     if found:
         more = len(found) - _SHOWN
         shown = ", ".join(f'"{_short(word)}"' for word in found[:_SHOWN])
         values = {
             "words": shown if more <= 0 else f"@more|{shown}|{more}",
-            "pictures": _some_of(limits.pictures),
-            "things": _some_of(limits.things),
+            "things": _such_as(limits.things),
         }
         yield Note(kind="unknown", values=values)
 
@@ -353,16 +372,21 @@ def looks_like_a_photograph(image: Image.Image) -> bool:
 
 
 def _some_of(named: Sequence[Named]) -> str:
-    """A few names as examples."""
-    shown = [one.name for one in named if not HAN.search(one.name)][: _SHOWN + 1]
-    return ", ".join(shown) + (" ..." if len(named) > len(shown) else "")
+    """A few names as examples, as a person would say them."""
+    spoken = [one.name.replace("_", " ") for one in named if not HAN.search(one.name)]
+    return ", ".join(spoken[: _SHOWN + 1]) + (" ..." if len(named) > _SHOWN + 1 else "")
+
+
+def _such_as(named: Sequence[Named]) -> str:
+    """How many there are, and a few names."""
+    return f"@such|{_some_of(named)}|{len(named)}" if len(named) > _SHOWN + 1 else _some_of(named)
 
 
 def _worded(value: str, table: Mapping[str, str]) -> str:
     """A value with its words in the language of a table."""
-    if value.startswith("@more|"):
-        _, words, count = value.split("|")
-        return table["more"].format(words=words, count=count)
+    if value.startswith(("@more|", "@such|")):
+        sentence, words, count = value.split("|")
+        return table[sentence[1:]].format(words=words.removesuffix(" ..."), count=count)
     return re.sub(r"@(\w+?)(?=@|$)", lambda match: table[match[1]], value) if value.startswith("@") else value
 
 

@@ -36,6 +36,25 @@ object objects shape shapes english style version kind sort way work called name
 entitled labelled labeled captioned
 """
 
+# Praise and mood: prompts are full of them, and a picture without them is still what was asked for.
+_PRAISE = """
+cool elegant modern classy stylish fancy fresh lively cheerful friendly warm cozy cosy calm bold catchy creative unique
+professional beautifully nicely neatly tastefully minimalist minimalistic minimal amazing awesome stunning gorgeous
+fun funny happy sweet charming festive romantic eye-catching perfect high-quality quality best detailed colorful
+colourful vibrant vivid polished crisp sharp timeless trendy handmade homemade designer graphic feel mood very really
+quite somewhat
+"""
+
+# Words that tell of another language, where two of them stand: none is a word of English prompts.
+_FOREIGN = """
+und mit dem den der das ein eine einen einem einer für auf im zum zur ist nicht auch
+le la les des du une avec pour dans sur et au aux qui est
+el los las del una con para en y por que un
+lo gli dello della di per che sul nel
+een het met van voor op
+um uma com os na da dos das
+"""
+
 _CHINESE = """
 一张 一幅 一个 一只 一块 一条 一份 一 二 两 三 四 五 六 七 八 九 十 几 个 张 幅 块 条 份 请 帮我 给我 我想要 我要 我
 想要 需要 生成 画 绘制 制作 设计 创建 做 写着 写有 写上 写 画着 画有 印着 印有 显示 展示 文字 文本 内容 标题 副标题
@@ -58,7 +77,8 @@ TV USA US UK EU DIY PDF URL QR AI LED RGB CMYK VIP DJ CEO OK USB GPS HD UHD DSLR
 NASA SUV BBQ IT
 """
 
-ENGLISH = frozenset(_ENGLISH.split())
+ENGLISH = frozenset((_ENGLISH + _PRAISE).split())
+FOREIGN = frozenset(_FOREIGN.split()) - ENGLISH
 CHINESE = tuple(sorted(set(_CHINESE.split()), key=lambda word: (-len(word), word)))
 COLORS = frozenset(_COLORS.split())
 ACRONYMS = frozenset(_ACRONYMS.split())

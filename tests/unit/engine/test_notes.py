@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from inkwash.core.types import Size
-from inkwash.data.limits import second_limits
+from inkwash.data.limits import card_limits, second_limits
 from inkwash.engine.notes import find_notes, looks_like_a_photograph, negative_notes, notes
 from inkwash.engine.notes_words import EN, ZH
 from inkwash.models.glm_image.abilities import Abilities
@@ -93,7 +93,7 @@ def test_sentences_name_the_field_the_value_and_the_way_out() -> None:
         "size: 256x800 is outside what this model has learnt: sides from 128 to 768 px, at most 3:1.",
     ]
     [said] = notes("a photo of a cat", SIDE, (), NANO.limits)
-    assert said.startswith('prompt: this model does not know "photo", "cat": it draws poster, sign, ')
+    assert said.startswith('prompt: this model does not know "photo", "cat": it draws texts and circle, ')
     [note] = find_notes('"🎉"', SIDE, (), NANO.limits)
     assert note.texts == ("🎉",) and note.sentence("zh") == '"🎉" 中的 🎉:本模型不能画表情符号。'
 
@@ -186,3 +186,32 @@ def test_negative_prompts_without_effect_are_said() -> None:
     assert negative_notes(None, 1.0) == negative_notes("", 1.0) == negative_notes("'SALE'", 2.0) == []
     assert "quotation marks" in negative_notes("blurry", None)[0]
     assert "guidance" in negative_notes('"SALE"', 1.0)[0]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ('Birthday card for my daughter Mia, "Happy Birthday Mia", balloons and a cake', []),
+        ('poster for Mia, "MIA & TOM"', []),
+        ('An elegant menu on cream paper: "Soup 4.50"', []),
+        ("红色的招牌,上面写着“欢迎光临”", []),
+        ('a magazine cover with a modern look, "SUMMER"', []),
+        ("HELLO WORLD", ["unquoted"]),
+        ("DRAW A BLUE CARD WITH A CAT", []),
+        ('Plakat mit dem Text "Sommerfest", blauer Hintergrund', ["language"]),
+        ('una tarjeta con el texto "Hola"', ["language"]),
+        ('a photo of a tractor, "FARM"', ["unknown"]),
+        ("portrait of my daughter", ["unknown"]),
+    ],
+)
+def test_cards_are_told_what_is_missing_and_nothing_else(prompt: str, expected: list[str]) -> None:
+    limits = Abilities.from_dict(card_limits())
+    assert [note.kind for note in find_notes(prompt, SIDE, (), limits, canonical=True)] == expected
+
+
+def test_what_is_known_is_told_by_its_number_and_a_few_names() -> None:
+    limits = Abilities.from_dict(card_limits())
+    [note] = find_notes('a tractor and "FARM"', SIDE, (), limits, canonical=True)
+    things = len(limits.things)
+    assert note.sentence().endswith(f"it draws texts and {things} things such as cat, dog, rabbit, fox, bear, panda.")
+    assert note.sentence("zh").endswith(f" 等 {things} 种图形。")
