@@ -87,7 +87,7 @@ def card_limits() -> dict[str, Any]:
             "wraps": True,
         },
         "sizes": {"shortest": 256, "longest": 512, "aspect": 2.0},
-        "languages": ["en", "zh"],
+        "languages": ["en", "zh", "de", "fr", "es"],
         "most_things": 12,
         "photographs": False,
     }

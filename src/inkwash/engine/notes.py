@@ -295,12 +295,12 @@ def _unknown(rest: str, quotes: Quotes, limits: Abilities) -> Iterator[Note]:
     parts = {part for one in limits.pictures for name in one.words for part in name.lower().split()}
     known = written | parts | {f"{part}s" for part in parts}
     words = [word for word in words if word.lower() not in known]
-    foreign = {word.lower() for word in words} & plain_words.FOREIGN
+    foreign = _foreign(words)
     scripts = {_script(letter) for letter in set(rest) if letter.isalpha()}
-    if not scripts <= set(limits.languages) or len(foreign) > 1:
+    if not scripts <= {*limits.languages} or (foreign is not None and foreign not in limits.languages):
         yield Note(kind="language", values={"languages": "@or".join(f"@{language}" for language in limits.languages)})
-    if len(foreign) > 1:
-        return
+    if foreign is not None:
+        return  # the words of other languages are not known here
     found = list(dict.fromkeys([*words, *(piece for run in HAN.findall(stripped) for piece in _leftovers(run))]))
     if found:
         more = len(found) - _SHOWN
@@ -310,6 +310,14 @@ def _unknown(rest: str, quotes: Quotes, limits: Abilities) -> Iterator[Note]:
             "things": _such_as(limits.things),
         }
         yield Note(kind="unknown", values=values)
+
+
+def _foreign(words: Sequence[str]) -> str | None:
+    """The language that at least two words tell of, neither English nor Chinese."""
+    said = {word.lower() for word in words}
+    told = {language: len(said & telling) for language, telling in plain_words.FOREIGN.items()}
+    language = max(told, key=lambda name: told[name])
+    return language if told[language] > 1 else None
 
 
 def _leftovers(run: str) -> Iterator[str]:

@@ -28,6 +28,9 @@ EN = {
     "such": "{count} things such as {words}",
     "en": "English",
     "zh": "Chinese",
+    "de": "German",
+    "fr": "French",
+    "es": "Spanish",
     "or": " or ",
 }
 
@@ -53,6 +56,9 @@ ZH = {
     "such": "{words} 等 {count} 种图形",
     "en": "英文",
     "zh": "中文",
+    "de": "德文",
+    "fr": "法文",
+    "es": "西班牙文",
     "or": "或",
 }
 

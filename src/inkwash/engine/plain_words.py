@@ -46,14 +46,14 @@ quite somewhat
 """
 
 # Words that tell of another language, where two of them stand: none is a word of English prompts.
-_FOREIGN = """
-und mit dem den der das ein eine einen einem einer für auf im zum zur ist nicht auch
-le la les des du une avec pour dans sur et au aux qui est
-el los las del una con para en y por que un
-lo gli dello della di per che sul nel
-een het met van voor op
-um uma com os na da dos das
-"""
+_FOREIGN = {
+    "de": "und mit dem den der das ein eine einen einem einer für auf im zum zur ist nicht auch oben unten schrift",
+    "fr": "le la les des du une avec pour dans sur et au aux qui est en au-dessus titre lettres",
+    "es": "el los las del una con para en y por que un palabras fondo letras",
+    "it": "lo gli dello della di per che sul nel con una",
+    "nl": "een het met van voor op",
+    "pt": "um uma com os na do da dos das",
+}
 
 _CHINESE = """
 一张 一幅 一个 一只 一块 一条 一份 一 二 两 三 四 五 六 七 八 九 十 几 个 张 幅 块 条 份 请 帮我 给我 我想要 我要 我
@@ -78,7 +78,7 @@ NASA SUV BBQ IT
 """
 
 ENGLISH = frozenset((_ENGLISH + _PRAISE).split())
-FOREIGN = frozenset(_FOREIGN.split()) - ENGLISH
+FOREIGN = {language: frozenset(words.split()) - ENGLISH for language, words in _FOREIGN.items()}
 CHINESE = tuple(sorted(set(_CHINESE.split()), key=lambda word: (-len(word), word)))
 COLORS = frozenset(_COLORS.split())
 ACRONYMS = frozenset(_ACRONYMS.split())

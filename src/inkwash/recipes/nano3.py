@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from einops import rearrange
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -22,7 +23,8 @@ from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrop
 from inkwash.models.glm_image.abilities import Abilities
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.decoder import Decoder
-from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts
+from inkwash.models.glm_image.processor import CELL as TOKEN_PIXELS
+from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
 from inkwash.recipes import nano_sizes as sizes
 from inkwash.recipes.nano import SHIPPED
 from inkwash.recipes.nano2 import carry_over, export_edition, write_processor
@@ -30,7 +32,7 @@ from inkwash.recipes.nano_parts import finished
 from inkwash.recipes.stages import ARStage, DecoderStage, TokenizerStage, VAEStage
 from inkwash.train.ar import ARTraining
 from inkwash.train.checkpoint import write_result
-from inkwash.train.decoder import DecoderTraining
+from inkwash.train.decoder import LATENT_PIXELS, DecoderTraining, FrozenParts
 from inkwash.train.tokenizer import TokenizerTraining
 from inkwash.train.vae import VAETraining
 
@@ -116,12 +118,60 @@ def nano3_ar(work: Path, steps: int = 12000, batch: int = 16, small: int = 1500)
 
 
 def nano3_start(work: Path, start: Path = SHIPPED, pictures: int = 6000, lines: int = 30000) -> Path:
-    """Carry a finished second edition over to the new codebook and the new tokenizer: `work`/start."""
+    """Carry a finished second edition over to the new codebook and the new tokenizer: `work`/start.
+
+    The decoder's table of codes learns only where a code occurs, and rare ones are most of 16384. So every row begins
+    with what its cells look like (`add_looks`), which one readout, shared by all codes, turns into a picture.
+    """
     torch.manual_seed(0)
     make = LabelledScenes(seed=35, batch=24, level="card", noise=0.0, canvases=WHOLE[:3], chinese=CHINESE)
     processor = write_processor(work, functools.partial(_lines, lines), codes=CODES, vocabulary=VOCABULARY)
     old = replace(deepened(load_pipeline_parts(start)), drawing=DRAWING)
-    return carry_over(work, old, processor, make, codes=CODES, pictures=pictures)
+    folder = carry_over(work, old, processor, make, codes=CODES, pictures=pictures)
+    parts = load_pipeline_parts(folder)
+    add_looks(parts, looks_data(batch=8), steps=pictures // 8)
+    return save_pipeline_parts(parts, folder)
+
+
+def looks_data(batch: int) -> PictureBatches:
+    """The pictures from which codes get their looks."""
+    phase = Phase(first=0, batch=batch, canvases=(*SMALL, *WHOLE[:1]))
+    return PictureBatches(seed=37, phases=(phase,), level="card", chinese=CHINESE)
+
+
+@torch.no_grad()
+def add_looks(parts: GlmImageParts, data: PictureBatches, steps: int) -> Tensor:
+    """Add the mean latents of every code's cells, turned at random, to its row in the decoder's table.
+
+    Their deviation from the mean of all cells gets the spread that the table has. Returns how often each code was met.
+    """
+    frozen = FrozenParts(
+        vae=parts.vae.eval(), vision=parts.ar.model.visual, vq=parts.ar.model.vqmodel, scheduler=parts.scheduler
+    )
+    table = parts.decoder.prior_token_embedding.weight
+    cell = TOKEN_PIXELS // LATENT_PIXELS
+    sums = torch.zeros(len(table), cell * cell * parts.vae.config.latent_channels)
+    counts = torch.zeros(len(table))
+    for step in range(steps):
+        batch = data(step)
+        looks = frozen.latents(torch.as_tensor(batch["pixels"]))
+        ids = frozen.tokens(torch.as_tensor(batch["half"])).flatten()
+        sums.index_add_(0, ids, rearrange(looks, "b c (h p) (w q) -> (b h w) (c p q)", p=cell, q=cell))
+        counts.index_add_(0, ids, torch.ones(len(ids)))
+    met = counts > 0
+    means = sums[met] / counts[met, None]
+    means -= sums.sum(0) / counts.sum()
+    turned = means @ random_rotation(means.shape[1], table.shape[1])
+    table[met] += (turned * (table.std() / turned.std())).to(table.dtype)
+    return counts
+
+
+def random_rotation(rows: int, columns: int) -> Tensor:
+    """Orthonormal rows or columns, whichever are fewer."""
+    generator = torch.Generator().manual_seed(0)
+    side = max(rows, columns)
+    turn, _ = torch.linalg.qr(torch.randn(side, side, generator=generator))
+    return turn[:rows, :columns]
 
 
 def _lines(count: int) -> list[str]:

@@ -18,6 +18,7 @@ from inkwash.recipes.nano_parts import finished
 from inkwash.scenes.card_meanings import card_labels
 from inkwash.train.ahead import CanonicalPrompts
 from inkwash.train.checkpoint import write_result
+from inkwash.train.decoder import FrozenParts
 
 PHASES = (Phase(first=0, batch=4, canvases=((256, 256),)),)
 
@@ -93,3 +94,30 @@ def test_a_stored_tokenizer_comes_back(tmp_path: Path) -> None:
         assert back[part].keys() == tensors.keys()
         for name, value in tensors.items():
             torch.testing.assert_close(back[part][name], value, rtol=1e-3, atol=1e-3)
+
+
+def test_codes_begin_with_what_their_cells_look_like() -> None:
+    """Rows of codes that were met move by their mean latents, turned and scaled: the same angles between them."""
+    parts = load_pipeline_parts(nano3.SHIPPED)
+    table = parts.decoder.prior_token_embedding.weight
+    before = table.detach().clone()
+    data = nano3.looks_data(batch=2)
+    counts = nano3.add_looks(parts, data, steps=1)
+    moved = (table.detach() - before).float()
+    met = counts > 0
+    assert 8 < int(met.sum()) < len(table) and not moved[~met].any() and moved[met].any(1).all()
+    frozen = FrozenParts(
+        vae=parts.vae, vision=parts.ar.model.visual, vq=parts.ar.model.vqmodel, scheduler=parts.scheduler
+    )
+    batch = data(0)
+    latents, ids = frozen.latents(torch.as_tensor(batch["pixels"])), frozen.tokens(torch.as_tensor(batch["half"]))
+    assert counts.sum() == ids.numel()
+    mean = torch.stack(
+        [latents[:, :, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4] for y in range(ids.shape[1]) for x in range(ids.shape[2])],
+        dim=1,
+    ).flatten(2)
+    flat, codes = mean.flatten(0, 1), ids.flatten()
+    looks = torch.stack([flat[codes == code].mean(0) for code in met.nonzero().flatten()]) - flat.mean(0)
+    found = torch.nn.functional.normalize(moved[met], dim=1)
+    expected = torch.nn.functional.normalize(looks, dim=1)
+    torch.testing.assert_close(found @ found.T, expected @ expected.T, rtol=0, atol=0.05)

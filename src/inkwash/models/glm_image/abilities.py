@@ -14,7 +14,7 @@ from inkwash.core import limits as bounds
 from inkwash.core.errors import ConfigError
 from inkwash.core.types import Size
 
-LANGUAGES = ("en", "zh")
+LANGUAGES = ("en", "zh", "de", "fr", "es")
 
 
 @dataclass(frozen=True, kw_only=True)
