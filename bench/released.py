@@ -30,8 +30,8 @@ from inkwash.engine.pixels import decode_latents
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.slots import Prefix
+from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.ar import ARGenerator
-from inkwash.models.glm_image.ar_step import fuse_for_decode
 from inkwash.models.glm_image.decoder import Decoder, fuse_qkv
 from inkwash.models.glm_image.positions import decode_positions
 from inkwash.models.glm_image.schedule import schedule

@@ -14,10 +14,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.ar import ARGenerator, init_weights
-from inkwash.models.glm_image.ar_step import fuse_for_decode, key_mask
 from inkwash.models.glm_image.config import ARConfig
 from inkwash.models.glm_image.positions import Grid, left_pad, stack_plans
+from inkwash.nn.attention import additive_mask
 from tests.parity.ar_reference import (
     PAD,
     PLACEHOLDER,
@@ -159,12 +160,12 @@ def test_gradients_are_the_reference_gradients() -> None:
 def greedy(model: ARGenerator, ids: Tensor, positions: Tensor, plan: Tensor, count: int) -> tuple[list[int], Tensor]:
     """The likeliest tokens by prefill and the short decode path, and the logits they were taken from."""
     decoder, length = fuse_for_decode(model), ids.shape[1]
-    cache, tables = model.make_cache(1, length + count), decoder.plan_tables(plan)
+    cache, tables = model.make_cache(1, length + count), decoder.tables(plan)
     with torch.no_grad():
         logits = model.lm_head(model(ids, positions, cache=cache)[:, -1])
         tokens, history = [logits.argmax(-1)], [logits]
         for i in range(count - 1):
-            history.append(decoder.step(tokens[-1], tables, i, cache, length + i))
+            history.append(decoder.forward_token(tokens[-1], tables[:, i], cache, length + i))
             tokens.append(history[-1].argmax(-1))
     return torch.cat(tokens).tolist(), torch.cat(history)
 
@@ -200,7 +201,7 @@ def test_prefill_equals_decode_on_both_paths() -> None:
     places = torch.cat([positions, plan], 2)
     length, count = row.shape[1], written.shape[1]
     decoder = fuse_for_decode(ours)
-    tables = decoder.plan_tables(plan)
+    tables = decoder.tables(plan)
     with torch.no_grad():
         whole = ours.lm_head(ours(everything, places))[:, length:]
         slow, fast, by_row = (ours.make_cache(1, length + count) for _ in range(3))
@@ -213,7 +214,7 @@ def test_prefill_equals_decode_on_both_paths() -> None:
             placed = ours(token, plan[:, :, i : i + 1], cache=by_row, start=torch.tensor([length + i]))
             assert relative_error(ours.lm_head(naive[:, 0]), expected) < 1e-5
             assert relative_error(ours.lm_head(placed[:, 0]), expected) < 1e-5
-            assert relative_error(decoder.step(token[:, 0], tables, i, fast, length + i), expected) < 1e-5
+            assert relative_error(decoder.forward_token(token[:, 0], tables[:, i], fast, length + i), expected) < 1e-5
 
 
 def test_prompt_continued_on_a_cache_in_pieces() -> None:
@@ -236,7 +237,7 @@ def test_batch_of_different_prompts_equals_each_alone(per_row: bool) -> None:
     rows = [our_inputs(p, [], plan_grids) for p in prompts]
     alone = [greedy(ours, *row, count) for row in rows]
     decoder = fuse_for_decode(ours)
-    tables = decoder.plan_tables(stack_plans([r[2][:, 0] for r in rows]))
+    tables = decoder.tables(stack_plans([r[2][:, 0] for r in rows]))
     longest = max(len(p) for p in prompts)
     cache = ours.make_cache(len(rows), longest + count)
     with torch.no_grad():
@@ -246,15 +247,16 @@ def test_batch_of_different_prompts_equals_each_alone(per_row: bool) -> None:
         else:
             ids, positions, keep = left_pad(prompts, [r[1][:, 0] for r in rows], PAD)
             logits = ours.lm_head(ours(ids, positions, cache=cache, mask=keep)[:, -1])
-            mask = key_mask(keep, cache.max_length, torch.float32)
+            seen = torch.nn.functional.pad(keep, (0, count), value=True)
         tokens, history = [logits.argmax(-1)], [logits]
         for i in range(count - 1):
             if per_row:
                 here = starts + i
-                seen = torch.arange(cache.max_length) <= here[:, None]
-                logits = decoder.step(tokens[-1], tables, i, cache, here, seen)
+                mask = additive_mask(torch.arange(cache.max_length) <= here[:, None], torch.float32)
+                logits = decoder.forward_token(tokens[-1], tables[:, i], cache, here, mask[:, None, None])
             else:
-                logits = decoder.step(tokens[-1], tables, i, cache, longest + i, mask)
+                mask = additive_mask(seen[:, : longest + i + 1], torch.float32)
+                logits = decoder.forward_token(tokens[-1], tables[:, i], cache, longest + i, mask[:, None, None])
             tokens.append(logits.argmax(-1))
             history.append(logits)
     for i, (expected, expected_logits) in enumerate(alone):
@@ -279,10 +281,11 @@ def test_one_prefill_serves_several_samples() -> None:
         one = ours.make_cache(1, length + 2)
         ours(row, positions, cache=one)
         three = one.select(torch.zeros(3, dtype=torch.long))
-        tables = decoder.plan_tables(plan.expand(3, 3, -1))
-        together = decoder.step(first, tables, 0, three, length)
+        tables = decoder.tables(plan.expand(3, 3, -1))
+        together = decoder.forward_token(first, tables[:, 0], three, length)
         for i, token in enumerate(first):
-            single = decoder.step(token[None], decoder.plan_tables(plan), 0, one.select(torch.tensor([0])), length)
+            alone = one.select(torch.tensor([0]))
+            single = decoder.forward_token(token[None], decoder.tables(plan)[:, 0], alone, length)
             assert relative_error(together[i], single[0]) < 1e-5
     assert not one.k[:, :, :, length:].any()  # the copies did not write into the original
 

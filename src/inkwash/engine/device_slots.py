@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from inkwash.core import log as logs
+from inkwash.engine.offload import give_back_memory
 from inkwash.engine.sampling import GENERATOR, SamplingRows, choose_rows
-from inkwash.engine.slots import Sequence, Slots
+from inkwash.engine.slots import CpuSlots, Sequence, Slots
+from inkwash.models.glm.decode import StepDecoder
+from inkwash.models.glm.decode_cpu import RowDecoder
 from inkwash.models.glm_image.ar import ARGenerator
-from inkwash.models.glm_image.ar_step import StepDecoder
 from inkwash.nn.cache import StaticCache
 from inkwash.nn.finite import NotFiniteError
 
@@ -67,8 +69,8 @@ class DeviceSlots(Slots):
         place = self._start + index
         hidden = self._mask.gather(1, place[:, None])
         self._mask.scatter_(1, place[:, None], torch.where(self._active[:, None], 0.0, hidden))
-        cos, sin = self._rotary[line, index][:, None].chunk(2, dim=-1)
-        logits = self.step.forward_token(self._last, cos, sin, self._cache, place, self._mask[:, None, None])
+        rotary, mask = self._rotary[line, index], self._mask[:, None, None]
+        logits = self.step.forward_token(self._last, rotary, self._cache, place, mask)
         self._broken.logical_or_(self._active & ~torch.isfinite(logits).all(dim=-1))
         following = (index + 1).clamp(max=self._length - 1)
         number = self._uniforms.gather(1, following[:, None])[:, 0]
@@ -136,8 +138,8 @@ class DeviceSlots(Slots):
         self._cache.v[:, slot, :, prefix.length :] = 0.0
         self._mask[slot] = torch.finfo(self._mask.dtype).min
         self._mask[slot, : prefix.length] = 0.0
-        tables = self.step.plan_tables(prefix.positions[:, None, : prefix.tokens].to(self.device))
-        self._rotary[slot, : prefix.tokens] = torch.cat([tables.cos, tables.sin], dim=-1)[:, 0, 0]
+        tables = self.step.tables(prefix.positions[:, None, : prefix.tokens].to(self.device))
+        self._rotary[slot, : prefix.tokens] = tables[0]
         self._uniforms[slot, : prefix.tokens] = sequence.uniforms.to(self.device)
         self._start[slot], self._index[slot] = prefix.length, 0
         settings = SamplingRows.of([sampling], self.vocabulary, self.device)
@@ -149,3 +151,13 @@ class DeviceSlots(Slots):
         logits = prefix.logits.float() + self._barred[slot]
         first = choose_rows(logits, self._uniforms[slot, :1], settings)
         self._last[slot] = self._drawn[slot, 0] = first[0]
+
+
+def make_slots(model: ARGenerator, step: StepDecoder, slots: int) -> Slots:
+    """The kind of slots that fits the model's device."""
+    if model.lm_head.weight.device.type == "cpu":
+        if step.rows is None:
+            step.rows = RowDecoder(step)
+            give_back_memory(model.lm_head.weight.device)  # packing leaves as much freed as it keeps
+        return CpuSlots(model, step.rows, slots)
+    return DeviceSlots(model, step, slots)

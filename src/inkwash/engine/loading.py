@@ -15,7 +15,7 @@ import torch
 from inkwash.core.errors import RequestError
 from inkwash.engine.offload import BLOCKS, BlockStream, Member, Profile, Residency, Weights, check_profile, nothing
 from inkwash.engine.quantize import is_quantized, rounder
-from inkwash.models.glm_image.ar_step import forget_for_decode
+from inkwash.models.glm.decode import forget_for_decode
 from inkwash.models.glm_image.decoder import Decoder, fuse_block, fuse_qkv
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts
 from inkwash.models.weights import StoredTensors

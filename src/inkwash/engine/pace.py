@@ -18,19 +18,20 @@ import torch
 
 from inkwash.engine.ar import few_threads
 from inkwash.engine.denoise import Denoiser, Picture
+from inkwash.engine.device_slots import make_slots
 from inkwash.engine.memory import GLYPHS, NO_CODES, NO_VISION, PROMPT_TOKENS, Forecast, Sizes, Work
 from inkwash.engine.narrow import REPEATS, StandIn, stand_in_for_ar, stand_in_for_decoder, stand_in_for_vae
 from inkwash.engine.sampling import Sampling
-from inkwash.engine.slots import CpuSlots, Prefix, Sequence, make_slots
+from inkwash.engine.slots import CpuSlots, Prefix, Sequence
+from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.ar import ARGenerator
-from inkwash.models.glm_image.ar_step import fuse_for_decode
 from inkwash.models.glm_image.config import ARConfig
 from inkwash.models.glm_image.decoder import Decoder, fuse_qkv
 from inkwash.models.glm_image.schedule import schedule
 from inkwash.models.glm_image.vae import AutoencoderKL
 
 WHOLE_BYTES = 2**28  # networks up to this are timed whole, and short ones of their layers
-# What guesses (`engine.guesses`) leave of the time of drawing every token in a pass of its own: alone, more for each
+# What guesses (`engine.speculate`) leave of the time of drawing every token in a pass of its own: alone, more for each
 # further picture of a call, and more for an edit, whose words have no model in the plan. Measured on nano, where it is
 # 0.3 for a poster of one word and 0.5 for five lines.
 GUESSED, GUESSED_MORE, GUESSED_EDIT = 0.4, 0.05, 0.3

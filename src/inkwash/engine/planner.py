@@ -17,14 +17,15 @@ import torch
 from torch import Tensor
 
 from inkwash.engine.ar import read_prompt
+from inkwash.engine.device_slots import make_slots
 from inkwash.engine.drawing import Drawing
 from inkwash.engine.estimate import Speeds
 from inkwash.engine.jobs import Job, as_outcome
 from inkwash.engine.plan import Plan, upsample
 from inkwash.engine.request import Watch
-from inkwash.engine.slots import Sequence, Slots, make_slots
+from inkwash.engine.slots import Sequence, Slots
 from inkwash.engine.stages import make_plan
-from inkwash.models.glm_image.ar_step import fuse_for_decode
+from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.processor import Prompt
 
 if TYPE_CHECKING:

@@ -1,12 +1,12 @@
 """Continuous batching of the AR stage: sequences take a slot, draw one token per step, and leave when they are done.
 
-    slots = make_slots(model, step, 8)
+    slots = make_slots(model, step, 8)  # of `device_slots.py`
     slots.join(sequence)             # between any two steps of the others
-    slots.advance([sequence, ...])   # one token each, or more where some were guessed (`guesses.py`)
+    slots.advance([sequence, ...])   # one token each, or more where some were guessed (`speculate.py`)
     slots.leave(sequence)
 
 Prompts of any length, sizes of any kind, with and without references, each with its own sampling settings, share the
-steps. `CpuSlots` computes every row as if it were alone (`models/glm_image/ar_rows.py`); `DeviceSlots`, in
+steps. `CpuSlots` computes every row as if it were alone (`models/glm/decode_cpu.py`); `DeviceSlots`, in
 `device_slots.py`, keeps all of a step on an accelerator.
 """
 
@@ -19,12 +19,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from inkwash.engine.guesses import Guesses
-from inkwash.engine.offload import give_back_memory
 from inkwash.engine.sampling import Sampling, pick
+from inkwash.engine.speculate import GridProposer, Proposer
+from inkwash.models.glm.decode_cpu import RowDecoder, keys_read
 from inkwash.models.glm_image.ar import ARGenerator
-from inkwash.models.glm_image.ar_rows import RowDecoder, keys_read
-from inkwash.models.glm_image.ar_step import StepDecoder
 from inkwash.models.glm_image.positions import Grid
 from inkwash.nn.cache import SlotCache, StaticCache
 
@@ -36,7 +34,7 @@ LENGTH_STEP = 256  # slots grow by so many tokens at least, so that growing is r
 class Prefix:
     """A prompt that was read: its cache (one row), the logits of the first token and the plan's positions.
 
-    `grids` and `edited` are those of `Guesses`; without grids every token is drawn in a pass of its own.
+    `grids` and `edited` are those of `GridProposer`; without grids every token is drawn in a pass of its own.
     """
 
     cache: StaticCache
@@ -59,7 +57,7 @@ class Sequence:
     count: int = 0  # tokens drawn so far
     drawn: list[int] = field(default_factory=list, repr=False)  # on a CPU only
     numbers: list[float] = field(default_factory=list, repr=False)
-    guesses: Guesses | None = field(default=None, repr=False)
+    proposer: Proposer | None = field(default=None, repr=False)
 
     @property
     def tokens(self) -> int:
@@ -154,7 +152,7 @@ class CpuSlots(Slots):
     def _ahead(self, sequence: Sequence, most: int) -> list[int]:
         """Guesses of the tokens after the next one."""
         most = min(most, sequence.tokens - sequence.count - 1)
-        return [] if sequence.guesses is None or most < 1 else sequence.guesses.ahead(most)
+        return [] if sequence.proposer is None or most < 1 else sequence.proposer.propose(most)
 
     def plan(self, sequence: Sequence) -> Tensor:
         return torch.tensor(sequence.drawn[: sequence.count])
@@ -170,9 +168,9 @@ class CpuSlots(Slots):
             sequence.drawn += drawn
             sequence.count = len(sequence.drawn)
             count += len(drawn)
-            if sequence.guesses is not None:
+            if sequence.proposer is not None:
                 for token in drawn:
-                    sequence.guesses.saw(token)
+                    sequence.proposer.add(token)
         return count
 
     def _pick(self, sequences: Many[Sequence], counts: Many[int], logits: Tensor) -> list[int]:
@@ -209,17 +207,5 @@ class CpuSlots(Slots):
         self._rotary[slot * self._length : slot * self._length + len(tables)] = tables
         sequence.numbers = sequence.uniforms.tolist()
         sequence.drawn = []
-        sequence.guesses = Guesses(prefix.grids, prefix.edited) if prefix.grids and self.rows.shares else None
+        sequence.proposer = GridProposer(prefix.grids, prefix.edited) if prefix.grids and self.rows.shares else None
         self._draw([sequence], [[]], prefix.logits)
-
-
-def make_slots(model: ARGenerator, step: StepDecoder, slots: int) -> Slots:
-    """The kind of slots that fits the model's device."""
-    if model.lm_head.weight.device.type == "cpu":
-        if step.rows is None:
-            step.rows = RowDecoder(step)
-            give_back_memory(model.lm_head.weight.device)  # packing leaves as much freed as it keeps
-        return CpuSlots(model, step.rows, slots)
-    from inkwash.engine.device_slots import DeviceSlots
-
-    return DeviceSlots(model, step, slots)

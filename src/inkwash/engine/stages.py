@@ -24,7 +24,7 @@ from inkwash.engine.reference_cache import ReferenceCache
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.threads import one_thread
-from inkwash.models.glm_image.ar_step import fuse_for_decode
+from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.glyph import MAX_BYTES
 from inkwash.models.glm_image.glyphs import glyph_texts
 from inkwash.models.glm_image.processor import CELL, Prompt

@@ -5,10 +5,13 @@ start for the whole batch, and then returns views that end at the last written t
 and then returns the whole buffers: the caller's mask hides what is not written yet.
 
 `StaticCache` serves a batch that begins and ends together; in a `SlotCache` every sequence has a slot of its own, which
-it takes and leaves between two tokens of the others.
+it takes and leaves between two tokens of the others. `SequenceCaches` uses the caches of several sequences as slots.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -62,11 +65,25 @@ class StaticCache:
         return chosen
 
 
+class RowCache(Protocol):
+    """Where rows of a pass, some of them of the same sequence, store and find keys and values."""
+
+    joined: bool  # whether neighbouring slots can be read in one call
+
+    def write(self, layer: int, places: Any, kv: Tensor) -> None:
+        """Store kv (B, 2 * Hkv * D), keys first."""
+
+    def read(self, layer: int, first: int, slots: int, rows: int, length: int) -> tuple[Tensor, Tensor]:
+        """The first keys and values (rows, Hkv, length, D) of `slots` slots; one slot may serve all rows."""
+
+
 MOST_VIEWS = 4096  # remembered by a cache, a few hundred bytes each
 
 
 class SlotCache:
     """Keys and values in slots, (layers, slots, max_length, 2, Hkv, D): what one token writes lies together."""
+
+    joined = True
 
     def __init__(
         self,
@@ -114,3 +131,41 @@ class SlotCache:
         longer = SlotCache(layers, slots, kv_heads, max_length, head_dim, self.kv.dtype, self.kv.device)
         longer.kv[:, :, :length] = self.kv
         return longer
+
+
+class SequenceCache:
+    """A `StaticCache` of one row, taken apart by layers once: a small model spends its time on such operations."""
+
+    def __init__(self, cache: StaticCache) -> None:
+        assert cache.batch == 1, "one sequence"
+        self.layers = [(k[0], v[0]) for k, v in zip(cache.k.unbind(), cache.v.unbind(), strict=True)]  # (Hkv, S, D)
+        self.views: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
+
+
+class SequenceCaches:
+    """The caches of several sequences as the slots of one pass; a place is (slot, position, first row, rows)."""
+
+    joined = False
+
+    def __init__(self, caches: Sequence[SequenceCache]) -> None:
+        self.caches = caches
+
+    def write(self, layer: int, places: Sequence[tuple[int, int, int, int]], kv: Tensor) -> None:
+        """Store kv (B, 2 * Hkv * D), keys first."""
+        for slot, position, row, rows in places:
+            keys, values = self.caches[slot].layers[layer]
+            pair = kv[row : row + rows].view(rows, 2, keys.shape[0], keys.shape[2]).permute(1, 2, 0, 3)
+            keys[:, position : position + rows] = pair[0]
+            values[:, position : position + rows] = pair[1]
+
+    def read(self, layer: int, first: int, slots: int, rows: int, length: int) -> tuple[Tensor, Tensor]:
+        """Views (rows, Hkv, length, D) of the first keys and values of one slot."""
+        assert slots == 1, "every sequence has memory of its own"
+        cache, place = self.caches[first], (layer, rows, length)
+        if (views := cache.views.get(place)) is None:
+            keys, values = cache.layers[layer]
+            views = cache.views[place] = (
+                keys[None, :, :length].expand(rows, -1, -1, -1),
+                values[None, :, :length].expand(rows, -1, -1, -1),
+            )
+        return views

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from inkwash.data.captioned import captioned_pictures
 from inkwash.data.scenes import LabelledScenes, label_sizes
+from inkwash.models.glm.config import RopeParameters
 from inkwash.models.glm_image import ar, vision, vq
 from inkwash.models.glm_image.ar import ARGenerator
-from inkwash.models.glm_image.config import ARConfig, ARTextConfig, RopeParameters, VisionConfig, VQConfig
+from inkwash.models.glm_image.config import ARConfig, ARTextConfig, VisionConfig, VQConfig
 from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, TokenLayout, train_bpe
 from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel

@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from inkwash.core import log as logs
 from inkwash.core.errors import InkwashError, RequestError, WeightsError
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from inkwash.media.reader import MediaReader
     from inkwash.serve.backend import Backend
     from inkwash.serve.chat import Chat
-    from inkwash.serve.worker import JobWorker
+    from inkwash.serve.runs import Run
 
 log = logs.get(__name__)
 
@@ -46,6 +46,20 @@ SELF_TEST_SIDE = 256
 SELF_TEST_STEPS = 4
 END_S = 1.0  # for each part of a stop to end in, after the drain
 DECODE_S = 120.0  # that the pictures of one edit may take
+
+
+class JobRunner(Protocol):
+    """What draws the jobs (`worker.JobWorker`), as the routes use it."""
+
+    trouble: str | None
+
+    def wake(self) -> None: ...
+
+    async def cancel(self, job_id: str) -> None: ...
+
+    def adopt(self, run: Run, uploads: Uploads, owner: str, job_id: str) -> None: ...
+
+    async def work(self) -> None: ...
 
 
 class NotReady(RequestError):
@@ -89,17 +103,17 @@ class Service:
         self.chat: Chat | None = None  # that model, for the page
         self.on_ready: Callable[[], None] | None = None
         self.on_failure: Callable[[Exception], None] | None = None
-        self._worker: JobWorker | None = None
+        self._worker: JobRunner | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
-    def worker(self) -> JobWorker:
+    def worker(self) -> JobRunner:
         """Who draws the jobs; there from the application's start on."""
         assert self._worker is not None, "the application has not started"
         return self._worker
 
     @worker.setter
-    def worker(self, worker: JobWorker) -> None:
+    def worker(self, worker: JobRunner) -> None:
         self._worker = worker
 
     def stats(self) -> EngineStats | None:

@@ -19,7 +19,7 @@ from inkwash.engine.request import DrawRequest
 from inkwash.engine.sampling import Sampling, pick
 from inkwash.engine.scheduler import Engine
 from inkwash.engine.slots import Prefix, Sequence
-from inkwash.models.glm_image.ar_step import forget_for_decode, fuse_for_decode
+from inkwash.models.glm.decode import forget_for_decode, fuse_for_decode
 from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.nn.finite import NotFiniteError, check_logits
 

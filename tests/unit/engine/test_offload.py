@@ -16,8 +16,8 @@ from inkwash.core.errors import ConfigError, RequestError
 from inkwash.engine.offload import BLOCKS, Residency
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.quantize import is_quantized, parse_quantize
-from inkwash.models.glm_image.ar_rows import RowDecoder
-from inkwash.models.glm_image.ar_step import fuse_for_decode
+from inkwash.models.glm.decode import fuse_for_decode
+from inkwash.models.glm.decode_cpu import RowDecoder
 
 pytestmark = pytest.mark.slow
 

@@ -16,9 +16,9 @@ from inkwash.engine.device_slots import DeviceSlots
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.slots import CpuSlots, Prefix, Sequence, Slots
+from inkwash.models.glm.decode import forget_for_decode, fuse_for_decode
+from inkwash.models.glm.decode_cpu import KEYS_STEP, RowByRow, RowDecoder, _runs, keys_read
 from inkwash.models.glm_image.ar import ARGenerator
-from inkwash.models.glm_image.ar_rows import KEYS_STEP, RowByRow, RowDecoder, _runs, keys_read
-from inkwash.models.glm_image.ar_step import forget_for_decode, fuse_for_decode
 from inkwash.nn.cache import SlotCache
 from inkwash.nn.packed import PackedLinear, can_pack
 
@@ -154,11 +154,11 @@ class Told:
     wrong: tuple[int, ...]
     seen: int = 0
 
-    def saw(self, code: int) -> None:
+    def add(self, code: int) -> None:
         assert code == self.plan[self.seen]
         self.seen += 1
 
-    def ahead(self, most: int) -> list[int]:
+    def propose(self, most: int) -> list[int]:
         places = range(self.seen, min(self.seen + most, len(self.plan)))
         return [self.plan[i] + (1 if i in self.wrong else 0) for i in places]
 
@@ -175,7 +175,7 @@ def test_guesses_change_the_number_of_passes_and_nothing_else(
         patch.setattr("inkwash.engine.slots.MOST_ROWS", 1)
         plans = [run(CpuSlots(ar, rows, 1), [sequence], 400)[0] for sequence in sequences_of(prefixes)]
     told = {prefix.grids: plan for prefix, plan in zip(prefixes, plans, strict=True)}
-    monkeypatch.setattr("inkwash.engine.slots.Guesses", lambda grids, edited: Told(told[grids], wrong))
+    monkeypatch.setattr("inkwash.engine.slots.GridProposer", lambda grids, edited: Told(told[grids], wrong))
     passes = 0
 
     def count(*given: Any) -> Tensor:
@@ -214,7 +214,7 @@ def test_a_plan_that_repeats_itself_takes_few_passes(pipe: GlmImagePipeline, pre
         passes += 1
     alone = sequences_of([replace(prefix, grids=()) for prefix in prefixes])[1]
     assert run(CpuSlots(ar, rows, 1), [alone], 400) == [sequence.drawn]
-    assert alone.guesses is None and passes < sequence.tokens - 1
+    assert alone.proposer is None and passes < sequence.tokens - 1
 
 
 def test_slots_on_a_device_draw_the_same_plans(pipe: GlmImagePipeline, prefixes: list[Prefix]) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm_image.config import ARConfig, ARTextConfig, RopeParameters, VisionConfig
+from inkwash.models.glm.config import RopeParameters
+from inkwash.models.glm_image.config import ARConfig, ARTextConfig, VisionConfig
 
 RELEASED: dict[str, Any] = {
     "architectures": ["GlmImageForConditionalGeneration"],

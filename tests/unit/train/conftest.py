@@ -8,9 +8,10 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from inkwash.models.glm.config import RopeParameters
 from inkwash.models.glm_image import ar, decoder, glyph, vision, vq
 from inkwash.models.glm_image.ar import ARGenerator
-from inkwash.models.glm_image.config import ARConfig, ARTextConfig, RopeParameters, VisionConfig, VQConfig
+from inkwash.models.glm_image.config import ARConfig, ARTextConfig, VisionConfig, VQConfig
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder

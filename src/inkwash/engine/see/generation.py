@@ -15,7 +15,6 @@ from torch import Tensor
 from inkwash.core.errors import Cancelled, RequestError
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling
-from inkwash.engine.see.drafts import MOST
 from inkwash.engine.see.parallel import Ranks
 from inkwash.engine.see.prefix import (
     FeatureCache,
@@ -26,12 +25,14 @@ from inkwash.engine.see.prefix import (
     unread_sights,
 )
 from inkwash.engine.see.speech import Budget, FinishReason, Run, Speech, choose_token
+from inkwash.engine.speculate import MOST
+from inkwash.models.glm.decode import StepDecoder
+from inkwash.models.glm.decode_cpu import RowDecoder, takes
 from inkwash.models.glm_v.model import GlmV
+from inkwash.models.glm_v.positions import next_positions
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.sights import Prompt
-from inkwash.models.glm_v.step import StepDecoder
-from inkwash.models.glm_v.step_cpu import CpuStep, fits, step_rows
-from inkwash.nn.cache import StaticCache
+from inkwash.nn.cache import SequenceCaches, StaticCache
 
 __all__ = ["Budget", "FinishReason", "Run", "Speaker"]
 
@@ -54,7 +55,7 @@ class Speaker:
         self.model, self.processor, self.stop_ids = model, processor, frozenset(stop_ids)
         self.ranks = ranks
         self.decoder = StepDecoder(model) if ranks is None else StepDecoder(model, ranks.total)
-        self.plain = ranks is None and fits(model)
+        self.rows = RowDecoder(self.decoder) if ranks is None and takes(self.decoder) else None
         self.prefixes = PrefixCache(model, conversations=conversations)
         self.features = FeatureCache()
 
@@ -116,7 +117,7 @@ class Speaker:
             cache,
             logits,
             tokens=tokens,
-            tables=self.decoder.tables(run.prompt.next_position, tokens + MOST),
+            tables=self._tables(run.prompt.next_position, tokens + MOST),
             processor=self.processor,
             stop_ids=self.stop_ids,
             sampling=sampling,
@@ -135,44 +136,49 @@ class Speaker:
     def hear(self, speeches: Sequence[Speech]) -> None:
         """Read what each of these answers has said last; those that ended or were guessed right need nothing.
 
-        On a CPU in fp32 every answer gets the bits that it gets alone. Elsewhere several share their products, and one
-        alone reads guesses behind its token instead.
+        On a CPU in fp32 every answer gets the bits that it gets alone, and reads guesses behind its token. Elsewhere
+        several share their products, and one alone reads guesses instead.
         """
         waiting = [speech for speech in speeches if speech.reading]
         if not waiting:
             return
-        if self.plain:  # a pass of several tokens costs it more than a guess brings in
-            steps = [self._step_of(speech) for speech in waiting]
-            tokens = [speech.reading[0] for speech in waiting]
-            places = [speech.place for speech in waiting]
-            starts = [speech.start + speech.place for speech in waiting]
-            for speech, logits in zip(waiting, step_rows(steps, tokens, places, starts), strict=True):
-                speech.heard(logits)
+        if self.rows is not None:
+            self._hear_rows(self.rows, waiting)
         elif len(waiting) == 1:
             self._hear_one(waiting[0])
         else:
             ids = torch.tensor([speech.reading[0] for speech in waiting], device=self.model.lm_head.weight.device)
-            cos, sin = (torch.stack([s.tables[which][s.place] for s in waiting]) for which in (0, 1))
+            rotary, caches = torch.cat([speech.rotary for speech in waiting]), [speech.cache for speech in waiting]
             starts = [speech.start + speech.place for speech in waiting]
-            rows = self.decoder.rows(ids, cos, sin, [speech.cache for speech in waiting], starts)
-            for speech, logits in zip(waiting, rows.split(1), strict=True):
-                speech.heard(logits)
+            logits = self.decoder.forward_rows(ids, rotary, caches, starts)
+            for speech, row in zip(waiting, logits.split(1), strict=True):
+                speech.heard(row)
 
     def _hear_one(self, speech: Speech) -> None:
         speech.guess()
-        (cos, sin), place, start = speech.tables, speech.place, speech.start + speech.place
-        ids = torch.tensor(speech.reading, device=self.model.lm_head.weight.device)
-        if len(ids) > 1:
-            end = place + len(ids)
-            speech.heard(self.decoder.block(ids, cos[place:end], sin[place:end], speech.cache, start))
-        else:
-            speech.heard(self.decoder.step(ids, cos[place], sin[place], speech.cache, start))
+        start, ids = speech.start + speech.place, torch.tensor(speech.reading, device=self.model.lm_head.weight.device)
+        read = self.decoder.forward_block if len(ids) > 1 else self.decoder.forward_token
+        speech.heard(read(ids, speech.rotary, speech.cache, start))
 
-    def _step_of(self, speech: Speech) -> CpuStep:
-        """The buffers of an answer, made when it reads its first token."""
-        if speech.step is None:
-            speech.step = CpuStep(self.decoder, speech.cache, *speech.tables)
-        return speech.step
+    def _hear_rows(self, rows: RowDecoder, speeches: Sequence[Speech]) -> None:
+        """In one pass: what each answer said last, and guesses where reading a further row costs little."""
+        ids, places, spans = [], [], []
+        for slot, speech in enumerate(speeches):
+            if rows.shares:
+                speech.guess()
+            start = speech.start + speech.place
+            places.append((slot, start, len(ids), len(speech.reading)))
+            spans += [(slot, start + further + 1) for further in range(len(speech.reading))]
+            ids += speech.reading
+        cache = SequenceCaches([speech.layers for speech in speeches])
+        rotary = torch.cat([speech.rotary for speech in speeches])
+        logits = rows.forward(torch.tensor(ids), rotary, cache, places, spans).clone()  # no inference tensor
+        for speech, own in zip(speeches, logits.split([len(each.reading) for each in speeches]), strict=True):
+            speech.heard(own)
+
+    def _tables(self, first: int, count: int) -> Tensor:
+        """Tables (count, 2 R) of text positions from `first` on."""
+        return self.decoder.tables(next_positions(first, count)[:, None].to(self.model.lm_head.weight.device))[0]
 
     @torch.no_grad()
     def reading(

@@ -22,10 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inkwash.core.errors import ConfigError
+from inkwash.models.glm.decoder import FusedGatedMLP, GatedMLP, GroupedAttention
 from inkwash.models.glm_v.config import MoETextConfig, TextConfig
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.moe import MixtureOfExperts
-from inkwash.nn.decoder import FusedGatedMLP, GatedMLP, GroupedAttention
 
 BACKENDS = {"cpu": "gloo", "cuda": "nccl", "xpu": "xccl", "npu": "hccl"}
 Cut = Callable[[Tensor], Tensor]

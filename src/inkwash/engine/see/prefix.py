@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inkwash.models.glm.decode_cpu import keys_read
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.sights import Prompt, Sight
 from inkwash.models.glm_v.vision import PatchGrid
@@ -71,7 +72,7 @@ class PrefixCache:
 
         At least the last token is left to compute: its logits are needed.
         """
-        needed = len(keys) + room
+        needed = keys_read(len(keys) + room)
         with self._lock:
             shared = {name: _shared(kept.keys, keys) for name, kept in self._kept.items()}
             best = max(shared, key=lambda name: shared[name], default=None)

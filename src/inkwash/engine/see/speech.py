@@ -21,15 +21,14 @@ from torch import Tensor
 from inkwash.core.errors import RequestError
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling, choose
-from inkwash.engine.see.drafts import Drafts
 from inkwash.engine.see.penalties import Penalties
 from inkwash.engine.see.token_mask import TokenMask
+from inkwash.engine.speculate import MOST, NgramProposer
 from inkwash.models.glm_v.answer import ANSWER, END_ANSWER, END_THINK, THINK, AnswerStream, forced_ending, overlap
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.repetition import RepetitionDetector
 from inkwash.models.glm_v.sights import Prompt
-from inkwash.models.glm_v.step_cpu import CpuStep
-from inkwash.nn.cache import StaticCache
+from inkwash.nn.cache import SequenceCache, StaticCache
 from inkwash.nn.finite import check_logits
 
 CANCELLED = -1  # in place of a token
@@ -114,7 +113,7 @@ class Speech:
         logits: Tensor,
         *,
         tokens: int,
-        tables: tuple[Tensor, Tensor],
+        tables: Tensor,
         processor: GlmVProcessor,
         stop_ids: frozenset[int],
         sampling: Sampling,
@@ -128,7 +127,6 @@ class Speech:
         self.start = len(run.prompt.ids)
         self.done = False
         self.reading: list[int] = []  # the token said last and guesses behind it; empty where the cache holds it
-        self.step: CpuStep | None = None  # its buffers where it is decoded on a CPU
         self._logits = logits
         self._expected: list[int] = []  # guessed tokens that the cache holds already, behind the last one said
         self._processor, self._stop_ids = processor, stop_ids
@@ -145,7 +143,7 @@ class Speech:
             presence=budget.presence_penalty,
             bias=budget.logit_bias,
         )
-        self._drafts = Drafts(run.prompt.ids.tolist())
+        self._proposer = NgramProposer(run.prompt.ids.tolist())
         self._mask, self._masked = budget.mask, False  # the mask acts once the thoughts are over
         self._told = 0  # characters of the text that were given out
         self._thoughts_end = processor.token_id(END_THINK) if budget.mask is not None else None
@@ -155,6 +153,16 @@ class Speech:
     def place(self) -> int:
         """Which token of the answer was said last: its line in the tables."""
         return len(self.run.ids) - 1
+
+    @cached_property
+    def layers(self) -> SequenceCache:
+        """The cache for passes of rows on a CPU."""
+        return SequenceCache(self.cache)
+
+    @property
+    def rotary(self) -> Tensor:
+        """The lines of the tables (L, 2 R) of what is read next."""
+        return self.tables[self.place : self.place + len(self.reading)]
 
     def say(self) -> str:
         """Choose one token -> the text that is certain now; `done` where it was the last."""
@@ -166,7 +174,7 @@ class Speech:
         if self._mask is not None and not self._masked and self._thoughts_end is not None and token in self._stop_ids:
             token = self._thoughts_end  # an answer that keeps a rule cannot end within its thoughts
         run.ids.append(token)
-        self._drafts.add(token)
+        self._proposer.add(token)
         self._penalty.add(token)
         if token in self._stop_ids:  # for 4.1V the answer's closing tag is one
             return self._finish("stop", END_ANSWER if token == self._token(END_ANSWER) else "")
@@ -271,7 +279,7 @@ class Speech:
 
     def guess(self) -> None:
         """Add to what is read next what may follow it."""
-        self._expected = [] if self._forced else self._drafts.guess(missed=len(self._expected))
+        self._expected = [] if self._forced else self._proposer.propose(MOST)
         self.reading = [*self.reading[:1], *self._expected]
 
     def heard(self, logits: Tensor) -> None:

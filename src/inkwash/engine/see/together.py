@@ -24,10 +24,10 @@ from torch import Tensor
 from inkwash.core import log as logs
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling
-from inkwash.engine.see.drafts import MOST
 from inkwash.engine.see.generation import Speaker
 from inkwash.engine.see.prefix import Keys, prompt_keys
 from inkwash.engine.see.speech import Budget, Run, Speech
+from inkwash.engine.speculate import MOST
 from inkwash.nn.cache import StaticCache
 
 log = logs.get(__name__)

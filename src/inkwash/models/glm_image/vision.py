@@ -6,22 +6,15 @@ of the patches, so any grid works. All images of one call have one size.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from inkwash.core.errors import ConfigError
+from inkwash.models.glm.decoder import ACTIVATIONS
 from inkwash.models.glm_image.config import VisionConfig
 from inkwash.nn.attention import attention
 from inkwash.nn.grid import sample_grid
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "silu": F.silu,
-}
 
 
 class PatchEmbed(nn.Module):

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm_image.config import (
+from inkwash.models.glm.config import (
     ACTIVATIONS,
-    RopeParameters,
+    TextDecoderConfig,
     read_fields,
     require_choice,
     require_number,
@@ -93,47 +93,14 @@ class VisionConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextConfig:
+class TextConfig(TextDecoderConfig):
     """The dense decoder: sandwich norms, adjacent channels rotated together, one gated MLP per layer."""
 
     model_type: ClassVar[str] = "glm4v_text"
-    default_rotary_share: ClassVar[float] = 1.0
+    rotates_pairs: ClassVar[bool] = True
 
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    rope_parameters: RopeParameters
-    head_dim: int | None = None
-    hidden_act: str = "silu"
-    rms_norm_eps: float = 1e-5
-    attention_bias: bool = True
     max_position_embeddings: int = 32768
-    initializer_range: float = 0.02
-    pad_token_id: int | None = None
     eos_token_id: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        require_whole(self, "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")
-        require_whole(self, "num_attention_heads", "num_key_value_heads", "max_position_embeddings")
-        require_number(self, "rms_norm_eps", "initializer_range")
-        require_choice(self, "hidden_act", ACTIVATIONS)
-        if self.num_attention_heads % self.num_key_value_heads:
-            raise ConfigError(
-                f"num_attention_heads must be a multiple of num_key_value_heads, got {self.num_attention_heads} and "
-                f"{self.num_key_value_heads}."
-            )
-        if self.head_dim is None:
-            object.__setattr__(self, "head_dim", self.hidden_size // self.num_attention_heads)
-        require_whole(self, "head_dim")
-        self._check_kind()
-        if sum(self.rope_parameters.mrope_section) * 2 != self.rotary_dim:
-            raise ConfigError(
-                f"mrope_section must sum to half of the {self.rotary_dim} rotated channels, got "
-                f"{list(self.rope_parameters.mrope_section)}; check partial_rotary_factor and head_dim."
-            )
 
     def _check_kind(self) -> None:
         if self.head_width * self.num_attention_heads != self.hidden_size or not self.attention_bias:
@@ -143,40 +110,12 @@ class TextConfig:
                 f"{self.attention_bias}."
             )
 
-    @property
-    def head_width(self) -> int:
-        """Channels of one head; `head_dim` with its default filled in."""
-        assert self.head_dim is not None
-        return self.head_dim
-
-    @property
-    def rotary_dim(self) -> int:
-        return int(self.head_width * self.rope_parameters.partial_rotary_factor)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        values = dict(values)
-        if values.get("num_key_value_heads") is None:
-            values["num_key_value_heads"] = values.get("num_attention_heads")
-        loose = {k: values[k] for k in ("rope_theta", "partial_rotary_factor") if values.get(k) is not None}
-        rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
-        values["rope_parameters"] = RopeParameters.from_dict(
-            {"partial_rotary_factor": cls.default_rotary_share, **loose, **rope}
-        )
-        values["eos_token_id"] = _ids(values.get("eos_token_id"))
-        return cls(**read_fields(cls, {name: value for name, value in values.items() if value is not None}))
+        return super().from_dict({**values, "eos_token_id": _ids(values.get("eos_token_id"))})
 
     def to_dict(self) -> dict[str, Any]:
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        fields = {name: value for name, value in fields.items() if value is not None}
-        return {
-            **fields,
-            "eos_token_id": list(self.eos_token_id) or None,
-            "model_type": self.model_type,
-            "attention_dropout": 0.0,
-            "use_cache": True,
-            "rope_parameters": self.rope_parameters.to_dict(),
-        }
+        return {**super().to_dict(), "eos_token_id": list(self.eos_token_id) or None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +124,8 @@ class MoETextConfig(TextConfig):
 
     model_type: ClassVar[str] = "glm4v_moe_text"
     default_rotary_share: ClassVar[float] = 0.5
+    rotates_pairs: ClassVar[bool] = False
+    sandwich_norms: ClassVar[bool] = False
 
     n_routed_experts: int
     num_experts_per_tok: int

@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inkwash.models.glm_image.vision import ACTIVATIONS
+from inkwash.models.glm.decoder import ACTIVATIONS, GatedMLP
 from inkwash.models.glm_v.config import MoETextConfig
-from inkwash.nn.decoder import GatedMLP
 
 WEIGHT_FLOOR = 1e-20  # added to the sum of the chosen scores, as the released model has it
 

@@ -16,10 +16,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm_image.vision import ACTIVATIONS
+from inkwash.models.glm.decoder import ACTIVATIONS, GatedMLP, Rotary
 from inkwash.models.glm_v.config import VisionConfig
 from inkwash.nn.attention import attention
-from inkwash.nn.decoder import GatedMLP, Rotary
 from inkwash.nn.grid import sample_grid
 from inkwash.nn.norm import RMSNorm
 from inkwash.nn.rope import apply_rotary_half, image_rotary

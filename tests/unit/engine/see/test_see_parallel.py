@@ -13,7 +13,7 @@ import torch
 from inkwash.core.errors import ConfigError
 from inkwash.engine.see.loading import load_sight
 from inkwash.engine.see.parallel import Ranks, share_decoder
-from inkwash.models.glm_image.config import RopeParameters
+from inkwash.models.glm.config import RopeParameters
 from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
 from tests.unit.engine.see.conftest import tiny_parts
 

@@ -15,9 +15,10 @@ from inkwash.engine.request import CancelToken
 from inkwash.engine.see import generation
 from inkwash.engine.see.output import VisionOutput
 from inkwash.engine.see.pipeline import GlmVisionPipeline, _Shown
+from inkwash.models.glm.decode import StepDecoder
+from inkwash.models.glm.decode_cpu import KEYS_STEP, RowDecoder, takes
 from inkwash.models.glm_v.sights import Film, Prompt
-from inkwash.models.glm_v.step import StepDecoder
-from inkwash.models.glm_v.step_cpu import CpuStep, fits
+from inkwash.nn.cache import SequenceCache, SequenceCaches
 from tests.unit.engine.see.conftest import MakePipeline
 
 RED = Image.effect_noise((40, 24), 90).convert("RGB")
@@ -68,36 +69,38 @@ def test_decode_paths_agree(make_pipeline: MakePipeline) -> None:
     for experts in (False, True):
         model = make_pipeline(experts=experts).parts.model
         decoder, ids = StepDecoder(model), torch.tensor([5, 9, 200, 7, 7])
-        cos, sin = decoder.tables(11, 5)
         positions = torch.arange(11, 16).expand(3, 1, -1)
+        tables = decoder.tables(positions)[0]
         with torch.no_grad():
             expected: Tensor = model.lm_head(model(ids[None], positions, cache=model.make_cache(1, 8)))[0]
-        cache, plain, block = (model.make_cache(1, 8) for _ in range(3))
+        cache, plain, block = (model.make_cache(1, KEYS_STEP) for _ in range(3))
         for place, token in enumerate(ids):
-            row = decoder.step(token[None], cos[place], sin[place], cache, place)
+            row = decoder.forward_token(token[None], tables[place : place + 1], cache, place)
             torch.testing.assert_close(row[0], expected[place], atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(decoder.block(ids, cos, sin, block, 0), expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(decoder.forward_block(ids, tables, block, 0), expected, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(block.k, cache.k, atol=1e-4, rtol=1e-4)
-        assert fits(model) is not experts
+        assert takes(decoder) is not experts
         if not experts:
-            quick = CpuStep(decoder, plain, cos, sin)
-            for place, token in enumerate(ids.tolist()):
-                logits = quick.step(token, place, place)
+            rows, caches = RowDecoder(decoder), SequenceCaches([SequenceCache(plain)])
+            for place in range(len(ids)):
+                here = slice(place, place + 1)
+                logits = rows.forward(ids[here], tables[here], caches, [(0, place, 0, 1)], [(0, place + 1)])
                 torch.testing.assert_close(logits[0], expected[place], atol=1e-4, rtol=1e-4)
             torch.testing.assert_close(plain.v, cache.v, atol=1e-4, rtol=1e-4)
 
 
 def test_guesses_change_no_token(make_pipeline: MakePipeline) -> None:
     pipe = make_pipeline()
+    rows = pipe.speaker.rows
     expected = pipe(MIXED, max_new_tokens=60, temperature=0, stop_loops=False).token_ids
     passes = _count_passes(pipe)
-    pipe.speaker.plain = False
+    pipe.speaker.rows = None
     pipe.forget()
     assert pipe(MIXED, max_new_tokens=60, temperature=0, stop_loops=False).token_ids == expected
     assert len(passes) < 59 and max(passes) > 1  # a random model soon repeats itself: some guesses are right
-    pipe.speaker.plain = True
+    pipe.speaker.rows = rows
     one = pipe(MIXED, max_new_tokens=20, temperature=1.5, seed=3, stop_loops=False).token_ids
-    pipe.speaker.plain = False
+    pipe.speaker.rows = None
     assert pipe(MIXED, max_new_tokens=20, temperature=1.5, seed=3, stop_loops=False).token_ids == one
 
 
@@ -105,7 +108,7 @@ def _count_passes(pipe: GlmVisionPipeline) -> list[int]:
     """Tokens of every pass of the decoder from now on."""
     passes: list[int] = []
     decoder = pipe.speaker.decoder
-    step, block = decoder.step, decoder.block
+    step, block = decoder.forward_token, decoder.forward_block
 
     def counted_step(ids: Tensor, *rest: Any) -> Tensor:
         passes.append(1)
@@ -115,7 +118,7 @@ def _count_passes(pipe: GlmVisionPipeline) -> list[int]:
         passes.append(len(ids))
         return block(ids, *rest)
 
-    decoder.step, decoder.block = counted_step, counted_block  # type: ignore[method-assign, assignment]
+    decoder.forward_token, decoder.forward_block = counted_step, counted_block  # type: ignore[method-assign, assignment]
     return passes
 
 

@@ -18,6 +18,9 @@ from inkwash.engine.see import generation
 from inkwash.engine.see.output import VisionOutput
 from inkwash.engine.see.pipeline import GlmVisionPipeline
 from inkwash.engine.see.together import Together, in_thread
+from inkwash.models.glm.decode import StepDecoder
+from inkwash.models.glm.decode_cpu import KEYS_STEP, RowDecoder
+from inkwash.nn.cache import SequenceCache, SequenceCaches
 from tests.unit.engine.see.conftest import MakePipeline
 from tests.unit.engine.see.test_see_pipeline import BLUE, MIXED, RED, film, finish, picture, turn
 
@@ -42,7 +45,7 @@ def test_each_answer_is_the_one_it_is_alone(
     monkeypatch.setattr(generation, "CHUNK", 64)  # prompts take several rounds
     alone, pipe = make_pipeline(experts=kind == "experts"), make_pipeline(experts=kind == "experts")
     if kind == "products":  # the path of accelerators
-        alone.speaker.plain = pipe.speaker.plain = False
+        alone.speaker.rows = pipe.speaker.rows = None
     expected = [alone(messages, stop_loops=False, **settings).token_ids for messages, settings in TALKS]
     together = pipe.answer_together(4)
     assert [output.token_ids for output in ask_all(pipe)] == expected
@@ -52,21 +55,31 @@ def test_each_answer_is_the_one_it_is_alone(
     assert all(output.usage.cached_tokens > 0 for output in again[:4])
 
 
-def test_several_rows_are_the_bits_of_one(make_pipeline: MakePipeline) -> None:
-    """On a CPU in fp32 not only the tokens are equal."""
-    from inkwash.models.glm_v.step_cpu import CpuStep, step_rows
-
-    pipe = make_pipeline()
-    model, decoder = pipe.parts.model, pipe.speaker.decoder
-    caches = [model.make_cache(1, 8) for _ in range(6)]
+def test_several_answers_are_the_bits_of_one(make_pipeline: MakePipeline) -> None:
+    """On a CPU in fp32 not only the tokens are equal; guessed tokens stand behind those of their answer."""
+    model = make_pipeline().parts.model.bfloat16().float()  # as released: the products are packed
+    decoder = StepDecoder(model)
+    rows, length = RowDecoder(decoder), 2 * KEYS_STEP
+    caches = [model.make_cache(1, length) for _ in range(3)]
     for cache in caches:
         cache.k.normal_(), cache.v.normal_()
-    for one, other in zip(caches[:3], caches[3:], strict=True):
-        other.k.copy_(one.k), other.v.copy_(one.v)
-    tables = decoder.tables(3, 8)
-    alone = [CpuStep(decoder, cache, *tables).step(7 + n, n, n + 2) for n, cache in enumerate(caches[:3])]
-    rows = step_rows([CpuStep(decoder, cache, *tables) for cache in caches[3:]], [7, 8, 9], [0, 1, 2], [2, 3, 4])
-    assert all(torch.equal(a, b) for a, b in zip(alone, rows, strict=True))
+    before = [(cache.k.clone(), cache.v.clone()) for cache in caches]
+    tables = decoder.tables(torch.arange(3, 11).expand(3, 1, -1))[0]
+    tokens, starts = [[7], [8, 20, 21], [9]], [2, KEYS_STEP - 2, 4]  # the second crosses a multiple of KEYS_STEP
+    alone = []
+    for cache, own, start in zip(caches, tokens, starts, strict=True):
+        one = SequenceCaches([SequenceCache(cache)])
+        for at, token in enumerate(own):
+            spans = [(0, start + at + 1)]
+            logits = rows.forward(torch.tensor([token]), tables[at : at + 1], one, [(0, start + at, 0, 1)], spans)
+            alone.append(logits)
+    for cache, (k, v) in zip(caches, before, strict=True):
+        cache.k.copy_(k), cache.v.copy_(v)
+    together = SequenceCaches([SequenceCache(cache) for cache in caches])
+    places = [(0, 2, 0, 1), (1, KEYS_STEP - 2, 1, 3), (2, 4, 4, 1)]
+    spans = [(0, 3), *((1, KEYS_STEP - 1 + at) for at in range(3)), (2, 5)]
+    ids, lines = torch.tensor([7, 8, 20, 21, 9]), tables[[0, 0, 1, 2, 0]]
+    assert torch.equal(rows.forward(ids, lines, together, places, spans), torch.cat(alone))
 
 
 def test_more_than_the_slots_wait_their_turn(make_pipeline: MakePipeline) -> None:

@@ -1,24 +1,25 @@
-"""Guesses the next codes of a plan, so that one pass of the generator can draw several.
+"""Proposes the tokens that probably come next, so that one pass of a model reads several.
 
-A picture is mostly background, its letters return, and a plan resembles its preview or the picture that it edits. The
-generator reads some guesses in one pass and draws at each place as it would have drawn alone; what differs from the
-guess, and all behind it, is thrown away. So a plan is the same with and without guesses (speculative decoding,
-arXiv:2211.17192, where the draft is a lookup and both sides throw the same dice).
+A model reads some proposals in one pass and draws at each place as it would have drawn alone; what differs from the
+proposal, and all behind it, is thrown away. So the tokens are the same with and without proposals (speculative
+decoding, arXiv:2211.17192, where the draft is a lookup and both sides throw the same dice).
 
-There are several ways to guess, and a guess costs nothing to judge: the code that is drawn in the end shows what would
-have been right, whether it was read or not. How often each way was right lately says which one to follow and how far
-it pays to read ahead; in random codes, not at all.
+`NgramProposer` serves answers, which repeat names of the question, brackets of boxes and rows of tables.
+`GridProposer` serves plans: a picture is mostly background, its letters return, and a plan resembles its preview or the
+picture that it edits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from inkwash.models.glm_image.positions import Grid
 
 NONE = -1  # no place, or no code: neither is negative
+MOST = 8  # tokens that an answer proposes at once
+_PAUSE = 3  # tokens without a proposal after a wrong one
 # A further row costs about a sixth of a pass; it pays where it is right more often than that, and some more.
 WORTH = 0.3
 # The odds of a way to guess: before its first guess, and how much the last one leaves of them.
@@ -29,8 +30,64 @@ AT_FIRST, KEEP = 0.5, 0.8
 THREE, TWO, SAME_PLACE, LAST = range(4)
 
 
-class Guesses:
-    """What is known about one plan while it is drawn.
+class Proposer(Protocol):
+    """What is known about one sequence while it is drawn."""
+
+    def add(self, token: int) -> None:
+        """The next token was drawn."""
+
+    def propose(self, most: int) -> list[int]:
+        """Up to `most` tokens that probably come next, as far as reading them pays."""
+
+
+class NgramProposer:
+    """What stood behind the same two tokens before (prompt lookup, Saxena 2023).
+
+    How far is proposed follows from how often it was right of late.
+    """
+
+    def __init__(self, prompt: Sequence[int]) -> None:
+        self._tokens: list[int] = []
+        self._after: dict[tuple[int, int], int] = {}
+        self._reach, self._wait = 2, 0
+        self._proposed, self._left = 0, list[int]()  # of the last proposal: how many, and those not drawn yet
+        for token in prompt:
+            self.add(token)
+
+    def add(self, token: int) -> None:
+        """The next token of the conversation."""
+        self._tokens.append(token)
+        count = len(self._tokens)
+        if count > 2:
+            self._after[self._tokens[-3], self._tokens[-2]] = count - 1
+        if self._left and self._left[0] == token:
+            self._left.pop(0)
+
+    def propose(self, most: int) -> list[int]:
+        """Some tokens that may follow."""
+        if self._proposed:
+            if not self._left:
+                self._reach = min(MOST, 2 * self._reach)
+            elif len(self._left) == self._proposed:
+                self._reach, self._wait = max(1, self._reach // 2), _PAUSE
+            self._proposed, self._left = 0, []
+        if self._wait:
+            self._wait -= 1
+            return []
+        place = self._after.get((self._tokens[-2], self._tokens[-1])) if len(self._tokens) > 1 else None
+        if place is None:
+            return []
+        found = self._tokens[place : place + min(self._reach, most)]
+        self._proposed, self._left = len(found), list(found)
+        return found
+
+
+class GridProposer:
+    """What the neighbours on the grid make likely.
+
+    There are several ways to guess, and a guess costs nothing to judge: the code that is drawn in the end shows what
+    would have been right, whether it was read or not. How often each way was right lately says which one to follow and
+    how far it pays to read ahead; in random codes, not at all.
 
     grids: those of the plan, in order. edited: codes of the picture that is edited, on the grid of the plan's last.
     """
@@ -44,8 +101,9 @@ class Guesses:
         self._odds: dict[tuple[int, bool], float] = {}  # of a way, after a wrong guess and after a right one
         self._right = False
 
-    def saw(self, code: int) -> None:
+    def add(self, token: int) -> None:
         """The next code was drawn."""
+        code = token
         if self._codes:
             after, candidates = self._right, self._candidates()
             self._right = self._best(candidates, after)[1] == code
@@ -55,7 +113,7 @@ class Guesses:
         self._after_three[left, above, corner] = self._after_two[left, above] = code
         self._codes.append(code)
 
-    def ahead(self, most: int) -> list[int]:
+    def propose(self, most: int) -> list[int]:
         """Up to `most` codes that probably come next, as far as reading them pays."""
         codes, known = self._codes, len(self._codes)
         end = min(known + most, len(self._places))

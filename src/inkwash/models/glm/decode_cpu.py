@@ -1,5 +1,7 @@
 """One token for each of several rows on a CPU, every row to the same last bit as alone.
 
+Both families decode here, where their blocks are dense with sandwich norms.
+
 A matrix kernel chooses its algorithm by the number of rows, so a batch would round a row otherwise than the row alone
 does (docs/numerics.md). The packed product does not, and reads a matrix once for all rows, in 16 bits and without
 rounding a weight (`nn/packed.py`). Weights that it cannot hold, such as those with an adapter merged in, take a
@@ -11,22 +13,23 @@ or in neighbouring slots that read equally much are attended together.
 Between the products everything is fp32, whatever the number type of the weights. Where neither product is to be had
 for 16-bit weights (quantised ones, other processors), those are multiplied as they are, and nothing is promised
 about last bits.
-`ar_step.py` is the form for accelerators, `ARGenerator.forward` the naive twin; tests hold all three together.
+`decode.py` is the form for accelerators, `TextDecoder.forward` the naive twin; tests hold all three together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inkwash.models.glm_image.ar_step import Layer, StepDecoder
+from inkwash.models.glm.decode import DecodeLayer, DenseMLP, StepDecoder, turn
 from inkwash.nn.attention import additive_mask
-from inkwash.nn.cache import SlotCache
+from inkwash.nn.cache import RowCache
+from inkwash.nn.linear import is_plain
 from inkwash.nn.packed import PackedLinear, pack
 
 KEYS_STEP = 64  # a row's keys are read up to the next multiple of this
@@ -104,15 +107,17 @@ class RowDecoder:
 
     def __init__(self, step: StepDecoder) -> None:
         self.step = step
-        self.embedding = step.language_model.embed_tokens.weight.detach()
+        self.embedding = step.decoder.embed_tokens.weight.detach()
+        assert isinstance(step.layers[0].mlp, DenseMLP)
+        self.activation = step.layers[0].mlp.activation
         self.root = step.head.shape[1] ** 0.5
         self.eps = torch.tensor(self.root * step.eps**0.5)
-        matrices = [step.head, *(m for layer in step.layers for m in (layer.qkv, layer.out, layer.gate_up, layer.down))]
+        matrices = [step.head, *(m for layer in step.layers for m in (layer.qkv, layer.out, *_mlp(layer)))]
         scratch = torch.empty(max(each.numel() for each in matrices))
         self._line = torch.arange(0)
         self.layers = [self._row_layer(layer, scratch) for layer in step.layers]
         self.head = product_of(step.head, scratch=scratch)
-        self.norm = step.language_model.norm.weight.detach().float() * self.root / self.head.scale
+        self.norm = step.decoder.norm.weight.detach().float() * self.root / self.head.scale
 
     @property
     def shares(self) -> bool:
@@ -120,32 +125,29 @@ class RowDecoder:
         products = [self.head, *(p for each in self.layers for p in (each.qkv, each.out, each.gate_up, each.down))]
         return all(isinstance(product, PackedLinear) for product in products)
 
-    @torch.no_grad()
     def tables(self, positions: Tensor) -> Tensor:
-        """Cosines and signed sines (N, 2 R) of a plan's positions (3, N), fp32."""
-        tables = self.step.plan_tables(positions[:, None])
-        return torch.cat([tables.cos, tables.sin], dim=-1)[:, 0, 0].float()
+        """Cosines and signed sines (N, 2 R) of the positions (3, N) of a sequence, fp32."""
+        return self.step.tables(positions[:, None])[0].float()
 
     @torch.inference_mode()
     def forward(
         self,
         ids: Tensor,
         rotary: Tensor,
-        cache: SlotCache,
-        places: Tensor,
+        cache: RowCache,
+        places: Any,
         rows: Sequence[tuple[int, int]],
     ) -> Tensor:
-        """Ids (B,) -> logits (B, vision vocabulary), fp32.
+        """Ids (B,) -> logits (B, vocabulary), fp32.
 
-        rotary (B, 2 R): each row's line of its `tables`. places (B,): where in the cache, which is fp32, the tokens are
-        written. rows: each row's slot and how many of its keys it sees, its own the last; several rows of one slot
-        stand one behind the other.
+        rotary (B, 2 R): each row's line of its `tables`. places: where in the cache, which is fp32, the tokens are
+        written, as its `write` takes them. rows: each row's slot and how many of its keys it sees, its own the last;
+        several rows of one slot stand one behind the other.
         """
-        step, batch, activation = self.step, ids.shape[0], self.step.activation
+        step, batch, activation, pairs = self.step, ids.shape[0], self.activation, self.step.pairs
         heads, kv_heads, dim, rotary_dim = step.heads, step.kv_heads, step.head_dim, step.rotary_dim
-        group, half, turning_heads = heads // kv_heads, rotary_dim // 2, heads + kv_heads
-        cos, sin = rotary[:, None, :rotary_dim], rotary[:, None, rotary_dim:]
-        runs = _runs(rows)
+        group, turning_heads = heads // kv_heads, heads + kv_heads
+        runs = _runs(rows, joined=cache.joined)
         unseen = self._unseen(rows, max(run.keys for run in runs))
         masks = [unseen[run.row : run.row + run.rows, :, :, : run.keys] for run in runs]
         attend, eps = F.scaled_dot_product_attention, self.eps
@@ -153,9 +155,7 @@ class RowDecoder:
         for number, layer in enumerate(self.layers):
             flat = layer.qkv((x / _size(x, eps)).mul_(layer.norm_in))
             qkv = flat.view(batch, heads + 2 * kv_heads, dim)
-            turning = qkv[:, :turning_heads, :rotary_dim]
-            swapped = turning.roll(half, -1)
-            turning.mul_(cos).addcmul_(swapped, sin)
+            turn(qkv[:, :turning_heads, :rotary_dim], rotary, pairs=pairs)
             cache.write(number, places, flat[:, heads * dim :])
             q = flat[:, : heads * dim].view(batch, kv_heads, group, dim)  # one group of heads per key head
             if len(runs) == 1:
@@ -181,9 +181,11 @@ class RowDecoder:
         seen = torch.tensor([count for _, count in rows])[:, None, None, None]
         return additive_mask(self._line[:keys] < seen, torch.float32)
 
-    def _row_layer(self, layer: Layer, scratch: Tensor) -> _RowLayer:
+    def _row_layer(self, layer: DecodeLayer, scratch: Tensor) -> _RowLayer:
+        assert layer.norm_attn is not None and layer.norm_mlp is not None
+        gate_up_weight, down_weight = _mlp(layer)
         qkv, out = product_of(layer.qkv, layer.qkv_bias, scratch=scratch), product_of(layer.out, scratch=scratch)
-        gate_up, down = product_of(layer.gate_up, scratch=scratch), product_of(layer.down, scratch=scratch)
+        gate_up, down = product_of(gate_up_weight, scratch=scratch), product_of(down_weight, scratch=scratch)
         return _RowLayer(
             norm_in=layer.norm_in.float() * self.root / qkv.scale,
             qkv=qkv,
@@ -196,6 +198,17 @@ class RowDecoder:
             down_eps=self.eps * down.scale,
             norm_mlp=layer.norm_mlp.float() * self.root,
         )
+
+
+def takes(step: StepDecoder) -> bool:
+    """Whether rows of this decoder may be computed here: dense with sandwich norms, on a CPU, fp32 and unrounded."""
+    plain = step.head.device.type == "cpu" and step.head.dtype == torch.float32 and is_plain(step.layers[0].out)
+    return plain and all(isinstance(each.mlp, DenseMLP) and each.norm_mlp is not None for each in step.layers)
+
+
+def _mlp(layer: DecodeLayer) -> tuple[Tensor, Tensor]:
+    assert isinstance(layer.mlp, DenseMLP)
+    return layer.mlp.gate_up, layer.mlp.down
 
 
 def _size(x: Tensor, eps: Tensor) -> Tensor:
@@ -217,8 +230,8 @@ class _Run(NamedTuple):
         return self.slot, self.slots, self.rows, self.keys
 
 
-def _runs(rows: Sequence[tuple[int, int]]) -> list[_Run]:
-    """Rows (slot, keys), in order, as few runs."""
+def _runs(rows: Sequence[tuple[int, int]], *, joined: bool = True) -> list[_Run]:
+    """Rows (slot, keys), in order, as few runs; `joined` slots may share one."""
     runs: list[_Run] = []
     for row, (slot, seen) in enumerate(rows):
         keys = keys_read(seen)
@@ -228,7 +241,7 @@ def _runs(rows: Sequence[tuple[int, int]]) -> list[_Run]:
             if fits and last.slots == 1 and last.slot == slot:
                 runs[-1] = last._replace(rows=last.rows + 1)
                 continue
-            if fits and last.slots == last.rows and last.slot + last.slots == slot:
+            if joined and fits and last.slots == last.rows and last.slot + last.slots == slot:
                 runs[-1] = last._replace(rows=last.rows + 1, slots=last.slots + 1)
                 continue
         runs.append(_Run(row, 1, slot, 1, keys))
