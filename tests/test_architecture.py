@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "eval": {"core", "engine", "data", "media", "scenes"},
     "rl": {"core", "engine", "train", "eval", "models", "data", "scenes", "media"},
     "serve": {"core", "engine", "media"},
+    "mcp": {"core", "engine", "media", "serve"},
     "recipes": {"core", "train", "rl", "eval", "engine", "models", "data"},
 }
 # Parsed while tests are collected: after browser tests, whose greenlets upset its count of depth, Python may refuse.

@@ -37,6 +37,7 @@ COMMANDS = {
     "ui": Entry("inkwash.cli.ui", "Draw and edit on a page in the browser."),
     "describe": Entry("inkwash.cli.describe", "Ask about pictures, videos and documents."),
     "chat": Entry("inkwash.cli.chat", "Talk about pictures, videos and documents, turn by turn."),
+    "mcp": Entry("inkwash.cli.mcp", "Offer drawing, editing and looking as tools of an assistant (MCP)."),
     "eval": Entry("inkwash.cli.eval", "Draw held-out scenes and read them back: word accuracy and more."),
     "data": Entry("inkwash.cli.data", "Encode pictures with captions for training; check data."),
     "train": Entry("inkwash.cli.train", "Run a training recipe."),

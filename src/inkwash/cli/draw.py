@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from inkwash.cli.progress import Bars
     from inkwash.engine.open import LoadOptions
     from inkwash.engine.pipeline import GlmImagePipeline
-    from inkwash.engine.request import CancelToken
+    from inkwash.engine.request import CancelToken, ProgressCallback
     from inkwash.engine.verify import ReadPicture
 
 
@@ -130,16 +130,28 @@ def _load(load: LoadOptions, bars: Bars) -> GlmImagePipeline:
 def _work(
     job: DrawJob, pipe: GlmImagePipeline, read: ReadPicture | None, bars: Bars, cancel: CancelToken
 ) -> list[Made]:
-    """The pictures of one job; under --verify each is read back, and what was read goes into its metadata."""
-    if read is None:
-        return [Made(picture, {}) for picture in pipe.draw(job.request, progress=bars, cancel=cancel).images]
-    from inkwash.engine.verify import draw_verified
-
     def attempted(done: int, most: int) -> None:
         bars.move("Attempts", done, most)
 
+    return paint(job, pipe, read, progress=bars, cancel=cancel, attempted=attempted)
+
+
+def paint(
+    job: DrawJob,
+    pipe: GlmImagePipeline,
+    read: ReadPicture | None,
+    *,
+    progress: ProgressCallback,
+    cancel: CancelToken,
+    attempted: Callable[[int, int], None],
+) -> list[Made]:
+    """The pictures of one job; under --verify each is read back, and what was read goes into its metadata."""
+    if read is None:
+        return [Made(picture, {}) for picture in pipe.draw(job.request, progress=progress, cancel=cancel).images]
+    from inkwash.engine.verify import draw_verified
+
     verified = draw_verified(
-        pipe, job.request, read, verify=job.verify, progress=bars, cancel=cancel, attempted=attempted
+        pipe, job.request, read, verify=job.verify, progress=progress, cancel=cancel, attempted=attempted
     )
     return [Made(one.image, {"verify": one.to_dict()}) for one in verified]
 

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -20,6 +20,7 @@ from inkwash.core.errors import RequestError
 
 if TYPE_CHECKING:
     from inkwash.engine.request import CancelToken
+    from inkwash.engine.see.media import MediaRules
     from inkwash.engine.see.output import Delta, VisionOutput
     from inkwash.engine.see.pipeline import GlmVisionPipeline
     from inkwash.media.kinds import FileKind
@@ -129,13 +130,13 @@ def check_model(name: str) -> None:
     find_sight(name)
 
 
-def open_pipeline(settings: SightSettings) -> GlmVisionPipeline:
-    """The pipeline with the rules that the settings make."""
+def media_rules(settings: SightSettings, roots: tuple[Path, ...] | None = None) -> MediaRules:
+    """How media are read under the settings; `roots` are the folders that files must lie in, None is anywhere."""
     from inkwash.cli.media import media_reader
-    from inkwash.engine.open import LoadOptions, open_vision_pipeline
     from inkwash.engine.see.media import MediaRules
 
-    rules = MediaRules(
+    return MediaRules(
+        roots=roots,
         reader=media_reader(),
         pages=settings.pages,
         password=settings.password,
@@ -145,6 +146,12 @@ def open_pipeline(settings: SightSettings) -> GlmVisionPipeline:
         start=settings.start,
         end=settings.end,
     )
+
+
+def open_pipeline(settings: SightSettings) -> GlmVisionPipeline:
+    """The pipeline with the rules that the settings make."""
+    from inkwash.engine.open import LoadOptions, open_vision_pipeline
+
     options = LoadOptions(
         model=settings.model,
         device=settings.device,
@@ -152,7 +159,7 @@ def open_pipeline(settings: SightSettings) -> GlmVisionPipeline:
         quantize=settings.quantize,
         loras=settings.loras,
     )
-    pipe = open_vision_pipeline(options, rules)
+    pipe = open_vision_pipeline(options, media_rules(settings))
     if pipe.ranks is not None and not pipe.ranks.first:
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (one prints, to the end)
     return pipe
@@ -226,15 +233,16 @@ class Screen:
         self.out.flush()
 
 
-def _shown(stream: Generator[Delta, None, VisionOutput], screen: Screen | None) -> VisionOutput:
+def finished(
+    stream: Generator[Delta, None, VisionOutput], show: Callable[[Delta], None] = lambda delta: None
+) -> VisionOutput:
+    """The whole answer; each piece is shown when it comes."""
     while True:
         try:
-            delta = next(stream)
-        except StopIteration as finished:
-            output: VisionOutput = finished.value
+            show(next(stream))
+        except StopIteration as end:
+            output: VisionOutput = end.value
             return output
-        if screen is not None:
-            screen.show(delta.kind, delta.text)
 
 
 def answer(
@@ -243,7 +251,9 @@ def answer(
     """One answer, shown while it comes."""
     with stop_on_interrupt() as cancel:
         stream = pipe.stream(messages, cancel=cancel, **settings.answer_options())
-        output = _shown(stream, screen)
+        output = (
+            finished(stream) if screen is None else finished(stream, lambda piece: screen.show(piece.kind, piece.text))
+        )
     if screen is not None:
         screen.end()
     if output.finish_reason in ("length", "repetition", "cancelled"):

@@ -177,7 +177,7 @@ def _source(part: Mapping[str, Any], names: Sequence[str]) -> Any:
     )
 
 
-def _content(source: Any, rules: MediaRules, what: str) -> bytes | Path:
+def content_of(source: Any, rules: MediaRules, what: str) -> bytes | Path:
     """Bytes, or the path of a file that may be read."""
     if isinstance(source, bytes):
         return source
@@ -219,7 +219,7 @@ def _picture(source: Any, rules: MediaRules) -> Picture:
     if isinstance(source, Image.Image):
         given = load_image(source, max_pixels=rules.max_pixels)
         return Picture(given.width, given.height, lambda size=None: given, _digest(given.tobytes(), given.size))
-    content = _content(source, rules, "image")
+    content = content_of(source, rules, "image")
     width, height = _measured(content, rules)
 
     def load(size: tuple[int, int] | None = None) -> Image.Image:
@@ -254,7 +254,7 @@ def _film(source: Any, part: Mapping[str, Any], sampling: FilmSampling, rules: M
             else b"".join(hashlib.blake2b(frame.tobytes()).digest() for frame in source)
         )
         return Film(source, fps=_number(part, "fps", rules.fps) or None, key=key)
-    content = _content(source, rules, "video")
+    content = content_of(source, rules, "video")
     facts = rules.reader.video(content)
     fps = _number(part, "fps", rules.fps)
     most = _number(part, "max_frames", rules.max_frames)
@@ -281,7 +281,7 @@ def _film(source: Any, part: Mapping[str, Any], sampling: FilmSampling, rules: M
 
 def _listed(frames: Sequence[str | Path], rules: MediaRules) -> list[Image.Image]:
     """The pictures of a video that is given as a list, all measured before one is decoded."""
-    contents = [_content(frame, rules, "video") for frame in frames]
+    contents = [content_of(frame, rules, "video") for frame in frames]
     sizes = [_measured(content, rules) for content in contents]
     if len(set(sizes)) > 1:
         raise RequestError(f"A video must have frames of one size, got {sorted(set(sizes))[:4]}.", param="video")
@@ -340,7 +340,7 @@ def _document(
 ) -> Iterator[dict[str, Any]]:
     """A page is a picture, or a text where it has none; the name of a file tells its kind."""
     source = _source(part, _FILES)
-    content = _content(source, rules, "file")
+    content = content_of(source, rules, "file")
     holder = part.get("file")
     named = part.get("filename") or (holder.get("filename") if isinstance(holder, Mapping) else None)
     suffix = Path(str(named)).suffix.lower() if named else None

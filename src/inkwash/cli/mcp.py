@@ -1,0 +1,98 @@
+"""`inkwash mcp`: the models as tools of an assistant that speaks the Model Context Protocol."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inkwash.cli import options as o
+
+Seeing = Annotated[str, typer.Option("--chat", metavar="MODEL", help="The model that looks at pictures and files.")]
+Http = Annotated[bool, typer.Option("--http", help="Answer over streamable HTTP at /mcp instead of stdin and stdout.")]
+Host = Annotated[str, typer.Option("--host", help="With --http: address to listen at; the default is this machine.")]
+Port = Annotated[int, typer.Option("--port", help="With --http: port to listen at.")]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--key-file", help="With --http: API keys, one a line: name:secret [default: INKWASH_API_KEYS]."),
+]
+Folder = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Folder for pictures [default: mcp in the cache folder].")
+]
+Roots = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--root",
+        help="Folder whose files tools may read; again for more [default: all; with --http only the pictures' folder].",
+    ),
+]
+
+
+def mcp(
+    model: o.Model = "nano",
+    chat: Seeing = "nano-v",
+    http: Http = False,
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    key_file: KeyFile = None,
+    output: Folder = None,
+    root: Roots = None,
+    device: o.DeviceName = None,
+    dtype: o.Dtype = None,
+    lora: o.Loras = None,
+    offload: o.Offload = "none",
+    quantize: o.Quantize = None,
+) -> None:
+    """Offer drawing, editing, looking and reading as tools of the Model Context Protocol.
+
+    Example: inkwash mcp --model nano
+    """
+    from importlib.util import find_spec
+
+    from inkwash.cli.draw import check_model
+    from inkwash.cli.mcp_tools import Toolbox
+    from inkwash.cli.seeing import SightSettings
+    from inkwash.cli.seeing import check_model as check_seeing
+    from inkwash.cli.settings import read_loras
+    from inkwash.core import env
+    from inkwash.core.errors import ConfigError, MissingExtraError
+    from inkwash.engine.open import LoadOptions
+
+    check_model(model)
+    check_seeing(chat)
+    for folder in root or ():
+        if not folder.is_dir():
+            raise ConfigError(f"--root is {str(folder)!r}, which is no folder.")
+    if find_spec("mcp") is None:
+        raise MissingExtraError("inkwash mcp", extra="mcp")
+    pictures = output or env.cache_dir() / "mcp"
+    roots = tuple(root) if root else (pictures,) if http else None
+    toolbox = Toolbox(
+        drawing=LoadOptions(
+            model=model, device=device, dtype=dtype, offload=offload, quantize=quantize, loras=read_loras(lora)
+        ),
+        seeing=SightSettings(model=chat, device=device, dtype=dtype),
+        folder=pictures,
+        roots=None if roots is None else (*roots, pictures),
+    )
+    from inkwash.mcp.server import PATH, is_loopback, serve_http, serve_stdio
+
+    if not http:
+        if sys.stdin.isatty():
+            print("inkwash: waiting for an assistant on stdin; Ctrl-C ends (docs/mcp.md).", file=sys.stderr)
+        serve_stdio(toolbox.tools())
+        return
+    from inkwash.serve.auth import VARIABLE, read_keys
+    from inkwash.serve.listen import bind
+
+    keys = read_keys(key_file, os.environ.get(VARIABLE, ""))
+    if not is_loopback(host) and not keys:
+        raise ConfigError(
+            f"--host {host} can be reached from other machines: give keys (--key-file or {VARIABLE}), or leave it out."
+        )
+    bound = bind(host, port)
+    print(f"Ready: http://{host}:{bound.getsockname()[1]}{PATH}", file=sys.stderr, flush=True)
+    serve_http(toolbox.tools(), bound, host, keys)
