@@ -7,7 +7,7 @@ server maps the same classes to status codes. A traceback therefore always means
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class InkwashError(Exception):
@@ -19,6 +19,17 @@ class InkwashError(Exception):
     def message(self) -> str:
         """The sentence for the user, always on one line."""
         return " ".join(str(self).split())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Between processes as it is, whatever arguments a subclass is made with."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[InkwashError], args: tuple[Any, ...], fields: dict[str, Any]) -> InkwashError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
 
 
 class ConfigError(InkwashError):

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from inkwash.core.errors import InkwashError
+
 Batch = dict[str, Any]
 
 
-class StepDataset(Dataset[Batch]):
+class StepDataset(Dataset[Batch | InkwashError]):
     """`make(step)` as a map-style dataset; `make` must be picklable for worker processes."""
 
     def __init__(self, make: Callable[[int], Batch], total: int) -> None:
@@ -25,8 +27,12 @@ class StepDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return self.total
 
-    def __getitem__(self, step: int) -> Batch:
-        return self.make(step)
+    def __getitem__(self, step: int) -> Batch | InkwashError:
+        """The batch, or what it failed with: the loader would make its own sentence of an error that was raised."""
+        try:
+            return self.make(step)
+        except InkwashError as error:
+            return error
 
 
 def step_batches(make: Callable[[int], Batch], *, first: int, total: int, workers: int = 1) -> Iterator[Batch]:
@@ -40,4 +46,7 @@ def step_batches(make: Callable[[int], Batch], *, first: int, total: int, worker
         # An own generator: the loader would otherwise draw from the global one, and a resumed run would differ.
         generator=torch.Generator(),
     )
-    return iter(loader)
+    for batch in loader:
+        if isinstance(batch, InkwashError):
+            raise batch
+        yield batch
