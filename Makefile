@@ -14,6 +14,7 @@ STAMP  := $(VENV)/.installed-dev
 PROMPT ?= A poster that says "HELLO"
 OUT    ?= demo.png
 SEED   ?= 0
+JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-quick check format docs wheel clean
@@ -43,11 +44,14 @@ demo: $(BASE)
 	@$(BIN)/inkwash generate '$(PROMPT)' -o '$(OUT)' --seed $(SEED) --overwrite
 	@echo "The picture is here: $$(cd "$$(dirname '$(OUT)')" && pwd)/$$(basename '$(OUT)')"
 
+# Whole files to JOBS processes of one thread each: two threads of one process wait for each other most of the time.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-quick: $(STAMP)
-	$(BIN)/python -m pytest -q -m "not slow and not gpu and not released" tests/test_*.py tests/unit
+	$(PYTEST) -q -m "not slow and not gpu and not released" tests/test_*.py tests/unit
 
 check: $(STAMP)
 	$(BIN)/ruff check .
