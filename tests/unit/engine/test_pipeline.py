@@ -283,6 +283,7 @@ def test_loading_what_is_not_there() -> None:
         GlmImagePipeline.from_pretrained("nano", device_map={"transformer": 0})  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_drawing_does_not_import_the_compiler(tiny_folder: Path) -> None:
     """It takes a second of every start, and a single random value on the meta device is enough to bring it in."""
     code = (

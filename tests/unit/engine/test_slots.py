@@ -163,6 +163,7 @@ class Told:
         return [self.plan[i] + (1 if i in self.wrong else 0) for i in places]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [(), (3, 4, 9, 10, 12), tuple(range(400))])
 def test_guesses_change_the_number_of_passes_and_nothing_else(
     pipe: GlmImagePipeline, prefixes: list[Prefix], wrong: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
