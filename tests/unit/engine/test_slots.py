@@ -20,7 +20,7 @@ from inkwash.models.glm.decode import forget_for_decode, fuse_for_decode
 from inkwash.models.glm.decode_cpu import KEYS_STEP, RowByRow, RowDecoder, _runs, keys_read
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.nn.cache import SlotCache
-from inkwash.nn.packed import PackedLinear, can_pack
+from inkwash.nn.linear import PackedLinear, can_pack
 
 
 @pytest.fixture(scope="module")
