@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "eval": {"core", "engine", "data", "media", "scenes"},
     "rl": {"core", "engine", "train", "eval", "models", "data", "scenes", "media"},
     "serve": {"core", "engine", "media"},
+    "desk": {"core", "media"},
     "mcp": {"core", "engine", "media", "serve"},
     "recipes": {"core", "train", "rl", "eval", "engine", "models", "data"},
 }

@@ -36,7 +36,7 @@ from inkwash.serve.listen import bind
 
 SMALL = {"size": "64x64", "steps": 2, "seed": 5}
 QUESTION = "What does it say?"
-TOOLS = ["draw", "edit", "describe", "read_text"]
+TOOLS = ["draw", "edit", "describe", "read_text", "shot"]
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +230,35 @@ def test_cancellation_stops_the_work(
             steps = watched["steps"]
             await anyio.sleep(0.3)
             assert watched["steps"] == steps
+
+    anyio.run(run)
+
+
+def test_a_shot_is_image_content_scaled_to_fit_and_a_file_with_every_pixel(
+    display: str, toolbox: Toolbox, http_url: str
+) -> None:
+    async def run() -> None:
+        async with Client(http_url) as client:
+            seen = await client.call_tool("shot", {"region": "100,50,400x300", "max_side": 200})
+            assert not seen.is_error, text_of(seen)
+            assert picture_of(seen).size == (200, 150) and seen.structured_content["shown"] == "200x150"
+            with Image.open(seen.structured_content["path"]) as kept:
+                assert kept.size == (400, 300)
+            refused = await client.call_tool("shot", {"region": "here"})
+            assert refused.is_error and text_of(refused).startswith("The region 'here' is not LEFT,TOP,WIDTHxHEIGHT")
+
+    anyio.run(run)
+
+
+def test_a_shot_without_a_display_is_one_sentence(toolbox: Toolbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mss")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "XDG_SESSION_TYPE"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def run() -> None:
+        async with Client(make_server(toolbox.tools())) as client:
+            refused = await client.call_tool("shot", {})
+            assert refused.is_error and text_of(refused).startswith("There is no display here")
 
     anyio.run(run)
 

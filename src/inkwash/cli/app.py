@@ -38,6 +38,8 @@ COMMANDS = {
     "describe": Entry("inkwash.cli.describe", "Ask about pictures, videos and documents."),
     "chat": Entry("inkwash.cli.chat", "Talk about pictures, videos and documents, turn by turn."),
     "mcp": Entry("inkwash.cli.mcp", "Offer drawing, editing and looking as tools of an assistant (MCP)."),
+    "shot": Entry("inkwash.cli.shot", "Take a picture of the screen, a window or a region."),
+    "record": Entry("inkwash.cli.record", "Record the screen, a window or a region as a video."),
     "eval": Entry("inkwash.cli.eval", "Draw held-out scenes and read them back: word accuracy and more."),
     "data": Entry("inkwash.cli.data", "Encode pictures with captions for training; check data."),
     "train": Entry("inkwash.cli.train", "Run a training recipe."),

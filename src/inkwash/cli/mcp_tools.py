@@ -21,7 +21,7 @@ from inkwash.core.errors import RequestError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from inkwash.cli.draw_options import DrawJob
+    from inkwash.cli.settings import DrawJob
     from inkwash.engine.open import LoadOptions
     from inkwash.engine.pipeline import GlmImagePipeline
     from inkwash.engine.request import DrawRequest
@@ -85,6 +85,16 @@ class ReadArguments:
     """Arguments of `read_text`."""
 
     image: Annotated[str, f"The picture whose words are read: {_FILE}."]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotArguments:
+    """Arguments of `shot`."""
+
+    monitor: Annotated[int | None, "Monitor 1, 2, ...; 0 is all of them [default: 0]."] = None
+    region: Annotated[str | None, "A region of the screen as LEFT,TOP,WIDTHxHEIGHT, like 100,80,640x480."] = None
+    window: Annotated[str | None, "The foremost window whose title or program contains this."] = None
+    max_side: Annotated[int, "The picture in the answer is scaled down to this; the file has every pixel."] = 1568
 
 
 class Kept(Generic[T]):
@@ -156,6 +166,14 @@ class Toolbox:
                 arguments=ReadArguments,
                 run=self.read_text,
             ),
+            Tool(
+                name="shot",
+                title="Look at the screen",
+                description="Take a picture of the screen, a monitor, a window or a region, where this server runs.",
+                arguments=ShotArguments,
+                run=self.shot,
+                effect="files",
+            ),
         ]
 
     def draw(self, given: DrawArguments, call: Call) -> Answer:
@@ -221,6 +239,29 @@ class Toolbox:
         text = "\n".join(line.text for line in lines) or "(No text was found.)"
         return Answer(text=text, data={"lines": data, "width": image.width, "height": image.height})
 
+    def shot(self, given: ShotArguments, call: Call) -> Answer:
+        """A part of the screen."""
+        from inkwash.cli.shot import Target
+        from inkwash.core import limits
+        from inkwash.desk.screen import fitted, open_screen
+        from inkwash.mcp.tool import Answer
+        from inkwash.media.outputs import save_output
+
+        limits.check_whole("max_side", given.max_side, 64, 8192)
+        target = Target(monitor=given.monitor, region=given.region, window=given.window)
+        with contextlib.closing(open_screen()) as screen:
+            taken = screen.shoot(target.find(screen))
+            titles = [window.title for window in screen.windows() if window.title]
+        told = {"software": "inkwash mcp", "region": str(taken.box), "scale": taken.scale}
+        path, seen = (
+            save_output(taken.image, self.folder / "shot.png", metadata=told),
+            fitted(taken.image, given.max_side),
+        )
+        size = f"{taken.image.width}x{taken.image.height}"
+        shown = "" if seen is taken.image else f", shown here at {seen.width}x{seen.height}"
+        data = {"path": str(path), "size": size, "shown": f"{seen.width}x{seen.height}", **told, "windows": titles}
+        return Answer(text=f"{path}: {size} of the screen's {taken.box}{shown}.", pictures=(seen,), data=data)
+
     # -- drawing ------------------------------------------------------------------------------------------------------
 
     def _request(self, given: DrawArguments | EditArguments) -> DrawRequest:
@@ -228,8 +269,8 @@ class Toolbox:
 
     def _draw(self, request: DrawRequest, given: DrawArguments | EditArguments, call: Call) -> Answer:
         from inkwash.cli.draw import open_reader, paint
-        from inkwash.cli.draw_options import DrawJob
         from inkwash.cli.notes import drawing_notes
+        from inkwash.cli.settings import DrawJob
 
         job = DrawJob(request=request, load=self.drawing, output=self.folder / "picture.png", verify=given.rules())
         notes = drawing_notes(job)

@@ -7,7 +7,8 @@ nothing.
 
 from __future__ import annotations
 
-from inkwash.models.glm_image.config import ARTextConfig, DecoderConfig
+from inkwash.models.glm_image.config import ARTextConfig
+from inkwash.models.glm_image.decoder_config import DecoderConfig
 
 FORWARD_AND_BACKWARD = 3
 

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from inkwash.cli.draw_options import DrawOptions
-from inkwash.cli.mcp_tools import DescribeArguments, DrawArguments, EditArguments, ReadArguments
+from inkwash.cli.mcp_tools import DescribeArguments, DrawArguments, EditArguments, ReadArguments, ShotArguments
 from inkwash.core.errors import RequestError
 from inkwash.mcp.arguments import read_arguments, schema_of
 
@@ -21,7 +21,7 @@ class Sample:
     files: Annotated[list[str], "Files."] = ()  # type: ignore[assignment]
 
 
-@pytest.mark.parametrize("arguments", [DrawArguments, EditArguments, DescribeArguments, ReadArguments])
+@pytest.mark.parametrize("arguments", [DrawArguments, EditArguments, DescribeArguments, ReadArguments, ShotArguments])
 def test_every_argument_is_described_and_none_speaks_of_the_command_line(arguments: type) -> None:
     schema = schema_of(arguments)
     assert schema["additionalProperties"] is False and set(schema["properties"]) == {f.name for f in fields(arguments)}

@@ -162,8 +162,7 @@ class Speaker:
 
     def _hear_rows(self, rows: RowDecoder, speeches: Sequence[Speech]) -> None:
         """In one pass: what each answer said last, and guesses where reading a further row costs little."""
-        ids: list[int] = []
-        places, spans = [], []
+        ids, places, spans = [], [], []
         for slot, speech in enumerate(speeches):
             if rows.shares:
                 speech.guess()
