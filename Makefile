@@ -1,8 +1,8 @@
 # Everything starts here: each target does all of its own set-up on a fresh clone, in .venv beside this file.
 # Times are those of two cores; the first target also installs (1-5 minutes, by the network), and says so.
 #   make demo         draw a poster with words and say where it is (half a minute)
-#   make test-quick   the quick unit tests (about three and a half minutes; tests of more than a few seconds are marked slow)
-#   make test         all tests (about half an hour)
+#   make test-quick   the quick unit tests (two minutes; tests of more than two seconds are marked slow)
+#   make test         all tests (about ten minutes), in JOBS=2 processes
 #   make check        lint, formatting, spelling and types (one minute)
 #   make docs         the documentation site, into site/ (half a minute)
 #   make wheel        wheel and source distribution, into dist/ (seconds)
@@ -14,6 +14,7 @@ STAMP  := $(VENV)/.installed-dev
 PROMPT ?= A poster that says "HELLO"
 OUT    ?= demo.png
 SEED   ?= 0
+JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-quick check format docs wheel clean
@@ -43,11 +44,14 @@ demo: $(BASE)
 	@$(BIN)/inkwash generate '$(PROMPT)' -o '$(OUT)' --seed $(SEED) --overwrite
 	@echo "The picture is here: $$(cd "$$(dirname '$(OUT)')" && pwd)/$$(basename '$(OUT)')"
 
+# Whole files to JOBS processes of one thread each: two threads of one process wait for each other most of the time.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-quick: $(STAMP)
-	$(BIN)/python -m pytest -q -m "not slow and not gpu and not released" tests/test_*.py tests/unit
+	$(PYTEST) -q -m "not slow and not gpu and not released" tests/test_*.py tests/unit
 
 check: $(STAMP)
 	$(BIN)/ruff check .

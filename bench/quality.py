@@ -24,7 +24,7 @@ from PIL import Image
 from inkwash import GlmImagePipeline
 from inkwash.engine.output import GlmImagePipelineOutput
 from inkwash.engine.pixels import decode_latents, to_output
-from inkwash.engine.quality import QUALITIES, Quality
+from inkwash.engine.request import QUALITIES, Quality
 from inkwash.eval.ocr import Reader
 from inkwash.eval.tasks.scenes import Case, held_out, score_images
 

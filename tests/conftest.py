@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 
 # Threads that wait by spinning while another process holds their core cost ten times the work itself (measured).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -17,6 +18,13 @@ from tests.display import display, xvfb  # noqa: F401
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background; the programs under test inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under xdist files with the most slow tests come first, so that no worker is left alone with one at the end."""
+    if hasattr(config, "workerinput"):
+        slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+        items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(autouse=True)

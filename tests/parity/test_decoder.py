@@ -8,8 +8,8 @@ from diffusers import GlmImageTransformer2DModel
 from diffusers.models.transformers.transformer_glm_image import GlmImageKVCache
 from torch import Tensor
 
+from inkwash.models.glm_image.config import DecoderConfig
 from inkwash.models.glm_image.decoder import Decoder, fuse_qkv
-from inkwash.models.glm_image.decoder_config import DecoderConfig
 from inkwash.models.glm_image.references import References
 
 CONFIG = DecoderConfig(

@@ -14,6 +14,7 @@ from inkwash.core.errors import WeightsError
 from inkwash.models.glm_v.weights import GlmVParts, load_glm_v, load_model, save_glm_v
 from tests.parity.glm_v_folder import SPECIALS, write_folder
 from tests.parity.glm_v_reference import EXPERTS, IDS, PATCH, TEXT, VISION, build_reference, randomise, relative_error
+from tests.pictures import noise_picture
 
 IMAGE_ID = 256 + SPECIALS.index("<|image|>")
 
@@ -63,10 +64,9 @@ def test_a_folder_of_ours_answers_the_same_there(written: tuple[Any, Path, GlmVP
     _, _, parts = written
     save_glm_v(parts, tmp_path / "again", max_shard_bytes=60_000)
     again = transformers.AutoModelForImageTextToText.from_pretrained(tmp_path / "again", dtype=torch.float32).eval()
-    from PIL import Image
 
     messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What?"}]}]
-    prompt = parts.processor.prepare(messages, images=[Image.effect_noise((40, 24), 60).convert("RGB")])
+    prompt = parts.processor.prepare(messages, images=[noise_picture((40, 24), 60)])
     assert prompt.patches is not None
     with torch.no_grad():
         features = parts.model.see(prompt.patches, prompt.grids)

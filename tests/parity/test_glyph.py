@@ -7,7 +7,7 @@ import torch
 from transformers import ByT5Tokenizer, T5Config, T5EncoderModel
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from inkwash.models.glm_image.decoder_config import GlyphConfig
+from inkwash.models.glm_image.config import GlyphConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder, byte_ids, glyph_ids, relative_buckets
 
 

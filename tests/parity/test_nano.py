@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.models.registry import bundled_folder
 from tests.parity.pipeline_reference import reference_pipeline
+from tests.pictures import noise_picture
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def test_nano_draws_the_same_in_both(
     pair: tuple[GlmImagePipeline, Any], size: tuple[int, int], references: int
 ) -> None:
     ours, theirs = pair
-    images = [Image.effect_noise((256, 256), 50 + number).convert("RGB") for number in range(references)] or None
+    images = [noise_picture((256, 256), 50 + number, seed=number) for number in range(references)] or None
     call: dict[str, Any] = {"prompt": 'A poster that says "HELLO" on blue', "image": images}
     call |= {"height": size[0], "width": size[1]}
     generator = torch.Generator().manual_seed(42)

@@ -11,7 +11,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.glm_image.pipeline_glm_image import calculate_shift
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm_image.decoder_config import SchedulerConfig
+from inkwash.models.glm_image.config import SchedulerConfig
 from inkwash.models.glm_image.schedule import add_noise, euler_step, schedule
 
 RELEASED = {"use_dynamic_shifting": True, "base_shift": 0.25, "max_shift": 0.75, "time_shift_type": "linear"}

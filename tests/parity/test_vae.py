@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL as Reference
 from torch import Tensor
 
-from inkwash.models.glm_image.decoder_config import VAEConfig
+from inkwash.models.glm_image.config import VAEConfig
 from inkwash.models.glm_image.vae import AutoencoderKL
 
 SIZES: dict[str, Any] = {"block_out_channels": (4, 8, 8), "latent_channels": 3, "norm_num_groups": 2}

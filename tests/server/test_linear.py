@@ -17,9 +17,9 @@ from inkwash.core.types import Size
 from inkwash.engine.notes import find_notes
 from inkwash.engine.readback import quoted_texts
 from inkwash.models.glm_image.folder import drawing_defaults
-from inkwash.models.glm_image.glyphs import glyph_texts
 from inkwash.models.glm_image.processor import GlmImageProcessor
-from inkwash.models.glm_image.spelled import SpelledTokenizer
+from inkwash.models.glm_image.quotes import glyph_texts
+from inkwash.models.glm_image.tokenizer_files import SpelledTokenizer
 from inkwash.models.glm_v.boxes import find_boxes, find_points
 from inkwash.models.glm_v.html import fence_html
 
@@ -55,16 +55,16 @@ def noted(prompt: str) -> object:
 @pytest.mark.parametrize("read", [quoted_texts, glyph_texts, find_boxes, find_points, noted])
 @pytest.mark.parametrize("piece", PIECES)
 def test_long_texts_are_read_in_one_pass(read: Callable[[str], Any], piece: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     read((piece * LENGTH)[:LENGTH] + "x")
-    assert time.perf_counter() - begun < 3.0
+    assert time.process_time() - begun < 3.0
 
 
 def test_a_long_row_of_backticks_is_one_line() -> None:
     """Whether it is a fence is known at its end, and it is not looked for from every place in between."""
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert fence_html("`" * LENGTH) == "`" * LENGTH
-    assert time.perf_counter() - begun < 3.0
+    assert time.process_time() - begun < 3.0
 
 
 PROCESSOR = GlmImageProcessor.from_folder(ASSETS / "nano" / "processor")
@@ -72,9 +72,9 @@ PROCESSOR = GlmImageProcessor.from_folder(ASSETS / "nano" / "processor")
 
 def test_long_prompts_are_tokenized_in_one_pass() -> None:
     for piece in ('"a" ', "a ", "“a” ", '" \n'):
-        begun = time.perf_counter()
+        begun = time.process_time()
         PROCESSOR.encode((piece * LENGTH)[:LENGTH])
-        assert time.perf_counter() - begun < 3.0
+        assert time.process_time() - begun < 3.0
 
 
 SPELLED = SpelledTokenizer(PROCESSOR.tokenizer, short=0)

@@ -53,7 +53,7 @@ def chat(
 
     Example: inkwash chat photo.jpg
     """
-    from inkwash.cli.settings import read_loras
+    from inkwash.cli.draw_options import read_loras
 
     settings = s.SightSettings(
         model=model,

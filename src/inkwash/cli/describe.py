@@ -57,8 +57,8 @@ def describe(
 
     Example: inkwash describe poster.png -q 'Where is the text "HELLO"?' --boxes marked.png
     """
+    from inkwash.cli.draw_options import read_loras
     from inkwash.cli.media import media_reader
-    from inkwash.cli.settings import read_loras
     from inkwash.media.kinds import kind_of
     from inkwash.media.outputs import check_output
 

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from inkwash.cli.draw_options import DrawJob
 from inkwash.cli.notes import drawing_notes
-from inkwash.cli.settings import DrawJob
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Report:
 
     def add(self, job: DrawJob, made: Sequence[Made]) -> None:
         """Writes the pictures of one drawing."""
-        from inkwash.engine.quality import find_quality
+        from inkwash.engine.request import find_quality
         from inkwash.media.outputs import free_names, save_outputs
 
         names = free_names(job.output, job.request.num_images, overwrite=job.overwrite)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from inkwash import __version__
 from inkwash.cli import options as o
-from inkwash.cli.settings import draw_seed, pace, read_loras, verification
+from inkwash.core.errors import RequestError
 from inkwash.core.types import Size
 
 if TYPE_CHECKING:
@@ -106,3 +109,123 @@ class OutputOptions:
     overwrite: o.Overwrite = False
     json: o.Json = False
     quiet: o.Quiet = False
+
+
+_MAX_STDIN = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawJob:
+    """One drawing of a command: what, with which model, from which files, and where it goes."""
+
+    request: DrawRequest  # without the pictures of an edit, which are read after every other check
+    load: LoadOptions
+    output: Path
+    images: tuple[Path, ...] = ()
+    mask: Path | None = None
+    verify: Verify | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.verify is None:
+            return
+        from inkwash.engine.verify import check_verifiable
+
+        check_verifiable(self.request.prompt)
+        if self.request.layout == "same" and self.request.num_images > 1:
+            raise RequestError(
+                "--verify samples plans for each picture, --layout same shares one: leave one of the two out.",
+                param="layout",
+            )
+
+    def metadata(self, index: int, size: tuple[int, int]) -> dict[str, Any]:
+        """What the file of one picture says about how it was made."""
+        request, load = self.request, self.load
+        assert request.seed is not None, "commands draw a seed where none is given"
+        metadata: dict[str, Any] = {
+            "software": f"inkwash {__version__}",
+            "model": load.model,
+            "prompt": request.prompt,
+            "size": f"{size[0]}x{size[1]}",
+            "steps": request.num_inference_steps,
+            "guidance": request.guidance_scale,
+            "seed": request.seed + index,
+        }
+        optional = {
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "quality": None if request.quality == "exact" else request.quality,
+            "quantize": load.quantize,
+            "compiled": load.compile or None,
+            "negative": request.negative_prompt or None,
+            "lora": [f"{path.name}:{weight:g}" for path, weight in load.loras] or None,
+            "images": [path.name for path in self.images] or None,
+        }
+        metadata |= {name: value for name, value in optional.items() if value is not None}
+        if request.num_images > 1:  # with one shared plan the first seed made the plan, and the own seed the noise
+            layout, n = request.layout, request.num_images
+            metadata |= {"layout": layout, "first_seed": request.seed, "index": index + 1, "n": n}
+        return metadata
+
+
+def read_prompt(argument: str) -> str:
+    """The prompt itself, or stdin when it is ``-``."""
+    if argument != "-":
+        return argument
+    return read_stdin("The prompt", advice="describe one picture").strip()
+
+
+def read_stdin(what: str, *, limit: int = _MAX_STDIN, advice: str = "split it") -> str:
+    """The text on stdin; RequestError for what is too long or no UTF-8."""
+    content = sys.stdin.buffer.read(limit + 1)
+    if len(content) > limit:
+        raise RequestError(f"{what} on stdin is longer than {limit // 2**20} MiB: {advice}.", param="prompt")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"{what} on stdin is not UTF-8 text (byte {error.start + 1}): convert it first.", param="prompt"
+        ) from None
+
+
+def read_loras(texts: list[str] | None) -> tuple[tuple[Path, float], ...]:
+    """The --lora options as folders and weights; each folder is looked at before anything heavy is loaded."""
+    if not texts:
+        return ()
+    from inkwash.models.lora import find_adapters, parse_choice
+
+    chosen = [parse_choice(text) for text in texts]
+    for path, _ in chosen:
+        find_adapters(path)
+    return tuple(chosen)
+
+
+def verification(verify: bool, tries: int | None, best_of: int | None) -> Verify | None:
+    """The --verify options as the engine's setting; None without --verify."""
+    if not verify:
+        if tries is not None or best_of is not None:
+            raise RequestError("--tries and --best-of need --verify: add it, or leave them out.", param="verify")
+        return None
+    from inkwash.engine.verify import Verify
+
+    if tries is None:  # best-of alone says how many there are
+        tries = Verify().tries if best_of is None else 1
+    return Verify(tries=tries, best_of=1 if best_of is None else best_of)
+
+
+def pace(model: str, steps: int | None, guidance: float | None) -> tuple[int, float]:
+    """Steps and guidance: those asked for, otherwise those that the checkpoint itself asks for."""
+    if steps is not None and guidance is not None:
+        return steps, guidance
+    from inkwash.models.registry import defaults_of
+
+    own = defaults_of(model)
+    return (
+        own.num_inference_steps if steps is None else steps,
+        own.guidance_scale if guidance is None else guidance,
+    )
+
+
+def draw_seed() -> int:
+    """A fresh seed, short enough to be typed again."""
+    return secrets.randbelow(2**31)

@@ -40,7 +40,7 @@ def _edit(
     Example: inkwash edit 'Replace the background with blue' --image poster.png -o blue.png
     """
     from inkwash.cli.draw import draw
-    from inkwash.cli.settings import DrawJob, read_prompt
+    from inkwash.cli.draw_options import DrawJob, read_prompt
 
     load, usual, rules = model.load(), drawing.of_model(model.model), check.rules()
     job = DrawJob(

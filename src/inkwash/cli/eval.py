@@ -107,7 +107,7 @@ def scenes(
 
     Example: inkwash eval scenes -n 200 --html report.html
     """
-    from inkwash.cli.settings import verification
+    from inkwash.cli.draw_options import verification
     from inkwash.eval.bench import ScenesRun, run_scenes
     from inkwash.eval.report import scenes_page
     from inkwash.scenes.render import render

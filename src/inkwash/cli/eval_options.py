@@ -28,7 +28,7 @@ class SamplingOptions:
 
     def config(self, model: str | None, seed: int, cancel: CancelToken) -> DrawConfig:
         """The same with the seed and, where a model draws, its own steps and guidance."""
-        from inkwash.cli.settings import pace
+        from inkwash.cli.draw_options import pace
         from inkwash.eval.sources import DrawConfig
 
         steps, guidance = self.steps, self.guidance

@@ -27,8 +27,8 @@ def _generate(
     Example: inkwash generate 'A poster that says "HELLO"' -o poster.png --seed 7 --verify
     """
     from inkwash.cli.draw import draw
+    from inkwash.cli.draw_options import DrawJob, read_prompt
     from inkwash.cli.prompts import read_prompts
-    from inkwash.cli.settings import DrawJob, read_prompt
     from inkwash.core.errors import RequestError
 
     load, usual, rules = model.load(), drawing.of_model(model.model), check.rules()

@@ -53,10 +53,10 @@ def mcp(
     from importlib.util import find_spec
 
     from inkwash.cli.draw import check_model
+    from inkwash.cli.draw_options import read_loras
     from inkwash.cli.mcp_tools import Toolbox
     from inkwash.cli.seeing import SightSettings
     from inkwash.cli.seeing import check_model as check_seeing
-    from inkwash.cli.settings import read_loras
     from inkwash.core import env
     from inkwash.core.errors import ConfigError, MissingExtraError
     from inkwash.engine.open import LoadOptions

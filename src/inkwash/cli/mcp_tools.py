@@ -21,7 +21,7 @@ from inkwash.core.errors import RequestError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from inkwash.cli.settings import DrawJob
+    from inkwash.cli.draw_options import DrawJob
     from inkwash.engine.open import LoadOptions
     from inkwash.engine.pipeline import GlmImagePipeline
     from inkwash.engine.request import DrawRequest
@@ -269,8 +269,8 @@ class Toolbox:
 
     def _draw(self, request: DrawRequest, given: DrawArguments | EditArguments, call: Call) -> Answer:
         from inkwash.cli.draw import open_reader, paint
+        from inkwash.cli.draw_options import DrawJob
         from inkwash.cli.notes import drawing_notes
-        from inkwash.cli.settings import DrawJob
 
         job = DrawJob(request=request, load=self.drawing, output=self.folder / "picture.png", verify=given.rules())
         notes = drawing_notes(job)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inkwash.cli.settings import DrawJob
+from inkwash.cli.draw_options import DrawJob
 from inkwash.core.types import Size
 
 

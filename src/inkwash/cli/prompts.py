@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from inkwash.cli.settings import DrawJob, read_stdin
+from inkwash.cli.draw_options import DrawJob, read_stdin
 from inkwash.core.errors import InkwashError, RequestError
 
 MAX_BYTES = 16 * 2**20

@@ -136,7 +136,7 @@ def serve(
     Example: inkwash serve nano --port 30000
     """
     from inkwash.cli.draw import check_model, open_reader
-    from inkwash.cli.settings import read_loras
+    from inkwash.cli.draw_options import read_loras
     from inkwash.core.errors import ConfigError, MissingExtraError
 
     c.check_one_device(tensor_parallel_size)

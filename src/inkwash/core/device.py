@@ -2,20 +2,30 @@
 
 On a CPU the default number type is float32, because a picture must be the same alone and in any batch there; on an
 accelerator it is bfloat16, the type the released weights are stored in.
+
+Small matrix products and the steps of a small generator gain nothing from a second thread, and some kernels split a sum
+by the number of threads, which would let a picture's last bits depend on it (docs/numerics.md): they run in
+`one_thread`. Two large pieces of work that do not need each other are quicker `side_by_side` than with all threads
+inside each of their kernels, since nobody waits for anybody between two kernels.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from inkwash.core import env
 from inkwash.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -101,3 +111,54 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.d
     found = getattr(torch, dtype)
     assert isinstance(found, torch.dtype)
     return found
+
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@contextmanager
+def one_thread(device: torch.device) -> Iterator[None]:
+    """One thread for torch's kernels on a CPU; nothing on an accelerator, or where there is only one."""
+    import torch
+
+    before = torch.get_num_threads()
+    if device.type != "cpu" or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def side_by_side(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
+    """Both results; each on half of this thread's CPU threads, or one after the other if there is only one."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if threads == 1:
+        return first(), second()
+    share = threads // 2
+
+    def other() -> B:
+        if torch.get_num_threads() != share:
+            torch.set_num_threads(share)
+        return second()
+
+    torch.set_num_threads(threads - share)
+    try:
+        coming = _helpers().submit(other)
+        try:
+            mine = first()
+        finally:
+            coming.exception()  # waits: the memory it works on is in use
+        return mine, coming.result()
+    finally:
+        torch.set_num_threads(threads)
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(32, thread_name_prefix="inkwash-half")

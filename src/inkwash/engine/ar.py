@@ -15,6 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from inkwash.core.device import one_thread
 from inkwash.core.errors import RequestError
 from inkwash.engine.device_slots import make_slots
 from inkwash.engine.reference_cache import ReferenceCache
@@ -22,7 +23,6 @@ from inkwash.engine.request import Watch
 from inkwash.engine.sampling import GENERATOR, Sampling
 from inkwash.engine.slots import Prefix
 from inkwash.engine.slots import Sequence as PlanSequence
-from inkwash.engine.threads import one_thread
 from inkwash.models.glm.decode import StepDecoder
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.positions import decode_positions, prompt_positions

@@ -14,7 +14,7 @@ import torch
 
 from inkwash.core.errors import ConfigError
 from inkwash.models.glm_image.decoder import Decoder
-from inkwash.models.glm_image.decoder_step import PLAIN, Regions
+from inkwash.models.glm_image.decoder_blocks import PLAIN, Regions
 
 
 def compile_decoder(decoder: Decoder, device: torch.device, *, backend: str = "inductor") -> None:

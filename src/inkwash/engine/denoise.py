@@ -17,14 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inkwash.core.device import side_by_side
 from inkwash.core.errors import RequestError
-from inkwash.engine.quality import Quality
-from inkwash.engine.request import Watch
-from inkwash.engine.steering import Steering
+from inkwash.engine.request import Quality, Watch
 from inkwash.engine.step_cache import StepCache, full_steps
-from inkwash.engine.threads import side_by_side
+from inkwash.engine.surface import Steering
 from inkwash.models.glm_image.decoder import Decoder, DecoderConditions
-from inkwash.models.glm_image.decoder_step import PLAIN
+from inkwash.models.glm_image.decoder_blocks import PLAIN
 from inkwash.models.glm_image.references import KeyValue, References
 from inkwash.models.glm_image.schedule import Schedule, add_noise, euler_step
 

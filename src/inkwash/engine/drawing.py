@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inkwash.core.device import one_thread
 from inkwash.core.errors import RequestError
 from inkwash.engine import inputs, seeds
 from inkwash.engine.denoise import Denoiser, Inpaint, Picture, StepCallback, StepState, pad_glyphs
@@ -21,8 +22,7 @@ from inkwash.engine.plan import Plan
 from inkwash.engine.prepared import Prepared
 from inkwash.engine.request import Watch
 from inkwash.engine.stages import Stages, make_plan
-from inkwash.engine.steering import Steering
-from inkwash.engine.threads import one_thread
+from inkwash.engine.surface import Steering
 from inkwash.models.glm_image.references import KeyValue
 from inkwash.nn.finite import check_finite
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from inkwash.engine.quality import find_quality
-from inkwash.engine.request import DrawRequest, picture_size
+from inkwash.engine.request import DrawRequest, find_quality, picture_size
 from inkwash.engine.stages import Stages
 from inkwash.models.glm_image.processor import CELL, preview_grid
 

@@ -30,16 +30,23 @@ from inkwash.engine.pixels import TILED_AREA
 from inkwash.engine.quantize import BITS, INT4_GROUP, is_quantized
 from inkwash.models.glm_image import released
 from inkwash.models.glm_image.ar import ARGenerator
-from inkwash.models.glm_image.config import ARConfig, VisionConfig, VQConfig
+from inkwash.models.glm_image.config import (
+    ARConfig,
+    DecoderConfig,
+    GlyphConfig,
+    SchedulerConfig,
+    VAEConfig,
+    VisionConfig,
+    VQConfig,
+)
 from inkwash.models.glm_image.decoder import Decoder
-from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.references import KeyValue
 from inkwash.models.glm_image.schedule import schedule
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.tensor_files import read_json
 from inkwash.models.weights import parameters_on_meta
-from inkwash.nn.packed import can_pack
+from inkwash.nn.linear import can_pack
 
 PROMPT_TOKENS, GLYPHS = 64, 16  # of a usual prompt
 AR_LAYERS, DECODER_LAYERS = (6, 8), (1, 2)  # of the short networks: from there on the peak lies in the same place

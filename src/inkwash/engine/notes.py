@@ -22,8 +22,7 @@ from inkwash.engine import plain_words
 from inkwash.engine.names import HAN, WORD, blanked, names_of
 from inkwash.engine.notes_words import TABLES, Language
 from inkwash.models.glm_image.abilities import Abilities, Lettering, Named
-from inkwash.models.glm_image.glyphs import glyph_texts
-from inkwash.models.glm_image.quotes import Quoted, Quotes, outside, quoted
+from inkwash.models.glm_image.quotes import Quoted, Quotes, glyph_texts, outside, quoted
 
 if TYPE_CHECKING:
     from PIL import Image

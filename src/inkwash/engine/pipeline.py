@@ -22,7 +22,6 @@ from inkwash.core import limits
 from inkwash.core.device import pick_device
 from inkwash.core.errors import ConfigError, RequestError
 from inkwash.engine import inputs, seeds
-from inkwash.engine.adapters import Adapters
 from inkwash.engine.denoise import StepCallback
 from inkwash.engine.drawing import Callback, Drawing
 from inkwash.engine.loading import load_parts
@@ -30,13 +29,20 @@ from inkwash.engine.offload import Profile, Residency
 from inkwash.engine.output import GlmImagePipelineOutput, Stopwatch
 from inkwash.engine.plan import Plan
 from inkwash.engine.prepared import Overrides, Prepared, prepare
-from inkwash.engine.quality import Quality
 from inkwash.engine.quantize import parse_quantize
-from inkwash.engine.request import CancelToken, DrawRequest, Layout, ProgressCallback, Watch, picture_size
+from inkwash.engine.request import CancelToken, DrawRequest, Layout, ProgressCallback, Quality, Watch, picture_size
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages, make_plan
-from inkwash.engine.steering import Calls, Steering
-from inkwash.engine.surface import NumberTypes, ReferenceSurface, check_folder_options, joined, part_dtypes, shard_bytes
+from inkwash.engine.surface import (
+    Calls,
+    NumberTypes,
+    ReferenceSurface,
+    Steering,
+    check_folder_options,
+    joined,
+    part_dtypes,
+    shard_bytes,
+)
 from inkwash.models.glm_image.decoder import fuse_qkv
 from inkwash.models.glm_image.weights import GlmImageParts, save_pipeline_parts
 from inkwash.models.hub import HubAccess
@@ -73,7 +79,6 @@ class GlmImagePipeline(ReferenceSurface):
         self._calls = Calls()
         self._source: dict[str, Any] | None = None
         self.stages = Stages(parts, pictures_per_pass, residency=residency)
-        self._adapters = Adapters(parts)
         self._as_stored = residency is None  # whole and unrounded, so that weights may be changed, moved and saved
 
     @classmethod

@@ -18,8 +18,7 @@ from inkwash.core import limits
 from inkwash.core.errors import RequestError
 from inkwash.engine import inputs, seeds
 from inkwash.engine.pixels import MaskedEdit, check_output_type
-from inkwash.engine.quality import Quality, find_quality
-from inkwash.engine.request import DrawRequest, TokenCounts, picture_size
+from inkwash.engine.request import DrawRequest, Quality, TokenCounts, find_quality, picture_size
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages
 from inkwash.media.images import load_mask

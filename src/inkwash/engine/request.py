@@ -2,7 +2,7 @@
 
 A request is checked when it is made, so that everything behind it may trust its fields. A run reports through a
 `Watch`, which every stage calls between two tokens or two steps: it forwards exact progress and raises `Cancelled`
-as soon as the token says so. Loads neither torch nor Pillow.
+as soon as the token says so. The tiers of quality say what a drawing may leave out. Loads neither torch nor Pillow.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from inkwash.core import limits
-from inkwash.core.errors import Cancelled, RequestError
+from inkwash.core.errors import Cancelled, ConfigError, RequestError
 from inkwash.core.types import Size
-from inkwash.engine.quality import Quality, Tier, find_quality
 
 if TYPE_CHECKING:
     from PIL import Image
+
 
 Stage: TypeAlias = Literal["prior", "denoise"]
 Layout: TypeAlias = Literal["new", "same"]
@@ -159,3 +159,81 @@ def picture_size(height: int | None, width: int | None, natural: tuple[int, int]
     assert height is not None and width is not None
     limits.check_size(Size(width, height))
     return height, width
+
+
+Tier: TypeAlias = Literal["low", "medium", "high", "exact"]
+TIERS: tuple[Tier, ...] = ("low", "medium", "high", "exact")
+EVERYWHERE = (0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """What may be left out for speed. The defaults leave nothing out: every block of every step, as the reference does.
+
+    Three tricks, whose speed and loss are measured alone and together by `bench/quality.py` (table in docs/speed.md):
+    fewer steps, a share of those asked for; a guidance interval, so that the unconditional half is computed only while
+    the noise level lies in it (arXiv:2404.07724); a step cache, so that all blocks but the first are skipped in the
+    steps whose time embedding moves least, and what they last added is added again (arXiv:2411.19108; decided before
+    the first step, so a picture stays the same in any batch).
+    """
+
+    name: str = "exact"
+    step_share: float = 1.0  # of the steps that were asked for
+    guidance_interval: tuple[float, float] = EVERYWHERE  # sigmas, both ends included, in which guidance is computed
+    full_share: float = 1.0  # of the steps taken, in how many all blocks run
+
+    def __post_init__(self) -> None:
+        for name in ("step_share", "full_share"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must be above 0 and at most 1.")
+        low, high = self.guidance_interval
+        if not 0.0 <= low < high <= 1.0:
+            raise ConfigError(f"guidance_interval is {self.guidance_interval}, but must be two rising numbers in 0..1.")
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is left out."""
+        return self.step_share == 1.0 and self.guidance_interval == EVERYWHERE and self.full_share == 1.0
+
+    def steps(self, asked: int) -> int:
+        """Steps to take where `asked` are an exact drawing's."""
+        return max(1, round(asked * self.step_share))
+
+    def guided(self, sigma: float) -> bool:
+        """Whether guidance is computed at this noise level."""
+        low, high = self.guidance_interval
+        return low <= sigma <= high
+
+    def trade(self, asked: int) -> str:
+        """What is traded, in one line for the user."""
+        if self.exact:
+            return "exact: nothing is left out"
+        said = []
+        if self.steps(asked) != asked:
+            said.append(f"{self.steps(asked)} of {asked} steps")
+        else:
+            said.append(f"{asked} steps")
+        if self.guidance_interval != EVERYWHERE:
+            low, high = self.guidance_interval
+            said.append(f"guidance only at noise levels {low:g} to {high:g}")
+        if self.full_share < 1.0:
+            said.append(f"all blocks in {self.full_share:.0%} of them only, the first block in the rest")
+        return f"{self.name}: " + ", ".join(said)
+
+
+QUALITIES: dict[str, Quality] = {
+    "low": Quality(name="low", step_share=0.6, guidance_interval=(0.5, 1.0), full_share=0.4),
+    "medium": Quality(name="medium", guidance_interval=(0.4, 1.0), full_share=0.4),
+    "high": Quality(name="high", full_share=0.5),
+    "exact": Quality(),
+}
+
+
+def find_quality(quality: str | Quality) -> Quality:
+    """The settings of a tier; settings of one's own pass through. Raises RequestError for an unknown name."""
+    if isinstance(quality, Quality):
+        return quality
+    found = QUALITIES.get(quality) if isinstance(quality, str) else None
+    if found is None:
+        raise RequestError(f"The quality is {quality!r}, but must be one of {', '.join(TIERS)}.", param="quality")
+    return found

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from inkwash.core.device import one_thread
 from inkwash.engine import seeds
 from inkwash.engine.ar import Row, read_prompt, reference_codes, sample_plans
 from inkwash.engine.offload import Residency
@@ -23,11 +24,10 @@ from inkwash.engine.plan import Plan, join_references, split_references, upsampl
 from inkwash.engine.reference_cache import ReferenceCache
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
-from inkwash.engine.threads import one_thread
 from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.glyph import MAX_BYTES
-from inkwash.models.glm_image.glyphs import glyph_texts
 from inkwash.models.glm_image.processor import CELL, Prompt
+from inkwash.models.glm_image.quotes import glyph_texts
 from inkwash.models.glm_image.references import KeyValue
 from inkwash.models.glm_image.schedule import Schedule, schedule
 from inkwash.models.glm_image.weights import GlmImageParts

@@ -6,8 +6,11 @@ Whatever has no meaning here says in one sentence what to use. `docs/reference-s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Generic, NoReturn, Self, TypeAlias, TypeVar, overload
 
 import torch
@@ -21,10 +24,9 @@ from inkwash.engine.adapters import Adapters
 from inkwash.engine.loading import load_parts
 from inkwash.engine.offload import Profile
 from inkwash.engine.stages import Stages
-from inkwash.engine.steering import Calls
 from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.config import SchedulerConfig
 from inkwash.models.glm_image.decoder import Decoder, fuse_qkv
-from inkwash.models.glm_image.decoder_config import SchedulerConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.vae import AutoencoderKL
@@ -62,7 +64,7 @@ NO_MEANING = {
     "check_inputs": "a call checks its arguments itself",
     "prepare_latents": "pass latents= or generator= to the call",
     "numpy_to_pil": "pass output_type='pil' to the call",
-    "get_glyph_texts": "use inkwash.models.glm_image.glyphs.glyph_texts",
+    "get_glyph_texts": "use inkwash.models.glm_image.quotes.glyph_texts",
     "set_attention_slice": "attention runs in kernels that keep no scores: leave it out",
     "disable_xformers_memory_efficient_attention": "attention always runs in torch's fused kernels: leave it out",
     "save_config": "save_pretrained writes the configurations",
@@ -124,7 +126,6 @@ class ReferenceSurface:
 
     parts: GlmImageParts
     stages: Stages
-    _adapters: Adapters
     _calls: Calls
     _as_stored: bool
     _source: dict[str, Any] | None  # how the parts were loaded, for loading them under another offload profile
@@ -138,6 +139,10 @@ class ReferenceSurface:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # parts
+
+    @cached_property
+    def _adapters(self) -> Adapters:
+        return Adapters(self.parts)
 
     @property
     def components(self) -> dict[str, Any]:
@@ -408,3 +413,54 @@ def check_folder_options(options: dict[str, Any]) -> None:
         raise ConfigError("custom_pipeline and trust_remote_code have no meaning here: no code of a checkpoint is run.")
     for name in SPEED_ONLY:
         options.pop(name, None)
+
+
+@dataclass(eq=False)
+class Steering:
+    """One call under way, or the last one."""
+
+    guidance_scale: float = 1.5
+    num_timesteps: int = 0
+    interrupt: bool = False
+    timestep: Any = None
+
+
+_CURRENT: ContextVar[tuple[object, Steering] | None] = ContextVar("inkwash_call", default=None)
+
+
+class Calls:
+    """The calls of one pipeline."""
+
+    def __init__(self) -> None:
+        self._running: list[Steering] = []
+        self._last = Steering()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Calls:
+        return Calls()
+
+    @contextmanager
+    def begin(self, steering: Steering) -> Iterator[Steering]:
+        """Inside, attributes of the pipeline are those of this call."""
+        self._running.append(steering)
+        token = _CURRENT.set((self, steering))
+        try:
+            yield steering
+        finally:
+            _CURRENT.reset(token)
+            self._running.remove(steering)
+            self._last = steering
+
+    @property
+    def now(self) -> Steering:
+        """This thread's call; outside of one, the last that was begun, or that has ended."""
+        current = _CURRENT.get()
+        if current is not None and current[0] is self:
+            return current[1]
+        return self._running[-1] if self._running else self._last
+
+    def write(self, name: str, value: Any) -> None:
+        """Change a value of this thread's call; outside of one, of all that are under way."""
+        current = _CURRENT.get()
+        mine = [current[1]] if current is not None and current[0] is self else list(self._running)
+        for each in mine:
+            setattr(each, name, value)

@@ -61,15 +61,19 @@ class Worker:
             environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
             environment["OMP_NUM_THREADS"] = environment["OPENBLAS_NUM_THREADS"] = "1"
             command = [sys.executable, "-m", "inkwash.media.child", str(theirs.fileno()), str(limits.memory_bytes)]
-            self.process = subprocess.Popen(
-                command,
-                pass_fds=[theirs.fileno()],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the program, and what LibreOffice starts ends with it
-            )
+            try:
+                self.process = subprocess.Popen(
+                    command,
+                    pass_fds=[theirs.fileno()],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C is for the program, and what LibreOffice starts ends with it
+                )
+            except BaseException:
+                self.link.close()
+                raise
 
     def kill(self) -> None:
         """Kill the process and all that it has started."""
@@ -78,9 +82,10 @@ class Worker:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
     def end(self) -> None:
-        """Kill it, and forget it."""
+        """Kill it, and forget it; safe while another thread waits for its answer, and more than once."""
         self.kill()
-        self.process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(2.0)
         self.link.close()
 
 
@@ -118,13 +123,10 @@ class MediaProcess:
             idle, busy = list(self._idle), list(self._busy)
             self._idle.clear()
             self._free.notify_all()
-        for worker in idle:
-            worker.end()
-        for worker in busy:  # the thread that waits for its answer hears of its death, and ends it
+        for worker in busy:  # the thread that waits for its answer hears of its death
             worker.kill()
-        for worker in busy:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                worker.process.wait(2.0)
+        for worker in (*idle, *busy):  # one whose frames nobody asks for any more has no thread to end it
+            worker.end()
 
     @contextlib.contextmanager
     def lease(self, token: str, waiting: Callable[[], None]) -> Iterator[Worker]:

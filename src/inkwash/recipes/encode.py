@@ -23,11 +23,10 @@ from inkwash.data.buckets import Buckets
 from inkwash.data.encode import Outcome, Picture, encode, run_here
 from inkwash.data.folder import Example
 from inkwash.data.scenes import half_size
-from inkwash.models.glm_image.config import ARConfig
-from inkwash.models.glm_image.decoder_config import VAEConfig
+from inkwash.models.glm_image.config import ARConfig, VAEConfig
 from inkwash.models.glm_image.folder import PARTS
-from inkwash.models.glm_image.glyphs import glyph_texts
 from inkwash.models.glm_image.processor import CELL, GlmImageProcessor, preview_grid, vae_pixels
+from inkwash.models.glm_image.quotes import glyph_texts
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel

@@ -8,8 +8,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from inkwash.models.glm.config import RopeParameters
-from inkwash.models.glm_image.config import ARConfig, ARTextConfig, VisionConfig, VQConfig
-from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
+from inkwash.models.glm_image.config import (
+    ARConfig,
+    ARTextConfig,
+    DecoderConfig,
+    GlyphConfig,
+    SchedulerConfig,
+    VAEConfig,
+    VisionConfig,
+    VQConfig,
+)
 from inkwash.models.glm_image.folder import DrawingDefaults
 from inkwash.models.glm_image.tokenizer_files import TokenLayout
 

@@ -1,6 +1,6 @@
 """Quality names of the OpenAI API as tiers of the engine and denoising steps.
 
-The engine's tiers say what may be left out (`engine/quality.py`); nothing is left out unless it is asked for, so
+The engine's tiers say what may be left out (`engine/request.py`); nothing is left out unless it is asked for, so
 `auto` is the exact drawing. `max` takes more steps than the model needs.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inkwash.core.limits import MAX_STEPS
-from inkwash.engine.quality import Tier, find_quality
+from inkwash.engine.request import Tier, find_quality
 from inkwash.serve import schemas
 
 Name = Literal["low", "medium", "high", "xhigh", "max"]

@@ -17,8 +17,8 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from inkwash.data.loader import Batch
+from inkwash.models.glm_image.config import SchedulerConfig
 from inkwash.models.glm_image.decoder import Decoder
-from inkwash.models.glm_image.decoder_config import SchedulerConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.processor import CELL
 from inkwash.models.glm_image.references import KeyValue, References

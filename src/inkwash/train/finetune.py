@@ -16,8 +16,8 @@ from torch import nn
 
 from inkwash.data.loader import Batch
 from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.config import SchedulerConfig
 from inkwash.models.glm_image.decoder import Decoder
-from inkwash.models.glm_image.decoder_config import SchedulerConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.train.ar import ar_loss
 from inkwash.train.config import PRECISIONS, NetworkTraining

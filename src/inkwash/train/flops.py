@@ -7,8 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-from inkwash.models.glm_image.config import ARTextConfig
-from inkwash.models.glm_image.decoder_config import DecoderConfig
+from inkwash.models.glm_image.config import ARTextConfig, DecoderConfig
 
 FORWARD_AND_BACKWARD = 3
 

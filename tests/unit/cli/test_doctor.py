@@ -76,6 +76,7 @@ print("used", int(status[status.index("VmHWM:") + 1]) * 1024, used.ru_utime + us
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from the system")
 def test_a_plan_of_the_released_sizes_takes_seconds_and_little_memory() -> None:
     """One thread, so that waiting for another one is no work; the best of three runs on a shared machine."""

@@ -91,6 +91,7 @@ def test_bad_input_is_one_line(
     assert says in outcome.err and outcome.err.count("\n") == 1 and outcome.out == ""
 
 
+@pytest.mark.slow
 def test_a_vision_model_reads_longtext(
     inkwash: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return calls
 
 
+@pytest.mark.slow
 def test_options_reach_the_engine(inkwash: Run, served: list[dict[str, Any]], tmp_path: Path) -> None:
     from inkwash.engine.pipeline import GlmImagePipeline
 

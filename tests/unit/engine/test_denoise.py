@@ -9,12 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from inkwash.core.device import side_by_side
 from inkwash.engine.denoise import Denoiser, Inpaint, Picture, StepState, pad_glyphs
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.quality import Quality
-from inkwash.engine.request import Watch
+from inkwash.engine.request import Quality, Watch
 from inkwash.engine.stages import make_plan
-from inkwash.engine.threads import side_by_side
 from inkwash.models.glm_image.schedule import schedule
 
 SIZE = (64, 96)

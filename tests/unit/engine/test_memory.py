@@ -81,6 +81,7 @@ def test_a_pace_has_all_stages(tiny_folder: Path) -> None:
     assert pace.under(made, work) > pace.total == pace.ar + pace.decoder + pace.vae
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", [CPU, CUDA])
 def test_a_forecast_from_short_networks_is_that_of_all_layers(
     monkeypatch: pytest.MonkeyPatch, device: torch.device

@@ -21,6 +21,7 @@ from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.render import render
 from inkwash.scenes.second import usual_items
 from inkwash.scenes.words import is_held_out, word_list, words
+from tests.pictures import noise_picture
 
 NANO = drawing_defaults(bundled_folder("nano"))
 SIDE = Size(384, 384)
@@ -169,7 +170,7 @@ def photograph(seed: int) -> Image.Image:
 def test_photographs_are_told_from_cards(seed: int) -> None:
     rng = random.Random(seed)
     card = render(sample_scene(rng, width=384, height=384, regions=(1, 3), split="train", level="second"))
-    drawn = Image.blend(card, Image.effect_noise(card.size, 30).convert("RGB"), 0.1)
+    drawn = Image.blend(card, noise_picture(card.size, 30), 0.1)
     assert looks_like_a_photograph(photograph(seed)) and not looks_like_a_photograph(card)
     assert not looks_like_a_photograph(drawn)
     found = find_notes("make it blue", SIDE, (card, photograph(seed)), NANO.limits)

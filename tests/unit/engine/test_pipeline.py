@@ -20,6 +20,7 @@ from inkwash.engine.output import GlmImagePipelineOutput
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.request import DrawRequest
 from inkwash.models.glm_image.folder import DrawingDefaults
+from tests.pictures import noise_picture
 
 PICTURE = Image.linear_gradient("L").resize((128, 128)).convert("RGB")
 # With a reference there is no preview to plan, which makes a picture of this size twenty times cheaper.
@@ -55,7 +56,7 @@ def test_model_card_text_to_image(tiny_folder: Path) -> None:
 def test_model_card_image_to_image(tiny_folder: Path, tmp_path: Path) -> None:
     from inkwash import GlmImagePipeline
 
-    Image.effect_noise((150, 100), 80).save(tmp_path / "cond.jpg")
+    noise_picture((150, 100), 80).convert("L").save(tmp_path / "cond.jpg")
     pipe = GlmImagePipeline.from_pretrained(str(tiny_folder), torch_dtype=torch.bfloat16, device_map="cpu")
     image = Image.open(tmp_path / "cond.jpg").convert("RGB")
     prompt = "Replace the background of the snow forest with an underground station featuring an automatic escalator."
@@ -104,7 +105,7 @@ def test_seeds_repeat_pictures_drawn_without_a_generator(pipe: GlmImagePipeline)
 
 
 def test_priors_asked_for_alone_are_those_of_the_whole_call(pipe: GlmImagePipeline) -> None:
-    image = Image.effect_noise((90, 140), 60).convert("RGB")
+    image = noise_picture((90, 140), 60)
     for images in (None, [image]):
         small = {**SMALL, "image": images}
         whole = pipe(prompt="x", **small, generator=seeded())
@@ -282,6 +283,7 @@ def test_loading_what_is_not_there() -> None:
         GlmImagePipeline.from_pretrained("nano", device_map={"transformer": 0})  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_drawing_does_not_import_the_compiler(tiny_folder: Path) -> None:
     """It takes a second of every start, and a single random value on the meta device is enough to bring it in."""
     code = (

@@ -9,8 +9,7 @@ import torch
 
 from inkwash.core.errors import ConfigError, RequestError
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.quality import QUALITIES, TIERS, Quality, find_quality
-from inkwash.engine.request import DrawRequest
+from inkwash.engine.request import QUALITIES, TIERS, DrawRequest, Quality, find_quality
 from inkwash.engine.step_cache import StepCache, full_steps, modulation_changes
 from inkwash.models.glm_image.decoder import DecoderConditions
 

@@ -20,7 +20,7 @@ from inkwash.models.glm.decode import forget_for_decode, fuse_for_decode
 from inkwash.models.glm.decode_cpu import KEYS_STEP, RowByRow, RowDecoder, _runs, keys_read
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.nn.cache import SlotCache
-from inkwash.nn.packed import PackedLinear, can_pack
+from inkwash.nn.linear import PackedLinear, can_pack
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,7 @@ class Told:
         return [self.plan[i] + (1 if i in self.wrong else 0) for i in places]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [(), (3, 4, 9, 10, 12), tuple(range(400))])
 def test_guesses_change_the_number_of_passes_and_nothing_else(
     pipe: GlmImagePipeline, prefixes: list[Prefix], wrong: tuple[int, ...], monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,7 @@ from inkwash.engine.request import DrawRequest
 from inkwash.eval.sources import DrawConfig, drawer, edit_drawer, true_tokens, vae_round_trip
 from inkwash.eval.tasks.edits import held_out_edits
 from inkwash.eval.tasks.scenes import held_out
-from inkwash.models.glm_image.decoder_config import VAEConfig
+from inkwash.models.glm_image.config import VAEConfig
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.scenes.render import render
 

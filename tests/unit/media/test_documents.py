@@ -77,11 +77,11 @@ def test_ranges_that_make_no_sense(wanted: str) -> None:
 
 @pytest.mark.parametrize("wanted", [" " * 400 + "x", "1" * 201, 3, ["1"], {"first": 1}, True, "1-" * 90, "²", "٣"])
 def test_ranges_from_strangers_are_refused_at_once(wanted: object) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(RequestError) as caught:
         page_numbers(wanted, 4)  # type: ignore[arg-type]
     assert caught.value.status == 400 and caught.value.param == "pages"
-    assert time.perf_counter() - begun < 0.05
+    assert time.process_time() - begun < 0.05
 
 
 def test_many_pages_are_not_listed_before_they_are_counted() -> None:

@@ -30,6 +30,7 @@ from inkwash.media.images import (
     read_metadata,
     save_image,
 )
+from tests.pictures import noise_picture
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 SETTINGS = {"prompt": 'A poster that says "你好"', "seed": 7, "guidance": 1.5}
@@ -316,7 +317,7 @@ def test_transparency_can_be_read_as_it_is() -> None:
 
 
 def test_quality_makes_jpeg_and_webp_smaller() -> None:
-    noise = Image.effect_noise((64, 64), 60).convert("RGB")
+    noise = noise_picture((64, 64), 60)
     for kind in ("JPEG", "WEBP"):
         assert len(encode_image(noise, kind, quality=10)) < len(encode_image(noise, kind))
     assert load_image(encode_image(noise, "WEBP", quality=100)).tobytes() == noise.tobytes()
@@ -422,7 +423,7 @@ def test_bands_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_picture_is_resized_as_pillow_does_and_a_huge_jpeg_is_reduced_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    noise = Image.effect_noise((640, 480), 60).convert("RGB")
+    noise = noise_picture((640, 480), 60)
     content = packed(noise, "JPEG", quality=95)
     exact = load_image(content).resize((40, 30), Image.Resampling.BICUBIC)
     assert load_image(content, size=(40, 30)).tobytes() == exact.tobytes()

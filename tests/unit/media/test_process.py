@@ -23,6 +23,7 @@ from inkwash.media import process
 from inkwash.media.process import MediaLimits, MediaProcess
 from inkwash.media.reader import InProcess
 from inkwash.media.wire import Broken, receive, send
+from tests.pictures import noise_picture
 from tests.unit.media.test_documents import make_pdf, make_slides
 from tests.unit.media.test_videos import write_film
 
@@ -41,7 +42,7 @@ def png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-NOISE = png(Image.effect_noise((61, 43), 80).convert("RGB"))
+NOISE = png(noise_picture((61, 43), 80))
 
 
 @lru_cache
@@ -214,6 +215,36 @@ def test_the_processes_end_with_their_owner() -> None:
     worker.link.close()  # as when the server was killed
     assert worker.process.wait(timeout=20) == 0
     media.close()
+
+
+def test_frames_that_nobody_asks_for_any_more_leave_no_socket_open(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mp4", frames=2)
+    with MediaProcess() as media:
+        reader = media.within()
+        stacks = reader.frames(film, [0, 1], facts=reader.video(film))
+        next(stacks)
+        (worker,) = media._busy
+    assert worker.link.fileno() == -1 and worker.process.returncode is not None
+    with pytest.raises(MediaError, match="has died"):
+        next(stacks)
+
+
+def test_a_process_that_does_not_start_leaves_no_socket_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[socket.socket] = []
+    real = socket.socketpair
+
+    def pair() -> tuple[socket.socket, socket.socket]:
+        made.extend(real())
+        return made[0], made[1]
+
+    def fails(*_: object, **__: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(process.socket, "socketpair", pair)
+    monkeypatch.setattr(process.subprocess, "Popen", fails)
+    with MediaProcess() as media, pytest.raises(BlockingIOError):
+        media.within().picture_size(NOISE)
+    assert [link.fileno() for link in made] == [-1, -1]
 
 
 def test_no_network_and_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

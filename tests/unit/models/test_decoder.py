@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from inkwash.core.errors import ConfigError
+from inkwash.models.glm_image.config import DecoderConfig, GlyphConfig
 from inkwash.models.glm_image.decoder import Decoder, fuse_qkv, init_weights
-from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.glyph import init_weights as init_glyph_weights
 from inkwash.models.glm_image.references import References

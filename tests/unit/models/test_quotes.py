@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkwash.models.glm_image.folder import DrawingDefaults
-from inkwash.models.glm_image.glyphs import glyph_texts
-from inkwash.models.glm_image.quotes import MARKS, canonical, outside, quoted
+from inkwash.models.glm_image.quotes import MARKS, canonical, glyph_texts, outside, quoted
 
 PAIRED = ('""', "“”", "„“", "„”", "””", "«»", "»«", "‹›", "›‹", "「」", "『』", "‚‘", "‚’", "‘’", "''", "＂＂")
 

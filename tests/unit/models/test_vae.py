@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from inkwash.core.errors import Cancelled, ConfigError
-from inkwash.models.glm_image.decoder_config import VAEConfig
+from inkwash.models.glm_image.config import VAEConfig
 from inkwash.models.glm_image.vae import AutoencoderKL, fades, tile_starts
 
 SIZES: dict[str, Any] = {"block_out_channels": (4, 8, 8), "latent_channels": 3, "norm_num_groups": 2}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from inkwash.nn.packed import can_pack, exact_scale, pack
+from inkwash.nn.linear import can_pack, exact_scale, pack
 
 needs_product = pytest.mark.skipif(not can_pack(), reason="this processor has no packed product")
 

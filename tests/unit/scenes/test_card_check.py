@@ -43,6 +43,7 @@ def test_rendered_truth_passes_also_with_noise_and_after_resizing() -> None:
     assert check_card(image.resize((320, 320)).resize((384, 384)), scene).ok
 
 
+@pytest.mark.slow
 def test_rendered_cards_pass() -> None:
     rng = random.Random(3)
     scenes = [sample_card_scene(rng, width=384, height=384, language="zh" if i % 5 == 0 else "en") for i in range(24)]

@@ -11,9 +11,17 @@ from tokenizers import Tokenizer
 from inkwash.models.glm.config import RopeParameters
 from inkwash.models.glm_image import ar, decoder, glyph, vision, vq
 from inkwash.models.glm_image.ar import ARGenerator
-from inkwash.models.glm_image.config import ARConfig, ARTextConfig, VisionConfig, VQConfig
+from inkwash.models.glm_image.config import (
+    ARConfig,
+    ARTextConfig,
+    DecoderConfig,
+    GlyphConfig,
+    SchedulerConfig,
+    VAEConfig,
+    VisionConfig,
+    VQConfig,
+)
 from inkwash.models.glm_image.decoder import Decoder
-from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, TokenLayout, train_bpe, write_processor_files

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 
 from inkwash.core.errors import DataError
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.tokenizer_files import TEMPLATE
 from inkwash.train.lessons import collate, history, lesson_loss, make_lesson, taught
 from tests.parity.glm_v_folder import write_folder
+from tests.pictures import noise_picture
 from tests.unit.engine.see.conftest import tiny_parts
 
 FULL = "<think>\nTwo players.</think>\n<answer>Kane</answer>"
@@ -100,7 +100,7 @@ def test_rows_lose_what_single_answers_lose(tmp_path: Path, experts: bool) -> No
     parts = tiny_parts(tmp_path / "model", experts=experts)
     lessons = []
     for number, text in enumerate(("\nYes.<|user|>", "\n<think>Well</think>\nNo, a longer one.<|user|>")):
-        image = Image.effect_noise((24 + 16 * number, 24), 80).convert("RGB")
+        image = noise_picture((24 + 16 * number, 24), 80, seed=number)
         parts_of = [{"type": "image"}, {"type": "text", "text": "Is it?" * (number + 1)}]
         prompt = parts.processor.prepare([{"role": "user", "content": parts_of}], images=[image])
         lessons.append(make_lesson(parts.processor, prompt, text))

@@ -162,7 +162,8 @@ class Speaker:
 
     def _hear_rows(self, rows: RowDecoder, speeches: Sequence[Speech]) -> None:
         """In one pass: what each answer said last, and guesses where reading a further row costs little."""
-        ids, places, spans = [], [], []
+        ids: list[int] = []
+        places, spans = [], []
         for slot, speech in enumerate(speeches):
             if rows.shares:
                 speech.guess()

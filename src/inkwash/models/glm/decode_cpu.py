@@ -4,7 +4,7 @@ Both families decode here, where their blocks are dense with sandwich norms.
 
 A matrix kernel chooses its algorithm by the number of rows, so a batch would round a row otherwise than the row alone
 does (docs/numerics.md). The packed product does not, and reads a matrix once for all rows, in 16 bits and without
-rounding a weight (`nn/packed.py`). Weights that it cannot hold, such as those with an adapter merged in, take a
+rounding a weight (`nn/linear.py`). Weights that it cannot hold, such as those with an adapter merged in, take a
 matrix-vector product for each row: `bmm` over weights expanded along the batch runs the same kernel of the same shape
 for every row. A row's attention reads a buffer whose length follows from the row's own place only, rounded up and
 masked: an odd length moves the kernel's scratch memory, and with it the sum, from thread to thread. Rows in one slot
@@ -29,8 +29,7 @@ from torch import Tensor
 from inkwash.models.glm.decode import DecodeLayer, DenseMLP, StepDecoder, turn
 from inkwash.nn.attention import additive_mask
 from inkwash.nn.cache import RowCache
-from inkwash.nn.linear import is_plain
-from inkwash.nn.packed import PackedLinear, pack
+from inkwash.nn.linear import PackedLinear, is_plain, pack
 
 KEYS_STEP = 64  # a row's keys are read up to the next multiple of this
 

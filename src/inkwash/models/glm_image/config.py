@@ -1,14 +1,14 @@
-"""Configurations of the AR generator, its ViT and its VQ, with the field names of the released config.json.
+"""Configurations of all networks and of the schedule, with the field names of the released config.json files.
 
 `from_dict` reads a released file (unknown bookkeeping keys are ignored, a missing size is an error) and `to_dict`
-writes one that the reference library loads. No size has a default: every checkpoint states its own.
+writes one that the reference library loads. No size of the AR generator has a default: every checkpoint states its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
 from inkwash.core.errors import ConfigError
@@ -168,3 +168,207 @@ def _square(name: str, value: Any) -> Any:
             raise ConfigError(f"{name} must be square, got {list(value)}.")
         return value[0]
     return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Config:
+    """Reading and writing shared by the four configurations below."""
+
+    label: ClassVar[str] = ""
+    header: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from the dictionary of a `config.json`; a missing size raises `ConfigError`."""
+        known = {field.name: field for field in fields(cls)}
+        missing = [name for name, field in known.items() if field.default is MISSING and name not in values]
+        if missing:
+            raise ConfigError(f"The {cls.label} config lacks {', '.join(missing)}; add it to its config.json.")
+        return cls(**{name: _frozen(values[name]) for name in known if name in values})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The dictionary to write as `config.json`, with the header keys of the reference library."""
+        body = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {**self.header, **body}
+
+    def _positive(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                self._reject(name, "a whole number above 0")
+
+    def _one_of(self, name: str, allowed: tuple[Any, ...]) -> None:
+        if getattr(self, name) not in allowed:
+            self._reject(name, "one of " + ", ".join(repr(item) for item in allowed))
+
+    def _reject(self, name: str, allowed: str) -> None:
+        raise ConfigError(f"{self.label} config: {name} is {getattr(self, name)!r}, but must be {allowed}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig(_Config):
+    """The single-stream diffusion transformer (`transformer/config.json`)."""
+
+    label: ClassVar[str] = "decoder"
+    header: ClassVar[dict[str, Any]] = {"_class_name": "GlmImageTransformer2DModel"}
+
+    patch_size: int = 2
+    in_channels: int = 16
+    out_channels: int = 16
+    num_layers: int
+    attention_head_dim: int
+    num_attention_heads: int
+    text_embed_dim: int
+    time_embed_dim: int
+    condition_dim: int
+    prior_vq_quantizer_codebook_size: int
+
+    def __post_init__(self) -> None:
+        self._positive(*(field.name for field in fields(self)))
+        if self.attention_head_dim % 4:
+            self._reject("attention_head_dim", "a multiple of 4 (two rotary axes of sine and cosine pairs)")
+        for name in ("time_embed_dim", "condition_dim"):
+            if getattr(self, name) % 2:
+                self._reject(name, "even (sine and cosine halves)")
+
+    @property
+    def width(self) -> int:
+        """Channels of a token inside the blocks."""
+        return self.num_attention_heads * self.attention_head_dim
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlyphConfig(_Config):
+    """The T5 byte encoder that reads quoted texts (`text_encoder/config.json`)."""
+
+    label: ClassVar[str] = "glyph encoder"
+    header: ClassVar[dict[str, Any]] = {"architectures": ["T5EncoderModel"], "model_type": "t5"}
+
+    vocab_size: int
+    d_model: int
+    d_kv: int
+    d_ff: int
+    num_layers: int
+    num_heads: int
+    feed_forward_proj: str
+    relative_attention_num_buckets: int = 32
+    relative_attention_max_distance: int = 128
+    dropout_rate: float = 0.1
+    layer_norm_epsilon: float = 1e-6
+    initializer_factor: float = 1.0
+    pad_token_id: int = 0
+    eos_token_id: int = 1
+    is_encoder_decoder: bool = False
+    use_cache: bool = False
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self) -> None:
+        self._positive("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads")
+        self._positive("relative_attention_num_buckets", "relative_attention_max_distance")
+        self._one_of("feed_forward_proj", ("relu", "gelu", "gated-gelu", "gated-silu"))
+        if self.relative_attention_num_buckets % 4:
+            self._reject("relative_attention_num_buckets", "a multiple of 4 (two directions, near and far)")
+        if self.relative_attention_max_distance <= self.relative_attention_num_buckets // 4:
+            self._reject("relative_attention_max_distance", "above a quarter of relative_attention_num_buckets")
+        if not 0.0 <= self.dropout_rate < 1.0:
+            self._reject("dropout_rate", "at least 0 and below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEConfig(_Config):
+    """The picture autoencoder (`vae/config.json`)."""
+
+    label: ClassVar[str] = "VAE"
+    header: ClassVar[dict[str, Any]] = {"_class_name": "AutoencoderKL"}
+
+    in_channels: int = 3
+    out_channels: int = 3
+    block_out_channels: tuple[int, ...]
+    layers_per_block: int = 1
+    latent_channels: int
+    norm_num_groups: int = 32
+    act_fn: str = "silu"
+    down_block_types: tuple[str, ...] = ()
+    up_block_types: tuple[str, ...] = ()
+    sample_size: int = 32
+    scaling_factor: float = 0.18215
+    shift_factor: float | None = None
+    latents_mean: tuple[float, ...] | None = None
+    latents_std: tuple[float, ...] | None = None
+    use_quant_conv: bool = True
+    use_post_quant_conv: bool = True
+    mid_block_add_attention: bool = True
+    force_upcast: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("block_out_channels", "down_block_types", "up_block_types", "latents_mean", "latents_std"):
+            object.__setattr__(self, name, _frozen(getattr(self, name)))
+        levels = len(self.block_out_channels)
+        self._fill("down_block_types", "DownEncoderBlock2D", levels)
+        self._fill("up_block_types", "UpDecoderBlock2D", levels)
+        self._positive("in_channels", "out_channels", "layers_per_block", "latent_channels", "norm_num_groups")
+        self._one_of("act_fn", ("silu", "swish"))
+        if not levels or any(channels % self.norm_num_groups for channels in self.block_out_channels):
+            self._reject("block_out_channels", f"multiples of norm_num_groups ({self.norm_num_groups})")
+        for name in ("latents_mean", "latents_std"):
+            values = getattr(self, name)
+            if values is not None and len(values) != self.latent_channels:
+                self._reject(name, f"{self.latent_channels} numbers, one for each latent channel")
+        if (self.latents_mean is None) != (self.latents_std is None):
+            self._reject("latents_std", "given exactly where latents_mean is given")
+        if self.latents_std is not None and min(self.latents_std) <= 0:
+            self._reject("latents_std", "above 0 in every channel")
+
+    @property
+    def scale_factor(self) -> int:
+        """Pixels along one side of a latent cell."""
+        return 2 ** (len(self.block_out_channels) - 1)
+
+    def _fill(self, name: str, kind: str, levels: int) -> None:
+        """Complete an unnamed list of block types and refuse any other kind."""
+        if not getattr(self, name):
+            object.__setattr__(self, name, (kind,) * levels)
+        if getattr(self, name) != (kind,) * levels:
+            self._reject(name, f"{levels} times {kind!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerConfig(_Config):
+    """The flow-matching Euler schedule (`scheduler/scheduler_config.json`)."""
+
+    label: ClassVar[str] = "scheduler"
+    header: ClassVar[dict[str, Any]] = {"_class_name": "FlowMatchEulerDiscreteScheduler"}
+
+    num_train_timesteps: int = 1000
+    shift: float = 1.0
+    use_dynamic_shifting: bool = False
+    base_shift: float = 0.5
+    max_shift: float = 1.15
+    base_image_seq_len: int = 256
+    max_image_seq_len: int = 4096
+    invert_sigmas: bool = False
+    shift_terminal: float | None = None
+    use_karras_sigmas: bool = False
+    use_exponential_sigmas: bool = False
+    use_beta_sigmas: bool = False
+    time_shift_type: str = "exponential"
+    stochastic_sampling: bool = False
+
+    def __post_init__(self) -> None:
+        self._positive("num_train_timesteps", "base_image_seq_len", "max_image_seq_len")
+        self._one_of("time_shift_type", ("exponential", "linear"))
+        for name in ("invert_sigmas", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"):
+            self._one_of(name, (False,))
+        self._one_of("stochastic_sampling", (False,))
+        for name in ("base_shift", "max_shift"):
+            if not isinstance(getattr(self, name), int | float):
+                self._reject(name, "a number")
+        if self.shift <= 0:
+            self._reject("shift", "above 0")
+        if self.shift_terminal is not None and not 0.0 <= self.shift_terminal < 1.0:
+            self._reject("shift_terminal", "null, or at least 0 and below 1")
+
+
+def _frozen(value: Any) -> Any:
+    """JSON lists as tuples, so that a configuration is hashable and cannot change."""
+    return tuple(value) if isinstance(value, list) else value

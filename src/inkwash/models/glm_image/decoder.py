@@ -21,17 +21,21 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from inkwash.core.errors import ConfigError
+from inkwash.models.glm_image.config import DecoderConfig
 from inkwash.models.glm_image.decoder_blocks import (
+    PLAIN,
     Block,
     FeedForward,
     ImageProjector,
     Modulation,
+    Regions,
     Rotary,
     TimeConditionEmbed,
     modulated_norm,
+    run_block,
+    step_modulation,
+    step_rotary,
 )
-from inkwash.models.glm_image.decoder_config import DecoderConfig
-from inkwash.models.glm_image.decoder_step import PLAIN, Regions, run_block, step_modulation, step_rotary
 from inkwash.models.glm_image.reference_part import ReferencePart
 from inkwash.models.glm_image.references import KeyValue, References
 from inkwash.models.glm_image.row_groups import RowGroup, attend_groups, group_rows, pack_right

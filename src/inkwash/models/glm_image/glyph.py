@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from inkwash.models.glm_image.decoder_config import GlyphConfig
+from inkwash.models.glm_image.config import GlyphConfig
 from inkwash.models.glm_image.reference_part import ReferencePart
 from inkwash.nn.attention import attention
 from inkwash.nn.norm import RMSNorm

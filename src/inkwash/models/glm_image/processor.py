@@ -23,8 +23,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from inkwash.core.errors import ConfigError, RequestError, WeightsError
-from inkwash.models.glm_image.glyphs import glyph_texts
-from inkwash.models.glm_image.spelled import SpelledTokenizer, is_spelled
+from inkwash.models.glm_image.quotes import glyph_texts
+from inkwash.models.glm_image.tokenizer_files import SpelledTokenizer, is_spelled
 from inkwash.models.processor_files import (
     TEXT_FILES,
     compile_template,

@@ -7,8 +7,16 @@ shape and whose decoder is the parent of this one; its file is not public knowle
 from __future__ import annotations
 
 from inkwash.models.glm.config import RopeParameters
-from inkwash.models.glm_image.config import ARConfig, ARTextConfig, VisionConfig, VQConfig
-from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
+from inkwash.models.glm_image.config import (
+    ARConfig,
+    ARTextConfig,
+    DecoderConfig,
+    GlyphConfig,
+    SchedulerConfig,
+    VAEConfig,
+    VisionConfig,
+    VQConfig,
+)
 
 NAME = "zai-org/GLM-Image"
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm_image.decoder_config import SchedulerConfig
+from inkwash.models.glm_image.config import SchedulerConfig
 
 Numbers = np.ndarray
 

@@ -19,7 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm_image.decoder_config import VAEConfig
+from inkwash.models.glm_image.config import VAEConfig
 from inkwash.models.glm_image.reference_part import ReferencePart
 from inkwash.nn.attention import attention
 from inkwash.nn.linear import linear

@@ -19,9 +19,8 @@ from torch import nn
 
 from inkwash.core.errors import ConfigError, WeightsError
 from inkwash.models.glm_image.ar import ARGenerator
-from inkwash.models.glm_image.config import ARConfig
+from inkwash.models.glm_image.config import ARConfig, DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
 from inkwash.models.glm_image.decoder import Decoder
-from inkwash.models.glm_image.decoder_config import DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
 from inkwash.models.glm_image.defaults import ModelDefaults
 from inkwash.models.glm_image.folder import (
     GENERATION_FILE,

@@ -16,6 +16,7 @@ from inkwash.engine.see.parallel import Ranks, share_decoder
 from inkwash.models.glm.config import RopeParameters
 from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
 from tests.unit.engine.see.conftest import tiny_parts
+from tests.unit.engine.see.shared import facts
 
 pytestmark = pytest.mark.slow
 
@@ -27,9 +28,8 @@ FOUR = {
 }
 
 
-def launch(*words: str, processes: int = 2) -> subprocess.CompletedProcess[str]:
-    number = str(processes)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", number, "-m"]
+def launch(*words: str) -> subprocess.CompletedProcess[str]:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [*torchrun, *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False
@@ -46,14 +46,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_two_processes_say_what_one_says(folders: list[Path], tmp_path: Path) -> None:
-    for processes in (1, 2):
-        (tmp_path / str(processes)).mkdir()
-        words = (str(tmp_path / str(processes)), *map(str, folders))
-        done = launch("tests.unit.engine.see.shared", *words, processes=processes)
-        assert done.returncode == 0, done.stderr[-3000:]
-    files = (tmp_path / "1" / "0.pt", tmp_path / "2" / "0.pt", tmp_path / "2" / "1.pt")
-    single, first, second = (torch.load(file, weights_only=False) for file in files)
-    for alone, one, other in zip(single, first, second, strict=True):
+    done = launch("tests.unit.engine.see.shared", str(tmp_path), *map(str, folders))
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in (0, 1))
+    for one, other, folder in zip(first, second, folders, strict=True):
+        alone = facts(folder)
         for shared in (one, other):
             torch.testing.assert_close(shared["logits"], alone["logits"], atol=1e-5, rtol=1e-5)
             assert shared["tokens"] == alone["tokens"] and shared["cached"] == alone["cached"] > 0

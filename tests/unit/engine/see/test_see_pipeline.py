@@ -19,10 +19,11 @@ from inkwash.models.glm.decode import StepDecoder
 from inkwash.models.glm.decode_cpu import KEYS_STEP, RowDecoder, takes
 from inkwash.models.glm_v.sights import Film, Prompt
 from inkwash.nn.cache import SequenceCache, SequenceCaches
+from tests.pictures import noise_picture
 from tests.unit.engine.see.conftest import MakePipeline
 
-RED = Image.effect_noise((40, 24), 90).convert("RGB")
-BLUE = Image.effect_noise((32, 32), 90).convert("RGB")
+RED = noise_picture((40, 24), 90)
+BLUE = noise_picture((32, 32), 90, seed=1)
 
 
 def turn(*parts: Any) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def test_a_picture_is_encoded_once_in_a_conversation(make_pipeline: MakePipeline
 
 def test_another_picture_of_the_same_size_is_not_the_same(make_pipeline: MakePipeline) -> None:
     pipe = make_pipeline()
-    other = Image.effect_noise(RED.size, 90).convert("RGB")
+    other = noise_picture(RED.size, 90, seed=2)
     pipe([turn(picture(RED), "What?")], max_new_tokens=4)
     output = pipe([turn(picture(other), "What?")], max_new_tokens=12, temperature=0)
     assert output.usage.cached_tokens < 10

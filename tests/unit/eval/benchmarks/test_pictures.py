@@ -9,6 +9,7 @@ from PIL import Image
 
 from inkwash.core.errors import ConfigError, MediaError
 from inkwash.eval.benchmarks.pictures import ImagePath, cells, find_pictures, grid, is_black, through_jpeg
+from tests.pictures import noise_picture
 from tests.unit.eval.benchmarks.official import picture
 
 PATHS = [ImagePath(path=f"CVTG/{area}/{index}") for area in (2, 3) for index in (0, 7, 10)]
@@ -59,6 +60,6 @@ def test_black_cells_and_the_jpeg_that_is_judged() -> None:
     almost = Image.new("RGB", (4, 4))
     almost.putpixel((3, 3), (0, 1, 0))
     assert not is_black(almost)
-    noisy = Image.effect_noise((32, 32), 80).convert("RGB")
+    noisy = noise_picture((32, 32), 80)
     judged = through_jpeg(noisy)
     assert judged.size == noisy.size and judged.tobytes() != noisy.tobytes()

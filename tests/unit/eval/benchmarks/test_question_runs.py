@@ -23,6 +23,7 @@ from inkwash.eval.benchmarks.registry import BENCHMARKS
 from inkwash.eval.benchmarks.vision import VlmReader
 from inkwash.eval.paired import PairedItem, value
 from inkwash.eval.predictions import picture_hash
+from tests.pictures import noise_picture
 from tests.unit.eval.benchmarks import official
 from tests.unit.eval.benchmarks.runs import run_of
 from tests.unit.eval.benchmarks.stand_in import DROP, Raw, StandIn, Status, pictures_of, prompt_of, serving
@@ -391,7 +392,7 @@ def test_half_of_the_workers_dying_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_cells_are_judged_as_the_official_scorer_judges_them() -> None:
-    noise = Image.effect_noise((32, 32), 90).convert("RGB")
+    noise = noise_picture((32, 32), 90)
     assert picture_hash(through_jpeg(noise)) != picture_hash(noise)
 
 
