@@ -34,13 +34,13 @@ def ui(
     """
     from importlib.util import find_spec
 
-    from inkwash.cli.draw import check_model
+    from inkwash.cli.draw import check_model, open_reader
     from inkwash.cli.serve_chat import chosen
     from inkwash.core.errors import MissingExtraError
 
     check_model(model)
     seeing = chosen(chat, ui=True)
-    for module in ("fastapi", "uvicorn", "gradio"):
+    for module in ("fastapi", "uvicorn"):
         if find_spec(module) is None:
             raise MissingExtraError("inkwash ui", extra="serve")
     import os
@@ -73,4 +73,12 @@ def ui(
             webbrowser.open(address)
         return made
 
-    serve(settings, load, bound=bound, log_requests=False, ui=True, chat=ChatSettings(model=seeing) if seeing else None)
+    serve(
+        settings,
+        load,
+        bound=bound,
+        log_requests=False,
+        ui=True,
+        chat=ChatSettings(model=seeing) if seeing else None,
+        open_reader=open_reader,
+    )

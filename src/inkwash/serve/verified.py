@@ -50,6 +50,11 @@ class WordReader:
         self._read: ReadPicture | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="inkwash-words")
 
+    @property
+    def possible(self) -> bool:
+        """Whether this server was given a reader at all."""
+        return self._open is not None
+
     def check(self) -> None:
         """Raise RequestError (400) where this server cannot read words."""
         try:

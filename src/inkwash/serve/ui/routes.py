@@ -1,0 +1,147 @@
+"""The page's files, and its two routes beside the API."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
+from starlette.staticfiles import StaticFiles
+
+from inkwash import __version__
+from inkwash.core.errors import RequestError
+from inkwash.core.types import Size
+from inkwash.engine.notes import MAX_PROMPT, find_notes
+from inkwash.engine.readback import quoted_texts
+from inkwash.serve.images import client_of, service_of
+from inkwash.serve.service import Service
+from inkwash.serve.sizes import parse_size
+from inkwash.serve.ui.examples import EXAMPLES, helpers
+
+PATH = "/ui"
+STATIC = Path(__file__).with_name("static")
+# Nothing of another site is loaded or asked, and no other site shows the page in a frame.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+router = APIRouter(include_in_schema=False)
+
+
+class _Static(StaticFiles):
+    """Files with the headers of the page."""
+
+    def file_response(self, *args: Any, **options: Any) -> Any:
+        answer = super().file_response(*args, **options)
+        answer.headers.update(HEADERS)
+        return answer
+
+
+class _Prompt(BaseModel):
+    """A prompt as it stands in the page's form."""
+
+    prompt: str = Field(max_length=MAX_PROMPT)
+    size: str | None = Field(None, max_length=32)
+    edit: bool = False
+    language: Literal["en", "zh"] = "en"
+
+
+def mount(app: FastAPI, service: Service) -> None:
+    """Put the page at /ui."""
+    app.include_router(router)
+    app.mount(f"{PATH}/static", _Static(directory=STATIC), name="page")
+
+
+@router.api_route(PATH, methods=["GET", "HEAD"])
+async def page() -> FileResponse:
+    """The page itself, the same for everybody."""
+    return FileResponse(STATIC / "index.html", headers=HEADERS)
+
+
+@router.get(f"{PATH}/about")
+async def about(request: Request) -> dict[str, Any]:
+    """What the page must know about the server and its models."""
+    client_of(request)
+    service = service_of(request)
+    settings, backend = service.settings, service.backend
+    said: dict[str, Any] = {
+        "version": __version__,
+        "name": settings.served_name,
+        "chat": service.seeing,
+        "ready": service.state == "ready",
+        "draws": backend is not None,
+        "can_verify": service.words.possible and find_spec("rapidocr") is not None,
+        "max_steps": settings.max_steps,
+        "examples": EXAMPLES,
+        "helpers": [],
+        "things": [],
+        "alphabet": "",
+        "languages": [],
+        "device": settings.device or "",
+    }
+    if backend is None:
+        return said
+    info, limits = backend.info, backend.info.limits
+    side = min(info.natural_size)
+    long = side * 3 // 2 // 32 * 32 if limits is None else min(side * 3 // 2 // 32 * 32, limits.sizes.longest)
+    said |= {
+        "device": info.device,
+        "natural": info.natural_size,
+        "shapes": {"square": (side, side), "landscape": (long, side), "portrait": (side, long)},
+        "defaults": {
+            name: getattr(info.defaults, name) for name in ("steps", "guidance", "temperature", "top_p", "min_p")
+        },
+    }
+    if limits is not None:
+        said |= {
+            "helpers": helpers(limits),
+            "things": [one.name.replace("_", " ") for one in limits.things],
+            "alphabet": "".join(letter for letter in limits.alphabet if letter.isascii()),
+            "sizes": {"shortest": limits.sizes.shortest, "longest": limits.sizes.longest},
+            "languages": limits.languages,
+        }
+    return said
+
+
+@router.post(f"{PATH}/notes")
+async def notes(request: Request, asked: _Prompt) -> dict[str, list[str]]:
+    """What of a prompt will not be drawn, and the words that will be asked for.
+
+    Nothing is promised: a text that no note is about is only repeated.
+    """
+    client_of(request)
+    backend = service_of(request).backend
+    info = None if backend is None else backend.info
+    limits, canonical = (None, False) if info is None else (info.limits, info.canonical_quotes)
+    found = [
+        note
+        for note in find_notes(asked.prompt, _size(asked, info), (), limits, canonical=canonical)
+        if not (asked.edit and note.kind == "nothing")  # an instruction need neither quote nor name anything
+    ]
+    troubled = {text for note in found for text in note.texts}
+    return {
+        "notes": [_capital(note.sentence(asked.language)) for note in found],
+        "words": [text for text in quoted_texts(asked.prompt) if text not in troubled],
+    }
+
+
+def _size(asked: _Prompt, info: Any) -> Size | None:
+    """The size that is asked for; the model's own where none is, but for an edit, which is as large as its picture."""
+    try:
+        size = parse_size(asked.size) if asked.size else None
+    except RequestError:
+        return None  # said when it is drawn
+    if size is None and info is not None and not asked.edit:
+        return Size(*info.natural_size)
+    return size
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+

@@ -1,0 +1,208 @@
+// The page: sections, language, theme, history, what is dropped or pasted, and the two workplaces.
+
+import * as api from "./api.js";
+import { node, toast, save, fileName } from "./dom.js";
+import { archive } from "./files.js";
+import { Studio, downloads, urlOf } from "./studio.js";
+import * as store from "./store.js";
+import { Talk } from "./talk.js";
+import { language, read, setLanguage, t, translate, write } from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+const SECTIONS = ["draw", "edit", "chat", "history"];
+const ENDINGS = { "image/png": "png", "image/webp": "webp", "image/jpeg": "jpg" };
+let info = null, studios = {}, talk = null;
+
+// -- sections ---------------------------------------------------------------------------------------------------------
+
+function open(name, focus = false) {
+  for (const each of SECTIONS) {
+    const tab = $(`tab-${each}`), here = each === name;
+    tab.setAttribute("aria-selected", String(here));
+    tab.tabIndex = here ? 0 : -1;
+    $(each).hidden = !here;
+    if (here && focus) tab.focus();
+  }
+  if (name === "history") showHistory();
+  history.replaceState(null, "", `#${name}`);
+}
+
+const shownTabs = () => SECTIONS.filter((name) => !$(`tab-${name}`).hidden);
+const current = () => SECTIONS.find((name) => !$(name).hidden);
+
+function sections() {
+  for (const name of SECTIONS) $(`tab-${name}`).addEventListener("click", () => open(name));
+  document.querySelector("nav").addEventListener("keydown", (event) => {
+    const move = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!move) return;
+    const names = shownTabs(), at = names.indexOf(current());
+    open(names[(at + move + names.length) % names.length], true);
+  });
+  document.querySelector(".mark").addEventListener("click", (event) => { event.preventDefault(); open("draw"); });
+}
+
+// -- language and theme -----------------------------------------------------------------------------------------------
+
+function words() {
+  translate();
+  $("language").textContent = language() === "zh" ? "EN" : "中";
+  $("language").lang = language() === "zh" ? "en" : "zh";
+  for (const studio of Object.values(studios)) studio.words();
+  talk?.words();
+  if (current() === "history") showHistory();
+}
+
+function theme() {
+  const kept = read("inkwash-theme");
+  if (kept) document.documentElement.dataset.theme = kept;
+  $("theme").addEventListener("click", () => {
+    const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
+    document.documentElement.dataset.theme = dark ? "light" : "dark";
+    write("inkwash-theme", document.documentElement.dataset.theme);
+  });
+  $("language").addEventListener("click", () => { setLanguage(language() === "zh" ? "en" : "zh"); words(); });
+}
+
+// -- history ----------------------------------------------------------------------------------------------------------
+
+async function showHistory() {
+  const asked = $("search").value.trim().toLowerCase();
+  const entries = (await store.all()).filter((entry) => entry.prompt.toLowerCase().includes(asked));
+  $("history-empty").hidden = entries.length > 0;
+  $("download-all").disabled = $("forget").disabled = !entries.length;
+  $("history-count").textContent = entries.length ? t("count_pictures", { count: entries.length }) : "";
+  $("shelf").replaceChildren(...entries.map((entry) => node("li", {}, node("button", { type: "button", "aria-label": entry.prompt, onclick: () => lookAt(entry) }, node("img", { src: urlOf(entry), alt: "", loading: "lazy" }), node("span", {}, entry.prompt)))));
+}
+
+function lookAt(entry) {
+  const act = (key, run, kind = "plain") => node(`button.${kind}`, { type: "button", "data-act": key, onclick: async () => { await run(); $("lightbox").close(); } }, t(key));
+  const shown = ["size", "seed", "steps", "guidance_scale", "quality", "temperature", "top_p", "negative_prompt"];
+  const names = { guidance_scale: "guidance", negative_prompt: "negative", seed: "again_seed" };
+  const rows = shown.filter((name) => entry.settings?.[name] !== undefined).flatMap((name) => [node("dt", {}, name === "seed" ? "Seed" : t(names[name] ?? name)), node("dd", {}, String(entry.settings[name]))]);
+  const buttons = [downloads(entry.blob, entry.prompt), act("edit_this", () => edit(entry.blob))];
+  if (entry.kind === "draw") buttons.unshift(act("use_again", () => { studios.draw.fill(entry.settings); open("draw"); }, "primary"));
+  if (info.chat) buttons.push(act("ask_this", () => ask(entry.blob)));
+  if (entry.id !== undefined) buttons.push(act("delete", async () => { await store.remove(entry.id); showHistory(); }, "plain.danger"));
+  look(entry, node("div", {}, node("p", {}, entry.prompt), node("dl", {}, ...rows), node("div.stack", {}, ...buttons)));
+}
+
+function look(picture, side = null) {
+  $("lightbox-body").replaceChildren(node(side ? "div.light" : "div", {}, node("img", { src: urlOf(picture), alt: picture.prompt ?? "" }), side));
+  $("lightbox").showModal();
+}
+
+function historyButtons() {
+  $("search").addEventListener("input", showHistory);
+  $("download-all").addEventListener("click", async () => {
+    const entries = await store.all(), taken = new Map();
+    const files = entries.map((entry) => {
+      const name = fileName(entry.prompt, ENDINGS[entry.blob.type] ?? "png"), seen = taken.get(name) ?? 0;
+      taken.set(name, seen + 1);
+      return { name: seen ? name.replace(/(\.\w+)$/, `-${seen + 1}$1`) : name, blob: entry.blob };
+    });
+    save(await archive(files), "inkwash.zip");
+  });
+  $("forget").addEventListener("click", async () => {
+    const count = (await store.all()).length;
+    if (!window.confirm(t("sure_forget", { count }))) return;
+    await store.forget();
+    showHistory();
+  });
+}
+
+// -- from one section to another --------------------------------------------------------------------------------------
+
+async function edit(blob) {
+  open("edit");
+  await studios.edit.take([blob], true);
+  studios.edit.prompt.focus();
+}
+
+function ask(blob) {
+  talk.take([new File([blob], "picture.png", { type: blob.type })]);
+  open("chat");
+  $("chat-question").focus();
+}
+
+function received(files) {
+  const here = current();
+  if (!files.length || !info) return;
+  if (here === "chat") talk.take(files);
+  else if (here === "edit") studios.edit.take(files);
+  else { open("draw"); studios.draw.dropped(files); }
+}
+
+function drops() {
+  const root = document.documentElement;
+  for (const name of ["dragenter", "dragover"]) root.addEventListener(name, (event) => { event.preventDefault(); root.classList.add("dragging"); });
+  root.addEventListener("dragleave", (event) => { if (!event.relatedTarget) root.classList.remove("dragging"); });
+  root.addEventListener("drop", (event) => { event.preventDefault(); root.classList.remove("dragging"); received([...event.dataTransfer.files]); });
+  document.addEventListener("paste", (event) => { const files = [...event.clipboardData.files]; if (files.length) { event.preventDefault(); received(files); } });
+  document.addEventListener("click", (event) => { for (const menu of document.querySelectorAll(".menu > div:not([hidden])")) if (!menu.parentElement.contains(event.target)) menu.hidden = true; });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") for (const menu of document.querySelectorAll(".menu > div")) menu.hidden = true; });
+}
+
+// -- the server -------------------------------------------------------------------------------------------------------
+
+function askForKey() {
+  const dialog = $("key-dialog");
+  return new Promise((resolve) => {
+    $("key-form").onsubmit = async (event) => {
+      event.preventDefault();
+      if (await api.tryKey($("key").value.trim())) {
+        dialog.close();
+        resolve();
+      } else $("key-error").textContent = t("key_wrong");
+    };
+    dialog.oncancel = (event) => event.preventDefault();
+    if (!dialog.open) dialog.showModal();
+  });
+}
+
+const limitsLine = () => (info.things.length ? t("limits_line", { name: info.name, count: info.things.length, some: info.things.slice(0, 6).join(", ") }) : "");
+
+function aboutDialog() {
+  $("model-name").textContent = info.name;
+  $("about-open").addEventListener("click", () => {
+    $("about-title").textContent = `Inkwash ${info.version}`;
+    const rows = [[t("model"), info.name], [t("speed"), info.device]];
+    if (info.things.length) rows.push([t("knows"), t("things", { count: info.things.length, some: info.things.join(", ") })], [t("alphabet"), info.alphabet]);
+    if (info.sizes) rows.push([t("sizes"), `${info.sizes.shortest} – ${info.sizes.longest} px`]);
+    if (info.languages.length) rows.push([t("languages"), info.languages.map((name) => (name === "en" || name === "zh" ? t(name) : name)).join(", ")]);
+    rows.push([t("api"), node("a", { href: "docs", target: "_blank" }, `${location.origin}/v1`)]);
+    $("about-body").replaceChildren(node("dl", {}, ...rows.flatMap(([name, value]) => [node("dt", {}, name), node("dd", {}, value)])));
+    $("about").showModal();
+  });
+}
+
+async function start() {
+  theme();
+  sections();
+  historyButtons();
+  drops();
+  api.onKeyNeeded(askForKey);
+  words();
+  for (;;) {
+    try {
+      info = await api.about();
+    } catch (error) {
+      toast(error.message);
+    }
+    if (info?.ready) break;
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+  if (info.chat) {
+    talk = new Talk(info);
+    $("tab-chat").hidden = false;
+  }
+  const ways = { edit, ask, look, kept: () => current() === "history" && showHistory(), canAsk: Boolean(info.chat), examples: info.examples, limits_line: limitsLine };
+  if (info.draws) for (const kind of ["draw", "edit"]) studios[kind] = new Studio($(kind), info, ways);
+  else for (const kind of ["draw", "edit"]) $(`tab-${kind}`).hidden = true;
+  aboutDialog();
+  words();
+  const asked = location.hash.slice(1);
+  open(shownTabs().includes(asked) ? asked : shownTabs()[0]);
+  document.documentElement.dataset.ready = "true";
+}
+
+start();
