@@ -53,61 +53,59 @@ def keep(content: bytes, path: Path) -> None:
     print(f"{path}: {path.stat().st_size // 1024} KB")
 
 
-def says(tab: Any, where: str, words: str) -> None:
-    """Wait until a part of the page says something."""
-    tab.wait_for_function(f"document.querySelector('{where}').innerText.includes('{words}')")
+def draw(tab: Any, kind: str, prompt: str, seed: int, pictures: int = 1) -> None:
+    """Fill in the form and press its button."""
+    tab.fill(f"#prompt-{kind}", prompt)
+    if not tab.is_visible(f"#{kind} .seed"):
+        tab.click(f"#{kind} .more-settings summary")
+    tab.fill(f"#{kind} .seed", str(seed))
+    tab.click(f"#{kind} .more-settings summary")
+    for _ in range(pictures - 1):
+        tab.click(f"#{kind} .stepper .more")
+    tab.click(f"#{kind} .go .draw")
+
+
+def finished(tab: Any, kind: str) -> None:
+    tab.wait_for_selector(f"#{kind} .actions:not([hidden])")
+    tab.wait_for_selector(f"#{kind}[aria-busy=false]")
+    tab.wait_for_timeout(500)
 
 
 def create(tab: Any, out: Path) -> None:
-    """Watch a picture come, then four of them."""
-    tab.fill("#iw-create-prompt textarea", 'A blue poster that says "GARDEN"')
-    tab.click("#iw-create-draw")
-    tab.wait_for_selector("#iw-create-gallery img")  # a partial picture
+    """The first screen, a picture that comes, then four of them."""
+    keep(tab.screenshot(), out / "page-start.png")
+    draw(tab, "draw", 'A blue poster that says "GARDEN"', 1)
+    tab.wait_for_selector("#draw .view img.unfinished")
     keep(tab.screenshot(), out / "page-partial.png")
-    says(tab, "#iw-create-status", "drawn in")
-    tab.fill("#iw-create-prompt textarea", 'A poster that says "OPEN" and "SALE"')
-    tab.locator("input[type=number]").nth(0).fill("4")
-    tab.get_by_label("Seed", exact=True).first.fill("3")
-    tab.get_by_label("Keep this seed").first.check()
-    tab.click("#iw-create-draw")
-    says(tab, "#iw-create-status", "Drawing")
-    says(tab, "#iw-create-status", "drawn in")
-    tab.wait_for_timeout(1000)
+    finished(tab, "draw")
+    draw(tab, "draw", 'A poster that says "OPEN" and "SALE"', 3, pictures=4)
+    tab.wait_for_selector("#draw[aria-busy=true]")
+    finished(tab, "draw")
     keep(tab.screenshot(), out / "page-create.png")
 
 
 def edit(tab: Any, out: Path) -> None:
-    """Paint a mask over the first picture and change what is below it."""
-    tab.click("#iw-edit-this")
-    tab.wait_for_selector("#iw-editor canvas")
-    tab.wait_for_timeout(4000)  # the editor's canvas is made in the background and tells nobody
-    tab.evaluate("window.scrollTo(0, 0)")
-    tab.wait_for_timeout(500)
-    box = tab.locator("#iw-editor canvas").first.bounding_box()
+    """Paint a mask over the lower line of the picture and change what is below it."""
+    tab.click("#draw [data-act=edit_this]")
+    tab.wait_for_selector("#mask")
+    box = tab.locator("#mask").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    for row in (2, 11, 20):  # the lower line and nothing of the upper one
+    for row in (8, 20, 32):
         tab.mouse.move(x - 100, y + row)
         tab.mouse.down()
-        for step in range(11):
-            tab.mouse.move(x - 100 + 20 * step, y + row)
+        tab.mouse.move(x + 100, y + row, steps=10)
         tab.mouse.up()
-    tab.wait_for_timeout(1500)
-    tab.fill("#iw-edit-prompt textarea", 'Change the text "SALE" to "GOOD"')
-    tab.get_by_label("Seed", exact=True).last.fill("5")
-    tab.get_by_label("Keep this seed").last.check()
-    tab.click("#iw-edit-draw")
-    says(tab, "#iw-edit-status", "drawn in")
-    tab.evaluate("window.scrollTo(0, 0)")
-    tab.wait_for_timeout(1000)
+    tab.fill("#prompt-edit", 'Change the text "SALE" to "GOOD"')
+    tab.wait_for_timeout(800)
     keep(tab.screenshot(), out / "page-edit.png")
 
 
 def history(tab: Any, out: Path) -> None:
     """What was drawn before, with its settings."""
-    tab.click("button[role=tab]:has-text('History')")
-    tab.click("#iw-history img >> nth=0")
-    says(tab, "#iw-details", "Guidance")
-    tab.wait_for_timeout(1500)
+    tab.click("#tab-history")
+    tab.wait_for_selector("#shelf img")
+    tab.click("#shelf button >> nth=0")
+    tab.wait_for_timeout(800)
     keep(tab.screenshot(), out / "page-history.png")
 
 
@@ -120,24 +118,24 @@ def main() -> None:
     assert chromium is not None, "there is no chromium on this machine"
     with served() as url, sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=FLAGS)
-        tab = browser.new_page(locale="en-US", viewport={"width": 1180, "height": 860})
-        tab.set_default_timeout(WAIT_MS)
-        tab.goto(f"{url}/ui/")
-        tab.wait_for_selector("#iw-create-prompt textarea")
+        tab = opened(browser, url, locale="en-US", viewport={"width": 1280, "height": 720})
         create(tab, out)
         edit(tab, out)
         history(tab, out)
-        phone = browser.new_page(locale="zh-CN", viewport={"width": 390, "height": 844}, is_mobile=True)
-        phone.set_default_timeout(WAIT_MS)
-        phone.goto(f"{url}/ui/")
-        phone.fill("#iw-create-prompt textarea", 'A blue poster that says "GARDEN"')
-        phone.click("#iw-create-draw")
-        phone.wait_for_selector("#iw-create-gallery img")
-        phone.wait_for_timeout(15_000)
-        keep(phone.screenshot(full_page=True), out / "page-phone.png")
-        width = phone.evaluate("document.documentElement.scrollWidth")
-        assert width <= 390, f"the page is {width} pixels wide on a phone of 390"
+        phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "color_scheme": "dark"}
+        tab = opened(browser, url, locale="zh-CN", **phone)
+        draw(tab, "draw", 'A blue poster that says "GARDEN"', 1)
+        finished(tab, "draw")
+        keep(tab.screenshot(), out / "page-phone.png")
         browser.close()
+
+
+def opened(browser: Any, url: str, **options: Any) -> Any:
+    tab = browser.new_page(**options)
+    tab.set_default_timeout(WAIT_MS)
+    tab.goto(f"{url}/ui")
+    tab.wait_for_selector("html[data-ready]")
+    return tab
 
 
 if __name__ == "__main__":

@@ -98,23 +98,35 @@ def browser() -> Iterator[Any]:
 def tab(browser: Any, paged: Live) -> Iterator[Any]:
     """A tab of its own, with an empty history; the console must stay clean."""
     context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 720}, accept_downloads=True)
-    yield opened(context, paged)
+    page = opened(context, paged)
+    yield page
+    clean(page)
     context.close()
 
 
 def opened(context: Any, live: Live, section: str = "draw") -> Any:
+    """The page in a tab that keeps what went wrong in it, for `clean`."""
     page = context.new_page()
     page.set_default_timeout(WAIT_MS)
-    page.on("pageerror", lambda error: pytest.fail(f"the page's own error: {error}"))
-    page.on("console", lambda said: said.type in ("error", "warning") and pytest.fail(f"console: {said.text}"))
-    page.on("requestfailed", lambda request: "images" in request.url or pytest.fail(f"failed: {request.url}"))
+    page.wrong = []
+    page.on("pageerror", lambda error: page.wrong.append(f"error: {error}"))
+    page.on("console", lambda said: page.wrong.append(f"console: {said.text}") if said.type != "log" else None)
+    page.on("requestfailed", lambda request: page.wrong.append(f"failed: {request.url} {request.failure}"))
     page.goto(f"{live.url}/ui#{section}")
     page.wait_for_selector("html[data-ready]")
     return page
 
 
+def clean(page: Any) -> None:
+    """Nothing went wrong but what the server refused and what was stopped on purpose."""
+    expected = ("responded with a status of 4", "ERR_ABORTED", "[DOM]", "willReadFrequently")
+    assert [line for line in page.wrong if not any(part in line for part in expected)] == []
+
+
 def says(tab: Any, where: str, words: str) -> None:
-    tab.wait_for_function("([where, words]) => document.querySelector(where).innerText.includes(words)", arg=[where, words])
+    tab.wait_for_function(
+        "([where, words]) => document.querySelector(where).innerText.includes(words)", arg=[where, words]
+    )
 
 
 def drawn(tab: Any, kind: str = "draw") -> None:
@@ -253,7 +265,7 @@ def test_draw_look_back_and_use_again(tab: Any, paged: Live) -> None:
     drawn(tab)
     asked = backend_of(paged).drawn[-1]
     assert asked.prompt == 'A poster that says "HALLO"' and (asked.width, asked.height) == (256, 256)
-    assert (asked.guidance_scale, asked.temperature, asked.top_p) == (SHOWN.guidance, SHOWN.temperature, SHOWN.top_p)
+    assert (asked.temperature, asked.top_p) == (None, None), "what nobody set is the model's own"
     says(tab, "#draw .actions", "All words are right")  # as the reader says, which the box asks for
     says(tab, "#draw .actions", str(asked.seed))
     tab.click("#draw [data-act=again_seed]")
@@ -294,7 +306,7 @@ def test_every_setting_reaches_the_model(tab: Any, paged: Live) -> None:
     drawn(tab)
     asked = backend_of(paged).drawn[-1]
     assert (asked.width, asked.height, asked.num_images, asked.layout) == (192, 320, 2, "same")
-    assert (asked.seed, asked.num_inference_steps, asked.guidance_scale) == (7, 5, 1.5)
+    assert (asked.seed, asked.num_inference_steps, asked.guidance_scale) == (7, 8, 1.5)  # "low" takes 5 of 8
     assert (asked.temperature, asked.top_p, asked.negative_prompt, asked.quality) == (0.5, 0.6, '"SALE"', "low")
     assert tab.locator("#draw .variants button").count() == 2
     tab.click("#draw .variants button >> nth=1")
@@ -339,12 +351,8 @@ def test_a_refusal_is_one_sentence_on_the_page(tab: Any) -> None:
     tab.fill("#prompt-draw", 'says "HALLO"')
     tab.click("#draw [data-shape=custom]")
     tab.fill("#draw .width", "5000")
-    context_errors = []
-    tab.remove_listener  # noqa: B018  # the refused request is an error in the console, and expected
-    tab.on("console", lambda said: context_errors.append(said.text))
-    with pytest.MonkeyPatch.context():
-        tab.click("#draw .go .draw")
-        says(tab, "#draw .progress", "2048")
+    tab.click("#draw .go .draw")
+    says(tab, "#draw .progress", "2048")
     assert tab.is_enabled("#draw .go .draw")
 
 
@@ -611,13 +619,15 @@ def test_a_phone_in_chinese_and_dark(browser: Any, paged: Live) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
         left = page.evaluate(
             "() => Array.from(document.querySelectorAll('main button, main label, main legend'))"
-            ".filter(node => node.offsetParent && /^[A-Za-z ,;]{6,}$/.test(node.innerText.trim())).map(node => node.innerText)"
+            ".filter(node => node.offsetParent && /^[A-Za-z ,;]{6,}$/.test(node.innerText.trim()))"
+            ".map(node => node.innerText)"
         )
         assert left == [], "English on the Chinese page"
     page.tap("#language")
     assert page.inner_text("#tab-draw") == "Draw"
     page.tap("#theme")
     assert page.get_attribute("html", "data-theme") == "light"
+    clean(page)
     context.close()
 
 

@@ -1,44 +1,32 @@
-"""The chat tab in a real browser: a dropped file, thoughts folded, boxes drawn, HTML shown and not run, stop."""
+"""The conversation of the page in a real browser: a dropped file, thoughts folded, boxes drawn, HTML not run, stop."""
 
 from __future__ import annotations
 
-import base64
-import io
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from inkwash.engine.see.together import Together
 from inkwash.serve.server import mount_chat, mount_ui
 from inkwash.serve.settings import ChatSettings, ServeSettings
-from inkwash.serve.ui import talk_words
-from inkwash.serve.ui.words import EN
 from tests.server import test_ui
 from tests.server.conftest import Live, running
 from tests.server.fakes import FakeBackend
-from tests.server.test_ui import _says as says
+from tests.server.test_ui import clean, drop, opened, picture, says
 
 pytestmark = test_ui.pytestmark
 nothing_left = test_ui.nothing_left
+browser = test_ui.browser
 
 BOX = "\n<think>left of the middle</think>\nHere: <|begin_of_box|>[[250, 250, 500, 750]]<|end_of_box|>"
 PAGE = "\n<think></think>\nA page:\n<html>\n<body><img src=x onerror='window.ran=1'></body>\n</html>\nDone."
 
 
-def test_both_languages_say_everything() -> None:
-    assert talk_words.EN.keys() == talk_words.ZH.keys() and not talk_words.EN.keys() & EN.keys()
-    for key, sentence in talk_words.EN.items():
-        slots = {part.split("}")[0] for part in sentence.split("{")[1:]}
-        assert slots == {part.split("}")[0] for part in talk_words.ZH[key].split("{")[1:]}, key
-
-
 @pytest.fixture(scope="module")
 def paged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """The page with the shipped model behind its chat tab."""
+    """The page with the shipped model behind its conversation."""
 
     def prepare(app: Any, service: Any) -> None:
         mount_chat(app, service, ChatSettings(model="nano-v"))
@@ -71,128 +59,85 @@ def script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return told
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if test_ui.CHROMIUM is None:
-        pytest.skip("no chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        made = play.chromium.launch(executable_path=test_ui.CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield made
-        made.close()
-
-
-def open_tab(browser: Any, live: Live, locale: str, label: str) -> Any:
-    page = browser.new_page(locale=locale, viewport={"width": 1280, "height": 950})
-    page.set_default_timeout(60_000)
-    page.goto(f"{live.url}/ui/")
-    page.click(f"button[role=tab]:has-text('{label}')")
-    page.wait_for_selector("#iw-chat-question textarea")
-    return page
-
-
-@pytest.fixture(scope="module")
-def opened(browser: Any, paged: Live) -> Any:
-    return open_tab(browser, paged, "en-US", "Chat")
-
-
 @pytest.fixture
-def tab(opened: Any) -> Any:
-    """The tab with a new conversation."""
-    opened.click("#iw-chat-clear")
-    opened.wait_for_function("document.querySelector('#iw-chat-question textarea').value == ''")
-    says(opened, "#iw-chat", "Drop pictures")
-    return opened
+def tab(browser: Any, paged: Live) -> Iterator[Any]:
+    context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 720})
+    page = opened(context, paged, "chat")
+    yield page
+    clean(page)
+    context.close()
 
 
 def ask(tab: Any, question: str) -> None:
-    tab.fill("#iw-chat-question textarea", question)
-    tab.press("#iw-chat-question textarea", "Enter")
-
-
-def drop(tab: Any, name: str, content: bytes, kind: str = "image/png") -> None:
-    """A file dropped onto the box, as a hand would do it."""
-    data = tab.evaluate_handle(
-        """([name, kind, text]) => {
-            const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
-            const data = new DataTransfer();
-            data.items.add(new File([bytes], name, {type: kind}));
-            return data;
-        }""",
-        [name, kind, base64.b64encode(content).decode()],
-    )
-    for event in ("dragenter", "dragover", "drop"):
-        tab.dispatch_event("#iw-chat-question textarea", event, {"dataTransfer": data})
-    tab.wait_for_selector("#iw-chat-question .thumbnail-item, #iw-chat-question .thumbnail-image")
-    tab.wait_for_function("!document.querySelector('#iw-chat-question').innerText.includes('%')")
-
-
-def red() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (256, 256), "red").save(buffer, "PNG")
-    return buffer.getvalue()
+    tab.fill("#chat-question", question)
+    tab.press("#chat-question", "Enter")
 
 
 def test_a_dropped_picture_is_asked_about_and_marked(tab: Any, script: dict[str, Any]) -> None:
     script["pause"] = 0.05
-    drop(tab, "red.png", red())
+    drop(tab, "red.png", picture())
+    tab.wait_for_selector("#chat-files img")
     ask(tab, "Where is it?")
-    says(tab, "#iw-chat", "left of")  # thoughts are open while they come
-    says(tab, "#iw-chat-status", "written in")
+    tab.wait_for_selector("#turns details[open]")  # thoughts are open while they come
+    says(tab, "#chat-status", "written")
     assert script["prompts"][0].count("<|begin_of_image|>") == 1
-    says(tab, "#iw-chat", "Here: [[250, 250, 500, 750]]")
-    assert "<think>" not in tab.inner_text("#iw-chat") and "begin_of_box" not in tab.inner_text("#iw-chat")
-    tab.wait_for_function("!document.querySelector('#iw-chat').innerText.includes('left of the middle')")  # folded
-    tab.click("#iw-chat :text('Thoughts')")
-    says(tab, "#iw-chat", "left of the middle")
-    marked = tab.wait_for_selector("#iw-chat .bot img")
-    tab.wait_for_function("document.querySelector('#iw-chat .bot img').naturalWidth == 256")
-    pixels = marked.evaluate(
-        """image => {
-            const canvas = document.createElement('canvas');
-            canvas.width = canvas.height = 256;
-            const pen = canvas.getContext('2d');
-            pen.drawImage(image, 0, 0);
-            return [[64, 128], [100, 128], [10, 10]].map(([x, y]) => Array.from(pen.getImageData(x, y, 1, 1).data));
-        }"""
-    )
-    assert pixels[1][:3] == pixels[2][:3] == [255, 0, 0] and pixels[0][:3] != [255, 0, 0]
+    says(tab, "#turns", "Here: [[250, 250, 500, 750]]")
+    assert "<think>" not in tab.inner_text("#turns") and "begin_of_box" not in tab.inner_text("#turns")
+    assert tab.locator("#turns details[open]").count() == 0, "folded when the answer is there"
+    tab.click("#turns summary")
+    says(tab, "#turns", "left of the middle")
+    rect = tab.locator("#turns .boxed rect")
+    assert [rect.get_attribute(name) for name in ("x", "y", "width", "height")] == ["250", "250", "250", "500"]
+    image, box = tab.locator("#turns .boxed img").bounding_box(), rect.bounding_box()
+    assert box["x"] - image["x"] == pytest.approx(image["width"] / 4, abs=4)
     script["text"], script["pause"] = PAGE, 0.0
     ask(tab, "Write a page.")
-    says(tab, "#iw-chat", "Done.")
-    assert tab.locator("#iw-chat code").count() > 0 and tab.evaluate("window.ran") is None
-    assert "<think>" in script["prompts"][1] and "left of the middle" not in script["prompts"][1]
-    assert script["prompts"][1].count("<|begin_of_image|>") == 1  # still in the conversation
-    tab.click("#iw-chat-clear")
-    tab.wait_for_function("!document.querySelector('#iw-chat').innerText.includes('Done.')")
+    says(tab, "#turns", "Done.")
+    assert "onerror" in tab.inner_text("#turns") and tab.evaluate("window.ran") is None
+    assert script["prompts"][1].count("<|begin_of_image|>") == 1, "still in the conversation"
+    assert "left of the middle" not in script["prompts"][1]
+    tab.click("#chat-clear")
+    tab.wait_for_selector("#chat-empty:not([hidden])")
     ask(tab, "Anything?")
-    says(tab, "#iw-chat", "Done.")
+    says(tab, "#turns", "Done.")
     assert "<|begin_of_image|>" not in script["prompts"][2]
 
 
 def test_stop_ends_the_answer_and_keeps_what_was_said(tab: Any, script: dict[str, Any]) -> None:
-    script["text"], script["pause"] = "\n<think></think>\n" + "word " * 400, 0.1
+    script["text"], script["pause"] = "\n<think></think>\n" + "word " * 400, 0.05
     ask(tab, "Talk.")
-    says(tab, "#iw-chat", "word word")
-    tab.click("#iw-chat-stop")
-    says(tab, "#iw-chat-status", "Stopped.")
-    assert script["stopped"] == 1 and "word word" in tab.inner_text("#iw-chat")
+    says(tab, "#turns", "word word")
+    tab.click("#chat-stop")
+    says(tab, "#chat-status", "Stopped.")
+    assert "word word" in tab.inner_text("#turns")
+    for _ in range(50):
+        if script["stopped"]:
+            break
+        time.sleep(0.1)
+    assert script["stopped"] == 1
+    script["text"] = "\n<think></think>\nYes."
+    ask(tab, "And now?")
+    says(tab, "#turns", "Yes.")
+    assert "word word" in script["prompts"][1], "what was said stays in the conversation"
 
 
-def test_a_turn_that_fails_leaves_the_question(tab: Any, paged: Live, script: dict[str, Any], tmp_path: Path) -> None:
-    ask(tab, "  ")
-    says(tab, "#iw-chat-status", "Write a question.")
-    drop(tab, "broken.png", red()[:60])
+def test_a_turn_that_fails_leaves_the_question_and_its_files(tab: Any, script: dict[str, Any]) -> None:
+    drop(tab, "broken.png", picture()[:60])
     ask(tab, "What is this?")
-    says(tab, "#iw-chat-status", "picture")
-    assert not script["prompts"]
-    tab.wait_for_function("document.querySelector('#iw-chat-question textarea').value == 'What is this?'")
+    says(tab, "#toasts", "picture")
+    assert not script["prompts"] and tab.input_value("#chat-question") == "What is this?"
+    assert tab.locator("#chat-files li").count() == 1 and tab.locator("#turns li").count() == 0
 
 
-def test_the_real_model_answers_in_a_chinese_browser(browser: Any, paged: Live) -> None:
-    page = open_tab(browser, paged, "zh-CN", "对话")
-    page.wait_for_selector("#iw-chat-stop:has-text('停止')")
-    drop(page, "red.png", red())
+def test_the_real_model_answers_about_what_was_drawn(browser: Any, paged: Live) -> None:
+    context = browser.new_context(locale="zh-CN", viewport={"width": 1280, "height": 720})
+    page = opened(context, paged)
+    page.fill("#prompt-draw", "“OK”")
+    page.click("#draw .go .draw")
+    page.click("#draw [data-act=ask_this]")
+    page.wait_for_selector("#chat-files img")
+    assert page.inner_text("#chat-send") == "提问"
     ask(page, "What colour is the background?")
-    says(page, "#iw-chat-status", "读入")
+    says(page, "#chat-status", "读取")
+    clean(page)
+    context.close()

@@ -144,4 +144,3 @@ def _size(asked: _Prompt, info: Any) -> Size | None:
 
 def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
-
