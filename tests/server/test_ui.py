@@ -509,13 +509,16 @@ def test_a_soft_edge_blends_the_result_into_the_picture(tab: Any, paged: Live) -
     tab.fill("#prompt-edit", "Make it blue")
     tab.click("#edit .go .draw")
     drawn(tab, "edit")
-    content = tab.evaluate(
-        """async () => {
-            const blob = await (await fetch(document.querySelector('#edit .compare img').src)).blob();
-            return Array.from(new Uint8Array(await blob.arrayBuffer()));
+    values = tab.evaluate(
+        """() => {
+            const image = document.querySelector('#edit .compare img'), canvas = document.createElement('canvas');
+            canvas.width = canvas.height = 256;
+            const pen = canvas.getContext('2d');
+            pen.drawImage(image, 0, 0, 256, 256);
+            return Array.from(pen.getImageData(0, 0, 256, 256).data);
         }"""
     )
-    image = Image.open(io.BytesIO(bytes(content))).convert("RGB")
+    image = Image.frombytes("RGBA", (256, 256), bytes(values)).convert("RGB")
     difference = ImageChops.difference(image, Image.new("RGB", image.size, "red")).convert("L")
     column = [difference.getpixel((128, y)) for y in range(256)]
     most = max(column)
