@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from inkwash.models.glm_image.abilities import Abilities
+from inkwash.engine.notes import Abilities
 
 EXAMPLES = [
     {"name": "hello", "prompt": 'A poster that says "HELLO"', "seed": 1},
