@@ -4,7 +4,8 @@
     image = pipe(prompt='A poster that says "HELLO"', height=256, width=256).images[0]
 
 Every picture has its own generator for both stages, so it depends on its own prompt, settings and seed only. A call
-keeps no state on the pipeline, so that several threads may share one.
+keeps no state on the pipeline, so that several threads may share one. Weights, and what is kept between calls, are
+never torch's inference tensors (`torch.inference_mode(False)`), so a caller may work in that mode or not, call by call.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ class GlmImagePipeline(ReferenceSurface):
         self._as_stored = residency is None  # whole and unrounded, so that weights may be changed, moved and saved
 
     @classmethod
+    @torch.inference_mode(False)
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | Path,
@@ -161,6 +163,7 @@ class GlmImagePipeline(ReferenceSurface):
         size = shard_bytes(max_shard_size, MAX_SHARD_BYTES)
         save_pipeline_parts(self.parts, save_directory, dtype=torch_dtype, max_shard_bytes=size, variant=variant)
 
+    @torch.inference_mode(False)
     def load_lora_weights(
         self, path: str | Path, adapter_name: str | None = None, *, weight_name: str | None = None
     ) -> str:
@@ -168,6 +171,7 @@ class GlmImagePipeline(ReferenceSurface):
         self._check_whole("LoRA adapters change the weights")
         return self._adapters.load(path, adapter_name, weight_name=weight_name)
 
+    @torch.inference_mode(False)
     def set_adapters(self, adapter_names: str | Sequence[str], adapter_weights: float | Sequence[float] = 1.0) -> None:
         """Exactly these adapters act, each with its weight (one number serves all); an empty list is none."""
         names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
@@ -185,6 +189,7 @@ class GlmImagePipeline(ReferenceSurface):
         """Forget all adapters; the weights are again those of the checkpoint, bit by bit."""
         self._adapters.unload()
 
+    @torch.inference_mode(False)
     def to(
         self,
         *targets: torch.device | str | torch.dtype | None,
@@ -220,6 +225,7 @@ class GlmImagePipeline(ReferenceSurface):
     def dtype(self) -> torch.dtype:
         return self.stages.dtype
 
+    @torch.inference_mode(False)
     def prepare(self, request: DrawRequest | Sequence[DrawRequest], overrides: Overrides | None = None) -> Prepared:
         """A request, or several that differ in prompts, pictures and seeds only, made ready once for `draw`."""
         requests = [request] if isinstance(request, DrawRequest) else list(request)
@@ -252,6 +258,7 @@ class GlmImagePipeline(ReferenceSurface):
                 prepared = self.prepare(request, Overrides(latents=latents))
         return self._draw(prepared, plan, Watch(progress, cancel), clock, on_step=on_step)
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def _draw(
         self,
@@ -274,6 +281,7 @@ class GlmImagePipeline(ReferenceSurface):
                 images = drawing.decode(latents)
         return GlmImagePipelineOutput(images=images, seeds=drawing.seeds, plan=plan, timings=clock.finished())
 
+    @torch.inference_mode(False)
     def generate_prior_tokens(
         self,
         prompt: str | Sequence[str],

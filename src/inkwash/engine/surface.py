@@ -281,6 +281,7 @@ class ReferenceSurface:
 
     # embeddings
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def encode_prompt(
         self,

@@ -109,12 +109,13 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """The kept picture, its verdict and those of all attempts."""
+    """The kept picture, its verdict and those of all attempts; its plan where `draw_verified` drew it."""
 
     image: Any
     best: Verdict
     verdicts: tuple[Verdict, ...]
     wanted: tuple[str, ...]
+    plan: Plan | None = None
 
     @property
     def attempts(self) -> int:
@@ -247,21 +248,16 @@ def draw_verified(
         wanted = edit_targets(request.prompt, read(request.images[0]))
     else:
         wanted = Target(texts=tuple(quoted_texts(request.prompt)))
-    return [
-        best_attempt(
-            wanted,
-            seed,
-            _Drawer(pipe, replace(request, num_images=1, seed=seed), progress, cancel),
-            read,
-            verify,
-            progress=attempted,
-        )
-        for seed in ((first + k) % _SEEDS for k in range(request.num_images))
-    ]
+    found: list[Verified] = []
+    for seed in ((first + k) % _SEEDS for k in range(request.num_images)):
+        drawer = _Drawer(pipe, replace(request, num_images=1, seed=seed), progress, cancel)
+        kept = best_attempt(wanted, seed, drawer, read, verify, progress=attempted)
+        found.append(replace(kept, plan=drawer.plans[kept.best.attempt.plan]))
+    return found
 
 
 class _Drawer:
-    """Draws attempts of one picture, with the plan of the attempt before where it is the same."""
+    """Draws attempts of one picture, each with the plan that an earlier one of the same number sampled."""
 
     def __init__(
         self,
@@ -271,14 +267,14 @@ class _Drawer:
         cancel: CancelToken | None,
     ) -> None:
         self.pipe, self.request, self.progress, self.cancel = pipe, request, progress, cancel
-        self.kept: tuple[int, Plan] | None = None
+        self.plans: dict[int, Plan] = {}
 
     def __call__(self, attempt: Attempt) -> Image.Image:
-        plan = self.kept[1] if self.kept is not None and self.kept[0] == attempt.plan else None
+        plan = self.plans.get(attempt.plan)
         assert plan is not None or attempt.noise == 0, "the first noise of a plan comes before the others"
         output = self.pipe.draw(
             replace(self.request, seed=attempt.noise_seed), plan=plan, progress=self.progress, cancel=self.cancel
         )
-        self.kept = attempt.plan, output.plan
+        self.plans[attempt.plan] = output.plan
         image: Image.Image = output.images[0]
         return image

@@ -93,6 +93,7 @@ class GlmVisionPipeline:
         return self.together
 
     @classmethod
+    @torch.inference_mode(False)
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | Path,
@@ -128,6 +129,7 @@ class GlmVisionPipeline:
         self._check_exact("Saving")
         save_glm_v(self.parts, save_directory, dtype=torch_dtype)
 
+    @torch.inference_mode(False)
     def load_lora_weights(
         self, path: str | Path, adapter_name: str | None = None, *, weight_name: str | None = None
     ) -> str:
@@ -137,6 +139,7 @@ class GlmVisionPipeline:
         self._renew()
         return name
 
+    @torch.inference_mode(False)
     def set_adapters(self, adapter_names: str | Sequence[str], adapter_weights: float | Sequence[float] = 1.0) -> None:
         """Exactly these adapters act, each with its weight (one number serves all); an empty list is none."""
         names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
@@ -170,6 +173,7 @@ class GlmVisionPipeline:
         """Whether the checkpoint's template knows `enable_thinking`; others are bounded by a budget."""
         return self.parts.processor.style == "plain"
 
+    @torch.inference_mode(False)
     def prepare(
         self,
         messages: Messages,
@@ -208,6 +212,7 @@ class GlmVisionPipeline:
                 assert isinstance(output, VisionOutput)
                 return output
 
+    @torch.inference_mode(False)
     def stream(
         self,
         messages: Messages | Prompt,
@@ -304,6 +309,7 @@ class GlmVisionPipeline:
         weakref.finalize(answer, held.close).atexit = False  # of an answer that nobody has begun to read
         return answer
 
+    @torch.inference_mode(False)
     def _pieces(
         self,
         run: Run,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -302,3 +303,14 @@ def test_tool_calls_are_held_back_and_come_whole() -> None:
     assert shown(("a <tool_",)) == ["a ", "<tool_"]
     assert shown(("a <tool_call>crop\n<arg_key>",)) == ["a ", "<tool_call>crop\n<arg_key>"]
     assert shown(("a <tool_call>",), offered=False) == ["a <tool_call>"]
+
+
+def test_answers_are_the_same_in_inference_mode_and_after_it(make_pipeline: MakePipeline, tmp_path: Path) -> None:
+    messages, plain = [turn("What?", picture(RED))], make_pipeline()
+    expected = plain(messages, max_new_tokens=6, temperature=0).text
+    plain.save_pretrained(tmp_path)
+    with torch.inference_mode():
+        pipe = GlmVisionPipeline.from_pretrained(tmp_path, device_map="cpu")
+        assert pipe(messages, max_new_tokens=6, temperature=0).text == expected
+    assert not any(weight.is_inference() for weight in pipe.parts.model.parameters())
+    assert pipe(messages, max_new_tokens=6, temperature=0).text == expected
