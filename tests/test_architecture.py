@@ -24,10 +24,11 @@ MAY_IMPORT = {
     "train": {"core", "models", "nn", "data"},
     "eval": {"core", "engine", "data", "media", "scenes"},
     "rl": {"core", "engine", "train", "eval", "models", "data", "scenes", "media"},
-    "serve": {"core", "engine", "media"},
+    "agent": {"core", "engine", "models", "media", "scenes"},
+    "serve": {"core", "engine", "media", "agent"},
     "desk": {"core", "media"},
     "mcp": {"core", "engine", "media", "serve"},
-    "recipes": {"core", "train", "rl", "eval", "engine", "models", "data"},
+    "recipes": {"core", "train", "rl", "eval", "agent", "engine", "models", "data"},
 }
 # Parsed while tests are collected: after browser tests, whose greenlets upset its count of depth, Python may refuse.
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}

@@ -4,8 +4,8 @@ Three ways of writing are in use, one for each kind of screen: phones (`Memory: 
 computers (text around one call such as ``left_click(start_box='[10,20]')``, then ``Memory:``), and web pages with
 numbered marks (`Thought: .. Action: Click [3] .. Memory_Updated: ..`). Answer tags, box marks and Python's spelling of
 JSON are accepted everywhere, and so is a reply without any of them. Only the actions of a screen count (`ACTIONS`): a
-boxed one first; of several different ones the first is taken and the reply flagged. Places are in thousandths of the
-screen. No text is an error: what cannot be read says why.
+boxed one first; of several different ones the first is taken and the reply flagged. Places are in the units of the
+model. No text is an error: what cannot be read says why.
 """
 
 from __future__ import annotations
@@ -81,17 +81,6 @@ class Action:
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
-
-    def point(self, width: int, height: int, *, grid: int = 1000, of: str | None = None) -> tuple[int, int] | None:
-        """The middle of its box, or its point, in pixels of the screen; None where it names no place."""
-        for name in (of,) if of else ("box_2d", "start_box", "box", "point"):
-            numbers = _numbers(self.arguments.get(name))
-            if len(numbers) >= 4:
-                numbers = [(numbers[0] + numbers[2]) / 2, (numbers[1] + numbers[3]) / 2]
-            if len(numbers) >= 2:
-                x, y = (round(n / grid * side) for n, side in zip(numbers, (width, height), strict=False))
-                return min(max(x, 0), width - 1), min(max(y, 0), height - 1)
-        return None
 
 
 @dataclass(frozen=True)
@@ -243,6 +232,6 @@ def _unmarked(text: str) -> str:
     return text.replace(BOX, "").replace(END_BOX, "")
 
 
-def _numbers(value: Any) -> list[float]:
+def numbers_of(value: Any) -> list[float]:
     """The numbers of a box or point, however it is nested or written."""
     return [float(found) for found in re.findall(r"-?\d{1,12}(?:\.\d{1,12})?", str(value))] if value is not None else []

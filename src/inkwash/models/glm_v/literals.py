@@ -17,6 +17,7 @@ MAX_ENDS = 16  # closing brackets at which a value may end
 MAX_STARTS = 32  # brackets that open nothing readable, after which no more is looked for
 _ZEROS = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?<![\w.])0+(?=\d)""")
 _CLOSING = {"[": "]", "{": "}"}
+_DECODER = json.JSONDecoder(strict=False)
 
 
 def read_literal(text: str) -> Any:
@@ -49,6 +50,10 @@ def _first(text: str, opening: str, at: int) -> int | None:
 
 def _value_at(text: str, start: int, *, open_end: bool) -> tuple[Any, int] | None:
     """The value that begins there, up to its own closing bracket; with ``open_end`` its last brackets may lack."""
+    try:
+        return _DECODER.raw_decode(text, start)  # sound JSON, whatever brackets its texts hold
+    except (ValueError, RecursionError):
+        pass
     closing = _CLOSING[text[start]]
     end, depth = text.find(closing, start) + 1, 1
     if end == 0:
