@@ -37,6 +37,7 @@ COMMANDS = {
     "ui": Entry("inkwash.cli.ui", "Draw and edit on a page in the browser."),
     "describe": Entry("inkwash.cli.describe", "Ask about pictures, videos and documents."),
     "chat": Entry("inkwash.cli.chat", "Talk about pictures, videos and documents, turn by turn."),
+    "act": Entry("inkwash.cli.act", "Let a model work on a task: in a browser, on this screen, on a phone."),
     "mcp": Entry("inkwash.cli.mcp", "Offer drawing, editing and looking as tools of an assistant (MCP)."),
     "shot": Entry("inkwash.cli.shot", "Take a picture of the screen, a window or a region."),
     "record": Entry("inkwash.cli.record", "Record the screen, a window or a region as a video."),

@@ -1,0 +1,282 @@
+"""Screens of this machine: geometry and events by fakes, and the real thing under Xvfb where that is installed."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from inkwash.agent.act import Act, AgentError, Grid, Place
+from inkwash.agent.executors.computer import ComputerExecutor, check_display
+from inkwash.agent.reply import Format
+from inkwash.agent.shot import PixelAct, to_pixels
+from inkwash.agent.stop import StopSwitch
+from inkwash.core.errors import Cancelled
+
+Box = tuple[int, int, int, int]
+
+
+class Monitors:
+    """Two monitors beside each other, seen at a scale."""
+
+    def __init__(self, size: tuple[int, int], scale: float) -> None:
+        self.size, self.scale = size, scale
+
+    def monitors(self) -> list[Box]:
+        width, height = self.size
+        return [(0, 0, width, height), (-width, 40, width, height)]
+
+    def grab(self, monitor: Box) -> tuple[bytes, tuple[int, int]]:
+        size = round(monitor[2] * self.scale), round(monitor[3] * self.scale)
+        target = io.BytesIO()
+        Image.new("1", size).save(target, "PNG", compress_level=0)
+        return target.getvalue(), size
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Log:
+    """Notes events; `stop_at` throws a switch before that many."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+        self.stop: StopSwitch | None = None
+        self.stop_at = 10**9
+
+    def _note(self, *event: Any) -> None:
+        self.events.append(event)
+        if self.stop is not None and len(self.events) >= self.stop_at:
+            self.stop.throw()
+
+    def move(self, x: float, y: float) -> None:
+        self._note("move", x, y)
+
+    def button(self, name: str, down: bool) -> None:
+        self._note("button", name, down)
+
+    def wheel(self, across: int, up: int) -> None:
+        self._note("wheel", across, up)
+
+    def key(self, name: str, down: bool) -> None:
+        self._note("key", name, down)
+
+    def can_type(self, text: str) -> bool:
+        return text.isascii() and text.isprintable()
+
+
+class Board:
+    def __init__(self) -> None:
+        self.text, self.copied = "kept", list[str]()
+
+    def paste(self) -> str:
+        return self.text
+
+    def copy(self, text: str) -> None:
+        self.text = text
+        self.copied.append(text)
+
+
+def computer(log: Log, size: tuple[int, int] = (1280, 720), scale: float = 1.0, monitor: int = 0, **more: Any) -> Any:
+    return ComputerExecutor(
+        monitor, capture=Monitors(size, scale), events=log, **{"window": lambda: "Editor", "clipboard": Board(), **more}
+    )
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (1512, 982)])
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.parametrize("monitor", [0, 1])
+def test_clicks_land_in_the_middle_on_every_monitor(size: tuple[int, int], scale: float, monitor: int) -> None:
+    """200 boxes on each: within a pixel of the middle, and on that monitor."""
+    rng, log = random.Random(3), Log()
+    screen = computer(log, size, scale, monitor)
+    shot = screen.observe()
+    origin = (0, 0) if monitor == 0 else (-size[0], 40)
+    for number in range(200):
+        left, top = rng.choice((0, 999, rng.randint(0, 999))), rng.choice((0, 999, rng.randint(0, 999)))
+        box = Place(left=left, top=top, right=rng.randint(left, 999), bottom=rng.randint(top, 999))
+        grid = Format(model="4.5V", screen="computer").grid if number % 2 else Grid(last=1000)
+        wanted = to_pixels(Act(kind="hover", target=box), grid, shot)
+        assert isinstance(wanted, PixelAct) and wanted.at is not None
+        at = shot.to_input(wanted.at)
+        half = 0.5 if grid.last == 999 else 0.0
+        for place, start, side, n in zip(at, origin, size, box.middle, strict=True):
+            assert start <= place < start + side
+            assert abs((place - start) - (n + half) / 1000 * side) * scale <= 1.0 + 1e-6
+
+
+def sent(act: Act, log: Log, **more: Any) -> list[tuple[Any, ...]]:
+    screen = computer(log, **more)
+    screen.observe()
+    at = (10, 20) if act.target is not None or act.kind == "scroll" else None
+    to = (110, 20) if act.end is not None else None
+    screen.do(PixelAct(act=act, at=at, to=to, text=act.text), StopSwitch())
+    return log.events
+
+
+HERE = Place.at(1, 1)
+
+
+def test_events_of_each_act() -> None:
+    down, up = ("button", "left", True), ("button", "left", False)
+    assert sent(Act(kind="click", target=HERE), Log()) == [("move", 10.5, 20.5), down, up]
+    assert sent(Act(kind="double_click", target=HERE), Log())[1:] == [down, up, down, up]
+    assert sent(Act(kind="click", button="right", target=HERE), Log())[1] == ("button", "right", True)
+    assert sent(Act(kind="hover", target=HERE), Log()) == [("move", 10.5, 20.5)]
+    drag = sent(Act(kind="drag", target=HERE, end=HERE), Log())
+    assert drag[1] == down and drag[-1] == up and drag[-2] == ("move", 110.5, 20.5)
+    assert sent(Act(kind="scroll", direction="down", amount=3), Log())[1:] == [("wheel", 0, -1)] * 3
+    keys = [("key", "ctrl", True), ("key", "c", True), ("key", "c", False), ("key", "ctrl", False)]
+    assert sent(Act(kind="key", keys=("ctrl", "c")), Log()) == keys
+    assert sent(Act(kind="type", text="a b"), Log())[2:4] == [("key", "space", True), ("key", "space", False)]
+
+
+def test_other_texts_are_pasted_and_the_clipboard_is_put_back() -> None:
+    board, log = Board(), Log()
+    sent(Act(kind="type", text="It's Grüße 你好 a+b"), log, clipboard=board)
+    assert board.copied == ["It's Grüße 你好 a+b", "kept"] and ("key", "v", True) in log.events
+    log = Log()
+    sent(Act(kind="type", text="a\nb"), log, clipboard=Board(), window=lambda: "sh (XTerm)")
+    assert ("key", "insert", True) in log.events
+
+
+@pytest.mark.parametrize(
+    "act",
+    [Act(kind="click", target=HERE), Act(kind="drag", target=HERE, end=HERE),
+     Act(kind="key", keys=("ctrl", "shift", "a")), Act(kind="type", text="hello")],
+    ids=lambda act: act.kind,
+)  # fmt: skip
+def test_a_stop_at_any_event_leaves_nothing_pressed(act: Act) -> None:
+    for number in range(1, 8):
+        log, stop = Log(), StopSwitch()
+        log.stop, log.stop_at = stop, number
+        screen = computer(log)
+        screen.observe()
+        to = (50, 60) if act.end is not None else None
+        at = (10, 20) if act.target is not None else None
+        try:
+            screen.do(PixelAct(act=act, at=at, to=to, text=act.text), stop)
+        except Cancelled:
+            pressed = {event[1] for event in log.events[:number] if event[0] in ("key", "button") and event[2]}
+            released = [event[1] for event in log.events if event[0] in ("key", "button") and not event[2]]
+            assert all(name in released for name in pressed)
+            assert all(not event[2] for event in log.events[number:] if event[0] in ("key", "button"))
+            assert not [event for event in log.events[number:] if event[0] in ("move", "wheel")]
+
+
+def test_another_window_in_front_gets_nothing() -> None:
+    windows = iter(["Editor", "Bank", "Bank"])
+    log = Log()
+    screen = computer(log, window=lambda: next(windows))
+    screen.observe()
+    assert "Another window" in screen.do(PixelAct(act=Act(kind="type", text="a"), text="a"), StopSwitch())
+    assert log.events == []
+
+
+def test_monitors_that_are_not_there() -> None:
+    with pytest.raises(AgentError, match="no monitor 2"):
+        computer(Log(), monitor=2)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays of Linux")
+def test_without_a_display_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(AgentError, match="no display"):
+        check_display()
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    with pytest.raises(AgentError, match="Wayland"):
+        check_display()
+
+
+# -- a real screen -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    """An X server of its own."""
+    for name in ("Xvfb", "xterm", "xclip"):
+        if shutil.which(name) is None:
+            pytest.skip(f"no {name} on this machine")
+    for module in ("mss", "pynput", "pyperclip"):
+        if find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    read, write = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "640x400x24", "-nolisten", "tcp"],
+        pass_fds=(write,), stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        name = f":{pipe.readline().strip()}"
+    before = os.environ.get("DISPLAY")
+    os.environ["DISPLAY"] = name
+    yield name
+    server.terminate()
+    server.wait(10)
+    if before is None:
+        del os.environ["DISPLAY"]
+    else:
+        os.environ["DISPLAY"] = before
+
+
+SCRIPT = """
+import sys, time
+from inkwash.agent.act import Act, Place
+from inkwash.agent.executors.computer import ComputerExecutor, SystemClipboard
+from inkwash.agent.shot import PixelAct
+from inkwash.agent.stop import StopSwitch
+screen, stop = ComputerExecutor(), StopSwitch()
+SystemClipboard().copy("kept")
+def act(at=None, **fields):
+    screen.observe()
+    wanted = Act(**fields)
+    return screen.do(PixelAct(act=wanted, at=at, text=wanted.text), stop)
+time.sleep(float(sys.argv[1]))
+act(at=(200, 100), kind="click", target=Place.at(1, 1))
+time.sleep(0.5)
+print(repr(screen.observe().place), file=sys.stderr)
+act(kind="type", text="It's Grüße 你好 a+b")
+act(kind="key", keys=("enter",))
+act(kind="type", text="plain ASCII: a_B (c) ~ {d} \\\\ \\"e\\" 100%")
+act(kind="key", keys=("enter",))
+act(kind="key", keys=("ctrl", "d"))
+time.sleep(0.5)
+print(SystemClipboard().paste())
+screen.close()
+"""
+
+
+@pytest.mark.slow  # an X server, a terminal, a process: some seconds
+def test_texts_arrive_exactly_in_a_terminal(display: str, tmp_path: Path) -> None:
+    """By mouse, keyboard and clipboard of the system; what was copied before is put back."""
+    received, said = tmp_path / "received.txt", tmp_path / "said.txt"
+    terminal = subprocess.Popen(
+        ["xterm", "-u8", "-geometry", "100x20+0+0", "-e", "sh", "-c", f"cat > {received}"],
+        env={**os.environ, "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        with said.open("w") as out:  # no pipes: the clipboard's owner goes on living with them
+            done = subprocess.run([sys.executable, "-c", SCRIPT, "2.0"], stdout=out, stderr=out, timeout=120)
+        assert done.returncode == 0, said.read_text()
+        assert said.read_text().splitlines()[-1] == "kept"
+        end = time.monotonic() + 10
+        while time.monotonic() < end and received.read_text("utf-8").count("\n") < 2:
+            time.sleep(0.2)
+        assert received.read_text("utf-8") == 'It\'s Grüße 你好 a+b\nplain ASCII: a_B (c) ~ {d} \\ "e" 100%\n', (
+            done.stderr
+        )
+    finally:
+        terminal.terminate()
+        terminal.wait(10)
