@@ -157,7 +157,7 @@ def act(
         max_seconds=seconds,
     )
     vault = Vault.from_file(secrets) if secrets is not None else Vault()
-    form = Format(model=version_of(model), screen=kind)  # type: ignore[arg-type]
+    form = Format(model=version_of(model), screen=kind)
     brief = short if short is not None else model.startswith("nano")
     if record is not None and record.exists() and any(record.iterdir()):
         raise AgentError(f"The folder {str(record)!r} is not empty: give a new one for the run.")

@@ -87,7 +87,7 @@ def sample_panel(
     """A panel whose widgets fit its size; no two labels are alike."""
     check_split(split)
     width, height = rng.choice(SIZES)
-    chosen: Layout = layout or rng.choice(LAYOUTS[split])
+    chosen: Layout = rng.choice(LAYOUTS[split]) if layout is None else layout
     style = style or rng.choice(STYLES[split])
     labels = _Labels(rng, split)
     title = labels.next().capitalize()

@@ -154,6 +154,7 @@ def mutated(text: str, rng: random.Random) -> str:
     return text
 
 
+@pytest.mark.slow  # two seconds of reading
 def test_five_thousand_mutated_replies() -> None:
     """Never an exception, never an act that the screen lacks; what is not read is one sentence."""
     rng = random.Random(1)
