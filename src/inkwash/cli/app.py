@@ -39,6 +39,7 @@ COMMANDS = {
     "chat": Entry("inkwash.cli.chat", "Talk about pictures, videos and documents, turn by turn."),
     "act": Entry("inkwash.cli.act", "Let a model work on a task: in a browser, on this screen, on a phone."),
     "mcp": Entry("inkwash.cli.mcp", "Offer drawing, editing and looking as tools of an assistant (MCP)."),
+    "desk": Entry("inkwash.cli.desk", "Ask about what is on the screen: the assistant of the desktop."),
     "shot": Entry("inkwash.cli.shot", "Take a picture of the screen, a window or a region."),
     "record": Entry("inkwash.cli.record", "Record the screen, a window or a region as a video."),
     "eval": Entry("inkwash.cli.eval", "Draw held-out scenes and read them back: word accuracy and more."),

@@ -184,13 +184,13 @@ class _Writer:
     def __enter__(self) -> _Writer:
         import av
 
-        self._container: Any = av.open(str(self.path), mode="w", format="mp4")
+        self._container = _open(self.path)
         large = self.width * self.height > MAX_WIDTH * MAX_HEIGHT // 2
         for name, options in _CODECS:
             if name not in av.codecs_available:
                 continue
             more = {"crf": _CRF_LARGE} if large and name == "libx264" else {}
-            self._stream: Any = self._container.add_stream(name, rate=self._fps, options={**options, **more})
+            self._stream = self._container.add_stream(name, rate=self._fps, options={**options, **more})
             break
         else:
             raise RecordingFailed("This build of PyAV writes neither H.264 nor MPEG-4: install the usual one.")
@@ -219,6 +219,12 @@ class _Writer:
                 self._container.mux(self._stream.encode())
         finally:
             self._container.close()
+
+
+def _open(path: Path) -> Any:
+    import av
+
+    return av.open(str(path), mode="w", format="mp4")
 
 
 def fit(width: int, height: int) -> tuple[int, int]:
