@@ -43,7 +43,7 @@ def draw(engine: Engine, asked: list[DrawRequest], *, at_once: bool) -> tuple[fl
     """Wall and CPU seconds, and the pictures."""
     wall, cpu = time.perf_counter(), time.process_time()
     if at_once:
-        results = [ticket.result() for ticket in [engine.submit(request) for request in asked]]
+        results = [handle.result() for handle in [engine.submit(request) for request in asked]]
     else:
         results = [engine.submit(request).result() for request in asked]
     images = [result.images[0] for result in results]

@@ -19,7 +19,7 @@ from bench import checkpoints, sheet
 from inkwash import GlmImagePipeline
 from inkwash.cli.doctor_plan import sizes_of
 from inkwash.core.device import set_threads
-from inkwash.engine.memory import Work
+from inkwash.engine.memory import ForecastInput
 from inkwash.engine.pace import measure_pace
 
 PROMPT = 'A poster that says "HELLO"'
@@ -31,7 +31,7 @@ def row(model: str, dtype: str, side: int, steps: int, repeats: int, trained: bo
     """One case: the least predicted and the least measured seconds of the same number of tries, by turns."""
     number_type, cpu = getattr(torch, dtype), torch.device("cpu")
     pipe = GlmImagePipeline.from_pretrained(model, torch_dtype=number_type, device_map="cpu")
-    work, sizes = Work(height=side, width=side, steps=steps, pictures=1), sizes_of(model)
+    work, sizes = ForecastInput(height=side, width=side, steps=steps, pictures=1), sizes_of(model)
     predicted, measured = [], []
     for _ in range(repeats + 1):
         predicted.append(measure_pace(sizes, work, dtype=number_type, device=cpu, trained=trained).total)

@@ -34,7 +34,7 @@ def pdf(folder: Path) -> dict[str, Any]:
     return {"type": "file", "file": folder / "pages.pdf"}
 
 
-def film(folder: Path) -> dict[str, Any]:
+def video(folder: Path) -> dict[str, Any]:
     """10 minutes of 1280x720 at 30 frames per second."""
     import av
     import numpy as np
@@ -98,7 +98,7 @@ def archive(folder: Path) -> dict[str, Any]:
 
 
 CASES: dict[str, Callable[[Path], dict[str, Any]]] = {
-    made.__name__: made for made in (pdf, film, picture, truncated, bomb, archive)
+    made.__name__: made for made in (pdf, video, picture, truncated, bomb, archive)
 }
 
 
@@ -109,7 +109,7 @@ def run(name: str, model: str, folder: Path) -> None:
     from inkwash.engine.see.pipeline import GlmVisionPipeline
 
     torch.set_num_threads(1)
-    part = {"pdf": "file", "archive": "file", "film": "video"}.get(name, "image")
+    part = {"pdf": "file", "archive": "file", "video": "video"}.get(name, "image")
     file = next(folder.iterdir())
     messages = [{"role": "user", "content": [{"type": part, part: file}, {"type": "text", "text": "What is it?"}]}]
     began = time.perf_counter()

@@ -61,7 +61,7 @@ def reference(chance: random.Random) -> bytes:
     return buffer.getvalue()
 
 
-def film() -> bytes:
+def video() -> bytes:
     """Two seconds of grey."""
     import av
     import numpy as np
@@ -319,7 +319,7 @@ def load(server: Server, minutes: float, clients: int) -> tuple[Tally, list[tupl
     """The load itself; what clients saw, and the memory by seconds."""
     tally, begun = Tally(), time.monotonic()
     end, done = begun + 60 * minutes, threading.Event()
-    media = {"film": film(), "document": document()}
+    media = {"film": video(), "document": document()}
     threads = [
         threading.Thread(target=Client(number, server, tally, media).run, args=(end,)) for number in range(clients)
     ]

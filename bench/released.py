@@ -22,8 +22,8 @@ from bench import sheet
 
 from inkwash.core.device import pick_device
 from inkwash.engine.ar import Row, sample_plans
-from inkwash.engine.denoise import Denoiser, Picture
-from inkwash.engine.memory import GLYPHS, PROMPT_TOKENS, Sizes, Work, forecast
+from inkwash.engine.denoise import DenoiseInput, Denoiser
+from inkwash.engine.memory import GLYPHS, PROMPT_TOKENS, ForecastInput, Sizes, forecast
 from inkwash.engine.offload import PROFILES, put
 from inkwash.engine.pace import best, measure_pace
 from inkwash.engine.pixels import decode_latents
@@ -79,7 +79,7 @@ def random_weights(build: Callable[[], N], device: torch.device, dtype: torch.dt
 
 
 @torch.no_grad()
-def measure(sizes: Sizes, work: Work, device: torch.device, dtype: torch.dtype) -> Measured:
+def measure(sizes: Sizes, work: ForecastInput, device: torch.device, dtype: torch.dtype) -> Measured:
     """Draw once with each stage resident alone, as the profile `stage` does; first calls are not counted."""
     matmul, bandwidth = rates(device, dtype, sizes.decoder.width)
     if device.type == "cuda":
@@ -112,7 +112,7 @@ def measure(sizes: Sizes, work: Work, device: torch.device, dtype: torch.dtype) 
     )
 
 
-def plan(ar: ARGenerator, work: Work) -> None:
+def plan(ar: ARGenerator, work: ForecastInput) -> None:
     """Read a prompt of random ids and sample the plans of all pictures from it."""
     device = ar.lm_head.weight.device
     ids = torch.randint(0, ar.config.text_config.vision_vocab_size, (1, PROMPT_TOKENS), device=device)
@@ -134,7 +134,7 @@ def plan(ar: ARGenerator, work: Work) -> None:
     sample_plans(ar, fuse_for_decode(ar), rows, Sampling(), Watch())
 
 
-def denoise(decoder: Decoder, sizes: Sizes, work: Work, latents: torch.Tensor) -> None:
+def denoise(decoder: Decoder, sizes: Sizes, work: ForecastInput, latents: torch.Tensor) -> None:
     """Prepare and take all steps, guided, with the references' keys where there are any."""
     device, dtype = latents.device, decoder.proj_out.weight.dtype
     cells = latents.shape[2] // 2 * (latents.shape[3] // 2)
@@ -145,7 +145,7 @@ def denoise(decoder: Decoder, sizes: Sizes, work: Work, latents: torch.Tensor) -
         own_ids = torch.zeros(1, own[0] * own[1] // 4, dtype=torch.long, device=device)
         keys = [decoder.encode_reference(latent, own_ids, torch.ones(1, 2, device=device))]
     glyphs = torch.zeros(GLYPHS, sizes.decoder.text_embed_dim, dtype=dtype, device=device)
-    picture = Picture(
+    picture = DenoiseInput(
         prior_ids=torch.zeros(cells, dtype=torch.long, device=device),
         glyphs=glyphs,
         no_glyphs=glyphs[:2],
@@ -187,7 +187,9 @@ def main() -> None:
     device = torch.device("cpu") if given.predict else pick_device(given.device)
     sizes = tiny() if given.tiny else Sizes.released()
     reference = None if given.reference is None else (given.reference, given.reference)
-    work = Work(height=given.side, width=given.side, steps=given.steps, pictures=given.pictures, reference=reference)
+    work = ForecastInput(
+        height=given.side, width=given.side, steps=given.steps, pictures=given.pictures, reference=reference
+    )
     dtype = torch.float32 if given.tiny and device.type == "cpu" else torch.bfloat16
     body = report(sizes, work, device, dtype, run=not given.predict)
     print(body)
@@ -195,7 +197,7 @@ def main() -> None:
         print(sheet.write("released-prediction" if given.predict else f"released-{given.side}", body, device))
 
 
-def floors(sizes: Sizes, work: Work, dtype: torch.dtype) -> str:
+def floors(sizes: Sizes, work: ForecastInput, dtype: torch.dtype) -> str:
     """What one H200 needs at least by its data sheet's attainable rates, and under the shares that are aimed at."""
     with parameters_on_meta():
         ar, decoder = ARGenerator(sizes.ar), Decoder(sizes.decoder)
@@ -223,7 +225,7 @@ def used_weights(decoder: Decoder) -> int:
     return sum(count for name, count in names if ".norm1." not in name)
 
 
-def report(sizes: Sizes, work: Work, device: torch.device, dtype: torch.dtype, *, run: bool) -> str:
+def report(sizes: Sizes, work: ForecastInput, device: torch.device, dtype: torch.dtype, *, run: bool) -> str:
     """Markdown: predicted peaks by profile, and, where it runs, what was measured."""
     rows = []
     for profile in PROFILES:

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from inkwash.engine.see.pipeline import GlmVisionPipeline
-from inkwash.models.glm_v.folder import resolve_sight
+from inkwash.models.glm_v.folder import resolve_vision
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.render import render
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=12, help="pictures of the conversation with two turns")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    folder = resolve_sight(options.model)
+    folder = resolve_vision(options.model)
     pipe = GlmVisionPipeline.from_pretrained(folder)
     pictures = [render(sample_scene(random.Random(i), split="held_out")) for i in range(options.pictures)]
     decode(pipe, folder, pictures[0], options.repeats)
@@ -53,7 +53,7 @@ def decode(pipe: GlmVisionPipeline, folder: Path, picture: Image.Image, repeats:
         "pixel_values": prompt.patches,
         "image_grid_thw": torch.tensor(prompt.grids),
     }
-    pipe.speaker.stop_ids = frozenset()
+    pipe.answers.stop_ids = frozenset()
     ours, theirs = [], []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -80,7 +80,7 @@ def second_turn(folder: Path, pictures: list[Image.Image], repeats: int) -> None
         for kept in (True, False):
             pipe = GlmVisionPipeline.from_pretrained(folder, conversations=4 if kept else 0)
             if not kept:
-                pipe.speaker.features.max_bytes = 0
+                pipe.answers.features.max_bytes = 0
             first = pipe(_messages(pictures), max_new_tokens=16, temperature=0)
             if not kept:
                 pipe.forget()
@@ -103,9 +103,9 @@ def together(folder: Path, pictures: list[Image.Image], repeats: int) -> None:
         for _ in range(repeats):
             for at_once in (False, True):
                 pipe = GlmVisionPipeline.from_pretrained(folder, conversations=0)
-                pipe.speaker.stop_ids = frozenset()
+                pipe.answers.stop_ids = frozenset()
                 if at_once:
-                    pipe.answer_together(count)
+                    pipe.enable_batching(count)
                 began = time.perf_counter()
 
                 def ask(number: int, pipe: GlmVisionPipeline = pipe, began: float = began) -> tuple[Any, float]:

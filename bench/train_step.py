@@ -26,7 +26,7 @@ from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.recipes import nano_sizes as sizes
-from inkwash.train.ar import Rows, ar_loss
+from inkwash.train.ar import ARBatch, ar_loss
 from inkwash.train.decoder import DecoderTraining, FrozenParts, velocity_loss
 from inkwash.train.device import autocast, hold_memory, matmul_rate, to_device
 from inkwash.train.optim import EMA, clear_gradients, make_optimizers, update
@@ -49,7 +49,7 @@ def ar_step(model: ARGenerator, rows: int = 16, length: int = 192, plan: int = 6
     weight = torch.zeros(rows, length)
     weight[:, length - 8 - plan : length - 8] = 1.0
     positions = torch.arange(length).expand(3, rows, length).contiguous()
-    batch = Rows(ids=ids, positions=positions, targets=ids.roll(-1, 1), weight=weight)
+    batch = ARBatch(ids=ids, positions=positions, targets=ids.roll(-1, 1), weight=weight)
     return lambda: ar_loss(model, batch, CPU)[0]
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from inkwash.engine import events
+    from inkwash.engine.handle import GenerationResult, RequestHandle
     from inkwash.engine.open import LoadOptions, open_pipeline, open_vision_pipeline
     from inkwash.engine.output import GlmImagePipelineOutput
     from inkwash.engine.pipeline import GlmImagePipeline
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from inkwash.engine.see.media import MediaRules
     from inkwash.engine.see.output import Cost, Delta, Usage, VisionOutput
     from inkwash.engine.see.pipeline import GlmVisionPipeline
-    from inkwash.engine.ticket import GenerationResult, Ticket
     from inkwash.engine.verify import Reading, Verified, Verify, draw_verified
     from inkwash.eval.ocr import Reader
 
@@ -63,7 +63,7 @@ __all__ = [
     "Reader",
     "Reading",
     "RequestError",
-    "Ticket",
+    "RequestHandle",
     "TokenCounts",
     "Usage",
     "Verified",
@@ -98,7 +98,7 @@ _MODULES = {  # where a public name is defined
     "inkwash.engine.see.media": ("MediaRules",),
     "inkwash.engine.see.output": ("Cost", "Delta", "Usage", "VisionOutput"),
     "inkwash.engine.see.pipeline": ("GlmVisionPipeline",),
-    "inkwash.engine.ticket": ("GenerationResult", "Ticket"),
+    "inkwash.engine.handle": ("GenerationResult", "RequestHandle"),
     "inkwash.engine.verify": ("Reading", "Verified", "Verify", "draw_verified"),
     "inkwash.eval.ocr": ("Reader",),
 }

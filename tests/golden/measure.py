@@ -170,7 +170,7 @@ def _pixels(encoded: str) -> str:
 def batches() -> Digests:
     """Settings of each recipe, as a state keeps them, and the batches of some steps."""
     from inkwash.recipes.table import RECIPES, configured
-    from inkwash.train.sealed import settings_of
+    from inkwash.train.state_file import settings_of
 
     found: Digests = {}
     for name, steps in BATCHES.items():

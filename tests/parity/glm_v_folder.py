@@ -104,12 +104,12 @@ def write_folder(
     byte_tokenizer().save(str(folder / "tokenizer.json"))
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     pictures = pixel_settings(longest=28 * 28 * 15000, patch=patch, shortest=shortest)
-    films = pixel_settings(longest=28 * 28 * 2 * 30000, patch=patch, shortest=shortest, fps=2, max_duration=300)
+    videos = pixel_settings(longest=28 * 28 * 2 * 30000, patch=patch, shortest=shortest, fps=2, max_duration=300)
     names = {"processor_class": f"{generation}Processor"}
     contents: dict[str, dict[str, Any]] = {
         "tokenizer_config.json": {"pad_token": "<|endoftext|>", "eos_token": "<|endoftext|>"},
         "preprocessor_config.json": {**pictures, "image_processor_type": f"{generation}ImageProcessor", **names},
-        "video_preprocessor_config.json": {**films, "video_processor_type": f"{generation}VideoProcessor", **names},
+        "video_preprocessor_config.json": {**videos, "video_processor_type": f"{generation}VideoProcessor", **names},
     }
     for name, content in contents.items():
         (folder / name).write_text(json.dumps(content), encoding="utf-8")

@@ -136,7 +136,7 @@ def patches(grids: Sequence[PatchGrid], seed: int = 0) -> Tensor:
 
 
 def prompt(
-    pictures: Sequence[PatchGrid] = (), films: Sequence[PatchGrid] = (), seed: int = 0
+    pictures: Sequence[PatchGrid] = (), videos: Sequence[PatchGrid] = (), seed: int = 0
 ) -> tuple[list[int], list[int]]:
     """Ids and modality: text, pictures with text between them, videos with a timestamp after every frame, text."""
     ids, modality = words(3, seed), [0] * 3
@@ -149,7 +149,7 @@ def prompt(
         add([IMAGE_START])
         add([IMAGE] * (height * width // 4), 1)
         add([IMAGE_END, *words(number, seed + number)])
-    for number, (time, height, width) in enumerate(films):
+    for number, (time, height, width) in enumerate(videos):
         add([VIDEO_START])
         for frame in range(time):
             add([IMAGE_START])
@@ -165,15 +165,15 @@ def grid_tensor(grids: Sequence[PatchGrid]) -> Tensor:
 
 
 def reference_inputs(
-    ids: Sequence[int], modality: Sequence[int], pictures: Sequence[PatchGrid], films: Sequence[PatchGrid]
+    ids: Sequence[int], modality: Sequence[int], pictures: Sequence[PatchGrid], videos: Sequence[PatchGrid]
 ) -> dict[str, Any]:
     """Arguments of the reference for one prompt; pictures and videos may not share one there."""
     row = torch.tensor([list(ids)])
     inputs = {"input_ids": row, "attention_mask": torch.ones_like(row), "mm_token_type_ids": torch.tensor([modality])}
     if pictures:
         inputs |= {"pixel_values": patches(pictures), "image_grid_thw": grid_tensor(pictures)}
-    if films:
-        inputs |= {"pixel_values_videos": patches(films), "video_grid_thw": grid_tensor(films)}
+    if videos:
+        inputs |= {"pixel_values_videos": patches(videos), "video_grid_thw": grid_tensor(videos)}
     return inputs
 
 

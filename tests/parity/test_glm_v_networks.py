@@ -46,16 +46,18 @@ CASES: list[Media] = [
 ]
 
 
-def ours_inputs(pictures: list[PatchGrid], films: list[PatchGrid], seed: int = 0) -> tuple[Tensor, Tensor, Tensor, int]:
+def ours_inputs(
+    pictures: list[PatchGrid], videos: list[PatchGrid], seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor, int]:
     """Ids (1, L), modality (1, L), positions (3, 1, L), and where the answer begins."""
-    ids, modality = prompt(pictures, films, seed)
-    positions, following = prompt_positions(modality, [*pictures, *films], merge=2)
+    ids, modality = prompt(pictures, videos, seed)
+    positions, following = prompt_positions(modality, [*pictures, *videos], merge=2)
     return torch.tensor([ids]), torch.tensor([modality]), positions[:, None], following
 
 
-def see(model: GlmV, pictures: list[PatchGrid], films: list[PatchGrid]) -> Tensor | None:
-    parts = [patches(grids) for grids in (pictures, films) if grids]
-    return model.see(torch.cat(parts), [*pictures, *films]) if parts else None
+def see(model: GlmV, pictures: list[PatchGrid], videos: list[PatchGrid]) -> Tensor | None:
+    parts = [patches(grids) for grids in (pictures, videos) if grids]
+    return model.see(torch.cat(parts), [*pictures, *videos]) if parts else None
 
 
 def reference_logits(model: Any, inputs: dict[str, Any]) -> Tensor:
@@ -66,19 +68,19 @@ def reference_logits(model: Any, inputs: dict[str, Any]) -> Tensor:
 
 
 @torch.no_grad()
-def ours_logits(model: GlmV, pictures: list[PatchGrid], films: list[PatchGrid], seed: int = 0) -> Tensor:
-    ids, modality, positions, _ = ours_inputs(pictures, films, seed)
-    hidden = model(ids, positions, features=see(model, pictures, films), modality=modality)
+def ours_logits(model: GlmV, pictures: list[PatchGrid], videos: list[PatchGrid], seed: int = 0) -> Tensor:
+    ids, modality, positions, _ = ours_inputs(pictures, videos, seed)
+    hidden = model(ids, positions, features=see(model, pictures, videos), modality=modality)
     logits: Tensor = model.lm_head(hidden)
     return logits
 
 
 @torch.no_grad()
-def greedy(model: GlmV, pictures: list[PatchGrid], films: list[PatchGrid], steps: int) -> tuple[list[int], Tensor]:
+def greedy(model: GlmV, pictures: list[PatchGrid], videos: list[PatchGrid], steps: int) -> tuple[list[int], Tensor]:
     """The likeliest tokens one by one over a cache, and the logits of the last step."""
-    ids, modality, positions, following = ours_inputs(pictures, films)
+    ids, modality, positions, following = ours_inputs(pictures, videos)
     cache = model.make_cache(1, ids.shape[1] + steps)
-    hidden = model(ids, positions, features=see(model, pictures, films), modality=modality, cache=cache)
+    hidden = model(ids, positions, features=see(model, pictures, videos), modality=modality, cache=cache)
     answer: list[int] = []
     for step in range(steps):
         logits = model.lm_head(hidden[:, -1])
@@ -133,15 +135,15 @@ def test_grids_that_do_not_fit_are_refused(grids: list[PatchGrid], rows: int, wo
         pair("dense")[1].see(torch.zeros(rows, 96), grids)
 
 
-@pytest.mark.parametrize(("pictures", "films"), CASES)
-def test_positions_are_the_reference_positions(pictures: list[PatchGrid], films: list[PatchGrid]) -> None:
+@pytest.mark.parametrize(("pictures", "videos"), CASES)
+def test_positions_are_the_reference_positions(pictures: list[PatchGrid], videos: list[PatchGrid]) -> None:
     reference, _ = pair("dense")
-    ids, modality, positions, following = ours_inputs(pictures, films)
+    ids, modality, positions, following = ours_inputs(pictures, videos)
     expected, delta = reference.model.get_rope_index(
         ids,
         modality,
         grid_tensor(pictures) if pictures else None,
-        grid_tensor(films) if films else None,
+        grid_tensor(videos) if videos else None,
         torch.ones_like(ids),
     )
     assert torch.equal(positions, expected)
@@ -151,9 +153,9 @@ def test_positions_are_the_reference_positions(pictures: list[PatchGrid], films:
 def test_positions_of_a_mixed_prompt_are_the_reference_positions() -> None:
     reference, _ = pair("dense")
     pictures: list[PatchGrid] = [(1, 4, 6), (1, 2, 8)]
-    films: list[PatchGrid] = [(2, 4, 2)]
-    ids, modality, positions, _ = ours_inputs(pictures, films)
-    expected, _ = reference.model.get_rope_index(ids, modality, grid_tensor(pictures), grid_tensor(films))
+    videos: list[PatchGrid] = [(2, 4, 2)]
+    ids, modality, positions, _ = ours_inputs(pictures, videos)
+    expected, _ = reference.model.get_rope_index(ids, modality, grid_tensor(pictures), grid_tensor(videos))
     assert torch.equal(positions, expected)
 
 
@@ -171,12 +173,12 @@ def test_positions_refuse_grids_that_do_not_fit(modality: list[int], grids: list
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("pictures", "films"), CASES)
-def test_logits(kind: str, pictures: list[PatchGrid], films: list[PatchGrid]) -> None:
+@pytest.mark.parametrize(("pictures", "videos"), CASES)
+def test_logits(kind: str, pictures: list[PatchGrid], videos: list[PatchGrid]) -> None:
     reference, ours = pair(kind)
-    ids, modality = prompt(pictures, films)
-    expected = reference_logits(reference, reference_inputs(ids, modality, pictures, films))
-    assert relative_error(ours_logits(ours, pictures, films), expected) < 1e-5
+    ids, modality = prompt(pictures, videos)
+    expected = reference_logits(reference, reference_inputs(ids, modality, pictures, videos))
+    assert relative_error(ours_logits(ours, pictures, videos), expected) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -209,14 +211,14 @@ def test_the_correction_chooses_and_does_not_weigh() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("pictures", "films"), [CASES[2], CASES[3]])
-def test_greedy_answers_of_200_tokens(kind: str, pictures: list[PatchGrid], films: list[PatchGrid]) -> None:
+@pytest.mark.parametrize(("pictures", "videos"), [CASES[2], CASES[3]])
+def test_greedy_answers_of_200_tokens(kind: str, pictures: list[PatchGrid], videos: list[PatchGrid]) -> None:
     reference, ours = pair(kind)
-    ids, modality = prompt(pictures, films)
-    inputs = reference_inputs(ids, modality, pictures, films)
+    ids, modality = prompt(pictures, videos)
+    inputs = reference_inputs(ids, modality, pictures, videos)
     reference.model.rope_deltas = None
     expected = reference.generate(**inputs, max_new_tokens=200)[0, len(ids) :].tolist()
-    answer, _ = greedy(ours, pictures, films, 200)
+    answer, _ = greedy(ours, pictures, videos, 200)
     assert answer == expected
     assert len(set(answer)) > 3, "a constant answer would prove nothing"
 
@@ -333,9 +335,9 @@ def test_pictures_and_films_share_a_prompt(kind: str) -> None:
     """The reference refuses this; given the embeddings we mean it to use, it computes what we compute."""
     reference, ours = pair(kind)
     pictures: list[PatchGrid] = [(1, 4, 6), (1, 2, 8)]
-    films: list[PatchGrid] = [(2, 4, 2)]
-    ids, modality, positions, _ = ours_inputs(pictures, films)
-    inputs = reference_inputs(ids[0].tolist(), modality[0].tolist(), pictures, films)
+    videos: list[PatchGrid] = [(2, 4, 2)]
+    ids, modality, positions, _ = ours_inputs(pictures, videos)
+    inputs = reference_inputs(ids[0].tolist(), modality[0].tolist(), pictures, videos)
     with torch.no_grad():
         seen = [
             *reference.model.get_image_features(inputs["pixel_values"], inputs["image_grid_thw"]).pooler_output,
@@ -344,7 +346,7 @@ def test_pictures_and_films_share_a_prompt(kind: str) -> None:
         embeddings = reference.model.language_model.embed_tokens(ids)
         embeddings[modality != 0] = torch.cat(seen)
         expected = reference.model.language_model(inputs_embeds=embeddings, position_ids=positions).last_hidden_state
-        found = ours(ids, positions, features=see(ours, pictures, films), modality=modality)
+        found = ours(ids, positions, features=see(ours, pictures, videos), modality=modality)
     assert relative_error(found, expected) < 1e-5
 
 

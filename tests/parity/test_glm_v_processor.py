@@ -15,8 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-from inkwash.models.glm_v.processor import Film, GlmVProcessor
-from inkwash.models.glm_v.sampling import FilmFacts, sample_by_length, sample_by_rate
+from inkwash.models.glm_v.processor import GlmVProcessor, Video
+from inkwash.models.glm_v.sampling import VideoStats, sample_by_length, sample_by_rate
 from tests.parity.glm_v_folder import PLAIN, TAGGED, write_folder
 
 SIZES = [(50, 70), (112, 140), (400, 300), (20, 900), (27, 27), (1000, 1400), (336, 336)]
@@ -64,18 +64,18 @@ def reference_processor(folder: Path, generation: str) -> Any:
     return processor
 
 
-def reference_text(processor: Any, messages: Any, pictures: list[Any], films: list[Any], **options: Any) -> str:
+def reference_text(processor: Any, messages: Any, pictures: list[Any], videos: list[Any], **options: Any) -> str:
     """The reference's template and its own replacements of placeholders, in order."""
     from transformers.video_utils import VideoMetadata
 
     text = processor.tokenizer.apply_chat_template(messages, tokenize=False, **options)
     images = {"image_grid_thw": torch.tensor(list(pictures)).reshape(-1, 3)}
-    metadata = [VideoMetadata(total_num_frames=1, fps=fps, frames_indices=list(indices)) for _, indices, fps in films]
-    videos = {"video_grid_thw": torch.tensor([f[0] for f in films]).reshape(-1, 3), "video_metadata": metadata}
+    metadata = [VideoMetadata(total_num_frames=1, fps=fps, frames_indices=list(indices)) for _, indices, fps in videos]
+    videos = {"video_grid_thw": torch.tensor([f[0] for f in videos]).reshape(-1, 3), "video_metadata": metadata}
     shown = text.replace("<|image|>", "\0i").replace("<|video|>", "\0v")
     for number in range(len(pictures)):
         shown = shown.replace("\0i", processor.replace_image_token(images, number), 1)
-    for number in range(len(films)):
+    for number in range(len(videos)):
         shown = shown.replace("\0v", processor.replace_video_token(videos, number), 1)
     return shown
 
@@ -95,7 +95,7 @@ def test_pictures_are_the_reference_patches(height: int, width: int, tmp_path: P
 def test_sizes_are_the_reference_sizes(tmp_path: Path) -> None:
     from transformers.models.glm4v.image_processing_pil_glm4v import smart_resize
 
-    config = GlmVProcessor.from_folder(write_folder(tmp_path)).films
+    config = GlmVProcessor.from_folder(write_folder(tmp_path)).videos
     rng = random.Random(0)
     for _ in range(500):
         frames, height, width = rng.randint(2, 700), rng.randint(1, 4000), rng.randint(20, 4000)
@@ -119,7 +119,7 @@ def test_frames_by_rate_are_the_reference_frames() -> None:
         duration, rate = rng.choice([None, frames / fps]), rng.choice([0.5, 1, 2, 3])
         metadata = VideoMetadata(total_num_frames=frames, fps=fps, duration=duration)
         expected = reference.sample_frames(metadata, fps=rate).tolist()
-        assert sample_by_rate(FilmFacts(frames=frames, fps=fps, duration=duration), fps=rate) == expected
+        assert sample_by_rate(VideoStats(frames=frames, fps=fps, duration=duration), fps=rate) == expected
 
 
 @needs_torchvision
@@ -134,7 +134,7 @@ def test_frames_by_length_are_the_reference_frames() -> None:
         duration = rng.choice([None, frames / fps])
         metadata = VideoMetadata(total_num_frames=frames, fps=fps, duration=duration)
         expected = reference.sample_frames(metadata).tolist()
-        found = sample_by_length(FilmFacts(frames=frames, fps=fps, duration=duration))
+        found = sample_by_length(VideoStats(frames=frames, fps=fps, duration=duration))
         assert found == (expected or [0, 0]), "of a film below a sixth of a second the reference takes no frame at all"
 
 
@@ -145,7 +145,7 @@ def test_films_are_the_reference_patches(shape: tuple[int, int, int], tmp_path: 
 
     frames = clip(*shape)
     expected = Glm4vVideoProcessor()(videos=[frames], return_tensors="pt", do_sample_frames=False)
-    patches, grid = GlmVProcessor.from_folder(write_folder(tmp_path)).films.film(frames)
+    patches, grid = GlmVProcessor.from_folder(write_folder(tmp_path)).videos.video(frames)
     assert [list(grid)] == expected["video_grid_thw"].tolist()
     assert torch.equal(patches, expected["pixel_values_videos"])
 
@@ -162,18 +162,18 @@ def test_a_mixed_conversation_is_the_reference_text(generation: str, template: s
         {"role": "assistant", "content": "A cat."},
         {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "And "}, {"type": "image"}]},
     ]
-    films = [Film(clip(4, 56, 84), (0, 15, 30, 47), 29.97), Film(clip(3, 84, 56, 1))]
+    videos = [Video(clip(4, 56, 84), (0, 15, 30, 47), 29.97), Video(clip(3, 84, 56, 1))]
     images = [noise(140, 112), noise(60, 60, 1)]
-    prompt = ours.prepare(messages, images=images, films=films)
-    image_grids, film_grids = [prompt.grids[0], prompt.grids[3]], [prompt.grids[1], prompt.grids[2]]
-    facts = [(film_grids[0], (0, 15, 30, 47), 29.97), (film_grids[1], (0, 1, 2), None)]
+    prompt = ours.prepare(messages, images=images, videos=videos)
+    image_grids, video_grids = [prompt.grids[0], prompt.grids[3]], [prompt.grids[1], prompt.grids[2]]
+    facts = [(video_grids[0], (0, 15, 30, 47), 29.97), (video_grids[1], (0, 1, 2), None)]
     expected = reference_text(reference, messages, image_grids, facts, add_generation_prompt=True)
     assert prompt.text == expected
     ids = reference.tokenizer(expected, add_special_tokens=False)["input_ids"]
     assert prompt.ids.tolist() == ids
     assert prompt.modality.tolist() == reference.create_mm_token_type_ids([ids])[0]
     assert prompt.patches is not None
-    parts = [ours.pictures.picture(images[0]), ours.films.film(films[0].frames)]
+    parts = [ours.pictures.picture(images[0]), ours.videos.video(videos[0].frames)]
     assert torch.equal(prompt.patches[: len(parts[0][0]) + len(parts[1][0])], torch.cat([part[0] for part in parts]))
     assert prompt.positions.shape == (3, len(ids)) and prompt.next_position < len(ids)
     assert prompt.text.count("1.0 seconds" if generation == "Glm46V" else "<|end_of_image|>1") == 1

@@ -23,7 +23,7 @@ from inkwash.serve.listen import bind
 from inkwash.serve.protocol import with_header_timeout
 from inkwash.serve.service import Service
 from inkwash.serve.settings import ServeSettings
-from inkwash.serve.sight import SightService
+from inkwash.serve.vision_only import VisionOnlyService
 from tests.server.fakes import FakeBackend
 
 
@@ -59,7 +59,7 @@ def running(
     prepare: Callable[[FastAPI, Service], None] | None = None,
 ) -> Iterator[Live]:
     """Run the application in a thread until the block ends; the end is a graceful stop. `prepare` may add to it."""
-    service = SightService(settings) if load is None else Service(settings, load)
+    service = VisionOnlyService(settings) if load is None else Service(settings, load)
     app = make_app(service)
     if prepare is not None:
         prepare(app, service)

@@ -20,11 +20,11 @@ from PIL import Image
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.engine import events
 from inkwash.engine.defaults import ModelDefaults
+from inkwash.engine.handle import GenerationResult, RequestHandle
 from inkwash.engine.plan import Plan
 from inkwash.engine.reference_cache import CacheStats
 from inkwash.engine.request import DrawRequest, TokenCounts
 from inkwash.engine.scheduler import DeadlinePassed, EngineStats, QueueFull
-from inkwash.engine.ticket import GenerationResult, Ticket
 from inkwash.serve.backend import ModelInfo, OnEvent
 
 
@@ -32,7 +32,7 @@ from inkwash.serve.backend import ModelInfo, OnEvent
 class Work:
     """One request in the fake's queue."""
 
-    ticket: Ticket
+    handle: RequestHandle
     request: DrawRequest
     on_event: OnEvent | None
     plan: Plan | None
@@ -67,20 +67,20 @@ class FakeBackend:
         deadline_s: float | None = None,
         partial_images: int = 0,
         plan: Plan | None = None,
-    ) -> Ticket:
+    ) -> RequestHandle:
         """Queue a request."""
         if self._queue.qsize() >= self.max_queue:
             self.rejected += 1
             raise QueueFull("The queue is full.", retry_after=3.2)
-        work = Work(Ticket(), request, on_event, plan, partial_images, deadline_s)
-        self._works[work.ticket.id] = work
+        work = Work(RequestHandle(), request, on_event, plan, partial_images, deadline_s)
+        self._works[work.handle.id] = work
         self._tell(work, events.Queued(position=self._queue.qsize(), eta_s=1.0))
         self._queue.put(work)
-        return work.ticket
+        return work.handle
 
-    def abort(self, ticket_id: str) -> bool:
+    def abort(self, request_id: str) -> bool:
         """Stop a request."""
-        work = self._works.get(ticket_id)
+        work = self._works.get(request_id)
         if work is None:
             return False
         work.cancel.set()
@@ -117,19 +117,19 @@ class FakeBackend:
             except InkwashError as error:
                 outcome = error
             self._running = None
-            del self._works[work.ticket.id]
+            del self._works[work.handle.id]
             last: events.Event
             if isinstance(outcome, GenerationResult):
                 self.drawn.append(work.request)
                 last = events.Finished(result=outcome)
             elif isinstance(outcome, Cancelled):
                 self.cancelled += 1
-                last = events.Cancelled(reason=outcome.message)
+                last = events.Aborted(reason=outcome.message)
             else:
                 self.failed += 1
                 last = events.Failed(error=outcome)
-            for callback in work.ticket.end(outcome):
-                callback(work.ticket)
+            for callback in work.handle.end(outcome):
+                callback(work.handle)
             self._tell(work, last)
 
     def _draw(self, work: Work) -> GenerationResult:

@@ -22,8 +22,8 @@ import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 
+from inkwash.engine.see.batcher import AnswerBatcher
 from inkwash.engine.see.pipeline import GlmVisionPipeline
-from inkwash.engine.see.together import Together
 from inkwash.serve import errors
 from inkwash.serve.access import Access
 from inkwash.serve.auth import read_keys
@@ -35,7 +35,7 @@ from inkwash.serve.settings import ChatSettings, ServeSettings
 from tests.server.conftest import running
 from tests.server.fakes import FakeBackend
 from tests.unit.engine.see.conftest import tiny_parts
-from tests.unit.media.test_videos import write_film
+from tests.unit.media.test_videos import write_video
 
 SAID = "\n<think>hm</think>\nA <b>red</b> square."
 CALL = "\n<think></think>\nWait.<tool_call>crop\n<arg_key>box</arg_key>\n<arg_value>[1, 2]</arg_value>\n</tool_call>"
@@ -89,13 +89,13 @@ def say(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the model says; the prompts and settings that reached it."""
     script: dict[str, Any] = {"text": SAID, "prompts": [], "budgets": []}
 
-    def generate(self: Together, run: Any, sampling: Any, budget: Any, *rest: Any) -> Iterator[str]:
+    def generate(self: AnswerBatcher, run: Any, sampling: Any, budget: Any, *rest: Any) -> Iterator[str]:
         script["prompts"].append(run.prompt.text)
         script["budgets"].append(budget)
         run.text, run.ids, run.finish = script["text"], [1, 2, 3], "stop"
         yield from (script["text"][start : start + 4] for start in range(0, len(script["text"]), 4))
 
-    monkeypatch.setattr(Together, "generate", generate)
+    monkeypatch.setattr(AnswerBatcher, "generate", generate)
     return script
 
 
@@ -224,20 +224,20 @@ def test_an_address_on_an_allowed_host(
         files.shutdown()
 
 
-def film_part(tmp_path: Path) -> dict[str, Any]:
-    content = write_film(tmp_path / "film.mp4").read_bytes()
+def video_part(tmp_path: Path) -> dict[str, Any]:
+    content = write_video(tmp_path / "film.mp4").read_bytes()
     url = f"data:video/mp4;base64,{base64.b64encode(content).decode()}"
     return {"type": "video_url", "video_url": {"url": url}}
 
 
 def test_a_video_alone_and_beside_pictures(client: openai.OpenAI, tmp_path: Path) -> None:
-    film = film_part(tmp_path)
-    for parts in ((film, "What?"), (picture(), film, picture(), "What?")):
+    video = video_part(tmp_path)
+    for parts in ((video, "What?"), (picture(), video, picture(), "What?")):
         answer = client.chat.completions.create(model="tiny", messages=user(*parts), max_tokens=6, temperature=0)
         assert answer.usage is not None and answer.usage.completion_tokens == 6
         assert answer.usage.prompt_tokens > 100
     with pytest.raises(openai.BadRequestError, match="at most 1"):
-        client.chat.completions.create(model="tiny", messages=user(film, film, "What?"))
+        client.chat.completions.create(model="tiny", messages=user(video, video, "What?"))
     broken = {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAAIGZ0eXA="}}
     with pytest.raises(openai.BadRequestError, match="video"):
         client.chat.completions.create(model="tiny", messages=user(broken, "What?"))
@@ -247,7 +247,7 @@ def test_frames_follow_the_launch_settings(pipe: GlmVisionPipeline, say: dict[st
     counts = []
     for settings in ({"max_frames": 2}, {"fps": 4.0}, {}):
         with serving(pipe, **settings) as made:
-            made.chat.completions.create(model="tiny", messages=user(film_part(tmp_path), "What?"))
+            made.chat.completions.create(model="tiny", messages=user(video_part(tmp_path), "What?"))
         counts.append(say["prompts"][-1].count("<|begin_of_image|>"))
     assert counts[0] == 1 < counts[2] < counts[1]
 
@@ -309,22 +309,22 @@ def test_clients_are_answered_together_and_as_alone(pipe: GlmVisionPipeline, cli
         return "".join(chunk.choices[0].delta.content or "" for chunk in chunks).strip()
 
     alone = [ask(number) for number in range(8)]
-    assert pipe.together is not None
-    pipe.together.most = 0
+    assert pipe.batcher is not None
+    pipe.batcher.most = 0
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(8))) == alone
-    assert pipe.together.most > 1
+    assert pipe.batcher.most > 1
 
 
 def test_a_client_that_goes_away_stops_its_answer(pipe: GlmVisionPipeline, client: openai.OpenAI) -> None:
     stream = client.chat.completions.create(model="tiny", messages=user("Hi"), max_tokens=3000, stream=True)
     next(iter(stream))
     stream.close()
-    assert pipe.together is not None
+    assert pipe.batcher is not None
     ends = time.monotonic() + 20
-    while pipe.together.answering and time.monotonic() < ends:
+    while pipe.batcher.answering and time.monotonic() < ends:
         time.sleep(0.02)
-    assert not pipe.together.answering
+    assert not pipe.batcher.answering
 
 
 def test_a_model_that_sees_is_served_alone(settings: Callable[..., ServeSettings]) -> None:

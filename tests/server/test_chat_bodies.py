@@ -14,8 +14,8 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
+from inkwash.engine.see.batcher import AnswerBatcher
 from inkwash.engine.see.pipeline import GlmVisionPipeline
-from inkwash.engine.see.together import Together
 from inkwash.serve.server import mount_chat
 from inkwash.serve.settings import ChatSettings, ServeSettings
 from tests.server.conftest import Live, running
@@ -50,7 +50,7 @@ def script() -> Script:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory, script: Script) -> Iterator[Live]:
-    def generate(self: Together, run: Any, sampling: Any, budget: Any, *rest: Any) -> Iterator[str]:
+    def generate(self: AnswerBatcher, run: Any, sampling: Any, budget: Any, *rest: Any) -> Iterator[str]:
         script.prompts.append(run.prompt.text)
         script.budgets.append(budget)
         script.samplings.append(sampling)
@@ -60,7 +60,7 @@ def live(tmp_path_factory: pytest.TempPathFactory, script: Script) -> Iterator[L
     pipe = GlmVisionPipeline(tiny_parts(tmp_path_factory.mktemp("bodies")))
     chat, settings = ChatSettings(model=MODEL), ServeSettings(state=tmp_path_factory.mktemp("state"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Together, "generate", generate)
+        patch.setattr(AnswerBatcher, "generate", generate)
         patch.setattr(GlmVisionPipeline, "from_pretrained", lambda *_, **__: pipe)
         with running(settings, FakeBackend, prepare=lambda app, service: mount_chat(app, service, chat)) as made:
             yield made

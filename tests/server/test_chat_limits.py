@@ -24,7 +24,7 @@ class Held:
         self.gate = threading.Event()
         self.started = 0
 
-    def answer_together(self, *_: object) -> None:
+    def enable_batching(self, *_: object) -> None:
         """Nothing to prepare."""
 
     def stream(self, *_: object, cancel: object, **__: object) -> Iterator[object]:
@@ -38,7 +38,7 @@ def serving(settings: ServeSettings, held: Held, monkeypatch: pytest.MonkeyPatch
     from inkwash.engine.see.pipeline import GlmVisionPipeline
 
     monkeypatch.setattr(GlmVisionPipeline, "from_pretrained", lambda *_, **__: held)
-    chat = ChatSettings(model="eyes", together=1)
+    chat = ChatSettings(model="eyes", max_num_seqs=1)
     return running(settings, FakeBackend, prepare=lambda app, service: mount_chat(app, service, chat), **how)
 
 

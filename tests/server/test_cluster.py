@@ -21,17 +21,17 @@ from PIL import Image
 from inkwash.core.errors import Cancelled, ConfigError, RequestError
 from inkwash.engine import events
 from inkwash.engine.defaults import ModelDefaults
+from inkwash.engine.handle import GenerationResult
 from inkwash.engine.open import LoadOptions
 from inkwash.engine.plan import Plan
 from inkwash.engine.request import DrawRequest, TokenCounts
 from inkwash.engine.scheduler import DeadlinePassed, QueueFull
-from inkwash.engine.ticket import GenerationResult
 from inkwash.serve.backend import ModelInfo
 from inkwash.serve.cluster import RayBackend
-from inkwash.serve.heard import Heard
-from inkwash.serve.home import Home
-from inkwash.serve.pools import Pool, ReplicaLost, Room, raised
-from inkwash.serve.replicas import Planner, portable
+from inkwash.serve.deduplicate import EventDeduplicator
+from inkwash.serve.pools import FairSemaphore, Pool, ReplicaLost, raised
+from inkwash.serve.ray_session import RaySession
+from inkwash.serve.replicas import PlannerReplica, portable
 from inkwash.serve.settings import ClusterSettings
 from tests.server.conftest import Live, running
 from tests.server.fakes import fake_picture
@@ -138,14 +138,14 @@ def test_planners_and_decoders_share_a_request() -> None:
 def test_the_front_bounds_cancels_and_times_out() -> None:
     backend, pool = whole(max_queue=1, step_s=0.1)
     backend.capacity = 2
-    tickets = [backend.submit(REQUEST) for _ in range(2)]
+    handles = [backend.submit(REQUEST) for _ in range(2)]
     with pytest.raises(QueueFull) as full:
         backend.submit(REQUEST)
     assert full.value.retry_after >= 1
-    assert backend.abort(tickets[0].id) and not backend.abort("none")
+    assert backend.abort(handles[0].id) and not backend.abort("none")
     with pytest.raises(Cancelled):
-        tickets[0].result(60)
-    assert tickets[1].result(60).images and pool.cancelled == 1
+        handles[0].result(60)
+    assert handles[1].result(60).images and pool.cancelled == 1
     with pytest.raises(DeadlinePassed):
         backend.submit(REQUEST, deadline_s=0.15).result(60)
     with pytest.raises(RequestError, match="Out of memory"):
@@ -162,7 +162,7 @@ def test_the_server_runs_in_front_of_replicas(settings: Any) -> None:
 
 def test_what_was_said_is_not_said_again() -> None:
     said: list[Any] = []
-    heard = Heard(said.append)
+    heard = EventDeduplicator(said.append)
     image = Image.new("RGB", (1, 1))
     done = events.PictureDone(index=0, image=image, seed=1, tokens=TOKENS)
     first = [events.Partial(index=0, image=image, kind="preview"), done]
@@ -198,7 +198,7 @@ def test_a_planner_and_a_decoder_draw_what_a_whole_engine_draws(nano: Live) -> N
 
     reference, planner = (
         Image.linear_gradient("L").resize((64, 64)).convert("RGB"),
-        Planner(LoadOptions(model="nano", device="cpu"), 8),
+        PlannerReplica(LoadOptions(model="nano", device="cpu"), 8),
     )
     for layout in ("new", "same"):
         request = DrawRequest(
@@ -217,11 +217,11 @@ def test_a_planner_and_a_decoder_draw_what_a_whole_engine_draws(nano: Live) -> N
 
 
 def test_room_is_given_in_the_order_of_coming() -> None:
-    room, order = Room(1), []
+    room, order = FairSemaphore(1), []
     inside, go = threading.Event(), threading.Event()
 
     def drawing(number: int) -> None:
-        with room.place(lambda: None):
+        with room.acquire(lambda: None):
             inside.set()
             assert go.wait(60)
             order.append(number)
@@ -232,7 +232,7 @@ def test_room_is_given_in_the_order_of_coming() -> None:
         assert inside.wait(60)
         while len(room._line) < thread_count(threads) - 1:
             time.sleep(0.001)
-    with pytest.raises(Cancelled), room.place(refuse):
+    with pytest.raises(Cancelled), room.acquire(refuse):
         pass
     go.set()
     for thread in threads:
@@ -245,7 +245,7 @@ def test_a_cluster_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     begun = time.monotonic()
     with pytest.raises(ConfigError, match=r"no Ray cluster at 127\.0\.0\.1:1 .*--ray-address"):
-        Home(ClusterSettings(address="127.0.0.1:1"))
+        RaySession(ClusterSettings(address="127.0.0.1:1"))
     assert time.monotonic() - begun < 30
 
 

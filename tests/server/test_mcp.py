@@ -25,7 +25,7 @@ from mcp import Client, StdioServerParameters, stdio_client
 from PIL import Image, ImageDraw
 
 from inkwash.cli.mcp_tools import Toolbox
-from inkwash.cli.seeing import SightSettings
+from inkwash.cli.seeing import AnswerOptions
 from inkwash.engine.open import LoadOptions, open_vision_pipeline
 from inkwash.engine.request import CancelToken
 from inkwash.mcp.server import make_app, make_server
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toolbox(folder: Path) -> Toolbox:
     return Toolbox(
         drawing=LoadOptions(model="nano", device="cpu"),
-        seeing=SightSettings(model="nano-v", device="cpu"),
+        seeing=AnswerOptions(model="nano-v", device="cpu"),
         folder=folder,
         roots=None,
     )
@@ -265,9 +265,9 @@ def test_a_shot_without_a_display_is_one_sentence(toolbox: Toolbox, monkeypatch:
 
 def test_a_call_waits_for_the_model_and_can_be_cancelled_meanwhile(toolbox: Toolbox) -> None:
     from inkwash.core.errors import Cancelled
-    from inkwash.mcp.tool import Call
+    from inkwash.mcp.tool import ToolInvocation
 
-    first, second = Call(), Call()
+    first, second = ToolInvocation(), ToolInvocation()
     with toolbox._reader.lent(first):
         second.cancel.cancel()
         with pytest.raises(Cancelled), toolbox._reader.lent(second):
@@ -276,9 +276,9 @@ def test_a_call_waits_for_the_model_and_can_be_cancelled_meanwhile(toolbox: Tool
 
 def test_progress_never_goes_back_and_counts_attempts() -> None:
     from inkwash.engine.request import Progress
-    from inkwash.mcp.tool import Call
+    from inkwash.mcp.tool import ToolInvocation
 
-    call, seen = Call(), []
+    call, seen = ToolInvocation(), []
     for attempt in range(2):
         call.attempted(attempt, 2)
         for stage, total in (("prior", 4), ("denoise", 2)):
@@ -314,7 +314,7 @@ def test_keys_are_asked_for(toolbox: Toolbox) -> None:
 
 
 def test_files_outside_of_the_roots_are_not_read(folder: Path, sign: Path, tmp_path: Path) -> None:
-    closed = Toolbox(drawing=LoadOptions(model="nano"), seeing=SightSettings(), folder=tmp_path, roots=(tmp_path,))
+    closed = Toolbox(drawing=LoadOptions(model="nano"), seeing=AnswerOptions(), folder=tmp_path, roots=(tmp_path,))
 
     async def said(name: str, arguments: dict[str, Any]) -> str:
         async with Client(make_server(closed.tools())) as client:

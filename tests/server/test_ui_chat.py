@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from inkwash.engine.see.together import Together
+from inkwash.engine.see.batcher import AnswerBatcher
 from inkwash.serve.server import mount_chat, mount_ui
 from inkwash.serve.settings import ChatSettings, ServeSettings
 from tests.server import test_ui
@@ -42,7 +42,9 @@ def script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What is said, how fast, and the conversations that were read."""
     told: dict[str, Any] = {"text": BOX, "pause": 0.0, "prompts": [], "stopped": 0}
 
-    def generate(self: Together, run: Any, sampling: Any, budget: Any, generator: Any, cancel: Any) -> Iterator[str]:
+    def generate(
+        self: AnswerBatcher, run: Any, sampling: Any, budget: Any, generator: Any, cancel: Any
+    ) -> Iterator[str]:
         told["prompts"].append(run.prompt.text)
         text, run.finish = told["text"], "stop"
         for start in range(0, len(text), 4):
@@ -55,7 +57,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             run.ids.append(1)
             yield text[start : start + 4]
 
-    monkeypatch.setattr(Together, "generate", generate)
+    monkeypatch.setattr(AnswerBatcher, "generate", generate)
     return told
 
 

@@ -212,9 +212,9 @@ def _model(name: str, endpoint: str | None) -> Model:
 
     if endpoint is not None:
         return Endpoint(endpoint, name, os.environ.get(KEY) or None)
-    from inkwash.cli.seeing import SightSettings, open_pipeline
+    from inkwash.cli.seeing import AnswerOptions, open_pipeline
 
-    return Local(open_pipeline(SightSettings(model=name)), name)
+    return Local(open_pipeline(AnswerOptions(model=name)), name)
 
 
 def _run(

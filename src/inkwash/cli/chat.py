@@ -55,7 +55,7 @@ def chat(
     """
     from inkwash.cli.draw_options import read_loras
 
-    settings = s.SightSettings(
+    settings = s.AnswerOptions(
         model=model,
         device=device,
         dtype=dtype,
@@ -73,7 +73,7 @@ def chat(
     )
     waiting = [s.file_part(file) for file in files or []]
     s.check_model(model)
-    conversation = Conversation(s.open_pipeline(settings), settings, system, waiting)
+    conversation = ChatSession(s.open_pipeline(settings), settings, system, waiting)
     if sys.stdin.isatty():
         print("/help lists the commands.", file=sys.stderr)
     while (line := _read_line(conversation.pipe)) is not None:
@@ -98,11 +98,11 @@ def _typed() -> str | None:
         return None
 
 
-class Conversation:
+class ChatSession:
     """What has been said, what waits to be shown, and what each command does."""
 
     def __init__(
-        self, pipe: GlmVisionPipeline, settings: s.SightSettings, system: str | None, waiting: list[dict[str, Any]]
+        self, pipe: GlmVisionPipeline, settings: s.AnswerOptions, system: str | None, waiting: list[dict[str, Any]]
     ) -> None:
         self.pipe, self.settings, self.system, self.waiting = pipe, settings, system, waiting
         self.messages: list[dict[str, Any]] = []

@@ -62,7 +62,7 @@ def describe(
     from inkwash.media.kinds import kind_of
     from inkwash.media.outputs import check_output
 
-    settings = s.SightSettings(
+    settings = s.AnswerOptions(
         model=model,
         device=device,
         dtype=dtype,

@@ -53,9 +53,9 @@ def desk(
     from inkwash.desk.shell import Shell
 
     if model != "none":
-        from inkwash.models.glm_v.folder import find_sight
+        from inkwash.models.glm_v.folder import find_vision
 
-        find_sight(model)
+        find_vision(model)
     for module in ("fastapi", "uvicorn", "httpx2"):
         if find_spec(module) is None:
             raise MissingExtraError("inkwash desk", extra="desk")

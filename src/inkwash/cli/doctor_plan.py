@@ -22,7 +22,7 @@ from inkwash.core.types import Size
 if TYPE_CHECKING:
     import torch
 
-    from inkwash.engine.memory import Forecast, Sizes, Work
+    from inkwash.engine.memory import Forecast, ForecastInput, Sizes
 
 CHOICES: tuple[tuple[Literal["none", "stage", "block"], str | None], ...] = (
     ("none", None),
@@ -39,7 +39,7 @@ def show_plan(model: str, size: Size | None, *, device_name: str | None, as_json
 
     from inkwash.core import device
     from inkwash.core.limits import check_size
-    from inkwash.engine.memory import Work
+    from inkwash.engine.memory import ForecastInput
 
     sizes = sizes_of(model)
     side = min(sizes.vae.sample_size // 32 * 32, 2048)
@@ -47,7 +47,7 @@ def show_plan(model: str, size: Size | None, *, device_name: str | None, as_json
     place = device.pick_device(device_name)
     dtype = device.pick_dtype(None, place)
     device.set_threads()
-    work = Work(height=size.height, width=size.width, steps=50 if model_is_large(sizes) else 20)
+    work = ForecastInput(height=size.height, width=size.width, steps=50 if model_is_large(sizes) else 20)
     with torch_without_compiler():
         plans = plans_of(sizes, work, dtype, place)
     head = {"model": model, "size": str(size), "steps": work.steps, "device": str(place)}
@@ -74,7 +74,7 @@ class PlanRow:
     row: dict[str, Any]
 
 
-def plans_of(sizes: Sizes, work: Work, dtype: torch.dtype, place: torch.device) -> list[PlanRow]:
+def plans_of(sizes: Sizes, work: ForecastInput, dtype: torch.dtype, place: torch.device) -> list[PlanRow]:
     """Peak memory for every choice."""
     import torch
 
@@ -112,7 +112,7 @@ def show_memory(plans: list[PlanRow]) -> None:
 
 
 def seconds_of(
-    sizes: Sizes, work: Work, dtype: torch.dtype, place: torch.device, plans: list[PlanRow]
+    sizes: Sizes, work: ForecastInput, dtype: torch.dtype, place: torch.device, plans: list[PlanRow]
 ) -> list[float | None]:
     """The time of every plan without rounding; None for the others."""
     from inkwash.engine.pace import measure_pace

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from inkwash.engine.verify import ReadPicture
 
 
-class Made(NamedTuple):
+class DrawnPicture(NamedTuple):
     """A picture, and what is to be said about it beyond the settings."""
 
     picture: Image.Image
@@ -129,7 +129,7 @@ def _load(load: LoadOptions, bars: Bars) -> GlmImagePipeline:
 
 def _work(
     job: DrawJob, pipe: GlmImagePipeline, read: ReadPicture | None, bars: Bars, cancel: CancelToken
-) -> list[Made]:
+) -> list[DrawnPicture]:
     def attempted(done: int, most: int) -> None:
         bars.move("Attempts", done, most)
 
@@ -144,16 +144,18 @@ def paint(
     progress: ProgressCallback,
     cancel: CancelToken,
     attempted: Callable[[int, int], None],
-) -> list[Made]:
+) -> list[DrawnPicture]:
     """The pictures of one job; under --verify each is read back, and what was read goes into its metadata."""
     if read is None:
-        return [Made(picture, {}) for picture in pipe.draw(job.request, progress=progress, cancel=cancel).images]
+        return [
+            DrawnPicture(picture, {}) for picture in pipe.draw(job.request, progress=progress, cancel=cancel).images
+        ]
     from inkwash.engine.verify import draw_verified
 
     verified = draw_verified(
         pipe, job.request, read, verify=job.verify, progress=progress, cancel=cancel, attempted=attempted
     )
-    return [Made(one.image, {"verify": one.to_dict()}) for one in verified]
+    return [DrawnPicture(one.image, {"verify": one.to_dict()}) for one in verified]
 
 
 class Report:
@@ -175,7 +177,7 @@ class Report:
             for note in notes:
                 print(f"inkwash: {note}", file=sys.stderr)
 
-    def add(self, job: DrawJob, made: Sequence[Made]) -> None:
+    def add(self, job: DrawJob, made: Sequence[DrawnPicture]) -> None:
         """Writes the pictures of one drawing."""
         from inkwash.engine.request import find_quality
         from inkwash.media.outputs import free_names, save_outputs

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from inkwash.eval.benchmarks.benchmark import Benchmark, BenchmarkRun
     from inkwash.eval.benchmarks.drawing import DrawPictures
     from inkwash.eval.benchmarks.judges import Judges
-    from inkwash.eval.predictions import Judge
+    from inkwash.eval.predictions import TextReader
 
 PREDICTIONS_FILE = "predictions.jsonl"
 
@@ -305,7 +305,7 @@ def _judges(run: BenchmarkRun[Any], given: dict[type, Any]) -> Judges:
         )
         client = VisionClient(endpoint, stop)
 
-    def open_reader() -> Judge:
+    def open_reader() -> TextReader:
         from inkwash.eval.readers import open_reader as open_ocr
 
         if client is not None and reading.reader is None:

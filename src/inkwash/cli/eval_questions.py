@@ -43,7 +43,7 @@ def questions(
     """
     if n < 1 or wrong < 0:
         raise RequestError(f"-n is {n} and --wrong {wrong}, but they must be at least 1 and 0.", param="n")
-    settings = s.SightSettings(model=model, device=device, dtype=dtype, quantize=quantize)
+    settings = s.AnswerOptions(model=model, device=device, dtype=dtype, quantize=quantize)
     session.check_outputs(json)
     s.check_model(model)
     from inkwash.eval.seeing import as_dict, ask_pipeline, check_kinds, check_level

@@ -55,7 +55,7 @@ def mcp(
     from inkwash.cli.draw import check_model
     from inkwash.cli.draw_options import read_loras
     from inkwash.cli.mcp_tools import Toolbox
-    from inkwash.cli.seeing import SightSettings
+    from inkwash.cli.seeing import AnswerOptions
     from inkwash.cli.seeing import check_model as check_seeing
     from inkwash.core import env
     from inkwash.core.errors import ConfigError, MissingExtraError
@@ -74,7 +74,7 @@ def mcp(
         drawing=LoadOptions(
             model=model, device=device, dtype=dtype, offload=offload, quantize=quantize, loras=read_loras(lora)
         ),
-        seeing=SightSettings(model=chat, device=device, dtype=dtype),
+        seeing=AnswerOptions(model=chat, device=device, dtype=dtype),
         folder=pictures,
         roots=None if roots is None else (*roots, pictures),
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from inkwash.engine.request import DrawRequest
     from inkwash.engine.see.pipeline import GlmVisionPipeline
     from inkwash.eval.ocr import Reader
-    from inkwash.mcp.tool import Answer, Call, Tool
+    from inkwash.mcp.tool import McpTool, ToolInvocation, ToolResult
 
 T = TypeVar("T")
 WAIT_S = 0.1
@@ -105,7 +105,7 @@ class Kept(Generic[T]):
         self._kept: list[T] = []
 
     @contextlib.contextmanager
-    def lent(self, call: Call) -> Iterator[T]:
+    def lent(self, call: ToolInvocation) -> Iterator[T]:
         """The thing, once nobody else has it; a cancelled call stops waiting."""
         while not self._lock.acquire(timeout=WAIT_S):
             call.cancel.check()
@@ -122,18 +122,18 @@ class Kept(Generic[T]):
 class Toolbox:
     """The models, where pictures go, and which files may be read."""
 
-    def __init__(self, *, drawing: LoadOptions, seeing: s.SightSettings, folder: Path, roots: tuple[Path, ...] | None):
+    def __init__(self, *, drawing: LoadOptions, seeing: s.AnswerOptions, folder: Path, roots: tuple[Path, ...] | None):
         self.drawing, self.seeing, self.folder, self.roots = drawing, seeing, folder, roots
         self._drawer: Kept[GlmImagePipeline] = Kept(self._open_drawer)
         self._seer: Kept[GlmVisionPipeline] = Kept(lambda: s.open_pipeline(seeing))
         self._reader: Kept[Reader] = Kept(_open_reader)
 
-    def tools(self) -> list[Tool]:
+    def tools(self) -> list[McpTool]:
         """Every tool, as the protocol lists it."""
-        from inkwash.mcp.tool import Tool
+        from inkwash.mcp.tool import McpTool
 
         return [
-            Tool(
+            McpTool(
                 name="draw",
                 title="Draw pictures",
                 description="Draw pictures from a prompt; words in quotation marks are written into them. A picture "
@@ -142,7 +142,7 @@ class Toolbox:
                 run=self.draw,
                 effect="files",
             ),
-            Tool(
+            McpTool(
                 name="edit",
                 title="Edit pictures",
                 description="Draw a new picture from one or several pictures and an instruction; with a mask, only the "
@@ -151,7 +151,7 @@ class Toolbox:
                 run=self.edit,
                 effect="files",
             ),
-            Tool(
+            McpTool(
                 name="describe",
                 title="Look at pictures, videos and documents",
                 description="Answer a question about pictures, videos and documents. Boxes in the answer are given in "
@@ -159,14 +159,14 @@ class Toolbox:
                 arguments=DescribeArguments,
                 run=self.describe,
             ),
-            Tool(
+            McpTool(
                 name="read_text",
                 title="Read the words of a picture",
                 description="Read all lines of text in a picture with OCR, each with its box in pixels and a score.",
                 arguments=ReadArguments,
                 run=self.read_text,
             ),
-            Tool(
+            McpTool(
                 name="shot",
                 title="Look at the screen",
                 description="Take a picture of the screen, a monitor, a window or a region, where this server runs.",
@@ -176,11 +176,11 @@ class Toolbox:
             ),
         ]
 
-    def draw(self, given: DrawArguments, call: Call) -> Answer:
+    def draw(self, given: DrawArguments, call: ToolInvocation) -> ToolResult:
         """Pictures from a prompt."""
         return self._draw(self._request(given), given, call)
 
-    def edit(self, given: EditArguments, call: Call) -> Answer:
+    def edit(self, given: EditArguments, call: ToolInvocation) -> ToolResult:
         """Pictures from pictures and a prompt."""
         if not given.images:
             raise RequestError("images is empty: give at least one picture to start from.", param="images")
@@ -195,9 +195,9 @@ class Toolbox:
             )
         return self._draw(replace(request, images=pictures, mask=mask), given, call)
 
-    def describe(self, given: DescribeArguments, call: Call) -> Answer:
+    def describe(self, given: DescribeArguments, call: ToolInvocation) -> ToolResult:
         """An answer about files."""
-        from inkwash.mcp.tool import Answer
+        from inkwash.mcp.tool import ToolResult
         from inkwash.media.marks import draw_boxes
 
         if not given.files or not given.question.strip():
@@ -223,11 +223,11 @@ class Toolbox:
             marked, data["pixel_boxes"] = [draw_boxes(image, boxes)], [list(box) for box in boxes]
         if output.finish_reason in ("length", "repetition"):
             text += f"\n(The answer was cut: {output.finish_reason}.)"
-        return Answer(text=text, pictures=tuple(marked), data={"model": settings.model, **data})
+        return ToolResult(text=text, pictures=tuple(marked), data={"model": settings.model, **data})
 
-    def read_text(self, given: ReadArguments, call: Call) -> Answer:
+    def read_text(self, given: ReadArguments, call: ToolInvocation) -> ToolResult:
         """The lines of a picture."""
-        from inkwash.mcp.tool import Answer
+        from inkwash.mcp.tool import ToolResult
 
         image = self._picture(given.image, "image")
         with self._reader.lent(call) as reader:
@@ -237,14 +237,14 @@ class Toolbox:
             for line in lines
         ]
         text = "\n".join(line.text for line in lines) or "(No text was found.)"
-        return Answer(text=text, data={"lines": data, "width": image.width, "height": image.height})
+        return ToolResult(text=text, data={"lines": data, "width": image.width, "height": image.height})
 
-    def shot(self, given: ShotArguments, call: Call) -> Answer:
+    def shot(self, given: ShotArguments, call: ToolInvocation) -> ToolResult:
         """A part of the screen."""
         from inkwash.cli.shot import Target
         from inkwash.core import limits
         from inkwash.desk.screen import fitted, open_screen
-        from inkwash.mcp.tool import Answer
+        from inkwash.mcp.tool import ToolResult
         from inkwash.media.outputs import save_output
 
         limits.check_whole("max_side", given.max_side, 64, 8192)
@@ -260,14 +260,14 @@ class Toolbox:
         size = f"{taken.image.width}x{taken.image.height}"
         shown = "" if seen is taken.image else f", shown here at {seen.width}x{seen.height}"
         data = {"path": str(path), "size": size, "shown": f"{seen.width}x{seen.height}", **told, "windows": titles}
-        return Answer(text=f"{path}: {size} of the screen's {taken.box}{shown}.", pictures=(seen,), data=data)
+        return ToolResult(text=f"{path}: {size} of the screen's {taken.box}{shown}.", pictures=(seen,), data=data)
 
     # -- drawing ------------------------------------------------------------------------------------------------------
 
     def _request(self, given: DrawArguments | EditArguments) -> DrawRequest:
         return given.of_model(self.drawing.model).request(given.prompt)
 
-    def _draw(self, request: DrawRequest, given: DrawArguments | EditArguments, call: Call) -> Answer:
+    def _draw(self, request: DrawRequest, given: DrawArguments | EditArguments, call: ToolInvocation) -> ToolResult:
         from inkwash.cli.draw import open_reader, paint
         from inkwash.cli.draw_options import DrawJob
         from inkwash.cli.notes import drawing_notes
@@ -280,8 +280,8 @@ class Toolbox:
         call.cancel.check()
         return self._drawn(job, [(one.picture, one.metadata) for one in made], notes)
 
-    def _drawn(self, job: DrawJob, made: list[tuple[Image.Image, dict[str, Any]]], notes: list[str]) -> Answer:
-        from inkwash.mcp.tool import Answer
+    def _drawn(self, job: DrawJob, made: list[tuple[Image.Image, dict[str, Any]]], notes: list[str]) -> ToolResult:
+        from inkwash.mcp.tool import ToolResult
         from inkwash.media.outputs import save_output
 
         told = []
@@ -292,7 +292,7 @@ class Toolbox:
         lines += [_read_back(one["verify"]) for one in told if "verify" in one]
         lines += [f"Note: {note}" for note in notes]
         data = {"pictures": told, "notes": notes}
-        return Answer(text="\n".join(lines), pictures=tuple(picture for picture, _ in made), data=data)
+        return ToolResult(text="\n".join(lines), pictures=tuple(picture for picture, _ in made), data=data)
 
     def _open_drawer(self) -> GlmImagePipeline:
         from inkwash.engine.open import open_pipeline

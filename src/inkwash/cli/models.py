@@ -55,9 +55,9 @@ def _bundled(entry: ModelEntry) -> str:
 
     try:
         if entry.kind == SEES:
-            from inkwash.models.glm_v.folder import BUNDLED, inspect_sight
+            from inkwash.models.glm_v.folder import BUNDLED, inspect_vision
 
-            inspect_sight(BUNDLED)
+            inspect_vision(BUNDLED)
             return f"ships inside the package: {BUNDLED}"
         return f"ships inside the package: {bundled_folder(entry.name)}"
     except WeightsError as error:

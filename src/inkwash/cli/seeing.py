@@ -51,7 +51,7 @@ Fence = Annotated[bool, typer.Option("--fence-html", help="Put raw HTML of answe
 
 
 @dataclass(frozen=True, kw_only=True)
-class SightSettings:
+class AnswerOptions:
     """Settings of answers that are checked before a model is opened."""
 
     model: str = "nano-v"
@@ -125,12 +125,12 @@ def file_part(path: Path, kind: FileKind | None = None, **more: Any) -> dict[str
 
 def check_model(name: str) -> None:
     """Raises WeightsError for an unknown name or a folder that cannot see, before torch is loaded."""
-    from inkwash.models.glm_v.folder import find_sight
+    from inkwash.models.glm_v.folder import find_vision
 
-    find_sight(name)
+    find_vision(name)
 
 
-def media_rules(settings: SightSettings, roots: tuple[Path, ...] | None = None) -> MediaRules:
+def media_rules(settings: AnswerOptions, roots: tuple[Path, ...] | None = None) -> MediaRules:
     """How media are read under the settings; `roots` are the folders that files must lie in, None is anywhere."""
     from inkwash.cli.media import media_reader
     from inkwash.engine.see.media import MediaRules
@@ -148,7 +148,7 @@ def media_rules(settings: SightSettings, roots: tuple[Path, ...] | None = None) 
     )
 
 
-def open_pipeline(settings: SightSettings) -> GlmVisionPipeline:
+def open_pipeline(settings: AnswerOptions) -> GlmVisionPipeline:
     """The pipeline with the rules that the settings make."""
     from inkwash.engine.open import LoadOptions, open_vision_pipeline
 
@@ -246,7 +246,7 @@ def finished(
 
 
 def answer(
-    pipe: GlmVisionPipeline, messages: Sequence[Any], settings: SightSettings, screen: Screen | None
+    pipe: GlmVisionPipeline, messages: Sequence[Any], settings: AnswerOptions, screen: Screen | None
 ) -> VisionOutput:
     """One answer, shown while it comes."""
     with stop_on_interrupt() as cancel:

@@ -155,7 +155,7 @@ def serve(
         folder=allowed_local_media_path,
         media_io=media_io_kwargs,
         limits=limit_mm_per_prompt,
-        together=max_num_seqs,
+        max_num_seqs=max_num_seqs,
         quantize=quantization,
     )
     seeing = flags.settings(model if alone else c.chosen(chat, ui))

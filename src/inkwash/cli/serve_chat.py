@@ -73,7 +73,7 @@ class ChatFlags:
     folder: Path | None = None
     media_io: str | None = None
     limits: str | None = None
-    together: int | None = None
+    max_num_seqs: int | None = None
     quantize: str | None = None
 
     def settings(self, model: str | None) -> ChatSettings | None:
@@ -95,8 +95,8 @@ class ChatFlags:
         images, videos = _limits(self.limits)
         if self.name is not None and not self.name.strip():
             raise ConfigError("--served-model-name is empty: give a name, or leave it out.")
-        if self.together is not None and not 1 <= self.together <= 256:
-            raise ConfigError(f"--max-num-seqs is {self.together}, but must be from 1 to 256.")
+        if self.max_num_seqs is not None and not 1 <= self.max_num_seqs <= 256:
+            raise ConfigError(f"--max-num-seqs is {self.max_num_seqs}, but must be from 1 to 256.")
         kind = parse_kind(self.quantize)
         usual = ChatSettings(model=model)
         return ChatSettings(
@@ -110,7 +110,7 @@ class ChatFlags:
             fps=fps,
             max_images=usual.max_images if images is None else images,
             max_videos=usual.max_videos if videos is None else videos,
-            together=usual.together if self.together is None else self.together,
+            max_num_seqs=usual.max_num_seqs if self.max_num_seqs is None else self.max_num_seqs,
             quantize=kind,
         )
 
@@ -139,13 +139,13 @@ def sees(model: str) -> bool:
 
 def chosen(chat: str | None, ui: bool) -> str | None:
     """The model that sees beside one that draws, checked: the named one, none, or for the page the shipped one."""
-    from inkwash.models.glm_v.folder import DEFAULT_MODEL, find_sight
+    from inkwash.models.glm_v.folder import DEFAULT_MODEL, find_vision
 
     if chat is None:
         return DEFAULT_MODEL if ui else None
     if chat == "none":
         return None
-    find_sight(chat)
+    find_vision(chat)
     return chat
 
 

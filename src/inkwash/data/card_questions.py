@@ -19,7 +19,7 @@ from PIL import Image
 
 from inkwash.core.errors import ConfigError
 from inkwash.data.loader import Batch
-from inkwash.data.questions import PLACES, Dialogue, Turn, sample_turn
+from inkwash.data.questions import PLACES, Dialogue, DialogueTurn, sample_turn
 from inkwash.data.scenes import step_rng
 from inkwash.scenes.card_ask import (
     CARD_KINDS,
@@ -84,7 +84,7 @@ def sample_card_turn(
     kinds: Sequence[str] | None = None,
     language: str = "en",
     grid: _Grid | None = None,
-) -> Turn:
+) -> DialogueTurn:
     """One turn about a card, of one of `kinds` (all by their usual shares); `grid` is how it is seen."""
     chosen = tuple(WEIGHTS) if kinds is None else tuple(kinds)
     if unknown := [kind for kind in chosen if kind not in WEIGHTS]:
@@ -98,16 +98,16 @@ def _answers(scene: Scene, kind: str) -> bool:
     return kind != "where" or bool(scene.texts) or any(len(items) == 1 for items in groups(scene).values())
 
 
-def nothing_turn(rng: random.Random, *, split: str = "train", language: str = "en") -> Turn:
+def nothing_turn(rng: random.Random, *, split: str = "train", language: str = "en") -> DialogueTurn:
     """A question about a picture that shows nothing known."""
     asked = ask_nothing(rng, split=split, language=language)
-    return Turn(kind=asked.kind, question=asked.question, thought=asked.name, answer=asked.answer)
+    return DialogueTurn(kind=asked.kind, question=asked.question, thought=asked.name, answer=asked.answer)
 
 
-def turn_of(asked: CardQuestion, scene: Scene, grid: _Grid) -> Turn:
+def turn_of(asked: CardQuestion, scene: Scene, grid: _Grid) -> DialogueTurn:
     """A question with the thought that leads to its answer."""
     thought = f"{asked.name}: {spans(asked.boxes, scene, grid)}." if asked.boxes else asked.name
-    return Turn(kind=asked.kind, question=asked.question, thought=thought, answer=asked.answer, box=asked.box)
+    return DialogueTurn(kind=asked.kind, question=asked.question, thought=thought, answer=asked.answer, box=asked.box)
 
 
 def spans(boxes: Sequence[Box], scene: Scene, grid: _Grid) -> str:
@@ -219,7 +219,9 @@ class CardQuestionBatches:
         earlier = [self._turn(scene, rng, language, grid, SHORT) for _ in range(count - 1)]
         return Dialogue(turns=(*earlier, self._turn(scene, rng, language, grid, None)), thinking=rng.random() < 0.75)
 
-    def _turn(self, scene: Scene, rng: random.Random, language: str, grid: _Grid, kinds: Sequence[str] | None) -> Turn:
+    def _turn(
+        self, scene: Scene, rng: random.Random, language: str, grid: _Grid, kinds: Sequence[str] | None
+    ) -> DialogueTurn:
         if scene.card is None and rng.random() < 0.5:
             return old_turn(scene, rng, split=self.split)
         spoken = "zh" if language == "zh" and rng.random() < 0.8 else "en"
@@ -231,7 +233,7 @@ class CardQuestionBatches:
         return Dialogue(turns=(turn,), thinking=rng.random() < 0.75)
 
 
-def old_turn(scene: Scene, rng: random.Random, *, split: str = "train") -> Turn:
+def old_turn(scene: Scene, rng: random.Random, *, split: str = "train") -> DialogueTurn:
     """A turn of `questions.py` about a scene of an old level; readings and descriptions as those of cards."""
     turn = sample_turn(scene, rng, split=split)
     if turn.kind == "describe":

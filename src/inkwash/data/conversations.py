@@ -53,7 +53,7 @@ class Conversation:
 
 
 @dataclass(frozen=True)
-class Broken:
+class SkippedExample:
     """An example that is left out, and why."""
 
     where: str
@@ -67,7 +67,7 @@ class _Unusable(Exception):
     """The reason why an example is left out."""
 
 
-def read_conversations(source: str | Path) -> tuple[list[Conversation], list[Broken]]:
+def read_conversations(source: str | Path) -> tuple[list[Conversation], list[SkippedExample]]:
     """All conversations of a file and those that cannot be used; media are not opened.
 
     Raises DataError for a file that is missing, no JSON at all, or without a single usable conversation.
@@ -77,12 +77,12 @@ def read_conversations(source: str | Path) -> tuple[list[Conversation], list[Bro
         said = "is no file" if not path.is_file() else "is no conversation file"
         raise DataError(f"{path} {said}: give a .json or .jsonl file of messages with images.")
     found: list[Conversation] = []
-    broken: list[Broken] = []
+    broken: list[SkippedExample] = []
     for where, entry in _entries(path):
         try:
             found.append(_conversation(entry, where, path.parent))
         except _Unusable as reason:
-            broken.append(Broken(where, str(reason)))
+            broken.append(SkippedExample(where, str(reason)))
     if not found:
         first = f" (the first: {broken[0]})" if broken else ""
         raise DataError(f"{path} holds no conversation that can be used{first}.")

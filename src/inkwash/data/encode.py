@@ -45,7 +45,7 @@ READERS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class OpenedExample:
     """One example with its pictures opened: the target on its canvas, references as they are."""
 
     prompt: str
@@ -53,14 +53,14 @@ class Picture:
     references: tuple[Image.Image, ...] = ()
 
 
-class Encoder(Protocol):
+class ExampleEncoder(Protocol):
     """Networks at work: facts and arrays of a few pictures that share a canvas."""
 
-    def __call__(self, pictures: Sequence[Picture]) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]: ...
+    def __call__(self, pictures: Sequence[OpenedExample]) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class ShardTask:
     """One shard's work: numbered examples of one group."""
 
     name: str
@@ -79,10 +79,10 @@ class Outcome:
 
 
 Skipped = dict[str, str]
-Runner = Callable[[Sequence[Job], Callable[[], Encoder], Path, int], Iterable[ShardIndex]]
+Runner = Callable[[Sequence[ShardTask], Callable[[], ExampleEncoder], Path, int], Iterable[ShardIndex]]
 
 
-def plan_jobs(examples: Sequence[Example], buckets: Buckets, per_shard: int) -> tuple[list[Job], list[Skipped]]:
+def plan_jobs(examples: Sequence[Example], buckets: Buckets, per_shard: int) -> tuple[list[ShardTask], list[Skipped]]:
     """Cut the work into shards after a look at every picture's header."""
     groups: dict[tuple[str, Size], list[tuple[int, Example]]] = {}
     skipped: list[Skipped] = []
@@ -98,7 +98,7 @@ def plan_jobs(examples: Sequence[Example], buckets: Buckets, per_shard: int) -> 
     for (group, size), members in sorted(groups.items()):
         for part, begin in enumerate(range(0, len(members), per_shard)):
             chosen = tuple(members[begin : begin + per_shard])
-            jobs.append(Job(name=f"{group}-{part:05d}", group=group, size=size, examples=chosen))
+            jobs.append(ShardTask(name=f"{group}-{part:05d}", group=group, size=size, examples=chosen))
     return jobs, skipped
 
 
@@ -122,13 +122,13 @@ def _skip(path: Path, reason: str) -> Skipped:
     return {"file": str(path), "reason": reason}
 
 
-def run_job(job: Job, encoder: Encoder, folder: Path, batch: int) -> ShardIndex:
+def run_job(job: ShardTask, encoder: ExampleEncoder, folder: Path, batch: int) -> ShardIndex:
     """Open, encode and write one shard; pictures that turn out broken are skipped with their reason."""
     skipped: list[Skipped] = []
     return write_shard(folder, job.name, job.group, _samples(job, encoder, batch, skipped), skipped)
 
 
-def _samples(job: Job, encoder: Encoder, batch: int, skipped: list[Skipped]) -> Iterator[Sample]:
+def _samples(job: ShardTask, encoder: ExampleEncoder, batch: int, skipped: list[Skipped]) -> Iterator[Sample]:
     opened = (pair for number, example in job.examples if (pair := _open(number, example, job.size, skipped)))
     while chunk := list(itertools.islice(opened, batch)):
         encoded = encoder([picture for _, _, picture in chunk])
@@ -137,7 +137,9 @@ def _samples(job: Job, encoder: Encoder, batch: int, skipped: list[Skipped]) -> 
             yield Sample(key=f"{number:09d}", facts=said, arrays=arrays)
 
 
-def _open(number: int, example: Example, size: Size, skipped: list[Skipped]) -> tuple[int, Example, Picture] | None:
+def _open(
+    number: int, example: Example, size: Size, skipped: list[Skipped]
+) -> tuple[int, Example, OpenedExample] | None:
     path = example.image
     try:
         image = fit(load_image(path), size)
@@ -147,10 +149,12 @@ def _open(number: int, example: Example, size: Size, skipped: list[Skipped]) -> 
     except MediaError as error:
         skipped.append(_skip(path, error.message))
         return None
-    return number, example, Picture(prompt=example.prompt, image=image, references=tuple(references))
+    return number, example, OpenedExample(prompt=example.prompt, image=image, references=tuple(references))
 
 
-def run_here(jobs: Sequence[Job], make: Callable[[], Encoder], folder: Path, batch: int) -> Iterator[ShardIndex]:
+def run_here(
+    jobs: Sequence[ShardTask], make: Callable[[], ExampleEncoder], folder: Path, batch: int
+) -> Iterator[ShardIndex]:
     """All jobs one after another in this process; the networks are loaded when the first is due."""
     encoder = make() if jobs else None
     for job in jobs:
@@ -161,7 +165,7 @@ def run_here(jobs: Sequence[Job], make: Callable[[], Encoder], folder: Path, bat
 def encode(
     examples: Sequence[Example],
     out: Path,
-    make: Callable[[], Encoder],
+    make: Callable[[], ExampleEncoder],
     *,
     meta: Mapping[str, Any],
     buckets: Buckets,
@@ -232,7 +236,7 @@ def claim(out: Path, plan: dict[str, Any]) -> None:
         raise DataError(f"{out} cannot be written ({error.strerror or error}): choose another folder.") from error
 
 
-def _finished(out: Path, job: Job) -> ShardIndex | None:
+def _finished(out: Path, job: ShardTask) -> ShardIndex | None:
     """The shard of a job when it was written whole before."""
     tar, sidecar = out / f"{job.name}.tar", out / f"{job.name}.json"
     if not tar.is_file() or not sidecar.is_file():

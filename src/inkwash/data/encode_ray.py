@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from inkwash.core.errors import InkwashError, MissingExtraError
-from inkwash.data.encode import Encoder, Job, run_job
+from inkwash.data.encode import ExampleEncoder, ShardTask, run_job
 from inkwash.data.shards import ShardIndex, read_sidecar
 
 STORE_BYTES = 128 * 2**20  # only names travel
@@ -34,7 +34,7 @@ class RayRunner:
         self.gpus_per_worker = gpus_per_worker
 
     def __call__(
-        self, jobs: Sequence[Job], make: Callable[[], Encoder], folder: Path, batch: int
+        self, jobs: Sequence[ShardTask], make: Callable[[], ExampleEncoder], folder: Path, batch: int
     ) -> Iterator[ShardIndex]:
         """Shards in the order in which they are finished. `make` travels to the workers and must be picklable."""
         if not jobs:
@@ -79,7 +79,7 @@ class RayRunner:
 class ShardWorker:
     """One worker process: networks in memory, one shard per call."""
 
-    def __init__(self, make: Callable[[], Encoder], folder: str, batch: int) -> None:
+    def __init__(self, make: Callable[[], ExampleEncoder], folder: str, batch: int) -> None:
         self.encoder = make()
         self.folder = Path(folder)
         self.batch = batch

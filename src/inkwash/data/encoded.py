@@ -11,7 +11,7 @@ import numpy as np
 from inkwash.core.errors import ConfigError
 from inkwash.data.buckets import group_area
 from inkwash.data.loader import Batch
-from inkwash.data.order import Order
+from inkwash.data.sampler import ShardSampler
 from inkwash.data.shards import Sample, ShardSet
 
 AR_FIELDS = ("ids", "tokens", "preview", "reference*.tokens")
@@ -38,7 +38,7 @@ class ShardBatches:
     rank: int = 0
     world: int = 1
     shards: ShardSet = field(init=False, repr=False)
-    order: Order = field(init=False, repr=False)
+    order: ShardSampler = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.shards = ShardSet(self.folder)
@@ -57,7 +57,7 @@ class ShardBatches:
                     f"and multiple as multiples of {self.world}."
                 )
         counts = {group: [count for _, count in shards] for group, shards in self.shards.groups.items()}
-        self.order = Order(counts=counts, batches=batches, seed=self.seed)
+        self.order = ShardSampler(counts=counts, batches=batches, seed=self.seed)
 
     def __call__(self, step: int) -> Batch:
         turn = self.order.turn(step)

@@ -132,7 +132,7 @@ MORE: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class DialogueTurn:
     """A question with the thought that leads to its answer; ``box`` is set where the answer is a place."""
 
     kind: str
@@ -146,11 +146,13 @@ class Turn:
 class Dialogue:
     """Turns about one picture, the last of which is to be answered, with its thought or (``thinking`` off) without."""
 
-    turns: tuple[Turn, ...]
+    turns: tuple[DialogueTurn, ...]
     thinking: bool = True
 
 
-def sample_turn(scene: Scene, rng: random.Random, *, split: str = "train", kinds: Sequence[str] | None = None) -> Turn:
+def sample_turn(
+    scene: Scene, rng: random.Random, *, split: str = "train", kinds: Sequence[str] | None = None
+) -> DialogueTurn:
     """One turn about a scene, of one of ``kinds`` (all by their usual shares)."""
     chosen = tuple(WEIGHTS) if kinds is None else tuple(kinds)
     if unknown := [kind for kind in chosen if kind not in WEIGHTS]:
@@ -158,15 +160,17 @@ def sample_turn(scene: Scene, rng: random.Random, *, split: str = "train", kinds
     kind = rng.choices(chosen, [WEIGHTS[k] for k in chosen])[0]
     if kind == "describe":
         question = rng.choice(of_split(DESCRIBE, split, "question"))
-        return Turn(kind=kind, question=question, thought=_seen(scene), answer=describe(scene))
+        return DialogueTurn(kind=kind, question=question, thought=_seen(scene), answer=describe(scene))
     if kind == "shapes":
         question = rng.choice(of_split(SHAPES_ASKED, split, "question"))
-        return Turn(kind=kind, question=question, thought=_seen(scene), answer=_shapes(scene) or "none")
+        return DialogueTurn(kind=kind, question=question, thought=_seen(scene), answer=_shapes(scene) or "none")
     asked = ask(scene, rng, split=split, kinds=(kind, "count"))
     while asked.kind == "count" != kind and scene.items:  # a scene that has nothing of the kind answers by its counts
         asked = ask(scene, rng, split=split, kinds=(kind, "count"))
     question = asked.question if split != "train" or rng.random() < 0.5 else _rephrase(asked, scene, rng)
-    return Turn(kind=asked.kind, question=question, thought=thought(asked, scene), answer=asked.answer, box=asked.box)
+    return DialogueTurn(
+        kind=asked.kind, question=question, thought=thought(asked, scene), answer=asked.answer, box=asked.box
+    )
 
 
 def thought(asked: Question, scene: Scene) -> str:
@@ -336,4 +340,13 @@ def question_lines(rng: random.Random, count: int) -> list[str]:
     return lines
 
 
-__all__ = ["KINDS", "Dialogue", "QuestionBatches", "Turn", "describe", "question_lines", "sample_turn", "thought"]
+__all__ = [
+    "KINDS",
+    "Dialogue",
+    "DialogueTurn",
+    "QuestionBatches",
+    "describe",
+    "question_lines",
+    "sample_turn",
+    "thought",
+]

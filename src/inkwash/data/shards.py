@@ -44,7 +44,7 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class TarMember:
     """One file inside a tar: where its bytes lie."""
 
     offset: int
@@ -59,7 +59,7 @@ class ShardIndex:
     name: str
     group: str
     bytes: int
-    samples: tuple[tuple[str, dict[str, Member]], ...]
+    samples: tuple[tuple[str, dict[str, TarMember]], ...]
     skipped: tuple[dict[str, str], ...] = ()
 
 
@@ -108,7 +108,7 @@ def _add(tar: tarfile.TarFile, sample: Sample) -> None:
 
 def scan_shard(path: Path, *, name: str, group: str, skipped: Sequence[dict[str, str]] = ()) -> ShardIndex:
     """The index of a tar, from the tar itself; DataError where it is damaged or cut short."""
-    samples: dict[str, dict[str, Member]] = {}
+    samples: dict[str, dict[str, TarMember]] = {}
     try:
         with tarfile.open(path, mode="r:") as tar, path.open("rb") as file:
             for entry in tar:
@@ -117,7 +117,7 @@ def scan_shard(path: Path, *, name: str, group: str, skipped: Sequence[dict[str,
                 content = file.read(entry.size)
                 if len(content) != entry.size:
                     raise tarfile.ReadError(f"{entry.name} is cut short")
-                member = Member(offset=entry.offset_data, size=entry.size, crc=zlib.crc32(content))
+                member = TarMember(offset=entry.offset_data, size=entry.size, crc=zlib.crc32(content))
                 samples.setdefault(key, {})[suffix] = member
     except tarfile.TarError as error:
         raise DataError(f"The shard {path} is damaged ({error}): {_MEND}.") from error
@@ -151,7 +151,7 @@ def read_sidecar(path: Path) -> ShardIndex:
     entry = read_json(path)
     try:
         samples = tuple(
-            (one["key"], {suffix: Member(offset=o, size=s, crc=c) for suffix, (o, s, c) in one["members"].items()})
+            (one["key"], {suffix: TarMember(offset=o, size=s, crc=c) for suffix, (o, s, c) in one["members"].items()})
             for one in entry["samples"]
         )
         return ShardIndex(
@@ -275,7 +275,7 @@ class ShardSet:
         self._opened[name] = (file, index)
         return self._opened[name]
 
-    def _bytes(self, name: str, file: io.BufferedReader, key: str, suffix: str, member: Member) -> bytes:
+    def _bytes(self, name: str, file: io.BufferedReader, key: str, suffix: str, member: TarMember) -> bytes:
         file.seek(member.offset)
         content = file.read(member.size)
         if zlib.crc32(content) != member.crc:

@@ -26,7 +26,7 @@ Place = tuple[str, str]  # network, name of the matrix
 
 
 @dataclass(frozen=True)
-class Delta:
+class AdapterDelta:
     """What an adapter adds to one matrix: scale * b @ a."""
 
     a: Tensor  # (rank, in)
@@ -55,7 +55,7 @@ class Adapters:
             if isinstance(parts, Mapping)
             else {"vision_language_encoder": parts.ar, "transformer": parts.decoder, "text_encoder": parts.glyph}
         )
-        self._loaded: dict[str, dict[Place, Delta]] = {}
+        self._loaded: dict[str, dict[Place, AdapterDelta]] = {}
         self._active: dict[str, float] = {}
         self._originals: dict[Place, Tensor] = {}
         self.fused = False  # whether what acts counts as part of the weights
@@ -80,7 +80,7 @@ class Adapters:
         name = name or self._free_name(Path(path))
         if name in self._loaded:
             raise RequestError(f"There is an adapter {name!r} already: choose another name.", param="lora")
-        deltas: dict[Place, Delta] = {}
+        deltas: dict[Place, AdapterDelta] = {}
         for file in find_adapters(path, weight_name):
             deltas |= self._read(file)
         self._loaded[name] = deltas
@@ -143,7 +143,7 @@ class Adapters:
         self._originals = {place: weight for place, weight in self._originals.items() if place in kept}
 
     @torch.no_grad()
-    def _merge(self, place: Place, deltas: Sequence[tuple[Delta, float]]) -> None:
+    def _merge(self, place: Place, deltas: Sequence[tuple[AdapterDelta, float]]) -> None:
         weight = self._weight(place)
         original = self._originals.setdefault(place, weight.detach().to("cpu", copy=True))
         if not deltas:
@@ -164,7 +164,7 @@ class Adapters:
             name, number = f"{stem}_{number}", number + 1
         return name
 
-    def _read(self, file: AdapterFile) -> dict[Place, Delta]:
+    def _read(self, file: AdapterFile) -> dict[Place, AdapterDelta]:
         """All matrices of a file, whichever library wrote it."""
         try:
             tensors = load_file(file.path)
@@ -210,7 +210,7 @@ class Adapters:
         lacking = next((m for m in modules if not any(_has_matrix(n, m) for n in self._networks.values())), modules[0])
         raise WeightsError(f"{path} is for another model: no network of this checkpoint has {lacking}.")
 
-    def _delta(self, network: str, module: str, parts: dict[str, Tensor], file: AdapterFile) -> Delta:
+    def _delta(self, network: str, module: str, parts: dict[str, Tensor], file: AdapterFile) -> AdapterDelta:
         path, settings = file.path, file.settings_of(network)
         if not {"a", "b"} <= parts.keys():
             raise WeightsError(f"{path} has only one of the two matrices of {module}: copy it again.")
@@ -226,7 +226,7 @@ class Adapters:
                 raise WeightsError(f"{path} holds NaN or infinity in {module}: train it again.")
         weight = self._weight((network, module))
         embedding = isinstance(self._networks[network].get_submodule(module), nn.Embedding)
-        delta = Delta(  # peft stores an embedding's matrices the other way round
+        delta = AdapterDelta(  # peft stores an embedding's matrices the other way round
             a, b, settings.scale(module, rank, alpha), transposed=embedding or settings.transposed
         )
         if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1] or delta.shape != tuple(weight.shape):

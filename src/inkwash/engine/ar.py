@@ -26,7 +26,7 @@ from inkwash.engine.slots import Sequence as PlanSequence
 from inkwash.models.glm.decode import StepDecoder
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.positions import decode_positions, prompt_positions
-from inkwash.models.glm_image.processor import Prompt
+from inkwash.models.glm_image.processor import ImagePrompt
 from inkwash.nn.finite import check_finite, check_logits
 
 SLOTS = 8  # plans that one call draws at once
@@ -41,7 +41,7 @@ class Row:
     uniforms: Tensor  # (tokens,) on the CPU
 
 
-def reference_codes(model: ARGenerator, prompt: Prompt, cache: ReferenceCache | None = None) -> list[Tensor]:
+def reference_codes(model: ARGenerator, prompt: ImagePrompt, cache: ReferenceCache | None = None) -> list[Tensor]:
     """Semantic tokens (rows * columns,) of each reference picture."""
     weight = model.lm_head.weight
 
@@ -55,7 +55,7 @@ def reference_codes(model: ARGenerator, prompt: Prompt, cache: ReferenceCache | 
 
 
 @torch.no_grad()
-def read_prompt(model: ARGenerator, prompt: Prompt, codes: Sequence[Tensor]) -> Prefix:
+def read_prompt(model: ARGenerator, prompt: ImagePrompt, codes: Sequence[Tensor]) -> Prefix:
     """Prefill one prompt whose image placeholders are filled with the references' codes."""
     config, device = model.config, model.lm_head.weight.device
     ids = fill_placeholders(prompt.ids, codes, config.image_token_id)

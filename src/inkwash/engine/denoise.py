@@ -31,7 +31,7 @@ TOKENS_APART = 96  # image tokens from which on the halves of a CPU's pass run s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class DenoiseInput:
     """What the decoder needs to know about one picture."""
 
     prior_ids: Tensor  # (N,) on the decoder's grid
@@ -99,7 +99,7 @@ class Denoiser:
         return self.guidance_scale > 1
 
     @torch.no_grad()
-    def prepare(self, pictures: Sequence[Picture], latent_size: tuple[int, int]) -> None:
+    def prepare(self, pictures: Sequence[DenoiseInput], latent_size: tuple[int, int]) -> None:
         """Do the step-independent work for these pictures, in passes."""
         device = self.decoder.proj_out.weight.device
         size = self.pictures_per_pass or (1 if device.type == "cpu" else len(pictures))
@@ -198,7 +198,7 @@ class Denoiser:
         return side_by_side(first, second)
 
     def _conditions(
-        self, pictures: Sequence[Picture], latent_size: tuple[int, int], device: torch.device
+        self, pictures: Sequence[DenoiseInput], latent_size: tuple[int, int], device: torch.device
     ) -> DecoderConditions:
         """Rows: every picture's conditional half, then, under guidance, every unconditional one."""
         count = len(pictures)
@@ -221,7 +221,7 @@ class Denoiser:
         )
 
 
-def _references(pictures: Sequence[Picture]) -> References | None:
+def _references(pictures: Sequence[DenoiseInput]) -> References | None:
     """Reference keys of every conditional row; stored once where all pictures share them (2 GB each, released)."""
     first = pictures[0].references
     if all(picture.references is first for picture in pictures):

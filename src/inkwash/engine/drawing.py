@@ -16,7 +16,7 @@ from torch import Tensor
 from inkwash.core.device import one_thread
 from inkwash.core.errors import RequestError
 from inkwash.engine import inputs, seeds
-from inkwash.engine.denoise import Denoiser, Inpaint, Picture, StepCallback, StepState, pad_glyphs
+from inkwash.engine.denoise import DenoiseInput, Denoiser, Inpaint, StepCallback, StepState, pad_glyphs
 from inkwash.engine.pixels import decode_latents, encode_picture, to_output
 from inkwash.engine.plan import Plan
 from inkwash.engine.prepared import Prepared
@@ -111,7 +111,7 @@ class Drawing:
             )
         return tokens
 
-    def _pictures(self, plan: Plan) -> list[Picture]:
+    def _pictures(self, plan: Plan) -> list[DenoiseInput]:
         requests, overrides = self.prepared.requests, self.prepared.overrides
         glyphs = self._embeds([each.prompt for each in requests], overrides.prompt_embeds)
         negatives = [each.negative_prompt or "" for each in requests]
@@ -119,7 +119,7 @@ class Drawing:
         references = self._references(plan)
         tokens = plan.prior_token_ids.to(self.stages.device)
         return [
-            Picture(
+            DenoiseInput(
                 prior_ids=tokens[number],
                 glyphs=glyphs[owner],
                 no_glyphs=no_glyphs[owner],
@@ -154,7 +154,7 @@ class Drawing:
         clean = encode_picture(self.stages.parts.vae, edit.original[0].to(self.stages.device) * 2 - 1)
         return Inpaint(clean=clean.float(), noise=noise.float(), keep=keep)
 
-    def _on_step(self, callback: Callback, denoiser: Denoiser, pictures: list[Picture]) -> StepCallback:
+    def _on_step(self, callback: Callback, denoiser: Denoiser, pictures: list[DenoiseInput]) -> StepCallback:
         """The reference's callback protocol around one of our steps."""
 
         def on_step(state: StepState) -> Tensor | None:

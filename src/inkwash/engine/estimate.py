@@ -19,7 +19,7 @@ _VAE_STEPS = 1.0  # decoding a picture, in decoder steps
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class RequestWork:
     """What a request asks for: sequences to plan, tokens of each, pictures, and arithmetic of each picture."""
 
     sequences: int
@@ -29,7 +29,7 @@ class Work:
     flops: float
 
 
-def work_of(stages: Stages, request: DrawRequest, *, planned: bool) -> Work:
+def work_of(stages: Stages, request: DrawRequest, *, planned: bool) -> RequestWork:
     """Count the work of a request; `planned` if it brings its prior tokens."""
     natural = stages.natural_size([list(request.images)])
     height, width = picture_size(request.height, request.width, natural)
@@ -40,7 +40,7 @@ def work_of(stages: Stages, request: DrawRequest, *, planned: bool) -> Work:
         tokens += preview[0] * preview[1]
     sequences = 0 if planned else (1 if request.layout == "same" else request.num_images)
     steps = find_quality(request.quality).steps(request.num_inference_steps)
-    return Work(
+    return RequestWork(
         sequences=sequences,
         tokens=tokens,
         pictures=request.num_images,
@@ -81,7 +81,7 @@ class Speeds:
             self.token_s = each if not self.tokens else self.token_s + 0.02 * (each - self.token_s)
             self.tokens += count
 
-    def saw_picture(self, work: Work, seconds: float) -> None:
+    def saw_picture(self, work: RequestWork, seconds: float) -> None:
         """One picture was denoised and decoded."""
         with self._lock:
             rate, step = work.flops / max(seconds, 1e-6), seconds / (work.steps + _VAE_STEPS)
@@ -89,6 +89,6 @@ class Speeds:
             self.step_s = step if not self.steps else _KEEP * self.step_s + (1 - _KEEP) * step
             self.steps += work.steps
 
-    def seconds(self, work: Work, *, tokens: int, pictures: float) -> float:
+    def seconds(self, work: RequestWork, *, tokens: int, pictures: float) -> float:
         """Seconds that one lane needs for so many tokens and pictures of this kind."""
         return tokens * self.token_s + pictures * work.flops / self.flops_per_s

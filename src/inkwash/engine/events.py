@@ -1,7 +1,7 @@
-"""What a request's caller hears while it runs: one frozen record for each thing that happened.
+"""What a request's caller is told while it runs: one frozen record for each thing that happened.
 
 Events of one request arrive in order and never two at once, from threads of the engine, which hold no lock meanwhile: a
-callback may submit and abort, but should return soon. The last one is `Finished`, `Failed` or `Cancelled`, once.
+callback may submit and abort, but should return soon. The last one is `Finished`, `Failed` or `Aborted`, once.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from inkwash.engine.request import Stage, TokenCounts
+from inkwash.engine.request import Progress, TokenCounts
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from inkwash.core.errors import InkwashError
-    from inkwash.engine.ticket import GenerationResult
+    from inkwash.engine.handle import GenerationResult
 
 PartialKind: TypeAlias = Literal["preview", "x0"]
 
@@ -26,15 +26,6 @@ class Queued:
 
     position: int
     eta_s: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """`done` of `total` units of a stage: semantic tokens of all its pictures in "prior", their steps in "denoise"."""
-
-    stage: Stage
-    done: int
-    total: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +65,11 @@ class Failed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cancelled:
+class Aborted:
     """The request was aborted; `reason` is a sentence."""
 
     reason: str
 
 
-Event: TypeAlias = Queued | Progress | Partial | PictureDone | Finished | Failed | Cancelled
-END_EVENTS = (Finished, Failed, Cancelled)
+Event: TypeAlias = Queued | Progress | Partial | PictureDone | Finished | Failed | Aborted
+END_EVENTS = (Finished, Failed, Aborted)

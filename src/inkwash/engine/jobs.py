@@ -1,7 +1,7 @@
 """One submitted request while the engine works on it: its pictures, its events and its end.
 
-Everything that is told to the caller goes through the job's outbox: events come one at a time, nothing follows the last
-one, and no lock is held while a callback runs. The job's own lock is held for moments only.
+Everything that is told to the caller goes through `OrderedCallbacks`: events come one at a time, nothing follows the
+last one, and no lock is held while a callback runs. The job's own lock is held for moments only.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from PIL import Image
 from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.engine import events, seeds
-from inkwash.engine.estimate import Work
+from inkwash.engine.callbacks import OrderedCallbacks
+from inkwash.engine.estimate import RequestWork
 from inkwash.engine.events import Event
-from inkwash.engine.outbox import Outbox
+from inkwash.engine.handle import GenerationResult, RequestHandle
 from inkwash.engine.output import GlmImagePipelineOutput
 from inkwash.engine.plan import Plan, join_pictures
 from inkwash.engine.prepared import Prepared
 from inkwash.engine.request import CancelToken, DrawRequest, TokenCounts
-from inkwash.engine.ticket import GenerationResult, Ticket
 
 log = logs.get(__name__)
 
@@ -49,16 +49,16 @@ class Job:
     """State of one request; the engine's threads share it."""
 
     request: DrawRequest  # with its seed filled in
-    work: Work
+    work: RequestWork
     on_event: OnEvent | None
     given: Plan | None
     partial_images: int
     deadline_s: float | None
-    ticket: Ticket = field(default_factory=Ticket)
+    handle: RequestHandle = field(default_factory=RequestHandle)
     cancel: CancelToken = field(default_factory=CancelToken)
     submitted: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    outbox: Outbox = field(default_factory=Outbox)
+    callbacks: OrderedCallbacks = field(default_factory=OrderedCallbacks)
     ended: bool = False
     started: float | None = None
     planned: float | None = None
@@ -90,19 +90,19 @@ class Job:
 
     def open(self, first: Event) -> None:
         """Tell the first event, before any that came in the meantime."""
-        self.outbox.open(partial(self._call, first))
+        self.callbacks.open(partial(self._call, first))
         if self.ended:  # else more is coming, and this thread need not wait for callbacks that are slow
-            self.outbox.speak()
+            self.callbacks.flush()
 
     def tell(self, event: Event) -> None:
         """Hand an event to the caller unless the request has ended; a callback that fails is logged."""
         with self.lock:
             self._post(event)
-        self.outbox.speak()
+        self.callbacks.flush()
 
     def _post(self, event: Event) -> None:
         if not self.ended:
-            self.outbox.post(partial(self._call, event))
+            self.callbacks.put(partial(self._call, event))
 
     def begin(self) -> None:
         """The first work on it."""
@@ -121,7 +121,7 @@ class Job:
             self.denoised[index] = done
             done = sum(self.denoised.values())
             self._post(events.Progress(stage="denoise", done=done, total=total * self.request.num_images))
-        self.outbox.speak()
+        self.callbacks.flush()
 
     def add_picture(self, index: int, output: GlmImagePipelineOutput) -> bool:
         """Announce a finished picture; whether it was the last."""
@@ -131,7 +131,7 @@ class Job:
                 events.PictureDone(index=index, image=output.images[0], seed=output.seeds[0], tokens=self.tokens)
             )
             last = len(self.outputs) == self.request.num_images
-        self.outbox.speak()
+        self.callbacks.flush()
         return last
 
     def add_plan(self, index: int, plan: Plan) -> bool:
@@ -187,17 +187,17 @@ class Job:
                 return False
             self.ended = True
             self.cancel.cancel()  # stops what other threads still do for it
-            self.outbox.post(partial(self._settle, outcome))
-        self.outbox.speak()
+            self.callbacks.put(partial(self._settle, outcome))
+        self.callbacks.flush()
         return True
 
     def _settle(self, outcome: GenerationResult | InkwashError) -> None:
         self._call(last_event(outcome))
-        for callback in self.ticket.end(outcome):
+        for callback in self.handle.end(outcome):
             try:
-                callback(self.ticket)
+                callback(self.handle)
             except Exception:
-                log.exception("a done callback of request %s failed", self.ticket.id)
+                log.exception("a done callback of request %s failed", self.handle.id)
 
     def _call(self, event: Event) -> None:
         if self.on_event is None:
@@ -205,7 +205,7 @@ class Job:
         try:
             self.on_event(event)
         except Exception:
-            log.exception("the event callback of request %s failed", self.ticket.id)
+            log.exception("the event callback of request %s failed", self.handle.id)
 
 
 def last_event(outcome: GenerationResult | InkwashError) -> Event:
@@ -213,22 +213,22 @@ def last_event(outcome: GenerationResult | InkwashError) -> Event:
     if isinstance(outcome, GenerationResult):
         return events.Finished(result=outcome)
     if isinstance(outcome, Cancelled):
-        return events.Cancelled(reason=outcome.message)
+        return events.Aborted(reason=outcome.message)
     return events.Failed(error=outcome)
 
 
-def as_outcome(error: BaseException, ticket: Ticket) -> InkwashError:
+def as_outcome(error: BaseException, handle: RequestHandle) -> InkwashError:
     """Any exception of one request as the error its caller gets; the traceback of a surprise goes to the log."""
     if isinstance(error, InkwashError):
         return error
     if is_out_of_memory(error):
-        log.warning("request %s ran out of memory: %s", ticket.id, error)
+        log.warning("request %s ran out of memory: %s", handle.id, error)
         return RequestError(
             "The request needs more memory than is free: ask for a smaller picture or fewer references, or try later.",
             status=503,
             code="out_of_memory",
         )
-    log.error("request %s failed", ticket.id, exc_info=error)
+    log.error("request %s failed", handle.id, exc_info=error)
     return RequestError(f"The request failed inside the engine ({type(error).__name__}).", status=500, code="internal")
 
 

@@ -13,7 +13,16 @@ from pathlib import Path
 import torch
 
 from inkwash.core.errors import RequestError
-from inkwash.engine.offload import BLOCKS, BlockStream, Member, Profile, Residency, Weights, check_profile, nothing
+from inkwash.engine.offload import (
+    BLOCKS,
+    BlockStream,
+    OffloadedNetwork,
+    Profile,
+    Residency,
+    Weights,
+    check_profile,
+    nothing,
+)
 from inkwash.engine.quantize import is_quantized, rounder
 from inkwash.models.glm.decode import forget_for_decode
 from inkwash.models.glm_image.decoder import Decoder, fuse_block, fuse_qkv
@@ -52,15 +61,15 @@ def load_parts(
     brought = [stage for stage in FOLDERS if offload != "none" or stage in kinds]
     deferred = [FOLDERS[stage] for stage in brought]
     parts = load_pipeline_parts(folder, dtype=dtype, device=device, deferred=deferred, variant=variant, dtypes=dtypes)
-    members: dict[str, Member] = {}
+    members: dict[str, OffloadedNetwork] = {}
     for stage in brought:
         weights = Weights(StoredTensors(folder / FOLDERS[stage], variant), numbers[stage], device)
         if device.type == "cuda" and offload != "none":
             weights.pin(list(_network(parts, stage).state_dict()))
         streamed = offload == "block" and stage == "decoder"
         if stage == "ar" and offload != "none":
-            members["vision"] = Member(parts.ar, weights, keep=_is_vision)
-        members[stage] = Member(
+            members["vision"] = OffloadedNetwork(parts.ar, weights, keep=_is_vision)
+        members[stage] = OffloadedNetwork(
             _network(parts, stage),
             weights,
             keep=partial(_stays, stage, offload),

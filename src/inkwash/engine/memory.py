@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from inkwash.engine.denoise import Denoiser, Picture
+from inkwash.engine.denoise import DenoiseInput, Denoiser
 from inkwash.engine.offload import Profile
 from inkwash.engine.pixels import TILED_AREA
 from inkwash.engine.quantize import BITS, INT4_GROUP, is_quantized
@@ -94,7 +94,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class ForecastInput:
     """What is to be drawn."""
 
     height: int
@@ -134,7 +134,7 @@ class Forecast:
 
 def forecast(
     sizes: Sizes,
-    work: Work,
+    work: ForecastInput,
     *,
     dtype: torch.dtype,
     device: torch.device,
@@ -149,7 +149,9 @@ def forecast(
 class Forecaster:
     """Forecasts of one call in one number type under any profile: networks are built and run once for all of them."""
 
-    def __init__(self, sizes: Sizes, work: Work, *, dtype: torch.dtype, device: torch.device, base: int = 0) -> None:
+    def __init__(
+        self, sizes: Sizes, work: ForecastInput, *, dtype: torch.dtype, device: torch.device, base: int = 0
+    ) -> None:
         self.sizes, self.work, self.dtype, self.base = sizes, work, dtype, base
         self.on_cpu = device.type == "cpu"
         self.ar = self._blank(lambda: ARGenerator(sizes.ar))
@@ -309,7 +311,7 @@ def _packed_bytes(ar: ARGenerator, quantized: bool) -> int:
     return sum(2 * matrix.numel() for matrix in matrices)
 
 
-def _vision_working(ar: ARGenerator, work: Work, on_cpu: bool) -> int:
+def _vision_working(ar: ARGenerator, work: ForecastInput, on_cpu: bool) -> int:
     """The ViT on one reference picture at half its size, then the distances of its features to every code, fp32."""
     if work.reference is None:
         return 0
@@ -319,7 +321,7 @@ def _vision_working(ar: ARGenerator, work: Work, on_cpu: bool) -> int:
     return max(counter.most, 2 * features.shape[1] * ar.config.vq_config.num_embeddings * 4)
 
 
-def _ar_working(ar: ARGenerator, work: Work, on_cpu: bool) -> int:
+def _ar_working(ar: ARGenerator, work: ForecastInput, on_cpu: bool) -> int:
     """Prefill of one prompt, and the caches of all pictures while their tokens are drawn."""
     text = ar.config.text_config
     codes = work.height // 32 * (work.width // 32)
@@ -336,7 +338,7 @@ def _ar_working(ar: ARGenerator, work: Work, on_cpu: bool) -> int:
     return max(counter.most, read * per_token + work.pictures * slot + logits)
 
 
-def _decoder_working(decoder: Decoder, sizes: Sizes, work: Work, on_cpu: bool) -> int:
+def _decoder_working(decoder: Decoder, sizes: Sizes, work: ForecastInput, on_cpu: bool) -> int:
     """Preparation and one step; on a CPU every picture of a call is prepared and they take turns in a step."""
     cells = work.height // sizes.vae.scale_factor, work.width // sizes.vae.scale_factor
     tokens = cells[0] // 2 * (cells[1] // 2)
@@ -344,7 +346,7 @@ def _decoder_working(decoder: Decoder, sizes: Sizes, work: Work, on_cpu: bool) -
     rows = 1 if on_cpu else work.pictures
     with _counting(decoder, on_cpu) as counter:
         glyphs = torch.empty(GLYPHS, sizes.glyph.d_model, dtype=dtype, device="meta")
-        picture = Picture(
+        picture = DenoiseInput(
             prior_ids=torch.empty(tokens, dtype=torch.long, device="meta"),
             glyphs=glyphs,
             no_glyphs=glyphs,
@@ -363,7 +365,7 @@ def _decoder_working(decoder: Decoder, sizes: Sizes, work: Work, on_cpu: bool) -
     return counter.most
 
 
-def _reference(decoder: Decoder, sizes: Sizes, work: Work) -> tuple[list[KeyValue], ...]:
+def _reference(decoder: Decoder, sizes: Sizes, work: ForecastInput) -> tuple[list[KeyValue], ...]:
     if work.reference is None:
         return ()
     cells = work.reference[0] // sizes.vae.scale_factor, work.reference[1] // sizes.vae.scale_factor
@@ -372,7 +374,7 @@ def _reference(decoder: Decoder, sizes: Sizes, work: Work) -> tuple[list[KeyValu
     return (decoder.encode_reference(latent, ids, torch.empty(1, 2, device="meta")),)
 
 
-def _vae_working(vae: AutoencoderKL, work: Work) -> int:
+def _vae_working(vae: AutoencoderKL, work: ForecastInput) -> int:
     """One picture, or one tile of it and the picture; all pictures of the call are kept in fp32."""
     cells = work.height // vae.config.scale_factor, work.width // vae.config.scale_factor
     whole = work.height * work.width * 3 * 4

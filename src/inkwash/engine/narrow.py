@@ -18,7 +18,7 @@ from inkwash.models.weights import parameters_on_meta
 if TYPE_CHECKING:
     import torch
 
-    from inkwash.engine.memory import Sizes, Work
+    from inkwash.engine.memory import ForecastInput, Sizes
 
 SHORT, SHORTEST = (2, 4), (1, 2)  # layers of two short networks
 NARROW = 1, 6  # of two narrow ones
@@ -34,7 +34,7 @@ class StandIn:
     """What is timed in place of a network, and what its seconds are multiplied by."""
 
     sizes: Sizes
-    work: Work
+    work: ForecastInput
     layers: int = 1
     short: tuple[int, int] | None = None  # layers of two short networks; None is all of them
     times: float = 1.0
@@ -45,7 +45,7 @@ class StandIn:
         return REPEATS if self.times == 1.0 else 1
 
 
-def stand_in_for_ar(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device, whole: int) -> StandIn:
+def stand_in_for_ar(sizes: Sizes, work: ForecastInput, dtype: torch.dtype, device: torch.device, whole: int) -> StandIn:
     """Seconds of drawing and reading tokens follow the matrices, which a pass reads and multiplies once."""
     text = sizes.ar.text_config
     layer = text.hidden_size * (3 * text.intermediate_size + 2 * text.hidden_size) * dtype.itemsize
@@ -68,7 +68,9 @@ def stand_in_for_ar(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.
     return replace(made, sizes=replace(sizes, ar=config), work=small, short=NARROW, times=part**2)
 
 
-def stand_in_for_decoder(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device, whole: int) -> StandIn:
+def stand_in_for_decoder(
+    sizes: Sizes, work: ForecastInput, dtype: torch.dtype, device: torch.device, whole: int
+) -> StandIn:
     """Seconds of a step follow its multiplications."""
     config = sizes.decoder
     layer = 12 * config.width**2 * dtype.itemsize
@@ -86,7 +88,9 @@ def stand_in_for_decoder(sizes: Sizes, work: Work, dtype: torch.dtype, device: t
     return replace(made, sizes=narrow, work=small, short=NARROW, times=times)
 
 
-def stand_in_for_vae(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device, whole: int) -> StandIn:
+def stand_in_for_vae(
+    sizes: Sizes, work: ForecastInput, dtype: torch.dtype, device: torch.device, whole: int
+) -> StandIn:
     """Seconds of a convolution follow its channels squared and the picture's area."""
     made = StandIn(sizes=sizes, work=work)
     with parameters_on_meta():
@@ -121,7 +125,7 @@ def _divisor(count: int, wanted: int) -> int:
     return next(number for number in range(min(wanted, count), 0, -1) if count % number == 0)
 
 
-def _multiplications(sizes: Sizes, work: Work) -> float:
+def _multiplications(sizes: Sizes, work: ForecastInput) -> float:
     """Of all blocks in all steps of a call, and once for a reference picture."""
     width, cell = sizes.decoder.width, sizes.vae.scale_factor * sizes.decoder.patch_size
     tokens = work.height // cell * (work.width // cell)

@@ -72,7 +72,7 @@ class Weights:
             yield from self._stored.read(missing, dtype=self._dtype, device=self.device)
 
 
-class Member:
+class OffloadedNetwork:
     """A network, or the part of it that `keep` names, that comes and goes.
 
     `rounded` says which layers are quantised on the way in, `round_layer` does it.
@@ -136,7 +136,7 @@ class Member:
 class Residency:
     """Which of the members is on the device; the one that was used last stays until another is needed."""
 
-    def __init__(self, members: Mapping[str, Member], device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, members: Mapping[str, OffloadedNetwork], device: torch.device, dtype: torch.dtype) -> None:
         self.members, self.device, self.dtype = dict(members), device, dtype
         self._lock = threading.RLock()
 

@@ -17,9 +17,9 @@ from functools import partial
 import torch
 
 from inkwash.engine.ar import few_threads
-from inkwash.engine.denoise import Denoiser, Picture
+from inkwash.engine.denoise import DenoiseInput, Denoiser
 from inkwash.engine.device_slots import make_slots
-from inkwash.engine.memory import GLYPHS, NO_CODES, NO_VISION, PROMPT_TOKENS, Forecast, Sizes, Work
+from inkwash.engine.memory import GLYPHS, NO_CODES, NO_VISION, PROMPT_TOKENS, Forecast, ForecastInput, Sizes
 from inkwash.engine.narrow import REPEATS, StandIn, stand_in_for_ar, stand_in_for_decoder, stand_in_for_vae
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.slots import CpuSlots, Prefix, Sequence
@@ -39,7 +39,7 @@ TOKENS, VAE_CELLS, COPY_BYTES = 8, 64, 2**26
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class StageTimes:
     """Seconds of one call without offload, and bytes per second towards the device."""
 
     ar: float
@@ -51,7 +51,7 @@ class Pace:
     def total(self) -> float:
         return self.ar + self.decoder + self.vae
 
-    def under(self, forecast: Forecast, work: Work) -> float:
+    def under(self, forecast: Forecast, work: ForecastInput) -> float:
         """Seconds under a forecast's offload profile, in which weights travel for every stage or every step."""
         w = forecast.weights
         if forecast.profile == "none":
@@ -63,7 +63,9 @@ class Pace:
 
 
 @torch.no_grad()
-def measure_pace(sizes: Sizes, work: Work, *, dtype: torch.dtype, device: torch.device, trained: bool = True) -> Pace:
+def measure_pace(
+    sizes: Sizes, work: ForecastInput, *, dtype: torch.dtype, device: torch.device, trained: bool = True
+) -> StageTimes:
     """Time the three stages on this device; `trained` False is a generator of random weights, which nothing guesses."""
     made = {
         "ar": stand_in_for_ar(sizes, work, dtype, device, WHOLE_BYTES),
@@ -76,7 +78,7 @@ def measure_pace(sizes: Sizes, work: Work, *, dtype: torch.dtype, device: torch.
         "vae": lambda it, layers: _vae(it.sizes, it.work, dtype, device),
     }
     seconds = {name: it.times * _of_all_layers(it, partial(timed[name], it)) for name, it in made.items()}
-    return Pace(**seconds, copy_rate=_copy_rate(device))
+    return StageTimes(**seconds, copy_rate=_copy_rate(device))
 
 
 def _of_all_layers(stand_in: StandIn, seconds: Callable[[int], float]) -> float:
@@ -88,7 +90,7 @@ def _of_all_layers(stand_in: StandIn, seconds: Callable[[int], float]) -> float:
     return first + max(second - first, 0.0) / (more - few) * (stand_in.layers - few)
 
 
-def _tokens(work: Work) -> int:
+def _tokens(work: ForecastInput) -> int:
     """How many are drawn for one picture."""
     return work.height // 32 * (work.width // 32) + (0 if work.reference else 256)
 
@@ -153,7 +155,7 @@ def _decoder(stand_in: StandIn, dtype: torch.dtype, device: torch.device, layers
         latent = torch.zeros(1, sizes.decoder.in_channels, *own, device=device)
         own_ids = torch.zeros(1, own[0] // 2 * (own[1] // 2), dtype=torch.long, device=device)
         keys = [decoder.encode_reference(latent, own_ids, torch.zeros(1, 2, device=device))]
-    picture = Picture(prior_ids=ids, glyphs=glyphs, no_glyphs=glyphs[:2], references=tuple(keys))
+    picture = DenoiseInput(prior_ids=ids, glyphs=glyphs, no_glyphs=glyphs[:2], references=tuple(keys))
     rows = 1 if device.type == "cpu" else work.pictures
     denoiser = Denoiser(
         decoder=decoder,
@@ -170,7 +172,7 @@ def _decoder(stand_in: StandIn, dtype: torch.dtype, device: torch.device, layers
     return (prepared + once * work.steps) * (work.pictures // rows)
 
 
-def _vae(sizes: Sizes, work: Work, dtype: torch.dtype, device: torch.device) -> float:
+def _vae(sizes: Sizes, work: ForecastInput, dtype: torch.dtype, device: torch.device) -> float:
     with torch.device(device):
         vae = AutoencoderKL(sizes.vae).to(dtype).eval()
     scale = sizes.vae.scale_factor

@@ -26,7 +26,7 @@ from inkwash.engine.request import Watch
 from inkwash.engine.slots import Sequence, Slots
 from inkwash.engine.stages import make_plan
 from inkwash.models.glm.decode import fuse_for_decode
-from inkwash.models.glm_image.processor import Prompt
+from inkwash.models.glm_image.processor import ImagePrompt
 
 if TYPE_CHECKING:
     from inkwash.core.errors import InkwashError
@@ -38,7 +38,7 @@ class Draft(Sequence):
     """A sequence of one request, and the pictures that will be drawn from it."""
 
     job: Job = field(kw_only=True)
-    prompt: Prompt = field(kw_only=True)
+    prompt: ImagePrompt = field(kw_only=True)
     codes: list[Tensor] = field(kw_only=True)
     pictures: list[int] = field(kw_only=True)
 
@@ -85,7 +85,7 @@ class Planner:
         try:
             self._prepare(job)
         except Exception as error:
-            self.hooks.failed(job, as_outcome(error, job.ticket))
+            self.hooks.failed(job, as_outcome(error, job.handle))
 
     def step(self, limit: int | None = None) -> None:
         """Fill the slots, then take one step of each sequence, or only of the `limit` oldest.
@@ -170,7 +170,7 @@ class Planner:
             return
         except Exception as error:
             if len(drafts) == 1:
-                self.hooks.failed(drafts[0].job, as_outcome(error, drafts[0].job.ticket))
+                self.hooks.failed(drafts[0].job, as_outcome(error, drafts[0].job.handle))
                 return
         for each in drafts:
             self._guarded(each, partial(slots.advance, [each]))
@@ -179,7 +179,7 @@ class Planner:
         try:
             work()
         except Exception as error:
-            self.hooks.failed(draft.job, as_outcome(error, draft.job.ticket))
+            self.hooks.failed(draft.job, as_outcome(error, draft.job.handle))
             return False
         return True
 

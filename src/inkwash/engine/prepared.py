@@ -23,7 +23,7 @@ from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages
 from inkwash.media.images import load_mask
 from inkwash.models.glm_image.glyph import MAX_BYTES
-from inkwash.models.glm_image.processor import Prompt
+from inkwash.models.glm_image.processor import ImagePrompt
 from inkwash.models.glm_image.schedule import Schedule
 
 CALLBACK_TENSORS = ("latents", "prompt_embeds", "x0")
@@ -82,7 +82,7 @@ class Prepared:
 
     requests: tuple[DrawRequest, ...]
     overrides: Overrides
-    prompts: tuple[Prompt, ...]  # of each request
+    prompts: tuple[ImagePrompt, ...]  # of each request
     sampling: Sampling
     schedule: Schedule
     height: int

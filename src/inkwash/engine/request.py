@@ -27,7 +27,7 @@ LAYOUTS: tuple[Layout, ...] = ("new", "same")
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` units of a stage: semantic tokens of all pictures in "prior", steps in "denoise"."""
+    """`done` of `total` units of a stage: semantic tokens of all pictures in "prior", their steps in "denoise"."""
 
     stage: Stage
     done: int

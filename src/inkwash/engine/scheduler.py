@@ -26,6 +26,7 @@ from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.engine import events, seeds
 from inkwash.engine.denoise import StepCallback, StepState
 from inkwash.engine.estimate import Speeds, work_of
+from inkwash.engine.handle import GenerationResult, RequestHandle
 from inkwash.engine.jobs import DeadlinePassed, Job, OnEvent, as_outcome
 from inkwash.engine.partials import draw_preview, show_guess, spread_steps
 from inkwash.engine.pipeline import GlmImagePipeline
@@ -33,7 +34,6 @@ from inkwash.engine.plan import Plan
 from inkwash.engine.planner import Draft, Hooks, Planner, weights_edition
 from inkwash.engine.reference_cache import CacheStats, ReferenceCache
 from inkwash.engine.request import DrawRequest, Progress
-from inkwash.engine.ticket import GenerationResult, Ticket
 
 __all__ = ["DeadlinePassed", "Engine", "EngineClosed", "EngineStats", "QueueFull"]
 
@@ -45,7 +45,7 @@ MAX_LANES = 4  # by default, on a CPU: more lanes of fewer threads each would ma
 REFERENCE_BYTES = 2**28
 END_S = 1.0  # for threads whose requests were aborted, where there is a limit
 Task = Callable[[], None]
-Rounds = Callable[[], bool]
+StepFn = Callable[[], bool]
 
 
 class QueueFull(RequestError):
@@ -123,8 +123,8 @@ class Engine:
         self._looks: deque[tuple[Job, Task]] = deque()  # previews, which are quick and overdue at once
         self._pictures: deque[tuple[Job, Task]] = deque()
         self._planning, self._drawing, self._closing = False, 0, False
-        self._lent: deque[Rounds] = deque()  # other work that waits for a thread
-        self._lending, self._extra = False, False
+        self._background: deque[StepFn] = deque()  # other work that waits for a thread
+        self._in_background, self._extra = False, False
         self._counts = dict.fromkeys(("finished", "cancelled", "failed", "rejected", "pictures"), 0)
         workers = self.lanes if on_cpu else self.lanes + 1
         self._workers = [
@@ -143,7 +143,7 @@ class Engine:
         deadline_s: float | None = None,
         partial_images: int = 0,
         plan: Plan | None = None,
-    ) -> Ticket:
+    ) -> RequestHandle:
         """Queue a request. Raises QueueFull (429, with `retry_after`), EngineClosed (503) or RequestError (400).
 
         on_event: called with each event, from threads of the engine; it may submit and abort. deadline_s: seconds from
@@ -163,31 +163,31 @@ class Engine:
                 self._counts["rejected"] += 1
                 raise self._queue_full()
             position, wait = len(self._jobs), self._waiting_s()
-            self._jobs[job.ticket.id] = job
+            self._jobs[job.handle.id] = job
             self._queue.append(job)
             self._changed.notify_all()
         job.open(events.Queued(position=position, eta_s=wait + self._own_s(job)))
-        return job.ticket
+        return job.handle
 
-    def lend(self, rounds: Rounds) -> None:
-        """Make rounds of other work, such as answers of a model that sees, until one returns False.
+    def run_in_background(self, step: StepFn) -> None:
+        """Call a step of other work, such as answers of a vision model, until it returns False.
 
         They come before everything else, in one thread at a time: one more than the lanes need, which plans meanwhile.
         """
         with self._changed:
             if self._closing:
                 raise EngineClosed
-            self._lent.append(rounds)
+            self._background.append(step)
             if not self._extra:
                 self._extra = True
                 self._workers.append(threading.Thread(target=self._work, name="inkwash-engine-lent", daemon=True))
                 self._workers[-1].start()
             self._changed.notify_all()
 
-    def abort(self, ticket_id: str) -> bool:
+    def abort(self, request_id: str) -> bool:
         """Stop a request within one token or one step; False if it is unknown or has ended."""
         with self._changed:
-            job = self._jobs.get(ticket_id)
+            job = self._jobs.get(request_id)
         return job is not None and self._end(job, Cancelled("The request was cancelled."))
 
     def stats(self) -> EngineStats:
@@ -245,17 +245,17 @@ class Engine:
         while True:
             with self._changed:
                 while (task := self._next()) is None:
-                    if self._closing and not self._jobs and not self._lent:
+                    if self._closing and not self._jobs and not self._background:
                         self._changed.notify_all()
                         return
                     self._changed.wait()
             task()
 
     def _next(self) -> Task | None:
-        """The next task, under the lock: lent rounds, previews, then plans, then pictures."""
-        if self._lent and not self._lending:
-            self._lending = True
-            return self._make_rounds
+        """The next task, under the lock: background steps, previews, then plans, then pictures."""
+        if self._background and not self._in_background:
+            self._in_background = True
+            return self._run_background
         if self._drawing < self.lanes:
             for _, look in self._take(self._looks):
                 return self._in_lane(look)
@@ -267,20 +267,20 @@ class Engine:
                 return self._in_lane(picture)
         return None
 
-    def _make_rounds(self) -> None:
-        """All the rounds that were lent, in turn."""
+    def _run_background(self) -> None:
+        """Steps of all the work in the background, in turn."""
         while True:
             with self._changed:
-                if not self._lent:
-                    self._lending = False
+                if not self._background:
+                    self._in_background = False
                     return
-                rounds = self._lent[0]
-            if not rounds():
+                step = self._background[0]
+            if not step():
                 with self._changed:
-                    self._lent.remove(rounds)
-            elif len(self._lent) > 1:
+                    self._background.remove(step)
+            elif len(self._background) > 1:
                 with self._changed:
-                    self._lent.rotate(-1)
+                    self._background.rotate(-1)
 
     def _take(self, waiting: deque[tuple[Job, Task]]) -> Iterator[tuple[Job, Task]]:
         """The first entry whose request has not ended."""
@@ -311,7 +311,7 @@ class Engine:
                     if job is None and not self._planner.busy:
                         self._planning = False
                         return
-                    limit = self._hunger()
+                    limit = self._rows_to_advance()
                 try:
                     if job is not None:
                         self._planner.admit(job)
@@ -321,7 +321,7 @@ class Engine:
                     log.exception("the planner failed")
                     self._reset_planner()
 
-    def _hunger(self) -> int | None:
+    def _rows_to_advance(self) -> int | None:
         """How many sequences to advance: all, or on a CPU with idle lanes only the oldest few.
 
         Computing time there grows with the rows, so the first plans are finished sooner and no lane waits for all.
@@ -393,7 +393,7 @@ class Engine:
                 image = draw_preview(self.pipe, job.picture_request(index), tokens, draft.prompt.target, job.cancel)
             except Exception as error:  # a look is a courtesy: the request goes on without it
                 if not job.ended:
-                    log.warning("no preview for request %s: %s", job.ticket.id, error)
+                    log.warning("no preview for request %s: %s", job.handle.id, error)
                 return
             job.tell(events.Partial(index=index, image=image, kind="preview"))
 
@@ -421,7 +421,7 @@ class Engine:
             )
         except Exception as error:
             if not job.ended:
-                self._end(job, as_outcome(error, job.ticket))
+                self._end(job, as_outcome(error, job.handle))
             return
         self._speeds.saw_picture(job.work, time.perf_counter() - start)
         with self._changed:
@@ -459,7 +459,7 @@ class Engine:
         kind = "cancelled" if isinstance(outcome, Cancelled) else kind
         with self._changed:
             self._counts[kind] += 1
-            self._jobs.pop(job.ticket.id, None)
+            self._jobs.pop(job.handle.id, None)
             if job in self._queue:
                 self._queue.remove(job)
             self._changed.notify_all()

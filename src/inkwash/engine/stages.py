@@ -26,7 +26,7 @@ from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
 from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.glyph import MAX_BYTES
-from inkwash.models.glm_image.processor import CELL, Prompt
+from inkwash.models.glm_image.processor import CELL, ImagePrompt
 from inkwash.models.glm_image.quotes import glyph_texts
 from inkwash.models.glm_image.references import KeyValue
 from inkwash.models.glm_image.schedule import Schedule, schedule
@@ -60,12 +60,12 @@ class Stages:
 
     def prompts(
         self, texts: Sequence[str], images: Sequence[Sequence[Image.Image]], height: int, width: int
-    ) -> list[Prompt]:
+    ) -> list[ImagePrompt]:
         """Token ids, grids and pixels of every prompt."""
         prepare, read = self.parts.processor.prepare, self.parts.drawing.prompt
         return [prepare(read(text), height, width, own) for text, own in zip(texts, images, strict=True)]
 
-    def codes(self, prompts: Sequence[Prompt]) -> list[list[Tensor]]:
+    def codes(self, prompts: Sequence[ImagePrompt]) -> list[list[Tensor]]:
         """Semantic tokens of every prompt's references."""
         if not any(prompt.references for prompt in prompts):
             return [[] for _ in prompts]
@@ -74,7 +74,7 @@ class Stages:
 
     def plans(
         self,
-        prompts: Sequence[Prompt],
+        prompts: Sequence[ImagePrompt],
         codes: Sequence[Sequence[Tensor]],
         owners: Sequence[int],
         generators: Sequence[torch.Generator],
@@ -103,7 +103,7 @@ class Stages:
         return check_finite("The glyph encoder", embeddings[0])
 
     @torch.no_grad()
-    def reference_keys(self, prompt: Prompt, ids: Tensor, sizes: Tensor) -> tuple[list[KeyValue], ...]:
+    def reference_keys(self, prompt: ImagePrompt, ids: Tensor, sizes: Tensor) -> tuple[list[KeyValue], ...]:
         """The decoder's keys and values of a prompt's references, from their pixels and upsampled codes."""
         grids = [reference.grid for reference in prompt.references]
         keys = []
@@ -147,7 +147,7 @@ class Stages:
         return side, side
 
 
-def make_plan(tokens: Tensor, prompts: Sequence[Prompt], codes: Sequence[Sequence[Tensor]]) -> Plan:
+def make_plan(tokens: Tensor, prompts: Sequence[ImagePrompt], codes: Sequence[Sequence[Tensor]]) -> Plan:
     """Tokens of the pictures and the codes of their references, as `generate_prior_tokens` returns them."""
     if not any(prompt.references for prompt in prompts):
         return Plan(tokens)

@@ -87,7 +87,7 @@ SPEED_ONLY = (  # how another library loads weights, or other formats of them
 )
 
 
-class Part(Generic[P]):
+class PipelinePart(Generic[P]):
     """A part of the pipeline under the reference's name; another of its kind may be put in its place."""
 
     def __init__(self, kind: type[P]) -> None:
@@ -149,12 +149,12 @@ class ReferenceSurface:
         """All parts under the reference's names; `GlmImagePipeline(**pipe.components)` shares them."""
         return {name: getattr(self.parts, own) for name, own in PARTS.items()} | {"tokenizer": None}
 
-    processor = Part(GlmImageProcessor)
-    text_encoder = Part(GlyphEncoder)
-    vision_language_encoder = Part(ARGenerator)
-    vae = Part(AutoencoderKL)
-    transformer = Part(Decoder)
-    scheduler = Part(SchedulerConfig)
+    processor = PipelinePart(GlmImageProcessor)
+    text_encoder = PipelinePart(GlyphEncoder)
+    vision_language_encoder = PipelinePart(ARGenerator)
+    vae = PipelinePart(AutoencoderKL)
+    transformer = PipelinePart(Decoder)
+    scheduler = PipelinePart(SchedulerConfig)
 
     @property
     def tokenizer(self) -> None:

@@ -82,7 +82,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class AttemptResult:
     """What one attempt turned out to be."""
 
     attempt: Attempt
@@ -112,8 +112,8 @@ class Verified:
     """The kept picture, its verdict and those of all attempts; its plan where `draw_verified` drew it."""
 
     image: Any
-    best: Verdict
-    verdicts: tuple[Verdict, ...]
+    best: AttemptResult
+    verdicts: tuple[AttemptResult, ...]
     wanted: tuple[str, ...]
     plan: Plan | None = None
 
@@ -191,8 +191,8 @@ def best_attempt(
     tell = progress or (lambda done, most: None)
     target = wanted if isinstance(wanted, Target) else Target(texts=tuple(wanted))
     image: Any = None
-    best: Verdict | None = None
-    verdicts: list[Verdict] = []
+    best: AttemptResult | None = None
+    verdicts: list[AttemptResult] = []
     for attempt in attempts(seed, verify):
         tell(attempt.number, verify.most)
         drawn = draw(attempt)
@@ -207,10 +207,10 @@ def best_attempt(
     return Verified(image=image, best=best, verdicts=tuple(verdicts), wanted=target.texts)
 
 
-def judge(attempt: Attempt, wanted: Sequence[str] | Target, reading: Reading) -> Verdict:
+def judge(attempt: Attempt, wanted: Sequence[str] | Target, reading: Reading) -> AttemptResult:
     """The verdict on one attempt."""
     target = wanted if isinstance(wanted, Target) else Target(texts=tuple(wanted))
-    return Verdict(
+    return AttemptResult(
         attempt=attempt,
         lines=reading.lines,
         confidence=reading.confidence,
@@ -218,7 +218,7 @@ def judge(attempt: Attempt, wanted: Sequence[str] | Target, reading: Reading) ->
     )
 
 
-def _rank(verdict: Verdict) -> tuple[float, float]:
+def _rank(verdict: AttemptResult) -> tuple[float, float]:
     return verdict.score, verdict.confidence
 
 

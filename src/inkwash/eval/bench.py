@@ -23,7 +23,7 @@ from inkwash.eval import verified
 from inkwash.eval.digest import digest
 from inkwash.eval.ocr import Reader, ReaderConfig
 from inkwash.eval.paired import PairedItem
-from inkwash.eval.predictions import Judge, Predictions
+from inkwash.eval.predictions import Predictions, TextReader
 from inkwash.eval.run import Draw, Drawn, check_folder, check_settings, draw_all, load_all
 from inkwash.eval.sources import SOURCES, DrawConfig, drawer, edit_drawer
 from inkwash.eval.tasks.edits import KINDS, EditCase, EditsReport, held_out_edits, score_edits
@@ -230,7 +230,11 @@ def reader_config(level: str) -> ReaderConfig:
 
 
 def run_scenes(
-    run: ScenesRun, open_pipeline: OpenPipeline, *, reader: Judge | None = None, progress: StageProgress | None = None
+    run: ScenesRun,
+    open_pipeline: OpenPipeline,
+    *,
+    reader: TextReader | None = None,
+    progress: StageProgress | None = None,
 ) -> ScenesResult:
     """Draw (or take) the pictures of n held-out scenes and score them."""
     tell = progress or (lambda stage, done, total: None)
@@ -262,7 +266,11 @@ def run_scenes(
 
 
 def run_edits(
-    run: EditsRun, open_pipeline: OpenPipeline, *, reader: Judge | None = None, progress: StageProgress | None = None
+    run: EditsRun,
+    open_pipeline: OpenPipeline,
+    *,
+    reader: TextReader | None = None,
+    progress: StageProgress | None = None,
 ) -> EditsResult:
     """Ask for n held-out edits of rendered scenes and score what came back."""
     tell = progress or (lambda stage, done, total: None)

@@ -21,7 +21,7 @@ from PIL import Image
 from inkwash.core.errors import MediaError
 
 
-class Judge(Protocol):
+class TextReader(Protocol):
     """Anything that names itself and reads the lines of a picture; `ocr.Reader` is the one we ship."""
 
     name: str
@@ -95,7 +95,7 @@ class AnswerCache:
 class Predictions:
     """Reads pictures through a judge and caches the answers; without a path only in memory."""
 
-    def __init__(self, judge: Judge, path: Path | None = None) -> None:
+    def __init__(self, judge: TextReader, path: Path | None = None) -> None:
         self.judge = judge
         self.cache = AnswerCache(judge.name, path)
 

@@ -23,7 +23,7 @@ from PIL import Image
 
 from inkwash.core.errors import ConfigError, MissingExtraError
 from inkwash.eval.ocr import Line, Reader, ReaderConfig, reading_order
-from inkwash.eval.predictions import Judge
+from inkwash.eval.predictions import TextReader
 from inkwash.media.images import encode_image
 
 READERS = ("rapidocr", "tesseract", "paddle")
@@ -35,7 +35,7 @@ _SMALL = 512  # pixels of the longer side below which tesseract gets an enlarged
 
 def open_reader(
     name: str, *, models: Path | None = None, language: str = "en", config: ReaderConfig | None = None
-) -> Judge:
+) -> TextReader:
     """The reader of that name; ConfigError when it is unknown or lacks what it needs. `config` is for rapidocr."""
     if name not in READERS:
         raise ConfigError(f"the reader is {name!r}; it must be one of {', '.join(READERS)}.")

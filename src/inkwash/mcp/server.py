@@ -30,7 +30,7 @@ from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.core.log import ROOT
 from inkwash.mcp.arguments import read_arguments, schema_of
-from inkwash.mcp.tool import Answer, Call, Tool
+from inkwash.mcp.tool import McpTool, ToolInvocation, ToolResult
 from inkwash.media.images import encode_image
 from inkwash.serve.auth import ApiKey, identify
 
@@ -46,7 +46,7 @@ INSTRUCTIONS = (
 )
 
 
-def make_server(tools: Sequence[Tool]) -> Server:
+def make_server(tools: Sequence[McpTool]) -> Server:
     """The tools as a server of the protocol, without a transport."""
     known = {tool.name: tool for tool in tools}
     listed = [_listed(tool) for tool in tools]
@@ -70,7 +70,7 @@ def make_server(tools: Sequence[Tool]) -> Server:
     )
 
 
-def serve_stdio(tools: Sequence[Tool]) -> None:
+def serve_stdio(tools: Sequence[McpTool]) -> None:
     """Answer one client on stdin and stdout until it closes them."""
     server = make_server(tools)
 
@@ -82,14 +82,14 @@ def serve_stdio(tools: Sequence[Tool]) -> None:
     anyio.run(run)
 
 
-def serve_http(tools: Sequence[Tool], bound: socket.socket, host: str, keys: Sequence[ApiKey] = ()) -> None:
+def serve_http(tools: Sequence[McpTool], bound: socket.socket, host: str, keys: Sequence[ApiKey] = ()) -> None:
     """Answer clients at /mcp on a bound socket until a signal comes."""
     _quiet_sdk()
     config = uvicorn.Config(make_app(tools, host, keys), log_config=None, access_log=False, timeout_graceful_shutdown=2)
     uvicorn.Server(config).run(sockets=[bound])
 
 
-def make_app(tools: Sequence[Tool], host: str, keys: Sequence[ApiKey] = ()) -> ASGIApp:
+def make_app(tools: Sequence[McpTool], host: str, keys: Sequence[ApiKey] = ()) -> ASGIApp:
     """The ASGI application; with keys, every request must carry one of them.
 
     At an address of this machine only, names of other hosts and pages of other origins are refused, so that no web page
@@ -123,7 +123,7 @@ def is_loopback(host: str) -> bool:
     return host in ("127.0.0.1", "localhost", "::1")
 
 
-def _find(known: dict[str, Tool], name: str) -> Tool:
+def _find(known: dict[str, McpTool], name: str) -> McpTool:
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=1)
@@ -131,9 +131,9 @@ def _find(known: dict[str, Tool], name: str) -> Tool:
     raise RequestError(f"There is no tool {name!r}: {hint} {', '.join(known)}.", param="name")
 
 
-async def _run(tool: Tool, arguments: object, ctx: ServerRequestContext) -> Answer:
+async def _run(tool: McpTool, arguments: object, ctx: ServerRequestContext) -> ToolResult:
     """The tool in a thread, watched."""
-    call = Call()
+    call = ToolInvocation()
     async with anyio.create_task_group() as group:
         group.start_soon(_report, call, ctx)
         try:
@@ -146,7 +146,7 @@ async def _run(tool: Tool, arguments: object, ctx: ServerRequestContext) -> Answ
     return answer
 
 
-def _work(tool: Tool, arguments: object, call: Call) -> Answer | Exception:
+def _work(tool: McpTool, arguments: object, call: ToolInvocation) -> ToolResult | Exception:
     try:
         return tool.run(arguments, call)
     except Cancelled as error:
@@ -156,7 +156,7 @@ def _work(tool: Tool, arguments: object, call: Call) -> Answer | Exception:
         return error
 
 
-async def _report(call: Call, ctx: ServerRequestContext) -> None:
+async def _report(call: ToolInvocation, ctx: ServerRequestContext) -> None:
     """Tell the client how far the call is, whenever that changed."""
     told = (0.0, "")
     while True:
@@ -167,7 +167,7 @@ async def _report(call: Call, ctx: ServerRequestContext) -> None:
             await ctx.session.report_progress(now[0], 100.0, now[1])
 
 
-def _listed(tool: Tool) -> types.Tool:
+def _listed(tool: McpTool) -> types.Tool:
     hints = types.ToolAnnotations(
         title=tool.title,
         read_only_hint=tool.effect == "none",
@@ -183,7 +183,7 @@ def _listed(tool: Tool) -> types.Tool:
     )
 
 
-def _result(answer: Answer) -> types.CallToolResult:
+def _result(answer: ToolResult) -> types.CallToolResult:
     content: list[types.ContentBlock] = [types.TextContent(type="text", text=answer.text)]
     content += [_picture(picture) for picture in answer.pictures]
     return types.CallToolResult(content=content, structured_content=answer.data or None)

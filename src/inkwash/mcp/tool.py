@@ -19,7 +19,7 @@ _UNITS = {"prior": "semantic tokens", "denoise": "denoising steps"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ToolResult:
     """What a tool found or made: words for the model, pictures to look at, and the same as data."""
 
     text: str
@@ -27,7 +27,7 @@ class Answer:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-class Call:
+class ToolInvocation:
     """One call while it runs: the switch that stops it, and how far it is, for whoever reports that."""
 
     def __init__(self) -> None:
@@ -61,12 +61,12 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tool:
+class McpTool:
     """A tool; `run` works in a thread of its own, and raises InkwashError for what the caller can mend."""
 
     name: str
     title: str
     description: str
     arguments: type
-    run: Callable[[Any, Call], Answer]
+    run: Callable[[Any, ToolInvocation], ToolResult]
     effect: Effect = "none"

@@ -22,7 +22,7 @@ from inkwash.core.errors import InkwashError, MediaError, MissingExtraError, Req
 from inkwash.media import documents, images, sandbox, videos
 from inkwash.media.reader import Form, read_picture
 from inkwash.media.sources import OpenFile
-from inkwash.media.wire import Broken, receive, send
+from inkwash.media.wire import ConnectionBroken, receive, send
 
 PROCESSORS = 4  # threads that a video decoder may use at once
 
@@ -35,7 +35,7 @@ def serve(link: socket.socket) -> None:
     while True:
         try:
             message = receive(link, most=0)
-        except Broken:
+        except ConnectionBroken:
             return
         header = message.header
         sandbox.limit_processor(PROCESSORS * float(header["seconds"]) + 5)
@@ -47,7 +47,7 @@ def serve(link: socket.socket) -> None:
                 for reply, blob in child.answer(header, source):
                     send(link, reply, blob)
             last: dict[str, Any] = {"end": True}
-        except Broken:
+        except ConnectionBroken:
             return
         except MemoryError:
             last = {"error": "memory"}
@@ -56,7 +56,7 @@ def serve(link: socket.socket) -> None:
         sandbox.give_back_memory()
         try:
             send(link, {**last, "resident": sandbox.resident_bytes()})
-        except Broken:
+        except ConnectionBroken:
             return
 
 

@@ -24,7 +24,7 @@ from PIL import Image
 from inkwash.core.errors import MediaError, MissingExtraError, RequestError
 from inkwash.media.kinds import OLD, PDF, SLIDES, TEXTS, sniff
 from inkwash.media.letters import read_letter
-from inkwash.media.slides import Sheet, open_slides, read_slide
+from inkwash.media.slides import SlideContent, open_slides, read_slide
 from inkwash.media.sources import Source, read_source, source_name
 
 DPI = 180
@@ -104,7 +104,7 @@ def _office(content: bytes, kind: str, name: str, dpi: float, wanted: str | None
     return _sheets("Slide", ((number, read_slide(slides[number - 1])) for number in numbers))
 
 
-def _sheets(what: str, sheets: Iterable[tuple[int, Sheet]]) -> list[Page]:
+def _sheets(what: str, sheets: Iterable[tuple[int, SlideContent]]) -> list[Page]:
     found: list[Page] = []
     for number, sheet in sheets:
         found.append(Page(number=number, text=f"{what} {number}:\n" + "\n".join(sheet.texts)))

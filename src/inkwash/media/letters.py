@@ -13,7 +13,7 @@ from typing import Any
 
 from inkwash.core.errors import MediaError, MissingExtraError
 from inkwash.media.kinds import sniff
-from inkwash.media.slides import Sheet
+from inkwash.media.slides import SlideContent
 
 _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _RELATIONS = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
@@ -21,7 +21,7 @@ _BODY = "word/document.xml"
 _MOST_ELEMENTS = 2_000_000
 
 
-def read_letter(content: bytes, name: str) -> list[Sheet]:
+def read_letter(content: bytes, name: str) -> list[SlideContent]:
     """The pages of a DOCX, DOCM or DOTX."""
     try:
         from lxml import etree  # type: ignore[import-untyped]
@@ -57,11 +57,11 @@ class _Reader:
 
     def __init__(self, archive: zipfile.ZipFile, links: dict[str, str]) -> None:
         self.archive, self.links = archive, links
-        self.sheets = [Sheet()]
+        self.sheets = [SlideContent()]
         self.line: list[str] = []
         self.broken = False  # the page has just been turned by a break of its own
 
-    def read(self, tree: Any) -> list[Sheet]:
+    def read(self, tree: Any) -> list[SlideContent]:
         count, cells = 0, 0
         for event, element in _events(tree):
             count += 1
@@ -80,7 +80,7 @@ class _Reader:
                 self.line.append(" | ")
             elif tag == "tr":
                 self._end_line(row=True)
-        return [sheet for sheet in self.sheets if sheet.texts or sheet.figures] or [Sheet()]
+        return [sheet for sheet in self.sheets if sheet.texts or sheet.figures] or [SlideContent()]
 
     def _start(self, tag: str, element: Any) -> None:
         name = element.tag.rpartition("}")[2]
@@ -134,7 +134,7 @@ class _Reader:
 
     def _turn(self) -> None:
         self._end_line()
-        self.sheets.append(Sheet())
+        self.sheets.append(SlideContent())
 
 
 def _events(tree: Any) -> Any:

@@ -31,7 +31,7 @@ from PIL import Image
 from inkwash.core.errors import Cancelled, MediaError, MissingExtraError, RequestError
 from inkwash.media import documents, images, sources, videos
 from inkwash.media.reader import Form, Given, InProcess, MediaReader, PixelSize
-from inkwash.media.wire import Broken, Message, receive, send
+from inkwash.media.wire import ConnectionBroken, Message, receive, send
 
 SECONDS = {"size": 15.0, "picture": 30.0, "video": 60.0, "frames": 240.0, "document": 200.0, "page": 30.0}
 RESIDENT = 400 * 2**20  # a process that keeps more after its work is replaced
@@ -309,7 +309,7 @@ class ProcessReader:
                 if "end" in reply.header or "error" in reply.header:
                     break
                 yield reply
-        except Broken:
+        except ConnectionBroken:
             raise MediaError(
                 f"{name} cannot be read: the process that decoded it has died, as it does of damaged or hostile files; "
                 "export it again."

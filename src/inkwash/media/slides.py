@@ -48,7 +48,7 @@ class Figure:
 
 
 @dataclass
-class Sheet:
+class SlideContent:
     """What one slide or page of text holds, in order."""
 
     texts: list[str] = field(default_factory=list)
@@ -80,9 +80,9 @@ def open_slides(content: bytes, name: str) -> list[Any]:
         ) from None
 
 
-def read_slide(slide: Any) -> Sheet:
+def read_slide(slide: Any) -> SlideContent:
     """Texts and pictures of a slide in the order in which they stand in the file."""
-    sheet = Sheet()
+    sheet = SlideContent()
     for shape in _shapes(slide.shapes):
         try:
             _read_shape(shape, sheet)
@@ -129,7 +129,7 @@ def _shapes(shapes: Any) -> Iterator[Any]:
             yield shape
 
 
-def _read_shape(shape: Any, sheet: Sheet) -> None:
+def _read_shape(shape: Any, sheet: SlideContent) -> None:
     if getattr(shape, "has_text_frame", False) and (said := shape.text_frame.text.strip()):
         sheet.texts.append(said)
     if getattr(shape, "has_table", False):
@@ -142,7 +142,7 @@ def _read_shape(shape: Any, sheet: Sheet) -> None:
         _read_picture(shape, sheet)
 
 
-def _read_picture(shape: Any, sheet: Sheet) -> None:
+def _read_picture(shape: Any, sheet: SlideContent) -> None:
     """A picture; one without bytes has lost them, or links to a file elsewhere."""
     media = {"movie": "a video", "audio": "a sound"}
     found = next((words for word, words in media.items() if word in type(shape).__name__.lower()), None)

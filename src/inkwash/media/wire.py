@@ -20,7 +20,7 @@ MAX_HEADER = 64 * 2**20
 Waiting = Callable[[], None]
 
 
-class Broken(Exception):
+class ConnectionBroken(Exception):
     """The other side has gone, or says what it must not."""
 
 
@@ -48,7 +48,7 @@ def send(
         link.sendall(text)
         link.sendall(blob)
     except OSError as error:
-        raise Broken(str(error)) from None
+        raise ConnectionBroken(str(error)) from None
 
 
 def receive(link: socket.socket, *, most: int, waiting: Waiting = lambda: None) -> Message:
@@ -60,16 +60,16 @@ def receive(link: socket.socket, *, most: int, waiting: Waiting = lambda: None) 
     try:
         length, size = _LENGTHS.unpack(first + _exactly(link, _LENGTHS.size - 1, waiting))
         if length > MAX_HEADER or size > most:
-            raise Broken(f"a message of {length} and {size} bytes")
+            raise ConnectionBroken(f"a message of {length} and {size} bytes")
         header = json.loads(_exactly(link, length, waiting))
         if not isinstance(header, dict):
-            raise Broken("a message that is no object")
+            raise ConnectionBroken("a message that is no object")
         return Message(header=header, blob=_exactly(link, size, waiting), file=file)
     except BaseException as error:
         if file is not None:
             os.close(file)
         if isinstance(error, OSError | ValueError):
-            raise Broken(str(error)) from None
+            raise ConnectionBroken(str(error)) from None
         raise
 
 
@@ -82,9 +82,9 @@ def _first(link: socket.socket, waiting: Waiting) -> tuple[bytes, int | None]:
             waiting()
             continue
         except OSError as error:
-            raise Broken(str(error)) from None
+            raise ConnectionBroken(str(error)) from None
         if not byte:
-            raise Broken("the end")
+            raise ConnectionBroken("the end")
         return byte, files[0] if files else None
 
 
@@ -99,6 +99,6 @@ def _exactly(link: socket.socket, size: int, waiting: Waiting) -> bytearray:
             waiting()
             continue
         if not count:
-            raise Broken("the end")
+            raise ConnectionBroken("the end")
         at += count
     return content

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from inkwash.core.device import pick_device
 from inkwash.data.buckets import Buckets
-from inkwash.data.encode import Outcome, Picture, encode, run_here
+from inkwash.data.encode import OpenedExample, Outcome, encode, run_here
 from inkwash.data.folder import Example
 from inkwash.data.scenes import half_size
 from inkwash.models.glm_image.config import ARConfig, VAEConfig
@@ -40,7 +40,7 @@ from inkwash.train.tokenizer import token_grid
 EYES_ONLY = KeyTable(dropped=(*AR_KEYS.dropped, "model.language_model.*", "lm_head.weight"))
 
 
-class Eyes(nn.Module):
+class VisionTower(nn.Module):
     """ViT and VQ under the names that a checkpoint gives them; the 9B decoder beside them is not loaded."""
 
     def __init__(self, config: ARConfig) -> None:
@@ -59,7 +59,7 @@ class SampleEncoder:
         ar = ARConfig.from_dict(read_json(folder / "vision_language_encoder" / "config.json"))
         vae = VAEConfig.from_dict(read_json(folder / "vae" / PARTS["vae"].config_file))
         eyes = load_module(
-            lambda: Eyes(ar),
+            lambda: VisionTower(ar),
             folder / "vision_language_encoder",
             dtype=torch.float32,
             device=self.device,
@@ -81,7 +81,7 @@ class SampleEncoder:
         return {"codes": self.vq.config.num_embeddings, **prints(self.vq, self.vae, self.processor)}
 
     @torch.no_grad()
-    def __call__(self, pictures: Sequence[Picture]) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
+    def __call__(self, pictures: Sequence[OpenedExample]) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
         images = [picture.image for picture in pictures]
         tokens, latents = self._tokens(images), self._latents(images)
         previews = self._previews(images, tokens)

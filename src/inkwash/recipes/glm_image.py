@@ -22,7 +22,7 @@ from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.models.registry import resolve
 from inkwash.recipes.finetune import check_codes
 from inkwash.recipes.stages import NOWHERE
-from inkwash.train.ar import ARTraining, Rows, train_ar
+from inkwash.train.ar import ARBatch, ARTraining, train_ar
 from inkwash.train.checkpoint import write_result
 from inkwash.train.decoder import DecoderTraining, FrozenParts, Inputs, train_decoder
 from inkwash.train.device import training_device
@@ -66,7 +66,7 @@ class EncodedARStage:
                 load_glm4(model, self.language)
         make = ShardBatches(folder=self.data, batch=self.batch, fields=AR_FIELDS, multiple=self.train.accumulate)
 
-        def rows_of(batch: Batch) -> tuple[Rows, bool]:
+        def rows_of(batch: Batch) -> tuple[ARBatch, bool]:
             rows = encoded_rows(
                 batch,
                 model.config,

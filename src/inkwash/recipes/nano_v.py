@@ -16,7 +16,7 @@ import torch
 from inkwash.data.questions import QuestionBatches, label_sizes, question_lines
 from inkwash.models.glm.config import RopeParameters
 from inkwash.models.glm_v import model as glm_v
-from inkwash.models.glm_v.config import GlmVConfig, TextConfig, VisionConfig
+from inkwash.models.glm_v.config import GlmVConfig, GlmVVisionConfig, TextConfig
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.tokenizer_files import STOPS, train_bpe, write_processor_files
@@ -46,8 +46,8 @@ class NanoVSizes:
     image_size: int = 256
 
     @property
-    def vision(self) -> VisionConfig:
-        return VisionConfig(
+    def vision(self) -> GlmVVisionConfig:
+        return GlmVVisionConfig(
             depth=self.vision_depth,
             hidden_size=self.vision_width,
             num_heads=self.vision_heads,

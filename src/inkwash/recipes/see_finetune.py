@@ -16,18 +16,18 @@ import torch
 
 from inkwash.core.device import pick_device
 from inkwash.core.errors import ConfigError, DataError, InkwashError
-from inkwash.data.conversations import Broken, Conversation, read_conversations
+from inkwash.data.conversations import Conversation, SkippedExample, read_conversations
 from inkwash.data.loader import Batch
-from inkwash.data.order import Order
+from inkwash.data.sampler import ShardSampler
 from inkwash.engine.see.media import MediaRules, read_media
-from inkwash.models.glm_v.folder import resolve_sight
+from inkwash.models.glm_v.folder import resolve_vision
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
-from inkwash.train.lessons import Lesson, history, make_lesson, taught
 from inkwash.train.lock import lock_folder
 from inkwash.train.lora import LoRA, save_adapter
 from inkwash.train.parallel import single_process_only
-from inkwash.train.see_finetune import SeeTuning, tune_sight
+from inkwash.train.see_finetune import SeeTuning, tune_vision
+from inkwash.train.sft import SftExample, history, make_example, target_of
 
 METHODS = ("lora", "full")
 Spot = tuple[int, int]  # conversation, message
@@ -63,11 +63,11 @@ def see_finetune(
     place = pick_device(device or None)
     lock_folder(work)
     conversations, broken = read_conversations(data)
-    folder = resolve_sight(model)
+    folder = resolve_vision(model)
     dtype = torch.bfloat16 if method == "lora" and place.type != "cpu" else torch.float32
     parts = load_glm_v(folder, dtype=dtype)
     longest = parts.model.config.text_config.max_position_embeddings
-    batches = LessonBatches(
+    batches = SftBatches(
         conversations=conversations,
         processor=parts.processor,
         rules=MediaRules(fps=fps or None, max_frames=max_frames or None),
@@ -80,7 +80,7 @@ def see_finetune(
     _report(work, len(conversations), batches.spots, broken, max_skipped, data)
     torch.manual_seed(seed)
     adapters = lora if method == "lora" else None
-    tuned = tune_sight(parts.model, batches, work / "see", see, device=place, lora=adapters)
+    tuned = tune_vision(parts.model, batches, work / "see", see, device=place, lora=adapters)
     if adapters is not None:
         out = save_adapter(tuned, work / "lora", base=model)
     else:
@@ -92,7 +92,7 @@ def see_finetune(
 
 
 @dataclass(eq=False, kw_only=True)
-class LessonBatches:
+class SftBatches:
     """Batch number n of a data set, for `data.loader.step_batches`: {"lessons", "prompts"}."""
 
     conversations: Sequence[Conversation]
@@ -104,9 +104,9 @@ class LessonBatches:
     max_tokens: int
     spots: list[Spot] = field(default_factory=list, init=False)
 
-    def check(self) -> list[Broken]:
+    def check(self) -> list[SkippedExample]:
         """Look at everything once; the answers that can be learnt are then in `spots`, the others are returned."""
-        broken: list[Broken] = []
+        broken: list[SkippedExample] = []
         self.spots = []
         for number, conversation in enumerate(self.conversations):
             try:
@@ -115,31 +115,31 @@ class LessonBatches:
                 if longest > self.max_tokens:
                     raise DataError(f"it takes {longest} tokens, more than the {self.max_tokens} of max_tokens")
             except InkwashError as error:
-                broken.append(Broken(conversation.where, error.message))
+                broken.append(SkippedExample(conversation.where, error.message))
                 continue
             self.spots += [(number, place) for place in conversation.answers]
         return broken
 
-    def lesson(self, spot: Spot) -> Lesson:
+    def lesson(self, spot: Spot) -> SftExample:
         """One answer of a conversation."""
         conversation, place = self.conversations[spot[0]], spot[1]
-        said = taught(dict(conversation.messages[place]), self.processor.style)
+        said = target_of(dict(conversation.messages[place]), self.processor.style)
         before = history(conversation.messages[:place])
         seen = read_media(before, self.processor.sampling, self.rules)
         prompt = self.processor.prepare(
             seen.messages,
             images=seen.images,
-            films=seen.films,
+            videos=seen.videos,
             tools=conversation.tools,
             enable_thinking=said.enable_thinking,
             max_pixels=self.max_pixels,
         )
-        return make_lesson(self.processor, prompt, said.text)
+        return make_example(self.processor, prompt, said.text)
 
     @cached_property
-    def order(self) -> Order:
+    def order(self) -> ShardSampler:
         """Which answers each step sees; ask after `check`."""
-        return Order(counts={"all": [len(self.spots)]}, batches={"all": self.batch}, seed=self.seed)
+        return ShardSampler(counts={"all": [len(self.spots)]}, batches={"all": self.batch}, seed=self.seed)
 
     def __call__(self, step: int) -> Batch:
         spots = [self.spots[place] for _, place in self.order.turn(step).spots]
@@ -147,7 +147,9 @@ class LessonBatches:
         return {"lessons": [self.lesson(spot) for spot in spots], "prompts": names}
 
 
-def _report(work: Path, read: int, spots: Sequence[Spot], broken: Sequence[Broken], most: float, data: Path) -> None:
+def _report(
+    work: Path, read: int, spots: Sequence[Spot], broken: Sequence[SkippedExample], most: float, data: Path
+) -> None:
     """Say what is learnt and what is not, and refuse a data set of which too little is left."""
     work.mkdir(parents=True, exist_ok=True)
     listed = work / "skipped.txt"

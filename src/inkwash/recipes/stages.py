@@ -25,11 +25,11 @@ from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.recipes import nano_sizes as sizes
 from inkwash.recipes.nano_parts import frozen_parts, load_vae, new_ar, new_decoder, write_nano_processor
 from inkwash.recipes.samples import draw_from_tokens, read_back, save_grid, to_pixels
-from inkwash.train.ahead import CanonicalPrompts, PicturesAhead, PlansAhead
 from inkwash.train.ar import ARTraining, train_ar
 from inkwash.train.checkpoint import write_result
 from inkwash.train.decoder import DecoderTraining, FrozenParts, train_decoder
 from inkwash.train.device import training_device
+from inkwash.train.encode_in_worker import CanonicalPrompts, EncodePictures, EncodePlans
 from inkwash.train.glm4 import load_glm4
 from inkwash.train.tokenizer import TokenizerTraining, train_tokenizer
 from inkwash.train.vae import VAETraining, init_vae, latent_statistics, train_vae
@@ -136,7 +136,7 @@ class DecoderStage:
             print(f"step {step}: {read_back(pixels, held['texts'])}", flush=True)
             return save_grid(pixels, folder / f"sample_{step:06d}.png")
 
-        make = PicturesAhead(make=self.data, frozen=frozen) if _encode_ahead(device, self.train.workers) else self.data
+        make = EncodePictures(make=self.data, frozen=frozen) if _encode_ahead(device, self.train.workers) else self.data
         decoder_state, glyph_state = train_decoder(
             model,
             texts,
@@ -179,7 +179,7 @@ class ARStage:
         encoder, codebook = model.model.visual, model.model.vqmodel
         ahead = _encode_ahead(device, self.train.workers)
         data: Callable[[int], Batch] = CanonicalPrompts(make=self.data) if canonical else self.data
-        make = PlansAhead(make=data, vision=encoder, vq=codebook) if ahead else data
+        make = EncodePlans(make=data, vision=encoder, vq=codebook) if ahead else data
         state = train_ar(model, processor.tokenizer, make, self.work / "ar", self.train, device=device)
         write_result(self.work / "ar" / "ar.pt", state)
 

@@ -16,11 +16,11 @@ from inkwash.serve.handles import PlanSigner, of_plan
 from inkwash.serve.verified import VerifiedResult, wrong_words
 
 if TYPE_CHECKING:
+    from inkwash.engine.handle import GenerationResult
     from inkwash.engine.request import TokenCounts
-    from inkwash.engine.ticket import GenerationResult
     from inkwash.engine.verify import Verified
     from inkwash.serve.backend import ModelInfo
-    from inkwash.serve.orders import Order
+    from inkwash.serve.requests import PreparedRequest
 
 
 class InputTokens(BaseModel):
@@ -30,7 +30,7 @@ class InputTokens(BaseModel):
     image_tokens: int
 
 
-class Usage(BaseModel):
+class ImageUsage(BaseModel):
     """Tokens of the AR stage; with a given plan nothing is sampled and output_tokens is 0."""
 
     input_tokens: int
@@ -40,7 +40,7 @@ class Usage(BaseModel):
     total_tokens: int
 
 
-class Picture(BaseModel):
+class ImageData(BaseModel):
     """One picture: its file, and what repeats it."""
 
     b64_json: str | None = None
@@ -72,13 +72,13 @@ class ImagesAnswer(BaseModel):
     """The answer of both endpoints; `used`, `timings`, `warnings` and `id` are ours."""
 
     created: int
-    data: list[Picture]
+    data: list[ImageData]
     background: str = "opaque"
     output_format: str
     quality: str
     size: str
     safety_identifier: str | None = None
-    usage: Usage
+    usage: ImageUsage
     id: str
     used: Used
     timings: dict[str, float] = Field(description="Seconds of each stage.")
@@ -86,13 +86,13 @@ class ImagesAnswer(BaseModel):
     verified: bool | None = Field(None, description="With verify: whether every picture shows its words.")
 
 
-def usage(order: Order, counts: TokenCounts, result: GenerationResult | None = None) -> Usage:
+def usage(order: PreparedRequest, counts: TokenCounts, result: GenerationResult | None = None) -> ImageUsage:
     """Tokens of an order; of a verified one those of every attempt, once it is known how many there were."""
     plans = 0 if order.plan is not None else 1 if order.request.layout == "same" else order.request.num_images
     if isinstance(result, VerifiedResult):
         plans = result.plans
     output = plans * counts.drawn
-    return Usage(
+    return ImageUsage(
         input_tokens=counts.text + counts.image,
         input_tokens_details=InputTokens(text_tokens=counts.text, image_tokens=counts.image),
         output_tokens=output,
@@ -101,7 +101,7 @@ def usage(order: Order, counts: TokenCounts, result: GenerationResult | None = N
     )
 
 
-def used(order: Order, drawn: Size, info: ModelInfo) -> Used:
+def used(order: PreparedRequest, drawn: Size, info: ModelInfo) -> Used:
     """The settings of an order."""
     request = order.request
     assert request.seed is not None
@@ -121,7 +121,7 @@ def used(order: Order, drawn: Size, info: ModelInfo) -> Used:
 
 
 def encode(
-    order: Order,
+    order: PreparedRequest,
     drawn: Image.Image,
     info: ModelInfo,
     *,
@@ -142,7 +142,7 @@ def encode(
 
 
 def file_metadata(
-    order: Order,
+    order: PreparedRequest,
     drawn: Size,
     size: Size,
     info: ModelInfo,
@@ -171,19 +171,19 @@ def of_picture(result: GenerationResult, index: int) -> Verified | None:
     return result.verified[index] if isinstance(result, VerifiedResult) else None
 
 
-def warnings(order: Order, result: GenerationResult) -> list[str]:
+def warnings(order: PreparedRequest, result: GenerationResult) -> list[str]:
     """Those of the order, and one for each picture whose words stayed wrong."""
     verified = result.verified if isinstance(result, VerifiedResult) else ()
     wrong = (wrong_words(each, index, len(verified)) for index, each in enumerate(verified))
     return [*order.warnings, *(said for said in wrong if said is not None)]
 
 
-def final_size(order: Order, drawn: Image.Image) -> Size:
+def final_size(order: PreparedRequest, drawn: Image.Image) -> Size:
     """The size of the picture that the client gets."""
     return Size(*drawn.size) if order.asked is None else order.asked
 
 
-def handle(order: Order, result: GenerationResult, index: int, signer: PlanSigner) -> str | None:
+def handle(order: PreparedRequest, result: GenerationResult, index: int, signer: PlanSigner) -> str | None:
     """The plan handle of a picture, unless none is wanted."""
     if order.body.return_plan is False:
         return None
@@ -194,7 +194,7 @@ def handle(order: Order, result: GenerationResult, index: int, signer: PlanSigne
 
 
 def make_answer(
-    order: Order,
+    order: PreparedRequest,
     result: GenerationResult,
     *,
     info: ModelInfo,
@@ -205,7 +205,7 @@ def make_answer(
     first = result.images[0]
     found = [of_picture(result, index) for index in range(len(result.images))]
     data = [
-        Picture(
+        ImageData(
             b64_json=encode(order, image, info, index=index, seed=seed, final=True, verified=found[index]),
             url=None,  # `files.with_addresses` puts one in
             seed=seed,

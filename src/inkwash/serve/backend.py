@@ -12,12 +12,12 @@ from inkwash.engine.request import DrawRequest
 from inkwash.serve.settings import name_of
 
 if TYPE_CHECKING:
+    from inkwash.engine.handle import RequestHandle
     from inkwash.engine.notes import Abilities
     from inkwash.engine.open import LoadOptions
     from inkwash.engine.pipeline import GlmImagePipeline
     from inkwash.engine.plan import Plan
     from inkwash.engine.scheduler import Engine, EngineStats
-    from inkwash.engine.ticket import Ticket
 
 OnEvent = Callable[[Event], None]
 
@@ -48,9 +48,9 @@ class Backend(Protocol):
         deadline_s: float | None = None,
         partial_images: int = 0,
         plan: Plan | None = None,
-    ) -> Ticket: ...
+    ) -> RequestHandle: ...
 
-    def abort(self, ticket_id: str) -> bool: ...
+    def abort(self, request_id: str) -> bool: ...
 
     def stats(self) -> EngineStats: ...
 
@@ -71,15 +71,15 @@ class LocalBackend:
         deadline_s: float | None = None,
         partial_images: int = 0,
         plan: Plan | None = None,
-    ) -> Ticket:
+    ) -> RequestHandle:
         """Hand a request to the engine."""
         return self.engine.submit(
             request, on_event=on_event, deadline_s=deadline_s, partial_images=partial_images, plan=plan
         )
 
-    def abort(self, ticket_id: str) -> bool:
+    def abort(self, request_id: str) -> bool:
         """Stop a request."""
-        return self.engine.abort(ticket_id)
+        return self.engine.abort(request_id)
 
     def stats(self) -> EngineStats:
         """The engine's figures."""

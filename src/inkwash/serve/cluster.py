@@ -20,14 +20,14 @@ from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, MissingExtraError, RequestError
 from inkwash.engine import events
 from inkwash.engine.events import Event
+from inkwash.engine.handle import GenerationResult, RequestHandle
 from inkwash.engine.reference_cache import CacheStats
 from inkwash.engine.request import DrawRequest
 from inkwash.engine.scheduler import DeadlinePassed, EngineClosed, EngineStats, QueueFull
-from inkwash.engine.ticket import GenerationResult, Ticket
 from inkwash.serve.backend import ModelInfo, OnEvent
-from inkwash.serve.heard import Heard
-from inkwash.serve.home import Home
-from inkwash.serve.pools import ONGOING, Pool, ReplicaLost, Stream, delete, start_pools
+from inkwash.serve.deduplicate import EventDeduplicator
+from inkwash.serve.pools import ONGOING, Pool, ReplicaLost, ReplicaStream, delete, start_pools
+from inkwash.serve.ray_session import RaySession
 
 if TYPE_CHECKING:
     from inkwash.engine.open import LoadOptions
@@ -45,7 +45,7 @@ def load_cluster(settings: ServeSettings, cluster: ClusterSettings, options: Loa
         import ray.serve  # noqa: F401
     except ModuleNotFoundError as missing:
         raise MissingExtraError("inkwash serve --ray", extra="cluster") from missing
-    home = Home(cluster)
+    home = RaySession(cluster)
     pools = start_pools(settings, cluster, options)
 
     def leave() -> None:
@@ -79,7 +79,7 @@ class RayBackend:
         deadline_s: float | None = None,
         partial_images: int = 0,
         plan: Plan | None = None,
-    ) -> Ticket:
+    ) -> RequestHandle:
         """Hand a request to a replica; raises QueueFull when as many are under way as the cluster may hold."""
         with self._lock:
             if self._closing:
@@ -93,16 +93,16 @@ class RayBackend:
                     retry_after=wait,
                 )
             position = max(0, len(self._works) - self.cluster.actors)
-            work = _Work(Ticket(), request, Heard(on_event), deadline_s, partial_images, plan)
-            self._works[work.ticket.id] = work
+            work = _Work(RequestHandle(), request, EventDeduplicator(on_event), deadline_s, partial_images, plan)
+            self._works[work.handle.id] = work
             eta = self._wait_s(len(self._works))
         work.heard(events.Queued(position=position, eta_s=eta))
         threading.Thread(target=self._run, args=(work,), name="inkwash-ray", daemon=True).start()
-        return work.ticket
+        return work.handle
 
-    def abort(self, ticket_id: str) -> bool:
+    def abort(self, request_id: str) -> bool:
         """Stop a request."""
-        work = self._works.get(ticket_id)
+        work = self._works.get(request_id)
         if work is None:
             return False
         work.stop()
@@ -153,20 +153,20 @@ class RayBackend:
         except InkwashError as error:
             outcome = Cancelled() if work.stopped.is_set() else error
         except Exception as error:
-            log.exception("request %s failed", work.ticket.id)
+            log.exception("request %s failed", work.handle.id)
             said = f"The request failed: {type(error).__name__}."
             outcome = Cancelled() if work.stopped.is_set() else RequestError(said, status=500, code="internal_error")
         kind, last = _ending(outcome)
         with self._lock:
-            del self._works[work.ticket.id]
+            del self._works[work.handle.id]
             self._counts[kind] += 1
             if isinstance(outcome, GenerationResult):
                 self._counts["pictures"] += len(outcome.images)
                 self._mean_s = 0.8 * self._mean_s + 0.2 * (time.monotonic() - begun)
-        callbacks = work.ticket.end(outcome)
+        callbacks = work.handle.end(outcome)
         work.heard(last)
         for callback in callbacks:
-            callback(work.ticket)
+            callback(work.handle)
 
     def _draw(self, work: _Work) -> GenerationResult:
         """Both stages, each repeated elsewhere when its replica dies."""
@@ -216,18 +216,18 @@ class _Work:
 
     def __init__(
         self,
-        ticket: Ticket,
+        handle: RequestHandle,
         request: DrawRequest,
-        heard: Heard,
+        heard: EventDeduplicator,
         deadline_s: float | None,
         partial_images: int,
         plan: Plan | None,
     ) -> None:
-        self.ticket, self.request, self.heard, self.deadline_s = ticket, request, heard, deadline_s
+        self.handle, self.request, self.heard, self.deadline_s = handle, request, heard, deadline_s
         self.partial_images, self.plan = partial_images, plan
         self.begun = time.monotonic()
         self.stopped = threading.Event()
-        self.stream: Stream | None = None
+        self.stream: ReplicaStream | None = None
 
     def left_s(self) -> float | None:
         """Seconds until the deadline."""
@@ -252,7 +252,7 @@ def _ending(outcome: GenerationResult | InkwashError) -> tuple[str, Event]:
     if isinstance(outcome, GenerationResult):
         return "finished", events.Finished(result=outcome)
     if isinstance(outcome, Cancelled):
-        return "cancelled", events.Cancelled(reason=outcome.message)
+        return "cancelled", events.Aborted(reason=outcome.message)
     return "failed", events.Failed(error=outcome)
 
 

@@ -16,11 +16,11 @@ from inkwash.serve.errors import CLIENT_CLOSED
 from inkwash.serve.event_stream import SseResponse
 from inkwash.serve.files import with_addresses
 from inkwash.serve.json_body import read_body
-from inkwash.serve.orders import Order, with_seed
-from inkwash.serve.runs import Run, disconnected
+from inkwash.serve.requests import PreparedRequest, with_seed
+from inkwash.serve.runs import ImageRun, disconnected
 from inkwash.serve.schemas import GenerationBody, ImageBody
 from inkwash.serve.service import Service
-from inkwash.serve.sse import Stream
+from inkwash.serve.sse import ImageStream
 from inkwash.serve.uploads import Uploads, read_edit
 from inkwash.serve.worker import job_answer
 
@@ -79,7 +79,7 @@ async def _handle(request: Request, client: str, body: ImageBody, uploads: Uploa
     streaming = False
     try:
         order = await _attended(request, service.order(body, uploads, await service.rewrite(body)))
-        run = Run(service.drawing(order), order, service.deadline(body))
+        run = ImageRun(service.drawing(order), order, service.deadline(body))
         run.start()
         if run.eta_s is not None:
             leave.expect(run.eta_s)
@@ -92,7 +92,7 @@ async def _handle(request: Request, client: str, body: ImageBody, uploads: Uploa
             leave()
 
 
-async def _attended(request: Request, making: Coroutine[Any, Any, Order]) -> Order:
+async def _attended(request: Request, making: Coroutine[Any, Any, PreparedRequest]) -> PreparedRequest:
     """An order; its making ends when the client leaves before it, unless drawings are kept for clients that left."""
     if not service_of(request).settings.cancel_on_disconnect:
         return await making
@@ -124,7 +124,7 @@ async def _keep(request: Request, client: str, body: ImageBody, uploads: Uploads
     return JSONResponse(job_answer(job), status_code=202, headers={"Location": f"/v1/jobs/{job.id}"})
 
 
-async def _wait(request: Request, client: str, uploads: Uploads, run: Run) -> Response:
+async def _wait(request: Request, client: str, uploads: Uploads, run: ImageRun) -> Response:
     """The whole answer; a client that goes first stops the drawing, or leaves it to the jobs."""
     service, answer_id = service_of(request), request.state.request_id
     drawing = asyncio.ensure_future(run.result())
@@ -147,9 +147,9 @@ async def _wait(request: Request, client: str, uploads: Uploads, run: Run) -> Re
     return JSONResponse(answer)
 
 
-def _stream(request: Request, client: str, uploads: Uploads, run: Run, leave: Callable[[], None]) -> Response:
+def _stream(request: Request, client: str, uploads: Uploads, run: ImageRun, leave: Callable[[], None]) -> Response:
     service = service_of(request)
-    stream = Stream(service, run.backend, run.order, run, request.state.request_id)
+    stream = ImageStream(service, run.backend, run.order, run, request.state.request_id)
 
     def ended(whole: bool) -> None:
         leave()
@@ -162,7 +162,7 @@ def _stream(request: Request, client: str, uploads: Uploads, run: Run, leave: Ca
     return SseResponse(stream.sent(), on_end=ended, last_events=lambda error: [stream.failed(error)])
 
 
-def _left(request: Request, client: str, uploads: Uploads, run: Run) -> None:
+def _left(request: Request, client: str, uploads: Uploads, run: ImageRun) -> None:
     """The client has gone before the end: stop, or keep the pictures as a job that it can ask for."""
     service = service_of(request)
     if service.settings.cancel_on_disconnect:

@@ -62,7 +62,7 @@ class TooManyJobs(RequestError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class StoredJob:
     """One row; `body` holds the fields as they were checked, with their seed."""
 
     id: str
@@ -139,7 +139,7 @@ class JobStore:
         *,
         own_id: str | None = None,
         retry_after: float = 1.0,
-    ) -> Job:
+    ) -> StoredJob:
         """Keep a new job; raises TooManyJobs (429) when too many wait, of this owner or of all.
 
         `own_id` is for a request that is being drawn already and whose client has gone: it is always kept.
@@ -169,7 +169,7 @@ class JobStore:
         assert found is not None
         return found
 
-    def find(self, job_id: str, owner: str | None = None) -> Job | None:
+    def find(self, job_id: str, owner: str | None = None) -> StoredJob | None:
         """A job by its id, and only the owner's where one is given."""
         rows = self._read("select * from jobs where id = ?", job_id)
         if not rows or (owner is not None and rows[0]["owner"] != owner):
@@ -188,7 +188,7 @@ class JobStore:
         ]
         return min(turns)[-1] if turns else None
 
-    def take(self, owner: str | None = None) -> tuple[Job, Uploads] | None:
+    def take(self, owner: str | None = None) -> tuple[StoredJob, Uploads] | None:
         """The oldest waiting job of an owner (of the one whose turn it is) and its pictures; it is in progress then."""
         owner = self.next_owner() if owner is None else owner
         if owner is None:
@@ -259,8 +259,8 @@ def _text(value: dict[str, Any] | None) -> str | None:
     return None if value is None else json.dumps(value)
 
 
-def _job(row: sqlite3.Row) -> Job:
-    return Job(
+def _job(row: sqlite3.Row) -> StoredJob:
+    return StoredJob(
         id=row["id"],
         owner=row["owner"],
         kind=row["kind"],

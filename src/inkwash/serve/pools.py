@@ -30,7 +30,7 @@ _RAISED = re.compile(r"^[\w.]+(?:Error|Exception|Exit): (.+)$", re.MULTILINE)  #
 _CHECK_S = 0.2
 
 
-class StartFailed(InkwashError):
+class ReplicaStartFailed(InkwashError):
     """A replica's own start failed; another attempt would fail as well."""
 
 
@@ -38,7 +38,7 @@ class ReplicaLost(InkwashError):
     """A replica died, or could not be reached, while it worked for us."""
 
 
-class Room:
+class FairSemaphore:
     """So many at once, in the order of their coming."""
 
     def __init__(self, places: int) -> None:
@@ -47,7 +47,7 @@ class Room:
         self._changed = threading.Condition()
 
     @contextmanager
-    def place(self, check: Callable[[], None]) -> Iterator[None]:
+    def acquire(self, check: Callable[[], None]) -> Iterator[None]:
         """Wait for a place and keep it for the block; `check` is called meanwhile and may raise to give up."""
         me = object()
         with self._changed:
@@ -68,7 +68,7 @@ class Room:
                 self._changed.notify_all()
 
 
-class Stream:
+class ReplicaStream:
     """What a replica yields; values, not references."""
 
     def __init__(self, generator: Any) -> None:
@@ -91,7 +91,7 @@ class Pool:
 
     def __init__(self, name: str, handle: Any, replicas: int) -> None:
         self.name, self._handle = name, handle
-        self._room = Room(replicas * ONGOING)
+        self._slots = FairSemaphore(replicas * ONGOING)
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """One answer from any replica."""
@@ -101,12 +101,12 @@ class Pool:
     @contextmanager
     def stream(
         self, method: str, arguments: Callable[[], tuple[Any, ...]], check: Callable[[], None]
-    ) -> Iterator[Stream]:
+    ) -> Iterator[ReplicaStream]:
         """A stream from a replica with room; it is closed with the block. `check` may end the wait for room."""
-        with self._room.place(check):
+        with self._slots.acquire(check):
             with _losses():
                 generator = self._handle.options(method_name=method, stream=True).remote(*arguments())
-            stream = Stream(generator)
+            stream = ReplicaStream(generator)
             try:
                 yield stream
             finally:
@@ -122,7 +122,7 @@ def _losses() -> Iterator[None]:
     try:
         yield
     except DeploymentUnavailableError as error:
-        raise StartFailed(f"The replicas cannot be started: {_sentence(error)}") from None
+        raise ReplicaStartFailed(f"The replicas cannot be started: {_sentence(error)}") from None
     except (RequestCancelledError, TaskCancelledError):
         raise Cancelled from None
     except (RayActorError, WorkerCrashedError, ObjectLostError, ReplicaUnavailableError) as error:
@@ -134,12 +134,12 @@ def start_pools(settings: ServeSettings, cluster: ClusterSettings, options: Load
     import ray
     from ray import serve
 
-    from inkwash.serve.replicas import Painter, Planner
+    from inkwash.serve.replicas import PictureReplica, PlannerReplica
 
     gpus = 1 if ray.cluster_resources().get("GPU") and options.device != "cpu" else 0
-    kinds: dict[str, tuple[type, int]] = {"whole": (Painter, cluster.replicas)}
+    kinds: dict[str, tuple[type, int]] = {"whole": (PictureReplica, cluster.replicas)}
     if cluster.split:
-        kinds = {"planner": (Planner, cluster.planners), "decoder": (Painter, cluster.decoders)}
+        kinds = {"planner": (PlannerReplica, cluster.planners), "decoder": (PictureReplica, cluster.decoders)}
     arguments = (options, settings.max_queue + ONGOING)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     quiet = {"log_level": "WARNING", "enable_access_log": False}
@@ -148,7 +148,7 @@ def start_pools(settings: ServeSettings, cluster: ClusterSettings, options: Load
         made: Any = serve.deployment(kind, name=name)
         deployment = made.options(
             num_replicas=count,
-            max_ongoing_requests=4 * ONGOING,  # `Room` bounds the drawings; the rest is for questions
+            max_ongoing_requests=4 * ONGOING,  # `FairSemaphore` bounds the drawings; the rest is for questions
             ray_actor_options={"num_cpus": 1, "num_gpus": gpus},
             health_check_period_s=HEALTH_S,
             graceful_shutdown_timeout_s=HEALTH_S,
@@ -161,7 +161,7 @@ def start_pools(settings: ServeSettings, cluster: ClusterSettings, options: Load
         serve.start(proxy_location="Disabled", logging_config=quiet)
         handles = serve.run_many(targets)
     except Exception as error:  # a bare RuntimeError; what the replica died of is in the status
-        raise StartFailed(f"The replicas cannot be started: {_cause() or _sentence(error)}") from None
+        raise ReplicaStartFailed(f"The replicas cannot be started: {_cause() or _sentence(error)}") from None
     return {name: Pool(name, handle, kinds[name][1]) for name, handle in zip(kinds, handles, strict=True)}
 
 

@@ -30,7 +30,7 @@ class Rates:
         self.per_minute, self.concurrent, self.clock = requests_per_minute, concurrent_requests, clock
         self._lock = threading.Lock()
         self._buckets: dict[str, tuple[float, float]] = {}  # tokens left, when that was
-        self._active: dict[str, set[Place]] = {}
+        self._active: dict[str, set[RateSlot]] = {}
         self._mean_s: float | None = None  # of a request
 
     def spend(self, client: str) -> None:
@@ -51,7 +51,7 @@ class Rates:
                 )
             self._buckets[client] = (tokens - 1, now)
 
-    def enter(self, client: str) -> Place:
+    def enter(self, client: str) -> RateSlot:
         """Take one of the client's places; calling it gives it back. Raises RateLimited when all are taken."""
         with self._lock:
             places = self._active.setdefault(client, set())
@@ -62,11 +62,11 @@ class Rates:
                     code="concurrency_limit_exceeded",
                     retry_after=min(self._left_s(place) for place in places),
                 )
-            place = Place(self, client, self.clock())
+            place = RateSlot(self, client, self.clock())
             places.add(place)
         return place
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: RateSlot) -> None:
         """Give a place back; nothing happens the second time."""
         with self._lock:
             places = self._active.get(place.client, set())
@@ -77,7 +77,7 @@ class Rates:
             if not places:
                 self._active.pop(place.client, None)
 
-    def _left_s(self, place: Place) -> float:
+    def _left_s(self, place: RateSlot) -> float:
         """Until a place is free: by its own estimate, else by what others took, else as long as till now."""
         elapsed = self.clock() - place.begun
         expected = place.expected_s if place.expected_s is not None else self._mean_s
@@ -85,7 +85,7 @@ class Rates:
         return max(1.0, left)
 
 
-class Place:
+class RateSlot:
     """One request of a client under way; `expect` says how long it will take."""
 
     def __init__(self, rates: Rates, client: str, begun: float) -> None:

@@ -38,7 +38,7 @@ class Replica:
             loop.call_soon_threadsafe(heard.put_nowait, event)
 
         try:
-            ticket = self.backend.submit(
+            handle = self.backend.submit(
                 request, on_event=on_event, deadline_s=deadline_s, partial_images=partial_images, plan=plan
             )
         except InkwashError as error:
@@ -53,13 +53,13 @@ class Replica:
                 if isinstance(event, events.Failed):
                     yield portable(event.error)
                     return
-                if isinstance(event, events.Cancelled):
+                if isinstance(event, events.Aborted):
                     yield Cancelled()
                     return
                 yield event
         finally:
-            if not ticket.done():
-                self.backend.abort(ticket.id)
+            if not handle.done():
+                self.backend.abort(handle.id)
 
     async def info(self) -> ModelInfo:
         """What this replica serves."""
@@ -70,14 +70,14 @@ class Replica:
         return os.getpid()
 
 
-class Painter(Replica):
+class PictureReplica(Replica):
     """Complete pictures; as a decoder it is given a plan with every request."""
 
     def __init__(self, options: LoadOptions, max_queue: int) -> None:
         super().__init__(load_backend(options, max_queue=max_queue))
 
 
-class Planner(Replica):
+class PlannerReplica(Replica):
     """The AR stage alone: a result is its plan. The plans of its requests are drawn together, as in a whole engine."""
 
     def __init__(self, options: LoadOptions, max_queue: int) -> None:

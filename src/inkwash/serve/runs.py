@@ -13,25 +13,25 @@ from inkwash.engine import events
 from inkwash.engine.events import Event
 
 if TYPE_CHECKING:
-    from inkwash.engine.ticket import GenerationResult, Ticket
+    from inkwash.engine.handle import GenerationResult, RequestHandle
     from inkwash.serve.backend import Backend
-    from inkwash.serve.orders import Order
+    from inkwash.serve.requests import PreparedRequest
 
 
-class Run:
+class ImageRun:
     """Made inside the event loop; `start` may raise QueueFull."""
 
-    def __init__(self, backend: Backend, order: Order, deadline_s: float | None) -> None:
+    def __init__(self, backend: Backend, order: PreparedRequest, deadline_s: float | None) -> None:
         self.backend, self.order, self.deadline_s = backend, order, deadline_s
         self._loop = asyncio.get_running_loop()
         self._heard: asyncio.Queue[Event] = asyncio.Queue()
-        self._ticket: Ticket | None = None
+        self._handle: RequestHandle | None = None
         self.ended = False
         self.eta_s: float | None = None  # the engine's estimate when the request came
 
     def start(self) -> None:
         """Submit to the engine."""
-        self._ticket = self.backend.submit(
+        self._handle = self.backend.submit(
             self.order.request,
             on_event=self._hear,
             deadline_s=self.deadline_s,
@@ -63,8 +63,8 @@ class Run:
 
     def cancel(self) -> None:
         """Stop within one token or one step; nothing happens after the end."""
-        if self._ticket is not None and not self.ended:
-            self.backend.abort(self._ticket.id)
+        if self._handle is not None and not self.ended:
+            self.backend.abort(self._handle.id)
 
 
 async def disconnected(request: Request) -> None:

@@ -24,7 +24,7 @@ from inkwash.serve.listen import BACKLOG, bind
 from inkwash.serve.protocol import with_header_timeout
 from inkwash.serve.service import Service, sentence
 from inkwash.serve.settings import ChatSettings, ServeSettings
-from inkwash.serve.sight import SightService
+from inkwash.serve.vision_only import VisionOnlyService
 
 if TYPE_CHECKING:
     from inkwash.serve.backend import Backend
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 GRACE_S = 2.0  # after the drain, for answers that were cut off and for closing; then the process ends whatever runs
 
 
-class StartFailed(InkwashError):
+class ServerStartFailed(InkwashError):
     """The model could not be loaded, or its self-test picture was none."""
 
 
@@ -71,7 +71,7 @@ def serve(
     """
     bound = bound if bound is not None else bind(settings.host, settings.port)
     access.configure(log_requests)
-    service = SightService(settings) if load is None else Service(settings, load, open_reader=open_reader)
+    service = VisionOnlyService(settings) if load is None else Service(settings, load, open_reader=open_reader)
     app = make_app(service)
     if chat is not None:
         _say(f"Loading {chat.model} ...")
@@ -115,7 +115,9 @@ def serve(
     if service.failure is not None:
         if isinstance(service.failure, InkwashError):
             raise service.failure
-        raise StartFailed(f"{settings.model} could not be started: {sentence(service.failure)}") from service.failure
+        raise ServerStartFailed(
+            f"{settings.model} could not be started: {sentence(service.failure)}"
+        ) from service.failure
 
 
 def end_within(seconds: float) -> None:
@@ -171,14 +173,14 @@ def mount_ui(app: FastAPI, service: Service) -> None:
 def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     """Load a model that sees and answer POST /v1/chat/completions with it, under the keys and limits of the rest."""
     from inkwash.engine.open import LoadOptions, open_vision_pipeline
-    from inkwash.engine.see.together import Rounds, in_thread
+    from inkwash.engine.see.batcher import StepFn, in_thread
     from inkwash.serve.backend import LocalBackend
     from inkwash.serve.chat import BODIES, Chat, make_chat_router
     from inkwash.serve.images import client_of
     from inkwash.serve.waiting import AnswerQueue
 
     settings = service.settings
-    queue = AnswerQueue(at_once=chat.together, max_waiting=settings.max_queue)
+    queue = AnswerQueue(at_once=chat.max_num_seqs, max_waiting=settings.max_queue)
     pipe = open_vision_pipeline(
         LoadOptions(model=chat.model, device=settings.device, dtype=settings.dtype, quantize=chat.quantize)
     )
@@ -201,10 +203,10 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
 
         return both
 
-    def run(rounds: Rounds) -> None:
+    def run(rounds: StepFn) -> None:
         """In the engine that draws, where there is one in this process."""
         backend = service.backend
-        (backend.engine.lend if isinstance(backend, LocalBackend) else in_thread)(rounds)
+        (backend.engine.run_in_background if isinstance(backend, LocalBackend) else in_thread)(rounds)
 
     app.include_router(
         make_chat_router(

@@ -22,8 +22,8 @@ from inkwash.serve.enhance import Enhanced, enhance
 from inkwash.serve.handles import PlanSigner
 from inkwash.serve.jobs import JobStore
 from inkwash.serve.metrics import Metrics
-from inkwash.serve.orders import Order, make_order
 from inkwash.serve.rates import Rates
+from inkwash.serve.requests import PreparedRequest, make_order
 from inkwash.serve.schemas import EditBody, ImageBody
 from inkwash.serve.settings import ServeSettings
 from inkwash.serve.state import StateFolder
@@ -31,12 +31,12 @@ from inkwash.serve.uploads import Uploads
 from inkwash.serve.verified import OpenReader, VerifyingBackend, WordReader
 
 if TYPE_CHECKING:
+    from inkwash.engine.handle import GenerationResult
     from inkwash.engine.scheduler import EngineStats
-    from inkwash.engine.ticket import GenerationResult
     from inkwash.media.reader import MediaReader
     from inkwash.serve.backend import Backend
     from inkwash.serve.chat import Chat
-    from inkwash.serve.runs import Run
+    from inkwash.serve.runs import ImageRun
 
 log = logs.get(__name__)
 
@@ -57,7 +57,7 @@ class JobRunner(Protocol):
 
     async def cancel(self, job_id: str) -> None: ...
 
-    def adopt(self, run: Run, uploads: Uploads, owner: str, job_id: str) -> None: ...
+    def adopt(self, run: ImageRun, uploads: Uploads, owner: str, job_id: str) -> None: ...
 
     async def work(self) -> None: ...
 
@@ -126,7 +126,7 @@ class Service:
             raise NotReady(self.state, self._ready_in_s())
         return self.backend
 
-    def drawing(self, order: Order) -> Backend:
+    def drawing(self, order: PreparedRequest) -> Backend:
         """What draws an order: the backend, or one over it that reads the words back; raises NotReady (503)."""
         backend = self.ready()
         return backend if order.verify is None else VerifyingBackend(backend, order, self.words)
@@ -238,7 +238,7 @@ class Service:
             return Enhanced(None, f"{enhanced.warning} The original prompt was drawn.")
         return enhanced
 
-    async def order(self, body: ImageBody, uploads: Uploads, enhanced: Enhanced | None = None) -> Order:
+    async def order(self, body: ImageBody, uploads: Uploads, enhanced: Enhanced | None = None) -> PreparedRequest:
         """Check and decode a request off the event loop; decoding ends with the task that waits for it."""
         cancel = CancelToken()
         reader = self.media.within(cancel.is_cancelled, min(DECODE_S, self.deadline(body) or DECODE_S))
@@ -253,7 +253,7 @@ class Service:
         uploads: Uploads,
         enhanced: Enhanced | None = None,
         reader: MediaReader | None = None,
-    ) -> Order:
+    ) -> PreparedRequest:
         """The order of a body and its pictures, for the API and the page alike."""
         assert self.backend is not None, "an order is made after the server was ready"
         if body.verify:
@@ -274,7 +274,7 @@ class Service:
         """What decodes the files of one handler of the page."""
         return self.media.within(lambda: False, DECODE_S)
 
-    async def answer(self, order: Order, result: GenerationResult, answer_id: str) -> dict[str, Any]:
+    async def answer(self, order: PreparedRequest, result: GenerationResult, answer_id: str) -> dict[str, Any]:
         """The JSON answer for a result, encoded off the event loop."""
         backend = self.backend
         assert backend is not None

@@ -145,7 +145,7 @@ class ChatSettings:
     max_videos: int = 4
     max_frames: int | None = None
     fps: float | None = None
-    together: int = 8
+    max_num_seqs: int = 8
     quantize: str | None = None
 
     @property

@@ -18,26 +18,28 @@ from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled
 from inkwash.core.types import Size
 from inkwash.engine import events
-from inkwash.engine.ticket import GenerationResult
+from inkwash.engine.handle import GenerationResult
 from inkwash.serve.answers import encode, final_size, handle, rounded, usage, used, verification
 from inkwash.serve.errors import described
 from inkwash.serve.event_stream import json_event
-from inkwash.serve.orders import Order
+from inkwash.serve.requests import PreparedRequest
 from inkwash.serve.verified import VerifiedPicture, wrong_words
 
 if TYPE_CHECKING:
     from inkwash.engine.request import TokenCounts
     from inkwash.serve.backend import Backend
-    from inkwash.serve.runs import Run
+    from inkwash.serve.runs import ImageRun
     from inkwash.serve.service import Service
 
 log = logs.get(__name__)
 
 
-class Stream:
+class ImageStream:
     """The events of one order."""
 
-    def __init__(self, service: Service, backend: Backend, order: Order, run: Run, answer_id: str) -> None:
+    def __init__(
+        self, service: Service, backend: Backend, order: PreparedRequest, run: ImageRun, answer_id: str
+    ) -> None:
         self.service, self.backend, self.order, self.run, self.id = service, backend, order, run, answer_id
         self._partials = 0
         self._waiting: events.PictureDone | None = None  # the newest picture; held until we know if it is the last
@@ -68,7 +70,7 @@ class Stream:
                 return [await asyncio.to_thread(self._last, event.result)]
             case events.Failed():
                 return [self._error(event.error)]
-            case events.Cancelled():
+            case events.Aborted():
                 return [self._error(Cancelled())]
             case _:
                 return []

@@ -14,7 +14,7 @@ from inkwash import __version__
 from inkwash.core.errors import RequestError
 from inkwash.serve.files import with_addresses
 from inkwash.serve.images import client_of, service_of
-from inkwash.serve.orders import same_model
+from inkwash.serve.requests import same_model
 from inkwash.serve.worker import JobAnswer, job_answer
 
 router = APIRouter()

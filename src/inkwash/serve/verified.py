@@ -20,9 +20,9 @@ from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, MissingExtraError, RequestError
 from inkwash.core.limits import MAX_SEED
 from inkwash.engine import events
+from inkwash.engine.handle import GenerationResult, RequestHandle
 from inkwash.engine.plan import join_pictures
 from inkwash.engine.scheduler import DeadlinePassed, QueueFull
-from inkwash.engine.ticket import GenerationResult, Ticket
 from inkwash.engine.verify import MAX_ATTEMPTS, Attempt, Reading, Target, Verified, best_attempt, edit_targets
 from inkwash.engine.verify import check_verifiable as texts_of
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from inkwash.engine.scheduler import EngineStats
     from inkwash.engine.verify import ReadPicture
     from inkwash.serve.backend import Backend, ModelInfo, OnEvent
-    from inkwash.serve.orders import Order
+    from inkwash.serve.requests import PreparedRequest
 
 log = logs.get(__name__)
 LONGEST_WAIT_S = 1.0  # for room in a full queue, between two attempts
@@ -112,7 +112,7 @@ def wrong_words(verified: Verified, index: int, count: int) -> str | None:
 class VerifyingBackend:
     """A backend for one order with `verify`; everything but drawing is the wrapped one's."""
 
-    def __init__(self, inner: Backend, order: Order, read: ReadPicture) -> None:
+    def __init__(self, inner: Backend, order: PreparedRequest, read: ReadPicture) -> None:
         assert order.verify is not None, "an order that is not verified needs no such backend"
         self.inner, self.order, self.read, self.verify = inner, order, read, order.verify
         self._drawings: dict[str, _Drawing] = {}
@@ -129,19 +129,19 @@ class VerifyingBackend:
         deadline_s: float | None = None,
         partial_images: int = 0,
         plan: Plan | None = None,
-    ) -> Ticket:
+    ) -> RequestHandle:
         """Queue the first attempt, and the others as they are needed; QueueFull where there is no room for the first.
 
         With a given plan every attempt has that plan and another noise.
         """
         drawing = _Drawing(self, request, on_event or (lambda event: None), deadline_s, partial_images, plan)
         drawing.start()
-        self._drawings[drawing.ticket.id] = drawing
-        return drawing.ticket
+        self._drawings[drawing.handle.id] = drawing
+        return drawing.handle
 
-    def abort(self, ticket_id: str) -> bool:
+    def abort(self, request_id: str) -> bool:
         """Stop the attempt at hand, and draw no other."""
-        drawing = self._drawings.get(ticket_id)
+        drawing = self._drawings.get(request_id)
         return drawing is not None and drawing.cancel()
 
     def stats(self) -> EngineStats:
@@ -168,11 +168,11 @@ class _Drawing:
     deadline_s: float | None
     partial_images: int
     plan: Plan | None  # given; else that of the attempt before
-    ticket: Ticket = field(default_factory=Ticket)
+    handle: RequestHandle = field(default_factory=RequestHandle)
     begun: float = field(default_factory=time.monotonic)
     timings: dict[str, float] = field(default_factory=dict)
     plans: int = 0
-    attempt: Ticket | None = None
+    attempt: RequestHandle | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
@@ -182,7 +182,7 @@ class _Drawing:
         threading.Thread(target=self._work, name="inkwash-verify", daemon=True).start()
 
     def cancel(self) -> bool:
-        if self.ticket.done():
+        if self.handle.done():
             return False
         self.cancelled.set()
         if (attempt := self.attempt) is not None:
@@ -196,7 +196,7 @@ class _Drawing:
             outcome = self._draw_all()
             last = events.Finished(result=outcome)
         except Cancelled as error:
-            outcome, last = error, events.Cancelled(reason=error.message)
+            outcome, last = error, events.Aborted(reason=error.message)
         except DeadlinePassed as error:
             outcome = error if self.deadline_s is None else DeadlinePassed(self.deadline_s)
             last = events.Failed(error=outcome)
@@ -206,10 +206,10 @@ class _Drawing:
             log.error("reading words failed", exc_info=error)
             outcome = InkwashError("The words of the picture could not be read.")
             last = events.Failed(error=outcome)
-        callbacks = self.ticket.end(outcome)
+        callbacks = self.handle.end(outcome)
         self.on_event(last)
         for callback in callbacks:
-            callback(self.ticket)
+            callback(self.handle)
 
     def _draw_all(self) -> VerifiedResult:
         count, first = self.request.num_images, self.request.seed
@@ -270,20 +270,20 @@ class _Drawing:
         self.plan = result.plan
         return _Drawn(result.images[0], result.plan, result.tokens)
 
-    def _queued(self, index: int, seed: int, plan: Plan | None) -> Ticket:
+    def _queued(self, index: int, seed: int, plan: Plan | None) -> RequestHandle:
         """A further attempt; waits where the queue is full."""
         while True:
             try:
-                ticket = self._submit(index, seed, plan, self._left())
+                handle = self._submit(index, seed, plan, self._left())
             except QueueFull as full:
                 self.cancelled.wait(min(full.retry_after, LONGEST_WAIT_S))
             else:
-                self.attempt = ticket
+                self.attempt = handle
                 if self.cancelled.is_set():
-                    self.backend.inner.abort(ticket.id)
-                return ticket
+                    self.backend.inner.abort(handle.id)
+                return handle
 
-    def _submit(self, index: int, seed: int, plan: Plan | None, deadline_s: float | None) -> Ticket:
+    def _submit(self, index: int, seed: int, plan: Plan | None, deadline_s: float | None) -> RequestHandle:
         return self.backend.inner.submit(
             replace(self.request, num_images=1, seed=seed),
             on_event=partial(self._hear, index),

@@ -26,10 +26,10 @@ from inkwash.engine.scheduler import EngineClosed, QueueFull
 from inkwash.serve.answers import ImagesAnswer
 from inkwash.serve.enhance import Enhanced
 from inkwash.serve.errors import ErrorBody, described
-from inkwash.serve.jobs import Job, StorageFailed
-from inkwash.serve.orders import without_stream
+from inkwash.serve.jobs import StorageFailed, StoredJob
 from inkwash.serve.rates import RateLimited
-from inkwash.serve.runs import Run
+from inkwash.serve.requests import without_stream
+from inkwash.serve.runs import ImageRun
 from inkwash.serve.schemas import EditBody, GenerationBody
 from inkwash.serve.service import END_S, NotReady
 from inkwash.serve.uploads import Uploads
@@ -68,7 +68,7 @@ class JobAnswer(BaseModel):
     error: ErrorBody | None = None
 
 
-def job_answer(job: Job) -> dict[str, Any]:
+def job_answer(job: StoredJob) -> dict[str, Any]:
     """A job as JSON, without what it has not yet."""
     progress = None
     if job.progress is not None and job.status == "in_progress":
@@ -94,7 +94,7 @@ class JobWorker:
     def __init__(self, service: Service) -> None:
         self.service, self.store = service, service.jobs
         self._woken = asyncio.Event()
-        self._running: dict[str, Run] = {}
+        self._running: dict[str, ImageRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.trouble: str | None = None  # why jobs stand still, for /health
 
@@ -108,11 +108,11 @@ class JobWorker:
             self._running[job_id].cancel()
         await asyncio.to_thread(self.store.cancel, job_id)
 
-    def adopt(self, run: Run, uploads: Uploads, owner: str, job_id: str) -> None:
+    def adopt(self, run: ImageRun, uploads: Uploads, owner: str, job_id: str) -> None:
         """Go on with a request whose client has left; its pictures are kept like a job's."""
         self.service.spawn(self._adopted(run, uploads, owner, job_id))
 
-    async def _adopted(self, run: Run, uploads: Uploads, owner: str, job_id: str) -> None:
+    async def _adopted(self, run: ImageRun, uploads: Uploads, owner: str, job_id: str) -> None:
         order = run.order
         fields = order.body.model_dump(exclude_none=True, exclude={"images", "mask", "markup", "stream"})
 
@@ -212,7 +212,7 @@ class JobWorker:
                 self._recovered()
                 return kept
 
-    async def _draw(self, job: Job, uploads: Uploads) -> None:
+    async def _draw(self, job: StoredJob, uploads: Uploads) -> None:
         await self._end(job.id, self._answer(job, uploads))
 
     async def _end(self, job_id: str, answering: Coroutine[Any, Any, dict[str, Any]]) -> None:
@@ -243,7 +243,7 @@ class JobWorker:
         finally:
             self._running.pop(job_id, None)
 
-    async def _answer(self, job: Job, uploads: Uploads) -> dict[str, Any]:
+    async def _answer(self, job: StoredJob, uploads: Uploads) -> dict[str, Any]:
         body = (EditBody if job.kind == "image_edit" else GenerationBody).model_validate(job.body)
         enhanced = Enhanced(job.prompt, job.said[0] if job.said else None)
         if job.prompt is None and not job.said:
@@ -253,7 +253,7 @@ class JobWorker:
                 revised = enhanced.revised
                 await self._until_kept(lambda: self.store.set_prompt(job.id, revised, said))
         order = without_stream(await self.service.order(body, uploads, enhanced))
-        run = Run(self.service.drawing(order), order, self.service.deadline(body))
+        run = ImageRun(self.service.drawing(order), order, self.service.deadline(body))
         run.start()
         self._running[job.id] = run
         found = await asyncio.to_thread(self.store.find, job.id)
@@ -261,7 +261,7 @@ class JobWorker:
             run.cancel()
         return await self._answer_of(job.id, run)
 
-    async def _answer_of(self, job_id: str, run: Run) -> dict[str, Any]:
+    async def _answer_of(self, job_id: str, run: ImageRun) -> dict[str, Any]:
         said_at = 0.0
         async for event in run.events():
             if isinstance(event, events.Progress) and time.monotonic() - said_at > _PROGRESS_S:

@@ -24,11 +24,11 @@ from inkwash.train.embedding import freeze_text, join_state, join_text
 from inkwash.train.flops import ar_step_flops
 from inkwash.train.optim import EMA, clear_gradients, lr_at, make_optimizers, set_lr, update
 from inkwash.train.parallel import finish, full_state, prepare_ar, start
-from inkwash.train.rows import Rows, build_rows, pack_rows, pad_rows, preview_tokens
-from inkwash.train.run import Run
+from inkwash.train.rows import ARBatch, build_rows, pack_rows, pad_rows, preview_tokens
+from inkwash.train.run import TrainingRun
 from inkwash.train.tokenizer import token_grid
 
-__all__ = ["ARTraining", "Rows", "ar_loss", "build_rows", "pack_rows", "pad_rows", "preview_tokens", "train_ar"]
+__all__ = ["ARBatch", "ARTraining", "ar_loss", "build_rows", "pack_rows", "pad_rows", "preview_tokens", "train_ar"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class ARTraining(NetworkTraining):
 
 
 def ar_loss(
-    model: ARGenerator, rows: Rows, device: torch.device, *, total: Tensor | None = None, precision: str = "auto"
+    model: ARGenerator, rows: ARBatch, device: torch.device, *, total: Tensor | None = None, precision: str = "auto"
 ) -> tuple[Tensor, Tensor]:
     """Weighted cross-entropy of the plan, and the share of right tokens among those of the largest weight.
 
@@ -71,7 +71,7 @@ def ar_loss(
 
 def batch_rows(
     model: ARGenerator, tokenizer: Tokenizer, batch: Batch, config: ARTraining, device: torch.device
-) -> tuple[Rows, bool]:
+) -> tuple[ARBatch, bool]:
     """The rows of a batch of pictures, encoded here or, where it holds `tokens`, before; and whether it is of edits."""
     if "tokens" in batch:
         grids = [torch.as_tensor(ids) for ids in (batch["tokens"], *batch.get("source_tokens", ()))]
@@ -103,7 +103,7 @@ def train_ar(
     config: ARTraining,
     *,
     device: torch.device,
-    rows_of: Callable[[Batch], tuple[Rows, bool]] | None = None,
+    rows_of: Callable[[Batch], tuple[ARBatch, bool]] | None = None,
     sample: Callable[[int], Path | None] | None = None,
     sample_every: int = 1000,
 ) -> dict[str, Tensor]:
@@ -128,7 +128,7 @@ def train_ar(
         ns_dtype=torch.float32 if config.precision == "fp32" else torch.bfloat16,
     )
     ema = EMA([model], config.ema)
-    run = Run(
+    run = TrainingRun(
         folder,
         {"model": model},
         optimizers,

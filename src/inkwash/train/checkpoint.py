@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from inkwash.core.errors import InkwashError
 from inkwash.train.muon import is_sharded
 from inkwash.train.optim import EMA, clear_gradients, set_lr
-from inkwash.train.sealed import check_files, seal_files
+from inkwash.train.state_file import check_files, seal_files
 
 State = dict[str, Any]
 SETTINGS = "settings.json"

@@ -31,7 +31,7 @@ from inkwash.train.device import autocast, to_device
 from inkwash.train.flops import decoder_step_flops
 from inkwash.train.optim import EMA, clear_gradients, lr_at, make_optimizers, set_lr, update
 from inkwash.train.parallel import finish, full_state, prepare_decoder, start
-from inkwash.train.run import Run
+from inkwash.train.run import TrainingRun
 from inkwash.train.tokenizer import token_grid
 
 LATENT_PIXELS = 8  # of the picture in a latent's side
@@ -216,7 +216,7 @@ def train_decoder(
         ns_dtype=torch.float32 if config.precision == "fp32" else torch.bfloat16,
     )
     ema = EMA(modules, config.ema)
-    run = Run(
+    run = TrainingRun(
         folder,
         {"decoder": decoder, "glyph": glyph},
         optimizers,

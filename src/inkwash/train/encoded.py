@@ -10,10 +10,10 @@ from inkwash.models.glm_image.config import ARConfig
 from inkwash.models.glm_image.positions import Grid, decode_positions, prompt_positions
 from inkwash.train.decoder import Inputs
 from inkwash.train.device import to_device
-from inkwash.train.rows import Rows, pad_rows, plan_weights
+from inkwash.train.rows import ARBatch, pad_rows, plan_weights
 
 
-def encoded_rows(batch: Batch, config: ARConfig, *, preview_weight: float, changed_weight: float = 1.0) -> Rows:
+def encoded_rows(batch: Batch, config: ARConfig, *, preview_weight: float, changed_weight: float = 1.0) -> ARBatch:
     """Rows of the AR generator from stored ids and tokens: the prompt as in use, then preview, target and end.
 
     A batch has previews or references, never both.

@@ -1,8 +1,8 @@
 """Fine-tune a finished AR generator or decoder on pre-encoded data: whole networks, or LoRA adapters in them.
 
-Two flat loops over `Run`, killed and continued like every other stage. Without adapters all weights of the network
-learn except ViT and codebook, which give the tokens their meaning. Under torchrun every process computes its rows of a
-batch; it holds a shard of a network that learns as a whole, and all of a frozen one with adapters.
+Two flat loops over `TrainingRun`, killed and continued like every other stage. Without adapters all weights of the
+network learn except ViT and codebook, which give the tokens their meaning. Under torchrun every process computes its
+rows of a batch; it holds a shard of a network that learns as a whole, and all of a frozen one with adapters.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from inkwash.train.encoded import encoded_inputs, encoded_rows
 from inkwash.train.lora import AdapterState, LoRA, add_lora, trained_parameters
 from inkwash.train.optim import clear_gradients, make_optimizers, set_lr, update, warmup_cosine
 from inkwash.train.parallel import Ranks, average_gradients, prepare_ar, prepare_decoder
-from inkwash.train.run import Run
+from inkwash.train.run import TrainingRun
 
 LORA_RATE, FULL_RATE = 0.5, 0.05
 
@@ -160,12 +160,12 @@ def _start(
     lora: LoRA | None,
     device: torch.device,
     ranks: Ranks,
-) -> tuple[Run, list[torch.optim.Optimizer], list[nn.Parameter]]:
+) -> tuple[TrainingRun, list[torch.optim.Optimizer], list[nn.Parameter]]:
     """The bookkeeping of a stage: with adapters only these are saved, and every process has all of them."""
     decay = 0.0 if lora is not None else 0.01
     optimizers = make_optimizers([network], lr=peak, muon_marker=None, weight_decay=decay)
     saved: dict[str, nn.Module] = {"network": network} if lora is None else {"adapter": AdapterState(network)}
-    run = Run(
+    run = TrainingRun(
         folder,
         saved,
         optimizers,

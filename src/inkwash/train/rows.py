@@ -26,7 +26,7 @@ LENGTH_STEP = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class ARBatch:
     """A batch ready for the network; `weight` is zero on everything that is not to be predicted.
 
     `documents` numbers the texts that share a packed row; None is one text a row.
@@ -38,14 +38,14 @@ class Rows:
     weight: Tensor  # (B, L)
     documents: Tensor | None = None  # (B, L)
 
-    def parts(self, count: int) -> Iterator[Rows]:
+    def parts(self, count: int) -> Iterator[ARBatch]:
         """The rows in `count` equal parts, one after another."""
         for part in equal_parts(len(self.ids), count):
             yield self.rows(part)
 
-    def rows(self, chosen: slice) -> Rows:
+    def rows(self, chosen: slice) -> ARBatch:
         documents = None if self.documents is None else self.documents[chosen]
-        return Rows(
+        return ARBatch(
             ids=self.ids[chosen],
             positions=self.positions[:, chosen],
             targets=self.targets[chosen],
@@ -61,7 +61,7 @@ class Rows:
         earlier = torch.ones(length, length, dtype=torch.bool, device=self.ids.device).tril()
         return ((self.documents[:, :, None] == self.documents[:, None]) & earlier)[:, None]
 
-    def to(self, device: torch.device) -> Rows:
+    def to(self, device: torch.device) -> ARBatch:
         moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
         return replace(self, **moved)
 
@@ -90,7 +90,7 @@ def build_rows(
     preview_weight: float,
     pad_id: int,
     changed_weight: float = 1.0,
-) -> Rows:
+) -> ARBatch:
     """Rows of one batch: target and every source are token grids (B, h, w).
 
     The weights are those of `plan_weights`.
@@ -139,7 +139,7 @@ def plan_weights(
     return weights
 
 
-def pad_rows(ids_rows: list[Tensor], position_rows: list[Tensor], weights: list[Tensor], pad_id: int) -> Rows:
+def pad_rows(ids_rows: list[Tensor], position_rows: list[Tensor], weights: list[Tensor], pad_id: int) -> ARBatch:
     """Pad at the end, where causal attention never looks from a counted token; `weights` are of each plan and end.
 
     Lengths are rounded up: every new shape costs the CPU's matrix library a fresh set of kernels.
@@ -151,10 +151,10 @@ def pad_rows(ids_rows: list[Tensor], position_rows: list[Tensor], weights: list[
     for i, (row, counted) in enumerate(zip(ids_rows, weights, strict=True)):
         weight[i, len(row) - len(counted) - 1 : len(row) - 1] = counted
     targets = torch.cat([ids[:, 1:], torch.full((len(ids), 1), pad_id)], dim=1)
-    return Rows(ids=ids, positions=positions, targets=targets, weight=weight)
+    return ARBatch(ids=ids, positions=positions, targets=targets, weight=weight)
 
 
-def pack_rows(rows: Rows, length: int, pad_id: int) -> Rows:
+def pack_rows(rows: ARBatch, length: int, pad_id: int) -> ARBatch:
     """The same texts, several to a row of `length`, so that less of a batch is padding; longest first, first fit.
 
     Positions start anew with every text and none sees another, so the losses are those of the rows alone.
@@ -176,7 +176,7 @@ def pack_rows(rows: Rows, length: int, pad_id: int) -> Rows:
         return torch.stack([F.pad(x, (0, length - x.shape[-1]), value=fill) for x in joined], dim=-2)
 
     numbers = torch.arange(1, 1 + len(lengths))[:, None].expand_as(rows.ids)
-    return Rows(
+    return ARBatch(
         ids=packed(rows.ids, pad_id),
         positions=packed(rows.positions, 0),
         targets=packed(rows.targets, pad_id),

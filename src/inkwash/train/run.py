@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from inkwash.core.errors import InkwashError
 from inkwash.data.loader import Batch, step_batches
-from inkwash.train.board import Board
 from inkwash.train.checkpoint import Shards, newest_shards, read_file, write_file
 from inkwash.train.curve import draw_curve
 from inkwash.train.device import peak_rate
@@ -31,12 +30,13 @@ from inkwash.train.lock import lock_folder
 from inkwash.train.optim import EMA
 from inkwash.train.parallel import Ranks
 from inkwash.train.report import write_report
-from inkwash.train.sealed import check_settings, opened, sealed, settings_of
+from inkwash.train.state_file import check_settings, opened, sealed, settings_of
+from inkwash.train.tensorboard import TensorBoardLog
 
 PRINT_EVERY_S = 10.0
 
 
-class Run:
+class TrainingRun:
     """Bookkeeping of one stage: `for step, batch in run.batches(...)`, and `log` at the end of every step.
 
     On a terminal a bar shows the losses and the time left; elsewhere a line every ten seconds does. `settings` go into
@@ -91,7 +91,7 @@ class Run:
         lock_folder(folder)
         in_one_file = replicated or self.ranks.mesh is None
         self._shards = None if in_one_file else Shards(folder, modules, optimizers, self.ranks.files)
-        self.board = Board(folder) if self.ranks.first else None
+        self.board = TensorBoardLog(folder) if self.ranks.first else None
 
     @property
     def state_file(self) -> Path:

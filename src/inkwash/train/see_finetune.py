@@ -1,6 +1,6 @@
 """Fine-tune a GLM-V on conversations: its decoder and head, optionally the ViT, or LoRA adapters in the decoder.
 
-One flat loop over `Run`, killed and continued like every other stage. A batch is read row group by row group of
+One flat loop over `TrainingRun`, killed and continued like every other stage. A batch is read row group by row group of
 `rows` answers, so that memory follows from that number and the update from all of them.
 """
 
@@ -17,10 +17,10 @@ from inkwash.data.loader import Batch
 from inkwash.models.glm_v.model import GlmV
 from inkwash.train.device import autocast
 from inkwash.train.finetune import FULL_RATE, LORA_RATE
-from inkwash.train.lessons import Lesson, collate, lesson_loss
 from inkwash.train.lora import AdapterState, LoRA, add_lora, trained_parameters
 from inkwash.train.optim import clear_gradients, make_optimizers, set_lr, update, warmup_cosine
-from inkwash.train.run import Run
+from inkwash.train.run import TrainingRun
+from inkwash.train.sft import SftExample, collate, sft_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class SeeTuning:
         return self.lr or (LORA_RATE if adapters else FULL_RATE) / width
 
 
-def tune_sight(
+def tune_vision(
     model: GlmV,
     make: Callable[[int], Batch],
     folder: Path,
@@ -72,7 +72,7 @@ def tune_sight(
     optimizers = make_optimizers([network], lr=peak, muon_marker=None, weight_decay=decay)
     trained = trained_parameters(network)
     saved: dict[str, nn.Module] = {"network": network} if lora is None else {"adapter": AdapterState(network)}
-    run = Run(
+    run = TrainingRun(
         folder,
         saved,
         optimizers,
@@ -86,7 +86,7 @@ def tune_sight(
     pad_id = model.config.text_config.pad_token_id or 0
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, peak * warmup_cosine(step, total=config.steps, warmup=config.warmup))
-        lessons: list[Lesson] = batch["lessons"]
+        lessons: list[SftExample] = batch["lessons"]
         said = sum(lesson.said for lesson in lessons)
         each = config.rows or len(lessons)
         clear_gradients(optimizers)
@@ -95,7 +95,7 @@ def tune_sight(
             rows = collate(lessons[begin : begin + each], pad_id)
             share = float(rows.weight.sum()) / said  # every token counts alike, however the rows are grouped
             with autocast(device):
-                loss, right = lesson_loss(model, rows, device, see=config.vision)
+                loss, right = sft_loss(model, rows, device, see=config.vision)
             (share * loss).backward()
             loss_sum, right_sum = loss_sum + share * float(loss.detach()), right_sum + share * float(right)
         update(optimizers, trained)

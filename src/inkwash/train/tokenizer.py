@@ -26,7 +26,7 @@ from inkwash.train.config import Training
 from inkwash.train.device import autocast, to_device
 from inkwash.train.optim import clear_gradients, lr_at, make_optimizers, set_lr, update
 from inkwash.train.parallel import single_process_only
-from inkwash.train.run import Run
+from inkwash.train.run import TrainingRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +237,7 @@ def train_tokenizer(
     bookkeeping.register_buffer("usage", usage)
     modules = {"vision": vision, "vq": vq, "heads": heads, "codebook": bookkeeping}
     trained = [p for module in (vision, vq, heads) for p in module.parameters() if p.requires_grad]
-    run = Run(
+    run = TrainingRun(
         folder,
         modules,
         optimizers,

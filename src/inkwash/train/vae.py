@@ -20,7 +20,7 @@ from inkwash.train.config import Training, equal_parts
 from inkwash.train.device import autocast, to_device
 from inkwash.train.optim import EMA, clear_gradients, lr_at, make_optimizers, set_lr, update
 from inkwash.train.parallel import single_process_only
-from inkwash.train.run import Run
+from inkwash.train.run import TrainingRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def train_vae(
     trained = [p for p in vae.parameters() if p.requires_grad]
     optimizers = make_optimizers([vae], lr=config.lr, muon_marker=None, betas=(0.9, 0.99))
     ema = EMA([vae], config.ema)
-    run = Run(
+    run = TrainingRun(
         folder,
         {"vae": vae},
         optimizers,

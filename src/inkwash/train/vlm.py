@@ -28,7 +28,7 @@ from inkwash.models.glm_v.tokenizer_files import USER
 from inkwash.train.device import autocast, to_device
 from inkwash.train.optim import EMA, descend, make_optimizers, set_lr, warmup_cosine
 from inkwash.train.parallel import single_process_only
-from inkwash.train.run import Run
+from inkwash.train.run import TrainingRun
 
 LENGTH_STEP = 32
 REPORTED = ("letter", "sign", "shape", "thing", "previous", "left")  # labels whose share of right ones is logged
@@ -63,7 +63,7 @@ class CellHeads(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class VLMBatch:
     """A batch ready for the network; `weight` is zero on everything that is not to be predicted."""
 
     ids: Tensor  # (B, L)
@@ -103,7 +103,7 @@ def dialogue_texts(dialogue: Dialogue) -> tuple[str, str]:
 
 def build_rows(
     processor: GlmVProcessor, dialogues: Sequence[Sequence[Dialogue]], grid: tuple[int, int], *, pad_id: int
-) -> Rows:
+) -> VLMBatch:
     """Rows of one batch of pictures of ``grid`` (rows, columns) patches."""
     merge = processor.pictures.merge_size
     seen = grid[0] * grid[1] // merge**2
@@ -129,7 +129,7 @@ def build_rows(
 
     everywhere = padded(1, 0).expand(3, -1, -1).clone()
     everywhere[:, :, : len(prefix)] = positions[:, None]
-    return Rows(
+    return VLMBatch(
         ids=padded(0, pad_id),
         modality=F.pad(torch.tensor(modality), (0, length - len(prefix))).expand(len(rows), -1),
         positions=everywhere,
@@ -169,7 +169,7 @@ def cell_loss(
     return total, {name: right[name] for name in REPORTED if name in right}
 
 
-def answer_loss(model: GlmV, rows: Rows, features: Tensor, device: torch.device) -> tuple[Tensor, dict[str, float]]:
+def answer_loss(model: GlmV, rows: VLMBatch, features: Tensor, device: torch.device) -> tuple[Tensor, dict[str, float]]:
     """Cross-entropy of the answers, every token alike, and the share of wholly right answers of each kind."""
     ids, segments, weight = (to_device(value, device) for value in (rows.ids, rows.segments, rows.weight))
     hidden = model(
@@ -220,7 +220,7 @@ def train_vlm(
         for optimizer in make_optimizers(half, lr=config.lr, muon_marker=marker, ns_steps=config.ns_steps)
     ]
     ema = EMA([model], config.ema)
-    run = Run(
+    run = TrainingRun(
         folder, {"model": model, "heads": heads}, optimizers, ema, total=config.steps, save_every_s=config.save_every_s
     )
     pad_id: Any = model.config.text_config.pad_token_id

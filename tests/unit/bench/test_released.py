@@ -6,14 +6,14 @@ import pytest
 import torch
 from bench.released import measure, random_weights, report, tiny
 
-from inkwash.engine.memory import Sizes, Work
+from inkwash.engine.memory import ForecastInput, Sizes
 from inkwash.models.glm_image.vae import AutoencoderKL
 
 CPU = torch.device("cpu")
 
 
 def test_a_tiny_run_has_every_number() -> None:
-    got = measure(tiny(), Work(height=64, width=64, steps=2, reference=(64, 64)), CPU, torch.float32)
+    got = measure(tiny(), ForecastInput(height=64, width=64, steps=2, reference=(64, 64)), CPU, torch.float32)
     assert min(got.ar, got.decoder, got.vae) > 0
     assert got.ar_of_floor > 0 and got.decoder_of_floor > 0
 
@@ -26,6 +26,6 @@ def test_weights_are_made_where_they_are_used() -> None:
 
 @pytest.mark.slow
 def test_the_prediction_needs_no_run() -> None:
-    body = report(Sizes.released(), Work(height=1024, width=1024), CPU, torch.bfloat16, run=False)
+    body = report(Sizes.released(), ForecastInput(height=1024, width=1024), CPU, torch.bfloat16, run=False)
     assert all(f"| {profile} |" in body for profile in ("none", "stage", "block"))
     assert "measured, s" not in body

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkwash.data.encode import Picture
+from inkwash.data.encode import OpenedExample
 
 Run = Callable[..., Any]
 
@@ -25,7 +25,7 @@ class Grey:
     def __init__(self, *_: object) -> None:
         pass
 
-    def __call__(self, pictures: Sequence[Picture]) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
+    def __call__(self, pictures: Sequence[OpenedExample]) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
         return [({"texts": []}, {"tokens": np.zeros((4, 4), dtype=np.int32)}) for _ in pictures]
 
 

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from inkwash.core.errors import RequestError
-from inkwash.engine.see.generation import Speaker
+from inkwash.engine.see.generator import AnswerGenerator
 from inkwash.models.glm_v.weights import save_glm_v
 from tests.unit.cli.conftest import Outcome
 from tests.unit.engine.see.conftest import tiny_parts
 from tests.unit.media.test_documents import make_pdf
-from tests.unit.media.test_videos import write_film
+from tests.unit.media.test_videos import write_video
 
 Run = Callable[..., Outcome]
 SAID = "\n<think>left of the middle</think>\n<|begin_of_box|>[[125, 250, 500, 750]]<|end_of_box|>"
@@ -46,7 +46,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> _Script:
     """What is said instead of random tokens, next first; prompts are kept behind it."""
     said: list[Any] = []
 
-    def generate(self: Speaker, run: Any, *rest: Any) -> Iterator[str]:
+    def generate(self: AnswerGenerator, run: Any, *rest: Any) -> Iterator[str]:
         texts.append(run.prompt.text)
         next_one = said.pop(0) if said else SAID
         if isinstance(next_one, Exception):
@@ -56,7 +56,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> _Script:
             yield run.text[start : start + 5]
 
     texts: list[str] = []
-    monkeypatch.setattr(Speaker, "generate", generate)
+    monkeypatch.setattr(AnswerGenerator, "generate", generate)
     return _Script(said, texts)
 
 
@@ -105,9 +105,9 @@ def test_raw_html_is_fenced_when_asked_for(inkwash: Run, folder: Path, picture: 
 
 
 def test_a_film_and_pages(inkwash: Run, folder: Path, tmp_path: Path, script: _Script) -> None:
-    film, paper = write_film(tmp_path / "f.mp4"), tmp_path / "p.pdf"
+    video, paper = write_video(tmp_path / "f.mp4"), tmp_path / "p.pdf"
     paper.write_bytes(make_pdf(5))
-    done = inkwash("describe", film, paper, "--model", folder, "--pages", "2-4", "--dpi", "20", "--fps", "1", "--json")
+    done = inkwash("describe", video, paper, "--model", folder, "--pages", "2-4", "--dpi", "20", "--fps", "1", "--json")
     usage = json.loads(done.out)["usage"]
     assert len(usage["image_tokens"]) == 3 and len(usage["video_tokens"]) == 1
 

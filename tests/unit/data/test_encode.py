@@ -15,7 +15,7 @@ from PIL import Image
 from inkwash.core.errors import DataError
 from inkwash.data import encode as module
 from inkwash.data.buckets import Buckets
-from inkwash.data.encode import Encoder, Outcome, Picture, encode, plan_jobs
+from inkwash.data.encode import ExampleEncoder, OpenedExample, Outcome, encode, plan_jobs
 from inkwash.data.folder import Example
 from inkwash.data.shards import ShardSet
 
@@ -27,7 +27,7 @@ class Mean:
 
     calls = 0
 
-    def __call__(self, pictures: Sequence[Picture]) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
+    def __call__(self, pictures: Sequence[OpenedExample]) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
         assert len({picture.image.size for picture in pictures}) == 1
         Mean.calls += len(pictures)
         return [
@@ -47,7 +47,7 @@ def examples(tmp_path: Path) -> list[Example]:
     return found
 
 
-def run(examples: list[Example], out: Path, make: type[Encoder] | Any = Mean, **settings: Any) -> Outcome:
+def run(examples: list[Example], out: Path, make: type[ExampleEncoder] | Any = Mean, **settings: Any) -> Outcome:
     chosen: dict[str, Any] = {"meta": {"codes": 1}, "buckets": BUCKETS, "per_shard": 3, "batch": 2} | settings
     return encode(examples, out, make, **chosen)
 
@@ -104,7 +104,7 @@ def test_an_interrupted_run_goes_on(examples: list[Example], tmp_path: Path) -> 
     run(examples, whole)
 
     class Power(Mean):
-        def __call__(self, pictures: Sequence[Picture]) -> Any:
+        def __call__(self, pictures: Sequence[OpenedExample]) -> Any:
             if len(list(broken.glob("*.tar"))) == 2:
                 raise KeyboardInterrupt
             return super().__call__(pictures)

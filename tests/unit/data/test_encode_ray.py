@@ -14,7 +14,7 @@ from PIL import Image
 
 from inkwash.core.errors import DataError
 from inkwash.data.buckets import Buckets
-from inkwash.data.encode import Picture, encode, run_here
+from inkwash.data.encode import OpenedExample, encode, run_here
 from inkwash.data.encode_ray import RayRunner
 from inkwash.data.folder import Example
 
@@ -30,7 +30,7 @@ pytestmark = [
 class Red:
     """An encoder without networks; picture 9 is beyond it."""
 
-    def __call__(self, pictures: Sequence[Picture]) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
+    def __call__(self, pictures: Sequence[OpenedExample]) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
         found = []
         for picture in pictures:
             red = np.asarray(picture.image)[0, 0, 0]

@@ -14,7 +14,7 @@ from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
 from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.positions import decode_positions, prompt_positions
-from inkwash.models.glm_image.processor import Prompt
+from inkwash.models.glm_image.processor import ImagePrompt
 
 
 def gradient(size: tuple[int, int]) -> Image.Image:
@@ -22,7 +22,7 @@ def gradient(size: tuple[int, int]) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def prompts(pipe: GlmImagePipeline) -> list[Prompt]:
+def prompts(pipe: GlmImagePipeline) -> list[ImagePrompt]:
     """Different lengths, different references, and one without any."""
     prepare = pipe.parts.processor.prepare
     return [
@@ -33,7 +33,7 @@ def prompts(pipe: GlmImagePipeline) -> list[Prompt]:
     ]
 
 
-def rows_of(pipe: GlmImagePipeline, prompts: list[Prompt]) -> list[Row]:
+def rows_of(pipe: GlmImagePipeline, prompts: list[ImagePrompt]) -> list[Row]:
     prefixes = [read_prompt(pipe.parts.ar, prompt, reference_codes(pipe.parts.ar, prompt)) for prompt in prompts]
     return [
         Row(prefix, torch.rand(prefix.tokens, generator=torch.Generator().manual_seed(number)))
@@ -46,7 +46,7 @@ def draw(pipe: GlmImagePipeline, rows: list[Row], rows_per_pass: int | None) -> 
     return sample_plans(model, fuse_for_decode(model), rows, Sampling(), Watch(), rows_per_pass=rows_per_pass)
 
 
-def naive_plan(pipe: GlmImagePipeline, prompt: Prompt, uniforms: Tensor, limit: int = 40) -> list[int]:
+def naive_plan(pipe: GlmImagePipeline, prompt: ImagePrompt, uniforms: Tensor, limit: int = 40) -> list[int]:
     """Without cache, fused step or batch: the whole sequence again for every token, up to a limit."""
     model, config = pipe.parts.ar, pipe.parts.ar.config
     ids = fill_placeholders(prompt.ids, reference_codes(model, prompt), config.image_token_id)
@@ -81,7 +81,7 @@ def inverse_cdf(logits: Tensor, number: float) -> int:
     return kept[-1][1]
 
 
-def test_cached_plans_are_those_of_the_naive_loop(pipe: GlmImagePipeline, prompts: list[Prompt]) -> None:
+def test_cached_plans_are_those_of_the_naive_loop(pipe: GlmImagePipeline, prompts: list[ImagePrompt]) -> None:
     rows = rows_of(pipe, prompts)
     plans = draw(pipe, rows, None)
     for plan, prompt, row in zip(plans, prompts, rows, strict=True):
@@ -90,7 +90,7 @@ def test_cached_plans_are_those_of_the_naive_loop(pipe: GlmImagePipeline, prompt
 
 @pytest.mark.parametrize("rows_per_pass", [2, 3, 4])
 def test_one_pass_of_unlike_rows_draws_the_same_plans(
-    pipe: GlmImagePipeline, prompts: list[Prompt], rows_per_pass: int
+    pipe: GlmImagePipeline, prompts: list[ImagePrompt], rows_per_pass: int
 ) -> None:
     """Rows join, finish and leave at different steps, and each is drawn as if it were alone."""
     rows = rows_of(pipe, prompts)
@@ -100,7 +100,7 @@ def test_one_pass_of_unlike_rows_draws_the_same_plans(
     assert [len(plan) for plan in apart] == [6, 6, 19 * 13 + 6, 6]
 
 
-def test_only_codes_are_drawn_and_no_plan_ends_early(pipe: GlmImagePipeline, prompts: list[Prompt]) -> None:
+def test_only_codes_are_drawn_and_no_plan_ends_early(pipe: GlmImagePipeline, prompts: list[ImagePrompt]) -> None:
     model = pipe.parts.ar
     end = model.config.image_end_token_id
     weight = model.lm_head.weight.clone()

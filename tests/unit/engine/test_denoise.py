@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from inkwash.core.device import side_by_side
-from inkwash.engine.denoise import Denoiser, Inpaint, Picture, StepState, pad_glyphs
+from inkwash.engine.denoise import DenoiseInput, Denoiser, Inpaint, StepState, pad_glyphs
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.request import Quality, Watch
 from inkwash.engine.stages import make_plan
@@ -20,11 +20,11 @@ SIZE = (64, 96)
 LATENT = (8, 12)
 
 
-def pictures_of(pipe: GlmImagePipeline) -> list[Picture]:
+def pictures_of(pipe: GlmImagePipeline) -> list[DenoiseInput]:
     texts = ['"A"', "nothing", '"SEVERAL" and "WORDS"']
     generator = torch.Generator().manual_seed(0)
     return [
-        Picture(
+        DenoiseInput(
             prior_ids=torch.randint(0, 96, (24,), generator=generator),
             glyphs=pipe.stages.glyphs(text),
             no_glyphs=pipe.stages.glyphs(""),
@@ -47,7 +47,7 @@ def noise() -> Tensor:
     return torch.randn(3, 16, *LATENT, generator=torch.Generator().manual_seed(1))
 
 
-def run(denoiser: Denoiser, pictures: list[Picture], latents: Tensor) -> Tensor:
+def run(denoiser: Denoiser, pictures: list[DenoiseInput], latents: Tensor) -> Tensor:
     denoiser.prepare(pictures, LATENT)
     return denoiser.run(latents, Watch())
 

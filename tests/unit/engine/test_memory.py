@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from inkwash.engine.memory import Forecast, Forecaster, LiveBytes, Sizes, Work, forecast, weight_bytes
+from inkwash.engine.memory import Forecast, Forecaster, ForecastInput, LiveBytes, Sizes, forecast, weight_bytes
 from inkwash.engine.narrow import stand_in_for_ar, stand_in_for_decoder, stand_in_for_vae
 from inkwash.engine.pace import measure_pace
 from inkwash.engine.pipeline import GlmImagePipeline
@@ -18,7 +18,7 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 def released(**more: Any) -> Forecast:
-    work = Work(height=more.pop("side", 1024), width=1024, reference=more.pop("reference", None))
+    work = ForecastInput(height=more.pop("side", 1024), width=1024, reference=more.pop("reference", None))
     return forecast(Sizes.released(), work, dtype=torch.bfloat16, device=CUDA, **more)
 
 
@@ -39,7 +39,7 @@ def test_live_bytes_follow_tensors_and_not_weights() -> None:
 
 def test_weights_are_those_of_the_loaded_networks(tiny_folder: Path) -> None:
     parts = GlmImagePipeline.from_pretrained(tiny_folder).parts
-    made = forecast(Sizes.of_folder(tiny_folder), Work(height=64, width=64), dtype=torch.float32, device=CPU)
+    made = forecast(Sizes.of_folder(tiny_folder), ForecastInput(height=64, width=64), dtype=torch.float32, device=CPU)
     assert made.weights["decoder"] == weight_bytes(parts.decoder)
     assert made.weights["small"] == weight_bytes(parts.vae) + weight_bytes(parts.glyph)
     assert made.weights["ar"] + made.weights["vision"] >= weight_bytes(parts.ar)
@@ -74,7 +74,7 @@ def test_more_work_needs_more() -> None:
 
 
 def test_a_pace_has_all_stages(tiny_folder: Path) -> None:
-    sizes, work = Sizes.of_folder(tiny_folder), Work(height=64, width=64, steps=4)
+    sizes, work = Sizes.of_folder(tiny_folder), ForecastInput(height=64, width=64, steps=4)
     pace = measure_pace(sizes, work, dtype=torch.float32, device=CPU)
     assert min(pace.ar, pace.decoder, pace.vae) > 0
     made = forecast(sizes, work, dtype=torch.float32, device=CPU, profile="block")
@@ -86,7 +86,7 @@ def test_a_pace_has_all_stages(tiny_folder: Path) -> None:
 def test_a_forecast_from_short_networks_is_that_of_all_layers(
     monkeypatch: pytest.MonkeyPatch, device: torch.device
 ) -> None:
-    work = Work(height=1024, width=1024, reference=None if device == CPU else (1024, 1024))
+    work = ForecastInput(height=1024, width=1024, reference=None if device == CPU else (1024, 1024))
     short = Forecaster(Sizes.released(), work, dtype=torch.bfloat16, device=device).working
     for name in ("AR_LAYERS", "DECODER_LAYERS"):
         monkeypatch.setattr(f"inkwash.engine.memory.{name}", (1, 1000))
@@ -97,7 +97,7 @@ def test_a_forecast_from_short_networks_is_that_of_all_layers(
 def test_stand_ins_of_large_networks_are_small_and_counted_up() -> None:
     """Four times the steps are four times the seconds; a narrow layer of the released sizes is a fraction of it."""
     sizes, dtype = Sizes.released(), torch.float32
-    usual, long = Work(height=512, width=512, steps=10), Work(height=512, width=512, steps=40)
+    usual, long = ForecastInput(height=512, width=512, steps=10), ForecastInput(height=512, width=512, steps=40)
     one, four = (stand_in_for_decoder(sizes, work, dtype, CPU, 2**28) for work in (usual, long))
     assert four.times == pytest.approx(4 * one.times) and one.work.steps == four.work.steps
     assert one.short is not None and one.short[1] * 12 * one.sizes.decoder.width**2 * 4 < 10**8
@@ -109,7 +109,7 @@ def test_stand_ins_of_large_networks_are_small_and_counted_up() -> None:
 
 
 def test_a_small_network_is_its_own_stand_in(tiny_folder: Path) -> None:
-    sizes, work = Sizes.of_folder(tiny_folder), Work(height=64, width=64)
+    sizes, work = Sizes.of_folder(tiny_folder), ForecastInput(height=64, width=64)
     for make in (stand_in_for_ar, stand_in_for_decoder, stand_in_for_vae):
         made = make(sizes, work, torch.float32, CPU, 2**28)
         assert (made.sizes, made.short, made.times) == (sizes, None, 1.0)

@@ -18,13 +18,13 @@ from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.engine import events
 from inkwash.engine.estimate import Speeds, work_of
 from inkwash.engine.events import END_EVENTS, Event
+from inkwash.engine.handle import GenerationResult, RequestHandle
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.planner import weights_edition
 from inkwash.engine.prepared import Prepared
 from inkwash.engine.request import DrawRequest
 from inkwash.engine.scheduler import DeadlinePassed, Engine, EngineClosed, QueueFull
 from inkwash.engine.slots import CpuSlots
-from inkwash.engine.ticket import GenerationResult, Ticket
 
 WAIT = 120.0  # seconds after which a test gives up; a busy machine needs some
 
@@ -95,8 +95,8 @@ def mixed() -> list[DrawRequest]:
 
 def test_pictures_in_company_are_those_of_each_request_alone(own: GlmImagePipeline, engine: Engine) -> None:
     heard = [Heard() for _ in mixed()]
-    tickets = [engine.submit(request, on_event=each) for request, each in zip(mixed(), heard, strict=True)]
-    results = [ticket.result(WAIT) for ticket in tickets]
+    handles = [engine.submit(request, on_event=each) for request, each in zip(mixed(), heard, strict=True)]
+    results = [handle.result(WAIT) for handle in handles]
     for request, result, each in zip(mixed(), results, heard, strict=True):
         alone = own.draw(request)
         assert len(result.images) == request.num_images and result.seeds == alone.seeds
@@ -127,7 +127,7 @@ def test_progress_is_exact(engine: Engine) -> None:
 def test_an_abort_acts_within_one_token_or_step_and_harms_nobody(
     own: GlmImagePipeline, engine: Engine, stage: str
 ) -> None:
-    stopped: list[Ticket] = []
+    stopped: list[RequestHandle] = []
     reached = threading.Event()
 
     def abort_early(event: Event) -> None:
@@ -149,7 +149,7 @@ def test_an_abort_acts_within_one_token_or_step_and_harms_nobody(
     assert same(other.result(WAIT).images[0], own.draw(ask("neighbour")).images[0])
     after = engine.submit(ask("next"))
     assert same(after.result(WAIT).images[0], own.draw(ask("next")).images[0])
-    assert len(victim.all) == told and isinstance(victim.all[-1], events.Cancelled)
+    assert len(victim.all) == told and isinstance(victim.all[-1], events.Aborted)
     assert [e.done for e in victim.of(events.Progress) if e.stage == stage][-1] == 2  # not one more
     victim.check()
     until(lambda: engine.stats().finished == 2 and engine.stats().running == 0)
@@ -160,7 +160,7 @@ def test_an_abort_acts_within_one_token_or_step_and_harms_nobody(
 
 def test_callbacks_may_abort_each_other(engine: Engine) -> None:
     """Both are inside their callbacks, each in a lane of its own, when each stops the other."""
-    tickets: dict[str, Ticket] = {}
+    handles: dict[str, RequestHandle] = {}
     together = threading.Barrier(2)
     answers: list[bool] = []
 
@@ -168,17 +168,17 @@ def test_callbacks_may_abort_each_other(engine: Engine) -> None:
         def act(event: Event) -> None:
             if isinstance(event, events.Progress) and event.stage == "denoise" and event.done == 1:
                 together.wait(WAIT)
-                answers.append(engine.abort(tickets[other].id))
+                answers.append(engine.abort(handles[other].id))
                 together.wait(WAIT)
 
         return act
 
     heard = {name: Heard(aborts(other)) for name, other in (("a", "b"), ("b", "a"))}
     for name in ("a", "b"):
-        tickets[name] = engine.submit(ask(name, num_inference_steps=40), on_event=heard[name])
-    for name, ticket in tickets.items():
+        handles[name] = engine.submit(ask(name, num_inference_steps=40), on_event=heard[name])
+    for name, handle in handles.items():
         with pytest.raises(Cancelled):
-            ticket.result(WAIT)
+            handle.result(WAIT)
         heard[name].check()
         assert heard[name].of(events.Progress)[-1].done == 1, "nothing follows but the end"
     assert answers == [True, True]
@@ -295,13 +295,13 @@ def test_an_error_fails_its_own_request_only(
     else:
         monkeypatch.setattr(CpuSlots, "advance", failing_advance)
     with Engine(own, lanes=2) as engine:
-        tickets = [engine.submit(ask("one")), engine.submit(bad), engine.submit(ask("two"))]
+        handles = [engine.submit(ask("one")), engine.submit(bad), engine.submit(ask("two"))]
         with pytest.raises(InkwashError) as caught:
-            tickets[1].result(WAIT)
+            handles[1].result(WAIT)
         failure = caught.value
         assert isinstance(failure, RequestError) and failure.code == code and failure.status >= 500
         assert "a bug" not in failure.message  # what went wrong inside is for the log
-        kept = [tickets[0].result(WAIT), tickets[2].result(WAIT)]
+        kept = [handles[0].result(WAIT), handles[2].result(WAIT)]
         until(lambda: (engine.stats().failed, engine.stats().finished) == (1, 2))  # counted after the ticket has ended
     monkeypatch.undo()
     for name, result in zip(("one", "two"), kept, strict=True):
@@ -337,11 +337,11 @@ def test_partial_pictures(own: GlmImagePipeline, engine: Engine, count: int) -> 
     drawing = DrawRequest(prompt='"HELLO"', height=64, width=64, num_inference_steps=8, seed=2)
     edit = ask(num_inference_steps=8)
     heard, heard_edit = Heard(), Heard()
-    tickets = [
+    handles = [
         engine.submit(drawing, on_event=heard, partial_images=count),
         engine.submit(edit, on_event=heard_edit, partial_images=count),
     ]
-    results = [ticket.result(WAIT) for ticket in tickets]
+    results = [handle.result(WAIT) for handle in handles]
     kinds = [event.kind for event in heard.of(events.Partial)]
     assert kinds.count("x0") == max(0, count - 1) and kinds.count("preview") <= min(1, count)
     assert [event.kind for event in heard_edit.of(events.Partial)] == ["x0"] * count
@@ -373,32 +373,32 @@ def test_callbacks_that_fail_harm_nobody(engine: Engine) -> None:
     def broken(event: Event) -> None:
         raise ValueError("not the engine's fault")
 
-    called: list[Ticket] = []
-    ticket = engine.submit(ask(), on_event=broken)
-    ticket.add_done_callback(called.append)
-    ticket.add_done_callback(broken)  # type: ignore[arg-type]
-    assert isinstance(ticket.result(WAIT), GenerationResult)
-    until(lambda: called == [ticket])
-    ticket.add_done_callback(called.append)  # ended already: called at once
-    assert called == [ticket, ticket] and ticket.error() is None
+    called: list[RequestHandle] = []
+    handle = engine.submit(ask(), on_event=broken)
+    handle.add_done_callback(called.append)
+    handle.add_done_callback(broken)  # type: ignore[arg-type]
+    assert isinstance(handle.result(WAIT), GenerationResult)
+    until(lambda: called == [handle])
+    handle.add_done_callback(called.append)  # ended already: called at once
+    assert called == [handle, handle] and handle.error() is None
 
 
 def test_closing_drains_or_aborts(own: GlmImagePipeline) -> None:
     before, others = torch.get_num_threads(), set(threading.enumerate())
     drained = Engine(own, lanes=2)
-    tickets = [drained.submit(ask()) for _ in range(3)]
+    handles = [drained.submit(ask()) for _ in range(3)]
     drained.close()
-    assert all(ticket.done() and ticket.error() is None for ticket in tickets)
+    assert all(handle.done() and handle.error() is None for handle in handles)
     with pytest.raises(EngineClosed) as caught:
         drained.submit(ask())
     assert caught.value.status == 503
     long = ask(height=256, width=256, num_inference_steps=200)
     for settings in ({"drain": False}, {"drain": True, "timeout_s": 0.05}):
         hurried = Engine(own, lanes=2)
-        tickets = [hurried.submit(long) for _ in range(3)]
+        handles = [hurried.submit(long) for _ in range(3)]
         hurried.close(**settings)
-        for ticket in tickets:
-            assert ticket.done() and isinstance(ticket.error(), Cancelled)
+        for handle in handles:
+            assert handle.done() and isinstance(handle.error(), Cancelled)
     assert torch.get_num_threads() == before
     until(lambda: not [thread for thread in set(threading.enumerate()) - others if thread.name.startswith("inkwash-")])
 
@@ -423,25 +423,25 @@ def test_weights_that_come_and_go(tiny_folder: Path, own: GlmImagePipeline) -> N
     """With an offload profile the stages take turns, and the pictures stay the same."""
     asked = [ask("a", seed=1), DrawRequest(prompt="b", height=64, width=64, num_inference_steps=2, seed=2)]
     with Engine(GlmImagePipeline.from_pretrained(tiny_folder, offload="stage", device_map="cpu"), lanes=2) as engine:
-        tickets = [engine.submit(request) for request in asked]
-        for request, ticket in zip(asked, tickets, strict=True):
-            assert same(ticket.result(WAIT).images[0], own.draw(request).images[0])
+        handles = [engine.submit(request) for request in asked]
+        for request, handle in zip(asked, handles, strict=True):
+            assert same(handle.result(WAIT).images[0], own.draw(request).images[0])
 
 
 def test_many_aborts_at_random_moments_leave_nothing_behind(own: GlmImagePipeline, engine: Engine) -> None:
     expected = own.draw(ask("kept")).images[0]
-    tickets = []
+    handles = []
     for number in range(24):
         kept = number % 3 == 0
-        ticket = engine.submit(ask("kept") if kept else ask(num_images=2, num_inference_steps=20, seed=number))
-        tickets.append(ticket)
+        handle = engine.submit(ask("kept") if kept else ask(num_images=2, num_inference_steps=20, seed=number))
+        handles.append(handle)
         if not kept:
-            threading.Timer(0.01 * number, engine.abort, [ticket.id]).start()
-    for number, ticket in enumerate(tickets):
+            threading.Timer(0.01 * number, engine.abort, [handle.id]).start()
+    for number, handle in enumerate(handles):
         if number % 3 == 0:
-            assert same(ticket.result(WAIT).images[0], expected)
+            assert same(handle.result(WAIT).images[0], expected)
         else:
-            until(ticket.done)
+            until(handle.done)
     until(lambda: engine.stats().running == 0)
     stats = engine.stats()
     assert stats.queued == 0 and stats.finished + stats.cancelled == 24 and stats.failed == 0

@@ -5,20 +5,20 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from inkwash.data.questions import Turn
+from inkwash.data.questions import DialogueTurn
 from inkwash.eval.tasks import questions
 from inkwash.eval.tasks.questions import CARD_GROUPS, CARD_KINDS, Marked, Reply, ask_scenes, mark, words_read
 from inkwash.scenes.card_ask_forms import CHINESE, ENGLISH
 from inkwash.scenes.words import is_held_out
 
 
-def turn(kind: str, answer: str) -> Turn:
-    return Turn(kind=kind, question="?", thought="", answer=answer)
+def turn(kind: str, answer: str) -> DialogueTurn:
+    return DialogueTurn(kind=kind, question="?", thought="", answer=answer)
 
 
 def asked(level: str, language: str, monkeypatch: pytest.MonkeyPatch, *, right: bool) -> list[Marked]:
     """All questions about two held-out scenes, answered with the truth or with nonsense."""
-    truths: list[Turn] = []
+    truths: list[DialogueTurn] = []
     kept = questions._about_card
 
     def remembered(*arguments: object, **options: object) -> object:
@@ -75,5 +75,5 @@ def test_words_count_as_often_as_they_stand_there() -> None:
     one = turn("read", '"no no maybe"\n"生日"')
     assert words_read(one, Reply('"no maybe"\n"生"')) == [True, False, True, True, False]
     assert words_read(one, Reply(one.answer)) == [True] * 5 and not any(words_read(one, Reply("")))
-    box = Turn(kind="where", question="?", thought="", answer="", box=(0, 0, 500, 500))
+    box = DialogueTurn(kind="where", question="?", thought="", answer="", box=(0, 0, 500, 500))
     assert mark(box, Reply("", [(0, 0, 500, 400)])) and not mark(box, Reply("", [(0, 0, 200, 500)]))

@@ -89,12 +89,12 @@ def odd_documents() -> Iterator[tuple[str, bytes]]:
 
 def odd_videos(folder: Path) -> Iterator[tuple[str, bytes]]:
     """At least thirty."""
-    from tests.unit.media.test_videos import write_film
+    from tests.unit.media.test_videos import write_video
 
     dice = random.Random(9)
     for suffix in (".mp4", ".mkv", ".avi", ".mov", ".ts", ".flv"):
         path = folder / f"film{suffix}"
-        write_film(path, frames=12, fps=25, codec="flv" if suffix == ".flv" else "mpeg4")
+        write_video(path, frames=12, fps=25, codec="flv" if suffix == ".flv" else "mpeg4")
         whole = path.read_bytes()
         yield path.name, whole
         for share in (0.2, 0.7):

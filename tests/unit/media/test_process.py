@@ -22,10 +22,10 @@ from inkwash.core.errors import Cancelled, MediaError, RequestError
 from inkwash.media import process
 from inkwash.media.process import MediaLimits, MediaProcess
 from inkwash.media.reader import InProcess
-from inkwash.media.wire import Broken, receive, send
+from inkwash.media.wire import ConnectionBroken, receive, send
 from tests.pictures import noise_picture
 from tests.unit.media.test_documents import make_pdf, make_slides
-from tests.unit.media.test_videos import write_film
+from tests.unit.media.test_videos import write_video
 
 pytestmark = pytest.mark.skipif(not process.supported(), reason="needs processes that take open files")
 
@@ -68,7 +68,7 @@ def slow_pdf(rectangles: int = 400_000) -> bytes:
 
 def test_the_same_as_in_this_process(media: MediaProcess, tmp_path: Path) -> None:
     here, there = InProcess(), media.within()
-    film, slides = write_film(tmp_path / "film.mp4", times=[*range(20), 40, 90]), make_slides()
+    video, slides = write_video(tmp_path / "film.mp4", times=[*range(20), 40, 90]), make_slides()
     path = tmp_path / "a.png"
     path.write_bytes(NOISE)
     for source in (NOISE, path):
@@ -78,10 +78,10 @@ def test_the_same_as_in_this_process(media: MediaProcess, tmp_path: Path) -> Non
     clear = png(Image.new("RGBA", (9, 7), (10, 20, 30, 40)))
     for form in ("rgba", "mask"):
         assert there.picture(clear, form=form).tobytes() == here.picture(clear, form=form).tobytes()  # type: ignore[arg-type]
-    facts = there.video(film)
-    assert facts == here.video(film) == there.video(film.read_bytes()) and facts.times
+    facts = there.video(video)
+    assert facts == here.video(video) == there.video(video.read_bytes()) and facts.times
     wanted = [0, 5, 30, 80]
-    for a, b in zip(there.frames(film, wanted, facts=facts), here.frames(film, wanted, facts=facts), strict=True):
+    for a, b in zip(there.frames(video, wanted, facts=facts), here.frames(video, wanted, facts=facts), strict=True):
         assert np.array_equal(a, b)
     for content, suffix in ((make_pdf(3), None), (slides, ".pptx")):
         mine, theirs = (reader.document(content, suffix=suffix, dpi=50) for reader in (here, there))
@@ -218,10 +218,10 @@ def test_the_processes_end_with_their_owner() -> None:
 
 
 def test_frames_that_nobody_asks_for_any_more_leave_no_socket_open(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "film.mp4", frames=2)
+    video = write_video(tmp_path / "film.mp4", frames=2)
     with MediaProcess() as media:
         reader = media.within()
-        stacks = reader.frames(film, [0, 1], facts=reader.video(film))
+        stacks = reader.frames(video, [0, 1], facts=reader.video(video))
         next(stacks)
         (worker,) = media._busy
     assert worker.link.fileno() == -1 and worker.process.returncode is not None
@@ -290,5 +290,5 @@ def test_what_the_other_side_must_not_send(lie: str) -> None:
         else:
             theirs.sendall(b"\0\0")
             theirs.shutdown(socket.SHUT_WR)
-        with pytest.raises(Broken):
+        with pytest.raises(ConnectionBroken):
             receive(mine, most=10)

@@ -16,7 +16,7 @@ from inkwash.media.videos import probe_video, read_frames
 av = pytest.importorskip("av")
 
 
-def write_film(
+def write_video(
     path: Path,
     frames: int = 40,
     fps: int = 10,
@@ -44,8 +44,8 @@ def write_film(
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_film(tmp_path_factory.mktemp("films") / "film.mp4")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("films") / "film.mp4")
 
 
 def numbers(path: Path | bytes, wanted: list[int], size: tuple[int, int] = (64, 48)) -> list[int]:
@@ -55,38 +55,38 @@ def numbers(path: Path | bytes, wanted: list[int], size: tuple[int, int] = (64, 
     return [round(float(frame.mean()) / 6) for stack in stacks for frame in stack]
 
 
-def test_facts(film: Path) -> None:
-    facts = probe_video(film)
+def test_facts(video: Path) -> None:
+    facts = probe_video(video)
     assert (facts.width, facts.height, facts.frames, facts.fps, facts.seconds) == (64, 48, 40, 10.0, 4.0)
-    assert probe_video(film.read_bytes()) == facts
+    assert probe_video(video.read_bytes()) == facts
 
 
 @pytest.mark.parametrize("wanted", [[0], [39], [0, 5, 10, 15], [3, 3, 4, 4], [7, 8, 9, 30, 38, 39], []])
-def test_frames_by_number(film: Path, wanted: list[int]) -> None:
-    assert numbers(film, wanted) == wanted
+def test_frames_by_number(video: Path, wanted: list[int]) -> None:
+    assert numbers(video, wanted) == wanted
 
 
-def test_a_jump_arrives_at_the_same_frame(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jump_arrives_at_the_same_frame(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inkwash.media.videos._SEEK_SECONDS", 0.5)
-    assert numbers(film, [0, 17, 18, 36]) == [0, 17, 18, 36]
+    assert numbers(video, [0, 17, 18, 36]) == [0, 17, 18, 36]
 
 
 def test_a_container_that_states_no_frames_is_counted(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "film.mkv", frames=23)
+    path = write_video(tmp_path / "film.mkv", frames=23)
     assert probe_video(path).frames == 23
     assert numbers(path, [22]) == [22]
 
 
-def test_stacks_are_bounded(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stacks_are_bounded(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inkwash.media.videos.STACK_BYTES", 3 * 64 * 48 * 5)
-    assert [len(stack) for stack in read_frames(film, list(range(10)))] == [4, 4, 2]
+    assert [len(stack) for stack in read_frames(video, list(range(10)))] == [4, 4, 2]
 
 
-def test_what_is_no_film_gets_a_sentence(tmp_path: Path, film: Path) -> None:
+def test_what_is_no_film_gets_a_sentence(tmp_path: Path, video: Path) -> None:
     text = tmp_path / "film.mp4"
     text.write_text("no film")
     cut = tmp_path / "cut.mp4"
-    cut.write_bytes(film.read_bytes()[:3000])
+    cut.write_bytes(video.read_bytes()[:3000])
     for bad in (text, cut, tmp_path / "none.mp4", tmp_path, b"", b"x" * 100):
         with pytest.raises(MediaError) as caught:
             probe_video(bad)
@@ -94,24 +94,24 @@ def test_what_is_no_film_gets_a_sentence(tmp_path: Path, film: Path) -> None:
 
 
 def test_a_film_that_breaks_off_is_an_error_not_a_shorter_film(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "film.mkv")
+    path = write_video(tmp_path / "film.mkv")
     whole = probe_video(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(MediaError, match="damaged or cut short"):
         list(read_frames(path, [0, 39], facts=whole))
 
 
-def test_limits_are_checked_before_decoding(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_are_checked_before_decoding(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inkwash.media.videos._rotation", lambda stream: pytest.fail("decoded"))
     with pytest.raises(MediaError, match="64x48 pixels"):
-        probe_video(film, max_pixels=1000)
+        probe_video(video, max_pixels=1000)
     with pytest.raises(MediaError, match="too large"):
-        probe_video(film, max_bytes=100)
+        probe_video(video, max_bytes=100)
 
 
 def test_a_video_of_variable_rate_is_read_by_the_second(tmp_path: Path) -> None:
     times = [*range(20), 20, 60, 61, 100, 139]  # 2 s at 10 fps, then slides of 4, 0.1, 3.9 and 3.9 s
-    path = write_film(tmp_path / "slides.mp4", times=times)
+    path = write_video(tmp_path / "slides.mp4", times=times)
     facts = probe_video(path)
     assert facts.fps == 10 and facts.frames == 140 and facts.seconds == pytest.approx(14.0)
     assert len(facts.times) == 25 and facts.times[20:22] == pytest.approx((2.0, 6.0))
@@ -120,23 +120,23 @@ def test_a_video_of_variable_rate_is_read_by_the_second(tmp_path: Path) -> None:
 
 
 def test_a_jump_in_a_video_of_variable_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_film(tmp_path / "slides.mp4", times=[*range(20), *range(20, 200, 10)])
+    path = write_video(tmp_path / "slides.mp4", times=[*range(20), *range(20, 200, 10)])
     monkeypatch.setattr("inkwash.media.videos._SEEK_SECONDS", 0.5)
     assert numbers(path, [0, 33, 100, 101, 185]) == [0, 21, 28, 28, 36]
 
 
 def test_a_jump_to_before_a_distant_key_frame_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_film(tmp_path / "long.mp4", group=100)
+    path = write_video(tmp_path / "long.mp4", group=100)
     monkeypatch.setattr("inkwash.media.videos._SEEK_SECONDS", 0.5)
     assert numbers(path, [0, 20, 39]) == [0, 20, 39]
 
 
 def test_pixels_that_are_not_square_are_made_square(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "wide.mp4", ratio=Fraction(3, 2))
+    path = write_video(tmp_path / "wide.mp4", ratio=Fraction(3, 2))
     facts = probe_video(path)
     assert (facts.width, facts.height) == (96, 48)
     assert numbers(path, [0, 7], (96, 48)) == [0, 7]
-    facts = probe_video(write_film(tmp_path / "high.mkv", ratio=Fraction(2, 3)))
+    facts = probe_video(write_video(tmp_path / "high.mkv", ratio=Fraction(2, 3)))
     assert (facts.width, facts.height) == (64, 72)
 
 
@@ -149,7 +149,7 @@ def test_every_container_that_a_suffix_promises(tmp_path: Path, suffix: str) -> 
     codec = codecs.get(suffix, "mpeg4")
     if codec not in av.codecs_available:
         pytest.skip(f"this FFmpeg writes no {codec}")
-    path = write_film(tmp_path / f"film{suffix}", fps=25, codec=codec, format=formats.get(suffix))
+    path = write_video(tmp_path / f"film{suffix}", fps=25, codec=codec, format=formats.get(suffix))
     assert kind_of(path) == "video"
     assert probe_video(path).fps == pytest.approx(25, rel=0.01)
     found = numbers(path, [0, 20, 35])
@@ -159,18 +159,18 @@ def test_every_container_that_a_suffix_promises(tmp_path: Path, suffix: str) -> 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("ffconcat version 1.0\nfile {film}\n", "an FFmpeg playlist"),
-        ("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{film}\n#EXT-X-ENDLIST\n", "an M3U playlist"),
+        ("ffconcat version 1.0\nfile {video}\n", "an FFmpeg playlist"),
+        ("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{video}\n#EXT-X-ENDLIST\n", "an M3U playlist"),
         ("v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 9999 RTP/AVP 96\n", "an SDP description"),
     ],
 )
 @pytest.mark.parametrize("given", ["bytes", "path"])
 def test_a_playlist_opens_no_file_and_no_socket(
-    tmp_path: Path, film: Path, text: str, kind: str, given: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, video: Path, text: str, kind: str, given: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(film.parent)
-    content = text.format(film=film.name).encode()
-    path = film.parent / "list.mp4"
+    monkeypatch.chdir(video.parent)
+    content = text.format(video=video.name).encode()
+    path = video.parent / "list.mp4"
     path.write_bytes(content)
     with pytest.raises(MediaError, match=f"is {kind}, not a video"):
         probe_video(content if given == "bytes" else path)
@@ -192,9 +192,9 @@ def test_an_animation_is_a_video(tmp_path: Path, kind: str) -> None:
     assert kind_of(path) == "image"
 
 
-def test_huge_frames_are_reduced_by_the_decoder(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_frames_are_reduced_by_the_decoder(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inkwash.media.videos.EXACT_PIXELS", 1000)
-    (stack,) = read_frames(film, [0, 7], wanted=(16, 12))
+    (stack,) = read_frames(video, [0, 7], wanted=(16, 12))
     assert stack.shape == (2, 3, 24, 32) and [round(float(frame.mean()) / 6) for frame in stack] == [0, 7]
 
 

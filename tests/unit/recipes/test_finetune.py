@@ -34,7 +34,7 @@ from inkwash.train.encoded import encoded_rows
 from inkwash.train.finetune import Tuning
 from inkwash.train.lora import LoRA
 from inkwash.train.parallel import Ranks
-from inkwash.train.run import Run
+from inkwash.train.run import TrainingRun
 from tests.parity.tiny import make_tiny_reference
 
 pytestmark = pytest.mark.slow
@@ -122,15 +122,15 @@ def test_a_killed_run_ends_with_the_same_bits(
     """Every stage dies twice on the way; every file of the result is equal."""
     shards = tuned / "shards"
     whole = tuned / "lora" if method == "lora" else tune(tmp_path / "whole", shards, model, method=method)
-    log, deaths = Run.log, [("ar", 1), ("decoder", 2)]
+    log, deaths = TrainingRun.log, [("ar", 1), ("decoder", 2)]
 
-    def dying(self: Run, step: int, *args: int, **values: float) -> None:
+    def dying(self: TrainingRun, step: int, *args: int, **values: float) -> None:
         log(self, step, *args, **values)
         if (self.folder.name, step) in deaths:
             deaths.remove((self.folder.name, step))
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Run, "log", dying)
+    monkeypatch.setattr(TrainingRun, "log", dying)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             tune(tmp_path / "killed", shards, model, method=method)

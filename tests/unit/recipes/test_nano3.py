@@ -16,9 +16,9 @@ from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.recipes import nano3
 from inkwash.recipes.nano_parts import finished
 from inkwash.scenes.card_meanings import card_labels
-from inkwash.train.ahead import CanonicalPrompts
 from inkwash.train.checkpoint import write_result
 from inkwash.train.decoder import FrozenParts
+from inkwash.train.encode_in_worker import CanonicalPrompts
 
 PHASES = (Phase(first=0, batch=4, canvases=((256, 256),)),)
 

@@ -19,10 +19,10 @@ from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
 from inkwash.recipes.see_finetune import see_finetune
 from inkwash.recipes.table import arguments
 from inkwash.train.lora import LoRA, without_config
-from inkwash.train.run import Run
+from inkwash.train.run import TrainingRun
 from inkwash.train.see_finetune import SeeTuning
 from tests.unit.engine.see.conftest import tiny_parts
-from tests.unit.media.test_videos import write_film
+from tests.unit.media.test_videos import write_video
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         said = {"role": "assistant", "content": f"<think>I look.</think>\n<answer>{color}</answer>"}
         more = [{"role": "user", "content": "Sure?"}, {"role": "assistant", "content": "yes"}]
         entries.append({"messages": [question, said, *more], "images": [f"{number}.png"]})
-    write_film(folder / "film.mp4")
+    write_video(folder / "film.mp4")
     turns = [{"role": "user", "content": "<video>What?"}, {"role": "assistant", "content": "a film"}]
     entries.append({"messages": turns, "videos": ["film.mp4"]})
     (folder / "talks.json").write_text(json.dumps(entries))
@@ -101,15 +101,15 @@ def test_a_killed_run_ends_with_the_same_bits(
     tmp_path: Path, tuned: Path, data: Path, model: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = tuned if method == "lora" else tune(tmp_path / "whole", data, model, method=method)
-    log, deaths = Run.log, [1, 2]
+    log, deaths = TrainingRun.log, [1, 2]
 
-    def dying(self: Run, step: int, *args: int, **values: float) -> None:
+    def dying(self: TrainingRun, step: int, *args: int, **values: float) -> None:
         log(self, step, *args, **values)
         if step in deaths:
             deaths.remove(step)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Run, "log", dying)
+    monkeypatch.setattr(TrainingRun, "log", dying)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             tune(tmp_path / "killed", data, model, method=method)

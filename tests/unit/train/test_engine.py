@@ -21,14 +21,14 @@ from inkwash.train.flops import ar_step_flops, decoder_step_flops
 from inkwash.train.optim import descend, make_optimizers
 from inkwash.train.parallel import Ranks, start
 from inkwash.train.report import write_report
-from inkwash.train.rows import Rows, build_rows, pack_rows
-from inkwash.train.run import Run
+from inkwash.train.rows import ARBatch, build_rows, pack_rows
+from inkwash.train.run import TrainingRun
 from inkwash.train.tokenizer import perplexity
 from inkwash.train.vae import VAETraining
 from tests.unit.train.conftest import CODES, CPU, SCHEDULER, tiny_ar, tiny_decoder
 
 
-def rows_of_four(processor: GlmImageProcessor) -> Rows:
+def rows_of_four(processor: GlmImageProcessor) -> ARBatch:
     target = torch.randint(CODES, (4, 2, 3), generator=torch.Generator().manual_seed(0))
     prompts = ['"A"', 'A much longer prompt that says "HELLO"', "x", "A poster"]
     layout = TokenLayout(codes=CODES)
@@ -46,7 +46,7 @@ def test_packed_rows_lose_what_single_rows_lose(processor: GlmImageProcessor) ->
     one, _ = ar_loss(model, rows, CPU, precision="fp32")
     other, _ = ar_loss(model, packed, CPU, precision="fp32")
     torch.testing.assert_close(other, one, atol=1e-6, rtol=1e-6)
-    blind = Rows(ids=packed.ids, positions=packed.positions, targets=packed.targets, weight=packed.weight)
+    blind = ARBatch(ids=packed.ids, positions=packed.positions, targets=packed.targets, weight=packed.weight)
     assert abs(float(ar_loss(model, blind, CPU, precision="fp32")[0].detach() - one.detach())) > 1e-4
     with pytest.raises(ConfigError, match="pack=10 is shorter"):
         pack_rows(rows, 10, 0)
@@ -144,11 +144,11 @@ def test_the_matmul_rate_is_measured() -> None:
     assert isinstance(hold_memory(), bool)
 
 
-def small_run(folder: Path, steps: int = 4) -> tuple[Run, nn.Linear, list[torch.optim.Optimizer]]:
+def small_run(folder: Path, steps: int = 4) -> tuple[TrainingRun, nn.Linear, list[torch.optim.Optimizer]]:
     model = nn.Linear(2, 2)
     optimizers = make_optimizers([model], lr=0.1, muon_marker=None)
     return (
-        Run(folder, {"m": model}, optimizers, None, total=steps, settings=VAETraining(steps=steps)),
+        TrainingRun(folder, {"m": model}, optimizers, None, total=steps, settings=VAETraining(steps=steps)),
         model,
         optimizers,
     )

@@ -17,7 +17,7 @@ from inkwash.core.errors import ConfigError, InkwashError
 from inkwash.models.glm_image.references import KeyValue
 from inkwash.train.decoder import DecoderTraining, Inputs, Source, inputs_loss
 from inkwash.train.parallel import Ranks, average_gradients, first_does, single_process_only
-from inkwash.train.run import Run
+from inkwash.train.run import TrainingRun
 from tests.unit.train.conftest import CODES, SCHEDULER, tiny_decoder
 
 pytestmark = pytest.mark.slow
@@ -101,8 +101,8 @@ def test_rows_with_fewer_references_encode_as_often_and_learn_the_same(monkeypat
 
 
 def test_a_state_of_another_kind_is_not_continued(tmp_path: Path) -> None:
-    def run(**modules: nn.Module) -> Run:
-        return Run(tmp_path, dict(modules), [], None, total=1)
+    def run(**modules: nn.Module) -> TrainingRun:
+        return TrainingRun(tmp_path, dict(modules), [], None, total=1)
 
     run(network=nn.Linear(1, 1)).save(0)
     assert run(network=nn.Linear(1, 1)).resume() == 0

@@ -16,7 +16,7 @@ from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.scenes.labels import LABELS
 from inkwash.train.ar import ARTraining, train_ar
 from inkwash.train.decoder import DecoderTraining, train_decoder
-from inkwash.train.run import Run
+from inkwash.train.run import TrainingRun
 from inkwash.train.tokenizer import TokenizerTraining, train_tokenizer
 from inkwash.train.vae import VAETraining, train_vae
 from tests.unit.train.conftest import CPU, tiny_ar, tiny_decoder, tiny_frozen, tiny_tokenizer, tiny_vae
@@ -95,15 +95,15 @@ def test_a_stopped_stage_ends_bit_identical(name: str, tmp_path: Path, ar_stage:
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_good_state(tmp_path: Path) -> None:
     model = torch.nn.Linear(2, 2)
-    run = Run(tmp_path, {"m": model}, [], None, total=10, save_every_s=0.0)
+    run = TrainingRun(tmp_path, {"m": model}, [], None, total=10, save_every_s=0.0)
     run.log(0, 1, loss=1.0)
     with pytest.raises(InkwashError, match="loss became nan at step 1"):
         run.log(1, 1, loss=float("nan"))
-    assert Run(tmp_path, {"m": model}, [], None, total=10).resume() == 1
+    assert TrainingRun(tmp_path, {"m": model}, [], None, total=10).resume() == 1
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    run = Run(tmp_path / "run", {"m": torch.nn.Linear(2, 2)}, [], None, total=3)
+    run = TrainingRun(tmp_path / "run", {"m": torch.nn.Linear(2, 2)}, [], None, total=3)
     (run.folder / "state.tmp").mkdir()
     with pytest.raises(InkwashError, match="cannot save training state"):
         run.save(1)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from inkwash.data.questions import Dialogue, QuestionBatches, Turn, label_sizes, question_lines
+from inkwash.data.questions import Dialogue, DialogueTurn, QuestionBatches, label_sizes, question_lines
 from inkwash.models.glm_v import model as glm_v
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.processor import GlmVProcessor
@@ -30,8 +30,8 @@ from inkwash.train.vlm import (
 CPU = torch.device("cpu")
 
 
-def turn(question: str, answer: str) -> Turn:
-    return Turn(kind="read", question=question, thought="Row 1.", answer=answer)
+def turn(question: str, answer: str) -> DialogueTurn:
+    return DialogueTurn(kind="read", question=question, thought="Row 1.", answer=answer)
 
 
 TALKS = [

@@ -1,5 +1,5 @@
 """Seeing: conversations with pictures, videos and documents, answered token by token by a GLM-V checkpoint.
 
-Start reading at `pipeline.py`; `generation.py` is the token loop, `prefix.py` what is kept between turns, `media.py`
+Start reading at `pipeline.py`; `generator.py` is the token loop, `prefix.py` what is kept between turns, `media.py`
 how files become pictures and videos.
 """

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from inkwash.core.errors import WeightsError
 from inkwash.engine.quantize import is_quantized, rounder
-from inkwash.engine.see.parallel import Cut, Ranks, share_decoder
+from inkwash.engine.see.parallel import Cut, TensorParallelGroup, share_decoder
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.weights import GlmVParts, load_glm_v
 from inkwash.models.weights import StoredTensors
@@ -22,14 +22,14 @@ from inkwash.models.weights import StoredTensors
 FP32 = ".e_score_correction_bias"  # stays as it is stored
 
 
-def load_sight(
+def load_vision_model(
     folder: Path,
     *,
     dtype: torch.dtype,
     device: torch.device,
     quantize: str | None = None,
     variant: str | None = None,
-    ranks: Ranks | None = None,
+    ranks: TensorParallelGroup | None = None,
 ) -> GlmVParts:
     """The parts of a checkpoint folder; ``ranks``: of the decoder only this process's share.
 

@@ -1,4 +1,4 @@
-"""From the media parts of chat messages to pictures and films: what they are and cost first, pixels when looked at.
+"""From the media parts of chat messages to pictures and videos: what they are and cost first, pixels when looked at.
 
 A part is ``{"type": "image", "image": X}``, ``{"type": "video", "video": X}`` or ``{"type": "file", "file": X}``; the
 field's other spellings (``image_url``, ``video_url``, ``input_image``, ``document``, ``url``, ``path``) mean the same.
@@ -30,9 +30,9 @@ from inkwash.media.data_url import is_data_url, read_data_url
 from inkwash.media.images import MAX_BYTES, load_image
 from inkwash.media.kinds import ANIMATED, DOCUMENTS, VIDEOS, is_animated
 from inkwash.media.reader import InProcess, MediaReader
-from inkwash.models.glm_v.processor import FilmSampling
-from inkwash.models.glm_v.sampling import FilmFacts
-from inkwash.models.glm_v.sights import Film, Picture
+from inkwash.models.glm_v.processor import VideoSampling
+from inkwash.models.glm_v.sampling import VideoStats
+from inkwash.models.glm_v.vision_input import Picture, Video
 
 MAX_PIXELS = 128 * 10**6  # of one picture: it is scaled down to what the model looks at
 MAX_LISTED = 2048  # frames of a video that is given as a list
@@ -87,19 +87,19 @@ class MediaRules:
 
 
 @dataclass(kw_only=True)
-class Seen:
+class ParsedMedia:
     """Messages whose media parts are told by type alone, and what fills them, in order."""
 
     messages: list[dict[str, Any]]
     images: list[Picture] = field(default_factory=list)
-    films: list[Film] = field(default_factory=list)
+    videos: list[Video] = field(default_factory=list)
 
 
-def read_media(messages: Sequence[Mapping[str, Any]], sampling: FilmSampling, rules: MediaRules) -> Seen:
+def read_media(messages: Sequence[Mapping[str, Any]], sampling: VideoSampling, rules: MediaRules) -> ParsedMedia:
     """All media of a conversation, not decoded yet; raises RequestError or MediaError for what is not allowed."""
     if isinstance(messages, str | bytes | Mapping) or not messages:
         raise RequestError("messages must be a list of at least one message.", param="messages")
-    seen = Seen(messages=[])
+    seen = ParsedMedia(messages=[])
     _count_parts(messages, rules)
     for message in messages:
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
@@ -132,9 +132,9 @@ def _count_parts(messages: Sequence[Any], rules: MediaRules) -> None:
     _check_count("files", sum(kind in _FILES for kind in kinds if isinstance(kind, str)), rules.max_images)
 
 
-def _check_counts(seen: Seen, rules: MediaRules) -> None:
+def _check_counts(seen: ParsedMedia, rules: MediaRules) -> None:
     _check_count("images", len(seen.images), rules.max_images)
-    _check_count("videos", len(seen.films), rules.max_videos)
+    _check_count("videos", len(seen.videos), rules.max_videos)
 
 
 def _check_count(what: str, count: int, most: int) -> None:
@@ -142,7 +142,7 @@ def _check_count(what: str, count: int, most: int) -> None:
         raise RequestError(f"There are {count} {what} in the messages, but at most {most} are read.", param=what)
 
 
-def _part(part: Any, seen: Seen, sampling: FilmSampling, rules: MediaRules) -> Iterator[dict[str, Any]]:
+def _part(part: Any, seen: ParsedMedia, sampling: VideoSampling, rules: MediaRules) -> Iterator[dict[str, Any]]:
     """The part as the chat template wants it; a document is several."""
     if isinstance(part, str):
         yield {"type": "text", "text": part}
@@ -152,7 +152,7 @@ def _part(part: Any, seen: Seen, sampling: FilmSampling, rules: MediaRules) -> I
         seen.images.append(_picture(_source(part, _IMAGES), rules))
         yield {"type": "image"}
     elif kind in _VIDEOS:
-        seen.films.append(_film(_source(part, _VIDEOS), part, sampling, rules))
+        seen.videos.append(_video(_source(part, _VIDEOS), part, sampling, rules))
         yield {"type": "video"}
     elif kind in _FILES:
         yield from _document(part, seen, sampling, rules)
@@ -238,8 +238,8 @@ def _measured(content: bytes | Path, rules: MediaRules) -> tuple[int, int]:
     return width, height
 
 
-def _film(source: Any, part: Mapping[str, Any], sampling: FilmSampling, rules: MediaRules) -> Film:
-    if isinstance(source, Film):
+def _video(source: Any, part: Mapping[str, Any], sampling: VideoSampling, rules: MediaRules) -> Video:
+    if isinstance(source, Video):
         return source
     if isinstance(source, list | tuple) and len(source) > MAX_LISTED:
         raise RequestError(f"A video has {len(source)} frames, but at most {MAX_LISTED} are listed.", param="video")
@@ -253,7 +253,7 @@ def _film(source: Any, part: Mapping[str, Any], sampling: FilmSampling, rules: M
             if isinstance(source, Tensor)
             else b"".join(hashlib.blake2b(frame.tobytes()).digest() for frame in source)
         )
-        return Film(source, fps=_number(part, "fps", rules.fps) or None, key=key)
+        return Video(source, fps=_number(part, "fps", rules.fps) or None, key=key)
     content = content_of(source, rules, "video")
     facts = rules.reader.video(content)
     fps = _number(part, "fps", rules.fps)
@@ -270,7 +270,7 @@ def _film(source: Any, part: Mapping[str, Any], sampling: FilmSampling, rules: M
     def load(wanted: tuple[int, int] | None = None) -> Iterable[Tensor]:
         return map(_tensor, rules.reader.frames(content, indices, facts=facts, wanted=wanted))
 
-    return Film(
+    return Video(
         indices=indices,
         fps=facts.fps,
         size=(facts.width, facts.height),
@@ -306,7 +306,7 @@ def _tensor(stack: videos.Frames) -> Tensor:
 
 def frame_numbers(
     facts: videos.VideoFacts,
-    sampling: FilmSampling,
+    sampling: VideoSampling,
     *,
     fps: float | None = None,
     max_frames: int | None = None,
@@ -321,7 +321,7 @@ def frame_numbers(
         )
     first = min(facts.frames - 1, round(begin * facts.fps))
     count = max(1, min(facts.frames, round(finish * facts.fps)) - first)
-    part = FilmFacts(frames=count, fps=facts.fps, duration=count / facts.fps)
+    part = VideoStats(frames=count, fps=facts.fps, duration=count / facts.fps)
     chosen = sampling.choose(part, fps=fps, max_frames=max_frames)
     return [first + number for number in chosen]
 
@@ -336,7 +336,7 @@ def _number(part: Mapping[str, Any], name: str, usual: float | None) -> float | 
 
 
 def _document(
-    part: Mapping[str, Any], seen: Seen, sampling: FilmSampling, rules: MediaRules
+    part: Mapping[str, Any], seen: ParsedMedia, sampling: VideoSampling, rules: MediaRules
 ) -> Iterator[dict[str, Any]]:
     """A page is a picture, or a text where it has none; the name of a file tells its kind."""
     source = _source(part, _FILES)
@@ -348,7 +348,7 @@ def _document(
         suffix = _TYPES.get(source[5:].partition(",")[0].partition(";")[0].strip().lower())
     kind = suffix or (content.suffix.lower() if isinstance(content, Path) else "")
     if kind in VIDEOS or (kind in ANIMATED and _moves(content)):
-        seen.films.append(_film(content, part, sampling, rules))
+        seen.videos.append(_video(content, part, sampling, rules))
         yield {"type": "video"}
         return
     if kind not in (*DOCUMENTS, ""):

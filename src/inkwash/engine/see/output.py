@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from inkwash.engine.see.speech import TokenLogprob
+from inkwash.engine.see.answer_state import TokenLogprob
 from inkwash.models.glm_v.answer import Answer
 from inkwash.models.glm_v.boxes import Box
 from inkwash.models.glm_v.tools import CallPiece, ToolCall

@@ -32,7 +32,7 @@ Cut = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Ranks:
+class TensorParallelGroup:
     """This process among those that share a model."""
 
     rank: int
@@ -67,7 +67,7 @@ def started() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def join(device: torch.device) -> Ranks:
+def join(device: torch.device) -> TensorParallelGroup:
     """Join the other processes; returns this one's place and device."""
     backend = BACKENDS.get(device.type)
     if backend is None:
@@ -78,7 +78,7 @@ def join(device: torch.device) -> Ranks:
     if not dist.is_initialized():
         dist.init_process_group("gloo" if backend == "gloo" else f"cpu:gloo,{device.type}:{backend}")
         atexit.register(_leave)
-    return Ranks(dist.get_rank(), dist.get_world_size(), device)
+    return TensorParallelGroup(dist.get_rank(), dist.get_world_size(), device)
 
 
 def _leave() -> None:
@@ -86,7 +86,7 @@ def _leave() -> None:
         dist.destroy_process_group()
 
 
-def share_decoder(model: GlmV, ranks: Ranks) -> dict[str, Cut]:
+def share_decoder(model: GlmV, ranks: TensorParallelGroup) -> dict[str, Cut]:
     """Make the decoder's modules those of one share; how stored tensors are cut for them.
 
     Matrices of the model must be on the meta device or about to be replaced: their values are not kept.
@@ -118,7 +118,7 @@ def share_decoder(model: GlmV, ranks: Ranks) -> dict[str, Cut]:
 class _Summed(nn.Linear):
     """A matrix of which each process has some input channels: the outputs add up."""
 
-    def __init__(self, whole: nn.Linear, inputs: int, ranks: Ranks) -> None:
+    def __init__(self, whole: nn.Linear, inputs: int, ranks: TensorParallelGroup) -> None:
         super().__init__(inputs, whole.out_features, bias=False, device="meta", dtype=whole.weight.dtype)
         self.ranks = ranks
 
@@ -129,7 +129,7 @@ class _Summed(nn.Linear):
 class _ExpertShare(nn.Module):
     """A mixture of experts of which this process has some whole experts and a part of the shared ones."""
 
-    def __init__(self, whole: MixtureOfExperts, ranks: Ranks) -> None:
+    def __init__(self, whole: MixtureOfExperts, ranks: TensorParallelGroup) -> None:
         super().__init__()
         each = len(whole.experts) // ranks.world
         self.own = range(ranks.rank * each, (ranks.rank + 1) * each)
@@ -166,7 +166,7 @@ def _check(text: TextConfig, world: int) -> None:
         raise ConfigError(f"{world} processes do not divide {bad[0]} of this model: start another number of them.")
 
 
-def _share_attention(attn: GroupedAttention, name: str, text: TextConfig, ranks: Ranks) -> dict[str, Cut]:
+def _share_attention(attn: GroupedAttention, name: str, text: TextConfig, ranks: TensorParallelGroup) -> dict[str, Cut]:
     """Query heads are dealt out; key heads too, or several processes share one where there are fewer of them."""
     dim, world, rank = text.head_width, ranks.world, ranks.rank
     heads, kv = text.num_attention_heads // world, text.num_key_value_heads
@@ -183,7 +183,7 @@ def _share_attention(attn: GroupedAttention, name: str, text: TextConfig, ranks:
     return cuts
 
 
-def _share_mlp(mlp: GatedMLP, name: str, ranks: Ranks) -> dict[str, Cut]:
+def _share_mlp(mlp: GatedMLP, name: str, ranks: TensorParallelGroup) -> dict[str, Cut]:
     inner = mlp.gate_proj.out_features // ranks.world
     own = slice(ranks.rank * inner, (ranks.rank + 1) * inner)
     mlp.gate_proj, mlp.up_proj = (_linear(old, outputs=inner) for old in (mlp.gate_proj, mlp.up_proj))

@@ -27,24 +27,24 @@ from inkwash.engine.adapters import Adapters
 from inkwash.engine.quantize import parse_kind
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling
-from inkwash.engine.see.generation import Budget, Run, Speaker
+from inkwash.engine.see.batcher import AnswerBatcher, StepFn
+from inkwash.engine.see.generator import AnswerGenerator, AnswerRecord, Budget
 from inkwash.engine.see.grammar import AnswerRule
-from inkwash.engine.see.loading import load_sight
+from inkwash.engine.see.loading import load_vision_model
 from inkwash.engine.see.media import MediaRules, read_media
 from inkwash.engine.see.output import Cost, Delta, Usage, VisionOutput
-from inkwash.engine.see.parallel import Ranks, join, started
-from inkwash.engine.see.together import Rounds, Together
+from inkwash.engine.see.parallel import TensorParallelGroup, join, started
 from inkwash.engine.see.token_mask import TokenMasks
 from inkwash.engine.seeds import make_generator
 from inkwash.models.glm_v.answer import AnswerStream, Piece, split_answer
 from inkwash.models.glm_v.boxes import find_boxes
-from inkwash.models.glm_v.folder import resolve_sight
+from inkwash.models.glm_v.folder import resolve_vision
 from inkwash.models.glm_v.html import HtmlFence
 from inkwash.models.glm_v.html import fence_html as fenced
 from inkwash.models.glm_v.messages import normal_messages
 from inkwash.models.glm_v.positions import FILM, PICTURE
-from inkwash.models.glm_v.sights import Prompt
 from inkwash.models.glm_v.tools import CallPiece, ToolCall, ToolCallStream, parse_tool_calls
+from inkwash.models.glm_v.vision_input import VisionPrompt
 from inkwash.models.glm_v.weights import GlmVParts, save_glm_v
 
 Messages = Sequence[Mapping[str, Any]]
@@ -59,7 +59,7 @@ class GlmVisionPipeline:
         *,
         media: MediaRules | None = None,
         conversations: int = 4,
-        ranks: Ranks | None = None,
+        ranks: TensorParallelGroup | None = None,
     ) -> None:
         """``media`` says what may be read; ``conversations`` is how many earlier ones are kept (0: none).
 
@@ -70,7 +70,7 @@ class GlmVisionPipeline:
         self.media = media or MediaRules()
         self.conversations, self.ranks = conversations, ranks
         self._rounded = False
-        self.together: Together | None = None
+        self.batcher: AnswerBatcher | None = None
         self._renew()
         self._adapters = Adapters({"glm_v": parts.model})
         self._masks = TokenMasks(parts.processor.tokenizer, len(parts.model.lm_head.weight), parts.stop_ids)
@@ -79,18 +79,18 @@ class GlmVisionPipeline:
         """A decode path over the weights as they are now, with nothing kept from other weights."""
         parts = self.parts
         kept, ranks = self.conversations, self.ranks
-        self.speaker = Speaker(parts.model, parts.processor, parts.stop_ids, conversations=kept, ranks=ranks)
-        if self.together is not None:
-            self.answer_together(self.together.slots, self.together.run)
+        self.answers = AnswerGenerator(parts.model, parts.processor, parts.stop_ids, conversations=kept, ranks=ranks)
+        if self.batcher is not None:
+            self.enable_batching(self.batcher.slots, self.batcher.run)
 
-    def answer_together(self, slots: int, run: Callable[[Rounds], None] | None = None) -> Together:
+    def enable_batching(self, slots: int, run: Callable[[StepFn], None] | None = None) -> AnswerBatcher:
         """From now on make the answers of several threads at once, up to ``slots`` of them.
 
         ``run`` says in which thread: that of an engine that draws (`Engine.lend`), or None for one of its own.
         """
         self._check_whole("Answering several clients")
-        self.together = Together(self.speaker, slots=slots, run=run)
-        return self.together
+        self.batcher = AnswerBatcher(self.answers, slots=slots, run=run)
+        return self.batcher
 
     @classmethod
     @torch.inference_mode(False)
@@ -115,11 +115,11 @@ class GlmVisionPipeline:
         if isinstance(device_map, dict):
             raise ConfigError("device_map must name one device, such as 'cpu' or 'cuda'; a table is not supported.")
         device = pick_device(None if device_map in (None, "auto", "balanced") else device_map)
-        folder = resolve_sight(pretrained_model_name_or_path)
+        folder = resolve_vision(pretrained_model_name_or_path)
         ranks = join(device) if started() else None
         device = device if ranks is None else ranks.device
         dtype, kind = pick_dtype(torch_dtype, device), parse_kind(quantize)
-        parts = load_sight(folder, dtype=dtype, device=device, quantize=kind, variant=variant, ranks=ranks)
+        parts = load_vision_model(folder, dtype=dtype, device=device, quantize=kind, variant=variant, ranks=ranks)
         pipe = cls(parts, media=media, conversations=conversations, ranks=ranks)
         pipe._rounded = kind is not None
         return pipe
@@ -182,22 +182,22 @@ class GlmVisionPipeline:
         enable_thinking: bool | None = None,
         max_pixels: int | None = None,
         media: MediaRules | None = None,
-    ) -> Prompt:
+    ) -> VisionPrompt:
         """The prompt of a conversation; media are measured, not decoded."""
         messages = normal_messages(messages)
         seen = read_media(messages, self.parts.processor.sampling, media or self.media)
         return self.parts.processor.prepare(
             seen.messages,
             images=seen.images,
-            films=seen.films,
+            videos=seen.videos,
             tools=tools,
             enable_thinking=enable_thinking,
             max_pixels=max_pixels,
         )
 
-    def cost(self, messages: Messages | Prompt, **settings: Any) -> Cost:
+    def cost(self, messages: Messages | VisionPrompt, **settings: Any) -> Cost:
         """Tokens that a conversation takes, known before anything is decoded; settings as for `prepare`."""
-        prompt = messages if isinstance(messages, Prompt) else self.prepare(messages, **settings)
+        prompt = messages if isinstance(messages, VisionPrompt) else self.prepare(messages, **settings)
         images, videos = _tokens(prompt)
         return Cost(prompt_tokens=len(prompt.ids), images=images, videos=videos)
 
@@ -215,7 +215,7 @@ class GlmVisionPipeline:
     @torch.inference_mode(False)
     def stream(
         self,
-        messages: Messages | Prompt,
+        messages: Messages | VisionPrompt,
         *,
         tools: Sequence[Mapping[str, Any]] = (),
         enable_thinking: bool | None = None,
@@ -286,7 +286,7 @@ class GlmVisionPipeline:
             logprobs=logprobs,
         )
         rules = (media or self.media).within(cancel.is_cancelled) if cancel is not None else media or self.media
-        if isinstance(messages, Prompt):
+        if isinstance(messages, VisionPrompt):
             prompt = messages
         else:
             prompt = self.prepare(
@@ -296,12 +296,14 @@ class GlmVisionPipeline:
             seed = secrets.randbelow(2**32)
             seed = seed if self.ranks is None else self.ranks.agree(seed)
         generator = make_generator(seed)
-        run = Run(prompt=prompt)
-        self.speaker.room(run, budget)  # raises for a conversation that is too long
+        run = AnswerRecord(prompt=prompt)
+        self.answers.answer_length(run, budget)  # raises for a conversation that is too long
         shown = _Shown(tools if parse_tools else (), fenced=fence_html, call_pieces=call_pieces)
         held = contextlib.ExitStack()
         decoded: contextlib.AbstractContextManager[Any] = self._decoded(run, rules, cancel)
-        if not isinstance(messages, Prompt):  # so that what is wrong with a picture is said before the first piece
+        if not isinstance(
+            messages, VisionPrompt
+        ):  # so that what is wrong with a picture is said before the first piece
             held.enter_context(decoded)
             decoded = held
         pieces = self._pieces(run, sampling, budget, generator, decoded, cancel)
@@ -312,7 +314,7 @@ class GlmVisionPipeline:
     @torch.inference_mode(False)
     def _pieces(
         self,
-        run: Run,
+        run: AnswerRecord,
         sampling: Sampling,
         budget: Budget,
         generator: torch.Generator,
@@ -320,7 +322,7 @@ class GlmVisionPipeline:
         cancel: CancelToken | None,
     ) -> Iterator[str]:
         with decoded:
-            yield from (self.together or self.speaker).generate(run, sampling, budget, generator, cancel)
+            yield from (self.batcher or self.answers).generate(run, sampling, budget, generator, cancel)
 
     def token_text(self, token: int) -> tuple[str, bytes]:
         """A token as text, and its bytes."""
@@ -336,13 +338,13 @@ class GlmVisionPipeline:
         return tuple(bias.items())
 
     @contextlib.contextmanager
-    def _decoded(self, run: Run, rules: MediaRules, cancel: CancelToken | None) -> Iterator[None]:
+    def _decoded(self, run: AnswerRecord, rules: MediaRules, cancel: CancelToken | None) -> Iterator[None]:
         """Where answers share a thread: the pixels of the prompt in memory before it takes a slot there."""
-        if self.together is None:
+        if self.batcher is None:
             yield
             return
-        unread = self.speaker.unread(run.prompt)
-        size = sum(run.prompt.sights[number].size_bytes for number in unread)
+        unread = self.answers.unread(run.prompt)
+        size = sum(run.prompt.vision_inputs[number].size_bytes for number in unread)
         check = cancel.check if cancel is not None else lambda: None
         with contextlib.nullcontext() if rules.budget is None else rules.budget.hold(size, check):
             run.prompt = run.prompt.decoded(unread)
@@ -350,8 +352,8 @@ class GlmVisionPipeline:
 
     def forget(self) -> None:
         """Free what earlier turns have left in memory."""
-        self.speaker.prefixes.clear()
-        self.speaker.features.clear()
+        self.answers.prefixes.clear()
+        self.answers.features.clear()
 
 
 class _Shown:
@@ -386,7 +388,7 @@ class _Shown:
 
 
 def _stream(
-    run: Run,
+    run: AnswerRecord,
     texts: Iterator[str],
     tools: Sequence[Mapping[str, Any]] | None,
     shown: _Shown,
@@ -414,7 +416,7 @@ def _stream(
 
 
 def _output(
-    run: Run, tools: Sequence[Mapping[str, Any]] | None, marks: bool, seconds: float, first: float | None
+    run: AnswerRecord, tools: Sequence[Mapping[str, Any]] | None, marks: bool, seconds: float, first: float | None
 ) -> VisionOutput:
     answer = split_answer(run.text)
     content = answer.content if marks else answer.answer
@@ -447,12 +449,12 @@ def _output(
     )
 
 
-def _tokens(prompt: Prompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _tokens(prompt: VisionPrompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Tokens of each picture, and of each video."""
     kinds = prompt.modality[prompt.modality != 0]
     found: dict[int, list[int]] = {PICTURE: [], FILM: []}
     at = 0
-    for sight in prompt.sights:
-        found[int(kinds[at])].append(sight.tokens)
-        at += sight.tokens
+    for vision_input in prompt.vision_inputs:
+        found[int(kinds[at])].append(vision_input.tokens)
+        at += vision_input.tokens
     return tuple(found[PICTURE]), tuple(found[FILM])

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from inkwash.models.glm.decode_cpu import keys_read
 from inkwash.models.glm_v.model import GlmV
-from inkwash.models.glm_v.sights import Prompt, Sight
 from inkwash.models.glm_v.vision import PatchGrid
+from inkwash.models.glm_v.vision_input import VisionInput, VisionPrompt
 from inkwash.nn.cache import StaticCache
 
 PATCHES_AT_ONCE = 16384
@@ -31,7 +31,7 @@ Keys = NDArray[np.int64]
 
 
 @dataclass
-class Kept:
+class CachedConversation:
     """A cache and the tokens that stand in it."""
 
     cache: StaticCache
@@ -39,16 +39,18 @@ class Kept:
     prompt: int  # how many of them were the prompt; the rest is its answer
 
 
-def prompt_keys(prompt: Prompt) -> Keys:
-    """One number for each token: its id, or for places of a sight a digest of what is seen there."""
+def prompt_keys(prompt: VisionPrompt) -> Keys:
+    """One number for each token: its id, or for places of a picture or video a digest of what is seen there."""
     keys: Keys = prompt.ids.numpy().astype(np.int64)
     places = np.flatnonzero(prompt.modality.numpy())
     at = 0
-    for sight in prompt.sights:
-        own = hash((secrets.randbits(64) if sight.key is None else sight.key, sight.grid))  # no key: equal to nothing
-        spots = places[at : at + sight.tokens]
-        keys[spots] = -1 - (np.arange(sight.tokens, dtype=np.int64) ^ (own & 0x3FFF_FFFF_FFFF_FFFF))
-        at += sight.tokens
+    for vision_input in prompt.vision_inputs:
+        own = hash(
+            (secrets.randbits(64) if vision_input.key is None else vision_input.key, vision_input.grid)
+        )  # no key: equal to nothing
+        spots = places[at : at + vision_input.tokens]
+        keys[spots] = -1 - (np.arange(vision_input.tokens, dtype=np.int64) ^ (own & 0x3FFF_FFFF_FFFF_FFFF))
+        at += vision_input.tokens
     return keys
 
 
@@ -58,7 +60,7 @@ class PrefixCache:
     def __init__(self, model: GlmV, *, conversations: int = 4) -> None:
         self.model = model
         self.conversations = conversations
-        self._kept: OrderedDict[int, Kept] = OrderedDict()
+        self._kept: OrderedDict[int, CachedConversation] = OrderedDict()
         self._lock = threading.Lock()
         self._next = 0
 
@@ -97,7 +99,7 @@ class PrefixCache:
             return
         held = np.concatenate([keys, np.asarray(answer, dtype=np.int64)])
         with self._lock:
-            self._kept[self._next] = Kept(cache=cache, keys=held, prompt=prompt)
+            self._kept[self._next] = CachedConversation(cache=cache, keys=held, prompt=prompt)
             self._next += 1
             while len(self._kept) > self.conversations:
                 self._kept.popitem(last=False)
@@ -134,36 +136,36 @@ class FeatureCache:
             self._kept.clear()
 
 
-def unread_sights(prompt: Prompt, known: int, features: FeatureCache) -> frozenset[int]:
-    """The sights whose pixels it takes to read a prompt from token ``known`` on, and that have none in memory."""
+def unread_inputs(prompt: VisionPrompt, known: int, features: FeatureCache) -> frozenset[int]:
+    """The inputs whose pixels it takes to read a prompt from token ``known`` on, and that have none in memory."""
     places = np.flatnonzero(prompt.modality.numpy())
     found, at = set(), 0
-    for number, sight in enumerate(prompt.sights):
-        at += sight.tokens
-        seen = sight.key is not None and features.find((sight.key, sight.grid)) is not None
-        if places[at - 1] >= known and not seen and not sight.held:
+    for number, vision_input in enumerate(prompt.vision_inputs):
+        at += vision_input.tokens
+        seen = vision_input.key is not None and features.find((vision_input.key, vision_input.grid)) is not None
+        if places[at - 1] >= known and not seen and not vision_input.held:
             found.add(number)
     return frozenset(found)
 
 
 @torch.no_grad()
-def sight_features(model: GlmV, prompt: Prompt, number: int, features: FeatureCache) -> Tensor:
+def input_features(model: GlmV, prompt: VisionPrompt, number: int, features: FeatureCache) -> Tensor:
     """Features (tokens, D) of one picture or video of a prompt, encoded piece by piece unless they are known."""
-    sight = prompt.sights[number]
-    key = (sight.key, sight.grid)
-    known = features.find(key) if sight.key is not None else None
+    vision_input = prompt.vision_inputs[number]
+    key = (vision_input.key, vision_input.grid)
+    known = features.find(key) if vision_input.key is not None else None
     if known is not None:
         return known
     device = model.lm_head.weight.device
-    found = torch.cat([model.see(part.to(device), [grid]) for part, grid in _batches(sight)])
-    if sight.key is not None:
+    found = torch.cat([model.see(part.to(device), [grid]) for part, grid in _batches(vision_input)])
+    if vision_input.key is not None:
         features.keep(key, found)
     return found
 
 
-def _batches(sight: Sight) -> Iterator[tuple[Tensor, PatchGrid]]:
+def _batches(vision_input: VisionInput) -> Iterator[tuple[Tensor, PatchGrid]]:
     """Patch values in groups of frame pairs that are encoded together; frames do not see each other."""
-    for values, (_, height, width) in sight.pieces():
+    for values, (_, height, width) in vision_input.pieces():
         each = max(1, PATCHES_AT_ONCE // (height * width))
         for part in values.split(each * height * width):
             yield part, (len(part) // (height * width), height, width)

@@ -18,7 +18,7 @@ from inkwash.core import limits
 from inkwash.core.errors import ConfigError
 from inkwash.eval.benchmarks.chat import VisionClient
 from inkwash.eval.benchmarks.parallel import Progress, in_parallel
-from inkwash.eval.predictions import AnswerCache, Judge, picture_hash
+from inkwash.eval.predictions import AnswerCache, TextReader, picture_hash
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class ComparesTexts(Protocol):
 class Judges:
     """Who judges, and how many questions at once."""
 
-    open_reader: Callable[[], Judge]
+    open_reader: Callable[[], TextReader]
     client: VisionClient | None = None
     weights: Mapping[str, Path] = field(default_factory=dict)
     cache: Path | None = None

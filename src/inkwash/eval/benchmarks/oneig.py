@@ -35,7 +35,7 @@ from inkwash.eval.benchmarks.scoring import checked_share, count_words, find_sys
 from inkwash.eval.benchmarks.vision import VlmReader, YesNoJudge
 from inkwash.eval.metrics import mean
 from inkwash.eval.paired import PairedItem
-from inkwash.eval.predictions import Judge, Predictions
+from inkwash.eval.predictions import Predictions, TextReader
 from inkwash.media.images import load_image
 
 QUESTION = "{question}. Please answer 'Yes' or 'No' only."
@@ -151,7 +151,7 @@ def _text(grids: Grids) -> DimensionScores:
     )
 
 
-def _readers(judges: Judges) -> list[Judge]:
+def _readers(judges: Judges) -> list[TextReader]:
     """One reader for all texts, or of a vision model one for ordinary texts and one with twice the tokens."""
     reader = judges.open_reader()
     if not isinstance(reader, VlmReader):

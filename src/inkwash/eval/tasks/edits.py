@@ -16,7 +16,7 @@ from PIL import Image
 
 from inkwash.core.errors import ConfigError
 from inkwash.eval.metrics import interval, mean
-from inkwash.eval.predictions import Judge, Predictions
+from inkwash.eval.predictions import Predictions, TextReader
 from inkwash.eval.tasks.facts import Fact, held_facts, scene_facts
 from inkwash.scenes.edit import sample_edit
 from inkwash.scenes.scene import Edit, Scene
@@ -133,7 +133,7 @@ def held_out_edits(
 def score_edits(
     images: Sequence[Image.Image],
     cases: Sequence[EditCase],
-    reader: Judge | Predictions,
+    reader: TextReader | Predictions,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> EditsReport:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from inkwash.data.card_questions import nothing_turn, sample_card_turn
-from inkwash.data.questions import Turn, sample_turn
+from inkwash.data.questions import DialogueTurn, sample_turn
 from inkwash.scenes.ask import Thousandths
 from inkwash.scenes.card_sample import sample_card_scene
 from inkwash.scenes.grammar import sample_scene
@@ -59,7 +59,7 @@ class Reply:
 class Marked:
     """One question, its answer and the mark."""
 
-    turn: Turn
+    turn: DialogueTurn
     reply: Reply
     right: bool
 
@@ -120,7 +120,7 @@ def ask_scenes(
     return score
 
 
-def _about_scene(rng: random.Random, kinds: Sequence[str]) -> Iterator[tuple[Image.Image, Turn]]:
+def _about_scene(rng: random.Random, kinds: Sequence[str]) -> Iterator[tuple[Image.Image, DialogueTurn]]:
     scene = sample_scene(rng, split="held_out")
     picture = render(scene)
     for kind in kinds:
@@ -129,7 +129,7 @@ def _about_scene(rng: random.Random, kinds: Sequence[str]) -> Iterator[tuple[Ima
 
 def _about_card(
     rng: random.Random, number: int, kinds: Sequence[str], language: str
-) -> Iterator[tuple[Image.Image, Turn]]:
+) -> Iterator[tuple[Image.Image, DialogueTurn]]:
     width, height = CARD_SIZES[number % len(CARD_SIZES)]
     scene = sample_card_scene(rng, width=width, height=height, split="held_out", language=language)
     picture = render(scene)
@@ -143,7 +143,7 @@ def _about_card(
             yield nothing, nothing_turn(rng, split="held_out", language=language)
 
 
-def mark(turn: Turn, reply: Reply) -> bool:
+def mark(turn: DialogueTurn, reply: Reply) -> bool:
     """Whether an answer is right."""
     if turn.box is not None:
         return any(iou(turn.box, box) > 0.5 for box in reply.boxes[:1])
@@ -162,7 +162,7 @@ def iou(truth: Thousandths, box: Sequence[float]) -> float:
     return wide * high / (sum(areas) - wide * high)
 
 
-def words_read(turn: Turn, reply: Reply) -> list[bool]:
+def words_read(turn: DialogueTurn, reply: Reply) -> list[bool]:
     """For each word of a reading (Chinese: each character) whether it is in the answer, as often as it stands there."""
     left = Counter(_words(reply.text))
     read = []

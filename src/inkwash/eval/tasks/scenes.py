@@ -16,7 +16,7 @@ from PIL import Image
 
 from inkwash.core.errors import ConfigError
 from inkwash.eval.metrics import WordScore, cjk_characters, interval, mean, mean_closeness, score_words, word_accuracy
-from inkwash.eval.predictions import Judge, Predictions
+from inkwash.eval.predictions import Predictions, TextReader
 from inkwash.eval.tasks.facts import Facts, check_facts
 from inkwash.scenes.caption import describe
 from inkwash.scenes.grammar import sample_scene
@@ -196,7 +196,7 @@ def _scorable(scene: Scene, regions: tuple[int, int]) -> bool:
 def score_images(
     images: Sequence[Image.Image],
     cases: Sequence[Case | Scene],
-    reader: Judge | Predictions,
+    reader: TextReader | Predictions,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> ScenesReport:
@@ -232,7 +232,7 @@ def _score(index: int, image: Image.Image, case: Case, reader: Predictions) -> P
     )
 
 
-def check_judge(scenes: Iterable[Scene], reader: Judge | Predictions, *, floor: float = TRUTH_FLOOR) -> float:
+def check_judge(scenes: Iterable[Scene], reader: TextReader | Predictions, *, floor: float = TRUTH_FLOOR) -> float:
     """The word accuracy of a judge on rendered truth; nan where nothing is to be read, ConfigError below `floor`.
 
     Of Chinese texts the characters count.

@@ -24,7 +24,7 @@ EXPECTED = f"expected a GLM-Image checkpoint: {INDEX_FILE} for {PIPELINE_CLASS} 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class CheckpointPart:
     """One sub-folder: who else reads it, under which class, and how its files are called."""
 
     library: str
@@ -35,20 +35,26 @@ class Part:
 
 
 PARTS = {
-    "vision_language_encoder": Part(
+    "vision_language_encoder": CheckpointPart(
         library="transformers",
         class_name="GlmImageForConditionalGeneration",
         model_type="glm_image",
         weights_name="model",
     ),
-    "processor": Part(library="transformers", class_name="GlmImageProcessor", config_file="tokenizer_config.json"),
-    "tokenizer": Part(library="transformers", class_name="ByT5Tokenizer", config_file="tokenizer_config.json"),
-    "text_encoder": Part(library="transformers", class_name="T5EncoderModel", model_type="t5", weights_name="model"),
-    "transformer": Part(
+    "processor": CheckpointPart(
+        library="transformers", class_name="GlmImageProcessor", config_file="tokenizer_config.json"
+    ),
+    "tokenizer": CheckpointPart(
+        library="transformers", class_name="ByT5Tokenizer", config_file="tokenizer_config.json"
+    ),
+    "text_encoder": CheckpointPart(
+        library="transformers", class_name="T5EncoderModel", model_type="t5", weights_name="model"
+    ),
+    "transformer": CheckpointPart(
         library="diffusers", class_name="GlmImageTransformer2DModel", weights_name="diffusion_pytorch_model"
     ),
-    "vae": Part(library="diffusers", class_name="AutoencoderKL", weights_name="diffusion_pytorch_model"),
-    "scheduler": Part(
+    "vae": CheckpointPart(library="diffusers", class_name="AutoencoderKL", weights_name="diffusion_pytorch_model"),
+    "scheduler": CheckpointPart(
         library="diffusers", class_name="FlowMatchEulerDiscreteScheduler", config_file="scheduler_config.json"
     ),
 }
@@ -181,7 +187,7 @@ def _describe(folder: Path) -> str:
     return f"holds {some(entries)}"
 
 
-def _check_part(file: Path, part: Part) -> None:
+def _check_part(file: Path, part: CheckpointPart) -> None:
     config = read_json(file)
     if part.library == "diffusers":
         found, wanted = config.get("_class_name"), part.class_name

@@ -35,7 +35,7 @@ from inkwash.models.processor_files import (
     special_tokens,
 )
 
-__all__ = ["CELL", "GlmImageProcessor", "Grid", "Prompt", "Reference", "glyph_texts", "preview_grid"]
+__all__ = ["CELL", "GlmImageProcessor", "Grid", "ImagePrompt", "Reference", "glyph_texts", "preview_grid"]
 
 CELL = 32  # pixels of the drawn picture along one side of a semantic token
 _PREVIEW = 16  # semantic tokens along one side of a square preview
@@ -55,7 +55,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Prompt:
+class ImagePrompt:
     """Everything the AR generator needs to plan one picture; placeholders in `ids` await the references' codes."""
 
     ids: Tensor  # (L,)
@@ -181,7 +181,7 @@ class GlmImageProcessor:
             raise WeightsError(f"The tokenizer has no token {self.special[role]!r} for {role}; the folder is damaged.")
         return found
 
-    def prepare(self, prompt: str, height: int, width: int, images: Sequence[Image.Image] = ()) -> Prompt:
+    def prepare(self, prompt: str, height: int, width: int, images: Sequence[Image.Image] = ()) -> ImagePrompt:
         """Token ids, grids and pixels to draw `height` x `width` pixels (multiples of 32) from RGB references."""
         references = tuple(self.reference(image) for image in images)
         target = (height // CELL, width // CELL)
@@ -196,7 +196,7 @@ class GlmImageProcessor:
         for reference, piece in zip(references, pieces[1:], strict=True):
             joined += self.special["image_token"] * math.prod(reference.grid) + piece
         ids = self.encode(joined, add_special_tokens=not text.startswith(self.special["bos_token"]))
-        return Prompt(ids=torch.tensor(ids), references=references, target=target, preview=preview)
+        return ImagePrompt(ids=torch.tensor(ids), references=references, target=target, preview=preview)
 
     def render(self, prompt: str, images: int = 0) -> str:
         """The chat template around one user turn of `images` pictures and the prompt."""

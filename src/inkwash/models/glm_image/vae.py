@@ -138,7 +138,7 @@ class MidBlock(nn.Module):
         return self.resnets[1](x)
 
 
-class Encoder(nn.Module):
+class PixelEncoder(nn.Module):
     """Pixels (B, 3, H, W) -> mean and log-variance stacked (B, 2 * latent, H/8, W/8)."""
 
     def __init__(self, config: VAEConfig) -> None:
@@ -200,7 +200,7 @@ class AutoencoderKL(ReferencePart):
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
+        self.encoder = PixelEncoder(config)
         self.decoder = PixelDecoder(config)
         latent = config.latent_channels
         self.quant_conv = nn.Conv2d(2 * latent, 2 * latent, 1) if config.use_quant_conv else None

@@ -35,7 +35,7 @@ class Answer:
     finished: bool
 
 
-class _State(Enum):
+class _TagState(Enum):
     START = 0
     THINKING = 1
     BETWEEN = 2  # after the thoughts, or where there are none
@@ -51,7 +51,7 @@ class AnswerStream:
 
     def __init__(self, *, opened: bool = False, marks: bool = False) -> None:
         self._marks = marks
-        self._state = _State.THINKING if opened else _State.START
+        self._state = _TagState.THINKING if opened else _TagState.START
         self._held = ""
         self._stopped = False
         self._closed = False  # the answer's closing tag was the last thing said
@@ -63,22 +63,22 @@ class AnswerStream:
 
     @property
     def thinking(self) -> bool:
-        return self._state is _State.THINKING
+        return self._state is _TagState.THINKING
 
     @property
     def answering(self) -> bool:
         """Thoughts are over, or never began."""
-        return self._state in (_State.BETWEEN, _State.TAGGED, _State.PLAIN)
+        return self._state in (_TagState.BETWEEN, _TagState.TAGGED, _TagState.PLAIN)
 
     @property
     def speaking(self) -> bool:
         """Words of the answer have begun."""
-        return self._state in (_State.TAGGED, _State.PLAIN)
+        return self._state in (_TagState.TAGGED, _TagState.PLAIN)
 
     @property
     def tagged(self) -> bool:
         """An answer tag has been opened."""
-        return self._state is _State.TAGGED
+        return self._state is _TagState.TAGGED
 
     def feed(self, text: str) -> list[Piece]:
         """The pieces that are certain now; the beginning of a possible tag waits for its rest."""
@@ -112,36 +112,36 @@ class AnswerStream:
 
     def _run(self, *, last: bool) -> list[Piece]:
         pieces: list[Piece] = []
-        steps = {_State.THINKING: self._think, _State.TAGGED: self._speak, _State.PLAIN: self._speak}
+        steps = {_TagState.THINKING: self._think, _TagState.TAGGED: self._speak, _TagState.PLAIN: self._speak}
         while steps.get(self._state, self._choose)(pieces, last):
             pass
         return pieces
 
     def _choose(self, _: list[Piece], last: bool) -> bool:
         """Whether a tag opens here, after any blank space."""
-        start = self._state is _State.START
+        start = self._state is _TagState.START
         tag = THINK if start else ANSWER
         text = self._held.lstrip()
         if text.startswith(END_THINK) and start:
             self._held = text.removeprefix(END_THINK)  # nothing was opened; thoughts may still follow
         elif text.startswith(tag):
-            self._state = _State.THINKING if start else _State.TAGGED
+            self._state = _TagState.THINKING if start else _TagState.TAGGED
             self._held = text.removeprefix(tag)
         elif (tag.startswith(text) or (start and END_THINK.startswith(text))) and not last:
             return False
         elif start:
-            self._state = _State.BETWEEN
+            self._state = _TagState.BETWEEN
         else:
             blank = self._held[: len(self._held) - len(text)]
             self._held = blank[blank.rfind("\n") + 1 :] + text  # the first line keeps its indentation
-            self._state = _State.PLAIN
+            self._state = _TagState.PLAIN
         return True
 
     def _think(self, pieces: list[Piece], last: bool) -> bool:
         before, end, after = _cut(self._held, (END_THINK,))
         if end:
             self._emit("thought", before, pieces)
-            self._held, self._state = after, _State.BETWEEN
+            self._held, self._state = after, _TagState.BETWEEN
             return True
         self._say("thought", 0 if last else overlap(self._held, (END_THINK, *STOPS)), pieces)
         return False

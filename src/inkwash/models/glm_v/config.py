@@ -30,7 +30,7 @@ ARCHITECTURES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisionConfig:
+class GlmVVisionConfig:
     """The ViT: patches of two frames, 2-D rotary positions, and a merger into the decoder's width."""
 
     depth: int
@@ -162,7 +162,7 @@ class GlmVConfig:
 
     model_type: str
     text_config: TextConfig
-    vision_config: VisionConfig
+    vision_config: GlmVVisionConfig
     image_token_id: int
     video_token_id: int
     image_start_token_id: int = 151339
@@ -195,7 +195,7 @@ class GlmVConfig:
             raise ConfigError("text_config and vision_config must be JSON objects; restore config.json.")
         experts = text.get("model_type", parts["model_type"]) in ("glm4v_moe_text", "glm4v_moe")
         parts["text_config"] = (MoETextConfig if experts else TextConfig).from_dict(text)
-        parts["vision_config"] = VisionConfig.from_dict(parts["vision_config"])
+        parts["vision_config"] = GlmVVisionConfig.from_dict(parts["vision_config"])
         parts["tie_word_embeddings"] = bool(values.get("tie_word_embeddings") or text.get("tie_word_embeddings"))
         return cls(**{name: value for name, value in parts.items() if value is not None})
 

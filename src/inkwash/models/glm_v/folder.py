@@ -18,14 +18,14 @@ PATTERNS = ("*.json", "*.safetensors", "*.jinja", "README.md", "LICENSE*")
 BUNDLED = Path(__file__).resolve().parents[2] / "assets" / "nano_v"
 
 
-def find_sight(name: str | Path) -> Path | ModelEntry | str:
+def find_vision(name: str | Path) -> Path | ModelEntry | str:
     """A local folder, a known model or the id of a repository on a hub; nothing is downloaded.
 
     Raises WeightsError for what cannot be any of them and for a folder that holds something else.
     """
     text = str(name).strip()
     if text.lower() in (DEFAULT_MODEL, "nano_v", "nano"):
-        inspect_sight(BUNDLED)
+        inspect_vision(BUNDLED)
         return BUNDLED
     for entry in MODELS:
         if entry.kind == SEES and text.lower() in (entry.name.lower(), entry.name.rpartition("/")[2].lower()):
@@ -34,16 +34,16 @@ def find_sight(name: str | Path) -> Path | ModelEntry | str:
             raise WeightsError(f"{entry.name} draws and cannot see; use one of {_choices()} or a folder.")
     path = Path(text).expanduser()
     if text and path.exists():
-        inspect_sight(path)
+        inspect_vision(path)
         return path
     if text.count("/") == 1 and not text.startswith((".", "~", "/")) and not text.endswith("/"):
         return text
     raise WeightsError(f"Unknown model {text!r}: use one of {_choices()}, a checkpoint folder, or owner/name on a hub.")
 
 
-def resolve_sight(name: str | Path) -> Path:
+def resolve_vision(name: str | Path) -> Path:
     """The folder of a model that sees, fetched first where it must be."""
-    found = find_sight(name)
+    found = find_vision(name)
     if isinstance(found, Path):
         return found
     place = env.hub()
@@ -57,11 +57,11 @@ def resolve_sight(name: str | Path) -> Path:
     index = hub.fetch(repo, patterns=(CONFIG_FILE,), revision=revision, hub=place)
     _check_kind(index)
     folder = hub.fetch(repo, patterns=PATTERNS, revision=revision, hub=place)
-    inspect_sight(folder)
+    inspect_vision(folder)
     return folder
 
 
-def inspect_sight(folder: Path) -> None:
+def inspect_vision(folder: Path) -> None:
     """Raise one sentence unless the folder is a complete checkpoint of this family."""
     if not folder.is_dir():
         said = "is a file" if folder.exists() else "does not exist"

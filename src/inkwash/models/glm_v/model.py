@@ -18,7 +18,7 @@ from inkwash.models.glm.decoder import ACTIVATIONS, GatedMLP, TextDecoder
 from inkwash.models.glm_v import vision
 from inkwash.models.glm_v.config import GlmVConfig, MoETextConfig
 from inkwash.models.glm_v.moe import MixtureOfExperts, Router
-from inkwash.models.glm_v.vision import PatchGrid, VisionEncoder
+from inkwash.models.glm_v.vision import GlmVVisionEncoder, PatchGrid
 from inkwash.nn.cache import StaticCache
 from inkwash.nn.norm import RMSNorm
 
@@ -28,7 +28,7 @@ class GlmVModel(nn.Module):
 
     def __init__(self, config: GlmVConfig) -> None:
         super().__init__()
-        self.visual = VisionEncoder(config.vision_config)
+        self.visual = GlmVVisionEncoder(config.vision_config)
         text = config.text_config
         self.language_model = TextDecoder(text, partial(_mlp, text) if isinstance(text, MoETextConfig) else None)
 

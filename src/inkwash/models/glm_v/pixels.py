@@ -124,7 +124,7 @@ class PixelConfig:
         pixels = torch.from_numpy(np.ascontiguousarray(((values - mean) / std).transpose(2, 0, 1)))
         return self._patches(pixels.expand(self.temporal_patch_size, -1, -1, -1))
 
-    def film(self, frames: Sequence[Image.Image] | Tensor) -> tuple[Tensor, PatchGrid]:
+    def video(self, frames: Sequence[Image.Image] | Tensor) -> tuple[Tensor, PatchGrid]:
         """RGB frames of one size, pictures or 8-bit (T, 3, H, W), as patch values (t*h*w, C*T*P*P) and their grid."""
         stack = frames if isinstance(frames, Tensor) else _stack(frames)
         if stack.dtype != torch.uint8 or stack.dim() != 4 or not stack.shape[0] or stack.shape[1] != 3:

@@ -32,9 +32,9 @@ from inkwash.models.glm_v.messages import (
 )
 from inkwash.models.glm_v.pixels import PixelConfig
 from inkwash.models.glm_v.positions import FILM, PICTURE, prompt_positions
-from inkwash.models.glm_v.sampling import FilmFacts, sample_by_length, sample_by_rate
-from inkwash.models.glm_v.sights import Film, Picture, Prompt, Sight, film_sight, picture_sight
+from inkwash.models.glm_v.sampling import VideoStats, sample_by_length, sample_by_rate
 from inkwash.models.glm_v.vision import PatchGrid
+from inkwash.models.glm_v.vision_input import Picture, Video, VisionInput, VisionPrompt, picture_input, video_input
 from inkwash.models.processor_files import (
     TEXT_FILES,
     compile_template,
@@ -52,19 +52,19 @@ _PIXEL_FILES = ("preprocessor_config.json", "video_preprocessor_config.json", "p
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilmSampling:
+class VideoSampling:
     """How many frames of a video are looked at, and how their seconds are written."""
 
     by_length: bool  # the rule of 4.6; otherwise that of 4.1 and 4.5
     fps: float = 2.0
     max_duration: float = 300
 
-    def choose(self, film: FilmFacts, *, fps: float | None = None, max_frames: int | None = None) -> list[int]:
+    def choose(self, video: VideoStats, *, fps: float | None = None, max_frames: int | None = None) -> list[int]:
         """Frame numbers to decode; ``fps`` and ``max_frames`` replace the checkpoint's."""
         if self.by_length:
-            return sample_by_length(film, fps=fps, max_frames=max_frames)
+            return sample_by_length(video, fps=fps, max_frames=max_frames)
         rate = self.fps if fps is None else fps
-        return sample_by_rate(film, fps=rate, max_duration=self.max_duration, max_frames=max_frames)
+        return sample_by_rate(video, fps=rate, max_duration=self.max_duration, max_frames=max_frames)
 
     def stamp(self, second: float) -> str:
         """What stands after a frame."""
@@ -79,8 +79,8 @@ class GlmVProcessor:
     chat_template: str
     special: dict[str, str]  # role -> token, such as pad_token
     pictures: PixelConfig
-    films: PixelConfig
-    sampling: FilmSampling
+    videos: PixelConfig
+    sampling: VideoSampling
     files: dict[str, bytes] = field(repr=False)  # the folder as it was read, so that it is written back unchanged
 
     @classmethod
@@ -89,19 +89,19 @@ class GlmVProcessor:
         folder = Path(folder)
         files = read_files(folder, (*TEXT_FILES, *_PIXEL_FILES))
         pictures, picture_name = _settings(folder, files, "preprocessor_config.json", "image_processor")
-        films, film_name = _settings(folder, files, "video_preprocessor_config.json", "video_processor")
+        videos, video_name = _settings(folder, files, "video_preprocessor_config.json", "video_processor")
         keys = ("processor_class", "image_processor_type", "video_processor_type")
-        classes = [str(part.get(key)) for part in (pictures, films) for key in keys]
+        classes = [str(part.get(key)) for part in (pictures, videos) for key in keys]
         processor = cls(
             tokenizer=read_tokenizer(folder, files),
             chat_template=read_chat_template(folder, files),
             special=special_tokens(folder, files),
             pictures=PixelConfig.from_dict(pictures, picture_name),
-            films=PixelConfig.from_dict(films, film_name),
-            sampling=FilmSampling(
+            videos=PixelConfig.from_dict(videos, video_name),
+            sampling=VideoSampling(
                 by_length=any(name.startswith("Glm46V") for name in classes),
-                fps=films.get("fps") or 2.0,
-                max_duration=films.get("max_duration") or 300,
+                fps=videos.get("fps") or 2.0,
+                max_duration=videos.get("max_duration") or 300,
             ),
             files=files,
         )
@@ -142,24 +142,24 @@ class GlmVProcessor:
         messages: Sequence[Message],
         *,
         images: Sequence[Image.Image | Picture] = (),
-        films: Sequence[Film] = (),
+        videos: Sequence[Video] = (),
         tools: Sequence[Mapping[str, Any]] = (),
         enable_thinking: bool | None = None,
         add_generation_prompt: bool = True,
         max_pixels: int | None = None,
-    ) -> Prompt:
-        """A conversation as one prompt; ``images`` and ``films`` fill its media parts in order of appearance.
+    ) -> VisionPrompt:
+        """A conversation as one prompt; ``images`` and ``videos`` fill its media parts in order of appearance.
 
         A part is ``{"type": "image"}`` or ``{"type": "video"}`` (``image_url`` and ``video_url`` mean the same),
         text ``{"type": "text", "text": ..}`` or a plain string. ``max_pixels`` bounds each picture and each video,
-        frames counted. Nothing is decoded here that was given as a `Picture` or a lazy `Film`. Raises `RequestError`
+        frames counted. Nothing is decoded here that was given as a `Picture` or a lazy `Video`. Raises `RequestError`
         where parts and media do not agree.
         """
         messages = normal_messages(messages)
         text = self.render(
             messages, tools=tools, enable_thinking=enable_thinking, add_generation_prompt=add_generation_prompt
         )
-        queues: dict[int, list[Any]] = {PICTURE: list(images), FILM: list(films)}
+        queues: dict[int, list[Any]] = {PICTURE: list(images), FILM: list(videos)}
         check_media(messages, queues)
         pieces = re.split(f"({re.escape(IMAGE)}|{re.escape(VIDEO)})", text)
         tokens = {PICTURE: IMAGE, FILM: VIDEO}
@@ -212,41 +212,41 @@ class GlmVProcessor:
 
     def _see(
         self, pieces: Sequence[str], queues: Mapping[int, list[Any]], max_pixels: int | None
-    ) -> tuple[str, list[Sight]]:
+    ) -> tuple[str, list[VisionInput]]:
         """Text with every placeholder written out, and what stands in its places."""
-        pictures, films = (_bounded(config, max_pixels) for config in (self.pictures, self.films))
+        pictures, videos = (_bounded(config, max_pixels) for config in (self.pictures, self.videos))
         images, movies = iter(queues[PICTURE]), iter(queues[FILM])
         written: list[str] = []
-        sights: list[Sight] = []
+        vision_inputs: list[VisionInput] = []
         for piece in pieces:
             if piece == IMAGE:
-                sights.append(picture_sight(next(images), pictures))
-                written.append(IMAGE * sights[-1].tokens)
+                vision_inputs.append(picture_input(next(images), pictures))
+                written.append(IMAGE * vision_inputs[-1].tokens)
             elif piece == VIDEO:
-                film: Film = next(movies)
-                sights.append(film_sight(film, films))
-                written.append(self._frames(sights[-1].grid, film.seconds))
+                video: Video = next(movies)
+                vision_inputs.append(video_input(video, videos))
+                written.append(self._frames(vision_inputs[-1].grid, video.seconds))
             else:
                 written.append(piece)
-        return "".join(written), sights
+        return "".join(written), vision_inputs
 
     def _frames(self, grid: PatchGrid, seconds: Sequence[float]) -> str:
         """A video in words: every pair of frames and its second."""
-        places = IMAGE * self.films.tokens((1, *grid[1:]))
+        places = IMAGE * self.videos.tokens((1, *grid[1:]))
         return "".join(f"{BEGIN_IMAGE}{places}{END_IMAGE}{self.sampling.stamp(second)}" for second in seconds)
 
-    def _prompt(self, text: str, sights: Sequence[Sight]) -> Prompt:
+    def _prompt(self, text: str, vision_inputs: Sequence[VisionInput]) -> VisionPrompt:
         ids = torch.tensor(self.encode(text), dtype=torch.long)
         inside = (ids == self.token_id(BEGIN_VIDEO)).cumsum(0) > (ids == self.token_id(END_VIDEO)).cumsum(0)
         modality = torch.where(inside, FILM, PICTURE) * (ids == self.token_id(IMAGE))
-        grids = [sight.grid for sight in sights]
+        grids = [vision_input.grid for vision_input in vision_inputs]
         positions, following = prompt_positions(modality.tolist(), grids, merge=self.pictures.merge_size)
-        return Prompt(
+        return VisionPrompt(
             ids=ids,
             modality=modality,
             positions=positions,
             next_position=following,
-            sights=tuple(sights),
+            vision_inputs=tuple(vision_inputs),
             text=text,
         )
 

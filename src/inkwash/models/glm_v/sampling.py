@@ -23,7 +23,7 @@ _FASTEST = 1e6  # frames per second; whoever asks for more gets every frame all 
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilmFacts:
+class VideoStats:
     """What a decoder knows before it decodes: the number of frames, their rate, and the duration if it is stated."""
 
     frames: int
@@ -44,43 +44,43 @@ class FilmFacts:
 
 
 def sample_by_rate(
-    film: FilmFacts, *, fps: float = 2.0, max_duration: float = 300, max_frames: int | None = None
+    video: VideoStats, *, fps: float = 2.0, max_duration: float = 300, max_frames: int | None = None
 ) -> list[int]:
     """Frame numbers by the rule of GLM-4.1V and GLM-4.5V; ``fps`` frames per second of video."""
     _check(fps, max_frames)
-    last = film.frames - 1
+    last = video.frames - 1
     fps = min(fps, _FASTEST)
-    if film.seconds <= max_duration and fps > film.fps:  # every frame up to the last one that is asked for
-        asked = max(int(film.seconds * fps), 1) - 1
-        chosen = list(range(min(last, math.ceil(asked * film.fps / fps)) + 1))
-    elif film.seconds <= max_duration:
-        count = max(int(film.seconds * fps), 1)
-        chosen = [min(last, math.ceil(number * film.fps / fps)) for number in range(count)]
+    if video.seconds <= max_duration and fps > video.fps:  # every frame up to the last one that is asked for
+        asked = max(int(video.seconds * fps), 1) - 1
+        chosen = list(range(min(last, math.ceil(asked * video.fps / fps)) + 1))
+    elif video.seconds <= max_duration:
+        count = max(int(video.seconds * fps), 1)
+        chosen = [min(last, math.ceil(number * video.fps / fps)) for number in range(count)]
     else:
-        count = min(int(max_duration * fps), max(film.frames, 1))
-        seconds = np.linspace(0, film.seconds, count)
-        chosen = [min(last, math.ceil(second * film.fps)) for second in seconds]
-        if count >= film.frames:
-            chosen = list(range(film.frames))
+        count = min(int(max_duration * fps), max(video.frames, 1))
+        seconds = np.linspace(0, video.seconds, count)
+        chosen = [min(last, math.ceil(second * video.fps)) for second in seconds]
+        if count >= video.frames:
+            chosen = list(range(video.frames))
     return _even(chosen, max_frames)
 
 
-def sample_by_length(film: FilmFacts, *, fps: float | None = None, max_frames: int | None = None) -> list[int]:
+def sample_by_length(video: VideoStats, *, fps: float | None = None, max_frames: int | None = None) -> list[int]:
     """Frame numbers by the rule of GLM-4.6V; ``fps`` replaces the rate that the length of the video asks for."""
     _check(fps, max_frames)
-    seconds = min(film.seconds, _LONGEST)
+    seconds = min(video.seconds, _LONGEST)
     fps = None if fps is None else min(fps, _FASTEST)
     rate = next(rate for limit, rate in _RATES if seconds <= limit) if fps is None else fps / 2
     wanted = min(int(seconds * rate * 2), _MOST_FRAMES)
-    if film.frames < wanted:
-        chosen = _spread(0, film.frames - 1, wanted)
+    if video.frames < wanted:
+        chosen = _spread(0, video.frames - 1, wanted)
     else:
-        chosen = _walk(film, 1 / (2 * rate))
+        chosen = _walk(video, 1 / (2 * rate))
     if len(chosen) < wanted:
-        ends = (chosen[0], chosen[-1]) if chosen else (0, film.frames - 1)
+        ends = (chosen[0], chosen[-1]) if chosen else (0, video.frames - 1)
         chosen = _spread(*ends, wanted)
     elif len(chosen) > wanted:
-        chosen = _spread(0, film.frames - 1, wanted)
+        chosen = _spread(0, video.frames - 1, wanted)
     return _even(chosen or [0], max_frames)
 
 
@@ -89,11 +89,11 @@ def timestamps(indices: Sequence[int], fps: float) -> list[float]:
     return [index / fps for index in indices[::2]]
 
 
-def _walk(film: FilmFacts, step: float) -> list[int]:
+def _walk(video: VideoStats, step: float) -> list[int]:
     """The first frame at or after every step, up to the last whole second."""
     chosen: list[int] = []
-    due, frame_seconds, end = 0.0, 1 / film.fps, int(film.seconds)
-    for number in range(film.frames):
+    due, frame_seconds, end = 0.0, 1 / video.fps, int(video.seconds)
+    for number in range(video.frames):
         if number * frame_seconds >= due:
             due += step  # added up, not multiplied: the released rule decides ties by these roundings
             chosen.append(number)

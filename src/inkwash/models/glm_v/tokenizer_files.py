@@ -144,8 +144,8 @@ def write_processor_files(
     write_json(
         folder / "preprocessor_config.json", {**shared, "size": size, "image_processor_type": "Glm4vImageProcessor"}
     )
-    films = {**size, "longest_edge": 16 * max_pixels}
+    videos = {**size, "longest_edge": 16 * max_pixels}
     write_json(
         folder / "video_preprocessor_config.json",
-        {**shared, "size": films, "fps": fps, "max_duration": 300, "video_processor_type": "Glm4vVideoProcessor"},
+        {**shared, "size": videos, "fps": fps, "max_duration": 300, "video_processor_type": "Glm4vVideoProcessor"},
     )

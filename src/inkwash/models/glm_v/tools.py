@@ -54,7 +54,7 @@ class CallPiece:
     arguments: str
 
 
-class _State(Enum):
+class _CallState(Enum):
     NAME = 0
     PAIRS = 1
     VALUE = 2
@@ -78,7 +78,7 @@ class _CallReader:
 
     def __init__(self, tools: Sequence[Mapping[str, Any]], patience: _Patience) -> None:
         self.tools, self.patience = tools, patience
-        self.state = _State.NAME
+        self.state = _CallState.NAME
         self.name: str | None = None
         self.arguments: dict[str, Any] = {}
         self.raw = ""  # all of it, for a call that is none
@@ -97,7 +97,7 @@ class _CallReader:
 
     @property
     def ended(self) -> bool:
-        return self.state in (_State.DONE, _State.FAILED)
+        return self.state in (_CallState.DONE, _CallState.FAILED)
 
     @property
     def call(self) -> ToolCall:
@@ -108,23 +108,27 @@ class _CallReader:
         self.raw += text
         self._held += text
         said: list[str] = []
-        steps = {_State.NAME: self._read_name, _State.PAIRS: self._read_pairs, _State.VALUE: self._read_value,
-                 _State.JSON: self._read_json}  # fmt: skip
+        steps = {
+            _CallState.NAME: self._read_name,
+            _CallState.PAIRS: self._read_pairs,
+            _CallState.VALUE: self._read_value,
+            _CallState.JSON: self._read_json,
+        }
         while (step := steps.get(self.state)) and step(said, last):
             pass
-        if last and self.state is not _State.DONE:
-            self.state = _State.FAILED
+        if last and self.state is not _CallState.DONE:
+            self.state = _CallState.FAILED
         return "".join(said)
 
     def _read_name(self, said: list[str], last: bool) -> bool:
         begun = self._held.lstrip()
         if begun.startswith("{"):
-            self.state = _State.JSON
+            self.state = _CallState.JSON
             return True
         ends = [place for mark in ("\n", "\\n", "{", "<") if (place := begun.find(mark)) >= 0]
         if not ends:
             if len(begun) > MAX_NAME:
-                self.state = _State.FAILED
+                self.state = _CallState.FAILED
             return False
         name, ending = begun[: min(ends)].rstrip(), begun[min(ends) :]
         tags = (KEY, END_VALUE, END_CALL)
@@ -132,20 +136,20 @@ class _CallReader:
         if stray and not last and any(tag.startswith(ending) for tag in tags):
             return False
         if stray or not 0 < len(name) <= MAX_NAME:
-            self.state = _State.FAILED
+            self.state = _CallState.FAILED
         else:
-            self.name, self._held, self.state = name, ending, _State.PAIRS
+            self.name, self._held, self.state = name, ending, _CallState.PAIRS
         return True
 
     def _read_pairs(self, said: list[str], last: bool) -> bool:
         """To the next value, or the end; whatever else stands between the tags is left out."""
         if not self._written and self._held.lstrip().startswith("{"):
-            self.state = _State.JSON
+            self.state = _CallState.JSON
             return True
         end, key = self._held.find(END_CALL), self._held.find(KEY)
         if end >= 0 and not 0 <= key < end:
             said.append("}" if self._written else "{}")
-            self.state, self.rest = _State.DONE, self._held[end + len(END_CALL) :]
+            self.state, self.rest = _CallState.DONE, self._held[end + len(END_CALL) :]
             return False
         name, closed, after = self._held[key + len(KEY) :].partition(END_KEY)
         if key < 0 or not closed:
@@ -158,7 +162,7 @@ class _CallReader:
             return True
         self._key, self._value = name.strip(), ""
         self._schema = argument_schema(self.tools, self.name or "", self._key)
-        self._held, self.state = after[value + len(VALUE) :], _State.VALUE
+        self._held, self.state = after[value + len(VALUE) :], _CallState.VALUE
         if is_text(*self._schema):
             said.append(f'{self._opening()}"')
         return True
@@ -184,7 +188,7 @@ class _CallReader:
             said.append('"')
         else:
             said.append(self._opening() + json.dumps(self.arguments[self._key], ensure_ascii=False))
-        self._held, self.state, self._searched = self._held[at + len(closed) :], _State.PAIRS, 0
+        self._held, self.state, self._searched = self._held[at + len(closed) :], _CallState.PAIRS, 0
         return True
 
     def _value_end(self, last: bool) -> tuple[int, str | None]:
@@ -224,10 +228,10 @@ class _CallReader:
                 break
             self.arguments = {str(key): value for key, value in found.items()}
             said.append(self.call.arguments_json)
-            self.state, self.rest = _State.DONE, self._held[end + len(END_CALL) :]
+            self.state, self.rest = _CallState.DONE, self._held[end + len(END_CALL) :]
             return False
         if end >= 0:
-            self.state = _State.FAILED
+            self.state = _CallState.FAILED
         else:
             self._searched = max(self._searched, len(self._held) - len(END_CALL))
         return False
@@ -242,7 +246,7 @@ def _read_call(
         piece = text[at : at + max(PIECE, reader.held)]
         at += len(piece)
         reader.take(piece, last=at >= len(text))
-    if reader.state is _State.DONE:
+    if reader.state is _CallState.DONE:
         return reader, at - len(reader.rest)
     if at - start > PIECE:
         patience.lose(LONG_TRY)
@@ -275,7 +279,7 @@ class ToolCallStream:
             if not reader.ended:
                 return said
             self._reader = None
-            if reader.state is _State.DONE:
+            if reader.state is _CallState.DONE:
                 self.calls.append(reader.call)
                 at -= len(reader.rest)
             elif self._named:
@@ -306,7 +310,7 @@ class ToolCallStream:
             piece = text[at : at + max(PIECE, reader.held)]
             at += len(piece)
             arguments = reader.take(piece, last=last and at >= len(text))
-            failed = reader.state is _State.FAILED
+            failed = reader.state is _CallState.FAILED
             if reader.name is not None and not failed and (arguments or not self._named):
                 said.append(CallPiece(len(self.calls), None if self._named else reader.name, arguments))
                 self._named = True
@@ -332,7 +336,7 @@ def parse_tool_calls(text: str, tools: Sequence[Mapping[str, Any]] = ()) -> tupl
     while at <= (opening := text.find(CALL, at)) < last and patience.left > 0:
         content.append(text[at:opening])
         reader, at = _read_call(text, opening + len(CALL), tools, patience)
-        if reader.state is _State.DONE:
+        if reader.state is _CallState.DONE:
             calls.append(reader.call)
         else:
             content.append(CALL)

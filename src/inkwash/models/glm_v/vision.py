@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from inkwash.core.errors import ConfigError
 from inkwash.models.glm.decoder import ACTIVATIONS, GatedMLP, Rotary
-from inkwash.models.glm_v.config import VisionConfig
+from inkwash.models.glm_v.config import GlmVVisionConfig
 from inkwash.nn.attention import attention
 from inkwash.nn.grid import sample_grid
 from inkwash.nn.norm import RMSNorm
@@ -26,10 +26,10 @@ from inkwash.nn.rope import apply_rotary_half, image_rotary
 PatchGrid: TypeAlias = tuple[int, int, int]  # temporal patches, rows and columns of patches
 
 
-class PatchEmbed(nn.Module):
+class GlmVPatchEmbed(nn.Module):
     """Rows of patch values to features; a 3-D convolution in the checkpoint, one matrix product here."""
 
-    def __init__(self, config: VisionConfig) -> None:
+    def __init__(self, config: GlmVVisionConfig) -> None:
         super().__init__()
         size = (config.temporal_patch_size, config.patch_size, config.patch_size)
         self.proj = nn.Conv3d(config.in_channels, config.hidden_size, kernel_size=size, stride=size)
@@ -39,7 +39,7 @@ class PatchEmbed(nn.Module):
         return F.linear(patches.to(weight.dtype), weight.flatten(1), self.proj.bias)
 
 
-class PositionEmbedding(nn.Module):
+class GlmVPositionEmbedding(nn.Module):
     """A learned square of positions, sampled bicubically for a grid of any size."""
 
     def __init__(self, side: int, width: int) -> None:
@@ -51,7 +51,7 @@ class PositionEmbedding(nn.Module):
         return sample_grid(self.position_embedding.weight, self.side, height, width, mode="bicubic")
 
 
-class VisionAttention(nn.Module):
+class GlmVVisionAttention(nn.Module):
     def __init__(self, width: int, heads: int, bias: bool) -> None:
         super().__init__()
         self.heads = heads
@@ -65,13 +65,13 @@ class VisionAttention(nn.Module):
         return out
 
 
-class VisionBlock(nn.Module):
-    def __init__(self, config: VisionConfig) -> None:
+class GlmVVisionBlock(nn.Module):
+    def __init__(self, config: GlmVVisionConfig) -> None:
         super().__init__()
         width = config.hidden_size
         self.norm1 = RMSNorm(width, config.rms_norm_eps)
         self.norm2 = RMSNorm(width, config.rms_norm_eps)
-        self.attn = VisionAttention(width, config.num_heads, config.attention_bias)
+        self.attn = GlmVVisionAttention(width, config.num_heads, config.attention_bias)
         self.mlp = GatedMLP(width, config.out_hidden_size, ACTIVATIONS[config.hidden_act])
 
     def forward(self, x: Tensor, rotary: Rotary) -> Tensor:
@@ -83,7 +83,7 @@ class VisionBlock(nn.Module):
 class Merger(nn.Module):
     """A projection, its norm, and a gated MLP; no residual."""
 
-    def __init__(self, config: VisionConfig) -> None:
+    def __init__(self, config: GlmVVisionConfig) -> None:
         super().__init__()
         width, inner = config.out_hidden_size, config.intermediate_size
         self.proj = nn.Linear(width, width, bias=False)
@@ -99,16 +99,16 @@ class Merger(nn.Module):
         return out
 
 
-class VisionEncoder(nn.Module):
+class GlmVVisionEncoder(nn.Module):
     """Patches of any number of pictures and videos to the features that the decoder reads."""
 
-    def __init__(self, config: VisionConfig) -> None:
+    def __init__(self, config: GlmVVisionConfig) -> None:
         super().__init__()
         self.config = config
         width, merge = config.hidden_size, config.spatial_merge_size
-        self.embeddings = PositionEmbedding(config.grid, width)
-        self.patch_embed = PatchEmbed(config)
-        self.blocks = nn.ModuleList([VisionBlock(config) for _ in range(config.depth)])
+        self.embeddings = GlmVPositionEmbedding(config.grid, width)
+        self.patch_embed = GlmVPatchEmbed(config)
+        self.blocks = nn.ModuleList([GlmVVisionBlock(config) for _ in range(config.depth)])
         self.merger = Merger(config)
         self.post_conv_layernorm = RMSNorm(width, config.rms_norm_eps)
         self.downsample = nn.Conv2d(width, config.out_hidden_size, kernel_size=merge, stride=merge)
@@ -158,7 +158,7 @@ class VisionEncoder(nn.Module):
         return frames
 
 
-def init_weights(model: VisionEncoder, std: float | None = None) -> None:
+def init_weights(model: GlmVVisionEncoder, std: float | None = None) -> None:
     """Start from scratch: normal weights (``std`` defaults to the config's range), zero biases, unit norms."""
     std = model.config.initializer_range if std is None else std
     for module in model.modules():

@@ -142,12 +142,12 @@ def key_table(config: GlmVConfig, stored: Mapping[str, StoredTensor]) -> KeyTabl
 
 def _check_agreement(folder: Path, config: GlmVConfig, processor: GlmVProcessor) -> None:
     """What the network and the processor must both know, they must know alike."""
-    vision, pictures, films = config.vision_config, processor.pictures, processor.films
+    vision, pictures, videos = config.vision_config, processor.pictures, processor.videos
     sizes = (vision.patch_size, vision.temporal_patch_size, vision.spatial_merge_size)
     for what, ours, theirs in (
         ("the picture token", config.image_token_id, processor.token_id("<|image|>")),
         ("the patches", sizes, (pictures.patch_size, pictures.temporal_patch_size, pictures.merge_size)),
-        ("the patches of films", sizes, (films.patch_size, films.temporal_patch_size, films.merge_size)),
+        ("the patches of videos", sizes, (videos.patch_size, videos.temporal_patch_size, videos.merge_size)),
     ):
         if ours != theirs:
             raise WeightsError(

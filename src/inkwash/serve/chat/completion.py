@@ -13,9 +13,9 @@ from typing import Any
 
 from sse_starlette import ServerSentEvent
 
+from inkwash.engine.see.answer_state import TokenLogprob
 from inkwash.engine.see.output import CallPiece, Delta, ToolCall, VisionOutput
 from inkwash.engine.see.pipeline import GlmVisionPipeline
-from inkwash.engine.see.speech import TokenLogprob
 from inkwash.serve.chat.generation import Answers
 from inkwash.serve.chat.schema import ChatBody
 from inkwash.serve.errors import described

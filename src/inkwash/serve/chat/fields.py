@@ -90,19 +90,19 @@ def _check_label(name: str, value: Any) -> None:
         )
 
 
-class Loose(BaseModel):
+class LenientModel(BaseModel):
     """A part of a body in which fields that mean nothing here do no harm."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """A part of a body in which every field counts."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
-class Function(Loose):
+class Function(LenientModel):
     """A tool's name, what it is for, and the JSON schema of its arguments."""
 
     name: str = Field(min_length=1, max_length=128, pattern=r"^[^\s<>{}\x00-\x1f]+$")
@@ -111,20 +111,20 @@ class Function(Loose):
     strict: bool | None = None
 
 
-class Tool(Loose):
+class Tool(LenientModel):
     """One offered tool."""
 
     type: Literal["function"]
     function: Function
 
 
-class NamedFunction(Loose):
+class NamedFunction(LenientModel):
     """The name of an offered tool."""
 
     name: str
 
 
-class NamedTool(Loose):
+class NamedTool(LenientModel):
     """The tool that must be called."""
 
     type: Literal["function"]
@@ -134,13 +134,13 @@ class NamedTool(Loose):
 ToolChoice = Literal["auto", "none", "required"] | NamedTool
 
 
-class TextFormat(Loose):
+class TextFormat(LenientModel):
     """Any text."""
 
     type: Literal["text"]
 
 
-class JsonFormat(Loose):
+class JsonFormat(LenientModel):
     """A JSON object."""
 
     type: Literal["json_object"]
@@ -156,7 +156,7 @@ class JsonSchema(BaseModel):
     strict: bool | None = None
 
 
-class SchemaFormat(Loose):
+class SchemaFormat(LenientModel):
     """JSON that follows a schema."""
 
     type: Literal["json_schema"]
@@ -167,7 +167,7 @@ ResponseFormat = Annotated[TextFormat | JsonFormat | SchemaFormat, Field(discrim
 ANY_OBJECT = {"type": "object"}
 
 
-class Thinking(Loose):
+class Thinking(LenientModel):
     """z.ai's switch of thoughts."""
 
     type: Literal["enabled", "disabled", "auto"] = "enabled"

@@ -11,7 +11,7 @@ from inkwash.serve.chat.fields import (
     ANY_OBJECT,
     EFFORTS,
     Effort,
-    Loose,
+    LenientModel,
     NamedFunction,
     NamedTool,
     make_rule,
@@ -36,7 +36,7 @@ Input = Annotated[
 ]
 
 
-class FlatTool(Loose):
+class FlatTool(LenientModel):
     """One offered function."""
 
     type: Literal["function"]
@@ -46,14 +46,14 @@ class FlatTool(Loose):
     strict: bool | None = None
 
 
-class FlatNamedTool(Loose):
+class FlatNamedTool(LenientModel):
     """The function that must be called."""
 
     type: Literal["function"]
     name: str
 
 
-class TextForm(Loose):
+class TextForm(LenientModel):
     """text, json_object or json_schema."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=(), populate_by_name=True)
@@ -62,13 +62,13 @@ class TextForm(Loose):
     schema_: dict[str, Any] | None = Field(None, alias="schema")
 
 
-class TextSettings(Loose):
+class TextSettings(LenientModel):
     """How the text of the answer looks."""
 
     format: TextForm | None = None
 
 
-class Reasoning(Loose):
+class Reasoning(LenientModel):
     """How long the model thinks."""
 
     effort: Effort | None = None
@@ -198,7 +198,7 @@ def _nested(tool: FlatTool) -> dict[str, Any]:
     return {"type": "function", "function": tool.model_dump(exclude_none=True, exclude={"type"})}
 
 
-class ResponseUsage(Loose):
+class ResponseUsage(LenientModel):
     """Tokens that were read and said."""
 
     input_tokens: int
@@ -206,7 +206,7 @@ class ResponseUsage(Loose):
     total_tokens: int
 
 
-class ResponseObject(Loose):
+class ResponseObject(LenientModel):
     """The answer: reasoning, a message and calls, in the order in which they were made."""
 
     id: str

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from inkwash.core.errors import Cancelled
-from inkwash.engine.see.together import Rounds
+from inkwash.engine.see.batcher import StepFn
 from inkwash.serve.chat.completion import Completion
 from inkwash.serve.chat.generation import Answers, while_connected
 from inkwash.serve.chat.model import AnswerRequest, Chat
@@ -43,17 +43,17 @@ def make_chat_router(
     chat: Chat,
     *,
     admit: Callable[[Request], Callable[[], None]] = lambda request: lambda: None,
-    run: Callable[[Rounds], None] | None = None,
+    run: Callable[[StepFn], None] | None = None,
     deadline_s: float | None = None,
     max_bytes: int = 64 * MEBI,
 ) -> APIRouter:
     """The routes around one pipeline; ``admit`` raises for clients that may not ask, before their body is read, and
     returns what is to be called when their answer has ended. ``run``: where answers are made, as
-    `GlmVisionPipeline.answer_together` has it. ``deadline_s``: the longest time of an answer; ``max_bytes``: of a body.
+    `GlmVisionPipeline.enable_batching` has it. ``deadline_s``: the longest time of an answer; ``max_bytes``: of a body.
     """
     router = APIRouter(tags=["chat"])
     threads = ThreadPoolExecutor(MAX_CLIENTS, "inkwash-chat")
-    chat.pipe.answer_together(chat.settings.together, run)
+    chat.pipe.enable_batching(chat.settings.max_num_seqs, run)
 
     def answers_to(request: AnswerRequest) -> Answers:
         chat.check(request)

@@ -17,10 +17,10 @@ from inkwash.serve.chat.fields import (
     NO_LIMIT,
     Effort,
     JsonFormat,
-    Loose,
+    LenientModel,
     ResponseFormat,
     SchemaFormat,
-    Strict,
+    StrictModel,
     Thinking,
     Tool,
     ToolChoice,
@@ -62,7 +62,7 @@ Messages = Annotated[
 Stops = str | list[str]
 
 
-class StreamOptions(Strict):
+class StreamOptions(StrictModel):
     """What a stream says beside the answer."""
 
     include_usage: bool | None = None
@@ -70,14 +70,14 @@ class StreamOptions(Strict):
     continuous_usage_stats: Literal[False] | None = None
 
 
-class TemplateSettings(Strict):
+class TemplateSettings(StrictModel):
     """What the chat template is told; `thinking` is another name of `enable_thinking`."""
 
     enable_thinking: bool | None = None
     thinking: bool | None = None
 
 
-class Structured(Strict):
+class Structured(StrictModel):
     """vLLM's form of structured output; one of them."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -266,7 +266,7 @@ class CallAnswer(BaseModel):
     function: FunctionText
 
 
-class MessageAnswer(Loose):
+class MessageAnswer(LenientModel):
     """What the model said; `content` is null where it only called tools."""
 
     role: Literal["assistant"] = "assistant"
@@ -307,7 +307,7 @@ class Choice(BaseModel):
     logprobs: LogprobsAnswer | None = None
 
 
-class UsageAnswer(Loose):
+class UsageAnswer(LenientModel):
     """Tokens that were read and said, over all answers."""
 
     prompt_tokens: int

@@ -11,7 +11,7 @@ import torch
 
 from inkwash.engine.see.pipeline import GlmVisionPipeline
 from inkwash.models.glm.config import RopeParameters
-from inkwash.models.glm_v.config import GlmVConfig, MoETextConfig, TextConfig, VisionConfig
+from inkwash.models.glm_v.config import GlmVConfig, GlmVVisionConfig, MoETextConfig, TextConfig
 from inkwash.models.glm_v.model import GlmV, init_weights
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.weights import GlmVParts
@@ -39,7 +39,7 @@ def tiny_parts(folder: Path, style: str = "plain", *, experts: bool = False, see
     else:
         more = {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "head_dim": 16}
         text = MoETextConfig(**{**SIZES, **more, **sizes})  # type: ignore[arg-type]
-    vision = VisionConfig(
+    vision = GlmVVisionConfig(
         depth=1, hidden_size=32, num_heads=2, out_hidden_size=48, intermediate_size=40, image_size=32, patch_size=4
     )
     names = {

@@ -79,14 +79,14 @@ def test_alone_and_together_are_the_same(nano: GlmVisionPipeline) -> None:
         return nano(QUESTION, rule=rule, max_new_tokens=120, seed=seed, temperature=1.0, enable_thinking=False).text
 
     alone = [ask(seed) for seed in range(3)]
-    nano.answer_together(4)
+    nano.enable_batching(4)
     try:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(3) as pool:
             assert list(pool.map(ask, range(3))) == alone
     finally:
-        nano.together = None
+        nano.batcher = None
 
 
 @pytest.mark.parametrize("parallel", [False, True])

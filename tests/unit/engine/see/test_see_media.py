@@ -13,13 +13,13 @@ from PIL import Image
 
 from inkwash.core.errors import Cancelled, InkwashError, MediaError, RequestError
 from inkwash.engine.see.budget import MediaBudget
-from inkwash.engine.see.media import MediaRules, Seen, frame_numbers, read_media
+from inkwash.engine.see.media import MediaRules, ParsedMedia, frame_numbers, read_media
 from inkwash.media.videos import VideoFacts
-from inkwash.models.glm_v.processor import FilmSampling
+from inkwash.models.glm_v.processor import VideoSampling
 from tests.unit.media.test_documents import make_pdf
-from tests.unit.media.test_videos import write_film
+from tests.unit.media.test_videos import write_video
 
-RULE = FilmSampling(by_length=False)
+RULE = VideoSampling(by_length=False)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def png(tmp_path: Path) -> Path:
     return path
 
 
-def read(*parts: Any, **rules: Any) -> Seen:
+def read(*parts: Any, **rules: Any) -> ParsedMedia:
     return read_media([{"role": "user", "content": list(parts)}], RULE, MediaRules(**rules))
 
 
@@ -59,11 +59,11 @@ def test_a_picture_is_measured_and_not_decoded(png: Path, monkeypatch: pytest.Mo
 
 
 def test_files_become_what_they_are(png: Path, tmp_path: Path) -> None:
-    film, paper = write_film(tmp_path / "film.mp4"), tmp_path / "paper.pdf"
+    video, paper = write_video(tmp_path / "film.mp4"), tmp_path / "paper.pdf"
     paper.write_bytes(make_pdf(3))
     data = f"data:application/pdf;base64,{base64.b64encode(make_pdf(2)).decode()}"
     seen = read(
-        {"type": "file", "file": film},
+        {"type": "file", "file": video},
         {"type": "file", "file": png},
         {"type": "document", "document": paper, "pages": "2-3", "dpi": 36},
         {"type": "file", "file": {"file_data": data, "filename": "x.pdf"}},
@@ -74,14 +74,14 @@ def test_files_become_what_they_are(png: Path, tmp_path: Path) -> None:
 
 
 def test_a_film_is_sampled_by_the_rule_or_as_asked(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "film.mp4")  # 4 s at 10 frames per second
-    (film,) = read({"type": "video", "video": path}).films
-    assert film.indices == [0, 5, 10, 15, 20, 25, 30, 35] and film.seconds == [0.0, 1.0, 2.0, 3.0]
-    (film,) = read({"type": "video", "video": str(path), "fps": 1, "start": 2}).films
-    assert film.indices == [20, 30] and film.seconds == [2.0] and film.load is not None
-    assert [stack.shape for stack in film.load()] == [(2, 3, 48, 64)]
-    (film,) = read({"type": "video_url", "video_url": {"url": path.as_uri()}}, max_frames=4).films
-    assert film.count == 4
+    path = write_video(tmp_path / "film.mp4")  # 4 s at 10 frames per second
+    (video,) = read({"type": "video", "video": path}).videos
+    assert video.indices == [0, 5, 10, 15, 20, 25, 30, 35] and video.seconds == [0.0, 1.0, 2.0, 3.0]
+    (video,) = read({"type": "video", "video": str(path), "fps": 1, "start": 2}).videos
+    assert video.indices == [20, 30] and video.seconds == [2.0] and video.load is not None
+    assert [stack.shape for stack in video.load()] == [(2, 3, 48, 64)]
+    (video,) = read({"type": "video_url", "video_url": {"url": path.as_uri()}}, max_frames=4).videos
+    assert video.count == 4
     with pytest.raises(RequestError, match="range"):
         read({"type": "video", "video": path, "start": 9})
 
@@ -157,9 +157,9 @@ def test_counts_are_bounded(png: Path) -> None:
 def test_a_film_may_be_a_list_of_files(png: Path, tmp_path: Path) -> None:
     Image.new("RGB", (40, 30), "blue").save(tmp_path / "b.png")
     paths = [png, str(tmp_path / "b.png"), png.as_uri()]
-    (film,) = read({"type": "video", "video": paths, "fps": 2}).films
-    assert [frame.getpixel((2, 2)) for frame in film.frames] == [(255, 0, 0), (0, 0, 255), (255, 0, 0)]  # type: ignore[union-attr]
-    assert film.fps == 2 and film.seconds == [0.0, 1.0]
+    (video,) = read({"type": "video", "video": paths, "fps": 2}).videos
+    assert [frame.getpixel((2, 2)) for frame in video.frames] == [(255, 0, 0), (0, 0, 255), (255, 0, 0)]  # type: ignore[union-attr]
+    assert video.fps == 2 and video.seconds == [0.0, 1.0]
     with pytest.raises(RequestError, match="outside of the folders"):
         read({"type": "video", "video": paths}, roots=(tmp_path / "elsewhere",))
     with pytest.raises(RequestError, match="at most 2048"):
@@ -167,11 +167,11 @@ def test_a_film_may_be_a_list_of_files(png: Path, tmp_path: Path) -> None:
 
 
 def test_a_video_sent_as_a_file_is_sampled_by_the_checkpoints_own_rule(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "film.mp4")
-    newer = FilmSampling(by_length=True)
+    path = write_video(tmp_path / "film.mp4")
+    newer = VideoSampling(by_length=True)
     for rule in (RULE, newer):
         found = [
-            read_media([{"role": "user", "content": [{"type": kind, kind: path}]}], rule, MediaRules()).films[0]
+            read_media([{"role": "user", "content": [{"type": kind, kind: path}]}], rule, MediaRules()).videos[0]
             for kind in ("video", "file")
         ]
         assert found[0].indices == found[1].indices
@@ -179,10 +179,10 @@ def test_a_video_sent_as_a_file_is_sampled_by_the_checkpoints_own_rule(tmp_path:
 
 
 def test_slides_of_a_video_of_variable_rate_are_seen_at_their_seconds(tmp_path: Path) -> None:
-    path = write_film(tmp_path / "slides.mp4", times=[*range(20), *range(20, 100, 10), 100])  # then one a second
-    (film,) = read({"type": "video", "video": path}).films
-    assert film.seconds == pytest.approx([float(second) for second in range(10)], abs=0.11) and film.load is not None
-    frames = [frame for stack in film.load() for frame in stack]
+    path = write_video(tmp_path / "slides.mp4", times=[*range(20), *range(20, 100, 10), 100])  # then one a second
+    (video,) = read({"type": "video", "video": path}).videos
+    assert video.seconds == pytest.approx([float(second) for second in range(10)], abs=0.11) and video.load is not None
+    frames = [frame for stack in video.load() for frame in stack]
     shown = [round(float(frame.float().mean()) / 6) for frame in frames[::2]]
     assert shown == [0, 10, *range(20, 28)]
 
@@ -191,7 +191,7 @@ def test_slides_of_a_video_of_variable_rate_are_seen_at_their_seconds(tmp_path: 
 @pytest.mark.parametrize("fps", [50.0, 1e9, 1e300])
 def test_a_rate_beyond_that_of_the_video_lists_its_frames_once(by_length: bool, fps: float) -> None:
     facts = VideoFacts(width=64, height=48, frames=400, fps=10.0, seconds=40.0)
-    chosen = frame_numbers(facts, FilmSampling(by_length=by_length), fps=fps)
+    chosen = frame_numbers(facts, VideoSampling(by_length=by_length), fps=fps)
     assert chosen == sorted(chosen) and len(set(chosen)) <= 400 and len(chosen) <= 401
     if not by_length:
         assert chosen == list(range(400))
@@ -204,7 +204,7 @@ def test_an_animated_picture_sent_as_a_file_is_a_video(tmp_path: Path) -> None:
     data = f"data:image/gif;base64,{base64.b64encode(path.read_bytes()).decode()}"
     for part in ({"type": "file", "file": path}, {"type": "file", "file": {"file_data": data}}):
         seen = read(part)
-        assert len(seen.films) == 1 and not seen.images
+        assert len(seen.videos) == 1 and not seen.images
     with pytest.raises(MediaError, match="send it as a video"):
         read({"type": "image", "image": path}).images[0].load()
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from inkwash.core.errors import ConfigError
-from inkwash.engine.see.loading import load_sight
-from inkwash.engine.see.parallel import Ranks, share_decoder
+from inkwash.engine.see.loading import load_vision_model
+from inkwash.engine.see.parallel import TensorParallelGroup, share_decoder
 from inkwash.models.glm.config import RopeParameters
 from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
 from tests.unit.engine.see.conftest import tiny_parts
@@ -71,7 +71,7 @@ def test_describe_under_torchrun_prints_once(folders: list[Path], tmp_path: Path
 
 def test_a_number_that_does_not_divide_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="2 processes do not divide num_attention_heads=3"):
-        share_decoder(tiny_parts(tmp_path).model, Ranks(0, 2, torch.device("cpu")))
+        share_decoder(tiny_parts(tmp_path).model, TensorParallelGroup(0, 2, torch.device("cpu")))
 
 
 @pytest.mark.parametrize("world", [2, 4])
@@ -81,7 +81,9 @@ def test_shares_put_together_are_the_checkpoint(folders: list[Path], world: int)
     for folder in folders:
         whole = load_glm_v(folder).model.state_dict()
         shares = [
-            load_sight(folder, dtype=torch.float32, device=cpu, ranks=Ranks(rank, world, cpu)).model.state_dict()
+            load_vision_model(
+                folder, dtype=torch.float32, device=cpu, ranks=TensorParallelGroup(rank, world, cpu)
+            ).model.state_dict()
             for rank in range(world)
         ]
         assert set().union(*shares) == set(whole)

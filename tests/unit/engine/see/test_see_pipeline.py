@@ -13,12 +13,11 @@ from torch import Tensor
 
 from inkwash.core.errors import Cancelled, RequestError
 from inkwash.engine.request import CancelToken
-from inkwash.engine.see import generation
 from inkwash.engine.see.output import VisionOutput
 from inkwash.engine.see.pipeline import GlmVisionPipeline, _Shown
 from inkwash.models.glm.decode import StepDecoder
 from inkwash.models.glm.decode_cpu import KEYS_STEP, RowDecoder, takes
-from inkwash.models.glm_v.sights import Film, Prompt
+from inkwash.models.glm_v.vision_input import Video, VisionPrompt
 from inkwash.nn.cache import SequenceCache, SequenceCaches
 from tests.pictures import noise_picture
 from tests.unit.engine.see.conftest import MakePipeline
@@ -35,14 +34,14 @@ def picture(image: Image.Image) -> dict[str, Any]:
     return {"type": "image", "image": image}
 
 
-def film(count: int = 6) -> dict[str, Any]:
+def video(count: int = 6) -> dict[str, Any]:
     return {"type": "video", "video": [RED.rotate(10 * number) for number in range(count)]}
 
 
-MIXED = [turn(picture(RED), film(), "What is this?")]
+MIXED = [turn(picture(RED), video(), "What is this?")]
 
 
-def naive(pipe: GlmVisionPipeline, prompt: Prompt, tokens: int, start: list[int] | None = None) -> list[int]:
+def naive(pipe: GlmVisionPipeline, prompt: VisionPrompt, tokens: int, start: list[int] | None = None) -> list[int]:
     """Greedy tokens by the module's forward over everything, every time anew."""
     model = pipe.parts.model
     features = None if prompt.patches is None else model.see(prompt.patches, prompt.grids)
@@ -93,23 +92,23 @@ def test_decode_paths_agree(make_pipeline: MakePipeline) -> None:
 
 def test_guesses_change_no_token(make_pipeline: MakePipeline) -> None:
     pipe = make_pipeline()
-    rows = pipe.speaker.rows
+    rows = pipe.answers.rows
     expected = pipe(MIXED, max_new_tokens=60, temperature=0, stop_loops=False).token_ids
     passes = _count_passes(pipe)
-    pipe.speaker.rows = None
+    pipe.answers.rows = None
     pipe.forget()
     assert pipe(MIXED, max_new_tokens=60, temperature=0, stop_loops=False).token_ids == expected
     assert len(passes) < 59 and max(passes) > 1  # a random model soon repeats itself: some guesses are right
-    pipe.speaker.rows = rows
+    pipe.answers.rows = rows
     one = pipe(MIXED, max_new_tokens=20, temperature=1.5, seed=3, stop_loops=False).token_ids
-    pipe.speaker.rows = None
+    pipe.answers.rows = None
     assert pipe(MIXED, max_new_tokens=20, temperature=1.5, seed=3, stop_loops=False).token_ids == one
 
 
 def _count_passes(pipe: GlmVisionPipeline) -> list[int]:
     """Tokens of every pass of the decoder from now on."""
     passes: list[int] = []
-    decoder = pipe.speaker.decoder
+    decoder = pipe.answers.decoder
     step, block = decoder.forward_token, decoder.forward_block
 
     def counted_step(ids: Tensor, *rest: Any) -> Tensor:
@@ -128,7 +127,7 @@ def test_a_prompt_read_in_chunks_gives_the_same_answer(
     make_pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = make_pipeline()(MIXED, max_new_tokens=8, temperature=0).token_ids
-    monkeypatch.setattr(generation, "CHUNK", 7)  # boundaries fall inside of pictures
+    monkeypatch.setattr("inkwash.engine.see.generator.CHUNK", 7)  # boundaries fall inside of pictures
     assert make_pipeline()(MIXED, max_new_tokens=8, temperature=0).token_ids == expected
 
 
@@ -137,7 +136,7 @@ def test_a_picture_is_encoded_once_in_a_conversation(make_pipeline: MakePipeline
     encoded: list[int] = []
     see = remembering.parts.model.see
     remembering.parts.model.see = lambda patches, grids: encoded.append(len(grids)) or see(patches, grids)  # type: ignore
-    messages: list[dict[str, Any]] = [turn(picture(RED), film(), "What is this?")]
+    messages: list[dict[str, Any]] = [turn(picture(RED), video(), "What is this?")]
     for question in ("And the colour?", "Where?", "Why?"):
         first = remembering(messages, max_new_tokens=6, temperature=0)
         assert first.token_ids == forgetful(messages, max_new_tokens=6, temperature=0).token_ids
@@ -171,14 +170,14 @@ def test_thoughts_end_with_their_budget_and_keep_what_was_seen(
 ) -> None:
     pipe = make_pipeline(style)
     thinks = pipe.parts.processor.token_id("<think>")
-    original = pipe.speaker._choose
+    original = pipe.answers._choose
     calls: list[int] = []
 
     def begin_with_thoughts(logits: Tensor, *rest: Any) -> int:
         calls.append(1)
         return thinks if len(calls) == 1 else original(logits, *rest)
 
-    pipe.speaker._choose = begin_with_thoughts  # type: ignore[method-assign]
+    pipe.answers._choose = begin_with_thoughts  # type: ignore[method-assign]
     output = pipe(MIXED, max_new_tokens=30, thinking_budget=5, temperature=0, stop_loops=False)
     assert output.thinking_cut and output.text.count(tags) == 1
     assert 1 <= output.usage.thinking_tokens <= 5 and output.thoughts and output.content
@@ -196,9 +195,9 @@ def test_an_answer_that_is_cut_after_its_thoughts_were_says_both(make_pipeline: 
 def test_the_closing_tag_may_be_the_stop_token(make_pipeline: MakePipeline) -> None:
     pipe = make_pipeline("tagged")
     closing = pipe.parts.processor.token_id("</answer>")
-    pipe.speaker.stop_ids = frozenset({closing})
+    pipe.answers.stop_ids = frozenset({closing})
     said = iter([*pipe.parts.processor.encode("<think>a</think><answer>b"), closing])
-    pipe.speaker._choose = lambda *_: next(said)  # type: ignore[method-assign]
+    pipe.answers._choose = lambda *_: next(said)  # type: ignore[method-assign]
     output = pipe([turn("Hi")])
     assert (output.finish_reason, output.content, output.answer.finished) == ("stop", "b", True)
 
@@ -211,7 +210,7 @@ def test_a_budget_of_zero_forbids_thoughts(make_pipeline: MakePipeline, style: s
 
 def test_an_answer_that_repeats_itself_is_stopped(make_pipeline: MakePipeline) -> None:
     pipe = make_pipeline()
-    pipe.speaker._choose = lambda *_: 40  # type: ignore[method-assign]
+    pipe.answers._choose = lambda *_: 40  # type: ignore[method-assign]
     output = pipe([turn("Hi")], max_new_tokens=500)
     assert output.finish_reason == "repetition" and output.usage.completion_tokens < 200
     assert pipe([turn("Hi")], max_new_tokens=300, stop_loops=False).finish_reason == "length"
@@ -258,10 +257,10 @@ def test_pieces_join_to_the_whole(make_pipeline: MakePipeline) -> None:
 
 def test_the_cost_is_known_before_anything_is_decoded(make_pipeline: MakePipeline) -> None:
     pipe = make_pipeline()
-    lazy = Film(indices=[0, 5], fps=5.0, size=(40, 24), load=lambda: pytest.fail("decoded"), key="x")
+    lazy = Video(indices=[0, 5], fps=5.0, size=(40, 24), load=lambda: pytest.fail("decoded"), key="x")
     messages = [turn({"type": "video", "video": lazy}, "What?")]
     cost = pipe.cost(messages)
-    assert cost.videos == (pipe.parts.processor.films.tokens(pipe.parts.processor.films.grid(2, 24, 40)),)
+    assert cost.videos == (pipe.parts.processor.videos.tokens(pipe.parts.processor.videos.grid(2, 24, 40)),)
     assert cost.media_tokens == sum(cost.videos) < cost.prompt_tokens == len(pipe.prepare(messages).ids)
 
 

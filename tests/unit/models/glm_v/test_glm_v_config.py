@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm_v.config import GlmVConfig, MoETextConfig, TextConfig, VisionConfig
+from inkwash.models.glm_v.config import GlmVConfig, GlmVVisionConfig, MoETextConfig, TextConfig
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.weights import parameters_on_meta
 
@@ -132,7 +132,7 @@ def test_what_cannot_work_is_refused_in_a_sentence(values: dict[str, Any], words
 
 
 def test_sizes_written_per_axis_are_read() -> None:
-    config = VisionConfig.from_dict({**VISION, "image_size": [336, 336], "temporal_patch_size": [2, 2]})
+    config = GlmVVisionConfig.from_dict({**VISION, "image_size": [336, 336], "temporal_patch_size": [2, 2]})
     assert config.image_size == 336 and config.temporal_patch_size == 2
 
 

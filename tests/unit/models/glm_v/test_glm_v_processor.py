@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from inkwash.core.errors import ConfigError, InkwashError, RequestError, WeightsError
-from inkwash.models.glm_v.processor import Film, GlmVProcessor
-from inkwash.models.glm_v.sampling import FilmFacts, sample_by_length, sample_by_rate, timestamps
+from inkwash.models.glm_v.processor import GlmVProcessor, Video
+from inkwash.models.glm_v.sampling import VideoStats, sample_by_length, sample_by_rate, timestamps
 from tests.parity.glm_v_folder import PLAIN, TAGGED, write_folder
 
 PICTURE = Image.new("RGB", (84, 56), "red")
@@ -84,10 +84,10 @@ def test_arguments_of_calls_become_objects(plain: GlmVProcessor) -> None:
         (user({"type": "video"}), {"images": []}, "have 1 video parts, but 0 were given"),
         (user("a <|image|> b"), {}, r"control token <\|image\|> outside"),
         (user({"type": "audio"}), {}, "type text, image or video, got 'audio'"),
-        (user({"type": "video"}), {"films": [Film([])]}, "frames of one size"),
-        (user({"type": "video"}), {"films": [Film([PICTURE, Image.new("RGB", (8, 8))])]}, "frames of one size"),
-        (user({"type": "video"}), {"films": [Film(torch.zeros(2, 3, 8, 8))]}, "8-bit RGB"),
-        (user({"type": "video"}), {"films": [Film([PICTURE] * 2, (0,), 2)]}, "2 frames but 1 frame numbers"),
+        (user({"type": "video"}), {"videos": [Video([])]}, "frames of one size"),
+        (user({"type": "video"}), {"videos": [Video([PICTURE, Image.new("RGB", (8, 8))])]}, "frames of one size"),
+        (user({"type": "video"}), {"videos": [Video(torch.zeros(2, 3, 8, 8))]}, "8-bit RGB"),
+        (user({"type": "video"}), {"videos": [Video([PICTURE] * 2, (0,), 2)]}, "2 frames but 1 frame numbers"),
         (user({"type": "image"}), {"images": [Image.new("RGB", (1, 900))]}, "longer than 200:1"),
         ([{"role": "weather", "content": "x"}], {}, "the role 'weather', but must have"),
     ],
@@ -100,7 +100,7 @@ def test_what_does_not_agree_is_refused(
 
 
 def test_a_film_of_one_frame_is_a_pair(plain: GlmVProcessor) -> None:
-    prompt = plain.prepare(user({"type": "video"}), films=[Film([PICTURE])])
+    prompt = plain.prepare(user({"type": "video"}), videos=[Video([PICTURE])])
     assert prompt.grids[0][0] == 1 and (prompt.modality == 2).any()
 
 
@@ -117,33 +117,33 @@ def test_released_sizes_of_pictures(plain: GlmVProcessor) -> None:
     sizes = {(4096, 4096): (2408, 2408), (336, 336): (336, 336)}
     assert {size: plain.pictures.resized(2, *size) for size in sizes} == sizes
     assert plain.pictures.tokens(plain.pictures.grid(2, 4096, 4096)) == 7396
-    assert plain.films.resized(600, 720, 1280) == (196, 364)
+    assert plain.videos.resized(600, 720, 1280) == (196, 364)
 
 
 def test_frames_of_known_films() -> None:
-    assert len(sample_by_rate(FilmFacts(frames=600, fps=30, duration=20))) == 40
-    assert len(sample_by_rate(FilmFacts(frames=54_000, fps=30, duration=1800))) == 600
-    assert sample_by_rate(FilmFacts(frames=60, fps=30, duration=2)) == [0, 15, 30, 45]
-    assert len(sample_by_length(FilmFacts(frames=600, fps=30, duration=20))) == 120
-    assert len(sample_by_length(FilmFacts(frames=54_000, fps=30, duration=1800))) == 640
-    assert sample_by_length(FilmFacts(frames=50, fps=25, duration=2)) == [0, 5, 9, 13, 17, 21, 25, 30, 34, 38, 42, 46]
-    assert sample_by_length(FilmFacts(frames=2, fps=30, duration=0.07)) == [0, 0]
+    assert len(sample_by_rate(VideoStats(frames=600, fps=30, duration=20))) == 40
+    assert len(sample_by_rate(VideoStats(frames=54_000, fps=30, duration=1800))) == 600
+    assert sample_by_rate(VideoStats(frames=60, fps=30, duration=2)) == [0, 15, 30, 45]
+    assert len(sample_by_length(VideoStats(frames=600, fps=30, duration=20))) == 120
+    assert len(sample_by_length(VideoStats(frames=54_000, fps=30, duration=1800))) == 640
+    assert sample_by_length(VideoStats(frames=50, fps=25, duration=2)) == [0, 5, 9, 13, 17, 21, 25, 30, 34, 38, 42, 46]
+    assert sample_by_length(VideoStats(frames=2, fps=30, duration=0.07)) == [0, 0]
     assert timestamps([0, 15, 30, 47], 30) == [0.0, 1.0]
 
 
 def test_rates_and_caps_can_be_asked_for() -> None:
-    film = FilmFacts(frames=600, fps=30, duration=20)
-    assert len(sample_by_rate(film, fps=1)) == 20
-    assert len(sample_by_length(film, fps=1)) == 20
+    video = VideoStats(frames=600, fps=30, duration=20)
+    assert len(sample_by_rate(video, fps=1)) == 20
+    assert len(sample_by_length(video, fps=1)) == 20
     for sample in (sample_by_rate, sample_by_length):
-        capped = sample(film, max_frames=7)
+        capped = sample(video, max_frames=7)
         assert len(capped) == 8 and capped[-2:] == [capped[-1]] * 2 and capped == sorted(capped)
         with pytest.raises(ConfigError, match="fps must be"):
-            sample(film, fps=0)
+            sample(video, fps=0)
         with pytest.raises(ConfigError, match="max_frames must be"):
-            sample(film, max_frames=0)
+            sample(video, max_frames=0)
     with pytest.raises(RequestError, match="cannot be sampled"):
-        FilmFacts(frames=0, fps=30)
+        VideoStats(frames=0, fps=30)
 
 
 def test_the_folder_is_written_back_as_it_was(plain: GlmVProcessor, tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ from inkwash.core.errors import DataError
 from inkwash.models.glm_v.answer import Style, history_text, split_answer
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.processor import GlmVProcessor
-from inkwash.models.glm_v.sights import Prompt
 from inkwash.models.glm_v.tools import tool_call_text
 from inkwash.models.glm_v.vision import PatchGrid
+from inkwash.models.glm_v.vision_input import VisionPrompt
 from inkwash.train.device import to_device
 
 USER, OBSERVATION = "<|user|>", "<|observation|>"
@@ -33,7 +33,7 @@ Message = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taught:
+class SftTarget:
     """The text to be said after a prompt, and how the thinking switch stands in that prompt."""
 
     text: str
@@ -41,7 +41,7 @@ class Taught:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
+class SftExample:
     """One answer with its prompt; the last `said` tokens are what is learnt."""
 
     ids: Tensor  # (L,)
@@ -53,7 +53,7 @@ class Lesson:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LessonRows:
+class SftBatch:
     """A batch for the network; `weight` is one where the next token is to be learnt."""
 
     ids: Tensor  # (B, L)
@@ -64,7 +64,7 @@ class LessonRows:
     grids: tuple[PatchGrid, ...]
 
 
-def taught(message: Message, style: Style) -> Taught:
+def target_of(message: Message, style: Style) -> SftTarget:
     """An assistant's turn in the format of a checkpoint. Raises DataError for one that is cut or badly tagged."""
     content, calls = message.get("content") or "", message.get("tool_calls") or []
     if content.count("<think>") > 1 or content.count("</think>") > 1 or content.count("<answer>") > 1:
@@ -83,13 +83,13 @@ def taught(message: Message, style: Style) -> Taught:
         ready = content.strip()
         if not (ready.startswith("<think>") and ready.endswith("</answer>")):
             ready = f"<think>{thoughts}</think><answer>{found.content}</answer>"
-        return Taught(text=ready + USER, enable_thinking=None)
+        return SftTarget(text=ready + USER, enable_thinking=None)
     said = f"\n{found.content}" if found.content.strip() else ""
     said += "".join("\n" + tool_call_text(call.get("function", call)) for call in _with_arguments(calls))
     said += OBSERVATION if calls else USER
     if not thoughts:
-        return Taught(text=said, enable_thinking=False)
-    return Taught(text=f"\n<think>{thoughts}</think>{said}", enable_thinking=None)
+        return SftTarget(text=said, enable_thinking=False)
+    return SftTarget(text=f"\n<think>{thoughts}</think>{said}", enable_thinking=None)
 
 
 def history(messages: Sequence[Message]) -> list[Message]:
@@ -104,11 +104,11 @@ def history(messages: Sequence[Message]) -> list[Message]:
     return found
 
 
-def make_lesson(processor: GlmVProcessor, prompt: Prompt, text: str, *, pixels: bool = True) -> Lesson:
+def make_example(processor: GlmVProcessor, prompt: VisionPrompt, text: str, *, pixels: bool = True) -> SftExample:
     """The answer behind its prompt; without `pixels` what is seen is measured only."""
     said = torch.tensor(processor.encode(text), dtype=torch.long)
     places = prompt.next_position + torch.arange(len(said))
-    return Lesson(
+    return SftExample(
         ids=torch.cat([prompt.ids, said]),
         modality=torch.cat([prompt.modality, torch.zeros_like(said)]),
         positions=torch.cat([prompt.positions, places.expand(3, -1)], dim=1),
@@ -118,14 +118,14 @@ def make_lesson(processor: GlmVProcessor, prompt: Prompt, text: str, *, pixels: 
     )
 
 
-def collate(lessons: Sequence[Lesson], pad_id: int) -> LessonRows:
+def collate(lessons: Sequence[SftExample], pad_id: int) -> SftBatch:
     """Rows padded on the right, where causal attention never looks."""
     patches = [lesson.patches for lesson in lessons if lesson.patches is not None]
     weights = [torch.zeros(len(lesson.ids)) for lesson in lessons]
     for weight, lesson in zip(weights, lessons, strict=True):
         weight[-lesson.said - 1 : -1] = 1.0
     positions = [lesson.positions.T for lesson in lessons]
-    return LessonRows(
+    return SftBatch(
         ids=pad_sequence([lesson.ids for lesson in lessons], batch_first=True, padding_value=pad_id),
         modality=pad_sequence([lesson.modality for lesson in lessons], batch_first=True),
         positions=pad_sequence(positions, batch_first=True).permute(2, 0, 1),
@@ -135,7 +135,7 @@ def collate(lessons: Sequence[Lesson], pad_id: int) -> LessonRows:
     )
 
 
-def lesson_loss(model: GlmV, rows: LessonRows, device: torch.device, *, see: bool) -> tuple[Tensor, Tensor]:
+def sft_loss(model: GlmV, rows: SftBatch, device: torch.device, *, see: bool) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy of the tokens to be said, and the share that is right; `see`: gradients reach the ViT."""
     ids, weight = to_device(rows.ids, device), to_device(rows.weight, device)
     features = None

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlansAhead:
+class EncodePlans:
     """Batches of the AR generator with `tokens` and `source_tokens` in the place of pictures."""
 
     make: Callable[[int], Batch]
@@ -49,7 +49,7 @@ class CanonicalPrompts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PicturesAhead:
+class EncodePictures:
     """Batches of the decoder with latents and tokens in the place of pictures and their references."""
 
     make: Callable[[int], Batch]

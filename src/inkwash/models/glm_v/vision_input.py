@@ -1,8 +1,9 @@
 """What is seen in a prompt: pictures and videos whose cost is known before they are decoded.
 
-A `Picture` or `Film` may hold its pixels or only the way to them. A `Sight` is one of them on its grid of patches; its
-patch values come in pieces, so that a long video or many pages are never in memory as a whole. `Prompt.decoded` has the
-pixels of a prompt read beforehand, at the size of the grid in 8 bits, where reading them later would hold others up.
+A `Picture` or `Video` may hold its pixels or only the way to them. A `VisionInput` is one of them on its grid of
+patches; its patch values come in pieces, so that a long video or many pages are never in memory as a whole.
+`VisionPrompt.decoded` has the pixels of a prompt read beforehand, at the size of the grid in 8 bits, where reading them
+later would hold others up.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class LoadPicture(Protocol):
     def __call__(self, size: Size | None = None) -> Image.Image: ...
 
 
-class LoadFilm(Protocol):
+class LoadVideo(Protocol):
     """Reads frames in stacks; ``wanted`` is what they will be resized to."""
 
     def __call__(self, wanted: Size | None = None) -> Iterable[Tensor]: ...
@@ -48,7 +49,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Film:
+class Video:
     """Frames that were chosen from a video, their numbers in it, and its rate; a plain list of frames has neither.
 
     ``size`` (width, height) and ``load`` stand for frames that are decoded when they are looked at: as many as
@@ -59,7 +60,7 @@ class Film:
     indices: Sequence[int] | None = None
     fps: float | None = None
     size: tuple[int, int] | None = None
-    load: LoadFilm | None = None
+    load: LoadVideo | None = None
     key: str | None = None
 
     @property
@@ -78,7 +79,7 @@ class Film:
 
 
 @dataclass(frozen=True)
-class Sight:
+class VisionInput:
     """One picture or video in a prompt: its grid, the places it takes, its pixels, and what makes patch values of them.
 
     ``pixels`` reads pieces at the size of the grid, ``patches`` takes one of them; ``size_bytes`` is what all of them
@@ -97,7 +98,7 @@ class Sight:
         """Patch values, piece by piece."""
         return (self.patches(piece) for piece in self.pixels())
 
-    def decoded(self) -> Sight:
+    def decoded(self) -> VisionInput:
         """The same with its pixels in memory."""
         if self.held:
             return self
@@ -106,33 +107,36 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Prompt:
+class VisionPrompt:
     """Everything a model needs to answer; what is seen lies in the order of the prompt."""
 
     ids: Tensor  # (L,)
     modality: Tensor  # (L,): 0 text, 1 picture, 2 video
     positions: Tensor  # (3, L)
     next_position: int  # of the first generated token
-    sights: tuple[Sight, ...]
+    vision_inputs: tuple[VisionInput, ...]
     text: str  # as the tokenizer read it
 
     @property
     def grids(self) -> tuple[PatchGrid, ...]:
-        return tuple(sight.grid for sight in self.sights)
+        return tuple(vision_input.grid for vision_input in self.vision_inputs)
 
-    def decoded(self, numbers: Collection[int]) -> Prompt:
-        """The same with the pixels of these sights in memory."""
-        sights = (sight.decoded() if number in numbers else sight for number, sight in enumerate(self.sights))
-        return replace(self, sights=tuple(sights))
+    def decoded(self, numbers: Collection[int]) -> VisionPrompt:
+        """The same with the pixels of these inputs in memory."""
+        vision_inputs = (
+            vision_input.decoded() if number in numbers else vision_input
+            for number, vision_input in enumerate(self.vision_inputs)
+        )
+        return replace(self, vision_inputs=tuple(vision_inputs))
 
     @cached_property
     def patches(self) -> Tensor | None:
         """(N, C*T*P*P) of everything that is seen; None where nothing is."""
-        pieces = [patches for sight in self.sights for patches, _ in sight.pieces()]
+        pieces = [patches for vision_input in self.vision_inputs for patches, _ in vision_input.pieces()]
         return torch.cat(pieces) if pieces else None
 
 
-def picture_sight(image: Image.Image | Picture, config: PixelConfig) -> Sight:
+def picture_input(image: Image.Image | Picture, config: PixelConfig) -> VisionInput:
     """A picture on its grid; a pixel is touched only when the pieces are asked for."""
     grid = config.grid(config.temporal_patch_size, image.height, image.width)
     size = config.size(grid)
@@ -150,7 +154,7 @@ def picture_sight(image: Image.Image | Picture, config: PixelConfig) -> Sight:
         yield config.fitted(shown, grid)
 
     key = image.key if isinstance(image, Picture) else None
-    return Sight(
+    return VisionInput(
         grid=grid,
         tokens=config.tokens(grid),
         pixels=pixels,
@@ -160,21 +164,21 @@ def picture_sight(image: Image.Image | Picture, config: PixelConfig) -> Sight:
     )
 
 
-def film_sight(film: Film, config: PixelConfig) -> Sight:
+def video_input(video: Video, config: PixelConfig) -> VisionInput:
     """A video on its grid, whole or decoded stack by stack."""
-    if film.load is None or film.size is None:
-        values, grid = config.film(film.frames)
-        return Sight(
+    if video.load is None or video.size is None:
+        values, grid = config.video(video.frames)
+        return VisionInput(
             grid=grid,
             tokens=config.tokens(grid),
             pixels=lambda: iter([(values, grid)]),
             patches=lambda piece: piece,
             size_bytes=values.nbytes,
-            key=film.key,
+            key=video.key,
             held=True,
         )
-    load, (width, height) = film.load, film.size
-    grid = config.grid(film.count, height, width)
+    load, (width, height) = video.load, video.size
+    grid = config.grid(video.count, height, width)
 
     def pixels() -> Iterator[Tensor]:
         seen = 0
@@ -189,11 +193,11 @@ def film_sight(film: Film, config: PixelConfig) -> Sight:
     def patches(stack: Tensor) -> tuple[Tensor, PatchGrid]:
         return config.frames(stack, grid), (-(-stack.shape[0] // config.temporal_patch_size), *grid[1:])
 
-    return Sight(
+    return VisionInput(
         grid=grid,
         tokens=config.tokens(grid),
         pixels=pixels,
         patches=patches,
-        size_bytes=3 * film.count * math.prod(config.size(grid)),
-        key=film.key,
+        size_bytes=3 * video.count * math.prod(config.size(grid)),
+        key=video.key,
     )

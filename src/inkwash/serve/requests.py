@@ -36,7 +36,7 @@ _DRAWN_SEEDS = 2**31  # seeds that we draw ourselves stay short enough to type
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class PreparedRequest:
     """One request, checked and complete."""
 
     kind: Kind
@@ -81,7 +81,7 @@ def make_order(
     reader: MediaReader,
     prompt: str | None = None,
     said: tuple[str, ...] = (),
-) -> Order:
+) -> PreparedRequest:
     """Everything checked and decoded; `prompt` replaces the body's if it was rewritten, `said` are earlier warnings."""
     assert body.seed is not None, "the seed is drawn before"
     warnings = [*said, *_warnings(body, info)]
@@ -116,7 +116,7 @@ def make_order(
     warnings += notes(request.prompt, size, images, info.limits, canonical=info.canonical_quotes)
     if body.strict and warnings:
         raise RequestError(f"Refused because of strict: {warnings[0]}", code="strict")
-    return Order(
+    return PreparedRequest(
         kind="image_edit" if isinstance(body, EditBody) else "image_generation",
         body=body,
         request=request,
@@ -275,6 +275,6 @@ def same_model(asked: str, served: str) -> bool:
     return asked.strip().lower().rstrip("/").rpartition("/")[2] == served.strip().lower().rstrip("/").rpartition("/")[2]
 
 
-def without_stream(order: Order) -> Order:
+def without_stream(order: PreparedRequest) -> PreparedRequest:
     """The same order for a job, which nobody listens to."""
     return replace(order, body=order.body.model_copy(update={"stream": None}))

@@ -11,7 +11,7 @@ import torch
 from inkwash.core.errors import DataError
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.tokenizer_files import TEMPLATE
-from inkwash.train.lessons import collate, history, lesson_loss, make_lesson, taught
+from inkwash.train.sft import collate, history, make_example, sft_loss, target_of
 from tests.parity.glm_v_folder import write_folder
 from tests.pictures import noise_picture
 from tests.unit.engine.see.conftest import tiny_parts
@@ -45,20 +45,20 @@ def answer(content: str, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_each_model_gets_its_own_format(content: str, tagged: str, plain: str, thinks: bool | None) -> None:
-    assert taught(answer(content), "tagged").text == tagged
-    found = taught(answer(content), "plain")
+    assert target_of(answer(content), "tagged").text == tagged
+    found = target_of(answer(content), "plain")
     assert (found.text, found.enable_thinking) == (plain, thinks)
 
 
 def test_tool_calls_end_with_the_observation() -> None:
     calls = [{"type": "function", "function": {"name": "crop", "arguments": '{"box": [1, 2], "why": "small"}'}}]
-    found = taught(answer("<think>Closer.</think>", tool_calls=calls), "plain")
+    found = target_of(answer("<think>Closer.</think>", tool_calls=calls), "plain")
     assert found.text == (
         "\n<think>Closer.</think>\n<tool_call>crop\n<arg_key>box</arg_key>\n<arg_value>[1, 2]</arg_value>\n"
         "<arg_key>why</arg_key>\n<arg_value>small</arg_value>\n</tool_call><|observation|>"
     )
     with pytest.raises(DataError, match="calls a tool"):
-        taught(answer("", tool_calls=calls), "tagged")
+        target_of(answer("", tool_calls=calls), "tagged")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_tool_calls_end_with_the_observation() -> None:
 def test_a_cut_or_badly_tagged_answer_is_refused(content: str) -> None:
     for style in ("tagged", "plain"):
         with pytest.raises(DataError):
-            taught(answer(content), style)  # type: ignore[arg-type]
+            target_of(answer(content), style)  # type: ignore[arg-type]
 
 
 def test_the_prompt_and_the_answer_are_what_the_template_writes(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_the_prompt_and_the_answer_are_what_the_template_writes(tmp_path: Path) 
         answer("<think>I see.</think>\nA cat."),
     ]
     for place in (1, 3, 5):
-        said = taught(messages[place], "plain")
+        said = target_of(messages[place], "plain")
         before = history(messages[:place])
         prompt = processor.render(before, enable_thinking=said.enable_thinking)
         content = messages[place]["content"].replace("<answer>", "").replace("</answer>", "")
@@ -103,15 +103,15 @@ def test_rows_lose_what_single_answers_lose(tmp_path: Path, experts: bool) -> No
         image = noise_picture((24 + 16 * number, 24), 80, seed=number)
         parts_of = [{"type": "image"}, {"type": "text", "text": "Is it?" * (number + 1)}]
         prompt = parts.processor.prepare([{"role": "user", "content": parts_of}], images=[image])
-        lessons.append(make_lesson(parts.processor, prompt, text))
+        lessons.append(make_example(parts.processor, prompt, text))
     assert [lesson.said for lesson in lessons] == [
         len(parts.processor.encode(t)) for t in ("\nYes.<|user|>", "\n<think>Well</think>\nNo, a longer one.<|user|>")
     ]
-    both, _ = lesson_loss(parts.model, collate(lessons, 0), CPU, see=True)
-    alone = [lesson_loss(parts.model, collate([lesson], 0), CPU, see=True)[0] for lesson in lessons]
+    both, _ = sft_loss(parts.model, collate(lessons, 0), CPU, see=True)
+    alone = [sft_loss(parts.model, collate([lesson], 0), CPU, see=True)[0] for lesson in lessons]
     said = [lesson.said for lesson in lessons]
     expected = sum(loss * count for loss, count in zip(alone, said, strict=True)) / sum(said)
     torch.testing.assert_close(both, expected)
-    frozen, _ = lesson_loss(parts.model, collate(lessons, 0), CPU, see=False)
+    frozen, _ = sft_loss(parts.model, collate(lessons, 0), CPU, see=False)
     frozen.backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is None for p in parts.model.model.visual.parameters())

@@ -1,7 +1,7 @@
 """One answer while it is made: which token is said next, what it adds to the text, and why it ends.
 
-Knows nothing of how tokens are read: `say` chooses from the logits that it was given, and what is to be read then
-stands in `reading`. Alone or in company an answer goes through the same moves.
+Knows nothing of how tokens are read: `sample_next` chooses from the logits that `set_logits` gave, and what is to be
+read then stands in `pending`. Alone or in a batch an answer goes through the same moves.
 Thoughts may have a budget. When it is used up, the tags that end them are put into the conversation as if the model had
 written them, and it goes on with its answer; the same cache goes on too, so nothing that was seen is lost.
 An answer that keeps a rule (`Budget.mask`) thinks as freely as any other; the rule begins behind its thoughts.
@@ -27,7 +27,7 @@ from inkwash.engine.speculate import MOST, NgramProposer
 from inkwash.models.glm_v.answer import ANSWER, END_ANSWER, END_THINK, THINK, AnswerStream, forced_ending, overlap
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.repetition import RepetitionDetector
-from inkwash.models.glm_v.sights import Prompt
+from inkwash.models.glm_v.vision_input import VisionPrompt
 from inkwash.nn.cache import SequenceCache, StaticCache
 from inkwash.nn.finite import check_logits
 
@@ -89,10 +89,10 @@ class TokenLogprob:
 
 
 @dataclass
-class Run:
+class AnswerRecord:
     """What an answer leaves behind; `text` grows by every piece."""
 
-    prompt: Prompt
+    prompt: VisionPrompt
     cached: int = 0
     text: str = ""
     ids: list[int] = field(default_factory=list)
@@ -103,12 +103,12 @@ class Run:
     logprobs: list[TokenLogprob] = field(default_factory=list)
 
 
-class Speech:
+class AnswerState:
     """One answer between its prompt and its end."""
 
     def __init__(
         self,
-        run: Run,
+        run: AnswerRecord,
         cache: StaticCache,
         logits: Tensor,
         *,
@@ -126,7 +126,7 @@ class Speech:
         self.run, self.cache, self.tokens, self.tables = run, cache, tokens, tables
         self.start = len(run.prompt.ids)
         self.done = False
-        self.reading: list[int] = []  # the token said last and guesses behind it; empty where the cache holds it
+        self.pending: list[int] = []  # the token said last and guesses behind it; empty where the cache holds it
         self._logits = logits
         self._expected: list[int] = []  # guessed tokens that the cache holds already, behind the last one said
         self._processor, self._stop_ids = processor, stop_ids
@@ -145,7 +145,7 @@ class Speech:
         )
         self._proposer = NgramProposer(run.prompt.ids.tolist())
         self._mask, self._masked = budget.mask, False  # the mask acts once the thoughts are over
-        self._told = 0  # characters of the text that were given out
+        self._emitted = 0  # characters of the text that were given out
         self._thoughts_end = processor.token_id(END_THINK) if budget.mask is not None else None
         self._forced = self._opening()  # to be said next, whatever the model would say
 
@@ -162,9 +162,9 @@ class Speech:
     @property
     def rotary(self) -> Tensor:
         """The lines of the tables (L, 2 R) of what is read next."""
-        return self.tables[self.place : self.place + len(self.reading)]
+        return self.tables[self.place : self.place + len(self.pending)]
 
-    def say(self) -> str:
+    def sample_next(self) -> str:
         """Choose one token -> the text that is certain now; `done` where it was the last."""
         run = self.run
         masked = self._masked and not self._forced
@@ -190,15 +190,15 @@ class Speech:
         if masked and self._mask is not None:
             self._mask.take(token)
         reason = self._reason(token)
-        said = self._tell()
+        said = self._emit()
         if self.done:
             return said
         if reason is not None:
             return said + self._finish(reason, END_ANSWER if masked and self._answer.tagged else "")
         if self._expected and self._expected[0] == token:
-            self._logits, self._expected, self.reading = self._logits[1:], self._expected[1:], []
+            self._logits, self._expected, self.pending = self._logits[1:], self._expected[1:], []
         else:
-            self.reading = [token]
+            self.pending = [token]
         return said
 
     def _choose_next(self, masked: bool) -> int:
@@ -229,12 +229,12 @@ class Speech:
             return "stop"
         return "length" if len(run.ids) >= self.tokens else None
 
-    def _tell(self, *, last: bool = False) -> str:
+    def _emit(self, *, last: bool = False) -> str:
         """The text that was not given out yet and belongs to no stop text; finding one ends the answer."""
         run, stops, keep = self.run, self._budget.stop, 0
         if stops and self._answer.answering:
             thoughts = run.text.rfind(END_THINK)
-            start = max(0 if thoughts < 0 else thoughts + len(END_THINK), self._told)
+            start = max(0 if thoughts < 0 else thoughts + len(END_THINK), self._emitted)
             found = [(place, stop) for stop in stops if (place := run.text.find(stop, start)) >= 0]
             if found:
                 place, run.stopped_by = min(found)
@@ -243,8 +243,8 @@ class Speech:
                 self._end("stop")
             elif not last:
                 keep = overlap(run.text[start:], stops)
-        said = run.text[self._told : len(run.text) - keep]
-        self._told += len(said)
+        said = run.text[self._emitted : len(run.text) - keep]
+        self._emitted += len(said)
         return said
 
     def _forget_noted(self, characters: int) -> None:
@@ -280,22 +280,22 @@ class Speech:
     def guess(self) -> None:
         """Add to what is read next what may follow it."""
         self._expected = [] if self._forced else self._proposer.propose(MOST)
-        self.reading = [*self.reading[:1], *self._expected]
+        self.pending = [*self.pending[:1], *self._expected]
 
-    def heard(self, logits: Tensor) -> None:
+    def set_logits(self, logits: Tensor) -> None:
         """The logits (L, vocabulary) of what was to be read."""
         self._logits = logits
         if logits.shape[0] == 1:
             self._expected = []
 
     def _end(self, reason: FinishReason) -> None:
-        self.run.finish, self.done, self.reading = reason, True, []
+        self.run.finish, self.done, self.pending = reason, True, []
 
     def _finish(self, reason: FinishReason, closing: str = "") -> str:
         """The end of the answer: what is left to tell."""
         self.run.text += closing
         self._end(reason)
-        return self._tell(last=True)
+        return self._emit(last=True)
 
     def _opening(self) -> list[int]:
         """What is said first: no thoughts where they are forbidden, thoughts before an answer that keeps a rule."""

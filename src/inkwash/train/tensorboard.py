@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 
-class Board:
+class TensorBoardLog:
     """The event file is opened with the first number or picture."""
 
     def __init__(self, folder: Path) -> None:

@@ -14,21 +14,20 @@ from inkwash.core.errors import Cancelled
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.request import CancelToken, DrawRequest
 from inkwash.engine.scheduler import Engine, EngineClosed
-from inkwash.engine.see import generation
+from inkwash.engine.see.batcher import AnswerBatcher, in_thread
 from inkwash.engine.see.output import VisionOutput
 from inkwash.engine.see.pipeline import GlmVisionPipeline
-from inkwash.engine.see.together import Together, in_thread
 from inkwash.models.glm.decode import StepDecoder
 from inkwash.models.glm.decode_cpu import KEYS_STEP, RowDecoder
 from inkwash.nn.cache import SequenceCache, SequenceCaches
 from tests.unit.engine.see.conftest import MakePipeline
-from tests.unit.engine.see.test_see_pipeline import BLUE, MIXED, RED, film, finish, picture, turn
+from tests.unit.engine.see.test_see_pipeline import BLUE, MIXED, RED, finish, picture, turn, video
 
 TALKS: list[tuple[list[dict[str, Any]], dict[str, Any]]] = [
     (MIXED, {"max_new_tokens": 30, "temperature": 0}),
     ([turn(picture(RED), "What?")], {"max_new_tokens": 20, "temperature": 1.2, "seed": 4}),
     ([turn("Hi")], {"max_new_tokens": 40, "temperature": 0, "repetition_penalty": 1.3}),
-    ([turn(picture(BLUE), film(), "Which?")], {"max_new_tokens": 25, "temperature": 0.7, "top_p": 0.9, "seed": 9}),
+    ([turn(picture(BLUE), video(), "Which?")], {"max_new_tokens": 25, "temperature": 0.7, "top_p": 0.9, "seed": 9}),
     ([turn("Hello there, " * 40)], {"max_new_tokens": 10, "temperature": 0, "thinking_budget": 3}),
 ]
 
@@ -42,14 +41,14 @@ def ask_all(pipe: GlmVisionPipeline) -> list[VisionOutput]:
 def test_each_answer_is_the_one_it_is_alone(
     make_pipeline: MakePipeline, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation, "CHUNK", 64)  # prompts take several rounds
+    monkeypatch.setattr("inkwash.engine.see.generator.CHUNK", 64)  # prompts take several rounds
     alone, pipe = make_pipeline(experts=kind == "experts"), make_pipeline(experts=kind == "experts")
     if kind == "products":  # the path of accelerators
-        alone.speaker.rows = pipe.speaker.rows = None
+        alone.answers.rows = pipe.answers.rows = None
     expected = [alone(messages, stop_loops=False, **settings).token_ids for messages, settings in TALKS]
-    together = pipe.answer_together(4)
+    together = pipe.enable_batching(4)
     assert [output.token_ids for output in ask_all(pipe)] == expected
-    assert together.most > 1 and together.answering == together.waiting == 0
+    assert together.largest_batch > 1 and together.answering == together.waiting == 0
     again = ask_all(pipe)  # from what is kept
     assert [output.token_ids for output in again] == expected
     assert all(output.usage.cached_tokens > 0 for output in again[:4])
@@ -84,14 +83,14 @@ def test_several_answers_are_the_bits_of_one(make_pipeline: MakePipeline) -> Non
 
 def test_more_than_the_slots_wait_their_turn(make_pipeline: MakePipeline) -> None:
     pipe = make_pipeline()
-    together = pipe.answer_together(2)
-    assert len(ask_all(pipe)) == len(TALKS) and together.most <= 2
+    together = pipe.enable_batching(2)
+    assert len(ask_all(pipe)) == len(TALKS) and together.largest_batch <= 2
 
 
 def test_one_that_leaves_or_is_cancelled_disturbs_nobody(make_pipeline: MakePipeline) -> None:
     pipe = make_pipeline()
     expected = make_pipeline()(MIXED, max_new_tokens=30, temperature=0, stop_loops=False).token_ids
-    together, token = pipe.answer_together(4), CancelToken()
+    together, token = pipe.enable_batching(4), CancelToken()
     leaving = pipe.stream([turn("Hi")], max_new_tokens=3000, temperature=0, stop_loops=False)
     next(leaving)
     cancelled = pipe.stream([turn("Ho")], max_new_tokens=3000, temperature=0, stop_loops=False, cancel=token)
@@ -111,7 +110,7 @@ def test_one_that_leaves_or_is_cancelled_disturbs_nobody(make_pipeline: MakePipe
 
 def test_a_failure_is_told_to_the_one_it_concerns(make_pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = make_pipeline()
-    pipe.answer_together(4)
+    pipe.enable_batching(4)
     see = pipe.parts.model.see
 
     def fail(*_: Any) -> Any:
@@ -124,7 +123,7 @@ def test_a_failure_is_told_to_the_one_it_concerns(make_pipeline: MakePipeline, m
             pipe(MIXED, max_new_tokens=4)
         assert len(good.result().token_ids) == 30
     pipe.parts.model.see = see  # type: ignore[method-assign]
-    monkeypatch.setattr(pipe.speaker, "hear", fail)
+    monkeypatch.setattr(pipe.answers, "forward", fail)
     with pytest.raises(RuntimeError):
         pipe([turn("Hi")], max_new_tokens=4)
     monkeypatch.undo()
@@ -133,7 +132,7 @@ def test_a_failure_is_told_to_the_one_it_concerns(make_pipeline: MakePipeline, m
 
 def test_the_rounds_may_run_in_a_thread_of_somebody_else(make_pipeline: MakePipeline) -> None:
     pipe, lent = make_pipeline(), []
-    pipe.together = Together(pipe.speaker, run=lent.append)
+    pipe.batcher = AnswerBatcher(pipe.answers, run=lent.append)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(pipe, [turn("Hi")], max_new_tokens=5, temperature=0)
         while not lent:
@@ -151,13 +150,13 @@ def test_the_engine_that_draws_makes_the_rounds(make_pipeline: MakePipeline, tin
     pipe = make_pipeline()
     with Engine(drawing, slots=2) as engine:
         before = engine.submit(request).result().images[0].tobytes()
-        pipe.answer_together(4, engine.lend)
-        tickets = [engine.submit(request) for _ in range(3)]
+        pipe.enable_batching(4, engine.run_in_background)
+        handles = [engine.submit(request) for _ in range(3)]
         assert [output.token_ids for output in ask_all(pipe)] == expected
         assert [output.token_ids for output in ask_all(pipe)] == expected
-        assert all(ticket.result().images[0].tobytes() == before for ticket in tickets)
+        assert all(handle.result().images[0].tobytes() == before for handle in handles)
     with pytest.raises(EngineClosed):
         pipe([turn("Hi")])
-    assert pipe.together is not None and not pipe.together.waiting
-    pipe.together.run = in_thread
+    assert pipe.batcher is not None and not pipe.batcher.waiting
+    pipe.batcher.run = in_thread
     assert pipe([turn("Hi")], max_new_tokens=3).token_ids

@@ -15,14 +15,14 @@ from inkwash.core.errors import ConfigError
 from inkwash.data.buckets import group_area, group_name
 from inkwash.data.encoded import ShardBatches
 from inkwash.data.loader import step_batches
-from inkwash.data.order import Order
+from inkwash.data.sampler import ShardSampler
 from inkwash.data.shards import Sample, write_index, write_shard
 
 COUNTS = {"64x64": [5, 3, 1], "96x64-edit": [4]}
 
 
-def order(seed: int = 0) -> Order:
-    return Order(counts=COUNTS, batches={"64x64": 2, "96x64-edit": 3}, seed=seed)
+def order(seed: int = 0) -> ShardSampler:
+    return ShardSampler(counts=COUNTS, batches={"64x64": 2, "96x64-edit": 3}, seed=seed)
 
 
 @given(
@@ -32,7 +32,7 @@ def order(seed: int = 0) -> Order:
 )
 @settings(max_examples=30, deadline=None)
 def test_an_epoch_shows_everything_and_little_twice(counts: dict[str, list[int]], batch: int, seed: int) -> None:
-    made = Order(counts=counts, batches=dict.fromkeys(counts, batch), seed=seed, window=3)
+    made = ShardSampler(counts=counts, batches=dict.fromkeys(counts, batch), seed=seed, window=3)
     for epoch in (0, 2):
         turns = [made.turn(epoch * made.steps_per_epoch + i) for i in range(made.steps_per_epoch)]
         assert {turn.epoch for turn in turns} == {epoch}
@@ -55,7 +55,7 @@ def test_a_step_needs_no_history() -> None:
 
 
 def test_reading_stays_near() -> None:
-    made = Order(counts={"a": [10] * 40}, batches={"a": 1}, window=4)
+    made = ShardSampler(counts={"a": [10] * 40}, batches={"a": 1}, window=4)
     shards = [spot[0] for spot in made._samples(0, "a")]
     assert max(len(set(shards[i : i + 40])) for i in range(0, 400, 40)) == 4
     assert len(set(shards[:400])) == 40

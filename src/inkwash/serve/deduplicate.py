@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from inkwash.serve.backend import OnEvent
 
 
-class Heard:
+class EventDeduplicator:
     """Hands events on; after `again` those that were said in an earlier attempt are left out."""
 
     def __init__(self, on_event: OnEvent | None) -> None:

@@ -1,7 +1,7 @@
-"""The token loop: a prompt is read in chunks, then one token after another is said and read until the answer ends.
+"""The token loop: a prompt is prefilled in chunks, then tokens are sampled and read one by one until the answer ends.
 
-`Speaker` does this for one answer at a time in the thread that asks; `together.py` for several at once. Both use the
-same pieces: `reading` for a prompt, `Speech` for what is said, `hear` for what the model says next.
+`AnswerGenerator` does this for one answer at a time in the thread that asks; `batcher.py` for several at once. Both use
+the same pieces: `prefill` for a prompt, `AnswerState` for an answer, `forward` for the next logits.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from torch import Tensor
 from inkwash.core.errors import Cancelled, RequestError
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling
-from inkwash.engine.see.parallel import Ranks
+from inkwash.engine.see.answer_state import AnswerRecord, AnswerState, Budget, FinishReason, choose_token
+from inkwash.engine.see.parallel import TensorParallelGroup
 from inkwash.engine.see.prefix import (
     FeatureCache,
     Keys,
     PrefixCache,
+    input_features,
     prompt_keys,
-    sight_features,
-    unread_sights,
+    unread_inputs,
 )
-from inkwash.engine.see.speech import Budget, FinishReason, Run, Speech, choose_token
 from inkwash.engine.speculate import MOST
 from inkwash.models.glm.decode import StepDecoder
 from inkwash.models.glm.decode_cpu import RowDecoder, takes
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.positions import next_positions
 from inkwash.models.glm_v.processor import GlmVProcessor
-from inkwash.models.glm_v.sights import Prompt
+from inkwash.models.glm_v.vision_input import VisionPrompt
 from inkwash.nn.cache import SequenceCaches, StaticCache
 
-__all__ = ["Budget", "FinishReason", "Run", "Speaker"]
+__all__ = ["AnswerGenerator", "AnswerRecord", "Budget", "FinishReason"]
 
 CHUNK = 1024  # tokens of a prompt that are read at once
 
 
-class Speaker:
+class AnswerGenerator:
     """A model with its decode path and what it remembers of earlier turns."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Speaker:
         stop_ids: tuple[int, ...],
         *,
         conversations: int = 4,
-        ranks: Ranks | None = None,
+        ranks: TensorParallelGroup | None = None,
     ) -> None:
         """``ranks``: the processes among which the model is shared; all of them say the first one's tokens."""
         self.model, self.processor, self.stop_ids = model, processor, frozenset(stop_ids)
@@ -61,33 +61,33 @@ class Speaker:
 
     def generate(
         self,
-        run: Run,
+        run: AnswerRecord,
         sampling: Sampling,
         budget: Budget,
         generator: torch.Generator,
         cancel: CancelToken | None = None,
     ) -> Iterator[str]:
         """The answer to a prompt in pieces of text, special tokens kept, the stop token left out."""
-        tokens = self.room(run, budget)
+        tokens = self.answer_length(run, budget)
         keys = prompt_keys(run.prompt)
         cache, run.cached = self.prefixes.take(keys, tokens + MOST)
-        logits = _finished(self.reading(run.prompt, cache, run.cached, cancel))
+        logits = _finished(self.prefill(run.prompt, cache, run.cached, cancel))
         try:
-            speech = self.speech(run, cache, logits, tokens, sampling, budget, generator, cancel)
-            while not speech.done:
-                if piece := speech.say():
+            state = self.begin_answer(run, cache, logits, tokens, sampling, budget, generator, cancel)
+            while not state.done:
+                if piece := state.sample_next():
                     yield piece
-                self.hear([speech])
+                self.forward([state])
         finally:  # also where the reader of the pieces stops early
             self.keep(run, cache, keys)
 
-    def unread(self, prompt: Prompt, known: int | None = None) -> frozenset[int]:
-        """The sights that are to be decoded before a prompt is read; ``known`` tokens of it are (None: look)."""
+    def unread(self, prompt: VisionPrompt, known: int | None = None) -> frozenset[int]:
+        """The inputs to be decoded before a prompt is read; ``known`` tokens of it are (None: look)."""
         if known is None:
             known = self.prefixes.known(prompt_keys(prompt))
-        return unread_sights(prompt, known, self.features)
+        return unread_inputs(prompt, known, self.features)
 
-    def room(self, run: Run, budget: Budget) -> int:
+    def answer_length(self, run: AnswerRecord, budget: Budget) -> int:
         """How many tokens the answer may have; raises RequestError for a conversation that is too long."""
         length = len(run.prompt.ids)
         longest = self.model.config.text_config.max_position_embeddings
@@ -100,9 +100,9 @@ class Speaker:
             )
         return min(budget.max_new_tokens, longest - length)
 
-    def speech(
+    def begin_answer(
         self,
-        run: Run,
+        run: AnswerRecord,
         cache: StaticCache,
         logits: Tensor,
         tokens: int,
@@ -110,9 +110,9 @@ class Speaker:
         budget: Budget,
         generator: torch.Generator,
         cancel: CancelToken | None,
-    ) -> Speech:
+    ) -> AnswerState:
         """An answer after its prompt was read."""
-        return Speech(
+        return AnswerState(
             run,
             cache,
             logits,
@@ -128,70 +128,70 @@ class Speaker:
             agree=self._agree,
         )
 
-    def keep(self, run: Run, cache: StaticCache, keys: Keys) -> None:
+    def keep(self, run: AnswerRecord, cache: StaticCache, keys: Keys) -> None:
         """Remember a conversation; the last token that was said has not been read."""
         self.prefixes.give(cache, keys, run.ids[:-1], len(run.prompt.ids))
 
     @torch.no_grad()
-    def hear(self, speeches: Sequence[Speech]) -> None:
+    def forward(self, states: Sequence[AnswerState]) -> None:
         """Read what each of these answers has said last; those that ended or were guessed right need nothing.
 
         On a CPU in fp32 every answer gets the bits that it gets alone, and reads guesses behind its token. Elsewhere
         several share their products, and one alone reads guesses instead.
         """
-        waiting = [speech for speech in speeches if speech.reading]
+        waiting = [state for state in states if state.pending]
         if not waiting:
             return
         if self.rows is not None:
-            self._hear_rows(self.rows, waiting)
+            self._forward_rows(self.rows, waiting)
         elif len(waiting) == 1:
-            self._hear_one(waiting[0])
+            self._forward_one(waiting[0])
         else:
-            ids = torch.tensor([speech.reading[0] for speech in waiting], device=self.model.lm_head.weight.device)
-            rotary, caches = torch.cat([speech.rotary for speech in waiting]), [speech.cache for speech in waiting]
-            starts = [speech.start + speech.place for speech in waiting]
+            ids = torch.tensor([state.pending[0] for state in waiting], device=self.model.lm_head.weight.device)
+            rotary, caches = torch.cat([state.rotary for state in waiting]), [state.cache for state in waiting]
+            starts = [state.start + state.place for state in waiting]
             logits = self.decoder.forward_rows(ids, rotary, caches, starts)
-            for speech, row in zip(waiting, logits.split(1), strict=True):
-                speech.heard(row)
+            for state, row in zip(waiting, logits.split(1), strict=True):
+                state.set_logits(row)
 
-    def _hear_one(self, speech: Speech) -> None:
-        speech.guess()
-        start, ids = speech.start + speech.place, torch.tensor(speech.reading, device=self.model.lm_head.weight.device)
+    def _forward_one(self, state: AnswerState) -> None:
+        state.guess()
+        start, ids = state.start + state.place, torch.tensor(state.pending, device=self.model.lm_head.weight.device)
         read = self.decoder.forward_block if len(ids) > 1 else self.decoder.forward_token
-        speech.heard(read(ids, speech.rotary, speech.cache, start))
+        state.set_logits(read(ids, state.rotary, state.cache, start))
 
-    def _hear_rows(self, rows: RowDecoder, speeches: Sequence[Speech]) -> None:
+    def _forward_rows(self, rows: RowDecoder, states: Sequence[AnswerState]) -> None:
         """In one pass: what each answer said last, and guesses where reading a further row costs little."""
         ids: list[int] = []
         places, spans = [], []
-        for slot, speech in enumerate(speeches):
+        for slot, state in enumerate(states):
             if rows.shares:
-                speech.guess()
-            start = speech.start + speech.place
-            places.append((slot, start, len(ids), len(speech.reading)))
-            spans += [(slot, start + further + 1) for further in range(len(speech.reading))]
-            ids += speech.reading
-        cache = SequenceCaches([speech.layers for speech in speeches])
-        rotary = torch.cat([speech.rotary for speech in speeches])
+                state.guess()
+            start = state.start + state.place
+            places.append((slot, start, len(ids), len(state.pending)))
+            spans += [(slot, start + further + 1) for further in range(len(state.pending))]
+            ids += state.pending
+        cache = SequenceCaches([state.layers for state in states])
+        rotary = torch.cat([state.rotary for state in states])
         logits = rows.forward(torch.tensor(ids), rotary, cache, places, spans).clone()  # no inference tensor
-        for speech, own in zip(speeches, logits.split([len(each.reading) for each in speeches]), strict=True):
-            speech.heard(own)
+        for state, own in zip(states, logits.split([len(each.pending) for each in states]), strict=True):
+            state.set_logits(own)
 
     def _tables(self, first: int, count: int) -> Tensor:
         """Tables (count, 2 R) of text positions from `first` on."""
         return self.decoder.tables(next_positions(first, count)[:, None].to(self.model.lm_head.weight.device))[0]
 
     @torch.no_grad()
-    def reading(
-        self, prompt: Prompt, cache: StaticCache, known: int, cancel: CancelToken | None
+    def prefill(
+        self, prompt: VisionPrompt, cache: StaticCache, known: int, cancel: CancelToken | None
     ) -> Generator[None, None, Tensor]:
         """Prefill from the first token that is not known on, chunk by chunk -> logits (1, vocabulary)."""
         device = self.model.lm_head.weight.device
         length = len(prompt.ids)
         before = torch.cumsum(prompt.modality != 0, 0) - (prompt.modality != 0).long()  # places seen before a token
         starts = [0]
-        for sight in prompt.sights:
-            starts.append(starts[-1] + sight.tokens)
+        for vision_input in prompt.vision_inputs:
+            starts.append(starts[-1] + vision_input.tokens)
         hidden: Tensor | None = None
         for begin in range(known, length, CHUNK):
             if hidden is not None:
@@ -217,12 +217,12 @@ class Speaker:
         logits: Tensor = self.model.lm_head(hidden[:, -1])
         return logits
 
-    def _features(self, prompt: Prompt, starts: list[int], first: int, last: int) -> Tensor:
+    def _features(self, prompt: VisionPrompt, starts: list[int], first: int, last: int) -> Tensor:
         """Features of the places from ``first`` to ``last``, counted over all that is seen in the prompt."""
         parts = []
         for number, (begin, end) in enumerate(pairwise(starts)):
             if begin < last and end > first:
-                whole = sight_features(self.model, prompt, number, self.features)
+                whole = input_features(self.model, prompt, number, self.features)
                 parts.append(whole[max(0, first - begin) : last - begin])
         return torch.cat(parts)
 

@@ -32,16 +32,16 @@ class GenerationResult:
     timings: dict[str, float] = field(default_factory=dict)
 
 
-class Ticket:
+class RequestHandle:
     """Wait for a request's result, ask for it, or be called when it is there."""
 
-    def __init__(self, ticket_id: str | None = None) -> None:
-        self.id = ticket_id or secrets.token_hex(12)
+    def __init__(self, request_id: str | None = None) -> None:
+        self.id = request_id or secrets.token_hex(12)
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._result: GenerationResult | None = None
         self._error: InkwashError | None = None
-        self._callbacks: list[Callable[[Ticket], None]] = []
+        self._callbacks: list[Callable[[RequestHandle], None]] = []
 
     def done(self) -> bool:
         """Whether the request came to an end, good or bad."""
@@ -60,7 +60,7 @@ class Ticket:
         """What the request failed with; None while it runs and after it succeeded."""
         return self._error
 
-    def add_done_callback(self, callback: Callable[[Ticket], None]) -> None:
+    def add_done_callback(self, callback: Callable[[RequestHandle], None]) -> None:
         """Call back when the request ends, from a thread of the engine; at once if it has ended."""
         with self._lock:
             if not self._ended.is_set():
@@ -68,7 +68,7 @@ class Ticket:
                 return
         callback(self)
 
-    def end(self, outcome: GenerationResult | InkwashError) -> list[Callable[[Ticket], None]]:
+    def end(self, outcome: GenerationResult | InkwashError) -> list[Callable[[RequestHandle], None]]:
         """For the engine: set the outcome, once; returns the callbacks to run."""
         with self._lock:
             assert not self._ended.is_set(), "a request ends once"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from inkwash.serve.backend import Backend
 
 
-class SightService(Service):
+class VisionOnlyService(Service):
     """A service without a backend; it is ready at once, because its model was loaded before."""
 
     def __init__(self, settings: ServeSettings) -> None:
@@ -27,7 +27,7 @@ class SightService(Service):
                 self.on_ready()
 
     def ready(self) -> Backend:
-        """Raises: pictures are asked for where there is only sight."""
+        """Raises: pictures are asked for where no model draws."""
         return super().ready() if self.state != "ready" else _nothing_draws()
 
 

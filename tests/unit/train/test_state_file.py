@@ -22,8 +22,8 @@ from inkwash.train.checkpoint import read_file, write_file
 from inkwash.train.config import Training
 from inkwash.train.failures import explained
 from inkwash.train.lora import LoRA
-from inkwash.train.run import Run
-from inkwash.train.sealed import check_files, digest_of, seal_files
+from inkwash.train.run import TrainingRun
+from inkwash.train.state_file import check_files, digest_of, seal_files
 
 ROOT = Path(__file__).resolve().parents[3]
 HOLD = "import sys, time; from pathlib import Path; from inkwash.train.lock import lock_folder\n"
@@ -38,9 +38,9 @@ def python(*words: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def run_in(folder: Path, **options: Any) -> Run:
+def run_in(folder: Path, **options: Any) -> TrainingRun:
     torch.manual_seed(0)
-    return Run(folder, {"net": nn.Linear(64, 64)}, [], None, **{"total": 4, **options})
+    return TrainingRun(folder, {"net": nn.Linear(64, 64)}, [], None, **{"total": 4, **options})
 
 
 @dataclass(frozen=True)

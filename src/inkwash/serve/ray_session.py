@@ -18,12 +18,12 @@ from inkwash.core.errors import ConfigError
 if TYPE_CHECKING:
     from inkwash.serve.settings import ClusterSettings
 
-KNOCK_S = 10.0
+CONNECT_S = 10.0
 _PLACE = re.compile(r"([\w.-]+):(\d{1,5})")
 STORE_BYTES = 2**28  # of a Ray that we start: pictures pass through it, nothing stays
 
 
-class Home:
+class RaySession:
     """Connected from its making until `leave`."""
 
     def __init__(self, cluster: ClusterSettings) -> None:
@@ -60,7 +60,7 @@ class Home:
         import ray
 
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        self._knock()
+        self._check_reachable()
         try:
             if self.address is not None:
                 ray.init(address=self.address, log_to_driver=False, configure_logging=False)
@@ -77,13 +77,13 @@ class Home:
             said = " ".join(str(error).split())[:200]
             raise ConfigError(f"The Ray cluster {self.address or 'on this machine'} cannot be used: {said}") from None
 
-    def _knock(self) -> None:
+    def _check_reachable(self) -> None:
         """Fail at once where nothing listens; Ray itself would try for minutes."""
         found = _PLACE.fullmatch(self.address or "")
         if found is None:
             return  # started here, or an address that is no place, such as auto
         try:
-            socket.create_connection((found[1], int(found[2])), KNOCK_S).close()
+            socket.create_connection((found[1], int(found[2])), CONNECT_S).close()
         except OSError as error:
             raise ConfigError(
                 f"There is no Ray cluster at {self.address} ({error.strerror or error}): start one with `ray start "

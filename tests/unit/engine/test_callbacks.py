@@ -1,4 +1,4 @@
-"""The outbox of a request: in order, one at a time, and no one is waited for."""
+"""The callbacks of a request: in order, one at a time, and no one is waited for."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ import threading
 
 import pytest
 
-from inkwash.engine.outbox import Outbox
+from inkwash.engine.callbacks import OrderedCallbacks
 
 
 def test_the_first_word_comes_first_and_the_next_speaker_says_the_rest() -> None:
     said: list[str] = []
-    box = Outbox()
-    box.post(lambda: said.append("early"))
-    box.speak()
+    box = OrderedCallbacks()
+    box.put(lambda: said.append("early"))
+    box.flush()
     assert said == [], "it is not open yet"
     box.open(lambda: said.append("first"))
     assert said == ["first"]
-    box.post(lambda: said.append("late"))
-    box.speak()
+    box.put(lambda: said.append("late"))
+    box.flush()
     assert said == ["first", "early", "late"]
 
 
 def test_what_is_posted_from_inside_a_word_follows_it() -> None:
     said: list[str] = []
-    box = Outbox()
+    box = OrderedCallbacks()
 
-    def word() -> None:
-        box.post(lambda: said.append("inner"))
-        box.speak()
+    def callback() -> None:
+        box.put(lambda: said.append("inner"))
+        box.flush()
         said.append("outer")
 
     box.open(lambda: None)
-    box.post(word)
-    box.speak()
+    box.put(callback)
+    box.flush()
     assert said == ["outer", "inner"]
 
 
 def test_nobody_waits_for_who_is_speaking() -> None:
-    box, said = Outbox(), []
+    box, said = OrderedCallbacks(), []
     inside, go = threading.Event(), threading.Event()
 
     def slow() -> None:
@@ -47,12 +47,12 @@ def test_nobody_waits_for_who_is_speaking() -> None:
         said.append("slow")
 
     box.open(lambda: None)
-    box.post(slow)
-    speaker = threading.Thread(target=box.speak)
+    box.put(slow)
+    speaker = threading.Thread(target=box.flush)
     speaker.start()
     assert inside.wait(60)
-    box.post(lambda: said.append("next"))
-    box.speak()
+    box.put(lambda: said.append("next"))
+    box.flush()
     assert said == []
     go.set()
     speaker.join(60)
@@ -65,9 +65,9 @@ def test_an_interrupted_word_does_not_silence_the_box() -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    box = Outbox()
+    box = OrderedCallbacks()
     with pytest.raises(KeyboardInterrupt):
         box.open(interrupted)
-    box.post(lambda: said.append("after"))
-    box.speak()
+    box.put(lambda: said.append("after"))
+    box.flush()
     assert said == ["after"]

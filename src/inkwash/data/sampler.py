@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-Spot = tuple[int, int]  # shard of a group, sample of the shard
+SampleIndex = tuple[int, int]  # shard of a group, sample of the shard
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class BatchIndex:
     """What step n is: its epoch, its group, and which samples it sees."""
 
     epoch: int
     group: str
-    spots: tuple[Spot, ...]
+    spots: tuple[SampleIndex, ...]
 
     @property
     def state(self) -> dict[str, int | str]:
@@ -32,14 +32,14 @@ class Turn:
 
 
 @dataclass(kw_only=True)
-class Order:
+class ShardSampler:
     """`counts` are samples per shard of every group, `batches` the samples of one step of every group."""
 
     counts: Mapping[str, Sequence[int]]
     batches: Mapping[str, int]
     seed: int = 0
     window: int = 8  # shards that are shuffled together
-    _epochs: dict[int, list[Turn]] = field(default_factory=dict, init=False, repr=False)
+    _epochs: dict[int, list[BatchIndex]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not any(sum(shards) for shards in self.counts.values()):
@@ -50,28 +50,28 @@ class Order:
         """Steps in which every sample is seen at least once."""
         return sum(-(-sum(shards) // self.batches[group]) for group, shards in self.counts.items())
 
-    def turn(self, step: int) -> Turn:
+    def turn(self, step: int) -> BatchIndex:
         """The samples of one step."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch not in self._epochs:
             self._epochs = {epoch: self._epoch(epoch)}
         return self._epochs[epoch][place]
 
-    def _epoch(self, epoch: int) -> list[Turn]:
+    def _epoch(self, epoch: int) -> list[BatchIndex]:
         turns = []
         for group in sorted(self.counts):
             spots, size = self._samples(epoch, group), self.batches[group]
             for begin in range(0, len(spots), size):
                 chosen = [spots[i % len(spots)] for i in range(begin, begin + size)]
-                turns.append(Turn(epoch=epoch, group=group, spots=tuple(chosen)))
+                turns.append(BatchIndex(epoch=epoch, group=group, spots=tuple(chosen)))
         order = self._generator(epoch, "batches").permutation(len(turns))
         return [turns[i] for i in order]
 
-    def _samples(self, epoch: int, group: str) -> list[Spot]:
+    def _samples(self, epoch: int, group: str) -> list[SampleIndex]:
         counts = self.counts[group]
         rng = self._generator(epoch, group)
         shards = rng.permutation(len(counts))
-        spots: list[Spot] = []
+        spots: list[SampleIndex] = []
         for begin in range(0, len(shards), self.window):
             near = [(int(s), i) for s in shards[begin : begin + self.window] for i in range(counts[s])]
             spots += [near[i] for i in rng.permutation(len(near))]
