@@ -36,7 +36,7 @@ from inkwash.serve.listen import bind
 
 SMALL = {"size": "64x64", "steps": 2, "seed": 5}
 QUESTION = "What does it say?"
-TOOLS = ["draw", "edit", "describe", "read_text", "shot"]
+TOOLS = ["draw", "edit", "describe", "read_text", "shot", "act"]
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+    from inkwash.agent.model import Model
+    from inkwash.cli.hand_over import Deputy
+    from inkwash.desk.endpoints import Endpoints
+
 Seeing = Annotated[str, typer.Option("--model", help="The model that answers on this machine, or none.")]
 Browser = Annotated[bool, typer.Option("--browser", help="Show the page in the browser instead of a window.")]
 NoOpen = Annotated[bool, typer.Option("--no-open", help="With --browser: print the address and open nothing.")]
@@ -74,11 +78,12 @@ def desk(
         lambda cursor: open_screen(cursor=cursor),
         start_local=local.start if local is not None else lambda: None,
     )
+    deputy = _deputy(endpoints, local)
     token = secrets.token_urlsafe(24)
     url = f"http://127.0.0.1:{bound.getsockname()[1]}/?token={token}"
     shell = Shell(assistant, url, _say)
     served = threading.Thread(
-        target=_serve, args=(make_app(assistant, token, changed=shell.listen), bound), name="inkwash-desk", daemon=True
+        target=_serve, args=(make_app(assistant, token, agent=deputy, changed=shell.listen), bound), daemon=True
     )
     served.start()
     try:
@@ -152,6 +157,21 @@ class LocalModel:
             return httpx2.get(f"http://127.0.0.1:{self._port}/health", trust_env=False, timeout=2).status_code == 200
         except httpx2.HTTPError:
             return False
+
+
+def _deputy(endpoints: Endpoints, local: LocalModel | None) -> Deputy:
+    """The agent, which asks the same endpoints as the conversations do."""
+    from inkwash.cli.hand_over import Deputy
+
+    def open_model(name: str) -> Model:
+        from inkwash.agent.model import Endpoint
+
+        found = endpoints.find(name)
+        if local is not None and endpoints.local is not None and found.name == endpoints.local.name:
+            local.start()
+        return Endpoint(found.url, found.model, endpoints.keys.get(found.name))
+
+    return Deputy(open_model)
 
 
 def _serve(app: FastAPI, bound: socket.socket) -> None:

@@ -31,6 +31,12 @@ Roots = Annotated[
 ]
 
 
+ActAllow = Annotated[
+    list[str] | None,
+    typer.Option("--act-allow", metavar="PLACE", help="Where the tool act may act: a host, a word of window titles."),
+]
+
+
 def mcp(
     model: o.Model = "nano",
     chat: Seeing = "nano-v",
@@ -40,6 +46,7 @@ def mcp(
     key_file: KeyFile = None,
     output: Folder = None,
     root: Roots = None,
+    act_allow: ActAllow = None,
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
     lora: o.Loras = None,
@@ -76,6 +83,7 @@ def mcp(
         ),
         seeing=AnswerOptions(model=chat, device=device, dtype=dtype),
         folder=pictures,
+        allow=tuple(act_allow or ()),
         roots=None if roots is None else (*roots, pictures),
     )
     from inkwash.mcp.server import PATH, is_loopback, serve_http, serve_stdio

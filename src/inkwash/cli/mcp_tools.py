@@ -7,12 +7,13 @@ opened by the first call that needs them and kept, and each serves one call at a
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from inkwash.cli import seeing as s
 from inkwash.cli.draw_options import DrawOptions, VerifyOptions
@@ -21,6 +22,7 @@ from inkwash.core.errors import RequestError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from inkwash.agent.model import Model
     from inkwash.cli.draw_options import DrawJob
     from inkwash.engine.open import LoadOptions
     from inkwash.engine.pipeline import GlmImagePipeline
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 WAIT_S = 0.1
+SHOWN_SIDE = 1568  # pixels: what most assistants look at in any case
 _FILE = "the path of a file on the machine of this server, or a data: URL"
 
 
@@ -94,7 +97,19 @@ class ShotArguments:
     monitor: Annotated[int | None, "Monitor 1, 2, ...; 0 is all of them [default: 0]."] = None
     region: Annotated[str | None, "A region of the screen as LEFT,TOP,WIDTHxHEIGHT, like 100,80,640x480."] = None
     window: Annotated[str | None, "The foremost window whose title or program contains this."] = None
-    max_side: Annotated[int, "The picture in the answer is scaled down to this; the file has every pixel."] = 1568
+    max_side: Annotated[int, "The picture in the answer is scaled down to this; the file has every pixel."] = SHOWN_SIDE
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActArguments:
+    """Arguments of `act`."""
+
+    task: Annotated[str, "What to do, in one or two sentences."]
+    url: Annotated[str | None, "The page to begin at; without one, the screen of this machine."] = None
+    mode: Annotated[
+        Literal["dry", "auto"], "dry shows the first act and sends nothing; auto acts, in the places that are allowed."
+    ] = "dry"
+    steps: Annotated[int, "Most steps."] = 15
 
 
 class Kept(Generic[T]):
@@ -122,7 +137,17 @@ class Kept(Generic[T]):
 class Toolbox:
     """The models, where pictures go, and which files may be read."""
 
-    def __init__(self, *, drawing: LoadOptions, seeing: s.AnswerOptions, folder: Path, roots: tuple[Path, ...] | None):
+    def __init__(
+        self,
+        *,
+        drawing: LoadOptions,
+        seeing: s.AnswerOptions,
+        folder: Path,
+        roots: tuple[Path, ...] | None,
+        allow: tuple[str, ...] = (),
+    ) -> None:
+        """roots: folders that files are read from, None is anywhere. allow: places that `act` may act in."""
+        self.allow = allow
         self.drawing, self.seeing, self.folder, self.roots = drawing, seeing, folder, roots
         self._drawer: Kept[GlmImagePipeline] = Kept(self._open_drawer)
         self._seer: Kept[GlmVisionPipeline] = Kept(lambda: s.open_pipeline(seeing))
@@ -173,6 +198,15 @@ class Toolbox:
                 arguments=ShotArguments,
                 run=self.shot,
                 effect="files",
+            ),
+            McpTool(
+                name="act",
+                title="Operate a page or the screen",
+                description="Have the model that sees work on a task, step by step, on a page or on the screen. Acts "
+                "are sent in mode auto only, in places that the server was started with (--act-allow).",
+                arguments=ActArguments,
+                run=self.act,
+                effect="screen",
             ),
         ]
 
@@ -262,6 +296,47 @@ class Toolbox:
         data = {"path": str(path), "size": size, "shown": f"{seen.width}x{seen.height}", **told, "windows": titles}
         return ToolResult(text=f"{path}: {size} of the screen's {taken.box}{shown}.", pictures=(seen,), data=data)
 
+    def act(self, given: ActArguments, call: ToolInvocation) -> ToolResult:
+        """A task on a page or the screen, guarded as `inkwash act` is; nobody confirms, so risky acts are refused."""
+        from PIL import Image
+
+        from inkwash.agent.policy import Policy, origin_of
+        from inkwash.agent.running import running
+        from inkwash.cli.hand_over import Errand, step_line, stopped_by
+        from inkwash.mcp.tool import ToolResult
+
+        allow = self.allow
+        if given.mode == "dry" and given.url is not None:
+            allow = (*allow, origin_of(given.url) or given.url)  # nothing is sent: to look is enough
+        if given.mode == "auto" and not allow:
+            raise RequestError(
+                "mode is 'auto', but no place is allowed: start the server with --act-allow PLACE, or use dry.",
+                param="mode",
+            )
+        errand = Errand(
+            task=given.task, url=given.url, policy=Policy(mode=given.mode, allow=allow, max_steps=given.steps)
+        )
+        steps: list[str] = []
+
+        def tell(event: dict[str, Any]) -> None:
+            if event["type"] == "step":
+                steps.append(step_line(event))
+                call.move(min(99.0, 100 * len(steps) / given.steps), steps[-1])
+
+        with self._seer.lent(call) as pipe, running() as stop, stopped_by(stop, call.cancel.is_cancelled):
+            outcome, png = errand.run(self._agent_model(pipe), stop, tell)
+        call.cancel.check()
+        with Image.open(io.BytesIO(png)) as picture:
+            seen = fitted_copy(picture)
+        data = {**outcome.to_dict(), "log": steps}
+        said = outcome.answer or outcome.reason
+        return ToolResult(text="\n".join([*steps, f"{outcome.status}: {said}"]), pictures=(seen,), data=data)
+
+    def _agent_model(self, pipe: GlmVisionPipeline) -> Model:
+        from inkwash.agent.model import Local
+
+        return Local(pipe, self.seeing.model)
+
     # -- drawing ------------------------------------------------------------------------------------------------------
 
     def _request(self, given: DrawArguments | EditArguments) -> DrawRequest:
@@ -326,6 +401,13 @@ def _open_reader() -> Reader:
     from inkwash.eval.ocr import Reader
 
     return Reader()
+
+
+def fitted_copy(picture: Image.Image) -> Image.Image:
+    """A picture for an answer, apart from the file it came from."""
+    from inkwash.desk.screen import fitted
+
+    return fitted(picture.convert("RGB"), SHOWN_SIDE)
 
 
 def _read_back(verified: dict[str, Any]) -> str:

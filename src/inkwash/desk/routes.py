@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -26,11 +26,25 @@ HEADER = "x-inkwash-token"
 _HOSTS = ("127.0.0.1", "localhost", "[::1]")
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data: blob:; "
 _POLICY += "media-src 'self'; connect-src 'self'; frame-src 'self' data: blob:; base-uri 'none'; form-action 'none'"
-Act = Callable[[str, bool], Iterator[dict[str, Any]]]
 
 
-def make_app(desk: Desk, token: str, *, act: Act | None = None, changed: Callable[[], None] = lambda: None) -> FastAPI:
-    """The application. act: hands a task over to the agent. changed: called after settings were changed."""
+class Agent(Protocol):
+    """What works on a task that is handed over."""
+
+    def act(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Events of the work."""
+
+    def answer(self, yes: bool) -> None:
+        """Whether the act that waits may be carried out."""
+
+    def stop(self) -> None:
+        """End the work."""
+
+
+def make_app(
+    desk: Desk, token: str, *, agent: Agent | None = None, changed: Callable[[], None] = lambda: None
+) -> FastAPI:
+    """The application. agent: takes tasks over. changed: called after settings were changed."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.middleware("http")
@@ -54,7 +68,7 @@ def make_app(desk: Desk, token: str, *, act: Act | None = None, changed: Callabl
     @app.get("/api/state")
     def state() -> dict[str, Any]:
         endpoints = [asdict(one) for one in desk.endpoints.all()]
-        return {"endpoints": endpoints, "recording": desk.recording(), "act": act is not None, **desk.settings()}
+        return {"endpoints": endpoints, "recording": desk.recording(), "act": agent is not None, **desk.settings()}
 
     @app.get("/api/news")
     def news(after: int = 0) -> list[dict[str, Any]]:
@@ -106,10 +120,17 @@ def make_app(desk: Desk, token: str, *, act: Act | None = None, changed: Callabl
 
     @app.post("/api/act")
     async def hand_over(request: Request) -> StreamingResponse:
-        if act is None:
-            raise RequestError("This edition has no agent to hand over to.", status=404)
-        body = await _body(request)
-        return await _stream(act(str(body.get("task", "")), bool(body.get("confirmed"))))
+        return await _stream(_agent(agent).act(await _body(request)))
+
+    @app.post("/api/act/answer")
+    async def answer(request: Request) -> dict[str, Any]:
+        _agent(agent).answer((await _body(request)).get("yes") is True)
+        return {}
+
+    @app.post("/api/act/stop")
+    def stop_agent() -> dict[str, Any]:
+        _agent(agent).stop()
+        return {}
 
     @app.post("/api/endpoints")
     async def put(request: Request) -> dict[str, Any]:
@@ -128,6 +149,12 @@ def make_app(desk: Desk, token: str, *, act: Act | None = None, changed: Callabl
         return {}
 
     return app
+
+
+def _agent(agent: Agent | None) -> Agent:
+    if agent is None:
+        raise RequestError("There is no agent to hand over to: install the extra agent.", status=404)
+    return agent
 
 
 def _screen_routes(app: FastAPI, desk: Desk) -> None:

@@ -244,7 +244,7 @@ def test_the_api_of_the_page(client: TestClient, desk: Desk) -> None:
         ("/api/shot", {"window": "Nothing"}, 400, "No window is named 'Nothing'"),
         ("/api/shot", {"where": 1}, 400, "There is no field 'where'"),
         ("/api/record/fly", {}, 404, "not 'fly'"),
-        ("/api/act", {"task": "x"}, 404, "no agent"),
+        ("/api/act", {"task": "x"}, 404, "There is no agent"),
         ("/api/endpoints", {"name": "x"}, 400, "An endpoint has a name"),
         ("/api/settings", {"keep": 0}, 400, "keep is 0"),
     ],
