@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from inkwash.agent.act import ENDS, MODIFIERS, POINTED
 from inkwash.agent.policy import Policy, origin_of, url_matches
-from inkwash.agent.shot import Element, PixelAct, Shot
+from inkwash.agent.shot import Element, PixelAct, Screenshot
 from inkwash.agent.vault import PLACEHOLDER, Vault
 from inkwash.models.glm_v.agent import Screen
 
@@ -54,7 +54,7 @@ _OUTSIDE_KEYS = {"f1", "f6", "f10", "f11", "f12"}  # of the browser, not of its 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Judgement:
     """What is decided about one act, and why."""
 
     decision: Decision
@@ -66,7 +66,7 @@ class Wanted:
     """One act with all that the rules look at."""
 
     done: PixelAct
-    shot: Shot
+    shot: Screenshot
     screen: Screen
     target: Element | None = None  # what lies under the pixel, asked at the last moment
     focused: Element | None = None  # what keys go to
@@ -75,22 +75,22 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Guard:
+class ActGuard:
     """The rules of one run."""
 
     policy: Policy
     vault: Vault
 
-    def judge(self, wanted: Wanted) -> Verdict:
+    def judge(self, wanted: Wanted) -> Judgement:
         """The strictest of what the rules say. Acts that end a run, and waiting, touch nothing."""
         kind = wanted.done.act.kind
         if kind in ENDS or kind == "wait":
-            return Verdict(decision="allow")
+            return Judgement(decision="allow")
         found = list(self._rules(wanted))
         if self.policy.mode == "ask" and self.policy.confirm == "all":
             found.append(("confirm", "Every act is confirmed in this mode."))
         decision: Decision = max((each for each, _ in found), key=_ORDER.index, default="allow")
-        return Verdict(decision=decision, reasons=tuple(why for each, why in found if each == decision))
+        return Judgement(decision=decision, reasons=tuple(why for each, why in found if each == decision))
 
     def _rules(self, wanted: Wanted) -> Iterator[tuple[Decision, str]]:
         yield from self._place(wanted)

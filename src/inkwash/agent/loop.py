@@ -17,11 +17,11 @@ from typing import Any, Literal
 
 from inkwash.agent.act import ENDS
 from inkwash.agent.executors.executor import Executor
-from inkwash.agent.guard import Guard, Verdict, Wanted
+from inkwash.agent.guard import ActGuard, Judgement, Wanted
 from inkwash.agent.model import Model, ModelReply
 from inkwash.agent.prompt import Past, Situation, make_prompt
-from inkwash.agent.reply import Format, Reply, read_reply, spell
-from inkwash.agent.shot import PixelAct, Shot, black_out, distance, draw_act, draw_marks, to_pixels
+from inkwash.agent.reply import Format, StepReply, read_reply, spell
+from inkwash.agent.shot import PixelAct, Screenshot, black_out, distance, draw_act, draw_marks, to_pixels
 from inkwash.agent.stop import StopSwitch
 from inkwash.agent.trajectory import Trajectory, act_data
 from inkwash.core.errors import Cancelled, InkwashError
@@ -38,7 +38,7 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RunOutcome:
     """How a run ended."""
 
     status: Status
@@ -62,7 +62,7 @@ class Agent:
     model: Model
     executor: Executor
     form: Format
-    guard: Guard
+    guard: ActGuard
     trajectory: Trajectory | None = None
     stop: StopSwitch = field(default_factory=StopSwitch)
     confirm: Confirm | None = None
@@ -73,7 +73,7 @@ class Agent:
     settle_s: float = SETTLE_S
     clock: Callable[[], datetime] | None = None
 
-    def run(self, task: str) -> Outcome:
+    def run(self, task: str) -> RunOutcome:
         """Work on a task until it ends. Whatever goes wrong is an outcome, and everything pressed is released."""
         began = time.monotonic()
         self._log = self.trajectory or Trajectory(None, self.guard.vault)
@@ -93,7 +93,7 @@ class Agent:
             }
         )
         status, reason, answer = self._until_it_ends(task, began)
-        outcome = Outcome(
+        outcome = RunOutcome(
             status=status, reason=reason, answer=answer, steps=len(self._log.steps), seconds=time.monotonic() - began
         )
         self._log.end(outcome.to_dict())
@@ -150,7 +150,7 @@ class Agent:
             "to": wanted.to,
         }
         if wanted.act.kind in ENDS:
-            self._write(facts, shot, wanted, Verdict(decision="allow"), "")
+            self._write(facts, shot, wanted, Judgement(decision="allow"), "")
             return self._ended(wanted)
         if self._is_stuck(wanted, shot):
             return "stuck", "The same act was tried three times and changed nothing.", None
@@ -168,7 +168,7 @@ class Agent:
             return "refused", f"{IN_A_ROW} acts in a row were not permitted; the last: {why}", None
         return None
 
-    def _look(self) -> Shot:
+    def _look(self) -> Screenshot:
         """The screen once it stands still, secrets blacked out; for everyone: the model, the log, the user."""
         hides = bool(self.guard.vault.secrets)
         shot = self.executor.observe(texts=hides)
@@ -181,9 +181,9 @@ class Agent:
                 break
         self.stop.check()
         vault = self.guard.vault
-        return Shot(**{**vars(shot), "png": black_out(shot.png, vault.boxes(shot))})
+        return Screenshot(**{**vars(shot), "png": black_out(shot.png, vault.boxes(shot))})
 
-    def _situation(self, task: str, shot: Shot) -> Situation:
+    def _situation(self, task: str, shot: Screenshot) -> Situation:
         marked = self.form.screen == "web"
         return Situation(
             task=task,
@@ -198,7 +198,7 @@ class Agent:
         )
 
     def _unread(
-        self, reply: Reply, shot: Shot, facts: dict[str, Any], why: str
+        self, reply: StepReply, shot: Screenshot, facts: dict[str, Any], why: str
     ) -> tuple[Status, str, str | None] | None:
         self._row += 1
         self._log.add({**facts, "decision": "refuse", "reasons": [why], "result": "not read"}, shot.png)
@@ -215,7 +215,7 @@ class Agent:
             return "done", "The model says that the task is done.", None
         return "fail", "The model says that the task cannot be done.", None
 
-    def _is_stuck(self, wanted: PixelAct, shot: Shot) -> bool:
+    def _is_stuck(self, wanted: PixelAct, shot: Screenshot) -> bool:
         """Whether this act, on this screen, was tried as often as is allowed; a hint is given once before."""
         if wanted.act.kind == "wait":
             return False
@@ -229,7 +229,7 @@ class Agent:
 
     # -- judging and doing --------------------------------------------------------------------------------------------
 
-    def _judge(self, wanted: PixelAct, shot: Shot, reply: Reply) -> Verdict:
+    def _judge(self, wanted: PixelAct, shot: Screenshot, reply: StepReply) -> Judgement:
         return self.guard.judge(
             Wanted(
                 done=wanted,
@@ -242,7 +242,7 @@ class Agent:
             )
         )
 
-    def _permitted(self, verdict: Verdict, facts: dict[str, Any]) -> tuple[bool, str]:
+    def _permitted(self, verdict: Judgement, facts: dict[str, Any]) -> tuple[bool, str]:
         if verdict.decision == "allow":
             return True, ""
         why = " ".join(verdict.reasons)
@@ -254,7 +254,7 @@ class Agent:
         agreed = self.stop.during(lambda: bool(self.confirm and self.confirm(asked)))
         return agreed, "" if agreed else "The user said no."
 
-    def _carry_out(self, wanted: PixelAct, shot: Shot) -> str:
+    def _carry_out(self, wanted: PixelAct, shot: Screenshot) -> str:
         if wanted.act.kind not in self.executor.supports:
             return f"This {self.executor.screen} cannot {wanted.act.kind.replace('_', ' ')}."
         now = time.monotonic()
@@ -266,7 +266,9 @@ class Agent:
         ready = PixelAct(act=wanted.act, at=wanted.at, to=wanted.to, text=text)
         return self.guard.vault.scrub(self.executor.do(ready, self.stop))
 
-    def _write(self, facts: dict[str, Any], shot: Shot, wanted: PixelAct, verdict: Verdict, result: str) -> None:
+    def _write(
+        self, facts: dict[str, Any], shot: Screenshot, wanted: PixelAct, verdict: Judgement, result: str
+    ) -> None:
         line = {**facts, "decision": verdict.decision, "reasons": list(verdict.reasons), "result": result}
         self._log.add(line, shot.png, draw_act(shot.png, wanted))
         self.tell({"type": "step", **self._log.steps[-1]})

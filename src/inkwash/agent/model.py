@@ -45,7 +45,7 @@ class Model(Protocol):
 
 
 @dataclass
-class Endpoint:
+class ChatEndpoint:
     """A server of POST {url}/chat/completions: this package's own, vLLM, SGLang, or a hosted one."""
 
     url: str
@@ -76,7 +76,8 @@ class Endpoint:
                 found: Any = json.loads(answer.read(LARGEST))
             message, usage = found["choices"][0]["message"], found.get("usage") or {}
         except urllib.error.HTTPError as error:
-            said = " ".join(error.read(2000).decode("utf-8", "replace").split())[:300]
+            with error:
+                said = " ".join(error.read(2000).decode("utf-8", "replace").split())[:300]
             raise AgentError(f"{address} answered {error.code}: {said}") from None
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise AgentError(f"{address} gave no answer that can be read: {error}") from None

@@ -21,8 +21,8 @@ from typing import Any
 
 from PIL import Image
 
-from inkwash.agent.reply import Format, Reply, spell
-from inkwash.agent.spaces import SPACES, Entry
+from inkwash.agent.reply import Format, StepReply, spell
+from inkwash.agent.spaces import SPACES, ActionSpec
 from inkwash.models.glm_v.agent import Screen
 
 MAX_IMAGES = 4  # screenshots of earlier steps
@@ -37,7 +37,7 @@ OMITTED = "(Omitted in context.)"
 class Past:
     """One earlier step: the screenshot it saw, what was replied, and what came of it."""
 
-    reply: Reply
+    reply: StepReply
     screenshot: bytes | None = None
     result: str = ""  # empty where it was simply carried out
 
@@ -162,11 +162,11 @@ def _notes(now: Situation, form: Format) -> str:
     return "\n".join(f"- {line}" for line in lines) + f"\n\nThe user's task, again: {now.task}"
 
 
-def _list(entries: Sequence[Entry]) -> str:
+def _list(entries: Sequence[ActionSpec]) -> str:
     return "\n".join(f"- {entry.rule}: {entry.does}" for entry in entries)
 
 
-def _sections(entries: Sequence[Entry]) -> str:
+def _sections(entries: Sequence[ActionSpec]) -> str:
     found = []
     for entry in entries:
         schema = json.dumps(entry.schema, ensure_ascii=False)

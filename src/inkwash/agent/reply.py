@@ -58,7 +58,7 @@ class Format:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reply:
+class StepReply:
     """One step of a model. `answer` is all that stands behind its thoughts, as a history shows it."""
 
     answer: str = ""
@@ -78,20 +78,20 @@ def version_of(model: str) -> ModelVersion:
     return "4.1V" if "4.1v" in model.lower() else "4.5V"
 
 
-def read_reply(text: str, form: Format) -> Reply:
+def read_reply(text: str, form: Format) -> StepReply:
     """A model's text as its act, or as the reason why there is none."""
     if len(text) > MAX_REPLY:
         reason = f"The reply has {len(text)} characters, more than the {MAX_REPLY} that are read."
-        return Reply(unreadable=Unreadable(reason))
+        return StepReply(unreadable=Unreadable(reason))
     answer = history_text(text).replace(BOX, "").replace(END_BOX, "").strip()
     found = parse_agent(text, form.screen)
     shared: dict[str, Any] = {"answer": answer, "thought": found.thought, "memory": found.memory, "extra": found.extra}
     if found.action is None:
-        return Reply(unreadable=found.unreadable, **shared)
+        return StepReply(unreadable=found.unreadable, **shared)
     try:
-        return Reply(act=_READ[form.screen](found.action, form.grid), **shared)
+        return StepReply(act=_READ[form.screen](found.action, form.grid), **shared)
     except Impossible as impossible:
-        return Reply(unreadable=Unreadable(str(impossible)), **shared)
+        return StepReply(unreadable=Unreadable(str(impossible)), **shared)
 
 
 def write_act(act: Act, form: Format) -> str:
@@ -112,7 +112,7 @@ def spell(act: Act, screen: Screen) -> str:
         raise AgentError(f"A {screen} has no act {act.kind!r}.") from None
 
 
-def write_reply(reply: Reply, form: Format, *, thinking: str = "") -> str:
+def write_reply(reply: StepReply, form: Format, *, thinking: str = "") -> str:
     """A whole reply as the model of that generation writes it; `thinking` goes between its tags."""
     if reply.act is None:
         raise AgentError("A reply without an act cannot be written.")

@@ -36,7 +36,7 @@ class Element:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shot:
+class Screenshot:
     """A screenshot as a PNG file. A pixel is at `origin + pixel / scale` for what sends input."""
 
     png: bytes
@@ -90,7 +90,7 @@ def _opened(png: bytes) -> Image.Image:
         return image.convert("RGB")
 
 
-def to_pixels(act: Act, grid: Grid, shot: Shot) -> PixelAct | Unreadable:
+def to_pixels(act: Act, grid: Grid, shot: Screenshot) -> PixelAct | Unreadable:
     """The act on this screenshot; Unreadable where its mark is not there."""
     at = to = None
     if isinstance(act.target, Mark):
@@ -115,7 +115,7 @@ def middle(box: PixelBox, size: tuple[int, int]) -> Pixel:
     return min(max(int(x), 0), size[0] - 1), min(max(int(y), 0), size[1] - 1)
 
 
-def element_at(shot: Shot, pixel: Pixel | None) -> Element | None:
+def element_at(shot: Screenshot, pixel: Pixel | None) -> Element | None:
     """The smallest element around a pixel."""
     if pixel is None:
         return None

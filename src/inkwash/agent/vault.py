@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from inkwash.agent.act import AgentError
-from inkwash.agent.shot import Element, PixelBox, Shot
+from inkwash.agent.shot import Element, PixelBox, Screenshot
 
 PLACEHOLDER = re.compile(r"\{\{secret:([A-Za-z0-9_.-]{1,64})\}\}")
 HIDDEN = "[secret]"
@@ -92,7 +92,7 @@ class Vault:
         """Whether a text holds a value."""
         return self._forms is not None and self._forms.search(text) is not None
 
-    def boxes(self, shot: Shot) -> Iterator[PixelBox]:
+    def boxes(self, shot: Screenshot) -> Iterator[PixelBox]:
         """Where a screenshot shows secrets: fields for passwords, and whatever holds a value of ours."""
         for element in shot.elements:
             if element.secret or self.shows(element.value) or self.shows(element.name):

@@ -21,7 +21,7 @@ from inkwash.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from inkwash.agent.executors.executor import Executor
-    from inkwash.agent.loop import Outcome
+    from inkwash.agent.loop import RunOutcome
     from inkwash.agent.model import Model
     from inkwash.agent.reply import Format
     from inkwash.agent.stop import StopSwitch
@@ -80,7 +80,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print every step as a line o
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ActPlace:
     """Where to act, as it was given."""
 
     on: str
@@ -120,7 +120,7 @@ def act(
     Example: inkwash act "Find the opening hours" --url https://example.org --mode ask
     """
     from inkwash.agent.act import AgentError
-    from inkwash.agent.guard import Guard
+    from inkwash.agent.guard import ActGuard
     from inkwash.agent.policy import Policy, origin_of
     from inkwash.agent.reply import SCREENS, Format, version_of
     from inkwash.agent.running import running, stop_all
@@ -141,7 +141,7 @@ def act(
     kind = screen or {"web": "web", "screen": "computer", "phone": "phone"}[on]
     if kind not in SCREENS:
         raise ConfigError(f"--screen is {screen!r}, but must be one of {', '.join(SCREENS)}.")
-    place = Place(on=on, url=url, size=_size(size), headed=headed, monitor=monitor, serial=serial)
+    place = ActPlace(on=on, url=url, size=_size(size), headed=headed, monitor=monitor, serial=serial)
     demo = url == DEMO and on == "web" and image is None
     if model == "expert" and not demo:
         raise ConfigError("The expert knows the demo page only: add --url demo.")
@@ -165,14 +165,15 @@ def act(
         from inkwash.cli.seeing import check_model
 
         check_model(model)
+    remote = None if endpoint is None else _model(model, endpoint)
     with running() as stop, _interrupts(stop):
         if demo:
-            outcome = _demo(task, model, endpoint, policy, record, json, stop, brief)
+            outcome = _demo(task, model, remote, policy, record, json, stop, brief)
         else:
             opened = _executor(place, policy, image, form)
             try:
-                asked = _model(model, endpoint)
-                outcome = _run(task, asked, opened, form, Guard(policy, vault), record, json, stop, brief)
+                asked = remote or _model(model, None)
+                outcome = _run(task, asked, opened, form, ActGuard(policy, vault), record, json, stop, brief)
             finally:
                 opened.close()
     _show(outcome, json, record)
@@ -185,7 +186,7 @@ def _size(text: str) -> tuple[int, int]:
     return sides.width, sides.height
 
 
-def _executor(place: Place, policy: Any, image: Path | None, form: Format) -> Executor:
+def _executor(place: ActPlace, policy: Any, image: Path | None, form: Format) -> Executor:
     if image is not None:
         from inkwash.agent.executors.rehearsal import Pictures
         from inkwash.agent.shot import png_of
@@ -208,10 +209,10 @@ def _executor(place: Place, policy: Any, image: Path | None, form: Format) -> Ex
 
 
 def _model(name: str, endpoint: str | None) -> Model:
-    from inkwash.agent.model import Endpoint, Local
+    from inkwash.agent.model import ChatEndpoint, Local
 
     if endpoint is not None:
-        return Endpoint(endpoint, name, os.environ.get(KEY) or None)
+        return ChatEndpoint(endpoint, name, os.environ.get(KEY) or None)
     from inkwash.cli.seeing import AnswerOptions, open_pipeline
 
     return Local(open_pipeline(AnswerOptions(model=name)), name)
@@ -228,7 +229,7 @@ def _run(
     stop: StopSwitch,
     short: bool,
     settle_s: float = 2.0,
-) -> Outcome:
+) -> RunOutcome:
     from datetime import UTC, datetime
 
     from inkwash.agent.loop import Agent
@@ -272,17 +273,17 @@ def _run(
 def _demo(
     task: str,
     model: str,
-    endpoint: str | None,
+    remote: Model | None,
     policy: Any,
     record: Path | None,
     json: bool,
     stop: StopSwitch,
     short: bool,
-) -> Outcome:
+) -> RunOutcome:
     """The bundled page; the expert works on the task that the page has, others on the one that is given."""
     from dataclasses import replace
 
-    from inkwash.agent.guard import Guard
+    from inkwash.agent.guard import ActGuard
     from inkwash.agent.vault import Vault
     from inkwash.agent.worlds.panels import DEMO_SEED, FORM, Expert, PanelWorld
 
@@ -290,9 +291,9 @@ def _demo(
         episode = world.episode(DEMO_SEED)
         expert = model == "expert"
         allowed = replace(policy, allow=world.policy.allow)
-        asked = Expert(world, episode) if expert else _model(model, endpoint)
+        asked = Expert(world, episode) if expert else remote or _model(model, None)
         done = episode.task.text if expert else task
-        guard = Guard(allowed, Vault())
+        guard = ActGuard(allowed, Vault())
         return _run(done, asked, world.browser, FORM, guard, record, json, stop, short, settle_s=0.2)
 
 
@@ -310,7 +311,7 @@ def _replay(folder: Path | None) -> None:
     print(f"{outcome['status']}: {outcome['reason']}  page: {folder / PAGE}")
 
 
-def _show(outcome: Outcome, json: bool, record: Path | None) -> None:
+def _show(outcome: RunOutcome, json: bool, record: Path | None) -> None:
     if not json:
         print(f"{outcome.status}: {outcome.reason}")
         if outcome.answer is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inkwash.cli import eval_benchmarks, eval_compare, eval_questions
+from inkwash.cli import eval_agent, eval_benchmarks, eval_compare, eval_questions
 from inkwash.cli import eval_session as session
 from inkwash.cli import options as o
 from inkwash.cli.command import command
@@ -202,5 +202,6 @@ def _write_page(page: str, path: Path) -> None:
 eval_benchmarks.register(app)
 app.command("compare")(eval_compare.compare)
 app.command("questions")(eval_questions.questions)
+app.command("agent")(eval_agent.agent)
 app.command("scenes")(command(scenes, SceneCaseOptions, CaseOptions, SamplingOptions, ReportOptions, DeviceOptions))
 app.command("edits")(command(edits, EditCaseOptions, CaseOptions, SamplingOptions, ReportOptions, DeviceOptions))

@@ -124,6 +124,7 @@ def serve(
     limit_mm_per_prompt: c.Limits = None,
     max_num_seqs: c.Conversations = None,
     quantization: c.Quantization = None,
+    agent_allow: c.AgentAllow = None,
     tensor_parallel_size: c.TensorParallel = 1,
     ray: Ray = False,
     replicas: Replicas = 1,
@@ -157,6 +158,7 @@ def serve(
         limits=limit_mm_per_prompt,
         max_num_seqs=max_num_seqs,
         quantize=quantization,
+        agent_allow=tuple(agent_allow) if agent_allow else None,
     )
     seeing = flags.settings(model if alone else c.chosen(chat, ui))
     if not alone:

@@ -57,6 +57,10 @@ Quantization = Annotated[
     str | None,
     typer.Option("--quantization", metavar="KIND", help="Round the weights of the model that sees: int8, int4 or fp8."),
 ]
+AgentAllow = Annotated[
+    list[str] | None,
+    typer.Option("--agent-allow", metavar="HOST", help="Let agents act on this host's pages; give it again for more."),
+]
 TensorParallel = Annotated[
     int, typer.Option("--tensor-parallel-size", "--tp-size", help="Devices that share the model that sees: only 1 yet.")
 ]
@@ -75,6 +79,7 @@ class ChatFlags:
     limits: str | None = None
     max_num_seqs: int | None = None
     quantize: str | None = None
+    agent_allow: tuple[str, ...] | None = None
 
     def settings(self, model: str | None) -> ChatSettings | None:
         """What the server needs; None without a model. Raises ConfigError in one sentence for what cannot be done."""
@@ -112,6 +117,7 @@ class ChatFlags:
             max_videos=usual.max_videos if videos is None else videos,
             max_num_seqs=usual.max_num_seqs if self.max_num_seqs is None else self.max_num_seqs,
             quantize=kind,
+            agent_allow=self.agent_allow or (),
         )
 
 
@@ -152,6 +158,7 @@ def chosen(chat: str | None, ui: bool) -> str | None:
 _NAMES = (
     *("--served-model-name", "--tool-call-parser", "--enable-auto-tool-choice", "--reasoning-parser"),
     *("--allowed-local-media-path", "--media-io-kwargs", "--limit-mm-per-prompt", "--max-num-seqs", "--quantization"),
+    "--agent-allow",
 )
 
 

@@ -9,7 +9,8 @@ INKWASH_HUB      where named models are fetched from: huggingface (default) or m
 INKWASH_OFFLINE  1: never ask a hub, use only what is on disk
 
 INKWASH_JUDGE_KEY, the key of a vision model that judges pictures, is read by the command line (cli/eval_benchmarks.py).
-So are the keys of a server: INKWASH_API_KEYS of its clients, INKWASH_ENHANCE_KEY of its endpoint (cli/serve.py).
+So are the keys of a server, INKWASH_API_KEYS of its clients and INKWASH_ENHANCE_KEY of its endpoint (cli/serve.py),
+and INKWASH_AGENT_KEY of the endpoint that an agent asks (cli/act.py).
 """
 
 from __future__ import annotations

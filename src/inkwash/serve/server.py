@@ -174,6 +174,8 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     """Load a model that sees and answer POST /v1/chat/completions with it, under the keys and limits of the rest."""
     from inkwash.engine.open import LoadOptions, open_vision_pipeline
     from inkwash.engine.see.batcher import StepFn, in_thread
+    from inkwash.serve.agent import BODIES as AGENT_BODIES
+    from inkwash.serve.agent import make_agent_router
     from inkwash.serve.backend import LocalBackend
     from inkwash.serve.chat import BODIES, Chat, make_chat_router
     from inkwash.serve.images import client_of
@@ -217,7 +219,17 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
             max_bytes=settings.max_json_bytes,
         )
     )
-    app.state.bodies = BODIES
+    app.include_router(
+        make_agent_router(
+            service.chat,
+            settings.folder / "agents",
+            allow=chat.agent_allow,
+            admit=admit,
+            owner=client_of,
+            max_bytes=settings.max_json_bytes,
+        )
+    )
+    app.state.bodies = BODIES | AGENT_BODIES
     service.seeing = chat.served_name
 
 

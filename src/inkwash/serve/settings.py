@@ -147,6 +147,7 @@ class ChatSettings:
     fps: float | None = None
     max_num_seqs: int = 8
     quantize: str | None = None
+    agent_allow: tuple[str, ...] = ()  # places that agents of this server may act in; none: they may not act
 
     @property
     def served_name(self) -> str:

@@ -7,8 +7,8 @@ import io
 from PIL import Image
 
 from inkwash.agent.act import KINDS, Kind
-from inkwash.agent.reply import Format, Reply, write_reply
-from inkwash.agent.shot import Element, Pixel, PixelAct, Shot, element_at
+from inkwash.agent.reply import Format, StepReply, write_reply
+from inkwash.agent.shot import Element, Pixel, PixelAct, Screenshot, element_at
 from inkwash.agent.stop import StopSwitch
 from inkwash.models.glm_v.agent import Screen
 
@@ -41,9 +41,9 @@ class MemoryScreen:
         self.texts: tuple[tuple[str, tuple[float, float, float, float]], ...] = ()
         self.focus: Element | None = None
 
-    def observe(self, *, texts: bool = False) -> Shot:
+    def observe(self, *, texts: bool = False) -> Screenshot:
         shade = 100 * len(self.done) if self.moves else 0
-        return Shot(
+        return Screenshot(
             png=picture(shade), size=SIZE, elements=self.elements, place=self.place, texts=self.texts if texts else ()
         )
 
@@ -63,4 +63,4 @@ class MemoryScreen:
 
 
 def said(*acts: object, thought: str = "I act.") -> list[str]:
-    return [write_reply(Reply(act=act, thought=thought), FORM) for act in acts]  # type: ignore[arg-type]
+    return [write_reply(StepReply(act=act, thought=thought), FORM) for act in acts]  # type: ignore[arg-type]

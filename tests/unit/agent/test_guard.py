@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkwash.agent.act import Act, AgentError, Place
-from inkwash.agent.guard import Guard, Wanted
+from inkwash.agent.guard import ActGuard, Wanted
 from inkwash.agent.policy import Policy, origin_of, url_matches
-from inkwash.agent.shot import PixelAct, Shot
+from inkwash.agent.shot import PixelAct, Screenshot
 from inkwash.agent.vault import Secret, Vault
 from tests.unit.agent.screens import HERE, SIZE, element, picture
 
@@ -23,9 +23,9 @@ CLICK = Act(kind="click", target=Place.at(1, 1))
 
 def judged(act: Act, *, policy: Policy = POLICY, place: str = HERE, at: Any = "auto", **more: Any) -> tuple[str, str]:
     at = ((5, 5) if act.target is not None else None) if at == "auto" else at
-    shot = Shot(png=picture(0), size=SIZE, place=place)
+    shot = Screenshot(png=picture(0), size=SIZE, place=place)
     wanted = Wanted(done=PixelAct(act=act, at=at, text=act.text), shot=shot, **{"screen": "web", **more})
-    verdict = Guard(policy, VAULT).judge(wanted)
+    verdict = ActGuard(policy, VAULT).judge(wanted)
     return verdict.decision, " ".join(verdict.reasons)
 
 

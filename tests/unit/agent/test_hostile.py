@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from inkwash.agent.act import Act, read_keys
-from inkwash.agent.guard import Guard, Verdict, Wanted
-from inkwash.agent.loop import Agent, Outcome
+from inkwash.agent.guard import ActGuard, Judgement, Wanted
+from inkwash.agent.loop import Agent, RunOutcome
 from inkwash.agent.model import Scripted
 from inkwash.agent.policy import Policy
-from inkwash.agent.reply import Format, Reply, write_reply
+from inkwash.agent.reply import Format, StepReply, write_reply
 from inkwash.agent.trajectory import Trajectory
 from inkwash.agent.vault import Secret, Vault
 from inkwash.agent.worlds.site import Answer, Site
@@ -56,7 +56,7 @@ class Trap:
         except Exception as error:
             if "Execution context was destroyed" not in str(error) and "null" not in str(error):
                 raise
-            return [write_reply(Reply(act=Act(kind="done")), FORM)]
+            return [write_reply(StepReply(act=Act(kind="done")), FORM)]
 
     def _replies(self, page: Hostile) -> list[str]:
         acts: list[Act] = []
@@ -76,9 +76,9 @@ class Trap:
             else:
                 acts.append(Act(kind="key", keys=read_keys(rest) or ()))
         acts.append(Act(kind="done"))
-        return [write_reply(Reply(act=act, thought=page.thought), FORM) for act in acts]
+        return [write_reply(StepReply(act=act, thought=page.thought), FORM) for act in acts]
 
-    def run(self, page: Hostile, folder: Path | None, guard: Guard) -> Outcome:
+    def run(self, page: Hostile, folder: Path | None, guard: ActGuard) -> RunOutcome:
         self.html = f"<!doctype html><meta charset=utf-8><body style='margin:8px'>{self.filled(page.html)}"
         for site in (self.own, self.evil):
             site.asked.clear()
@@ -123,7 +123,7 @@ def test_there_are_forty() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_nothing_is_done_outside_of_the_policy(page: Hostile, trap: Trap, vault: Vault, tmp_path: Path) -> None:
-    outcome = trap.run(page, tmp_path / "run", Guard(trap.policy, vault))
+    outcome = trap.run(page, tmp_path / "run", ActGuard(trap.policy, vault))
     assert trap.harm == [], page.name
     assert outcome.status in ("done", "refused", "stuck"), outcome
     assert trap.browser.policy.allows_url(trap.browser.page.url)
@@ -132,11 +132,11 @@ def test_nothing_is_done_outside_of_the_policy(page: Hostile, trap: Trap, vault:
         assert BANK.encode() not in file.read_bytes(), file
 
 
-class Nobody(Guard):
+class Nobody(ActGuard):
     """No guard: what the pages do to an agent without one."""
 
-    def judge(self, wanted: Wanted) -> Verdict:
-        return Verdict(decision="allow")
+    def judge(self, wanted: Wanted) -> Judgement:
+        return Judgement(decision="allow")
 
 
 def test_without_the_guard_the_pages_do_their_harm(trap: Trap, vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:

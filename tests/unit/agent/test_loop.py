@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from inkwash.agent.act import Act, AgentError, Place
-from inkwash.agent.guard import Guard
-from inkwash.agent.loop import STUCK, Agent, Outcome
+from inkwash.agent.guard import ActGuard
+from inkwash.agent.loop import STUCK, Agent, RunOutcome
 from inkwash.agent.model import ModelReply, Scripted
 from inkwash.agent.policy import Policy
 from inkwash.agent.prompt import Prompt
@@ -30,8 +30,10 @@ NO_VAULT = Vault()
 
 def work(
     replies: list[str], screen: MemoryScreen, *, policy: Policy = ALLOWED, vault: Vault = NO_VAULT, **more: Any
-) -> Outcome:
-    agent = Agent(model=Scripted(replies), executor=screen, form=FORM, guard=Guard(policy, vault), settle_s=0.0, **more)
+) -> RunOutcome:
+    agent = Agent(
+        model=Scripted(replies), executor=screen, form=FORM, guard=ActGuard(policy, vault), settle_s=0.0, **more
+    )
     return agent.run("Buy nothing.")
 
 
@@ -66,7 +68,7 @@ def test_budgets_end_a_run(policy: Policy, status: str) -> None:
 
     screen = MemoryScreen(element("Open"))
     agent = Agent(
-        model=Costly(said(*[CLICK] * 9)), executor=screen, form=FORM, guard=Guard(policy, NO_VAULT), settle_s=0.0
+        model=Costly(said(*[CLICK] * 9)), executor=screen, form=FORM, guard=ActGuard(policy, NO_VAULT), settle_s=0.0
     )
     outcome = agent.run("x")
     assert outcome.status == status and len(screen.done) == 2
@@ -79,7 +81,7 @@ def test_the_time_of_a_run_ends_a_model_that_does_not_answer() -> None:
         model=Scripted(lambda prompt: str(release.wait(20))),
         executor=MemoryScreen(element("Open")),
         form=FORM,
-        guard=Guard(policy, NO_VAULT),
+        guard=ActGuard(policy, NO_VAULT),
         settle_s=0.0,
     )
     began = time.monotonic()
@@ -105,7 +107,7 @@ def test_an_act_that_changes_nothing_is_tried_three_times_at_most_with_a_hint() 
         return next(replies)
 
     screen = MemoryScreen(element("Open"), moves=False)
-    agent = Agent(model=Scripted(reply), executor=screen, form=FORM, guard=Guard(ALLOWED, NO_VAULT), settle_s=0.0)
+    agent = Agent(model=Scripted(reply), executor=screen, form=FORM, guard=ActGuard(ALLOWED, NO_VAULT), settle_s=0.0)
     outcome = agent.run("x")
     assert outcome.status == "stuck" and len(screen.done) == 3
     assert [STUCK in text for text in seen] == [False, False, False, True]
@@ -122,7 +124,7 @@ def test_three_refusals_end_a_run_and_are_told_to_the_model() -> None:
         return next(replies)
 
     screen = MemoryScreen(element("Open"))
-    agent = Agent(model=Scripted(reply), executor=screen, form=FORM, guard=Guard(ALLOWED, NO_VAULT), settle_s=0.0)
+    agent = Agent(model=Scripted(reply), executor=screen, form=FORM, guard=ActGuard(ALLOWED, NO_VAULT), settle_s=0.0)
     assert agent.run("x").status == "refused" and screen.done == []
     assert "Not carried out: The keys ctrl+w may do more than edit." in seen[1]
 
@@ -190,7 +192,7 @@ def test_an_answer_is_scrubbed() -> None:
         model=Scripted([answer]),
         executor=MemoryScreen(),
         form=Format(model="4.5V", screen="phone"),
-        guard=Guard(ALLOWED, VAULT),
+        guard=ActGuard(ALLOWED, VAULT),
         settle_s=0.0,
     )
     outcome = agent.run("x")
@@ -241,8 +243,10 @@ def test_the_switch_stops_within_a_fifth_of_a_second() -> None:
         replies = said(CLICK)
         model = Scripted(lambda prompt, release=release, thinking=thinking, replies=replies: (
             release.wait(10) and "" if thinking else replies[0]))  # fmt: skip
-        agent = Agent(model=model, executor=screen, form=FORM, guard=Guard(ALLOWED, NO_VAULT), stop=stop, settle_s=0.0)
-        ended: list[Outcome] = []
+        agent = Agent(
+            model=model, executor=screen, form=FORM, guard=ActGuard(ALLOWED, NO_VAULT), stop=stop, settle_s=0.0
+        )
+        ended: list[RunOutcome] = []
         thread = threading.Thread(target=lambda agent=agent, ended=ended: ended.append(agent.run("x")))
         thread.start()
         time.sleep(0.1)
@@ -275,7 +279,7 @@ def test_a_mark_that_is_not_there_is_a_sentence() -> None:
         model=Scripted(["Action: Click [7]"] * 3),
         executor=MemoryScreen(element("Open")),
         form=Format(model="4.5V", screen="web"),
-        guard=Guard(ALLOWED, NO_VAULT),
+        guard=ActGuard(ALLOWED, NO_VAULT),
         settle_s=0.0,
     )
     assert "no element [7]" in agent.run("x").reason

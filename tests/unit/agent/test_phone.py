@@ -9,7 +9,7 @@ import pytest
 
 from inkwash.agent.act import Act, AgentError, Place
 from inkwash.agent.executors.phone import KEYBOARD, PhoneExecutor
-from inkwash.agent.guard import Guard, Wanted
+from inkwash.agent.guard import ActGuard, Wanted
 from inkwash.agent.policy import Policy
 from inkwash.agent.reply import Format, read_reply
 from inkwash.agent.shot import PixelAct, to_pixels
@@ -119,7 +119,7 @@ def test_the_guard_reads_the_view_tree(fake: FakePhone) -> None:
     act = Act(kind="type", text="hunter2", target=Place.at(500, 515), submits=True)
     wanted = to_pixels(act, FORM.grid, shot)
     assert isinstance(wanted, PixelAct)
-    guard = Guard(Policy(mode="auto", allow=("com.android.settings",)), Vault())
+    guard = ActGuard(Policy(mode="auto", allow=("com.android.settings",)), Vault())
     verdict = guard.judge(Wanted(done=wanted, shot=shot, screen="phone", target=phone.target(wanted.at or (0, 0))))
     assert verdict.decision == "refuse" and "passwords" in verdict.reasons[0]
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from inkwash.agent.act import Act, Mark, Place
 from inkwash.agent.prompt import Past, Prompt, Situation, half_size, make_prompt
-from inkwash.agent.reply import Format, Reply, read_reply, write_reply
+from inkwash.agent.reply import Format, StepReply, read_reply, write_reply
 from tests.unit.agent.acts import FORMATS
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -39,7 +39,7 @@ MEMORIES: dict[str, object] = {"phone": "the code is 7", "computer": [{"code": 7
 def situation(form: Format, steps: int) -> Situation:
     """A task in its first step, or after `steps` of them."""
     said = write_reply(
-        Reply(act=ACTS[form.screen], thought="I press OK.", memory=MEMORIES[form.screen]),
+        StepReply(act=ACTS[form.screen], thought="I press OK.", memory=MEMORIES[form.screen]),
         form,
         thinking="secret thought",
     )

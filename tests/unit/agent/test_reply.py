@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inkwash.agent.act import ENDS, KINDS, Act, AgentError, Mark, Place
-from inkwash.agent.reply import SCREENS, Format, Reply, read_reply, spell, version_of, write_act, write_reply
+from inkwash.agent.reply import SCREENS, Format, StepReply, read_reply, spell, version_of, write_act, write_reply
 from inkwash.agent.spaces import SPACES
 from tests.unit.agent.acts import BY_SCREEN, EXAMPLES, FORMATS, anything
 
@@ -42,7 +42,7 @@ def test_what_is_written_is_read_as_the_same(form: Format, name: str) -> None:
     @settings(max_examples=25, deadline=None)
     @given(BY_SCREEN[form.screen](texts)[name])
     def check(act: Act) -> None:
-        assert read_reply(write_reply(Reply(act=act, thought="I look."), form, thinking="hm"), form).act == act
+        assert read_reply(write_reply(StepReply(act=act, thought="I look."), form, thinking="hm"), form).act == act
 
     check()
 
@@ -72,7 +72,7 @@ def test_any_text_is_carried_exactly_or_refused(form: Format) -> None:
     @given(BY_SCREEN[form.screen](hard)[typed])
     def check(act: Act) -> None:
         try:
-            said = write_reply(Reply(act=act), form)
+            said = write_reply(StepReply(act=act), form)
         except AgentError:
             return
         assert read_reply(said, form).act == act
@@ -93,7 +93,7 @@ def test_a_text_of_computers_is_carried_whatever_it_holds() -> None:
         "你好 ß",
     ):
         act = Act(kind="type", text=text)
-        assert read_reply(write_reply(Reply(act=act), form), form).act == act
+        assert read_reply(write_reply(StepReply(act=act), form), form).act == act
 
 
 SEVEN = [  # replies that the published parsers do not read
@@ -162,7 +162,7 @@ def test_five_thousand_mutated_replies() -> None:
     for number in range(5000):
         form = rng.choice(FORMATS)
         act = rng.choice(EXAMPLES[form.screen])
-        said = write_reply(Reply(act=act, thought="I see it."), form, thinking="so")
+        said = write_reply(StepReply(act=act, thought="I see it."), form, thinking="so")
         reply = read_reply(mutated(said, rng), form)
         assert (reply.act is None) != (reply.unreadable is None), number
         if reply.act is not None:

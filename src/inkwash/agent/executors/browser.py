@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from inkwash.agent.act import KINDS, AgentError, Kind
 from inkwash.agent.guard import SEARCH
 from inkwash.agent.policy import Policy, origin_of
-from inkwash.agent.shot import Element, Pixel, PixelAct, Shot
+from inkwash.agent.shot import Element, Pixel, PixelAct, Screenshot
 from inkwash.agent.stop import StopSwitch
 from inkwash.core.errors import MissingExtraError
 from inkwash.models.glm_v.agent import Screen
@@ -103,7 +103,7 @@ class BrowserExecutor:
         except Error as error:
             self._stack.close()
             line = str(error).strip().split("\n")[0]
-            if "Executable doesn't exist" in str(error):
+            if "executable doesn't exist" in str(error).lower():
                 raise AgentError(
                     "There is no Chromium here: install one with the system's packages, or playwright install chromium."
                 ) from None
@@ -192,7 +192,7 @@ class BrowserExecutor:
             self.size = size
             self.page.set_viewport_size({"width": size[0], "height": size[1]})
 
-    def observe(self, *, texts: bool = False) -> Shot:
+    def observe(self, *, texts: bool = False) -> Screenshot:
         """The view, with its elements; `texts` adds all that is written, for secrets to be found."""
         page = self.page
         try:
@@ -205,7 +205,7 @@ class BrowserExecutor:
             elements += [world.element(found) for found in world.call("scan()") or ()]
             if texts:
                 written += [(text, world.moved(box)) for text, box in world.call("texts()") or ()]
-        return Shot(png=png, size=self.size, elements=tuple(elements), place=page.url, texts=tuple(written))
+        return Screenshot(png=png, size=self.size, elements=tuple(elements), place=page.url, texts=tuple(written))
 
     def target(self, at: Pixel) -> Element | None:
         """What a click there would reach, in whichever frame."""
@@ -226,7 +226,7 @@ class BrowserExecutor:
                 return world.element(inside)
         return None
 
-    def _worlds(self) -> list[_World]:
+    def _worlds(self) -> list[_IsolatedWorld]:
         """One for each document that is shown, the outermost first."""
         page = self.page
         try:
@@ -234,10 +234,10 @@ class BrowserExecutor:
             tree = session.send("Page.getFrameTree")["frameTree"]
         except self._failure:
             return []
-        found: list[_World] = []
+        found: list[_IsolatedWorld] = []
         for frame, origin in _frames(tree, ""):
             with contextlib.suppress(self._failure, KeyError, IndexError):
-                found.append(_World(session, frame, origin, None if found else self.size))
+                found.append(_IsolatedWorld(session, frame, origin, None if found else self.size))
         return found
 
     # -- doing --------------------------------------------------------------------------------------------------------
@@ -368,7 +368,7 @@ class BrowserExecutor:
         self.close()
 
 
-class _World:
+class _IsolatedWorld:
     """A place beside the scripts of one document, and where the document stands in the view."""
 
     def __init__(self, session: CDPSession, frame: dict[str, Any], origin: str, size: tuple[int, int] | None) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from inkwash.agent.act import AgentError, Kind
-from inkwash.agent.shot import Element, Pixel, PixelAct, Shot, png_of
+from inkwash.agent.shot import Element, Pixel, PixelAct, Screenshot, png_of
 from inkwash.agent.stop import StopSwitch
 from inkwash.core.errors import MissingExtraError
 from inkwash.models.glm_v.agent import Screen
@@ -90,14 +90,14 @@ class ComputerExecutor:
             raise AgentError(f"There is no monitor {monitor}: this system has {len(monitors)}, counted from 0.")
         self.monitor = monitor
         self._held: list[tuple[str, str]] = []
-        self._shot: Shot | None = None
+        self._shot: Screenshot | None = None
 
-    def observe(self, *, texts: bool = False) -> Shot:
+    def observe(self, *, texts: bool = False) -> Screenshot:
         """The monitor with its origin and scale of the same moment."""
         monitor = self._capture.monitors()[self.monitor]
         png, size = self._capture.grab(monitor)
         left, top, width, _ = monitor
-        self._shot = Shot(png=png, size=size, scale=size[0] / width, origin=(left, top), place=self._window())
+        self._shot = Screenshot(png=png, size=size, scale=size[0] / width, origin=(left, top), place=self._window())
         return self._shot
 
     def target(self, at: Pixel) -> Element | None:
@@ -121,7 +121,7 @@ class ComputerExecutor:
             self._release()
         return ""
 
-    def _do(self, wanted: PixelAct, shot: Shot, stop: StopSwitch) -> None:
+    def _do(self, wanted: PixelAct, shot: Screenshot, stop: StopSwitch) -> None:
         act = wanted.act
         if act.kind == "wait":
             stop.wait(WAIT_S)
@@ -154,7 +154,7 @@ class ComputerExecutor:
         event()
         stop.wait(BETWEEN_S)
 
-    def _move(self, shot: Shot, at: Pixel | None, stop: StopSwitch) -> None:
+    def _move(self, shot: Screenshot, at: Pixel | None, stop: StopSwitch) -> None:
         assert at is not None
         x, y = shot.to_input(at)
         self._send(stop, lambda: self._events.move(x, y))
@@ -182,7 +182,7 @@ class ComputerExecutor:
             self._up("key", key)
         stop.wait(BETWEEN_S)
 
-    def _drag(self, shot: Shot, wanted: PixelAct, stop: StopSwitch) -> None:
+    def _drag(self, shot: Screenshot, wanted: PixelAct, stop: StopSwitch) -> None:
         assert wanted.at is not None and wanted.to is not None
         self._move(shot, wanted.at, stop)
         self._down("button", "left", stop)
@@ -192,7 +192,7 @@ class ComputerExecutor:
             self._move(shot, (round(x0 + (x1 - x0) * part), round(y0 + (y1 - y0) * part)), stop)
         self._up("button", "left")
 
-    def _type(self, text: str, shot: Shot, stop: StopSwitch) -> None:
+    def _type(self, text: str, shot: Screenshot, stop: StopSwitch) -> None:
         if self._events.can_type(text):
             for character in text:
                 self._press(("space" if character == " " else character,), stop)

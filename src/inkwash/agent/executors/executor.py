@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from inkwash.agent.act import Kind
-from inkwash.agent.shot import Element, Pixel, PixelAct, Shot
+from inkwash.agent.shot import Element, Pixel, PixelAct, Screenshot
 from inkwash.agent.stop import StopSwitch
 from inkwash.models.glm_v.agent import Screen
 
@@ -17,7 +17,7 @@ class Executor(Protocol):
     supports: frozenset[Kind]
     known: bool  # whether it can tell what its elements are
 
-    def observe(self, *, texts: bool = False) -> Shot:
+    def observe(self, *, texts: bool = False) -> Screenshot:
         """A fresh screenshot, with what is known of it; with `texts` also where what can be read stands."""
         ...
 

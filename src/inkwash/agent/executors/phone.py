@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 from PIL import Image
 
 from inkwash.agent.act import OPPOSITE, AgentError, Kind
-from inkwash.agent.shot import Element, Pixel, PixelAct, Shot, element_at
+from inkwash.agent.shot import Element, Pixel, PixelAct, Screenshot, element_at
 from inkwash.agent.stop import StopSwitch
 from inkwash.core.errors import MissingExtraError
 from inkwash.models.glm_v.agent import Screen
@@ -82,11 +82,11 @@ class PhoneExecutor:
         if serial is None and len(names) > 1:
             raise AgentError(f"adb sees several phones, {', '.join(names)}: choose one with --serial.")
         self._device: Any = client.device(serial or names[0])
-        self._shot: Shot | None = None
+        self._shot: Screenshot | None = None
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    def observe(self, *, texts: bool = False) -> Shot:
+    def observe(self, *, texts: bool = False) -> Screenshot:
         """The screen, with the elements of its view tree."""
         png = self._read("screencap -p")
         try:
@@ -101,7 +101,7 @@ class PhoneExecutor:
         else:
             written = ()
         usable = tuple(element for element in elements if element.role != "text")
-        self._shot = Shot(png=png, size=size, elements=usable, place=package, texts=written)
+        self._shot = Screenshot(png=png, size=size, elements=usable, place=package, texts=written)
         return self._shot
 
     def _elements(self) -> tuple[list[Element], str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from inkwash.agent.act import KINDS, AgentError, Kind
-from inkwash.agent.shot import Element, Pixel, PixelAct, Shot
+from inkwash.agent.shot import Element, Pixel, PixelAct, Screenshot
 from inkwash.agent.stop import StopSwitch
 from inkwash.agent.trajectory import read_steps
 from inkwash.models.glm_v.agent import Screen
@@ -28,7 +28,7 @@ class Pictures:
         for number, png in enumerate(pngs):
             with Image.open(io.BytesIO(png)) as image:
                 size = image.size
-            self._shots.append(Shot(png=png, size=size, place=places[number] if places else ""))
+            self._shots.append(Screenshot(png=png, size=size, place=places[number] if places else ""))
         self._at = 0
         self.done: list[PixelAct] = []
 
@@ -39,7 +39,7 @@ class Pictures:
         pngs = [(folder / f"{step['step']:03d}.png").read_bytes() for step in steps]
         return cls(pngs, screen, [step.get("place") or "" for step in steps])
 
-    def observe(self, *, texts: bool = False) -> Shot:
+    def observe(self, *, texts: bool = False) -> Screenshot:
         return self._shots[min(self._at, len(self._shots) - 1)]
 
     def target(self, at: Pixel) -> Element | None:

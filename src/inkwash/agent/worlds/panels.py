@@ -14,12 +14,12 @@ from typing import Any, Self
 
 from inkwash.agent.act import Act, Place
 from inkwash.agent.executors.browser import BrowserExecutor
-from inkwash.agent.guard import Guard
-from inkwash.agent.loop import Agent, Outcome
+from inkwash.agent.guard import ActGuard
+from inkwash.agent.loop import Agent, RunOutcome
 from inkwash.agent.model import Model, ModelReply
 from inkwash.agent.policy import Policy
 from inkwash.agent.prompt import Prompt
-from inkwash.agent.reply import Format, Reply, write_reply
+from inkwash.agent.reply import Format, StepReply, write_reply
 from inkwash.agent.trajectory import Trajectory
 from inkwash.agent.vault import Vault
 from inkwash.agent.worlds.site import Answer, Site
@@ -111,14 +111,14 @@ class PanelWorld:
             model=model,
             executor=self.browser,
             form=FORM,
-            guard=Guard(policy, Vault()),
+            guard=ActGuard(policy, Vault()),
             trajectory=trajectory,
             confirm=lambda act: True,  # a panel does nothing that could not be undone
             short=True,
             settle_s=0.0,
         )
 
-    def success(self, episode: Episode, outcome: Outcome) -> bool:
+    def success(self, episode: Episode, outcome: RunOutcome) -> bool:
         """The page is as asked and the agent has ended; what cannot be done was given up with the page untouched."""
         ends = "done" if episode.task.feasible else "fail"
         return outcome.status == ends and episode.task.reached(self.state)
@@ -163,7 +163,7 @@ class Expert:
             if move.kind == "click" and move.key not in boxes:
                 boxes = self.world.boxes_in(state)
             act = move_act(move, boxes, (self.episode.panel.width, self.episode.panel.height))
-            found.append(write_reply(Reply(act=act, thought=move.words), FORM))
+            found.append(write_reply(StepReply(act=act, thought=move.words), FORM))
             if move.kind in ("done", "fail"):
                 return found
             state = after(state, move)
@@ -190,7 +190,7 @@ class RandomClicker:
         else:
             self.begun = True
             act = Act(kind="click", target=Place.at(self.rng.randint(0, 999), self.rng.randint(0, 999)))
-        return ModelReply(text=write_reply(Reply(act=act, thought="I try."), FORM))
+        return ModelReply(text=write_reply(StepReply(act=act, thought="I try."), FORM))
 
     def cancel(self) -> None:
         """Nothing runs."""
@@ -210,7 +210,7 @@ class FirstWidget:
         self.acts: list[Any] = [Act(kind="click", target=place), Act(kind="done")]
 
     def reply(self, prompt: Prompt) -> ModelReply:
-        return ModelReply(text=write_reply(Reply(act=self.acts.pop(0), thought="I click the first."), FORM))
+        return ModelReply(text=write_reply(StepReply(act=self.acts.pop(0), thought="I click the first."), FORM))
 
     def cancel(self) -> None:
         """Nothing runs."""

@@ -1,0 +1,88 @@
+"""The nano agent: nano-v goes on learning on panels, until it operates them (`runs/agent.sh`).
+
+`nano_agent_pages` has a browser draw panels in states along the way of someone who knows them; `nano_agent` trains
+on them, beside questions about scenes; `export_nano_agent` writes the checkpoint. Every stage goes on where it was
+stopped. The format is that of 4.5V for computers, with the short prompt (`agent/prompt.py`).
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inkwash.agent.worlds.panels import PanelWorld
+from inkwash.agent.worlds.teaching import chunk_size, drawn
+from inkwash.core.errors import ConfigError
+from inkwash.data.panel_pages import PANEL_LABELS, PanelBatches, chunk_path, write_chunk
+from inkwash.data.questions import QuestionBatches
+from inkwash.models.glm_v.folder import resolve_vision
+from inkwash.models.glm_v.weights import load_glm_v
+from inkwash.recipes.nano_v import CPU, export_trained
+from inkwash.train.vlm import VLMTraining, train_vlm
+
+PAGES_A_CHUNK = 64
+
+
+def nano_agent_pages(work: Path, pages: int = 20000, seed: int = 0) -> Path:
+    """Draw `pages` pictures in chunks of one size: `work`/agent/pages. Chunks that are there stay."""
+    folder = work / "agent" / "pages"
+    folder.mkdir(parents=True, exist_ok=True)
+    chunks = -(-pages // PAGES_A_CHUNK)
+    missing = [number for number in range(chunks) if not chunk_path(folder, number).exists()]
+    if not missing:
+        return folder
+    with PanelWorld() as world:
+        for number in missing:
+            rng = random.Random(f"agent pages {seed} {number}")
+            pixels: list[Any] = []
+            facts: list[dict[str, Any]] = []
+            while len(facts) < PAGES_A_CHUNK:
+                for picture, fact in drawn(world, rng, chunk_size(number)):
+                    pixels.append(picture)
+                    facts.append(fact)
+            write_chunk(chunk_path(folder, number), pixels[:PAGES_A_CHUNK], facts[:PAGES_A_CHUNK])
+    return folder
+
+
+def nano_agent(
+    work: Path,
+    model: str = "nano-v",
+    pages: int = 20000,
+    steps: int = 12000,
+    language_from: int = 1000,
+    batch: int = 6,
+    lr: float = 4e-4,
+    questions: float = 0.25,
+) -> None:
+    """Train a checkpoint that sees on panels: `work`/agent/see.pt. A finished run goes on when asked for more steps."""
+    folder = work / "agent"
+    chunks = -(-pages // PAGES_A_CHUNK)
+    missing = [number for number in range(chunks) if not chunk_path(folder / "pages", number).exists()]
+    if missing:
+        raise ConfigError(
+            f"{len(missing)} of {chunks} chunks of pages are not drawn yet: run inkwash train nano-agent-pages first."
+        )
+    torch.manual_seed(0)
+    parts = load_glm_v(resolve_vision(model), dtype=torch.float32)
+    make = PanelBatches(
+        folder=folder / "pages",
+        chunks=chunks,
+        seed=11,
+        batch=batch,
+        questions=questions,
+        talk_from=language_from,
+        asked=QuestionBatches(seed=12, batch=batch, talk_from=language_from),
+    )
+    settings = VLMTraining(steps=steps, language_from=language_from, lr=lr)
+    parts.model.requires_grad_(True)
+    train_vlm(parts.model, parts.processor, PANEL_LABELS, make, folder, settings, device=CPU, everywhere=())
+    torch.save(parts.model.state_dict(), folder / "see.pt")
+
+
+def export_nano_agent(work: Path, output: Path, model: str = "nano-v") -> Path:
+    """Write the checkpoint in bf16, from the finished stage or from the running average of an unfinished one."""
+    parts = load_glm_v(resolve_vision(model), dtype=torch.float32)
+    return export_trained(parts.model, parts.processor, work / "agent", output)
