@@ -164,12 +164,12 @@ def _deputy(endpoints: Endpoints, local: LocalModel | None) -> Deputy:
     from inkwash.cli.hand_over import Deputy
 
     def open_model(name: str) -> Model:
-        from inkwash.agent.model import Endpoint
+        from inkwash.agent.model import ChatEndpoint
 
         found = endpoints.find(name)
         if local is not None and endpoints.local is not None and found.name == endpoints.local.name:
             local.start()
-        return Endpoint(found.url, found.model, endpoints.keys.get(found.name))
+        return ChatEndpoint(found.url, found.model, endpoints.keys.get(found.name))
 
     return Deputy(open_model)
 

@@ -16,7 +16,7 @@ from inkwash.core.errors import InkwashError, RequestError
 
 if TYPE_CHECKING:
     from inkwash.agent.executors.executor import Executor
-    from inkwash.agent.loop import Outcome
+    from inkwash.agent.loop import RunOutcome
     from inkwash.agent.model import Model
     from inkwash.agent.policy import Policy
     from inkwash.agent.stop import StopSwitch
@@ -38,11 +38,11 @@ class Errand:
         if not self.task.strip():
             raise RequestError("The task is empty: say what is to be done.", param="task")
 
-    def run(self, model: Model, stop: StopSwitch, tell: Tell, confirm: Confirm | None = None) -> tuple[Outcome, bytes]:
+    def run(self, model: Model, stop: StopSwitch, tell: Tell, confirm: Confirm | None = None) -> tuple[RunOutcome, bytes]:
         """Work on it; how it ended, and the last picture (PNG) of where it was done."""
         from datetime import UTC, datetime
 
-        from inkwash.agent.guard import Guard
+        from inkwash.agent.guard import ActGuard
         from inkwash.agent.loop import Agent
         from inkwash.agent.reply import Format, version_of
         from inkwash.agent.stop import hotkey
@@ -55,7 +55,7 @@ class Errand:
                     model=model,
                     executor=executor,
                     form=Format(model=version_of(model.name), screen="computer" if self.url is None else "web"),
-                    guard=Guard(self.policy, Vault()),
+                    guard=ActGuard(self.policy, Vault()),
                     stop=stop,
                     confirm=confirm,
                     tell=tell,

@@ -1,7 +1,7 @@
 """What a small agent is taught: pictures of panels on the way of someone who knows them, with the next step in words.
 
-The question of a step is the prompt that the agent gets, and its answer is read as the act: what is learnt is what is run
-(`recipes/nano_agent.py`).
+The question of a step is the prompt that the agent gets, and its answer is read as the act: what is learnt is what
+runs (`recipes/nano_agent.py`).
 """
 
 from __future__ import annotations
