@@ -38,7 +38,9 @@ class Errand:
         if not self.task.strip():
             raise RequestError("The task is empty: say what is to be done.", param="task")
 
-    def run(self, model: Model, stop: StopSwitch, tell: Tell, confirm: Confirm | None = None) -> tuple[RunOutcome, bytes]:
+    def run(
+        self, model: Model, stop: StopSwitch, tell: Tell, confirm: Confirm | None = None
+    ) -> tuple[RunOutcome, bytes]:
         """Work on it; how it ended, and the last picture (PNG) of where it was done."""
         from datetime import UTC, datetime
 
