@@ -12,9 +12,13 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import hypothesis
 import pytest
 
 from tests.display import display, xvfb  # noqa: F401
+
+hypothesis.settings.register_profile("inkwash", deadline=None)  # other work on the machine is no fault of an example
+hypothesis.settings.load_profile("inkwash")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background; the programs under test inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)

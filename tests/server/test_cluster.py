@@ -26,6 +26,7 @@ from inkwash.engine.open import LoadOptions
 from inkwash.engine.plan import Plan
 from inkwash.engine.request import DrawRequest, TokenCounts
 from inkwash.engine.scheduler import DeadlinePassed, QueueFull
+from inkwash.engine.verify import Reading, attempt_seed
 from inkwash.serve.backend import ModelInfo
 from inkwash.serve.cluster import RayBackend
 from inkwash.serve.deduplicate import EventDeduplicator
@@ -45,6 +46,7 @@ class StandIn(Pool):
         super().__init__(name, None, 2)
         self.deaths, self.step_s = deaths, step_s
         self.cancelled = 0
+        self.asked: list[tuple[int | None, Plan | None]] = []  # seed and plan of every stream
 
     def ask(self, method: str, *arguments: Any) -> Any:
         assert method == "info"
@@ -72,6 +74,7 @@ class StandIn(Pool):
 
     def said(self, stream: Any, request: DrawRequest, *rest: Any) -> Iterator[Any]:
         stage = "prior" if self.name == "planner" else "denoise"
+        self.asked.append((request.seed, rest[0]))
         for step in range(4):
             if stream.stopped:
                 yield Cancelled()
@@ -88,7 +91,7 @@ class StandIn(Pool):
                 images=[], seeds=[request.seed], plan=THE_PLAN, tokens=TOKENS, timings={"prior": 1.5}
             )
         else:
-            assert rest[0] == (THE_PLAN if self.name == "decoder" else None)
+            assert self.name == "whole" or rest[0] is THE_PLAN
             assert request.seed is not None
             image = fake_picture(request, request.seed, (64, 64))
             yield events.PictureDone(index=0, image=image, seed=request.seed, tokens=TOKENS)
@@ -158,6 +161,34 @@ def test_the_server_runs_in_front_of_replicas(settings: Any) -> None:
     with running(settings(), lambda: whole(deaths=1)[0]) as live:
         drawn = live.http.post("/v1/images/generations", json={"prompt": "a", "size": "64x64", "seed": 1, "steps": 4})
         assert picture(drawn.json()["data"][0]).size == (64, 64)
+
+
+@pytest.mark.parametrize("shape", [{"replicas": 2}, {"planners": 1, "decoders": 1}])
+def test_words_are_read_back_in_front_of_replicas(settings: Any, shape: dict[str, int]) -> None:
+    """Attempts go through the replicas, one of which dies, and the second one keeps the plan of the first."""
+    pools = {name: StandIn(name) for name in (["whole"] if "replicas" in shape else ["planner", "decoder"])}
+    lines = iter(["HALLO", "HELLO"])
+
+    def prepare(app: Any, service: Any) -> None:
+        service.words._open = lambda: lambda image: Reading(lines=(next(lines),))
+
+    def load() -> RayBackend:
+        return RayBackend(pools, ClusterSettings(**shape), max_queue=4, leave=lambda: None)  # type: ignore[arg-type]
+
+    with running(settings(), load, prepare=prepare) as live:
+        for pool in pools.values():
+            pool.deaths = 1
+            pool.asked.clear()
+        body = {"prompt": 'A sign that says "HELLO"', "size": "64x64", "steps": 4, "seed": 1, "verify": True}
+        answer = live.http.post("/v1/images/generations", json=body).json()
+    assert answer["verified"] is True and answer["data"][0]["verify"]["scores"] == [0.8, 1.0], answer
+    assert answer["usage"]["output_tokens"] == TOKENS.drawn, "of one plan"
+    second = attempt_seed(1, 0, 1)
+    if "replicas" in shape:
+        assert pools["whole"].asked == [(1, None), (1, None), (second, THE_PLAN)]
+    else:
+        assert pools["planner"].asked == [(1, None), (1, None)]
+        assert pools["decoder"].asked == [(1, THE_PLAN), (1, THE_PLAN), (second, THE_PLAN)]
 
 
 def test_what_was_said_is_not_said_again() -> None:

@@ -6,6 +6,7 @@ for a model of any size.
 
 from __future__ import annotations
 
+import gc
 import json as jsonlib
 import sys
 from collections.abc import Iterator
@@ -36,20 +37,20 @@ CHOICES: tuple[tuple[Literal["none", "stage", "block"], str | None], ...] = (
 
 def show_plan(model: str, size: Size | None, *, device_name: str | None, as_json: bool) -> None:
     """Prints memory, one line for each way to hold the weights, and then the time."""
+    with no_collection():
+        from inkwash.core import device
+        from inkwash.core.limits import check_size
+        from inkwash.engine.memory import ForecastInput
 
-    from inkwash.core import device
-    from inkwash.core.limits import check_size
-    from inkwash.engine.memory import ForecastInput
-
-    sizes = sizes_of(model)
-    side = min(sizes.vae.sample_size // 32 * 32, 2048)
-    size = Size(side, side) if size is None else check_size(size)
-    place = device.pick_device(device_name)
-    dtype = device.pick_dtype(None, place)
-    device.set_threads()
-    work = ForecastInput(height=size.height, width=size.width, steps=50 if model_is_large(sizes) else 20)
-    with torch_without_compiler():
-        plans = plans_of(sizes, work, dtype, place)
+        sizes = sizes_of(model)
+        side = min(sizes.vae.sample_size // 32 * 32, 2048)
+        size = Size(side, side) if size is None else check_size(size)
+        place = device.pick_device(device_name)
+        dtype = device.pick_dtype(None, place)
+        device.set_threads()
+        work = ForecastInput(height=size.height, width=size.width, steps=50 if model_is_large(sizes) else 20)
+        with torch_without_compiler():
+            plans = plans_of(sizes, work, dtype, place)
     head = {"model": model, "size": str(size), "steps": work.steps, "device": str(place)}
     head["memory_gb"] = round(memory_of(place) / 1e9, 1)
     if not as_json:
@@ -78,18 +79,18 @@ def plans_of(sizes: Sizes, work: ForecastInput, dtype: torch.dtype, place: torch
     """Peak memory for every choice."""
     import torch
 
-    from inkwash.engine.memory import Forecaster
+    from inkwash.engine.memory import Forecaster, Networks
     from inkwash.engine.quantize import parse_quantize
 
     import_module("inkwash.engine.pipeline")  # a drawing starts with what this brings along
     base, room = held_now() if place.type == "cpu" else 0, memory_of(place)
-    forecasters: dict[torch.dtype, Forecaster] = {}
+    networks, forecasters = Networks.of(sizes), dict[torch.dtype, Forecaster]()
     plans = []
     for profile, text in CHOICES:
         kinds = parse_quantize(text)
         kind = torch.bfloat16 if "ar" in kinds and place.type == "cpu" else dtype
         if kind not in forecasters:
-            forecasters[kind] = Forecaster(sizes, work, dtype=kind, device=place, base=base)
+            forecasters[kind] = Forecaster(sizes, work, dtype=kind, device=place, base=base, networks=networks)
         made = forecasters[kind].forecast(profile, kinds)
         row = {
             "offload": profile,
@@ -119,6 +120,18 @@ def seconds_of(
 
     pace = measure_pace(sizes, work, dtype=dtype, device=place)
     return [round(pace.under(plan.forecast, work), 2) if plan.row["quantize"] == "none" else None for plan in plans]
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Inside, nothing looks for garbage: of what importing torch and building networks makes, nearly all stays."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -146,32 +146,60 @@ def forecast(
     return Forecaster(sizes, work, dtype=dtype, device=device, base=base).forecast(profile, quantize)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Networks:
+    """All networks of a checkpoint without numbers: what their weights take in any number type is read off them."""
+
+    ar: ARGenerator
+    decoder: Decoder
+    vae: AutoencoderKL
+    glyph: GlyphEncoder
+
+    @classmethod
+    def of(cls, sizes: Sizes) -> Networks:
+        with parameters_on_meta():
+            return cls(
+                ar=ARGenerator(sizes.ar),
+                decoder=Decoder(sizes.decoder),
+                vae=AutoencoderKL(sizes.vae),
+                glyph=GlyphEncoder(sizes.glyph),
+            )
+
+
 class Forecaster:
-    """Forecasts of one call in one number type under any profile: networks are built and run once for all of them."""
+    """Forecasts of one call in one number type under any profile: networks are run once for all of them.
+
+    ``networks`` are those of the same sizes, which forecasters in other number types may share.
+    """
 
     def __init__(
-        self, sizes: Sizes, work: ForecastInput, *, dtype: torch.dtype, device: torch.device, base: int = 0
+        self,
+        sizes: Sizes,
+        work: ForecastInput,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        base: int = 0,
+        networks: Networks | None = None,
     ) -> None:
         self.sizes, self.work, self.dtype, self.base = sizes, work, dtype, base
         self.on_cpu = device.type == "cpu"
-        self.ar = self._blank(lambda: ARGenerator(sizes.ar))
-        self.decoder = self._blank(lambda: Decoder(sizes.decoder))
-        self.vae = self._blank(lambda: AutoencoderKL(sizes.vae))
-        self.glyph = self._blank(lambda: GlyphEncoder(sizes.glyph))
+        self.networks = networks or Networks.of(sizes)
 
     def forecast(self, profile: Profile = "none", quantize: Mapping[str, str] | None = None) -> Forecast:
         """The peak under an offload profile, with these stages quantised."""
         kinds = dict(quantize or {})
-        on_cpu, ar, decoder = self.on_cpu, self.ar, self.decoder
-        vision = weight_bytes(ar.model.visual) + weight_bytes(ar.model.vqmodel)
+        on_cpu, ar, decoder = self.on_cpu, self.networks.ar, self.networks.decoder
+        taken = partial(weight_bytes, dtype=self.dtype)
+        vision = taken(ar.model.visual) + taken(ar.model.vqmodel)
         packed = _packed_bytes(ar, "ar" in kinds) if on_cpu else 0
         weights = {
             "vision": vision,
-            "ar": weight_bytes(ar, "ar", kinds.get("ar")) - vision + packed,
-            "decoder": weight_bytes(decoder, "decoder", kinds.get("decoder")),
-            "small": weight_bytes(self.vae) + weight_bytes(self.glyph),
-            "block": weight_bytes(decoder.blocks[0]),
-            "blocks": sum(weight_bytes(block) for block in decoder.blocks),
+            "ar": taken(ar, "ar", kinds.get("ar")) - vision + packed,
+            "decoder": taken(decoder, "decoder", kinds.get("decoder")),
+            "small": taken(self.networks.vae) + taken(self.networks.glyph),
+            "block": taken(decoder.blocks[0]),
+            "blocks": sum(taken(block) for block in decoder.blocks),
         }
         return Forecast(
             base=self.base + ((CPU_RUNTIME + (CPU_QUANTIZING if kinds else 0)) if on_cpu else 0),
@@ -184,11 +212,21 @@ class Forecaster:
     def working(self) -> dict[str, int]:
         """The most that is alive beside the weights, stage by stage."""
         return {
-            "vision": _vision_working(self.ar, self.work, self.on_cpu),
+            "vision": self._vision(),
             "ar": _over_layers(self.sizes.ar.text_config.num_hidden_layers, AR_LAYERS, self._ar),
             "decoder": _over_layers(self.sizes.decoder.num_layers, DECODER_LAYERS, self._decoder),
-            "vae": round(_vae_working(self.vae, self.work) * (CPU_CONVOLUTION if self.on_cpu else 1)),
+            "vae": round(self._vae() * (CPU_CONVOLUTION if self.on_cpu else 1)),
         }
+
+    def _vision(self) -> int:
+        if self.work.reference is None:
+            return 0
+        text = replace(self.sizes.ar.text_config, num_hidden_layers=1)
+        network = self._blank(lambda: ARGenerator(replace(self.sizes.ar, text_config=text)))
+        return _vision_working(network, self.work.reference, self.on_cpu)
+
+    def _vae(self) -> int:
+        return _vae_working(self._blank(lambda: AutoencoderKL(self.sizes.vae)), self.work)
 
     def _ar(self, layers: int) -> int:
         text = replace(self.sizes.ar.text_config, num_hidden_layers=layers)
@@ -216,8 +254,13 @@ def _over_layers(layers: int, short: tuple[int, int], working: Callable[[int], i
     return first + (second - first) * (layers - few) // (more - few)
 
 
-def weight_bytes(network: nn.Module, stage: str | None = None, kind: str | None = None) -> int:
-    """Bytes of a network's parameters and buffers, with the layers of a quantised stage at their rounded size."""
+def weight_bytes(
+    network: nn.Module, stage: str | None = None, kind: str | None = None, *, dtype: torch.dtype | None = None
+) -> int:
+    """Bytes of a network's parameters and buffers, with the layers of a quantised stage at their rounded size.
+
+    ``dtype``: the number type that it will have, if another.
+    """
     total = 0
     for name, tensor in network.state_dict().items():
         module, _, leaf = name.rpartition(".")
@@ -226,7 +269,8 @@ def weight_bytes(network: nn.Module, stage: str | None = None, kind: str | None 
             scales = rows * (2 * -(-columns // INT4_GROUP) if kind == "int4" else 1)
             total += tensor.numel() * BITS[kind] // 8 + scales * 4
         else:
-            total += tensor.numel() * tensor.element_size()
+            kept = tensor.dtype if dtype is None or not tensor.dtype.is_floating_point else dtype
+            total += tensor.numel() * kept.itemsize
     return total
 
 
@@ -311,11 +355,9 @@ def _packed_bytes(ar: ARGenerator, quantized: bool) -> int:
     return sum(2 * matrix.numel() for matrix in matrices)
 
 
-def _vision_working(ar: ARGenerator, work: ForecastInput, on_cpu: bool) -> int:
+def _vision_working(ar: ARGenerator, reference: tuple[int, int], on_cpu: bool) -> int:
     """The ViT on one reference picture at half its size, then the distances of its features to every code, fp32."""
-    if work.reference is None:
-        return 0
-    half = (work.reference[0] // 2, work.reference[1] // 2)
+    half = (reference[0] // 2, reference[1] // 2)
     with _counting(ar, on_cpu) as counter:
         features = ar.model.visual(torch.empty(1, 3, *half, dtype=ar.lm_head.weight.dtype, device="meta"))
     return max(counter.most, 2 * features.shape[1] * ar.config.vq_config.num_embeddings * 4)
