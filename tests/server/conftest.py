@@ -20,7 +20,7 @@ from inkwash.engine.open import LoadOptions
 from inkwash.serve.app import make_app
 from inkwash.serve.backend import Backend, load_backend
 from inkwash.serve.listen import bind
-from inkwash.serve.protocol import with_header_timeout
+from inkwash.serve.protocol import http_options
 from inkwash.serve.service import Service
 from inkwash.serve.settings import ServeSettings
 from inkwash.serve.vision_only import VisionOnlyService
@@ -70,7 +70,7 @@ def running(
         log_config=None,
         lifespan="on",
         timeout_graceful_shutdown=drain_s,
-        http=with_header_timeout(settings.header_timeout_s),
+        **http_options(settings.header_timeout_s),
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)

@@ -213,6 +213,43 @@ def test_bodies_and_headers_have_their_time(settings: Callable[..., ServeSetting
                 assert b"HTTP/1.1 400" not in chunk
 
 
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("protocol", ["h2c", "websocket", "TLS/1.3, h2c"])
+def test_an_offer_of_another_protocol_is_passed_over(fake: Live, protocol: str, apart: bool) -> None:
+    """Java's client sends the first with every request; the body comes with the headers or later."""
+    body = b'{"prompt": "a", "size": "64x64", "steps": 1}'
+    head = (
+        f"POST /v1/images/generations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode()
+    with socket.create_connection(("127.0.0.1", fake.port)) as raw, raw.makefile("rb") as answer:
+        raw.settimeout(20)
+        for _ in range(2):  # the connection stays as it was
+            raw.sendall(head if apart else head + body)
+            if apart:
+                time.sleep(0.05)
+                raw.sendall(body)
+            assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
+            fields = dict(line.lower().split(b": ", 1) for line in iter(answer.readline, b"\r\n"))
+            assert b"b64_json" in answer.read(int(fields[b"content-length"]))
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/models", "/openapi.json"])
+def test_head_is_get_without_its_body(fake: Live, path: str) -> None:
+    there, whole = fake.http.head(path), fake.http.get(path)
+    assert (there.status_code, there.content) == (200, b"")
+    assert there.headers["content-type"] == whole.headers["content-type"] and fake.http.get("/health").json()
+    assert fake.http.head("/v1/images/generations").status_code == 405
+
+
+@pytest.mark.parametrize("name", ["gzip", "br", "identity, gzip"])
+def test_a_compressed_body_is_refused_by_name(fake: Live, name: str) -> None:
+    headers = {"content-type": "application/json", "content-encoding": name}
+    answer = fake.http.post("/v1/images/generations", content=b"\x1f\x8b", headers=headers)
+    assert answer.status_code == 415 and repr(name) in answer.json()["error"]["message"]
+
+
 def test_two_servers_cannot_share_a_port() -> None:
     first = bind("127.0.0.1", 0)
     with first, pytest.raises(ConfigError, match="another program listens there"):

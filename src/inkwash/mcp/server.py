@@ -85,7 +85,9 @@ def serve_stdio(tools: Sequence[McpTool]) -> None:
 def serve_http(tools: Sequence[McpTool], bound: socket.socket, host: str, keys: Sequence[ApiKey] = ()) -> None:
     """Answer clients at /mcp on a bound socket until a signal comes."""
     _quiet_sdk()
-    config = uvicorn.Config(make_app(tools, host, keys), log_config=None, access_log=False, timeout_graceful_shutdown=2)
+    app = make_app(tools, host, keys)
+    # h11: the faster parser loses the body of a request that offers HTTP/2, as Java's clients do.
+    config = uvicorn.Config(app, log_config=None, access_log=False, http="h11", ws="none", timeout_graceful_shutdown=2)
     uvicorn.Server(config).run(sockets=[bound])
 
 

@@ -13,6 +13,7 @@ from inkwash import __version__
 from inkwash.serve import errors, files, images, system
 from inkwash.serve.access import Access
 from inkwash.serve.guard import EXPOSED, Guard, KeyGuard
+from inkwash.serve.head import HeadAsGet
 from inkwash.serve.openapi import describe
 from inkwash.serve.service import END_S, Service
 from inkwash.serve.worker import JobWorker
@@ -48,8 +49,9 @@ def make_app(service: Service) -> FastAPI:
 
 
 def _protect(app: FastAPI, service: Service) -> None:
-    """What stands before the routes, the innermost first: the key, answers to pages, names and pages, the log."""
+    """What stands before the routes, the innermost first: HEAD, the key, answers to pages, names and pages, the log."""
     settings, metrics = service.settings, service.metrics
+    app.add_middleware(HeadAsGet)
     app.add_middleware(KeyGuard, settings=settings, metrics=metrics)
     if settings.cors_origins:
         app.add_middleware(

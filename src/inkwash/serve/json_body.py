@@ -27,6 +27,12 @@ async def read_body(request: Request, kind: type[AnyBody], *, max_bytes: int) ->
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != "application/json":
         raise unsupported_type(given, "application/json")
+    if (packed := request.headers.get("content-encoding", "identity").strip().lower()) != "identity":
+        raise RequestError(
+            f"The Content-Encoding is {packed[:40]!r}, but bodies are read as they are: send it without compression.",
+            status=415,
+            code="unsupported_media_type",
+        )
     if (request.headers.get("content-length") or "").isdigit() and int(request.headers["content-length"]) > max_bytes:
         raise too_large(max_bytes)
     chunks: list[bytes] = []

@@ -21,7 +21,7 @@ from inkwash.core.errors import ConfigError, InkwashError, MissingExtraError, Re
 from inkwash.serve import access
 from inkwash.serve.app import make_app
 from inkwash.serve.listen import BACKLOG, bind
-from inkwash.serve.protocol import with_header_timeout
+from inkwash.serve.protocol import http_options
 from inkwash.serve.service import Service, sentence
 from inkwash.serve.settings import ChatSettings, ServeSettings
 from inkwash.serve.vision_only import VisionOnlyService
@@ -83,7 +83,7 @@ def serve(
         log_config=None,
         access_log=False,
         lifespan="on",
-        http=with_header_timeout(settings.header_timeout_s),
+        **http_options(settings.header_timeout_s),
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
         backlog=BACKLOG,
     )
