@@ -310,10 +310,10 @@ def test_clients_are_answered_together_and_as_alone(pipe: GlmVisionPipeline, cli
 
     alone = [ask(number) for number in range(8)]
     assert pipe.batcher is not None
-    pipe.batcher.most = 0
+    pipe.batcher.largest_batch = 0
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(8))) == alone
-    assert pipe.batcher.most > 1
+    assert pipe.batcher.largest_batch > 1
 
 
 def test_a_client_that_goes_away_stops_its_answer(pipe: GlmVisionPipeline, client: openai.OpenAI) -> None:

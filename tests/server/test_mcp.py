@@ -127,11 +127,11 @@ async def every_tool(client: Client, folder: Path, sign: Path, answer: str) -> N
     for name, arguments, said in (
         ("draw", {"prompt": ""}, "The prompt is empty"),
         ("draw", {"prompt": "a", "size": "65x64"}, "The width 65 of size 65x64 is not allowed"),
-        ("draw", {"prompt": "a", "stepps": 3}, "There is no argument 'stepps': did you mean steps?"),
+        ("draw", {"prompt": "a", "stepps": 3}, "There is no argument 'stepps': did you mean 'steps'?"),
         ("edit", {"prompt": "a"}, "The argument images is missing"),
         ("describe", {"files": ["/no/such.png"]}, "The file '/no/such.png' does not exist"),
         ("read_text", {"image": "data:nonsense"}, "image is no valid data URL"),
-        ("drow", {}, "There is no tool 'drow': did you mean draw?"),
+        ("drow", {}, "There is no tool 'drow': did you mean 'draw'?"),
     ):
         refused = await client.call_tool(name, arguments)
         assert refused.is_error and text_of(refused).startswith(said), text_of(refused)

@@ -7,7 +7,6 @@ the traceback too.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 import traceback
@@ -21,6 +20,7 @@ from typer.main import get_command
 from inkwash import __version__
 from inkwash.core import env, log
 from inkwash.core.errors import InkwashError
+from inkwash.core.text import did_you_mean, one_line
 
 
 class Entry(NamedTuple):
@@ -71,8 +71,8 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Adds the known names to the message about an unknown one."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0].lower(), COMMANDS, n=1)
-            hint = f"did you mean {near[0]!r}? The commands are" if near else "it must be one of"
+            near = did_you_mean(args[0].lower(), COMMANDS)
+            hint = f"{near} The commands are" if near else "it must be one of"
             raise UnknownCommand(f"There is no command {args[0]!r}: {hint} {', '.join(COMMANDS)}.")
         return super().resolve_command(ctx, args)
 
@@ -128,8 +128,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
-        said = " ".join(str(error).split())[:300]
-        line = f"Unexpected failure: {type(error).__name__}: {said} (INKWASH_DEBUG=1 shows where)."
+        line = f"Unexpected failure: {type(error).__name__}: {one_line(error)} (INKWASH_DEBUG=1 shows where)."
         return _fail(line, 1, error)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from inkwash import __version__
 from inkwash.cli import options as o
 from inkwash.core.errors import RequestError
+from inkwash.core.seeds import draw_seed
 from inkwash.core.types import Size
 
 if TYPE_CHECKING:
@@ -224,8 +224,3 @@ def pace(model: str, steps: int | None, guidance: float | None) -> tuple[int, fl
         own.num_inference_steps if steps is None else steps,
         own.guidance_scale if guidance is None else guidance,
     )
-
-
-def draw_seed() -> int:
-    """A fresh seed, short enough to be typed again."""
-    return secrets.randbelow(2**31)

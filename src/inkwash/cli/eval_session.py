@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inkwash.core.errors import Cancelled, ConfigError, MediaError
+from inkwash.core.files import atomic_write
 
 if TYPE_CHECKING:
     from inkwash.engine.pipeline import GlmImagePipeline
@@ -102,10 +103,8 @@ def write_json(path: Path | None, scores: Mapping[str, Any]) -> None:
     if path == STDOUT:
         sys.stdout.write(text)
         return
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        atomic_write(path, text)
     except OSError as problem:
         raise MediaError(f"The scores cannot be written to {path}: {problem.strerror}.") from problem
 

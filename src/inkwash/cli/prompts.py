@@ -9,7 +9,6 @@ draws its own.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from inkwash.cli.draw_options import DrawJob, read_stdin
 from inkwash.core.errors import InkwashError, RequestError
+from inkwash.core.text import did_you_mean
 
 MAX_BYTES = 16 * 2**20
 MAX_LINES = 10_000
@@ -84,8 +84,7 @@ def _values(line: str) -> dict[str, Any]:
         raise RequestError(f"This JSON cannot be read ({error}).") from None
     for key, value in values.items():
         if key not in FIELDS:
-            near = difflib.get_close_matches(key, FIELDS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it may hold {', '.join(FIELDS)}."
+            hint = did_you_mean(key, FIELDS) or f"it may hold {', '.join(FIELDS)}."
             raise RequestError(f"{key!r} is no setting of a line: {hint}")
         if isinstance(value, bool) or not isinstance(value, FIELDS[key]):
             raise RequestError(f"{key} is {value!r}, but must be {KINDS[FIELDS[key][-1]]}.")

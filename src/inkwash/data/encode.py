@@ -231,7 +231,7 @@ def claim(out: Path, plan: dict[str, Any]) -> None:
             return
         if any(out.iterdir()):
             raise DataError(f"{out} is not empty and holds no {PLAN}: choose a new folder.")
-        write_json(file, content)
+        write_json(file, content, indent=None, sync=True)
     except OSError as error:
         raise DataError(f"{out} cannot be written ({error.strerror or error}): choose another folder.") from error
 

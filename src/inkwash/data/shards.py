@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkwash.core.errors import DataError
+from inkwash.core.files import atomic_path, write_json
 
 INDEX = "index.json"
 FORMAT = "inkwash-shards"
@@ -71,24 +72,18 @@ def write_shard(
     `skipped` is read after the samples, so that a generator of samples may still add to it.
     """
     target = folder / f"{name}.tar"
-    partial = folder / f".{name}.tar.{os.getpid()}.partial"
     try:
-        with partial.open("wb") as file:
-            with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        with atomic_path(target, sync=True) as partial:
+            with tarfile.open(partial, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 for sample in samples:
                     _add(tar, sample)
-            file.flush()
-            os.fsync(file.fileno())
-        index = scan_shard(partial, name=name, group=group, skipped=skipped)
-        os.replace(partial, target)
-        write_json(folder / f"{name}.json", _sidecar(index))
+            index = scan_shard(partial, name=name, group=group, skipped=skipped)
+        write_json(folder / f"{name}.json", _sidecar(index), indent=None, sync=True)
     except OSError as error:
         raise DataError(
             f"The shard {target} cannot be written ({error.strerror or error}): free space or fix its permissions and "
             "run the same command again; finished shards are kept."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return index
 
 
@@ -165,19 +160,6 @@ def read_sidecar(path: Path) -> ShardIndex:
         raise DataError(f"The shard index {path} is damaged ({error!r}): {_MEND}.") from error
 
 
-def write_json(path: Path, content: object) -> None:
-    """JSON that a reader sees whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(content, file, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object of the format; DataError in one sentence otherwise."""
     try:
@@ -203,7 +185,7 @@ def write_index(folder: Path, shards: Sequence[ShardIndex], meta: Mapping[str, A
             groups.setdefault(shard.group, []).append([shard.name, len(shard.samples)])
     content = {"format": FORMAT, "version": VERSION, "meta": dict(meta), "groups": groups}
     try:
-        write_json(folder / INDEX, content)
+        write_json(folder / INDEX, content, indent=None, sync=True)
     except OSError as error:
         raise DataError(
             f"{folder / INDEX} cannot be written ({error.strerror or error}): free space, run again."

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from inkwash.core.errors import Cancelled, ConfigError, InkwashError, MissingExtraError, RequestError
+from inkwash.core.files import write_json
 
 SERVICE = "inkwash"  # under which the keyring keeps keys
 READ_S = 300.0
@@ -130,9 +131,7 @@ class Endpoints:
 
     def _save(self) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        part = self.file.with_suffix(".part")
-        part.write_text(json.dumps([asdict(each) for each in self._known.values()], indent=1), encoding="utf-8")
-        part.replace(self.file)
+        write_json(self.file, [asdict(each) for each in self._known.values()], indent=1)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from inkwash.core.errors import RequestError
+from inkwash.core.files import atomic_write
 
 _MIGRATIONS = (  # never changed once released: a newer edition appends one
     """
@@ -239,9 +240,7 @@ class History:
         digest = hashlib.sha256(content).hexdigest()[:32] + Path(name).suffix.lower()[:8]
         file = self.file(digest)
         if not file.exists():
-            part = file.with_suffix(f".{time.monotonic_ns()}.part")
-            part.write_bytes(content)
-            part.replace(file)
+            atomic_write(file, content)
         return Medium(digest=digest, name=Path(name).name or "file")
 
     def file(self, digest: str) -> Path:

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from inkwash.core.errors import ConfigError, MissingExtraError, RequestError
+from inkwash.core.text import one_line
 from inkwash.desk.places import Box, Monitor, Window
 from inkwash.desk.windows import WindowList, open_windows
 
@@ -169,7 +170,7 @@ def _box(found: Mapping[str, int]) -> Box:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
+    return one_line(error, 200).rstrip(".")
 
 
 def _permission(platform: str = sys.platform) -> str:

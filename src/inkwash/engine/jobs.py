@@ -16,7 +16,8 @@ from PIL import Image
 
 from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
-from inkwash.engine import events, seeds
+from inkwash.core.seeds import following_seed
+from inkwash.engine import events
 from inkwash.engine.callbacks import OrderedCallbacks
 from inkwash.engine.estimate import RequestWork
 from inkwash.engine.events import Event
@@ -86,7 +87,7 @@ class Job:
 
     def picture_request(self, index: int) -> DrawRequest:
         """The request for picture `index` alone, which draws the same picture."""
-        return replace(self.request, num_images=1, layout="new", seed=seeds.following(self.seed, index))
+        return replace(self.request, num_images=1, layout="new", seed=following_seed(self.seed, index))
 
     def open(self, first: Event) -> None:
         """Tell the first event, before any that came in the meantime."""
@@ -145,7 +146,7 @@ class Job:
         now, numbers = time.monotonic(), range(self.request.num_images)
         return GenerationResult(
             images=[],
-            seeds=[seeds.following(self.seed, index) for index in numbers],
+            seeds=[following_seed(self.seed, index) for index in numbers],
             plan=join_pictures([self.plans[index] for index in numbers]),
             tokens=self.tokens,
             timings={

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from inkwash.core import limits
 from inkwash.core.errors import RequestError
+from inkwash.core.seeds import following_seed
 from inkwash.engine import inputs, seeds
 from inkwash.engine.pixels import MaskedEdit, check_output_type
 from inkwash.engine.request import DrawRequest, Quality, TokenCounts, find_quality, picture_size
@@ -133,7 +134,7 @@ class Prepared:
     def picture(self, index: int) -> Prepared:
         """Picture `index` of one request alone: the same picture, whatever was drawn of the others before."""
         assert self.batch == 1 and self.request.seed is not None, "pictures of one request are told apart by its seed"
-        seed = seeds.following(self.request.seed, index)
+        seed = following_seed(self.request.seed, index)
         return replace(
             self,
             requests=(replace(self.request, num_images=1, layout="new", seed=seed),),

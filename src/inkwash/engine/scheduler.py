@@ -23,7 +23,8 @@ from torch import Tensor
 from inkwash.core import limits
 from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
-from inkwash.engine import events, seeds
+from inkwash.core.seeds import draw_seed
+from inkwash.engine import events
 from inkwash.engine.denoise import StepCallback, StepState
 from inkwash.engine.estimate import Speeds, work_of
 from inkwash.engine.handle import GenerationResult, RequestHandle
@@ -153,7 +154,7 @@ class Engine:
         limits.check_whole("partial_images", partial_images, 0, MAX_PARTIALS)
         if deadline_s is not None:
             limits.check_real("deadline_s", deadline_s, 0.001, 1e7)
-        request = replace(request, seed=seeds.draw_seed() if request.seed is None else request.seed)
+        request = replace(request, seed=draw_seed() if request.seed is None else request.seed)
         work = work_of(self.pipe.stages, request, planned=plan is not None)
         job = Job(request, work, on_event, plan, partial_images, deadline_s)
         with self._changed:

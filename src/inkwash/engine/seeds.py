@@ -9,30 +9,17 @@ other pictures of a batch. No global random state is read or written.
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from inkwash.core.errors import RequestError
-
-_SEEDS = 2**63
-_DRAWN_SEEDS = 2**32  # seeds that we draw ourselves stay short enough to type
+from inkwash.core.seeds import SEEDS, draw_seed, following_seed
 
 
 def make_generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     return torch.Generator(device).manual_seed(seed)
-
-
-def draw_seed() -> int:
-    """A seed nobody asked for, short enough to type."""
-    return secrets.randbelow(_DRAWN_SEEDS)
-
-
-def following(seed: int, number: int) -> int:
-    """The seed of picture `number` of a request whose first picture has `seed`."""
-    return (seed + number) % _SEEDS
 
 
 def per_picture(generator: torch.Generator | Sequence[torch.Generator] | None, count: int) -> list[torch.Generator]:
@@ -46,7 +33,7 @@ def per_picture(generator: torch.Generator | Sequence[torch.Generator] | None, c
         return [make_generator(base + k) for k in range(count)]
     if isinstance(generator, torch.Generator):
         base = generator.initial_seed() if is_fresh(generator) else digest(generator)
-        return [generator, *(make_generator(following(base, k), generator.device) for k in range(1, count))]
+        return [generator, *(make_generator(following_seed(base, k), generator.device) for k in range(1, count))]
     generators = list(generator)
     if len(generators) != count or not all(isinstance(each, torch.Generator) for each in generators):
         raise RequestError(
@@ -71,7 +58,7 @@ def reported_seed(generator: torch.Generator) -> int | None:
 def digest(generator: torch.Generator) -> int:
     """A number below 2**63 that stands for the generator's whole state; draws nothing."""
     state = generator.get_state().cpu().numpy().tobytes()
-    return int.from_bytes(hashlib.sha256(state).digest()[:8], "little") % _SEEDS
+    return int.from_bytes(hashlib.sha256(state).digest()[:8], "little") % SEEDS
 
 
 def plan_generator(generator: torch.Generator) -> torch.Generator:

@@ -12,14 +12,13 @@ its own queue.
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from inkwash.core import limits
 from inkwash.core.errors import RequestError
+from inkwash.core.seeds import derived_seed, draw_seed, following_seed
 from inkwash.engine.readback import Comparison, Target, compare, edit_target, quoted_texts
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 64
 NOISES_PER_PLAN = 2
-_SEEDS = 2**63
-_DRAWN_SEEDS = 2**32  # short enough to type, as elsewhere in the engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +151,7 @@ def attempt_seed(seed: int, plan: int, noise: int) -> int:
     """The seed itself for the first attempt, else a digest, so that the attempts of near seeds never meet."""
     if plan == noise == 0:
         return seed
-    return int.from_bytes(hashlib.sha256(f"{seed}:{plan}:{noise}".encode()).digest()[:8], "little") % _SEEDS
+    return derived_seed(seed, plan, noise)
 
 
 def check_verifiable(prompt: str) -> tuple[str, ...]:
@@ -243,13 +240,13 @@ def draw_verified(
             "The layout is 'same', but verification samples plans for each picture: leave one of the two out.",
             param="layout",
         )
-    first = request.seed if request.seed is not None else secrets.randbelow(_DRAWN_SEEDS)
+    first = request.seed if request.seed is not None else draw_seed()
     if request.images:
         wanted = edit_targets(request.prompt, read(request.images[0]))
     else:
         wanted = Target(texts=tuple(quoted_texts(request.prompt)))
     found: list[Verified] = []
-    for seed in ((first + k) % _SEEDS for k in range(request.num_images)):
+    for seed in (following_seed(first, k) for k in range(request.num_images)):
         drawer = _Drawer(pipe, replace(request, num_images=1, seed=seed), progress, cancel)
         kept = best_attempt(wanted, seed, drawer, read, verify, progress=attempted)
         found.append(replace(kept, plan=drawer.plans[kept.best.attempt.plan]))

@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
 from inkwash.core.errors import MediaError
+from inkwash.core.files import atomic_write
 from inkwash.eval.aligned import AlignedRow, align
 from inkwash.eval.tasks.edits import EditsReport
 from inkwash.eval.tasks.facts import is_read
@@ -114,11 +115,9 @@ def embed(image: Image.Image, label: str) -> EmbeddedPicture:
 
 def write_page(html: str, path: Path) -> None:
     """Write the page whole or not at all."""
-    part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(html, encoding="utf-8")
-        part.replace(path)
+        atomic_write(path, html)
     except OSError as problem:
         raise MediaError(f"cannot write the page {path}: {problem.strerror}; give a file you may write.") from problem
 

@@ -6,7 +6,6 @@ drawing is declared once. What is wrong with a call is one sentence: the field, 
 
 from __future__ import annotations
 
-import difflib
 import reprlib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -16,6 +15,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from inkwash.core.errors import RequestError
+from inkwash.core.text import did_you_mean
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
@@ -44,8 +44,8 @@ def read_arguments(arguments: type, given: Mapping[str, Any]) -> Any:
     known = [each.name for each in fields(arguments)]
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}? The arguments are" if near else "the arguments are"
+            near = did_you_mean(name, known)
+            hint = f"{near} The arguments are" if near else "the arguments are"
             raise RequestError(f"There is no argument {name!r}: {hint} {', '.join(known)}.", param=name)
     try:
         checked = model_of(arguments).model_validate(dict(given))

@@ -8,7 +8,6 @@ written to stdout: the SDK points it elsewhere, and our messages go to stderr.
 from __future__ import annotations
 
 import base64
-import difflib
 import logging
 import socket
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from inkwash import __version__
 from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.core.log import ROOT
+from inkwash.core.text import did_you_mean
 from inkwash.mcp.arguments import read_arguments, schema_of
 from inkwash.mcp.tool import McpTool, ToolInvocation, ToolResult
 from inkwash.media.images import encode_image
@@ -128,8 +128,8 @@ def is_loopback(host: str) -> bool:
 def _find(known: dict[str, McpTool], name: str) -> McpTool:
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}? The tools are" if near else "the tools are"
+    near = did_you_mean(name, known)
+    hint = f"{near} The tools are" if near else "the tools are"
     raise RequestError(f"There is no tool {name!r}: {hint} {', '.join(known)}.", param="name")
 
 

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, TypeAlias
 from PIL import ExifTags, Image, ImageChops, ImageOps, PngImagePlugin
 
 from inkwash.core.errors import MediaError
+from inkwash.core.files import atomic_write
 from inkwash.core.types import PathLike
 from inkwash.media.colors import converted
 from inkwash.media.kinds import sniff
@@ -136,18 +137,8 @@ def save_image(image: Image.Image, path: PathLike, *, metadata: Mapping[str, Any
     """
     target = Path(path)
     content = encode_image(image, _format(target), metadata=metadata)
-    place = Path(os.path.realpath(target))  # a rename must replace the file that a link points to, not the link
-    part = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
     try:
-        try:
-            with open(part, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, place)
-        except BaseException:  # Ctrl-C too leaves nothing behind
-            part.unlink(missing_ok=True)
-            raise
+        atomic_write(target, content, sync=True)
     except OSError as error:
         raise MediaError(_unwritable(target, reason(error))) from error
     return target

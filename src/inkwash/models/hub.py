@@ -14,6 +14,7 @@ from pathlib import Path
 
 from inkwash.core import env
 from inkwash.core.errors import MissingExtraError, WeightsError
+from inkwash.core.text import one_line
 
 NAMES = {"huggingface": "Hugging Face", "modelscope": "ModelScope"}
 
@@ -126,7 +127,7 @@ def _unreachable(repo: str, hub: str, error: Exception, offline: bool) -> Weight
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    reason = " ".join(str(cause).split()) or type(cause).__name__
+    reason = one_line(cause, 1000)
     return WeightsError(
         f"{repo} could not be fetched from {place} ({reason[:200]}): check the network and free disk space and run the "
         "command again (it resumes), set HF_ENDPOINT to a mirror, or give the path of a folder that holds it."

@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from inkwash.core.errors import ConfigError, WeightsError
+from inkwash.core.files import write_json
 from inkwash.models.lora import (
     CONFIG_FILE,
     DIFFUSERS_FILE,
@@ -38,7 +39,7 @@ from inkwash.models.lora import (
 )
 from inkwash.models.lora_keys import FLAT, PEFT, split_key
 from inkwash.models.registry import bundled_folder
-from inkwash.models.tensor_files import read_headers, reason, write_json
+from inkwash.models.tensor_files import read_headers, reason
 from inkwash.nn.finite import is_finite
 
 Format: TypeAlias = Literal["peft", "diffusers", "kohya"]

@@ -7,7 +7,6 @@ touching the network or torch, so that a misspelt name fails at once.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from inkwash.core import env
 from inkwash.core.errors import WeightsError
+from inkwash.core.text import nearest
 from inkwash.models import hub
 from inkwash.models.glm_image.defaults import ModelDefaults, folder_defaults
 from inkwash.models.glm_image.folder import (
@@ -227,8 +227,8 @@ def wanted_files() -> tuple[str, ...]:
 
 def _nearest(name: str) -> str | None:
     known = {label.lower(): entry.name for entry in MODELS for label in (entry.name, entry.name.rpartition("/")[2])}
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.75)
-    return known[close[0]] if close else None
+    close = nearest(name.lower(), known, cutoff=0.75)
+    return None if close is None else known[close]
 
 
 def _choices() -> str:

@@ -7,9 +7,7 @@ the files hold) is found here and told in one sentence that names the file.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,17 +30,6 @@ class StoredTensor:
     scale: StoredTensor | None = None  # of an 8-bit matrix: the numbers it is multiplied by
     block: tuple[int, int] = (1, 1)  # rows and columns that one of them serves
     part: tuple[int, int, int] | None = None  # of a stack of matrices: which, and from which row to which
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def read_json(path: Path) -> dict[str, object]:

@@ -26,8 +26,9 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
 from inkwash.core.errors import WeightsError
+from inkwash.core.files import write_json
 from inkwash.models.fp8 import dequantize, pair_scales
-from inkwash.models.tensor_files import StoredTensor, count, read_headers, reason, some, split_experts, write_json
+from inkwash.models.tensor_files import StoredTensor, count, read_headers, reason, some, split_experts
 
 MAX_SHARD_BYTES = 5 * 10**9
 WINDOW_BYTES = 32 * 2**20  # a file is mapped anew after this much, so that pages already copied leave memory

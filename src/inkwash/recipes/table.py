@@ -7,7 +7,6 @@ with a dot: ``a.b=c``. Nothing heavy is imported until a recipe runs.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from inkwash.core.errors import ConfigError, InkwashError
+from inkwash.core.text import did_you_mean
 
 RECIPES = {
     "nano-vae": "inkwash.recipes.nano:nano_vae",
@@ -191,8 +191,8 @@ def _unknown(key: str, known: dict[str, Any]) -> ConfigError:
 
 
 def _did_you_mean(word: str, known: dict[str, Any]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    hint = did_you_mean(word, known)
+    return f" ({hint})" if hint else ""
 
 
 def _list(known: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from inkwash.core.errors import ConfigError
+from inkwash.core.text import one_line
 
 if TYPE_CHECKING:
     from inkwash.serve.settings import ClusterSettings
@@ -74,7 +75,7 @@ class RaySession:
                     _node_ip_address="127.0.0.1",
                 )
         except Exception as error:  # Ray raises bare ones, for a slow start too
-            said = " ".join(str(error).split())[:200]
+            said = one_line(error, 200)
             raise ConfigError(f"The Ray cluster {self.address or 'on this machine'} cannot be used: {said}") from None
 
     def _check_reachable(self) -> None:

@@ -6,8 +6,6 @@ drawn by chance (the seed) is put into the body first.
 
 from __future__ import annotations
 
-import difflib
-import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +13,8 @@ from PIL import Image
 
 from inkwash.core.errors import RequestError
 from inkwash.core.limits import MAX_SIDE
+from inkwash.core.seeds import draw_seed
+from inkwash.core.text import nearest
 from inkwash.core.types import Size
 from inkwash.engine.notes import negative_notes, notes
 from inkwash.engine.request import DrawRequest
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from inkwash.serve.settings import ServeSettings
 
 Kind = Literal["image_generation", "image_edit"]
-_DRAWN_SEEDS = 2**31  # seeds that we draw ourselves stay short enough to type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,7 @@ class PreparedRequest:
 
 def with_seed(body: Body) -> Body:
     """The body with a seed, drawn if it had none."""
-    return body if body.seed is not None else body.model_copy(update={"seed": secrets.randbelow(_DRAWN_SEEDS)})
+    return body if body.seed is not None else body.model_copy(update={"seed": draw_seed()})
 
 
 def make_order(
@@ -237,8 +236,8 @@ def _warnings(body: ImageBody, info: ModelInfo) -> list[str]:
     known = sorted(type(body).model_fields)
     said = []
     for name in body.unknown:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
+        near = nearest(name, known)
+        hint = f"; did you mean {near}?" if near else "."
         said.append(f"{name}: this field is unknown and was ignored{hint}")
     if body.model is not None and not same_model(body.model, info.name):
         said.append(f"model: {body.model!r} is not served here; {info.name} drew instead.")

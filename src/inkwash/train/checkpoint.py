@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from inkwash.core.errors import InkwashError
+from inkwash.core.files import atomic_path
 from inkwash.train.muon import is_sharded
 from inkwash.train.optim import EMA, clear_gradients, set_lr
 from inkwash.train.state_file import check_files, seal_files
@@ -30,16 +31,10 @@ SETTINGS = "settings.json"
 
 def write_file(path: Path, state: State) -> None:
     """Write a state so that a kill leaves the old file or the new one."""
-    temporary = path.with_suffix(".tmp")
     try:
-        with temporary.open("wb") as file:  # torch.save by path turns a full disk into a RuntimeError
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with atomic_path(path, sync=True) as partial, partial.open("wb") as file:
+            torch.save(state, file)  # by path it turns a full disk into a RuntimeError
     except (OSError, RuntimeError) as error:
-        if temporary.is_file():
-            temporary.unlink(missing_ok=True)
         raise _cannot_save(path.parent, error) from error
 
 

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from inkwash.core.errors import InkwashError, MissingExtraError
+from inkwash.core.files import atomic_path, staging_folder
 from inkwash.models.lora import CONFIG_FILE, DIFFUSERS_FILE, DIFFUSERS_SETTINGS, NETWORKS, WEIGHTS_FILE
 from inkwash.models.lora_keys import PEFT
 
@@ -103,24 +104,21 @@ class AdapterState(nn.Module):
 
 def save_adapter(wrapped: nn.Module, folder: Path, *, base: str) -> Path:
     """Write the adapter in the PEFT file format, whole or not at all; `base` is the name of its checkpoint."""
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
     try:
-        with _quiet():
-            wrapped.save_pretrained(str(staging))  # type: ignore[operator]
-        config = staging / "adapter_config.json"
-        told = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
-        config.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        (staging / "README.md").unlink(missing_ok=True)  # peft's empty model card
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(staging, folder)
+        with staging_folder(folder) as staging:
+            with _quiet():
+                wrapped.save_pretrained(str(staging))  # type: ignore[operator]
+            config = staging / "adapter_config.json"
+            settings = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
+            config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            (staging / "README.md").unlink(missing_ok=True)  # peft's empty model card
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(staging, folder)
     except OSError as error:
         raise InkwashError(
             f"The adapter {folder} cannot be written ({error.strerror or error}): free space."
         ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return folder
 
 
@@ -142,12 +140,11 @@ def join_for_diffusers(folder: Path) -> Path:
         kept["target_modules"] = sorted({name.partition(".lora_")[0] for name in own})
         settings |= {f"{network}.{name}": value for name, value in kept.items()}
     path = folder / DIFFUSERS_FILE
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        # one entry: of several the library writes the order by chance, and equal adapters are to be equal files
-        save_file(tensors, partial, metadata={DIFFUSERS_SETTINGS: json.dumps(settings)})
-        partial.chmod(0o644)
-        os.replace(partial, path)
+        with atomic_path(path) as partial:
+            # one entry: of several the library writes the order by chance, and equal adapters are to be equal files
+            save_file(tensors, partial, metadata={DIFFUSERS_SETTINGS: json.dumps(settings)})
+            partial.chmod(0o644)
     except (OSError, SafetensorError) as error:
         raise InkwashError(f"The adapter {path} cannot be written ({error}): free space.") from error
     finally:

@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from inkwash.core.errors import InkwashError
+from inkwash.core.files import atomic_path
 from inkwash.data.loader import Batch, step_batches
 from inkwash.train.checkpoint import Shards, newest_shards, read_file, write_file
 from inkwash.train.curve import draw_curve
@@ -283,10 +284,8 @@ class TrainingRun:
         if self.log_file.exists():
             with self.log_file.open(newline="") as file:
                 rows = list(csv.reader(file))
-        temporary = self.log_file.with_suffix(".new")
-        with temporary.open("w", newline="") as file:
+        with atomic_path(self.log_file) as partial, partial.open("w", newline="") as file:
             csv.writer(file).writerows(change(rows))
-        temporary.replace(self.log_file)
 
 
 def _steps_up_to(last: int, rows: list[list[str]]) -> list[list[str]]:

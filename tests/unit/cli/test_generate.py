@@ -116,7 +116,7 @@ def test_a_seed_is_drawn_and_reported(inkwash: Run, pipeline: type[FakePipeline]
     for _ in range(3):
         outcome = inkwash("generate", PROMPT, "--json")
         seeds.add(json.loads(outcome.out)["pictures"][0]["seed"])
-    assert len(seeds) == 3 and all(0 <= seed < 2**31 for seed in seeds)
+    assert len(seeds) == 3 and all(0 <= seed < 2**32 for seed in seeds)
     assert {read_metadata(name)["seed"] for name in ("out.png", "out-1.png", "out-2.png")} == seeds
 
 

@@ -49,7 +49,7 @@ def test_each_flag_has_its_effect(inkwash: Run, served: list[dict[str, Any]]) ->
     )
     assert done.code == 0, done.err
     expected = ChatSettings(
-        model="nano-v", tools=False, auto_tools=False, reasoning=False, max_frames=64, fps=1.5, together=3
+        model="nano-v", tools=False, auto_tools=False, reasoning=False, max_frames=64, fps=1.5, max_num_seqs=3
     )
     assert served[0]["chat"] == expected and served[0]["load"] is not None
 

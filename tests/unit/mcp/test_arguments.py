@@ -46,7 +46,7 @@ def test_a_call_becomes_the_dataclass() -> None:
         ({}, "The argument name is missing: it is required.", "name"),
         (
             {"name": "a", "step": 3},
-            "There is no argument 'step': did you mean steps? The arguments are name, steps",
+            "There is no argument 'step': did you mean 'steps'? The arguments are name, steps",
             "step",
         ),
         ({"name": "a", "zzz": 3}, "There is no argument 'zzz': the arguments are", "zzz"),

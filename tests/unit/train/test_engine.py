@@ -219,4 +219,4 @@ def test_a_full_disk_is_told_and_the_state_stays(tmp_path: Path, monkeypatch: py
     with pytest.raises(InkwashError, match="No space left on device; the last good state is untouched"):
         run.save(2)
     assert run.state_file.read_bytes() == before
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".partial")]

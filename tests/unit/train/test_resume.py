@@ -104,6 +104,6 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_good_state(tmp_path: Pa
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     run = TrainingRun(tmp_path / "run", {"m": torch.nn.Linear(2, 2)}, [], None, total=3)
-    (run.folder / "state.tmp").mkdir()
+    run.state_file.mkdir()
     with pytest.raises(InkwashError, match="cannot save training state"):
         run.save(1)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import secrets
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ import torch
 
 from inkwash.core.device import pick_device, pick_dtype
 from inkwash.core.errors import ConfigError, RequestError
+from inkwash.core.seeds import draw_seed
 from inkwash.engine.adapters import Adapters
 from inkwash.engine.quantize import parse_kind
 from inkwash.engine.request import CancelToken
@@ -293,7 +293,7 @@ class GlmVisionPipeline:
                 messages, tools=tools, enable_thinking=enable_thinking, max_pixels=max_pixels, media=rules
             )
         if seed is None:
-            seed = secrets.randbelow(2**32)
+            seed = draw_seed()
             seed = seed if self.ranks is None else self.ranks.agree(seed)
         generator = make_generator(seed)
         run = AnswerRecord(prompt=prompt)

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from inkwash.core.errors import Cancelled, ConfigError, InkwashError, MissingExtraError
+from inkwash.core.text import one_line
 from inkwash.media.images import encode_image
 
 T = TypeVar("T")
@@ -181,7 +182,7 @@ def _message(body: str) -> str:
         text = content["message"] if isinstance(content, dict) else content
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
-    return " ".join(str(text).split())[:_SHOWN] or "no reason given"
+    return one_line(text, _SHOWN) or "no reason given"
 
 
 def _retry_after(value: str | None) -> float:

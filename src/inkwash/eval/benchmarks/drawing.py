@@ -7,7 +7,6 @@ refused. The prompt, the seed and the settings are in each file's metadata.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from inkwash.core.errors import MediaError
+from inkwash.core.seeds import derived_seed
 from inkwash.core.types import Size
 from inkwash.eval.benchmarks.benchmark import ImageTask
 from inkwash.eval.benchmarks.pictures import grid
@@ -26,8 +26,6 @@ from inkwash.media.images import load_image, save_image
 
 if TYPE_CHECKING:
     from inkwash.engine.pipeline import GlmImagePipeline
-
-_SEEDS = 2**63
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +84,7 @@ def pictures_of(task: ImageTask, seed: int) -> list[PictureRequest]:
 
 def picture_seed(seed: int, path: str, cell: int) -> int:
     """A seed that depends on the run's seed and the picture's place, not on how many others are drawn."""
-    digest = hashlib.sha256(f"{seed}:{path}:{cell}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") % _SEEDS
+    return derived_seed(seed, path, cell)
 
 
 def drawer(pipe: GlmImagePipeline, size: Size | None, config: DrawConfig) -> DrawPictures:

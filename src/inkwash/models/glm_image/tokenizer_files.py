@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from inkwash.models.tensor_files import write_json
+from inkwash.core.files import write_json
 
 RESERVED = 128  # ids of the vision vocabulary after the codes: image start, image end, spare ones
 END_OF_TEXT, GRID_START, GRID_END, IMAGE = "<|endoftext|>", "<sop>", "<eop>", "<|image|>"

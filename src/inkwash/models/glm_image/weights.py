@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from inkwash.core.errors import ConfigError, WeightsError
+from inkwash.core.files import staging_folder, write_json
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.config import ARConfig, DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
 from inkwash.models.glm_image.decoder import Decoder
@@ -36,7 +37,7 @@ from inkwash.models.glm_image.folder import (
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.vae import AutoencoderKL
-from inkwash.models.tensor_files import read_headers, read_json, reason, require_variant, write_json
+from inkwash.models.tensor_files import read_headers, read_json, reason, require_variant
 from inkwash.models.weights import HARMLESS, MAX_SHARD_BYTES, KeyTable, load_module, save_module
 
 C = TypeVar("C")
@@ -131,19 +132,16 @@ def save_pipeline_parts(
     """
     target = Path(path).absolute()
     _refuse_foreign_target(target)
-    staging = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        _write_parts(parts, staging, dtype, max_shard_bytes, variant)
-        _swap(staging, target)
+        with staging_folder(target) as staging:
+            staging.mkdir(parents=True)
+            _write_parts(parts, staging, dtype, max_shard_bytes, variant)
+            _swap(staging, target)
     except OSError as error:
         raise WeightsError(
             f"The checkpoint could not be written to {target} ({reason(error)}): "
             "check free space and permissions, or choose another folder."
         ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return target
 
 

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 
 from inkwash.core.errors import ConfigError, WeightsError
+from inkwash.core.files import write_json
 from inkwash.models.glm_v.config import ARCHITECTURES, GlmVConfig
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.processor import GlmVProcessor
-from inkwash.models.tensor_files import StoredTensor, read_headers, read_json, reason, require_variant, write_json
+from inkwash.models.tensor_files import StoredTensor, read_headers, read_json, reason, require_variant
 from inkwash.models.weights import HARMLESS, MAX_SHARD_BYTES, KeyTable, load_module, save_module
 
 CONFIG_FILE, GENERATION_FILE = "config.json", "generation_config.json"

@@ -8,13 +8,13 @@ an error with a suggestion. Top level: `datasource_reward_config_mapping` (datas
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args
 
 from inkwash.core.errors import ConfigError, MissingExtraError
+from inkwash.core.text import did_you_mean
 from inkwash.rl.verifiers.extraction import BoxKind, Form, Style
 from inkwash.rl.verifiers.file_based import FileBased
 from inkwash.rl.verifiers.judge import DEFAULT_TEMPLATE, JudgeConfig
@@ -105,9 +105,8 @@ def _mapping(content: Mapping[str, Any], key: str, path: Path) -> dict[Any, Any]
 def _check_keys(settings: Mapping[str, Any], known: set[str], place: str) -> None:
     for key in settings:
         if key not in known:
-            near = difflib.get_close_matches(str(key), sorted(known), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}."
-            raise ConfigError(f"{place}: unknown key {key!r}{hint}")
+            hint = did_you_mean(str(key), sorted(known)) or f"known are {', '.join(sorted(known))}."
+            raise ConfigError(f"{place}: unknown key {key!r}; {hint}")
 
 
 def _form(content: Mapping[str, Any]) -> Form:
@@ -125,8 +124,7 @@ def _form(content: Mapping[str, Any]) -> Form:
 def _domain(name: str, settings: dict[str, Any], folder: Path, notes: list[str], *, allow_code: bool) -> Domain:
     kind = str(settings.get("verifier_type", "")).lower()
     if kind not in VERIFIERS:
-        near = difflib.get_close_matches(kind, list(VERIFIERS), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(VERIFIERS)}."
+        hint = did_you_mean(kind, VERIFIERS) or f"known are {', '.join(VERIFIERS)}."
         raise ConfigError(f"reward_configs.{name}: verifier_type is {settings.get('verifier_type')!r}; {hint}")
     cls = VERIFIERS[kind]
     types = {setting.name: _plain_type(str(setting.type)) for setting in fields(cls) if setting.init}

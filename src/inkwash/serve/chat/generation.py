@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Generator
 from concurrent.futures import Executor
 from typing import TypeVar
@@ -12,6 +11,7 @@ from typing import TypeVar
 from fastapi import Request
 
 from inkwash.core.errors import Cancelled
+from inkwash.core.seeds import draw_seed, following_seed
 from inkwash.engine.jobs import DeadlinePassed
 from inkwash.engine.request import CancelToken
 from inkwash.engine.see.output import Delta, VisionOutput
@@ -47,9 +47,11 @@ class Answers:
             enable_thinking=options.get("enable_thinking"),
             media=self.chat.rules.within(self.cancel.is_cancelled),
         )
-        first = secrets.randbelow(2**32) if request.seed is None else request.seed
+        first = draw_seed() if request.seed is None else request.seed
         return [
-            pipe.stream(prompt, media=self.chat.rules, seed=(first + number) % 2**63, cancel=self.cancel, **options)
+            pipe.stream(
+                prompt, media=self.chat.rules, seed=following_seed(first, number), cancel=self.cancel, **options
+            )
             for number in range(request.n)
         ]
 
