@@ -37,7 +37,7 @@ from inkwash.models.glm_image.positions import decode_positions
 from inkwash.models.glm_image.schedule import schedule
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.weights import parameters_on_meta
-from inkwash.recipes import nano_sizes
+from inkwash.recipes import sizes
 
 H200_BYTES, H200_OPERATIONS = 4.3e12, 0.79e15  # attainable, as published for this machine
 AR_SHARE, DECODER_SHARE = 0.70, 0.55  # of the floors, what is aimed at
@@ -59,11 +59,11 @@ class Measured:
 def tiny() -> Sizes:
     """Nano's sizes: small enough for a test on any machine."""
     return Sizes(
-        ar=nano_sizes.ar_config(5000, pad_id=4300, image_id=4301),
-        decoder=nano_sizes.DECODER,
-        vae=nano_sizes.VAE,
-        glyph=nano_sizes.GLYPH,
-        scheduler=nano_sizes.SCHEDULER,
+        ar=sizes.ar_config(5000, pad_id=4300, image_id=4301),
+        decoder=sizes.DECODER,
+        vae=sizes.VAE,
+        glyph=sizes.GLYPH,
+        scheduler=sizes.SCHEDULER,
     )
 
 

@@ -25,7 +25,7 @@ from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.vae import AutoencoderKL
-from inkwash.recipes import nano_sizes as sizes
+from inkwash.recipes import sizes
 from inkwash.train.ar import ARBatch, ar_loss
 from inkwash.train.decoder import DecoderTraining, FrozenParts, velocity_loss
 from inkwash.train.device import autocast, hold_memory, matmul_rate, to_device

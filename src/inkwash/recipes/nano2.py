@@ -9,10 +9,7 @@ same cells knew, and every text token the row of the same text.
 from __future__ import annotations
 
 import functools
-import os
 import random
-import shutil
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,13 +26,13 @@ from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.folder import DrawingDefaults
 from inkwash.models.glm_image.processor import GlmImageProcessor
-from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, TokenLayout, train_bpe, write_processor_files
+from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, TokenLayout
 from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
-from inkwash.recipes import nano_sizes as sizes
+from inkwash.recipes import sizes
 from inkwash.recipes.nano import EDIT_KINDS, SHIPPED
-from inkwash.recipes.nano_parts import averaged, finished
+from inkwash.recipes.nano_parts import averaged, finished, write_processor
 from inkwash.recipes.stages import ARStage, DecoderStage, TokenizerStage, VAEStage
 from inkwash.train.ar import ARTraining
 from inkwash.train.decoder import DecoderTraining
@@ -123,23 +120,6 @@ def carry_over(
     grown = _carried_decoder(old.decoder, seen)
     parts = replace(old, ar=generator, decoder=grown, processor=processor, generation={})  # it names the new ids
     return save_pipeline_parts(parts, work / "start")
-
-
-def write_processor(
-    work: Path, lines: Callable[[], Sequence[str]], *, codes: int, vocabulary: int
-) -> GlmImageProcessor:
-    """Train the BPE on captions and instructions once, and write `work`/processor whole or not at all."""
-    folder = work / "processor"
-    if not (folder / "tokenizer.json").exists():
-        bpe = train_bpe(lines(), vocab_size=vocabulary, codes=codes, spelled=True)
-        least, most = sizes.MIN_REFERENCE_SIDE**2, sizes.MAX_REFERENCE_SIDE**2
-        partial = work / f".processor.{os.getpid()}"
-        write_processor_files(partial, bpe, codes=codes, min_pixels=least, max_pixels=most)
-        try:
-            partial.rename(folder)
-        except OSError:  # another process was first, with the same files
-            shutil.rmtree(partial)
-    return GlmImageProcessor.from_folder(folder)
 
 
 @torch.no_grad()

@@ -25,10 +25,10 @@ from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.processor import CELL as TOKEN_PIXELS
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
-from inkwash.recipes import nano_sizes as sizes
+from inkwash.recipes import sizes
 from inkwash.recipes.nano import SHIPPED
-from inkwash.recipes.nano2 import carry_over, export_edition, write_processor
-from inkwash.recipes.nano_parts import finished
+from inkwash.recipes.nano2 import carry_over, export_edition
+from inkwash.recipes.nano_parts import finished, write_processor
 from inkwash.recipes.stages import ARStage, DecoderStage, TokenizerStage, VAEStage
 from inkwash.train.ar import ARTraining
 from inkwash.train.checkpoint import write_result

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import functools
 import random
-import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from inkwash.core.errors import ConfigError
+from inkwash.core.files import staging_folder
 from inkwash.data.scenes import prompt_lines
 from inkwash.models.glm_image import ar, decoder, glyph
 from inkwash.models.glm_image.ar import ARGenerator
@@ -23,7 +25,7 @@ from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
 from inkwash.models.glm_image.weights import GlmImageParts, save_pipeline_parts
-from inkwash.recipes import nano_sizes as sizes
+from inkwash.recipes import sizes
 from inkwash.train.decoder import FrozenParts
 
 VOCABULARY = 6400
@@ -72,17 +74,26 @@ def new_decoder() -> tuple[Decoder, GlyphEncoder]:
 
 
 def write_nano_processor(work: Path) -> GlmImageProcessor:
-    """Train the BPE on captions and instructions once, and write the `processor/` folder whole or not at all."""
+    """The processor of the first edition: `work`/processor."""
+    lines = functools.partial(prompt_lines, random.Random("bpe"), 20000)
+    return write_processor(work, lines, codes=sizes.CODES, vocabulary=VOCABULARY, spelled=False)
+
+
+def write_processor(
+    work: Path, lines: Callable[[], Sequence[str]], *, codes: int, vocabulary: int, spelled: bool = True
+) -> GlmImageProcessor:
+    """Train the BPE on captions and instructions once, and write `work`/processor whole or not at all.
+
+    spelled: every quoted character is a token of its own.
+    """
     folder = work / "processor"
     if not (folder / "tokenizer.json").exists():
-        bpe = train_bpe(prompt_lines(random.Random("bpe"), 20000), vocab_size=VOCABULARY, codes=sizes.CODES)
+        bpe = train_bpe(lines(), vocab_size=vocabulary, codes=codes, spelled=spelled)
         least, most = sizes.MIN_REFERENCE_SIDE**2, sizes.MAX_REFERENCE_SIDE**2
-        partial = work / f".processor.{os.getpid()}"
-        write_processor_files(partial, bpe, codes=sizes.CODES, min_pixels=least, max_pixels=most)
-        try:
-            partial.rename(folder)
-        except OSError:  # another process was first, with the same files
-            shutil.rmtree(partial)
+        with staging_folder(folder) as partial:
+            write_processor_files(partial, bpe, codes=codes, min_pixels=least, max_pixels=most)
+            with suppress(OSError):  # another process was first, with the same files
+                partial.rename(folder)
     return GlmImageProcessor.from_folder(folder)
 
 

@@ -22,7 +22,7 @@ from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.models.glm_image.vq import VQModel
 from inkwash.models.glm_image.weights import load_pipeline_parts
-from inkwash.recipes import nano_sizes as sizes
+from inkwash.recipes import sizes
 from inkwash.recipes.nano_parts import frozen_parts, load_vae, new_ar, new_decoder, write_nano_processor
 from inkwash.recipes.samples import draw_from_tokens, read_back, save_grid, to_pixels
 from inkwash.train.ar import ARTraining, train_ar
