@@ -92,7 +92,7 @@ def draw(pipe: GlmImagePipeline, settings: dict[str, Any]) -> dict[str, float]:
     clock = time.process_time if pipe.device.type == "cpu" else time.perf_counter
     marks = {"start": clock()}
 
-    def on_step(_: Any, index: int, sigma: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+    def on_step(*_: Any) -> dict[str, Any]:
         marks["denoised"] = clock()
         return {}
 

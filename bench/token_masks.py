@@ -93,7 +93,7 @@ class Masks(Protocol):
 
     def compile(self, schema: Any) -> Any: ...
     def mask(self, state: Any) -> Any: ...
-    def allows(self, state: Any, mask: Any, token: int) -> bool: ...
+    def allows(self, _: Any, mask: Any, token: int) -> bool: ...
     def take(self, state: Any, token: int) -> bool: ...
     def may_end(self, state: Any) -> bool: ...
 
@@ -129,7 +129,7 @@ class LLGuidance:
         state.unsafe_compute_mask_ptr(self.buffer.ctypes.data, self.buffer.nbytes)
         return self.buffer
 
-    def allows(self, state: Any, mask: Any, token: int) -> bool:
+    def allows(self, _: Any, mask: Any, token: int) -> bool:
         return bool(int(mask[token // 32]) >> (token % 32) & 1)
 
     def take(self, state: Any, token: int) -> bool:
@@ -157,7 +157,7 @@ class XGrammar:
             self.buffer.fill_(-1)
         return self.buffer[0]
 
-    def allows(self, state: Any, mask: Any, token: int) -> bool:
+    def allows(self, _: Any, mask: Any, token: int) -> bool:
         return bool(int(mask[token // 32]) >> (token % 32) & 1)
 
     def take(self, state: Any, token: int) -> bool:
@@ -184,7 +184,7 @@ class OutlinesCore:
     def mask(self, state: Any) -> Any:
         return set(state.get_tokens())
 
-    def allows(self, state: Any, mask: Any, token: int) -> bool:
+    def allows(self, _: Any, mask: Any, token: int) -> bool:
         return token in mask
 
     def take(self, state: Any, token: int) -> bool:

@@ -1,16 +1,22 @@
-"""The architecture: which package may import which, no oracle inside, light imports, files of readable length."""
+"""The architecture: who may import whom, no circles, light imports, one name and one place for each thing."""
 
 from __future__ import annotations
 
 import ast
+import json
+import math
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import inkwash
+from inkwash.models.registry import find
 
 PACKAGE = Path(inkwash.__file__).parent
 MAY_IMPORT = {
@@ -174,6 +180,188 @@ def test_files_stay_readable_in_one_sitting() -> None:
 def test_every_module_says_what_it_is() -> None:
     silent = [str(p.relative_to(PACKAGE)) for p in sources() if not ast.get_docstring(tree_of(p))]
     assert not silent, f"modules without a docstring: {silent}"
+
+
+# ---- what keeps files apart, names single, and descriptions in one place
+
+# Class names that stand for several classes today; the list may only get shorter.
+SHARED_CLASS_NAMES = {
+    "Answer", "Broken", "Call", "Cancelled", "Conversation", "Delta", "Encoder", "Job", "Judge", "Kept", "Member",
+    "Order", "Page", "Part", "PatchEmbed", "Picture", "Planner", "PositionEmbedding", "Progress", "Prompt", "Ranks",
+    "Rows", "Run", "StartFailed", "Stream", "Tool", "Turn", "Usage", "Verdict", "VisionAttention", "VisionBlock",
+    "VisionConfig", "VisionEncoder", "Work",
+}  # fmt: skip
+MOST_PARAMETERS = 12
+# Signatures of the reference libraries, kept for scripts written for them; and commands that still list their options.
+LONG_SIGNATURES = {
+    "engine/pipeline.py:__call__", "engine/see/pipeline.py:stream",
+    "cli/chat.py:chat", "cli/describe.py:describe", "cli/eval_questions.py:questions",
+    "engine/see/speech.py:__init__", "recipes/see_finetune.py:see_finetune",
+}  # fmt: skip
+# Options that mean another thing in another command; the list may only get shorter.
+REPEATED_OPTIONS = {
+    "--batch", "--chat", "--host", "--images", "--json", "--key-file", "--kinds", "--language", "--level",
+    "--model", "--n", "--out", "--output", "--port", "--quantize", "--quiet", "--ray", "--ray-address", "--seed",
+    "--size", "--state", "--temperature", "--think/--no-think", "--top-p", "--workers",
+}  # fmt: skip
+MOST_OWN_USES = 5  # of a name within its own definition
+# What libraries call by name, surfaces that scripts for the reference library call, recipes (their table names them),
+# and what reads the files of official scorers.
+CALLED_FROM_OUTSIDE = {
+    "eval/benchmarks/cvtg2k.py",
+    "cli/app.py", "engine/pipeline.py", "engine/see/pipeline.py", "engine/surface.py", "models/glm_image/vae.py",
+    "nn/norm.py", "recipes", "rl", "serve/protocol.py", "serve/server.py", "serve/system.py",
+}  # fmt: skip
+
+
+def module_name(path: Path) -> str:
+    parts = ["inkwash", *path.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def find_circles(needs: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of names that need each other, directly or by way of others."""
+    circles: list[list[str]] = []
+    remaining = {name: set(others) for name, others in needs.items()}
+    while remaining:  # names that nobody needs, or that need nobody, are in no circle
+        wanted = set().union(*remaining.values())
+        free = {name for name, others in remaining.items() if not others & remaining.keys() or name not in wanted}
+        if not free:
+            start = min(remaining)
+            path = [start]
+            while (following := min(remaining[path[-1]] & remaining.keys())) not in path:
+                path.append(following)
+            circles.append(path[path.index(following) :])
+            free = {following}
+        remaining = {name: others - free for name, others in remaining.items() if name not in free}
+    return circles
+
+
+def test_no_two_files_need_each_other() -> None:
+    """Imports inside functions and those for types alone count as well."""
+    modules = {module_name(path): path for path in sources()}
+    needs = {}
+    for name, path in modules.items():
+        found = {each if each in modules else each.rpartition(".")[0] for each, _ in imports(path)}
+        needs[name] = {each for each in found if each in modules and each not in (name, "inkwash")}
+    assert not find_circles(needs)
+
+
+def test_circles_are_found() -> None:
+    assert find_circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": set()}) == [["a", "b", "c"]]
+    assert not find_circles({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+
+
+def test_a_class_name_means_one_class() -> None:
+    places: dict[str, set[str]] = {}
+    for path in sources():
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, set()).add(str(path.relative_to(PACKAGE)))
+    shared = {name: files for name, files in places.items() if len(files) > 1}
+    assert not {name: shared[name] for name in shared.keys() - SHARED_CLASS_NAMES}
+
+
+def functions_of(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def test_a_value_travels_as_an_object() -> None:
+    long = set()
+    for path in sources():
+        for function in functions_of(path):
+            given = function.args
+            names = [each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+            if len([name for name in names if name not in ("self", "cls")]) > MOST_PARAMETERS:
+                long.add(f"{path.relative_to(PACKAGE)}:{function.name}")
+    assert not long - LONG_SIGNATURES, f"more than {MOST_PARAMETERS} parameters"
+
+
+def test_an_option_is_declared_once() -> None:
+    places: dict[str, list[str]] = {}
+    for path in sources():
+        if package_of(path) != "cli":
+            continue
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Option"):
+                for given in node.args:
+                    if isinstance(given, ast.Constant) and str(given.value).startswith("--"):
+                        places.setdefault(given.value, []).append(f"{path.name}:{node.lineno}")
+    repeated = {name: lines for name, lines in places.items() if len(lines) > 1}
+    assert not {name: repeated[name] for name in repeated.keys() - REPEATED_OPTIONS}
+
+
+def used_names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.keyword) and node.arg:
+            yield node.arg
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            yield node.value  # tables of names
+
+
+def test_nothing_public_serves_tests_alone() -> None:
+    """What neither this package nor its documents use is not there for its own sake."""
+    root = PACKAGE.parents[1]
+    documents = [root / "README.md", *(root / "docs").rglob("*.md"), *(root / "bench").glob("*.py")]
+    words = {
+        word for file in documents if file.name != "log.md" for word in re.findall(r"\w+", file.read_text("utf-8"))
+    }
+    counts = Counter(name for path in sources() for name in used_names(tree_of(path)))
+    unused = []
+    for path in sources():
+        place = str(path.relative_to(PACKAGE))
+        if place in CALLED_FROM_OUTSIDE or package_of(path) in CALLED_FROM_OUTSIDE:
+            continue
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name[0] != "_":
+                if node.name in words or counts[node.name] > MOST_OWN_USES:
+                    continue
+                if counts[node.name] <= sum(name == node.name for name in used_names(node)):
+                    unused.append(f"{place}:{node.lineno} {node.name}")
+    assert not unused, "\n".join(unused)
+
+
+def shipped(folder: str, part: str = "") -> dict[str, Any]:
+    file = PACKAGE / "assets" / folder / part / "config.json"
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def stored_size(folder: str) -> tuple[int, int]:
+    """Parameters and bytes of a shipped checkpoint, from the headers of its files."""
+    parameters = size = 0
+    for file in (PACKAGE / "assets" / folder).rglob("*.safetensors"):
+        content = file.read_bytes()
+        size += len(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        parameters += sum(math.prod(each["shape"]) for name, each in header.items() if name != "__metadata__")
+    return parameters, size
+
+
+def test_sizes_in_prose_are_those_of_the_shipped_checkpoints() -> None:
+    numbers = {"three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
+    for name, folder in (("nano", "nano"), ("nano-v", "nano_v")):
+        entry, (parameters, size) = find(name), stored_size(folder)
+        assert entry is not None
+        assert entry.parameters == f"{parameters / 1e6:.0f}M" and entry.gigabytes == round(size / 1e9, 2)
+    docs = PACKAGE.parents[1] / "docs"
+    text = shipped("nano", "vision_language_encoder")["text_config"]
+    claim = re.search(r"a (\d+)-layer generator of width (\d+)", (docs / "numerics.md").read_text("utf-8"))
+    assert claim is not None and [int(each) for each in claim.groups()] == [
+        text["num_hidden_layers"],
+        text["hidden_size"],
+    ]
+    prose = " ".join((docs / "glm-v.md").read_text("utf-8").split())
+    claim = re.search(r"of ([\d.]+) M parameters: a ViT of (\w+) blocks .*? a decoder of (\w+) layers", prose)
+    assert claim is not None
+    seeing = shipped("nano_v")
+    sizes = seeing["vision_config"]["depth"], seeing["text_config"]["num_hidden_layers"]
+    assert (numbers[claim[2]], numbers[claim[3]]) == sizes
+    assert claim[1] == f"{stored_size('nano_v')[0] / 1e6:.1f}"
 
 
 def test_the_import_reader_sees_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.ar import ARGenerator, init_weights
 from inkwash.models.glm_image.config import ARConfig
-from inkwash.models.glm_image.positions import Grid, left_pad, stack_plans
+from inkwash.models.glm_image.positions import Grid
 from inkwash.nn.attention import additive_mask
 from tests.parity.ar_reference import (
     PAD,
@@ -33,6 +33,7 @@ from tests.parity.ar_reference import (
     reference_inputs,
     relative_error,
 )
+from tests.parity.batches import left_pad, stack_plans
 
 CASES: list[tuple[list[Grid], list[Grid]]] = [
     ([], [(4, 4), (8, 8)]),

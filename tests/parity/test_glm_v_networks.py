@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm_image.positions import left_pad
 from inkwash.models.glm_v.config import GlmVConfig, MoETextConfig
 from inkwash.models.glm_v.model import GlmV, init_weights
 from inkwash.models.glm_v.moe import Router
 from inkwash.models.glm_v.positions import prompt_positions
 from inkwash.models.glm_v.vision import PatchGrid
 from inkwash.models.weights import save_module
+from tests.parity.batches import left_pad
 from tests.parity.glm_v_reference import (
     KINDS,
     PAD,

@@ -20,7 +20,7 @@ from inkwash.models.glm_image.folder import drawing_defaults
 from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.quotes import glyph_texts
 from inkwash.models.glm_image.tokenizer_files import SpelledTokenizer
-from inkwash.models.glm_v.boxes import find_boxes, find_points
+from inkwash.models.glm_v.boxes import find_boxes
 from inkwash.models.glm_v.html import fence_html
 
 ASSETS = Path(__file__).parents[2] / "src" / "inkwash" / "assets"
@@ -52,7 +52,7 @@ def noted(prompt: str) -> object:
     return find_notes(prompt, Size(384, 384), (), LIMITS, canonical=True)
 
 
-@pytest.mark.parametrize("read", [quoted_texts, glyph_texts, find_boxes, find_points, noted])
+@pytest.mark.parametrize("read", [quoted_texts, glyph_texts, find_boxes, noted])
 @pytest.mark.parametrize("piece", PIECES)
 def test_long_texts_are_read_in_one_pass(read: Callable[[str], Any], piece: str) -> None:
     begun = time.process_time()

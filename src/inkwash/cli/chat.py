@@ -31,7 +31,7 @@ HELP = """\
 /quit                 leave (so does Ctrl-D); Ctrl-C stops an answer"""
 
 
-def chat(
+def chat(  # noqa: PLR0913 (each parameter is a setting)
     files: Files = None,
     model: s.Model = "nano-v",
     system: System = None,

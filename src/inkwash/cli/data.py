@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inkwash.cli import options as o
+from inkwash.cli.command import command
+from inkwash.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from inkwash.data.buckets import Buckets
@@ -36,92 +39,120 @@ Workers = Annotated[int, typer.Option("--workers", help="With --ray: how many pr
 Address = Annotated[str | None, typer.Option("--ray-address", help="With --ray: the cluster [default: this machine].")]
 
 
-@app.command("encode")
-def encode(
-    source: Source,
-    out: Out,
-    model: o.Model = "nano",
-    side: Sides = None,
-    max_aspect: MaxAspect = 2.0,
-    max_crop: MaxCrop = 0.2,
-    min_side: MinSide = None,
-    per_shard: PerShard = 1000,
-    batch: Batch = 8,
-    max_skipped: MaxSkipped = 0.1,
-    ray: Ray = False,
-    workers: Workers = 1,
-    ray_address: Address = None,
-    device: o.DeviceName = None,
-    quiet: o.Quiet = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class PictureOptions:
+    """Which model the pictures are for, and on which canvases they are put."""
+
+    model: o.Model = "nano"
+    side: Sides = None
+    max_aspect: MaxAspect = 2.0
+    max_crop: MaxCrop = 0.2
+    min_side: MinSide = None
+
+    def buckets(self) -> Buckets:
+        """The canvases; the checkpoint's own where none are given."""
+        from inkwash.data.buckets import Buckets
+
+        sides = tuple(self.side) if self.side else _sides(self.model)
+        try:
+            return Buckets(sides=sides, max_aspect=self.max_aspect, max_crop=self.max_crop, min_side=self.min_side)
+        except ValueError as error:
+            raise ConfigError(f"The canvas settings cannot be used: {error}.") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeInputs:
+    """From where to where."""
+
+    source: Source
+    out: Out
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions:
+    """How the work is cut and who does it."""
+
+    per_shard: PerShard = 1000
+    batch: Batch = 8
+    max_skipped: MaxSkipped = 0.1
+    ray: Ray = False
+    workers: Workers = 1
+    ray_address: Address = None
+    device: o.DeviceName = None
+    quiet: o.Quiet = False
+
+    def __post_init__(self) -> None:
+        per_shard, batch, workers = self.per_shard, self.batch, self.workers
+        if per_shard < 1 or batch < 1 or workers < 1:
+            raise ConfigError(
+                f"--per-shard, --batch and --workers must be at least 1, got {per_shard}, {batch}, {workers}."
+            )
+        if (workers > 1 or self.ray_address) and not self.ray:
+            raise ConfigError("--workers and --ray-address need --ray: add it, or leave them out.")
+        if not 0.0 <= self.max_skipped <= 1.0:
+            raise ConfigError(f"--max-skipped is {self.max_skipped}, but must be a share from 0 to 1.")
+
+
+def _encode(asked: EncodeInputs, pictures: PictureOptions, work: EncodeOptions) -> None:
     """Pre-encode pictures: semantic tokens, latents and token ids, once, for `inkwash train finetune`.
 
     Example: inkwash data encode pictures/ shards/ --model nano
     """
     from inkwash.cli.draw import check_model
-    from inkwash.core.errors import ConfigError
     from inkwash.data.folder import read_source
 
-    if per_shard < 1 or batch < 1 or workers < 1:
-        raise ConfigError(
-            f"--per-shard, --batch and --workers must be at least 1, got {per_shard}, {batch}, {workers}."
-        )
-    if (workers > 1 or ray_address) and not ray:
-        raise ConfigError("--workers and --ray-address need --ray: add it, or leave them out.")
-    if not 0.0 <= max_skipped <= 1.0:
-        raise ConfigError(f"--max-skipped is {max_skipped}, but must be a share from 0 to 1.")
-    check_model(model)
-    buckets = _buckets(tuple(side) if side else _sides(model), max_aspect, max_crop, min_side)
-    examples = read_source(source)
+    check_model(pictures.model)
+    buckets, examples = pictures.buckets(), read_source(asked.source)
 
     from inkwash.data.encode import SKIPPED, run_here
     from inkwash.recipes.encode import encode_examples
 
-    if ray:
+    if work.ray:
         from inkwash.data.encode_ray import RayRunner
 
-        runner = RayRunner(workers, ray_address)
+        runner = RayRunner(work.workers, work.ray_address)
     outcome = encode_examples(
         examples,
-        out,
-        model,
-        device=device,
+        asked.out,
+        pictures.model,
+        device=work.device,
         buckets=buckets,
-        per_shard=per_shard,
-        batch=batch,
-        max_skipped=max_skipped,
-        runner=runner if ray else run_here,
-        report=(lambda done, total, skipped: None) if quiet else _report,
+        per_shard=work.per_shard,
+        batch=work.batch,
+        max_skipped=work.max_skipped,
+        runner=runner if work.ray else run_here,
+        report=(lambda *_: None) if work.quiet else _report,
     )
-    skipped = f", {len(outcome.skipped)} skipped (see {out / SKIPPED})" if outcome.skipped else ""
+    skipped = f", {len(outcome.skipped)} skipped (see {asked.out / SKIPPED})" if outcome.skipped else ""
     print(f"{outcome.samples} of {len(examples)} examples in {outcome.shards} shards{skipped}")
 
 
-@app.command("check")
-def check(
-    path: Checked,
-    model: o.Model = "nano",
-    side: Sides = None,
-    max_aspect: MaxAspect = 2.0,
-    max_crop: MaxCrop = 0.2,
-    min_side: MinSide = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class CheckInputs:
+    """What to look over."""
+
+    path: Checked
+
+
+def _check(asked: CheckInputs, pictures: PictureOptions) -> None:
     """Read every byte of shards, or open every picture of a folder, and say what is wrong; exit code 1 if anything is.
 
     Example: inkwash data check shards/
     """
     from inkwash.data.encode import is_shards
 
-    if path.is_dir() and is_shards(path):
-        problems = _check_shards(path)
+    if asked.path.is_dir() and is_shards(asked.path):
+        problems = _check_shards(asked.path)
     else:
-        problems = _check_pictures(
-            path, _buckets(tuple(side) if side else _sides(model), max_aspect, max_crop, min_side)
-        )
+        problems = _check_pictures(asked.path, pictures.buckets())
     for problem in problems:
         print(problem)
     if problems:
         raise typer.Exit(1)
+
+
+app.command("encode")(command(_encode, EncodeInputs, PictureOptions, EncodeOptions))
+app.command("check")(command(_check, CheckInputs, PictureOptions))
 
 
 def _check_shards(path: Path) -> list[str]:
@@ -151,16 +182,6 @@ def _check_pictures(path: Path, buckets: Buckets) -> list[str]:
                 except MediaError as error:
                     problems.append(f"{picture}: {error.message}")
     return problems
-
-
-def _buckets(sides: tuple[int, ...], max_aspect: float, max_crop: float, min_side: int | None) -> Buckets:
-    from inkwash.core.errors import ConfigError
-    from inkwash.data.buckets import Buckets
-
-    try:
-        return Buckets(sides=sides, max_aspect=max_aspect, max_crop=max_crop, min_side=min_side)
-    except ValueError as error:
-        raise ConfigError(f"The canvas settings cannot be used: {error}.") from error
 
 
 def _sides(model: str) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ Thoughts = Annotated[bool, typer.Option("--thoughts", help="Print the thoughts b
 Quiet = Annotated[bool, typer.Option("--quiet", help="Do not say on stderr what the question costs.")]
 
 
-def describe(
+def describe(  # noqa: PLR0913 (each parameter is a setting)
     files: Files,
     question: Question = None,
     boxes: Boxes = None,

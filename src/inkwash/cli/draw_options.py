@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """Which checkpoint, and how it is loaded."""
+    """Which checkpoint."""
 
     model: o.Model = "nano"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightOptions:
+    """How a checkpoint is loaded."""
+
     device: o.DeviceName = None
     dtype: o.Dtype = None
     lora: o.Loras = None
@@ -31,12 +37,17 @@ class ModelOptions:
     quantize: o.Quantize = None
     compile: o.Compile = False
 
-    def load(self) -> LoadOptions:
+    @property
+    def changed(self) -> bool:
+        """Whether anything but the place and the number type was asked for."""
+        return bool(self.lora or self.offload != "none" or self.quantize or self.compile)
+
+    def load(self, model: str) -> LoadOptions:
         """The same for the engine, checked."""
         from inkwash.engine.open import LoadOptions
 
         return LoadOptions(
-            model=self.model,
+            model=model,
             device=self.device,
             dtype=self.dtype,
             offload=self.offload,

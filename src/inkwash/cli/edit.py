@@ -10,7 +10,7 @@ import typer
 
 from inkwash.cli import options as o
 from inkwash.cli.command import command
-from inkwash.cli.draw_options import DrawOptions, ModelOptions, OutputOptions, VerifyOptions
+from inkwash.cli.draw_options import DrawOptions, ModelOptions, OutputOptions, VerifyOptions, WeightOptions
 
 Images = Annotated[list[Path], typer.Option("--image", help="A picture to start from; give it again for more.")]
 Mask = Annotated[
@@ -33,7 +33,12 @@ class EditInputs:
 
 
 def _edit(
-    asked: EditInputs, drawing: DrawOptions, model: ModelOptions, check: VerifyOptions, out: OutputOptions
+    asked: EditInputs,
+    drawing: DrawOptions,
+    picked: ModelOptions,
+    weights: WeightOptions,
+    check: VerifyOptions,
+    out: OutputOptions,
 ) -> None:
     """Draw from a prompt and one or several pictures.
 
@@ -42,7 +47,7 @@ def _edit(
     from inkwash.cli.draw import draw
     from inkwash.cli.draw_options import DrawJob, read_prompt
 
-    load, usual, rules = model.load(), drawing.of_model(model.model), check.rules()
+    load, usual, rules = weights.load(picked.model), drawing.of_model(picked.model), check.rules()
     job = DrawJob(
         request=usual.request(read_prompt(asked.prompt)),
         load=load,
@@ -55,4 +60,4 @@ def _edit(
     draw([job], as_json=out.json, quiet=out.quiet)
 
 
-edit = command(_edit, EditInputs, DrawOptions, ModelOptions, VerifyOptions, OutputOptions)
+edit = command(_edit, EditInputs, DrawOptions, ModelOptions, WeightOptions, VerifyOptions, OutputOptions)

@@ -22,7 +22,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Decides scenes and questions.
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - is stdout.")]
 
 
-def questions(
+def questions(  # noqa: PLR0913 (each parameter is a setting)
     n: Count = 300,
     model: s.Model = "nano-v",
     kinds: Kinds = "",

@@ -8,7 +8,7 @@ from typing import Any
 
 from inkwash.cli import options as o
 from inkwash.cli.command import command
-from inkwash.cli.draw_options import DrawOptions, ModelOptions, OutputOptions, VerifyOptions
+from inkwash.cli.draw_options import DrawOptions, ModelOptions, OutputOptions, VerifyOptions, WeightOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,12 @@ class PromptOptions:
 
 
 def _generate(
-    asked: PromptOptions, drawing: DrawOptions, model: ModelOptions, check: VerifyOptions, out: OutputOptions
+    asked: PromptOptions,
+    drawing: DrawOptions,
+    picked: ModelOptions,
+    weights: WeightOptions,
+    check: VerifyOptions,
+    out: OutputOptions,
 ) -> None:
     """Draw pictures from a prompt, or from every line of a file.
 
@@ -31,7 +36,7 @@ def _generate(
     from inkwash.cli.prompts import read_prompts
     from inkwash.core.errors import RequestError
 
-    load, usual, rules = model.load(), drawing.of_model(model.model), check.rules()
+    load, usual, rules = weights.load(picked.model), drawing.of_model(picked.model), check.rules()
 
     def make(prompt: str, *, output: Path = out.output, **own: Any) -> DrawJob:
         request = replace(usual, **own).request(prompt)
@@ -47,4 +52,4 @@ def _generate(
     draw(jobs, as_json=out.json, quiet=out.quiet)
 
 
-generate = command(_generate, PromptOptions, DrawOptions, ModelOptions, VerifyOptions, OutputOptions)
+generate = command(_generate, PromptOptions, DrawOptions, ModelOptions, WeightOptions, VerifyOptions, OutputOptions)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from inkwash.cli import options as o
+from inkwash.cli.command import command
+from inkwash.cli.draw_options import WeightOptions
 
 Seeing = Annotated[str, typer.Option("--chat", metavar="MODEL", help="The model that looks at pictures and files.")]
 Http = Annotated[bool, typer.Option("--http", help="Answer over streamable HTTP at /mcp instead of stdin and stdout.")]
@@ -37,22 +40,22 @@ ActAllow = Annotated[
 ]
 
 
-def mcp(
-    model: o.Model = "nano",
-    chat: Seeing = "nano-v",
-    http: Http = False,
-    host: Host = "127.0.0.1",
-    port: Port = 8765,
-    key_file: KeyFile = None,
-    output: Folder = None,
-    root: Roots = None,
-    act_allow: ActAllow = None,
-    device: o.DeviceName = None,
-    dtype: o.Dtype = None,
-    lora: o.Loras = None,
-    offload: o.Offload = "none",
-    quantize: o.Quantize = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class McpOptions:
+    """Which models, for whom, and which files they may touch."""
+
+    model: o.Model = "nano"
+    chat: Seeing = "nano-v"
+    http: Http = False
+    host: Host = "127.0.0.1"
+    port: Port = 8765
+    key_file: KeyFile = None
+    output: Folder = None
+    root: Roots = None
+    act_allow: ActAllow = None
+
+
+def _mcp(asked: McpOptions, weights: WeightOptions) -> None:
     """Offer drawing, editing, looking and reading as tools of the Model Context Protocol.
 
     Example: inkwash mcp --model nano
@@ -60,35 +63,31 @@ def mcp(
     from importlib.util import find_spec
 
     from inkwash.cli.draw import check_model
-    from inkwash.cli.draw_options import read_loras
     from inkwash.cli.mcp_tools import Toolbox
     from inkwash.cli.seeing import AnswerOptions
     from inkwash.cli.seeing import check_model as check_seeing
     from inkwash.core import env
     from inkwash.core.errors import ConfigError, MissingExtraError
-    from inkwash.engine.open import LoadOptions
 
-    check_model(model)
-    check_seeing(chat)
-    for folder in root or ():
+    check_model(asked.model)
+    check_seeing(asked.chat)
+    for folder in asked.root or ():
         if not folder.is_dir():
             raise ConfigError(f"--root is {str(folder)!r}, which is no folder.")
     if find_spec("mcp") is None:
         raise MissingExtraError("inkwash mcp", extra="mcp")
-    pictures = output or env.cache_dir() / "mcp"
-    roots = tuple(root) if root else (pictures,) if http else None
+    pictures = asked.output or env.cache_dir() / "mcp"
+    roots = tuple(asked.root) if asked.root else (pictures,) if asked.http else None
     toolbox = Toolbox(
-        drawing=LoadOptions(
-            model=model, device=device, dtype=dtype, offload=offload, quantize=quantize, loras=read_loras(lora)
-        ),
-        seeing=AnswerOptions(model=chat, device=device, dtype=dtype),
+        drawing=weights.load(asked.model),
+        seeing=AnswerOptions(model=asked.chat, device=weights.device, dtype=weights.dtype),
         folder=pictures,
-        allow=tuple(act_allow or ()),
+        allow=tuple(asked.act_allow or ()),
         roots=None if roots is None else (*roots, pictures),
     )
     from inkwash.mcp.server import PATH, is_loopback, serve_http, serve_stdio
 
-    if not http:
+    if not asked.http:
         if sys.stdin.isatty():
             print("inkwash: waiting for an assistant on stdin; Ctrl-C ends (docs/mcp.md).", file=sys.stderr)
         serve_stdio(toolbox.tools())
@@ -96,11 +95,15 @@ def mcp(
     from inkwash.serve.auth import VARIABLE, read_keys
     from inkwash.serve.listen import bind
 
-    keys = read_keys(key_file, os.environ.get(VARIABLE, ""))
-    if not is_loopback(host) and not keys:
+    keys = read_keys(asked.key_file, os.environ.get(VARIABLE, ""))
+    if not is_loopback(asked.host) and not keys:
         raise ConfigError(
-            f"--host {host} can be reached from other machines: give keys (--key-file or {VARIABLE}), or leave it out."
+            f"--host {asked.host} can be reached from other machines: give keys (--key-file or {VARIABLE}), or "
+            "leave it out."
         )
-    bound = bind(host, port)
-    print(f"Ready: http://{host}:{bound.getsockname()[1]}{PATH}", file=sys.stderr, flush=True)
-    serve_http(toolbox.tools(), bound, host, keys)
+    bound = bind(asked.host, asked.port)
+    print(f"Ready: http://{asked.host}:{bound.getsockname()[1]}{PATH}", file=sys.stderr, flush=True)
+    serve_http(toolbox.tools(), bound, asked.host, keys)
+
+
+mcp = command(_mcp, McpOptions, WeightOptions)

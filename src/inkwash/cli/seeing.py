@@ -172,7 +172,7 @@ def stop_on_interrupt() -> Iterator[CancelToken]:
 
     token = CancelToken()
 
-    def stop(number: int, frame: Any) -> None:
+    def stop(*_: Any) -> None:
         if token.cancelled:
             raise KeyboardInterrupt
         token.cancel()

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inkwash.cli import options as o
 from inkwash.cli import serve_chat as c
+from inkwash.cli.command import command
+from inkwash.cli.draw_options import WeightOptions
+from inkwash.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from inkwash.engine.open import LoadOptions
     from inkwash.serve.backend import Backend
-    from inkwash.serve.settings import EnhanceSettings
+    from inkwash.serve.settings import EnhanceSettings, ServeSettings
 
 ENHANCE_KEY = "INKWASH_ENHANCE_KEY"
 
@@ -83,173 +88,196 @@ RayAddress = Annotated[
 ]
 
 
-def serve(
-    model: Model = "nano",
-    host: Host = "127.0.0.1",
-    port: Port = 30000,
-    device: o.DeviceName = None,
-    dtype: o.Dtype = None,
-    lora: o.Loras = None,
-    offload: o.Offload = "none",
-    quantize: o.Quantize = None,
-    compile: o.Compile = False,
-    state: State = None,
-    max_queue: Queue = 64,
-    deadline: Deadline = None,
-    cancel_on_disconnect: CancelFlag = True,
-    drain: Drain = 120.0,
-    key_file: KeyFile = None,
-    rate: Rate = None,
-    concurrent: Concurrent = None,
-    allowed_host: AllowedHosts = None,
-    cors_origin: CorsOrigins = None,
-    max_body_mb: MaxBody = 256,
-    max_json_mb: MaxJson = 64,
-    max_image_mp: MaxPixels = 40.0,
-    max_steps: MaxSteps = 200,
-    allow_url_host: UrlHosts = None,
-    enhance_url: EnhanceUrl = None,
-    enhance_model: EnhanceModel = "glm-4.7",
-    enhance: EnhanceAlways = False,
-    log_prompts: LogPrompts = False,
-    quiet: Quiet = False,
-    ui: Ui = False,
-    chat: c.Model = None,
-    served_model_name: c.Name = None,
-    tool_call_parser: c.ToolParser = None,
-    enable_auto_tool_choice: c.AutoTools = None,
-    reasoning_parser: c.ReasoningParser = None,
-    allowed_local_media_path: c.Folder = None,
-    media_io_kwargs: c.MediaIo = None,
-    limit_mm_per_prompt: c.Limits = None,
-    max_num_seqs: c.Conversations = None,
-    quantization: c.Quantization = None,
-    agent_allow: c.AgentAllow = None,
-    tensor_parallel_size: c.TensorParallel = 1,
-    ray: Ray = False,
-    replicas: Replicas = 1,
-    planners: Planners = 0,
-    decoders: Decoders = 0,
-    ray_address: RayAddress = None,
+@dataclass(frozen=True, kw_only=True)
+class ListenOptions:
+    """Which model, and at which address."""
+
+    model: Model = "nano"
+    host: Host = "127.0.0.1"
+    port: Port = 30000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientOptions:
+    """What clients may do, and how long the server waits for what."""
+
+    state: State = None
+    max_queue: Queue = 64
+    deadline: Deadline = None
+    cancel_on_disconnect: CancelFlag = True
+    drain: Drain = 120.0
+    key_file: KeyFile = None
+    rate: Rate = None
+    concurrent: Concurrent = None
+    allowed_host: AllowedHosts = None
+    cors_origin: CorsOrigins = None
+    max_body_mb: MaxBody = 256
+    max_json_mb: MaxJson = 64
+    max_image_mp: MaxPixels = 40.0
+    max_steps: MaxSteps = 200
+    allow_url_host: UrlHosts = None
+
+    def __post_init__(self) -> None:
+        if not 0.001 <= self.max_image_mp <= 1000:
+            raise ConfigError(f"--max-image-mp is {self.max_image_mp}, but must be from 0.001 to 1000.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnhanceOptions:
+    """Who rewrites prompts."""
+
+    enhance_url: EnhanceUrl = None
+    enhance_model: EnhanceModel = "glm-4.7"
+    enhance: EnhanceAlways = False
+
+    def settings(self) -> EnhanceSettings | None:
+        """The same for the server; None without an endpoint."""
+        from inkwash.serve.settings import EnhanceSettings
+
+        if self.enhance_url is None:
+            if self.enhance:
+                raise ConfigError(
+                    "--enhance needs --enhance-url: name an OpenAI-compatible endpoint, such as https://host/v1."
+                )
+            return None
+        key = os.environ.get(ENHANCE_KEY) or None
+        return EnhanceSettings(url=self.enhance_url, model=self.enhance_model, key=key, always=self.enhance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogOptions:
+    """What is written down, and whether people get a page."""
+
+    log_prompts: LogPrompts = False
+    quiet: Quiet = False
+    ui: Ui = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+    """Which replicas draw."""
+
+    ray: Ray = False
+    replicas: Replicas = 1
+    planners: Planners = 0
+    decoders: Decoders = 0
+    ray_address: RayAddress = None
+
+    def __post_init__(self) -> None:
+        if not self.ray and (self.planners or self.decoders or self.replicas != 1 or self.ray_address):
+            raise ConfigError("--replicas, --planners, --decoders and --ray-address need --ray.")
+
+
+def _serve(
+    at: ListenOptions,
+    weights: WeightOptions,
+    clients: ClientOptions,
+    rewriting: EnhanceOptions,
+    logs: LogOptions,
+    chat: c.ChatOptions,
+    cluster: ClusterOptions,
 ) -> None:
     """Serve the OpenAI images API, chat completions, or both.
 
     Example: inkwash serve nano --port 30000
     """
     from inkwash.cli.draw import check_model, open_reader
-    from inkwash.cli.draw_options import read_loras
-    from inkwash.core.errors import ConfigError, MissingExtraError
+    from inkwash.core.errors import MissingExtraError
 
-    c.check_one_device(tensor_parallel_size)
-    alone = c.sees(model)
-    if alone and chat is not None:
-        raise ConfigError(f"{model} sees, and so does --chat {chat}: name one of them, or a model that draws.")
-    if alone and (ui or ray):
-        raise ConfigError(f"{model} cannot draw: for --ui and --ray name one that does, and --chat {model} beside it.")
-    if alone and (lora or offload != "none" or quantize or compile):
+    model, alone = at.model, c.sees(at.model)
+    chat.check(model, alone=alone, also_draws=logs.ui or cluster.ray)
+    if alone and weights.changed:
         raise ConfigError(f"{model} cannot draw: --lora, --offload, --quantize and --compile need one that does.")
-    flags = c.ChatFlags(
-        name=served_model_name,
-        tool_parser=tool_call_parser,
-        auto_tools=enable_auto_tool_choice,
-        reasoning_parser=reasoning_parser,
-        folder=allowed_local_media_path,
-        media_io=media_io_kwargs,
-        limits=limit_mm_per_prompt,
-        max_num_seqs=max_num_seqs,
-        quantize=quantization,
-        agent_allow=tuple(agent_allow) if agent_allow else None,
-    )
-    seeing = flags.settings(model if alone else c.chosen(chat, ui))
+    seeing = chat.settings(model if alone else c.chosen(chat.chat, logs.ui))
     if not alone:
         check_model(model)
     for module in ("fastapi", "uvicorn", "multipart", "prometheus_client"):
         if find_spec(module) is None:
             raise MissingExtraError("inkwash serve", extra="serve")
-    from inkwash.serve.auth import VARIABLE, read_keys
     from inkwash.serve.listen import bind
-    from inkwash.serve.settings import MEBI, ClusterSettings, ServeSettings
+    from inkwash.serve.server import serve as run_server
 
-    if not 0.001 <= max_image_mp <= 1000:
-        raise ConfigError(f"--max-image-mp is {max_image_mp}, but must be from 0.001 to 1000.")
-    if not ray and (planners or decoders or replicas != 1 or ray_address):
-        raise ConfigError("--replicas, --planners, --decoders and --ray-address need --ray.")
-    from inkwash.engine.defaults import ModelDefaults
-    from inkwash.engine.open import LoadOptions
-    from inkwash.models.registry import model_defaults
-
-    options = LoadOptions(
-        model=model,
-        device=device,
-        dtype=dtype,
-        offload=offload,
-        quantize=quantize,
-        compile=compile,
-        loras=read_loras(lora),
-    )
-    if planners and not options.plain:
+    options = weights.load(model)
+    if cluster.planners and not options.plain:
         raise ConfigError(
             "--planners and --decoders load the checkpoint as it is: leave --lora, --offload, --quantize and --compile "
             "out, or use --replicas."
         )
-    cluster = ClusterSettings(replicas=replicas, planners=planners, decoders=decoders, address=ray_address)
-    settings = ServeSettings(
-        model=seeing.served_name if alone and seeing is not None else model,
-        host=host,
-        port=port,
-        device=device,
-        dtype=dtype,
-        state=state,
-        shown=ModelDefaults() if alone else model_defaults(model),
-        max_queue=max_queue,
-        deadline_s=deadline,
-        cancel_on_disconnect=cancel_on_disconnect,
-        drain_s=drain,
-        api_keys=read_keys(key_file, os.environ.get(VARIABLE, "")),
-        requests_per_minute=rate,
-        concurrent_requests=concurrent,
-        allowed_hosts=tuple(allowed_host or ()),
-        cors_origins=tuple(origin.rstrip("/").lower() for origin in cors_origin or ()),
-        max_body_bytes=max_body_mb * MEBI,
-        max_json_bytes=max_json_mb * MEBI,
-        max_image_pixels=round(max_image_mp * 1e6),
-        max_steps=max_steps,
-        url_hosts=tuple(allow_url_host or ()),
-        log_prompts=log_prompts,
-        enhance=_enhance(enhance_url, enhance_model, enhance),
-    )
-    bound = bind(host, port)
-
-    def load() -> Backend:
-        if ray:
-            from inkwash.serve.cluster import load_cluster
-
-            return load_cluster(settings, cluster, options)
-        from inkwash.serve.backend import load_backend
-
-        return load_backend(options, max_queue=max_queue)
-
-    from inkwash.serve.server import serve as run_server
-
+    name = seeing.served_name if alone and seeing is not None else model
+    settings = _settings(name, at, weights, clients, rewriting, log_prompts=logs.log_prompts, alone=alone)
+    bound = bind(at.host, at.port)
     run_server(
         settings,
-        None if alone else load,
+        None if alone else partial(_load, settings, options, cluster),
         bound=bound,
-        log_requests=not quiet,
-        ui=ui,
+        log_requests=not logs.quiet,
+        ui=logs.ui,
         chat=seeing,
         open_reader=open_reader,
     )
 
 
-def _enhance(url: str | None, model: str, always: bool) -> EnhanceSettings | None:
-    from inkwash.core.errors import ConfigError
-    from inkwash.serve.settings import EnhanceSettings
+def _settings(
+    name: str,
+    at: ListenOptions,
+    weights: WeightOptions,
+    clients: ClientOptions,
+    rewriting: EnhanceOptions,
+    *,
+    log_prompts: bool,
+    alone: bool,
+) -> ServeSettings:
+    """The options as the server's settings; `alone`: the model only sees."""
+    from inkwash.engine.defaults import ModelDefaults
+    from inkwash.models.registry import model_defaults
+    from inkwash.serve.auth import VARIABLE, read_keys
+    from inkwash.serve.settings import MEBI, ServeSettings
 
-    if url is None:
-        if always:
-            raise ConfigError(
-                "--enhance needs --enhance-url: name an OpenAI-compatible endpoint, such as https://host/v1."
-            )
-        return None
-    return EnhanceSettings(url=url, model=model, key=os.environ.get(ENHANCE_KEY) or None, always=always)
+    return ServeSettings(
+        model=name,
+        host=at.host,
+        port=at.port,
+        device=weights.device,
+        dtype=weights.dtype,
+        state=clients.state,
+        shown=ModelDefaults() if alone else model_defaults(at.model),
+        max_queue=clients.max_queue,
+        deadline_s=clients.deadline,
+        cancel_on_disconnect=clients.cancel_on_disconnect,
+        drain_s=clients.drain,
+        api_keys=read_keys(clients.key_file, os.environ.get(VARIABLE, "")),
+        requests_per_minute=clients.rate,
+        concurrent_requests=clients.concurrent,
+        allowed_hosts=tuple(clients.allowed_host or ()),
+        cors_origins=tuple(origin.rstrip("/").lower() for origin in clients.cors_origin or ()),
+        max_body_bytes=clients.max_body_mb * MEBI,
+        max_json_bytes=clients.max_json_mb * MEBI,
+        max_image_pixels=round(clients.max_image_mp * 1e6),
+        max_steps=clients.max_steps,
+        url_hosts=tuple(clients.allow_url_host or ()),
+        log_prompts=log_prompts,
+        enhance=rewriting.settings(),
+    )
+
+
+def _load(settings: ServeSettings, options: LoadOptions, cluster: ClusterOptions) -> Backend:
+    """What draws: the model in this process, or replicas."""
+    if cluster.ray:
+        from inkwash.serve.cluster import load_cluster
+        from inkwash.serve.settings import ClusterSettings
+
+        replicas = ClusterSettings(
+            replicas=cluster.replicas,
+            planners=cluster.planners,
+            decoders=cluster.decoders,
+            address=cluster.ray_address,
+        )
+        return load_cluster(settings, replicas, options)
+    from inkwash.serve.backend import load_backend
+
+    return load_backend(options, max_queue=settings.max_queue)
+
+
+serve = command(
+    _serve, ListenOptions, WeightOptions, ClientOptions, EnhanceOptions, LogOptions, c.ChatOptions, ClusterOptions
+)

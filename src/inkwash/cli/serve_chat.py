@@ -67,49 +67,71 @@ TensorParallel = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChatFlags:
-    """The options as they were given; None is not given."""
+class ChatOptions:
+    """Which model sees, and how it answers; None is not given."""
 
-    name: str | None = None
-    tool_parser: str | None = None
-    auto_tools: bool | None = None
-    reasoning_parser: str | None = None
-    folder: Path | None = None
-    media_io: str | None = None
-    limits: str | None = None
-    max_num_seqs: int | None = None
-    quantize: str | None = None
-    agent_allow: tuple[str, ...] | None = None
+    chat: Model = None
+    served_model_name: Name = None
+    tool_call_parser: ToolParser = None
+    enable_auto_tool_choice: AutoTools = None
+    reasoning_parser: ReasoningParser = None
+    allowed_local_media_path: Folder = None
+    media_io_kwargs: MediaIo = None
+    limit_mm_per_prompt: Limits = None
+    max_num_seqs: Conversations = None
+    quantization: Quantization = None
+    agent_allow: AgentAllow = None
+    tensor_parallel_size: TensorParallel = 1
+
+    def __post_init__(self) -> None:
+        if self.tensor_parallel_size != 1:  # a server has its models on one device each
+            raise ConfigError(
+                f"--tensor-parallel-size is {self.tensor_parallel_size}, but serve holds a model on one device: "
+                "describe and chat share one among several, under torchrun."
+            )
+
+    def check(self, model: str, *, alone: bool, also_draws: bool) -> None:
+        """A model that sees, served `alone`, has no second one beside it and nothing that draws."""
+        if alone and self.chat is not None:
+            raise ConfigError(f"{model} sees, and so does --chat {self.chat}: name one of them, or a model that draws.")
+        if alone and also_draws:
+            raise ConfigError(
+                f"{model} cannot draw: for --ui and --ray name one that does, and --chat {model} beside it."
+            )
 
     def settings(self, model: str | None) -> ChatSettings | None:
         """What the server needs; None without a model. Raises ConfigError in one sentence for what cannot be done."""
-        given = [option for option, value in zip(_NAMES, vars(self).values(), strict=True) if value is not None]
         if model is None:
+            dependent = set(vars(self)) - {"chat", "tensor_parallel_size"}
+            given = [name for name, value in vars(self).items() if name in dependent and value is not None]
             if given:
-                raise ConfigError(f"{given[0]} needs a model that sees: add --chat nano-v, or serve one.")
+                option = "--" + given[0].replace("_", "-")
+                raise ConfigError(f"{option} needs a model that sees: add --chat nano-v, or serve one.")
             return None
         from inkwash.engine.quantize import parse_kind
         from inkwash.serve.settings import ChatSettings
 
-        for option, parser in (("--tool-call-parser", self.tool_parser), ("--reasoning-parser", self.reasoning_parser)):
+        parsers = {"--tool-call-parser": self.tool_call_parser, "--reasoning-parser": self.reasoning_parser}
+        for option, parser in parsers.items():
             if parser not in (None, *PARSERS):
                 raise ConfigError(f"{option} is {parser!r}, but must be one of {', '.join(PARSERS)}.")
-        if self.folder is not None and not self.folder.is_dir():
-            raise ConfigError(f"--allowed-local-media-path is {str(self.folder)!r}, which is no folder.")
-        frames, fps = _frames(self.media_io)
-        images, videos = _limits(self.limits)
-        if self.name is not None and not self.name.strip():
+        folder, name = self.allowed_local_media_path, self.served_model_name
+        if folder is not None and not folder.is_dir():
+            raise ConfigError(f"--allowed-local-media-path is {str(folder)!r}, which is no folder.")
+        frames, fps = _frames(self.media_io_kwargs)
+        images, videos = _limits(self.limit_mm_per_prompt)
+        if name is not None and not name.strip():
             raise ConfigError("--served-model-name is empty: give a name, or leave it out.")
         if self.max_num_seqs is not None and not 1 <= self.max_num_seqs <= 256:
             raise ConfigError(f"--max-num-seqs is {self.max_num_seqs}, but must be from 1 to 256.")
-        kind = parse_kind(self.quantize)
+        kind = parse_kind(self.quantization)
         usual = ChatSettings(model=model)
         return ChatSettings(
             model=model,
-            name=self.name,
-            folder=self.folder,
-            tools=self.tool_parser != "none",
-            auto_tools=self.auto_tools is not False,
+            name=name,
+            folder=folder,
+            tools=self.tool_call_parser != "none",
+            auto_tools=self.enable_auto_tool_choice is not False,
             reasoning=self.reasoning_parser != "none",
             max_frames=frames,
             fps=fps,
@@ -117,16 +139,7 @@ class ChatFlags:
             max_videos=usual.max_videos if videos is None else videos,
             max_num_seqs=usual.max_num_seqs if self.max_num_seqs is None else self.max_num_seqs,
             quantize=kind,
-            agent_allow=self.agent_allow or (),
-        )
-
-
-def check_one_device(size: int) -> None:
-    """A server has its models on one device each."""
-    if size != 1:
-        raise ConfigError(
-            f"--tensor-parallel-size is {size}, but serve holds a model on one device: describe and chat share one "
-            "among several, under torchrun."
+            agent_allow=tuple(self.agent_allow or ()),
         )
 
 
@@ -153,13 +166,6 @@ def chosen(chat: str | None, ui: bool) -> str | None:
         return None
     find_vision(chat)
     return chat
-
-
-_NAMES = (
-    *("--served-model-name", "--tool-call-parser", "--enable-auto-tool-choice", "--reasoning-parser"),
-    *("--allowed-local-media-path", "--media-io-kwargs", "--limit-mm-per-prompt", "--max-num-seqs", "--quantization"),
-    "--agent-allow",
-)
 
 
 def _object(option: str, text: str) -> dict[str, Any]:

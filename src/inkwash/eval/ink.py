@@ -22,8 +22,3 @@ def ink_share(image: Image.Image) -> float:
     edges[:, STEP:] |= np.abs(pixels[:, STEP:] - pixels[:, :-STEP]).max(axis=-1) > CONTRAST
     edges[STEP:] |= np.abs(pixels[STEP:] - pixels[:-STEP]).max(axis=-1) > CONTRAST
     return float(edges.mean())
-
-
-def is_empty(image: Image.Image) -> bool:
-    """Whether nothing is drawn: the picture is a plain fill."""
-    return ink_share(image) < EMPTY

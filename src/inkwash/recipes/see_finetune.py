@@ -33,7 +33,7 @@ METHODS = ("lora", "full")
 Spot = tuple[int, int]  # conversation, message
 
 
-def see_finetune(
+def see_finetune(  # noqa: PLR0913 (each parameter is a setting)
     work: Path = Path("work/see-finetune"),
     data: Path = Path(),
     model: str = "nano-v",

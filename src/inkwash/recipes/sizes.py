@@ -1,4 +1,4 @@
-"""The sizes of nano: the released module structure at small widths, about 20 M parameters.
+"""The sizes of nano: the released module structure at small widths.
 
 Lower time and condition widths than the released ratio: the AdaLN matrices would otherwise outweigh the blocks.
 """

@@ -23,7 +23,7 @@ def make_app(service: Service) -> FastAPI:
     """The application around one service; starting it loads the model, stopping it finishes what was accepted."""
 
     @asynccontextmanager
-    async def life(app: FastAPI) -> AsyncIterator[None]:
+    async def life(_: FastAPI) -> AsyncIterator[None]:
         service.worker = JobWorker(service)
         starting = asyncio.create_task(service.start())
         working = asyncio.create_task(service.worker.work())

@@ -128,7 +128,7 @@ def install(app: FastAPI) -> None:
         return noted(request, error)
 
     @app.exception_handler(ClientDisconnect)
-    async def gone(request: Request, error: ClientDisconnect) -> JSONResponse:
+    async def gone(request: Request, _: ClientDisconnect) -> JSONResponse:
         """The client went away before its body was there."""
         return noted(request, Cancelled())
 

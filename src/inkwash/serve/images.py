@@ -151,7 +151,7 @@ def _stream(request: Request, client: str, uploads: Uploads, run: ImageRun, leav
     service = service_of(request)
     stream = ImageStream(service, run.backend, run.order, run, request.state.request_id)
 
-    def ended(whole: bool) -> None:
+    def ended(_: bool) -> None:
         leave()
         request.state.said.update(stream.said)
         if not run.ended:

@@ -90,7 +90,7 @@ def make_order(
         images = (_marked(images[0], uploads.markup, settings, reader), *images[1:])
     asked, canvas = _canvas(body, images, uploads, settings, reader, handle, info, warnings)
     if handle is not None:
-        _check_handle(handle, asked, uploads, warnings)
+        _check_handle(handle, asked, uploads)
     drawn = canvas.drawn if canvas is not None else None if asked is None else drawn_size(asked)
     chosen = choose(body.quality)
     request = DrawRequest(
@@ -182,7 +182,7 @@ def _canvas(
     return canvas.size, canvas
 
 
-def _check_handle(handle: PlanHandle, asked: Size | None, uploads: Uploads, warnings: list[str]) -> None:
+def _check_handle(handle: PlanHandle, asked: Size | None, uploads: Uploads) -> None:
     if asked is not None and drawn_size(asked) != handle.drawn:
         raise RequestError(
             f"The plan is of a picture of {handle.asked}, but size is {asked}: leave size out or plan anew.",

@@ -102,7 +102,7 @@ def serve(
         _take_signals_back()
         _say(f"{after}: http://{shown}:{port}  {draws}{pages}")
 
-    def failed(error: Exception) -> None:
+    def failed(_: Exception) -> None:
         server.should_exit = True
 
     service.on_ready, service.on_failure = ready, failed

@@ -106,7 +106,7 @@ class AnswerRecord:
 class AnswerState:
     """One answer between its prompt and its end."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (made in one place, by the generator of answers)
         self,
         run: AnswerRecord,
         cache: StaticCache,

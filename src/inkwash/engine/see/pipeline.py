@@ -213,7 +213,7 @@ class GlmVisionPipeline:
                 return output
 
     @torch.inference_mode(False)
-    def stream(
+    def stream(  # noqa: PLR0913 (one keyword for each setting of an answer)
         self,
         messages: Messages | VisionPrompt,
         *,

@@ -68,7 +68,7 @@ def _target(schema: Schema, whole: Schema) -> Schema | None:
     return found if isinstance(found, Mapping) else None
 
 
-def is_text(schema: Schema, whole: Schema) -> bool:
+def is_text(schema: Schema) -> bool:
     """Whether every value of an argument is a text, whatever is written."""
     return schema.get("type") == "string" and not {"enum", "const", "nullable", "anyOf", "oneOf", "allOf"} & set(schema)
 
@@ -113,7 +113,7 @@ def _same(left: Any, right: Any) -> bool:
 
 def typed_value(text: str, schema: Schema, whole: Schema) -> Any:
     """The value that a text between the tags of an argument stands for."""
-    if is_text(schema, whole):
+    if is_text(schema):
         return text
     readings = list(_readings(text.strip()))
     if not schema:

@@ -23,7 +23,6 @@ _TWO_POINTS = rf"{_TWO}\s*+{_CLOSE}(?:\s*+[,，;])?+\s*+{_OPEN}\s*+{_TWO}"
 _BRACKETED = re.compile(rf"{_OPEN}\s*+{_FOUR}\s*+{_CLOSE}")
 _CORNERS = re.compile(rf"{_OPEN}\s*+{_TWO_POINTS}\s*+{_CLOSE}")
 _BARE = re.compile(rf"\s*+{_FOUR}\s*+")
-_POINT = re.compile(rf"{_OPEN}\s*+{_TWO}\s*+{_CLOSE}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +54,6 @@ def find_boxes(text: str) -> list[Box]:
             if max(x1, y1, x2, y2) <= 1000:
                 found.append(Box(left=min(x1, x2), top=min(y1, y2), right=max(x1, x2), bottom=max(y1, y2)))
     return found
-
-
-def find_points(text: str) -> list[tuple[float, float]]:
-    """Every point an answer names, in order, in thousandths."""
-    points = [(float(m[1]), float(m[2])) for span, _ in _spans(text) for m in _POINT.finditer(span)]
-    return [point for point in points if max(point) <= 1000]
 
 
 def _quadruples(span: str) -> list[tuple[str, ...]]:

@@ -163,7 +163,7 @@ class _CallReader:
         self._key, self._value = name.strip(), ""
         self._schema = argument_schema(self.tools, self.name or "", self._key)
         self._held, self.state = after[value + len(VALUE) :], _CallState.VALUE
-        if is_text(*self._schema):
+        if is_text(self._schema[0]):
             said.append(f'{self._opening()}"')
         return True
 
@@ -173,7 +173,7 @@ class _CallReader:
 
     def _read_value(self, said: list[str], last: bool) -> bool:
         """A value ends at the closing tag behind which the call goes on; one that is never closed, with the call."""
-        plain = is_text(*self._schema)
+        plain = is_text(self._schema[0])
         at, closed = self._value_end(last)
         if plain:
             said.append(json.dumps(self._held[:at], ensure_ascii=False)[1:-1])

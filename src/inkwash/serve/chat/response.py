@@ -36,7 +36,7 @@ class ResponseAnswer:
             items.append(_reasoning(output.thoughts))
         if output.content or not calls:
             status = "incomplete" if output.finish_reason == "length" else "completed"
-            items.append(self._message(output.content, output.logprobs, status=status))
+            items.append(self.message_item(output.content, output.logprobs, status=status))
         items += [_call(call.name, call.arguments_json) for call in calls]
         return self._object(items, output)
 
@@ -66,7 +66,9 @@ class ResponseAnswer:
         number, self._number = self._number, self._number + 1
         return json_event({"type": type, "sequence_number": number, **fields}, name=type)
 
-    def _message(self, text: str, logprobs: Sequence[Any], *, status: str, own_id: str | None = None) -> dict[str, Any]:
+    def message_item(
+        self, text: str, logprobs: Sequence[Any], *, status: str, own_id: str | None = None
+    ) -> dict[str, Any]:
         part = {"type": "output_text", "text": text, "annotations": [], "logprobs": self.tokens(logprobs)}
         item_id = own_id or f"msg_{uuid.uuid4().hex}"
         return {"id": item_id, "type": "message", "role": "assistant", "status": status, "content": [part]}
@@ -159,7 +161,7 @@ class _Items:
             item: dict[str, Any] = {**_reasoning("", own_id=self._id), "content": [], "status": "in_progress"}
             part: dict[str, Any] = {"type": "reasoning_text", "text": ""}
         else:
-            item = {**self.answer._message("", (), status="in_progress", own_id=self._id), "content": []}
+            item = {**self.answer.message_item("", (), status="in_progress", own_id=self._id), "content": []}
             part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
         yield self._place("response.output_item.added", item=item, whole=True)
         yield self._place("response.content_part.added", content_index=0, part=part)
@@ -178,7 +180,7 @@ class _Items:
             yield self._place("response.reasoning_text.done", content_index=0, text=self._text)
             yield self._place("response.content_part.done", content_index=0, part=item["content"][0])
         else:
-            item = self.answer._message(self._text, self._noted, status=status, own_id=self._id)
+            item = self.answer.message_item(self._text, self._noted, status=status, own_id=self._id)
             part = item["content"][0]
             done = {"content_index": 0, "text": self._text, "logprobs": part["logprobs"]}
             yield self._place("response.output_text.done", **done)

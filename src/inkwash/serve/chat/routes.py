@@ -91,7 +91,7 @@ async def _sent(
 ) -> Response:
     """The answers in their form; ``leave`` is called when they have ended, or by the caller where this raises."""
 
-    def ended(whole: bool) -> None:
+    def ended(_: bool) -> None:
         answers.cancel.cancel()
         leave()
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm_v.boxes import Box, find_boxes, find_points
+from inkwash.models.glm_v.boxes import Box, find_boxes
 
 ONE = Box(left=10, top=20, right=300, bottom=400)
 THOUSANDTHS = st.integers(0, 1000)
@@ -55,11 +55,6 @@ def test_pixels_on_both_grids() -> None:
     assert box.pixels(2000, 100, grid=999) == (0, 50, 2000, 100)
     with pytest.raises(ConfigError, match="999 or 1000"):
         box.pixels(10, 10, grid=500)
-
-
-def test_points() -> None:
-    assert find_points("click <|begin_of_box|>[512, 7]<|end_of_box|> not [1, 2]") == [(512, 7)]
-    assert find_points("(3, 4) and (1, 2, 3) and [2020, 1]") == [(3, 4)]
 
 
 @given(
