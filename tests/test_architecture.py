@@ -186,10 +186,10 @@ def test_every_module_says_what_it_is() -> None:
 
 # Class names that stand for several classes today; the list may only get shorter.
 SHARED_CLASS_NAMES = {
-    "Answer", "Broken", "Call", "Cancelled", "Conversation", "Delta", "Encoder", "Job", "Judge", "Kept", "Member",
-    "Order", "Page", "Part", "PatchEmbed", "Picture", "Planner", "PositionEmbedding", "Progress", "Prompt", "Ranks",
-    "Rows", "Run", "StartFailed", "Stream", "Tool", "Turn", "Usage", "Verdict", "VisionAttention", "VisionBlock",
-    "VisionConfig", "VisionEncoder", "Work",
+    "Answer", "Box", "Broken", "Call", "Cancelled", "Clip", "Conversation", "Delta", "Encoder", "Job", "Judge",
+    "Kept", "Member", "Order", "Page", "Part", "PatchEmbed", "Picture", "Planner", "PositionEmbedding", "Progress",
+    "Prompt", "Ranks", "Rows", "Run", "Screen", "StartFailed", "Stream", "Target", "Tool", "Turn", "Usage",
+    "Verdict", "VisionAttention", "VisionBlock", "VisionConfig", "VisionEncoder", "Work",
 }  # fmt: skip
 MOST_PARAMETERS = 12
 # Signatures of the reference libraries, kept for scripts written for them; and commands that still list their options.
@@ -200,7 +200,7 @@ LONG_SIGNATURES = {
 }  # fmt: skip
 # Options that mean another thing in another command; the list may only get shorter.
 REPEATED_OPTIONS = {
-    "--batch", "--chat", "--host", "--images", "--json", "--key-file", "--kinds", "--language", "--level",
+    "--batch", "--chat", "--fps", "--host", "--images", "--json", "--key-file", "--kinds", "--language", "--level",
     "--model", "--n", "--out", "--output", "--port", "--quantize", "--quiet", "--ray", "--ray-address", "--seed",
     "--size", "--state", "--temperature", "--think/--no-think", "--top-p", "--workers",
 }  # fmt: skip

@@ -77,7 +77,7 @@ def serve(
         _say(f"Loading {chat.model} ...")
         mount_chat(app, service, chat)
     if ui:
-        mount_ui(app, service)
+        mount_ui(app)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -159,15 +159,15 @@ def _signals_end_here() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def mount_ui(app: FastAPI, service: Service) -> None:
-    """Put the page at /ui; its module, inkwash.serve.ui, holds `mount(app, service)`."""
+def mount_ui(app: FastAPI) -> None:
+    """Put the page at /ui; its module, inkwash.serve.ui, holds `mount(app)`."""
     try:
         page = importlib.import_module("inkwash.serve.ui")
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("inkwash"):
             raise ConfigError("--ui: this edition has no page; leave --ui out.") from None
         raise MissingExtraError("inkwash serve --ui", extra="serve") from missing
-    page.mount(app, service)
+    page.mount(app)
 
 
 def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:

@@ -17,7 +17,6 @@ from inkwash.core.types import Size
 from inkwash.engine.notes import MAX_PROMPT, find_notes
 from inkwash.engine.readback import quoted_texts
 from inkwash.serve.images import client_of, service_of
-from inkwash.serve.service import Service
 from inkwash.serve.sizes import parse_size
 from inkwash.serve.ui.examples import EXAMPLES, helpers
 
@@ -52,7 +51,7 @@ class _Prompt(BaseModel):
     language: Literal["en", "zh"] = "en"
 
 
-def mount(app: FastAPI, service: Service) -> None:
+def mount(app: FastAPI) -> None:
     """Put the page at /ui."""
     app.include_router(router)
     app.mount(f"{PATH}/static", _Static(directory=STATIC), name="page")
