@@ -63,7 +63,7 @@ class Fake(FakeBackend):
 def give_reader(app: Any, service: Service) -> None:
     """The page, and a reader that reads HALLO in every picture."""
     service.words._open = lambda: lambda image: Reading(lines=("HALLO",))
-    mount_ui(app, service)
+    mount_ui(app)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -30,7 +30,7 @@ def paged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
     def prepare(app: Any, service: Any) -> None:
         mount_chat(app, service, ChatSettings(model="nano-v"))
-        mount_ui(app, service)
+        mount_ui(app)
 
     settings = ServeSettings(state=tmp_path_factory.mktemp("page"))
     with running(settings, FakeBackend, prepare=prepare) as live:
