@@ -91,7 +91,7 @@ class ActPlace:
     serial: str | None
 
 
-def act(
+def act(  # noqa: PLR0913 (each parameter is a setting)
     task: Task,
     folder: Folder = None,
     on: On = "web",
@@ -326,7 +326,7 @@ def _show(outcome: RunOutcome, json: bool, record: Path | None) -> None:
 def _interrupts(stop: StopSwitch) -> Iterator[None]:
     """Ctrl-C throws the switch; a second one ends the program."""
 
-    def thrown(number: int, frame: Any) -> None:
+    def thrown(*_: Any) -> None:
         if stop.thrown:
             raise KeyboardInterrupt
         stop.throw("stopped by Ctrl-C")
