@@ -195,7 +195,6 @@ def _serve(
         if find_spec(module) is None:
             raise MissingExtraError("inkwash serve", extra="serve")
     from inkwash.serve.listen import bind
-    from inkwash.serve.server import serve as run_server
 
     options = weights.load(model)
     if cluster.planners and not options.plain:
@@ -206,6 +205,8 @@ def _serve(
     name = seeing.served_name if alone and seeing is not None else model
     settings = _settings(name, at, weights, clients, rewriting, log_prompts=logs.log_prompts, alone=alone)
     bound = bind(at.host, at.port)
+    from inkwash.serve.server import serve as run_server  # torch from here on
+
     run_server(
         settings,
         None if alone else partial(_load, settings, options, cluster),
