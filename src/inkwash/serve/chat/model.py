@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from inkwash.core.errors import RequestError
@@ -63,10 +62,6 @@ class Chat:
     def _fetch(self, url: str) -> bytes:
         """What lies at an address, for a thread that makes an answer."""
         return asyncio.run(read_url(url, hosts=self.url_hosts, max_bytes=self.max_url_bytes, param="messages"))
-
-    def rules_below(self, folder: Path) -> MediaRules:
-        """The same limits for files that the page itself has put into a folder."""
-        return replace(self.rules, roots=(folder,))
 
     def check(self, request: AnswerRequest) -> None:
         """Raise for what this server does not do."""
