@@ -343,9 +343,8 @@ class Toolbox:
         return given.of_model(self.drawing.model).request(given.prompt)
 
     def _draw(self, request: DrawRequest, given: DrawArguments | EditArguments, call: ToolInvocation) -> ToolResult:
-        from inkwash.cli.draw import open_reader, paint
+        from inkwash.cli.draw import drawing_notes, open_reader, paint
         from inkwash.cli.draw_options import DrawJob
-        from inkwash.cli.notes import drawing_notes
 
         job = DrawJob(request=request, load=self.drawing, output=self.folder / "picture.png", verify=given.rules())
         notes = drawing_notes(job)

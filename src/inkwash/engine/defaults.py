@@ -1,5 +1,5 @@
 """What a model draws with by itself, for those who use the engine."""
 
-from inkwash.models.glm_image.defaults import ModelDefaults
+from inkwash.models.glm_image.folder import ModelDefaults
 
 __all__ = ["ModelDefaults"]

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from inkwash.core.device import one_thread
 from inkwash.core.errors import RequestError
-from inkwash.engine import inputs, seeds
+from inkwash.engine import seeds
 from inkwash.engine.denoise import DenoiseInput, Denoiser, Inpaint, StepCallback, StepState, pad_glyphs
 from inkwash.engine.pixels import decode_latents, encode_picture, to_output
 from inkwash.engine.plan import Plan
-from inkwash.engine.prepared import Prepared
+from inkwash.engine.prepared import Prepared, check_tensor, repeat_to
 from inkwash.engine.request import Watch
 from inkwash.engine.stages import Stages, make_plan
 from inkwash.engine.surface import Steering
@@ -101,8 +101,8 @@ class Drawing:
         """One row of prior tokens for each picture, of this size and of this model's codes."""
         config = self.stages.parts.decoder.config
         cells = self.latent_size[0] // config.patch_size * (self.latent_size[1] // config.patch_size)
-        inputs.check_tensor("prior_token_ids", tokens, (None, cells))
-        tokens = inputs.repeat_to("prior_token_ids", tokens, self.prepared.batch, self.prepared.count)
+        check_tensor("prior_token_ids", tokens, (None, cells))
+        tokens = repeat_to("prior_token_ids", tokens, self.prepared.batch, self.prepared.count)
         codes = config.prior_vq_quantizer_codebook_size
         if not bool(((tokens >= 0) & (tokens < codes)).all()):
             raise RequestError(
@@ -164,13 +164,13 @@ class Drawing:
             changed = callback(state.index, state.sigma, shown) or {}
             new_embeds = changed.get("prompt_embeds", embeds)
             if new_embeds is not embeds and not torch.equal(new_embeds, embeds):
-                inputs.check_tensor("prompt_embeds", new_embeds, (len(pictures), None, embeds.shape[-1]))
+                check_tensor("prompt_embeds", new_embeds, (len(pictures), None, embeds.shape[-1]))
                 pictures[:] = [replace(old, glyphs=new) for old, new in zip(pictures, new_embeds, strict=True)]
                 with one_thread(self.stages.device):
                     denoiser.prepare(pictures, self.latent_size)
             latents: Tensor | None = changed.get("latents")
             if latents is not None:
-                inputs.check_tensor("latents", latents, tuple(state.latents.shape))
+                check_tensor("latents", latents, tuple(state.latents.shape))
             return latents
 
         return on_step

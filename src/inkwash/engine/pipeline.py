@@ -22,14 +22,24 @@ from torch import Tensor
 from inkwash.core import limits
 from inkwash.core.device import pick_device
 from inkwash.core.errors import ConfigError, RequestError
-from inkwash.engine import inputs, seeds
+from inkwash.engine import seeds
 from inkwash.engine.denoise import StepCallback
 from inkwash.engine.drawing import Callback, Drawing
 from inkwash.engine.loading import load_parts
 from inkwash.engine.offload import Profile, Residency
 from inkwash.engine.output import GlmImagePipelineOutput, Stopwatch
 from inkwash.engine.plan import Plan
-from inkwash.engine.prepared import Overrides, Prepared, prepare
+from inkwash.engine.prepared import (
+    Overrides,
+    Prepared,
+    as_images,
+    as_plan,
+    as_prompts,
+    as_requests,
+    prepare,
+    real_number,
+    whole_number,
+)
 from inkwash.engine.quantize import parse_quantize
 from inkwash.engine.request import CancelToken, DrawRequest, Layout, ProgressCallback, Quality, Watch, picture_size
 from inkwash.engine.sampling import Sampling
@@ -116,7 +126,7 @@ class GlmImagePipeline(ReferenceSurface):
             raise ConfigError("device_map must name one device, such as 'cpu' or 'cuda'; a table is not supported.")
         device = pick_device(None if device_map in (None, "auto", "balanced") else device_map)
         folder = resolve(pretrained_model_name_or_path, revision=revision, access=access)
-        kinds = parse_quantize(quantize)
+        kinds = {} if quantize is None else parse_quantize(quantize)
         numbers, others = part_dtypes(torch_dtype if dtype is None else dtype, device)
         source: dict[str, Any] = {
             "folder": folder,
@@ -301,9 +311,9 @@ class GlmImagePipeline(ReferenceSurface):
         The result can be passed to a call as `prior_token_ids`, `prior_token_image_ids` and `source_image_grid_thw`.
         The generators are read, not advanced, so the same ones then draw the same picture as one call would.
         """
-        texts = inputs.as_prompts(prompt)
+        texts = as_prompts(prompt)
         assert texts is not None
-        images = inputs.as_images(image, len(texts))
+        images = as_images(image, len(texts))
         height, width = picture_size(height, width)
         plan_generators = [seeds.plan_generator(each) for each in seeds.per_picture(generator, len(texts))]
         prompts = self.stages.prompts(texts, images, height, width)
@@ -375,21 +385,21 @@ class GlmImagePipeline(ReferenceSurface):
             )
         if getattr(callback_on_step_end, "tensor_inputs", None):  # a callback object of the reference library
             callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs  # type: ignore[union-attr]
-        plan = plan or inputs.as_plan(prior_token_ids, prior_token_image_ids, source_image_grid_thw, image)
+        plan = plan or as_plan(prior_token_ids, prior_token_image_ids, source_image_grid_thw, image)
         clock = Stopwatch(self.device)
         with clock.stage("prepare"):
-            requests = inputs.as_requests(
+            requests = as_requests(
                 prompt,
                 prompt_embeds,
                 plan,
                 image=image,
                 mask=mask,
                 negative_prompt=negative_prompt,
-                height=inputs.whole_number(height),
-                width=inputs.whole_number(width),
-                num_inference_steps=inputs.whole_number(num_inference_steps),
-                guidance_scale=inputs.real_number(guidance_scale),
-                num_images=inputs.whole_number(num_images_per_prompt),
+                height=whole_number(height),
+                width=whole_number(width),
+                num_inference_steps=whole_number(num_inference_steps),
+                guidance_scale=real_number(guidance_scale),
+                num_images=whole_number(num_images_per_prompt),
                 layout=layout,
                 temperature=temperature,
                 top_p=top_p,

@@ -3,29 +3,35 @@
     prepared = pipe.prepare(DrawRequest(prompt='A poster that says "HELLO"', num_images=4, seed=7))
     third = pipe.draw(prepared.picture(2), plan=plan)
 
-Nothing here is drawn by chance yet: noise is drawn when a picture is denoised, from the generator of that picture.
+Nothing here is drawn by chance yet: noise is drawn when a picture is denoised, from the generator of that picture. The
+second half reads the arguments that a call of the reference takes (texts, pictures, tensors) into requests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from inkwash.core import limits
 from inkwash.core.errors import RequestError
 from inkwash.core.seeds import following_seed
-from inkwash.engine import inputs, seeds
+from inkwash.engine import seeds
 from inkwash.engine.pixels import MaskedEdit, check_output_type
+from inkwash.engine.plan import Plan
 from inkwash.engine.request import DrawRequest, Quality, TokenCounts, find_quality, picture_size
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages
-from inkwash.media.images import load_mask
+from inkwash.media.images import load_image, load_mask
 from inkwash.models.glm_image.glyph import MAX_BYTES
 from inkwash.models.glm_image.processor import ImagePrompt
 from inkwash.models.glm_image.schedule import Schedule
+from inkwash.nn.finite import is_finite
 
 CALLBACK_TENSORS = ("latents", "prompt_embeds", "x0")
 Generators = torch.Generator | Sequence[torch.Generator] | None
@@ -157,7 +163,7 @@ def prepare(
 ) -> Prepared:
     """Everything that pictures of these requests need before the first network runs."""
     overrides, first = overrides or Overrides(), requests[0]
-    images = [[inputs.as_rgb(each) for each in request.images] for request in requests]
+    images = [[as_rgb(each) for each in request.images] for request in requests]
     height, width = picture_size(first.height, first.width, stages.natural_size(images))
     schedule = stages.schedule(height, width, overrides.steps(first), overrides.timesteps, overrides.sigmas)
     edit = None if first.mask is None else MaskedEdit(images[0][0], load_mask(first.mask), width, height)
@@ -167,11 +173,11 @@ def prepare(
     for name in ("prompt_embeds", "negative_prompt_embeds"):
         if getattr(overrides, name) is not None:
             shape = (len(requests), None, config.text_embed_dim)
-            inputs.check_tensor(name, getattr(overrides, name), shape)
+            check_tensor(name, getattr(overrides, name), shape)
     if overrides.latents is not None:
         scale = stages.parts.vae.config.scale_factor
         cells = (height // scale, width // scale)
-        inputs.check_tensor("latents", overrides.latents, (len(generators), config.in_channels, *cells))
+        check_tensor("latents", overrides.latents, (len(generators), config.in_channels, *cells))
     return Prepared(
         requests=tuple(requests),
         overrides=overrides,
@@ -184,3 +190,172 @@ def prepare(
         generators=tuple(generators),
         plan_seeds=tuple(seeds.digest(each) for each in generators),
     )
+
+
+UNREAD = "(prompt_embeds)"  # the prompt of a request whose plan and embeddings are given: no network reads it
+Picture: TypeAlias = Any  # a PIL image, a path, bytes, an array (H, W, 3) or a tensor (3, H, W)
+
+
+def whole_number(value: Any) -> Any:
+    """numpy's and torch's whole numbers as Python's; anything else as it is, for the check that follows."""
+    if isinstance(value, np.integer) or (
+        isinstance(value, Tensor) and value.numel() == 1 and not value.is_floating_point()
+    ):
+        return int(value)
+    return value
+
+
+def real_number(value: Any) -> Any:
+    """The same for real numbers."""
+    if isinstance(value, np.number) or (isinstance(value, Tensor) and value.numel() == 1):
+        return float(value)
+    return value
+
+
+def as_prompts(prompt: str | Sequence[str] | None, name: str = "prompt") -> list[str] | None:
+    """A prompt or several as a list; each must have something to say."""
+    if prompt is None:
+        return None
+    prompts: list[Any] = list(prompt) if isinstance(prompt, list | tuple) else [prompt]
+    if not prompts or not all(isinstance(each, str) for each in prompts):
+        raise RequestError(f"{name} must be a text or a list of texts, not {prompt!r}.", param=name)
+    return [limits.check_prompt(each) for each in prompts]
+
+
+def as_negatives(negative: str | Sequence[str] | None, batch: int) -> list[str]:
+    """One negative prompt for each prompt; a single one serves all, none means no text."""
+    negatives = [negative or ""] * batch if negative is None or isinstance(negative, str) else list(negative)
+    if len(negatives) != batch or not all(isinstance(each, str) for each in negatives):
+        raise RequestError(
+            f"negative_prompt holds {len(negatives)} texts for {batch} prompts: pass one for each, or a single one.",
+            param="negative_prompt",
+        )
+    return negatives
+
+
+def as_images(image: Any, batch: int) -> list[list[Image.Image]]:
+    """Reference pictures of each prompt; a list of lists may give every prompt its own number of them."""
+    if image is None:
+        return [[] for _ in range(batch)]
+    if isinstance(image, np.ndarray | Tensor) and image.ndim == 4:
+        image = list(image)
+    if not isinstance(image, list | tuple):
+        image = [image]
+    nested = [isinstance(each, list | tuple) or each is None for each in image]
+    if batch == 1 and not any(nested):
+        image, nested = [image], [True]
+    if not all(nested) or len(image) != batch:
+        raise RequestError(
+            f"image must be a list of {batch} lists of pictures, one list for each of the {batch} prompts"
+            " (an empty list for a prompt without references).",
+            param="image",
+        )
+    return [[as_rgb(each) for each in pictures or ()] for pictures in image]
+
+
+def as_rgb(picture: Picture) -> Image.Image:
+    """Any kind of picture as 8-bit RGB."""
+    if isinstance(picture, Tensor):
+        picture = picture.detach().cpu()
+        if picture.ndim == 4 and picture.shape[0] == 1:
+            picture = picture[0]
+        picture = picture.movedim(-3, -1) if picture.ndim == 3 else picture
+        picture = (picture if picture.dtype is torch.uint8 else picture.float()).numpy()
+    if isinstance(picture, np.ndarray):
+        if picture.ndim == 4 and picture.shape[0] == 1:
+            picture = picture[0]
+        if picture.ndim == 3 and picture.shape[-1] == 1:
+            picture = picture[..., 0]
+        if picture.ndim != 2 and (picture.ndim != 3 or picture.shape[-1] not in (3, 4)):
+            raise RequestError(
+                "A picture given as an array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), as a tensor (C, H, W); "
+                f"got shape {picture.shape}.",
+                param="image",
+            )
+        if picture.dtype != np.uint8:
+            if not np.isfinite(picture).all() or picture.min() < 0 or picture.max() > 1:
+                raise RequestError("A picture given as numbers must lie in 0..1, or be of type uint8.", param="image")
+            picture = (picture * 255).round().astype(np.uint8)
+        return load_image(Image.fromarray(picture))
+    return load_image(picture)
+
+
+def as_requests(
+    prompt: str | Sequence[str] | None,
+    prompt_embeds: Tensor | None,
+    plan: Plan | None,
+    *,
+    image: Any,
+    mask: Any,
+    negative_prompt: str | Sequence[str] | None,
+    **settings: Any,
+) -> list[DrawRequest]:
+    """The request of each prompt of a call; `settings` are the fields that all of them share."""
+    texts = as_prompts(prompt)
+    check_one_source(texts, prompt_embeds, plan)
+    if texts is None:
+        assert prompt_embeds is not None
+        texts = [UNREAD] * len(prompt_embeds)
+    images = as_images(image, len(texts))
+    if mask is not None and (len(texts) != 1 or not images[0]):
+        raise RequestError("mask needs exactly one prompt, with the picture to edit as its image.", param="mask")
+    negatives = as_negatives(negative_prompt, len(texts))
+    return [
+        DrawRequest(prompt=text, images=tuple(pictures), mask=mask, negative_prompt=negative or None, **settings)
+        for text, pictures, negative in zip(texts, images, negatives, strict=True)
+    ]
+
+
+def check_one_source(prompts: Sequence[str] | None, prompt_embeds: Tensor | None, plan: Plan | None) -> None:
+    """Exactly one of prompt and prompt_embeds; embeddings alone cannot be planned from."""
+    if (prompts is None) == (prompt_embeds is None):
+        said = "neither" if prompts is None else "both"
+        raise RequestError(f"Give either prompt or prompt_embeds; {said} of them was given.", param="prompt")
+    if prompts is None and plan is None:
+        raise RequestError(
+            "prompt_embeds hold only the quoted texts, not the picture: give prior_token_ids with them, or a prompt.",
+            param="prompt_embeds",
+        )
+
+
+def as_plan(
+    priors: Tensor | None, image_ids: Sequence[Tensor] | None, grids: Sequence[Tensor] | None, image: Any
+) -> Plan | None:
+    """The plan in the reference's three arguments, of which the last two come together and with their pictures."""
+    if (image_ids is None) != (grids is None):
+        raise RequestError(
+            "prior_token_image_ids and source_image_grid_thw belong together: pass both or neither.",
+            param="prior_token_image_ids",
+        )
+    if image_ids is not None and (priors is None or image is None):
+        raise RequestError(
+            "prior_token_image_ids needs prior_token_ids and image as well: pass what generate_prior_tokens returned, "
+            "and the pictures it was given.",
+            param="prior_token_image_ids",
+        )
+    if priors is None:
+        return None
+    check_tensor("prior_token_ids", priors, (None, None))
+    if image_ids is None or grids is None:
+        return Plan(priors)
+    return Plan(priors, list(image_ids), list(grids))
+
+
+def check_tensor(name: str, value: Tensor, shape: tuple[int | None, ...]) -> None:
+    """A tensor argument of the expected shape, None standing for any length."""
+    fits = isinstance(value, Tensor) and value.ndim == len(shape)
+    if not fits or any(want is not None and have != want for have, want in zip(value.shape, shape, strict=True)):
+        got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise RequestError(f"{name} must be a tensor of shape ({wanted}), not {got}.", param=name)
+    if not is_finite(value):
+        raise RequestError(f"{name} holds NaN or infinity: pass finite numbers.", param=name)
+
+
+def repeat_to(name: str, value: Tensor, prompts: int, pictures: int) -> Tensor:
+    """Rows for each prompt repeated for its pictures; rows for each picture as they are."""
+    if value.shape[0] not in (prompts, pictures):
+        raise RequestError(
+            f"{name} has {value.shape[0]} rows, but there are {prompts} prompts and {pictures} pictures.", param=name
+        )
+    return value if value.shape[0] == pictures else value.repeat_interleave(pictures // prompts, dim=0)

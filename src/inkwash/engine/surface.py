@@ -19,10 +19,10 @@ from torch import Tensor
 
 from inkwash.core.device import pick_device, pick_dtype
 from inkwash.core.errors import ConfigError, NoMeaning, RequestError
-from inkwash.engine import inputs
 from inkwash.engine.adapters import Adapters
 from inkwash.engine.loading import load_parts
 from inkwash.engine.offload import Profile
+from inkwash.engine.prepared import as_prompts
 from inkwash.engine.stages import Stages
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.config import SchedulerConfig
@@ -296,7 +296,7 @@ class ReferenceSurface:
     ) -> tuple[Tensor, Tensor | None]:
         """Glyph embeddings of the prompts' quoted texts and of none, (B, L, Dg), shorter ones filled with zeros."""
         if prompt_embeds is None:
-            texts = inputs.as_prompts(prompt)
+            texts = as_prompts(prompt)
             if texts is None:
                 raise RequestError("Give either prompt or prompt_embeds; neither of them was given.", param="prompt")
             prompt_embeds = self._embedded(texts, max_sequence_length)

@@ -16,12 +16,13 @@ from inkwash.core import env
 from inkwash.core.errors import WeightsError
 from inkwash.core.text import nearest
 from inkwash.models import hub
-from inkwash.models.glm_image.defaults import ModelDefaults, folder_defaults
 from inkwash.models.glm_image.folder import (
     INDEX_FILE,
     PARTS,
     DrawingDefaults,
+    ModelDefaults,
     drawing_defaults,
+    folder_defaults,
     inspect_folder,
     inspect_index,
 )

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from inkwash.core.errors import InkwashError, RequestError
-from inkwash.engine import inputs
+from inkwash.engine import prepared as inputs
 
 RED = Image.new("RGB", (4, 4), "red")
 

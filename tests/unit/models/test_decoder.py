@@ -150,7 +150,7 @@ def test_steps_need_no_masks(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) 
         assert options == {}
         return attention(q, k, v)
 
-    monkeypatch.setattr("inkwash.models.glm_image.row_groups.attention", plain)
+    monkeypatch.setattr("inkwash.models.glm_image.references.attention", plain)
     torch.testing.assert_close(decoder.step(x["latents"], conditions, 0), expected, rtol=1e-4, atol=1e-5)
 
 

@@ -37,8 +37,7 @@ from inkwash.models.glm_image.decoder_blocks import (
     step_rotary,
 )
 from inkwash.models.glm_image.reference_part import ReferencePart
-from inkwash.models.glm_image.references import KeyValue, References
-from inkwash.models.glm_image.row_groups import RowGroup, attend_groups, group_rows, pack_right
+from inkwash.models.glm_image.references import KeyValue, References, RowGroup, attend_groups, group_rows, pack_right
 from inkwash.nn.linear import is_plain
 from inkwash.nn.rope import image_rotary
 

@@ -1,4 +1,4 @@
-"""The layout of a GLM-Image checkpoint folder: which parts it has, and what a folder is that is not one.
+"""The layout of a GLM-Image checkpoint folder: its parts, what it draws with, and what a folder is that is not one.
 
 No network is imported here, so that the command line can tell what a folder holds without loading torch.
 """
@@ -197,3 +197,31 @@ def _check_part(file: Path, part: CheckpointPart) -> None:
         return
     if found != wanted:
         raise WeightsError(f"{file} is of kind {found}; expected {wanted}, as in a GLM-Image checkpoint.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDefaults:
+    """By default those of the released model; `side` is that of a square picture."""
+
+    steps: int = 50
+    guidance: float = 1.5
+    temperature: float = 0.9
+    top_p: float = 0.75
+    top_k: int | None = None
+    min_p: float = 0.0
+    side: int = 1024
+
+    @classmethod
+    def of(cls, drawing: DrawingDefaults, generation: Mapping[str, Any], side: int | None) -> ModelDefaults:
+        """From the index's settings, generation_config.json and the size that the VAE was trained on."""
+        named = {name: generation.get(name) for name in ("temperature", "top_p", "top_k", "min_p")}
+        given = {name: value for name, value in {**named, "side": side}.items() if value}
+        return cls(steps=drawing.num_inference_steps, guidance=drawing.guidance_scale, **given)
+
+
+def folder_defaults(folder: Path) -> ModelDefaults:
+    """Those of a checkpoint folder, without loading a network."""
+    file = folder / "vision_language_encoder" / GENERATION_FILE
+    generation: Mapping[str, Any] = read_json(file) if file.is_file() else {}
+    vae: Mapping[str, Any] = read_json(folder / "vae" / "config.json")
+    return ModelDefaults.of(drawing_defaults(folder), generation, vae.get("sample_size"))

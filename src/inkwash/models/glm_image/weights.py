@@ -22,12 +22,12 @@ from inkwash.core.files import staging_folder, write_json
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.config import ARConfig, DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
 from inkwash.models.glm_image.decoder import Decoder
-from inkwash.models.glm_image.defaults import ModelDefaults
 from inkwash.models.glm_image.folder import (
     GENERATION_FILE,
     INDEX_FILE,
     PARTS,
     DrawingDefaults,
+    ModelDefaults,
     byte_tokenizer_config,
     drawing_defaults,
     generation_config,
