@@ -58,7 +58,7 @@ def make_app(
         return answer
 
     @app.exception_handler(InkwashError)
-    async def refused(request: Request, error: InkwashError) -> JSONResponse:
+    async def refused(_: Request, error: InkwashError) -> JSONResponse:
         return JSONResponse({"error": error.message}, error.status if isinstance(error, RequestError) else 400)
 
     @app.get("/")
