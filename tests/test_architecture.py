@@ -205,11 +205,11 @@ REPEATED_OPTIONS = {
 }  # fmt: skip
 MOST_OWN_USES = 5  # of a name within its own definition
 # What libraries call by name, surfaces that scripts for the reference library call, recipes (their table names them),
-# and what reads the files of official scorers.
+# what reads the files of official scorers, and packages that are being built.
 CALLED_FROM_OUTSIDE = {
-    "eval/benchmarks/cvtg2k.py",
-    "cli/app.py", "engine/pipeline.py", "engine/see/pipeline.py", "engine/surface.py", "models/glm_image/vae.py",
-    "nn/norm.py", "recipes", "rl", "serve/protocol.py", "serve/server.py", "serve/system.py",
+    "agent", "cli/app.py", "engine/pipeline.py", "engine/see/pipeline.py", "engine/surface.py",
+    "eval/benchmarks/cvtg2k.py", "models/glm_image/vae.py", "nn/norm.py", "recipes", "rl", "serve/protocol.py",
+    "serve/server.py", "serve/system.py",
 }  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from diffusers import GlmImageTransformer2DModel
@@ -99,14 +101,14 @@ def encode(model: Decoder, rows: list[list[dict[str, Tensor]]]) -> References | 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 @pytest.mark.parametrize("glyphs", [1, 7])
-def test_forward(pair, height: int, width: int, glyphs: int) -> None:
+def test_forward(pair: Any, height: int, width: int, glyphs: int) -> None:
     reference, ours = pair
     x = inputs(2, height, width, glyphs)
     with torch.no_grad():
         close(ours(**x), run_reference(reference, x))
 
 
-def test_dropped_prior(pair) -> None:
+def test_dropped_prior(pair: Any) -> None:
     reference, ours = pair
     x, drop = inputs(3, 4, 6, 2), torch.tensor([True, False, True])
     with torch.no_grad():
@@ -116,7 +118,7 @@ def test_dropped_prior(pair) -> None:
 
 
 @pytest.mark.parametrize("sizes", [[(4, 4)], [(4, 6), (8, 2)]])
-def test_references(pair, sizes: list[tuple[int, int]]) -> None:
+def test_references(pair: Any, sizes: list[tuple[int, int]]) -> None:
     """One and two reference pictures of other sizes, a set per row."""
     reference, ours = pair
     x = inputs(2, 4, 8, 3)
@@ -127,7 +129,7 @@ def test_references(pair, sizes: list[tuple[int, int]]) -> None:
         assert not torch.allclose(actual, ours(**x), atol=1e-3)
 
 
-def test_shared_references(pair) -> None:
+def test_shared_references(pair: Any) -> None:
     reference, ours = pair
     x = inputs(3, 4, 4, 2)
     picture = inputs(1, 4, 6, 1, seed=5)
@@ -137,7 +139,7 @@ def test_shared_references(pair) -> None:
         close(ours(**x, references=shared), run_reference(reference, x, kv_caches=write_cache(reference, [[picture]])))
 
 
-def test_guided_steps(pair) -> None:
+def test_guided_steps(pair: Any) -> None:
     """cond and uncond as one prepared batch equal the reference's two passes, at every step."""
     reference, ours = pair
     cond, uncond = inputs(2, 4, 8, 5, seed=3), inputs(2, 4, 8, 2, seed=4)
@@ -165,7 +167,7 @@ def test_guided_steps(pair) -> None:
         close(actual[2:], run_reference(reference, uncond_inputs, torch.tensor([True, True])))
 
 
-def test_bfloat16(pair) -> None:
+def test_bfloat16(pair: Any) -> None:
     """A bf16 copy strays from fp32 no further than the reference's bf16 copy does, give or take rounding."""
     reference, _ = pair
     x = inputs(2, 4, 6, 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from transformers import ByT5Tokenizer, T5Config, T5EncoderModel
@@ -11,7 +13,7 @@ from inkwash.models.glm_image.config import GlyphConfig
 from inkwash.models.glm_image.glyph import GlyphEncoder, byte_ids, glyph_ids, relative_buckets
 
 
-def config(**changes) -> GlyphConfig:
+def config(**changes: Any) -> GlyphConfig:
     sizes = {"vocab_size": 300, "d_model": 24, "d_kv": 8, "d_ff": 40, "num_layers": 3, "num_heads": 4}
     return GlyphConfig(**{**sizes, "feed_forward_proj": "gated-gelu", **changes})
 

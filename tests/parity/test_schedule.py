@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,9 @@ def quiet() -> None:
     logging.getLogger("diffusers").setLevel(logging.ERROR)
 
 
-def reference(config: SchedulerConfig, tokens: int, steps: int | None, timesteps=None, sigmas=None):
+def reference(
+    config: SchedulerConfig, tokens: int, steps: int | None, timesteps: Any = None, sigmas: Any = None
+) -> Any:
     """What the pipeline does between its arguments and the first step."""
     scheduler = FlowMatchEulerDiscreteScheduler.from_config(config.to_dict())
     default = np.linspace(config.num_train_timesteps, 1.0, (steps or 0) + 1)[:-1]

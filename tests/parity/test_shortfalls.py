@@ -24,7 +24,7 @@ from inkwash.models.glm_image.weights import load_pipeline_parts
 from tests.parity.pipeline_reference import reference_pipeline
 
 PROMPTS = ['A poster that says "HELLO"', 'A long sign: "MANY MORE LETTERS HERE" and "BYE"', "No words at all"]
-SMALL = {"height": 64, "width": 96, "num_inference_steps": 3}
+SMALL: dict[str, Any] = {"height": 64, "width": 96, "num_inference_steps": 3}
 
 
 def seeded(seed: int = 42) -> torch.Generator:

@@ -71,7 +71,8 @@ def test_a_picture_is_not_dropped(fake: Live, name: str) -> None:
         answer = draw(fake, **{name: value})
         assert answer.status_code == 400
         assert answer.json()["error"]["param"] == name and "/v1/images/edits" in answer.json()["error"]["message"]
-    for nothing in (None, "", []):
+    empty: tuple[Any, ...] = (None, "", [])
+    for nothing in empty:
         assert draw(fake, **{name: nothing}).status_code == 200
 
 

@@ -11,7 +11,7 @@ import pytest
 from inkwash.core.errors import DataError
 from inkwash.data.conversations import read_conversations
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "messages": [
         {"role": "user", "content": "<image>Who are they?"},
         {"role": "assistant", "content": "<think>\nTwo.</think>\n<answer>Kane</answer>"},

@@ -31,7 +31,7 @@ class Red:
     """An encoder without networks; picture 9 is beyond it."""
 
     def __call__(self, pictures: Sequence[OpenedExample]) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
-        found = []
+        found: list[tuple[dict[str, Any], dict[str, np.ndarray]]] = []
         for picture in pictures:
             red = np.asarray(picture.image)[0, 0, 0]
             if red == 9:

@@ -84,7 +84,7 @@ def test_blocks_come_one_by_one(tiny_folder: Path) -> None:
             present = [not any(on_meta(each)) for each in decoder.blocks]
             assert present == [place == number for place in range(len(decoder.blocks))]
             assert block.attn1.fused is not None
-        walk = decoder.stream(decoder.blocks)
+        walk: Any = decoder.stream(decoder.blocks)
         next(walk)
         walk.close()  # broken off: nothing stays behind
         assert on_meta(decoder, BLOCKS) == {True}

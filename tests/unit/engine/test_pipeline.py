@@ -24,8 +24,8 @@ from tests.pictures import noise_picture
 
 PICTURE = Image.linear_gradient("L").resize((128, 128)).convert("RGB")
 # With a reference there is no preview to plan, which makes a picture of this size twenty times cheaper.
-SMALL = {"height": 64, "width": 96, "num_inference_steps": 3, "image": [PICTURE]}
-TWO = {**SMALL, "image": [[PICTURE], [PICTURE]]}
+SMALL: dict[str, Any] = {"height": 64, "width": 96, "num_inference_steps": 3, "image": [PICTURE]}
+TWO: dict[str, Any] = {**SMALL, "image": [[PICTURE], [PICTURE]]}
 
 
 def seeded(seed: int = 42) -> torch.Generator:

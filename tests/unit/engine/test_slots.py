@@ -55,7 +55,7 @@ def sequences_of(prefixes: list[Prefix]) -> list[Sequence]:
 
 def run(slots: Slots, sequences: list[Sequence], limit: int = 24) -> list[list[int]]:
     """Draw up to `limit` tokens of each, letting in what finds a slot; longer plans are given up there."""
-    waiting, active, plans = list(sequences), [], {}
+    waiting, active, plans = list(sequences), list[Any](), dict[int, list[int]]()
     while waiting or active:
         while waiting and slots.free:
             slots.join(waiting[0])

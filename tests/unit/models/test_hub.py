@@ -9,6 +9,7 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,7 +143,7 @@ def test_modelscope_without_its_extra_names_the_command(monkeypatch: pytest.Monk
 
 
 def test_modelscope_is_asked_with_its_own_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked = {}
+    asked: dict[str, Any] = {}
 
     def snapshot_download(model_id: str, **options: object) -> str:
         asked.update(options, model_id=model_id)

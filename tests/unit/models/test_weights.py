@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -329,7 +330,7 @@ def test_stacked_experts_are_read_one_by_one(tmp_path: Path) -> None:
     """As transformers saves a mixture of experts: all gates above all ups in one tensor of each layer."""
     gate_up, down = torch.randn(3, 8, 6), torch.randn(3, 6, 4)
     save_file({"mlp.experts.gate_up_proj": gate_up, "mlp.experts.down_proj": down}, tmp_path / "model.safetensors")
-    loaded = load_module(Experts, tmp_path)
+    loaded: Any = load_module(Experts, tmp_path)
     for number, expert in enumerate(loaded.mlp["experts"]):
         assert torch.equal(expert["gate_proj"].weight, gate_up[number, :4])
         assert torch.equal(expert["up_proj"].weight, gate_up[number, 4:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +78,8 @@ def test_the_layout_depends_on_the_card_alone() -> None:
 
 def test_nothing_overlaps_and_everything_is_on_the_canvas_and_on_the_grid() -> None:
     for scene in scenes():
-        boxes = [item.box for item in (*scene.texts, *scene.things, *scene.objects)]
+        items: tuple[Any, ...] = (*scene.texts, *scene.things, *scene.objects)
+        boxes = [item.box for item in items]
         for a, b in combinations(boxes, 2):
             assert not intersect(a, b)
         for left, top, right, bottom in boxes:

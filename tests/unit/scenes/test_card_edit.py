@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,8 @@ def test_every_kind_changes_the_picture_and_gives_a_valid_scene(kind: str) -> No
         source, target = edit.sources[0], edit.target
         assert edit.kind == kind and edit.instruction.strip()
         assert (np.asarray(render(source)) != np.asarray(render(target))).any(), edit.instruction
-        placed = [item.box for item in (*target.texts, *target.things, *target.objects)]
+        items: tuple[Any, ...] = (*target.texts, *target.things, *target.objects)
+        placed = [item.box for item in items]
         for i, a in enumerate(placed):
             assert not any(intersect(a, b) for b in placed[i + 1 :]), edit.instruction
         assert target.card is not None

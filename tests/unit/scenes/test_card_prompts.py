@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from typing import Any
 
 import pytest
 
@@ -255,7 +256,7 @@ def test_a_card_with_its_prompt_takes_about_a_millisecond() -> None:
 
 
 @pytest.mark.parametrize("lexicon", LEXICONS, ids=lambda lexicon: lexicon.code)
-def test_a_lexicon_has_a_word_for_everything(lexicon) -> None:
+def test_a_lexicon_has_a_word_for_everything(lexicon: Any) -> None:
     assert set(lexicon.colors) == set(CARD_COLORS)
     assert set(lexicon.structures) == set(STRUCTURES)
     assert set(lexicon.styles) == set(CARD_STYLES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from PIL import Image
@@ -19,7 +21,9 @@ def grids(batch: int, rows: int, columns: int, seed: int) -> torch.Tensor:
     return torch.randint(CODES, (batch, rows, columns), generator=torch.Generator().manual_seed(seed))
 
 
-def rows_of(processor: GlmImageProcessor, prompts: list[str], target: torch.Tensor, sources: list, preview: bool):
+def rows_of(
+    processor: GlmImageProcessor, prompts: list[str], target: torch.Tensor, sources: list[Any], preview: bool
+) -> Any:
     return build_rows(
         processor.tokenizer,
         LAYOUT,
