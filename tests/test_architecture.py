@@ -186,8 +186,8 @@ def test_every_module_says_what_it_is() -> None:
 
 # Class names that stand for several classes today; the list may only get shorter.
 SHARED_CLASS_NAMES = {
-    "Agent", "Box", "Clip", "Conversation", "Cost", "Endpoint", "Entry", "Guard", "Message", "Outcome", "Piece", "Place",
-    "Question", "Reply", "Screen", "Shot", "Target", "Verdict", "Video",
+    "Agent", "Box", "Clip", "Conversation", "Cost", "Endpoint", "Entry", "Guard", "Message", "Outcome", "Piece",
+    "Place", "Question", "Reply", "Screen", "Shot", "Target", "Verdict", "Video",
 }  # fmt: skip
 MOST_PARAMETERS = 12
 # Signatures of the reference libraries, kept for scripts written for them; and commands that still list their options.
