@@ -68,7 +68,15 @@ def make_app(
     @app.get("/api/state")
     def state() -> dict[str, Any]:
         endpoints = [asdict(one) for one in desk.endpoints.all()]
-        return {"endpoints": endpoints, "recording": desk.recording(), "act": agent is not None, **desk.settings()}
+        local = desk.endpoints.local
+        own = None if local is None else local.name
+        return {
+            "endpoints": endpoints,
+            "local": own,
+            "recording": desk.recording(),
+            "act": agent is not None,
+            **desk.settings(),
+        }
 
     @app.get("/api/news")
     def news(after: int = 0) -> list[dict[str, Any]]:

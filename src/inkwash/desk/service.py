@@ -225,7 +225,10 @@ class Desk:
 
     def ask(self, question: Question) -> Iterator[dict[str, Any]]:
         """Events of an answer: begun (with the conversation), pieces, then done or failed. What was said is kept."""
-        endpoint = self.endpoints.find(question.endpoint or self.endpoints.all()[0].name)
+        known = self.endpoints.all()
+        if not known:
+            raise RequestError("There is no endpoint to ask: add one under Settings.", param="endpoint")
+        endpoint = self.endpoints.find(question.endpoint or known[0].name)
         if not question.text.strip():
             raise RequestError("The question is empty: write what you want to know.", param="text")
         talk = question.conversation

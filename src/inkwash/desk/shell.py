@@ -6,6 +6,8 @@ machine does not have is told in one sentence and left out; the page itself alwa
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -124,6 +126,10 @@ def _pystray() -> Any:
         import pystray
     except ImportError as missing:
         raise MissingExtraError("An icon in the tray", extra="desk") from missing
+    except ValueError:  # GTK without the library of indicators: what X11 itself has does
+        os.environ["PYSTRAY_BACKEND"] = "xorg"
+        import pystray
+    logging.getLogger("pystray").addHandler(logging.NullHandler())  # it tells of a missing tray with a traceback
     return pystray
 
 

@@ -75,7 +75,7 @@ def test_search_finds_words_in_any_language(history: History, words: str, found:
     talk(history, "Shop again, deleted", "receipt")
     history.delete(history.recent()[0].id)
     talk(history, "发票", "这张发票金额是多少?")
-    talk(history, "Reise", "Die Straße ist 100% frei")
+    talk(history, "Reise", "Die Straße bleibt 100% frei")
     # both words stand in one turn; "RECEIPT total" stand in two
     expected = found if words != "RECEIPT total" else set()
     assert {one.title for one in history.search(words)} == expected

@@ -131,6 +131,14 @@ def test_an_answer_is_kept_with_its_media_and_thoughts_are_not_sent_back(desk: D
     assert [one.text for one in desk.history.messages(talk)][2:] == ["Which shade?", "It is red."]
 
 
+def test_without_any_endpoint_it_is_one_sentence(tmp_path: Path) -> None:
+    alone = Desk(tmp_path, Endpoints(tmp_path / "none.json", Keys()), InProcess(), lambda cursor: Painted())
+    with pytest.raises(RequestError, match="no endpoint to ask"):
+        next(alone.ask(Question(text="Hello")))
+    assert alone.history.recent() == []
+    alone.close()
+
+
 def test_a_stopped_answer_keeps_what_was_said(desk: Desk, script: dict[str, Any]) -> None:
     script["say"], script["pause"] = ["a "] * 100, 0.02
     events = desk.ask(Question(text="Go on"))
@@ -212,7 +220,9 @@ def test_only_the_page_of_this_run_is_answered(desk: Desk) -> None:
 
 def test_the_api_of_the_page(client: TestClient, desk: Desk) -> None:
     state = client.get("/api/state").json()
-    assert [one["name"] for one in state["endpoints"]] == ["local"] and state["act"] is False
+    assert (
+        [one["name"] for one in state["endpoints"]] == ["local"] and state["local"] == "local" and state["act"] is False
+    )
     shot = client.post("/api/shot", json={"window": "Letter"}).json()
     assert client.get(f"/api/media/{shot['digest']}").headers["content-type"] == "image/png"
     lines = client.post("/api/ask", json={"text": "Hello", "media": [{"digest": shot["digest"], "name": "s"}]}).text
