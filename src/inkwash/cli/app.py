@@ -45,7 +45,7 @@ COMMANDS = {
     "eval": Entry("inkwash.cli.eval", "Draw held-out scenes and read them back: word accuracy and more."),
     "data": Entry("inkwash.cli.data", "Encode pictures with captions for training; check data."),
     "train": Entry("inkwash.cli.train", "Run a training recipe."),
-    "convert": Entry("inkwash.cli.convert", "Convert LoRAs between formats, checkpoints to other types."),
+    "convert": Entry("inkwash.cli.convert", "Checkpoints in fewer bits or other types, LoRAs in other formats."),
     "models": Entry("inkwash.cli.models", "List the models: sizes, where they are or come from."),
     "doctor": Entry("inkwash.cli.doctor", "Check this machine: versions, device, speed-ups, a test picture."),
 }

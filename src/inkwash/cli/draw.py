@@ -66,6 +66,8 @@ def draw(jobs: Sequence[DrawJob], *, as_json: bool, quiet: bool) -> None:
     shown, cancel = False if quiet else None, CancelToken()
     with Bars(shown=shown) as bars:
         pipe = interruptible(lambda: _load(load, bars), cancel.cancel)
+    if pipe.placement is not None and pipe.placement.note is not None:
+        report.say([pipe.placement.note])
     for number, job in enumerate(jobs, start=1):
         try:
             with Bars(shown=shown) as bars:

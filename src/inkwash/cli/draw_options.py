@@ -33,14 +33,14 @@ class WeightOptions:
     device: o.DeviceName = None
     dtype: o.Dtype = None
     lora: o.Loras = None
-    offload: o.Offload = "none"
+    offload: o.Offload = "auto"
     quantize: o.Quantize = None
     compile: o.Compile = False
 
     @property
     def changed(self) -> bool:
         """Whether anything but the place and the number type was asked for."""
-        return bool(self.lora or self.offload != "none" or self.quantize or self.compile)
+        return bool(self.lora or self.offload not in ("auto", "none") or self.quantize or self.compile)
 
     def load(self, model: str) -> LoadOptions:
         """The same for the engine, checked."""

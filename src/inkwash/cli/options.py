@@ -9,7 +9,7 @@ import typer
 
 Layout: TypeAlias = Literal["new", "same"]
 Tier: TypeAlias = Literal["low", "medium", "high", "exact"]
-OffloadProfile: TypeAlias = Literal["none", "stage", "block"]
+OffloadProfile: TypeAlias = Literal["auto", "none", "stage", "block", "map"]
 
 Prompt = Annotated[
     str, typer.Argument(help="What to draw; put the words to be written in quotation marks. - reads stdin.")
@@ -91,7 +91,11 @@ Quality = Annotated[
 ]
 Offload = Annotated[
     OffloadProfile,
-    typer.Option("--offload", help="stage: planner and decoder take turns; block: the decoder's blocks, too."),
+    typer.Option(
+        "--offload",
+        help="auto: by the memory there is; stage: planner and decoder take turns; block: the decoder's blocks, too; "
+        "map: weights stay in the files (CPU).",
+    ),
 ]
 Quantize = Annotated[
     str | None,

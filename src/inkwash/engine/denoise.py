@@ -193,7 +193,8 @@ class Denoiser:
 
     def _both(self, first: Callable[[], Tensor], second: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
         """Side by side, unless the blocks stream through one place or are being compiled."""
-        if self.decoder.stream is not None or self.decoder.regions is not PLAIN:
+        stream = self.decoder.stream
+        if (stream is not None and not getattr(stream, "shared", False)) or self.decoder.regions is not PLAIN:
             return first(), second()
         return side_by_side(first, second)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from inkwash.core.errors import RequestError
+from inkwash.engine.mapped import ReadAhead, fill_mapped
 from inkwash.engine.offload import (
     BLOCKS,
     BlockStream,
@@ -27,6 +28,7 @@ from inkwash.engine.quantize import is_quantized, rounder
 from inkwash.models.glm.decode import forget_for_decode
 from inkwash.models.glm_image.decoder import Decoder, fuse_block, fuse_qkv
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts
+from inkwash.models.quantized_files import stated_kind
 from inkwash.models.weights import StoredTensors
 
 FOLDERS = {"ar": "vision_language_encoder", "decoder": "transformer"}
@@ -56,11 +58,19 @@ def load_parts(
             "quantized decoder.",
             param="offload",
         )
+    stated = {stage: stated_kind(folder / name) for stage, name in FOLDERS.items()}
+    _refuse_rounding_again(folder, stated, kinds)
     numbers = {stage: (dtypes or {}).get(name, dtype) for stage, name in FOLDERS.items()}
     rounders = {stage: rounder(stage, kind, device, numbers[stage]) for stage, kind in kinds.items()}
-    brought = [stage for stage in FOLDERS if offload != "none" or stage in kinds]
-    deferred = [FOLDERS[stage] for stage in brought]
+    mapped = [stage for stage, kind in stated.items() if kind is not None or offload == "map"]
+    _check_mapped(stated, device, offload)
+    brought = [stage for stage in FOLDERS if (offload not in ("none", "map") or stage in kinds) and stage not in mapped]
+    deferred = [FOLDERS[stage] for stage in (*brought, *mapped)]
     parts = load_pipeline_parts(folder, dtype=dtype, device=device, deferred=deferred, variant=variant, dtypes=dtypes)
+    for stage in mapped:
+        fill_mapped(_network(parts, stage), StoredTensors(folder / FOLDERS[stage], variant), numbers[stage], device)
+    if "decoder" in mapped and device.type == "cpu":
+        parts.decoder.stream = ReadAhead()
     members: dict[str, OffloadedNetwork] = {}
     for stage in brought:
         weights = Weights(StoredTensors(folder / FOLDERS[stage], variant), numbers[stage], device)
@@ -80,13 +90,33 @@ def load_parts(
         )
         if streamed:
             parts.decoder.stream = BlockStream(weights, fuse_block)
-    if "decoder" not in members:
+    if "decoder" not in members and "decoder" not in mapped:
         fuse_qkv(parts.decoder)
-    if offload != "none":
+    if members and offload != "none":
         return parts, Residency(members, device, numbers["decoder"])
     for member in members.values():
         member.enter()
     return parts, None
+
+
+def _refuse_rounding_again(folder: Path, stated: Mapping[str, str | None], kinds: Mapping[str, str]) -> None:
+    for stage, kind in stated.items():
+        if kind is not None and stage in kinds:
+            raise RequestError(
+                f"{folder / FOLDERS[stage]} is stored in {kind} already, so it cannot be quantized to {kinds[stage]}: "
+                "leave quantize out, or load the original.",
+                param="quantize",
+            )
+
+
+def _check_mapped(stated: Mapping[str, str | None], device: torch.device, offload: Profile) -> None:
+    """What is mapped needs no offloading on a CPU; an accelerator holds it whole."""
+    if offload == "map" and device.type != "cpu":
+        raise RequestError("The offload profile 'map' is for a CPU: choose stage or block.", param="offload")
+    if any(stated.values()) and offload not in ("none", "map") and device.type != "cpu":
+        raise RequestError(
+            f"A quantized folder is held whole on {device.type}: choose --offload none.", param="offload"
+        )
 
 
 def _is_vision(name: str) -> bool:

@@ -47,6 +47,7 @@ from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.tensor_files import read_json
 from inkwash.models.weights import parameters_on_meta
 from inkwash.nn.linear import can_pack
+from inkwash.nn.quantized import WIDENED
 
 PROMPT_TOKENS, GLYPHS = 64, 16  # of a usual prompt
 AR_LAYERS, DECODER_LAYERS = (6, 8), (1, 2)  # of the short networks: from there on the peak lies in the same place
@@ -208,6 +209,18 @@ class Forecaster:
             profile=profile,
         )
 
+    def mapped(self, kinds: Mapping[str, str], *, packs: bool) -> Forecast:
+        """The peak of the process's own memory on a CPU with weights in the mapped files, these stages quantised.
+
+        What is not of a quantised block is packed, or, without `packs`, queries, keys and values are joined.
+        """
+        networks, taken = self.networks, partial(weight_bytes, dtype=self.dtype)
+        packed = _own_bytes(networks.ar, "ar" in kinds, packs, self.dtype)
+        weights = {"vision": packed, "ar": packed, "decoder": packed, "block": 0, "blocks": 0}
+        weights["small"] = taken(networks.vae) + taken(networks.glyph)
+        widened = WIDENED * (4 + 2 * self.dtype.itemsize) if kinds else 0
+        return Forecast(base=self.base + CPU_RUNTIME + widened, weights=weights, working=self.working, profile="map")
+
     @cached_property
     def working(self) -> dict[str, int]:
         """The most that is alive beside the weights, stage by stage."""
@@ -353,6 +366,20 @@ def _packed_bytes(ar: ARGenerator, quantized: bool) -> int:
     else:
         matrices.append(ar.lm_head.weight)
     return sum(2 * matrix.numel() for matrix in matrices)
+
+
+def _own_bytes(ar: ARGenerator, quantized: bool, packs: bool, dtype: torch.dtype) -> int:
+    """What decoding keeps of a mapped generator: packed matrices, or joined ones of attention."""
+    layers: Any = list(ar.model.language_model.layers)
+    if quantized and len(layers) > 2:
+        layers = [layers[0], layers[-1]]
+    if packs and can_pack():
+        matrices = [part.weight for layer in layers for part in layer.modules() if isinstance(part, nn.Linear)]
+        matrices.append(ar.lm_head.weight)
+        largest = max(matrix.numel() for matrix in matrices)
+        return sum(2 * matrix.numel() for matrix in matrices) + 4 * largest  # and the scratch of packing
+    joined = [getattr(layer.self_attn, f"{name}_proj").weight for layer in layers for name in "qkv"]
+    return sum(dtype.itemsize * matrix.numel() for matrix in joined)
 
 
 def _vision_working(ar: ARGenerator, reference: tuple[int, int], on_cpu: bool) -> int:

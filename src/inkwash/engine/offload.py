@@ -4,6 +4,8 @@
     stage   the ViT (for reference pictures), the AR generator and the decoder are never there together; each comes
             when its stage begins
     block   as `stage`, and of the decoder only the block at work and the next one, which is brought meanwhile
+    map     on a CPU: weights stay in the mapped files, of which the system keeps in memory what there is room for; the
+            decoder's next block is read ahead
 
 On an accelerator the weights wait in pinned host memory; on a CPU they wait in the checkpoint's files and are read
 again. The numbers are the same in every profile, and so is the picture, bit by bit. One stage of one drawing is at
@@ -28,8 +30,9 @@ from inkwash.core.errors import ConfigError
 from inkwash.models.glm_image.decoder_blocks import Block
 from inkwash.models.weights import StoredTensors
 
-Profile: TypeAlias = Literal["none", "stage", "block"]
-PROFILES: tuple[Profile, ...] = ("none", "stage", "block")
+Profile: TypeAlias = Literal["none", "stage", "block", "map"]
+PROFILES: tuple[Profile, ...] = ("none", "stage", "block", "map")
+Offload: TypeAlias = Literal["auto", "none", "stage", "block", "map"]  # auto: `engine.placement` chooses
 BLOCKS = "transformer_blocks."
 TRIM_BYTES = 64 * 2**20
 
@@ -38,7 +41,7 @@ RoundLayer = Callable[[nn.Linear], None]
 
 def check_profile(profile: str) -> None:
     if profile not in PROFILES:
-        raise ConfigError(f"The offload profile is {profile!r}, but must be one of {', '.join(PROFILES)}.")
+        raise ConfigError(f"The offload profile is {profile!r}, but must be one of auto, {', '.join(PROFILES)}.")
 
 
 def everything(_name: str) -> bool:

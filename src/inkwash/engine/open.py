@@ -29,7 +29,7 @@ class LoadOptions:
     model: str
     device: str | None = None
     dtype: str | None = None
-    offload: Literal["none", "stage", "block"] = "none"
+    offload: Literal["auto", "none", "stage", "block", "map"] = "auto"
     quantize: str | None = None
     compile: bool = False
     loras: tuple[tuple[Path, float], ...] = ()
@@ -45,7 +45,7 @@ class LoadOptions:
     @property
     def plain(self) -> bool:
         """Whether the weights are the checkpoint's, all of them in memory, and run as they are."""
-        return self.offload == "none" and self.quantize is None and not self.compile and not self.loras
+        return self.offload in ("auto", "none") and self.quantize is None and not self.compile and not self.loras
 
     def place(self) -> tuple[torch.device, torch.dtype]:
         """The device and the number type on this machine; torch's threads are set as it has cores."""
@@ -60,7 +60,11 @@ def open_pipeline(options: LoadOptions) -> GlmImagePipeline:
 
     device, dtype = options.place()
     pipe = GlmImagePipeline.from_pretrained(
-        options.model, torch_dtype=dtype, device_map=device, offload=options.offload, quantize=options.quantize
+        options.model,
+        torch_dtype=None if options.dtype is None else dtype,
+        device_map=device,
+        offload=options.offload,
+        quantize=options.quantize,
     )
     if options.compile:
         pipe.compile()
@@ -74,7 +78,7 @@ def open_planner(options: LoadOptions) -> GlmImagePipeline:
 
     assert options.plain, "planners load the checkpoint as it is"
     device, dtype = options.place()
-    pipe = GlmImagePipeline.from_pretrained(options.model, torch_dtype=dtype, device_map="cpu")
+    pipe = GlmImagePipeline.from_pretrained(options.model, torch_dtype=dtype, device_map="cpu", offload="none")
     pipe.parts.ar.to(device)
     for other in (pipe.parts.decoder, pipe.parts.vae, pipe.parts.glyph):
         other.to("meta")
@@ -86,10 +90,14 @@ def open_vision_pipeline(options: LoadOptions, media: MediaRules | None = None) 
     """A checkpoint that sees; it knows neither offloading nor compiling."""
     from inkwash.engine.see.pipeline import GlmVisionPipeline
 
-    assert options.offload == "none" and not options.compile, "a model that sees is loaded whole"
+    assert options.offload in ("auto", "none") and not options.compile, "a model that sees is loaded whole"
     device, dtype = options.place()
     pipe = GlmVisionPipeline.from_pretrained(
-        options.model, torch_dtype=dtype, device_map=device, quantize=options.quantize, media=media
+        options.model,
+        torch_dtype=None if options.dtype is None else dtype,
+        device_map=device,
+        quantize=options.quantize,
+        media=media,
     )
     _adapt(pipe, options)
     return pipe

@@ -25,9 +25,10 @@ from inkwash.core.errors import ConfigError, RequestError
 from inkwash.engine import seeds
 from inkwash.engine.denoise import StepCallback
 from inkwash.engine.drawing import Callback, Drawing
-from inkwash.engine.loading import load_parts
-from inkwash.engine.offload import Profile, Residency
+from inkwash.engine.loading import FOLDERS, load_parts
+from inkwash.engine.offload import Offload, Residency
 from inkwash.engine.output import GlmImagePipelineOutput, Stopwatch
+from inkwash.engine.placement import Placement, choose
 from inkwash.engine.plan import Plan
 from inkwash.engine.prepared import (
     Overrides,
@@ -57,6 +58,7 @@ from inkwash.engine.surface import (
 from inkwash.models.glm_image.decoder import fuse_qkv
 from inkwash.models.glm_image.weights import GlmImageParts, save_pipeline_parts
 from inkwash.models.hub import HubAccess
+from inkwash.models.quantized_files import stated_kind
 from inkwash.models.registry import resolve
 from inkwash.models.weights import MAX_SHARD_BYTES
 
@@ -87,6 +89,7 @@ class GlmImagePipeline(ReferenceSurface):
             parts = joined(parts, components)
             fuse_qkv(parts.decoder)
         self.parts = parts
+        self.placement: Placement | None = None  # what `offload="auto"` chose
         self._calls = Calls()
         self._source: dict[str, Any] | None = None
         self.stages = Stages(parts, pictures_per_pass, residency=residency)
@@ -101,7 +104,7 @@ class GlmImagePipeline(ReferenceSurface):
         torch_dtype: NumberTypes | None = None,
         device_map: str | torch.device | None = None,
         pictures_per_pass: int | None = None,
-        offload: Profile = "none",
+        offload: Offload = "auto",
         quantize: str | None = None,
         dtype: NumberTypes | None = None,
         variant: str | None = None,
@@ -115,7 +118,8 @@ class GlmImagePipeline(ReferenceSurface):
 
         `torch_dtype` None is float32 on a CPU and bfloat16 elsewhere; `device_map` is a device, None or "auto" for
         the best one here; `pictures_per_pass` as in the constructor. `offload` says where weights wait (see
-        `engine.offload`), `quantize` how they are rounded ("int8", or "ar=int8,decoder=fp8"; `engine.quantize`).
+        `engine.offload`; "auto" chooses by the memory there is), `quantize` how they are rounded ("int8", or
+        "ar=int8,decoder=fp8"; `engine.quantize`).
         `dtype` is `torch_dtype`, one for all or a table such as {"vae": torch.float32, "default": torch.bfloat16};
         `variant` names files such as model.fp16.safetensors; `revision`, `cache_dir`, `local_files_only` and `token`
         are for a hub. Parts under the reference's names replace the checkpoint's.
@@ -127,7 +131,15 @@ class GlmImagePipeline(ReferenceSurface):
         device = pick_device(None if device_map in (None, "auto", "balanced") else device_map)
         folder = resolve(pretrained_model_name_or_path, revision=revision, access=access)
         kinds = {} if quantize is None else parse_quantize(quantize)
-        numbers, others = part_dtypes(torch_dtype if dtype is None else dtype, device)
+        asked = torch_dtype if dtype is None else dtype
+        if asked is None and any(stated_kind(folder / part) for part in FOLDERS.values()):
+            asked = torch.bfloat16  # what its other tensors are stored in
+        placement: Placement | None = None
+        if offload == "auto":
+            given = asked if isinstance(asked, torch.dtype) or asked is None else part_dtypes(asked, device)[0]
+            placement = choose(folder, device=device, dtype=given, quantize=kinds, variant=variant)
+            offload, asked = placement.profile, asked or placement.dtype
+        numbers, others = part_dtypes(asked, device)
         source: dict[str, Any] = {
             "folder": folder,
             "dtype": numbers,
@@ -140,7 +152,10 @@ class GlmImagePipeline(ReferenceSurface):
             parts = joined(parts, options)
             fuse_qkv(parts.decoder)
         pipe = cls(parts, pictures_per_pass=pictures_per_pass, residency=residency)
-        pipe._as_stored = residency is None and not kinds
+        pipe.placement = placement
+        parts.ar.packs_rows = placement is None or placement.packs
+        mapped = offload == "map" or any(stated_kind(folder / part) for part in FOLDERS.values())
+        pipe._as_stored = residency is None and not kinds and not mapped
         if not options:
             pipe._source = {**source, "offload": offload}
         for network in pipe._networks():
@@ -424,7 +439,7 @@ class GlmImagePipeline(ReferenceSurface):
 
     def _check_whole(self, why: str) -> None:
         if not self._as_stored:
-            raise ConfigError(f"{why}: load the model without offload and without quantize for that.")
+            raise ConfigError(f"{why}: load the original model without offload and without quantize for that.")
 
     def sampling(self, temperature: float | None, top_p: float | None) -> Sampling:
         """The asked settings over the model's own (`ModelDefaults`).

@@ -29,6 +29,7 @@ class StoredTensor:
     dtype: str
     scale: StoredTensor | None = None  # of an 8-bit matrix: the numbers it is multiplied by
     block: tuple[int, int] = (1, 1)  # rows and columns that one of them serves
+    aside: StoredTensor | None = None  # of a matrix in 8 or 4 bits (`models.quantized_files`): its scales
     part: tuple[int, int, int] | None = None  # of a stack of matrices: which, and from which row to which
 
 

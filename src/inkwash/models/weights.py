@@ -12,7 +12,7 @@ import fnmatch
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,10 @@ from torch.overrides import TorchFunctionMode
 from inkwash.core.errors import WeightsError
 from inkwash.core.files import write_json
 from inkwash.models.fp8 import dequantize, pair_scales
+from inkwash.models.quantized_files import matrix_of, pair_quantized, quantized_kinds
 from inkwash.models.tensor_files import StoredTensor, count, read_headers, reason, some, split_experts
+from inkwash.nn.quantized import QuantizedMatrix
+from inkwash.nn.quantized import dequantize as dequantize_matrix
 
 MAX_SHARD_BYTES = 5 * 10**9
 WINDOW_BYTES = 32 * 2**20  # a file is mapped anew after this much, so that pages already copied leave memory
@@ -92,7 +95,7 @@ def load_module(
     Raises ``WeightsError`` for a missing, damaged or foreign checkpoint; no module is returned then.
     """
     table = keys or KeyTable()
-    stored = split_experts(pair_scales(read_headers(folder, variant), folder))
+    stored = read_stored(folder, variant)
     stored = {name.removeprefix(prefix): entry for name, entry in stored.items() if name.startswith(prefix)}
     with parameters_on_meta():
         module = build()
@@ -108,13 +111,57 @@ class StoredTensors:
     """The tensors of a checkpoint folder, read by their stored names whenever they are needed."""
 
     def __init__(self, folder: Path, variant: str | None = None) -> None:
-        self._stored = split_experts(pair_scales(read_headers(folder, variant), folder))
+        self._stored = read_stored(folder, variant)
+        self._opened: dict[Path, Any] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Every tensor by its stored name, a quantised matrix as one."""
+        return list(self._stored)
+
+    @property
+    def quantized(self) -> list[str]:
+        """Names of the matrices that are stored in 8 or 4 bits."""
+        return [name for name, entry in self._stored.items() if entry.aside is not None]
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of quantised matrices; empty where all are plain."""
+        return quantized_kinds(self._stored)
+
+    def matrix(self, name: str) -> QuantizedMatrix:
+        """A quantised matrix as a view of the mapped file."""
+        entry = self._stored[name]
+        assert entry.aside is not None
+        return matrix_of(entry, self._view(entry), self._view(entry.aside))
+
+    def view(self, name: str, dtype: torch.dtype | None) -> Tensor:
+        """A tensor as a view of the mapped file, which takes no memory of this process; read where it is converted."""
+        entry = self._stored[name]
+        if entry.aside is None and entry.scale is None and entry.part is None:
+            raw = self._view(entry)
+            return raw if dtype is None or not raw.is_floating_point() else raw.to(dtype)
+        return next(self.read([name], dtype=dtype))[1]
+
+    def _view(self, entry: StoredTensor) -> Tensor:
+        try:
+            if entry.file not in self._opened:
+                self._opened[entry.file] = safe_open(entry.file, framework="pt")
+            found: Tensor = self._opened[entry.file].get_tensor(entry.name)
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{entry.file} could not be read to its end ({reason(error)}).") from error
+        return found
 
     def read(
         self, names: Sequence[str], *, dtype: torch.dtype | None, device: torch.device | str = "cpu"
     ) -> Iterator[tuple[str, Tensor]]:
         """Each as memory of its own, in the order of the files."""
         return _stream({name: self._stored[name] for name in names}, dict.fromkeys(names, dtype), torch.device(device))
+
+
+def read_stored(folder: Path, variant: str | None = None) -> dict[str, StoredTensor]:
+    """Every tensor of a folder, from the headers alone: scales beside their matrices, experts one by one."""
+    return split_experts(pair_quantized(pair_scales(read_headers(folder, variant), folder)))
 
 
 def save_module(
@@ -247,9 +294,15 @@ def _misfits(expected: Mapping[str, Tensor], plan: Mapping[str, StoredTensor]) -
         want = expected[name]
         if tuple(want.shape) != entry.shape:
             shapes.append(f"{entry.name} is {list(entry.shape)}, the network's is {list(want.shape)}")
-        elif entry.dtype not in (FLOATS if want.is_floating_point() else INTEGERS) and entry.scale is None:
+        elif (
+            entry.dtype not in (FLOATS if want.is_floating_point() else INTEGERS) and entry.scale is entry.aside is None
+        ):
             kinds.append(f"{entry.name} is {entry.dtype}, the network's is {str(want.dtype).removeprefix('torch.')}")
     return shapes, kinds
+
+
+def _kinds_for(tensor: Tensor) -> Collection[str]:
+    return FLOATS if tensor.is_floating_point() else INTEGERS
 
 
 def _raise_misfits(
@@ -311,7 +364,10 @@ def _stream(
                 for name in window:
                     raw = _read(opened, plan[name])
                     dtype = dtypes[name]
-                    if (scale := plan[name].scale) is not None:
+                    if (aside := plan[name].aside) is not None:
+                        matrix = matrix_of(plan[name], raw, _beside(opened, file, aside)).to(device)
+                        yield name, dequantize_matrix(matrix, dtype or torch.bfloat16)
+                    elif (scale := plan[name].scale) is not None:
                         yield name, _dequantized(raw.to(device), scale, plan[name].block, opened, file, dtype)
                     else:
                         target = dtype if dtype is not None and raw.is_floating_point() else raw.dtype
@@ -334,13 +390,19 @@ def _read(opened: Any, entry: StoredTensor) -> Tensor:
 def _dequantized(
     raw: Tensor, scale: StoredTensor, block: tuple[int, int], opened: Any, file: Path, dtype: torch.dtype | None
 ) -> Tensor:
-    """An 8-bit matrix in ``dtype`` or bf16; its scale usually lies in the file that is open already."""
-    if scale.file == file:
-        scales = opened.get_tensor(scale.name)
-    else:
-        with safe_open(scale.file, framework="pt") as other:
-            scales = other.get_tensor(scale.name)
+    """An 8-bit float matrix in ``dtype`` or bf16."""
+    scales = _beside(opened, file, scale)
     return dequantize(raw, scales.to(raw.device), block).to(dtype or torch.bfloat16)
+
+
+def _beside(opened: Any, file: Path, entry: StoredTensor) -> Tensor:
+    """A tensor that usually lies in the file that is open already."""
+    if entry.file == file:
+        found: Tensor = opened.get_tensor(entry.name)
+        return found
+    with safe_open(entry.file, framework="pt") as other:
+        found = other.get_tensor(entry.name)
+        return found.clone()
 
 
 def _windows(plan: Mapping[str, StoredTensor]) -> Iterator[list[str]]:

@@ -40,6 +40,7 @@ class FakePipeline:
 
     calls: list[dict[str, Any]]
     failure: Exception | None
+    placement = None
 
     @classmethod
     def from_pretrained(cls, name: str, **options: Any) -> FakePipeline:

@@ -31,7 +31,7 @@ def test_they_reach_the_pipeline_and_are_said(inkwash: Run, pipeline: type[FakeP
 def test_an_exact_drawing_says_nothing_of_it(inkwash: Run, pipeline: type[FakePipeline], tmp_path: Path) -> None:
     outcome = inkwash("generate", "a", "-o", tmp_path / "a.png")
     assert outcome.code == 0 and "quality" not in outcome.out and "rounded" not in outcome.out
-    assert pipeline.calls[0]["offload"] == "none" and pipeline.calls[1]["quality"] == "exact"
+    assert pipeline.calls[0]["offload"] == "auto" and pipeline.calls[1]["quality"] == "exact"
 
 
 @pytest.mark.parametrize(

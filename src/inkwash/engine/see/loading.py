@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from inkwash.core.errors import WeightsError
+from inkwash.core.errors import ConfigError, WeightsError
+from inkwash.engine.mapped import fill_mapped
 from inkwash.engine.quantize import is_quantized, rounder
 from inkwash.engine.see.parallel import Cut, TensorParallelGroup, share_decoder
 from inkwash.models.glm_v.model import GlmV
@@ -36,6 +37,14 @@ def load_vision_model(
     Raises WeightsError for a damaged folder, ConfigError where the processes do not divide the network or this device
     cannot round.
     """
+    stored = StoredTensors(folder, variant)
+    if stored.kinds and (quantize is not None or ranks is not None):
+        raise ConfigError(
+            f"{folder} is stored in {', '.join(sorted(stored.kinds))}: it is neither rounded again nor shared out; "
+            "leave quantize out and start one process, or load the original."
+        )
+    if stored.kinds:
+        return _mapped(folder, stored, dtype=dtype, device=device, variant=variant)
     if quantize is None and ranks is None:
         return load_glm_v(folder, dtype=dtype, device=device, variant=variant)
     parts = load_glm_v(folder, dtype=dtype, device=device, fill=False, variant=variant)
@@ -50,7 +59,19 @@ def load_vision_model(
             if bool(layer.weight.any(dim=1).all()):  # a row of zeros has no scale: such a matrix stays as it is
                 round_layer(layer)
 
-    fill(parts.model, StoredTensors(folder, variant), device=device, dtype=dtype, cuts=cuts, arrived=arrived)
+    fill(parts.model, stored, device=device, dtype=dtype, cuts=cuts, arrived=arrived)
+    return parts
+
+
+def _mapped(
+    folder: Path, stored: StoredTensors, *, dtype: torch.dtype, device: torch.device, variant: str | None
+) -> GlmVParts:
+    """A quantised folder as views of its files; the routers' corrections stay as they are stored."""
+    parts = load_glm_v(folder, dtype=dtype, device=device, fill=False, variant=variant)
+    fill_mapped(parts.model, stored, dtype, device, kept=lambda name: name.endswith(FP32))
+    if parts.model.config.tie_word_embeddings:
+        parts.model.lm_head.weight = parts.model.model.language_model.embed_tokens.weight
+    parts.model.requires_grad_(False).eval()
     return parts
 
 

@@ -46,6 +46,7 @@ from inkwash.models.glm_v.positions import FILM, PICTURE
 from inkwash.models.glm_v.tools import CallPiece, ToolCall, ToolCallStream, parse_tool_calls
 from inkwash.models.glm_v.vision_input import VisionPrompt
 from inkwash.models.glm_v.weights import GlmVParts, save_glm_v
+from inkwash.models.quantized_files import stated_kind
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -118,10 +119,12 @@ class GlmVisionPipeline:
         folder = resolve_vision(pretrained_model_name_or_path)
         ranks = join(device) if started() else None
         device = device if ranks is None else ranks.device
+        if torch_dtype is None and stated_kind(folder) is not None:
+            torch_dtype = torch.bfloat16  # what its other tensors are stored in
         dtype, kind = pick_dtype(torch_dtype, device), parse_kind(quantize)
         parts = load_vision_model(folder, dtype=dtype, device=device, quantize=kind, variant=variant, ranks=ranks)
         pipe = cls(parts, media=media, conversations=conversations, ranks=ranks)
-        pipe._rounded = kind is not None
+        pipe._rounded = kind is not None or stated_kind(folder) is not None
         return pipe
 
     def save_pretrained(self, save_directory: str | Path, *, torch_dtype: torch.dtype | None = None) -> None:

@@ -18,6 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inkwash.core.device import free_memory
+from inkwash.core.errors import RequestError
 from inkwash.models.glm.decode_cpu import keys_read
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.vision import PatchGrid
@@ -25,6 +27,7 @@ from inkwash.models.glm_v.vision_input import VisionInput, VisionPrompt
 from inkwash.nn.cache import StaticCache
 
 PATCHES_AT_ONCE = 16384
+USABLE = 0.9  # of the memory that is free, for keys and values
 ROOM = 256  # places beyond what is asked for, so that the next turn often fits
 
 Keys = NDArray[np.int64]
@@ -63,6 +66,8 @@ class PrefixCache:
         self._kept: OrderedDict[int, CachedConversation] = OrderedDict()
         self._lock = threading.Lock()
         self._next = 0
+        one = model.make_cache(1, 1)
+        self._token_bytes = one.k.nbytes + one.v.nbytes
 
     def known(self, keys: Keys) -> int:
         """How many of the first ``keys`` stand in a cache now; another thread may take it away."""
@@ -80,18 +85,37 @@ class PrefixCache:
             best = max(shared, key=lambda name: shared[name], default=None)
             length = 0 if best is None else min(shared[best], len(keys) - 1)
             if best is None or length == 0:
-                return self.model.make_cache(1, needed + ROOM), 0
+                return self._new(needed + ROOM), 0
             kept = self._kept[best]
             if length >= min(kept.prompt, len(kept.keys)) - 1 and kept.cache.max_length >= needed:
                 del self._kept[best]  # the same conversation goes on: in place
                 return kept.cache, length
             self._kept.move_to_end(best)
-            cache = self.model.make_cache(1, needed + ROOM)
+            cache = self._new(needed + ROOM)
             cache.k[:, :, :, :length] = kept.cache.k[:, :, :, :length]
             cache.v[:, :, :, :length] = kept.cache.v[:, :, :, :length]
             if length >= min(kept.prompt, len(kept.keys)) - 1:
-                del self._kept[best]  # moved to a larger cache
+                self._kept.pop(best, None)  # moved to a larger cache
             return cache, length
+
+    def _new(self, places: int) -> StaticCache:
+        """A cache for so many tokens. Earlier conversations go where there is no room for it beside them.
+
+        Raises RequestError before anything is taken where it does not fit at all.
+        """
+        needed, device = places * self._token_bytes, self.model.lm_head.weight.device
+        while needed > USABLE * free_memory(device) and self._kept:
+            self._kept.popitem(last=False)
+        if needed > USABLE * (free := free_memory(device)):
+            raise RequestError(
+                f"The conversation and its answer take up to {places} tokens: {needed / 1e9:.1f} GB of keys and values "
+                f"are needed and {free / 1e9:.1f} GB are free. Shorten it, ask for a shorter answer, or use fewer "
+                "pictures or frames.",
+                status=503,
+                code="out_of_memory",
+                param="messages",
+            )
+        return self.model.make_cache(1, places)
 
     def give(self, cache: StaticCache, keys: Keys, answer: list[int], prompt: int) -> None:
         """Keep a cache that now holds ``keys`` and then the tokens of an answer."""

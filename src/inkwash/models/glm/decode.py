@@ -21,6 +21,7 @@ from inkwash.models.glm.decoder import ACTIVATIONS, Activation, DecoderBlock, Fu
 from inkwash.nn.attention import attention
 from inkwash.nn.cache import StaticCache
 from inkwash.nn.norm import rms_norm
+from inkwash.nn.quantized import QuantizedLinear, Weight, multiply, stack, weight_of
 
 Total = Callable[[Tensor], Tensor]
 
@@ -29,14 +30,14 @@ Total = Callable[[Tensor], Tensor]
 class DenseMLP:
     """A gated MLP for rows (B, D); `total` as in `StepDecoder`."""
 
-    gate_up: Tensor
-    down: Tensor
+    gate_up: Weight
+    down: Weight
     activation: Activation
     total: Total
 
     def __call__(self, x: Tensor) -> Tensor:
-        gate, up = F.linear(x, self.gate_up).chunk(2, dim=-1)
-        return self.total(F.linear(self.activation(gate) * up, self.down))
+        gate, up = multiply(x, self.gate_up).chunk(2, dim=-1)
+        return self.total(multiply(self.activation(gate) * up, self.down))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,9 @@ class DecodeLayer:
     """Weights of one block; q, k and v in one matrix."""
 
     norm_in: Tensor
-    qkv: Tensor
+    qkv: Weight
     qkv_bias: Tensor | None
-    out: Tensor
+    out: Weight
     norm_attn: Tensor | None  # of sandwich blocks
     norm_mlp_in: Tensor
     mlp: Callable[[Tensor], Tensor]
@@ -63,9 +64,10 @@ class StepDecoder:
         self.head_dim, self.rotary_dim, self.eps = config.head_width, config.rotary_dim, config.rms_norm_eps
         blocks = [layer for layer in decoder.layers if isinstance(layer, DecoderBlock)]
         attn = blocks[0].self_attn
-        self.heads, self.kv_heads = (p.weight.shape[0] // self.head_dim for p in (attn.q_proj, attn.k_proj))
+        self.heads, self.kv_heads = (p.out_features // self.head_dim for p in (attn.q_proj, attn.k_proj))
         self.layers = [_fuse(block, ACTIVATIONS[config.hidden_act], self.total) for block in blocks]
         self.head = model.lm_head.weight.detach()
+        self.packs = getattr(model, "packs_rows", True)  # see `ARGenerator`
         self.rows: Any = None  # the same weights for rows on a CPU (`decode_cpu.py`), once they were needed
 
     @torch.no_grad()
@@ -128,7 +130,7 @@ class StepDecoder:
 
     def _qkv(self, x: Tensor, layer: DecodeLayer, rotary: Tensor) -> Tensor:
         """Queries, keys and values (B, H + 2 Hkv, D), the first two rotated."""
-        flat = F.linear(self._norm(x, layer.norm_in), layer.qkv, layer.qkv_bias)
+        flat = multiply(self._norm(x, layer.norm_in), layer.qkv, layer.qkv_bias)
         qkv = flat.view(len(x), self.heads + 2 * self.kv_heads, self.head_dim)
         turn(qkv[:, : self.heads + self.kv_heads, : self.rotary_dim], rotary, pairs=self.pairs)
         return qkv
@@ -143,7 +145,7 @@ class StepDecoder:
 
     def _rest(self, x: Tensor, attended: Tensor, layer: DecodeLayer) -> Tensor:
         """The block after its attention."""
-        h = self.total(F.linear(attended, layer.out))
+        h = self.total(multiply(attended, layer.out))
         x = x + (h if layer.norm_attn is None else self._norm(h, layer.norm_attn))
         h = layer.mlp(self._norm(x, layer.norm_mlp_in))
         return x + (h if layer.norm_mlp is None else self._norm(h, layer.norm_mlp))
@@ -226,9 +228,9 @@ def _fuse(block: DecoderBlock, activation: Activation, total: Total) -> DecodeLa
     biases = [p.bias for p in projections if p.bias is not None]
     return DecodeLayer(
         norm_in=block.input_layernorm.weight.detach(),
-        qkv=joined([p.weight for p in projections]),
+        qkv=_joined_weights(projections),
         qkv_bias=joined(biases) if biases else None,
-        out=attn.o_proj.weight.detach(),
+        out=weight_of(attn.o_proj),
         norm_attn=block.post_self_attn_layernorm.weight.detach() if sandwich else None,
         norm_mlp_in=block.post_attention_layernorm.weight.detach(),
         mlp=_dense(mlp, activation, total) if isinstance(mlp, FusedGatedMLP) else _by_module(mlp),
@@ -237,7 +239,7 @@ def _fuse(block: DecoderBlock, activation: Activation, total: Total) -> DecodeLa
 
 
 def _dense(mlp: FusedGatedMLP, activation: Activation, total: Total) -> DenseMLP:
-    gate_up, down = mlp.gate_up_proj.weight.detach(), mlp.down_proj.weight.detach()
+    gate_up, down = weight_of(mlp.gate_up_proj), weight_of(mlp.down_proj)
     return DenseMLP(gate_up=gate_up, down=down, activation=activation, total=total)
 
 
@@ -249,6 +251,15 @@ def _by_module(mlp: nn.Module) -> Callable[[Tensor], Tensor]:
         return out[:, 0]
 
     return run
+
+
+def _joined_weights(layers: Sequence[nn.Module]) -> Weight:
+    """The matrices of several layers as one; they are quantised together or not at all."""
+    quantized = [layer.matrix for layer in layers if isinstance(layer, QuantizedLinear)]
+    if quantized:
+        assert len(quantized) == len(layers), "queries, keys and values are quantised together"
+        return stack(quantized)
+    return joined([layer.get_parameter("weight") for layer in layers])
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:

@@ -10,9 +10,11 @@ for every row. A row's attention reads a buffer whose length follows from the ro
 masked: an odd length moves the kernel's scratch memory, and with it the sum, from thread to thread. Rows in one slot
 or in neighbouring slots that read equally much are attended together.
 
+Matrices in 8 or 4 bits are read as they are (`nn/quantized.py`), by products that treat every row alike, too.
+
 Between the products everything is fp32, whatever the number type of the weights. Where neither product is to be had
-for 16-bit weights (quantised ones, other processors), those are multiplied as they are, and nothing is promised
-about last bits.
+for 16-bit weights (other processors, or no room for a packed copy), those are multiplied as they are, and nothing is
+promised about last bits.
 `decode.py` is the form for accelerators, `TextDecoder.forward` the naive twin; tests hold all three together.
 """
 
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -30,6 +33,7 @@ from inkwash.models.glm.decode import DecodeLayer, DenseMLP, StepDecoder, turn
 from inkwash.nn.attention import additive_mask
 from inkwash.nn.cache import RowCache
 from inkwash.nn.linear import PackedLinear, is_plain, pack
+from inkwash.nn.quantized import QuantizedMatrix, Weight
 
 KEYS_STEP = 64  # a row's keys are read up to the next multiple of this
 
@@ -72,10 +76,28 @@ class AsStored:
         return F.linear(x.to(self._weight.dtype), self._weight, self._bias).float()
 
 
-def product_of(weight: Tensor, bias: Tensor | None = None, *, scratch: Tensor | None = None) -> Product:
-    """The best of the three for a matrix (N, K); `scratch` is that of `pack`."""
+class Quantized:
+    """The product of a matrix in 8 or 4 bits, a few rows at a time: each row has the bits that it has alone."""
+
+    scale = 1.0
+
+    def __init__(self, matrix: QuantizedMatrix, bias: Tensor | None) -> None:
+        self._matrix, self._bias = matrix, None if bias is None else bias.float()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        parts = [self._matrix.few(rows) for rows in x.split(self._matrix.few_rows)]
+        y = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return y if self._bias is None else y + self._bias
+
+
+def product_of(
+    weight: Weight, bias: Tensor | None = None, *, scratch: Tensor | None = None, packs: bool = True
+) -> Product:
+    """The best for a matrix (N, K); `scratch` is that of `pack`, which keeps a copy and is left out without `packs`."""
+    if not isinstance(weight, Tensor):
+        return Quantized(weight, bias)
     plain = type(weight) is Tensor
-    if plain and (packed := pack(weight, bias, scratch=scratch)) is not None:
+    if plain and packs and (packed := pack(weight, bias, scratch=scratch)) is not None:
         return packed
     return RowByRow(weight, bias) if plain and weight.dtype == torch.float32 else AsStored(weight, bias)
 
@@ -112,17 +134,18 @@ class RowDecoder:
         self.root = step.head.shape[1] ** 0.5
         self.eps = torch.tensor(self.root * step.eps**0.5)
         matrices = [step.head, *(m for layer in step.layers for m in (layer.qkv, layer.out, *_mlp(layer)))]
-        scratch = torch.empty(max(each.numel() for each in matrices))
+        sizes = [each.numel() for each in matrices if isinstance(each, Tensor)]
+        scratch = torch.empty(max(sizes) if step.packs and sizes else 0)
         self._line = torch.arange(0)
         self.layers = [self._row_layer(layer, scratch) for layer in step.layers]
-        self.head = product_of(step.head, scratch=scratch)
+        self.head = product_of(step.head, scratch=scratch, packs=step.packs)
         self.norm = step.decoder.norm.weight.detach().float() * self.root / self.head.scale
 
     @property
     def shares(self) -> bool:
         """Whether all rows of a pass read the weights once and each is still computed as if it were alone."""
         products = [self.head, *(p for each in self.layers for p in (each.qkv, each.out, each.gate_up, each.down))]
-        return all(isinstance(product, PackedLinear) for product in products)
+        return all(isinstance(product, PackedLinear | Quantized) for product in products)
 
     def tables(self, positions: Tensor) -> Tensor:
         """Cosines and signed sines (N, 2 R) of the positions (3, N) of a sequence, fp32."""
@@ -182,9 +205,9 @@ class RowDecoder:
 
     def _row_layer(self, layer: DecodeLayer, scratch: Tensor) -> _RowLayer:
         assert layer.norm_attn is not None and layer.norm_mlp is not None
-        gate_up_weight, down_weight = _mlp(layer)
-        qkv, out = product_of(layer.qkv, layer.qkv_bias, scratch=scratch), product_of(layer.out, scratch=scratch)
-        gate_up, down = product_of(gate_up_weight, scratch=scratch), product_of(down_weight, scratch=scratch)
+        make = partial(product_of, scratch=scratch, packs=self.step.packs)
+        qkv, out = make(layer.qkv, layer.qkv_bias), make(layer.out)
+        gate_up, down = (make(weight) for weight in _mlp(layer))
         return _RowLayer(
             norm_in=layer.norm_in.float() * self.root / qkv.scale,
             qkv=qkv,
@@ -201,11 +224,13 @@ class RowDecoder:
 
 def takes(step: StepDecoder) -> bool:
     """Whether rows of this decoder may be computed here: dense with sandwich norms, on a CPU, fp32 and unrounded."""
-    plain = step.head.device.type == "cpu" and step.head.dtype == torch.float32 and is_plain(step.layers[0].out)
+    first = step.layers[0].out
+    plain = step.head.device.type == "cpu" and step.head.dtype == torch.float32
+    plain = plain and isinstance(first, Tensor) and is_plain(first)
     return plain and all(isinstance(each.mlp, DenseMLP) and each.norm_mlp is not None for each in step.layers)
 
 
-def _mlp(layer: DecodeLayer) -> tuple[Tensor, Tensor]:
+def _mlp(layer: DecodeLayer) -> tuple[Weight, Weight]:
     assert isinstance(layer.mlp, DenseMLP)
     return layer.mlp.gate_up, layer.mlp.down
 

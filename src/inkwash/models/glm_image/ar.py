@@ -38,6 +38,7 @@ class ARGenerator(ReferencePart):
         self.config = config
         self.model = ARModel(config)
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vision_vocab_size, bias=False)
+        self.packs_rows = True  # whether decoding on a CPU may keep 16-bit matrices a second time, packed for speed
 
     def forward(
         self,
