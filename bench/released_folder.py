@@ -34,7 +34,7 @@ from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, train_bpe, write_processor_files
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.glm_v import tokenizer_files as see_files
-from inkwash.models.glm_v.config import GlmVConfig, TextConfig, VisionConfig
+from inkwash.models.glm_v.config import GlmVConfig, GlmVVisionConfig, TextConfig
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.tensor_writer import Entry, TensorWriter
@@ -148,7 +148,7 @@ def see_config(processor: GlmVProcessor, *, layers: int = 40, depth: int = 24) -
         pad_token_id=stops[0],
         eos_token_id=stops,
     )
-    vision = VisionConfig(
+    vision = GlmVVisionConfig(
         depth=depth,
         hidden_size=1536,
         num_heads=12,

@@ -145,7 +145,7 @@ def report(folder: Path, side: int, steps: int, *, tokens: int, few: int, layers
     """Markdown of one run in parts."""
     with peak_of_own() as most:
         start = Seconds(wall=time.perf_counter(), cpu=time.process_time())
-        pipe = GlmImagePipeline.from_pretrained(folder, device_map="cpu")
+        pipe = GlmImagePipeline.from_pretrained(folder, device_map="cpu", offload="map")
         loaded = Seconds(wall=time.perf_counter() - start.wall, cpu=time.process_time() - start.cpu)
         print("loaded", loaded, f"{own_memory() / 1e9:.2f} GB", flush=True)
         want = layers or [None, None]
@@ -182,7 +182,7 @@ def draw_whole(folder: Path, side: int, steps: int) -> str:
     """Markdown of one picture from nothing."""
     with peak_of_own() as most:
         pipes: list[GlmImagePipeline] = []
-        loaded = timed(lambda: pipes.append(GlmImagePipeline.from_pretrained(folder, device_map="cpu")))
+        loaded = timed(lambda: pipes.append(GlmImagePipeline.from_pretrained(folder, device_map="cpu", offload="map")))
         took = timed(lambda: pipes[0](prompt=PROMPT, height=side, width=side, num_inference_steps=steps))
     rows = [
         ("load", str(loaded)),
