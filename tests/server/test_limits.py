@@ -103,15 +103,15 @@ def test_concurrency_of_one_client_and_a_full_queue(settings: Callable[..., Serv
         def ask() -> None:
             answers.append(draw(live))
 
-        def started(live: Live, count: int) -> None:
+        def started(live: Live, queued: int) -> None:
             thread = threading.Thread(target=ask)
             thread.start()
             threads.append(thread)
-            live.wait(lambda: backend.stats().running + backend.stats().queued == count)
+            live.wait(lambda: backend.stats().running == 1 and backend.stats().queued == queued)
 
         threads: list[threading.Thread] = []
+        started(live, 0)  # the next would find no place beside one that still waits
         started(live, 1)
-        started(live, 2)
         full = draw(live)
         assert full.status_code == 429 and full.json()["error"]["code"] == "queue_full"
         assert full.headers["retry-after"] == "4"  # 3.2 s, rounded up
