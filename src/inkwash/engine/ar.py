@@ -17,13 +17,14 @@ from torch import Tensor
 
 from inkwash.core.device import one_thread
 from inkwash.core.errors import RequestError
-from inkwash.engine.device_slots import make_slots
+from inkwash.engine.offload import give_back_memory
 from inkwash.engine.reference_cache import ReferenceCache
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import GENERATOR, Sampling
-from inkwash.engine.slots import Prefix
+from inkwash.engine.slots import CpuSlots, Prefix, Slots
 from inkwash.engine.slots import Sequence as PlanSequence
 from inkwash.models.glm.decode import StepDecoder
+from inkwash.models.glm.decode_cpu import RowDecoder
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.positions import decode_positions, prompt_positions
 from inkwash.models.glm_image.processor import ImagePrompt
@@ -135,3 +136,15 @@ def few_threads(model: ARGenerator) -> AbstractContextManager[None]:
     layers = model.model.language_model.layers.parameters()
     small = sum(each.numel() * each.element_size() for each in layers) < ONE_THREAD_BYTES
     return one_thread(model.lm_head.weight.device) if small else nullcontext()
+
+
+def make_slots(model: ARGenerator, step: StepDecoder, slots: int) -> Slots:
+    """The kind of slots that fits the model's device."""
+    if model.lm_head.weight.device.type == "cpu":
+        if step.rows is None:
+            step.rows = RowDecoder(step)
+            give_back_memory(model.lm_head.weight.device)  # packing leaves as much freed as it keeps
+        return CpuSlots(model, step.rows, slots)
+    from inkwash.engine.device_slots import DeviceSlots  # accelerators only
+
+    return DeviceSlots(model, step, slots)

@@ -13,11 +13,9 @@ import torch
 from torch import Tensor
 
 from inkwash.core import log as logs
-from inkwash.engine.offload import give_back_memory
 from inkwash.engine.sampling import GENERATOR, SamplingRows, choose_rows
-from inkwash.engine.slots import CpuSlots, Sequence, Slots
+from inkwash.engine.slots import Sequence, Slots
 from inkwash.models.glm.decode import StepDecoder
-from inkwash.models.glm.decode_cpu import RowDecoder
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.nn.cache import StaticCache
 from inkwash.nn.finite import NotFiniteError
@@ -151,13 +149,3 @@ class DeviceSlots(Slots):
         logits = prefix.logits.float() + self._barred[slot]
         first = choose_rows(logits, self._uniforms[slot, :1], settings)
         self._last[slot] = self._drawn[slot, 0] = first[0]
-
-
-def make_slots(model: ARGenerator, step: StepDecoder, slots: int) -> Slots:
-    """The kind of slots that fits the model's device."""
-    if model.lm_head.weight.device.type == "cpu":
-        if step.rows is None:
-            step.rows = RowDecoder(step)
-            give_back_memory(model.lm_head.weight.device)  # packing leaves as much freed as it keeps
-        return CpuSlots(model, step.rows, slots)
-    return DeviceSlots(model, step, slots)

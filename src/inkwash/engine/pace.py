@@ -16,9 +16,8 @@ from functools import partial
 
 import torch
 
-from inkwash.engine.ar import few_threads
+from inkwash.engine.ar import few_threads, make_slots
 from inkwash.engine.denoise import DenoiseInput, Denoiser
-from inkwash.engine.device_slots import make_slots
 from inkwash.engine.memory import GLYPHS, NO_CODES, NO_VISION, PROMPT_TOKENS, Forecast, ForecastInput, Sizes
 from inkwash.engine.narrow import REPEATS, StandIn, stand_in_for_ar, stand_in_for_decoder, stand_in_for_vae
 from inkwash.engine.sampling import Sampling

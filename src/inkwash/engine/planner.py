@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from inkwash.engine.ar import read_prompt
-from inkwash.engine.device_slots import make_slots
+from inkwash.engine.ar import make_slots, read_prompt
 from inkwash.engine.drawing import Drawing
 from inkwash.engine.estimate import Speeds
 from inkwash.engine.jobs import Job, as_outcome

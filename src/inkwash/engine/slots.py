@@ -1,6 +1,6 @@
 """Continuous batching of the AR stage: sequences take a slot, draw one token per step, and leave when they are done.
 
-    slots = make_slots(model, step, 8)  # of `device_slots.py`
+    slots = make_slots(model, step, 8)  # of `ar.py`
     slots.join(sequence)             # between any two steps of the others
     slots.advance([sequence, ...])   # one token each, or more where some were guessed (`speculate.py`)
     slots.leave(sequence)

@@ -10,7 +10,7 @@ import pytest
 from bench import walk
 
 # Reached on the day this was written; a change that needs more says why in docs/log.md.
-MOST_FILES, MOST_FUNCTIONS = 72, 520
+MOST_FILES, MOST_FUNCTIONS = 69, 525
 
 
 @pytest.mark.slow
