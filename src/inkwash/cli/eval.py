@@ -53,7 +53,10 @@ class CaseOptions:
     @property
     def usual(self) -> tuple[str, str]:
         """What the scenes of the level were made for: a size, and how many texts."""
-        return ("384x384", "1-5") if self.level in ("second", "card") else ("256x256", "1-2")
+        from inkwash.scenes.levels import BASIC, LEVELS
+
+        level = LEVELS.get(self.level, BASIC)  # an unknown one is refused later
+        return f"{level.side}x{level.side}", f"{level.texts[0]}-{level.texts[1]}"
 
     def parsed_size(self) -> Size:
         """The size in pixels."""

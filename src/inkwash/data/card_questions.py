@@ -35,6 +35,7 @@ from inkwash.scenes.card_meanings import NO_COLOR, card_labels, card_signs, cell
 from inkwash.scenes.card_sample import sample_card_scene
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.lettering import GRID_CAP
+from inkwash.scenes.levels import BASIC, POSTER
 from inkwash.scenes.nothing import sample_nothing
 from inkwash.scenes.render import render
 from inkwash.scenes.scene import Box, Scene, TextItem
@@ -45,7 +46,7 @@ CARD_CANVASES = (
     (320, 224), (512, 256), (256, 512), (512, 512),
 )  # fmt: skip
 SCALES = (0.75, 1.25, 1.5)  # sides of the picture as it is drawn, where it is seen smaller or larger
-OLD_LEVELS = ("first", "first", "second")
+OLD_LEVELS = (BASIC, BASIC, POSTER)
 WEIGHTS = {
     "read": 26, "where": 14, "color": 14, "count": 14, "things": 9, "exists": 6, "absent": 5, "structure": 3,
     "style": 2, "describe": 9,
@@ -194,8 +195,8 @@ class CardQuestionBatches:
         if rng.random() < self.old:
             level = rng.choice(OLD_LEVELS)
             return sample_scene(
-                rng, width=width, height=height, level=level, split=self.split, random_words=words,
-                language=language if level == "second" else "en",
+                rng, width=width, height=height, level=level.name, split=self.split, random_words=words,
+                language=language if language in level.languages else "en",
             )  # fmt: skip
         if rng.random() < self.scaled:
             scale = rng.choice(SCALES)

@@ -21,6 +21,7 @@ from inkwash.data.scenes import Phase, card_prompt, half_size, phase_at, step_rn
 from inkwash.scenes.caption import describe
 from inkwash.scenes.edit import sample_edit
 from inkwash.scenes.grammar import sample_scene
+from inkwash.scenes.levels import CARD, POSTER, find_level
 from inkwash.scenes.render import render
 from inkwash.scenes.scene import Edit, Scene, fits
 from inkwash.scenes.second import usual_box, usual_items
@@ -103,18 +104,18 @@ class PlanBatches:
 
     def _edit(self, rng: random.Random, width: int, height: int) -> Edit:
         kinds, level = self.edit_kinds, self.level
-        language = "zh" if level == "card" and rng.random() < self.chinese else "en"
+        language = "zh" if find_level(level) is CARD and rng.random() < self.chinese else "en"
         return sample_edit(
             rng, width=width, height=height, level=level, kinds=kinds, language=language, random_words=0.5
         )
 
     def _drawing(self, rng: random.Random, width: int, height: int) -> tuple[Scene, str]:
         """A scene and its caption: the caption says where things stand, or they stand in their usual places."""
-        if self.level == "card":
+        if find_level(self.level) is CARD:
             scene = training_scene(rng, width, height, self.level, self.chinese)
             assert scene.card is not None
             return scene, card_prompt(scene.card, rng)
-        if self.level == "second":
+        if find_level(self.level) is POSTER:
             scene = training_scene(rng, width, height, self.level, self.chinese)
             chinese = any(text.face == "cjk" for text in scene.texts) and rng.random() < 0.7
             told = describe(scene, rng, language="zh" if chinese else "en", usual=usual_items(scene))

@@ -20,6 +20,7 @@ from inkwash.scenes.card_sample import sample_card, sample_card_scene
 from inkwash.scenes.edit import sample_edit
 from inkwash.scenes.grammar import Scene, sample_scene
 from inkwash.scenes.labels import LABELS, cell_labels
+from inkwash.scenes.levels import CARD, LEVELS, POSTER, find_level
 from inkwash.scenes.meanings import cell_meanings, meaning_labels
 from inkwash.scenes.render import render
 from inkwash.scenes.world import CELL
@@ -94,10 +95,10 @@ class LabelledScenes:
 
 def training_scene(rng: random.Random, width: int, height: int, level: str, chinese: float = 0.0) -> Scene:
     """A scene to learn from, half of its words made up; at level ``second`` with one to five texts."""
-    if level == "card":
+    if find_level(level) is CARD:
         language = "zh" if rng.random() < chinese else "en"
         return sample_card_scene(rng, width=width, height=height, language=language, random_words=0.5)
-    if level != "second":
+    if find_level(level) is not POSTER:
         return sample_scene(rng, width=width, height=height, level=level, random_words=0.5)
     language = "zh" if rng.random() < chinese else "en"
     regions = (1, min(5, height // CELL - 1))
@@ -108,15 +109,12 @@ def training_scene(rng: random.Random, width: int, height: int, level: str, chin
 
 def label_sizes(level: str) -> dict[str, int]:
     """The heads of a tokenizer of a level's cells, with their numbers of classes."""
-    return {"second": meaning_labels, "card": card_labels}.get(level, lambda: LABELS)()
+    return {POSTER: meaning_labels, CARD: card_labels}.get(find_level(level), lambda: LABELS)()
 
 
-LABELS_OF = {
-    "first": cell_labels,
-    "free": cell_labels,
-    "full": cell_labels,
-    "second": cell_meanings,
-    "card": cell_card_meanings,
+LABELS_OF = {level.name: cell_labels for level in LEVELS.values()} | {
+    POSTER.name: cell_meanings,
+    CARD.name: cell_card_meanings,
 }
 
 
@@ -171,7 +169,7 @@ class PictureBatches:
 
     def _texts(self, rng: random.Random, source: Scene, target: Scene, editing: bool) -> list[str]:
         """The texts that a prompt would quote: of cards now and then none, and in edits only the new ones."""
-        if self.level != "card":
+        if find_level(self.level) is not CARD:
             return list(target.quotes)
         if rng.random() < UNQUOTED:
             return []
@@ -179,7 +177,7 @@ class PictureBatches:
 
     def _pair(self, rng: random.Random, width: int, height: int, editing: bool) -> tuple[Scene, Scene]:
         if editing:
-            language = "zh" if self.level == "card" and rng.random() < self.chinese else "en"
+            language = "zh" if find_level(self.level) is CARD and rng.random() < self.chinese else "en"
             edit = sample_edit(rng, width=width, height=height, level=self.level, language=language)
             return edit.sources[0], edit.target
         scene = training_scene(rng, width, height, self.level, self.chinese)
@@ -204,14 +202,14 @@ def prompt_lines(rng: random.Random, count: int, *, level: str = "first", chines
     """Captions and edit instructions, to train a tokenizer on."""
     lines = []
     for i in range(count):
-        if level == "card" and i % 4:
+        if find_level(level) is CARD and i % 4:
             language = "zh" if rng.random() < chinese else "en"
             lines.append(card_prompt(sample_card(rng, language=language, random_words=0.5), rng))
-        elif level == "card":
+        elif find_level(level) is CARD:
             lines.append(sample_edit(rng, width=384, height=384, level=level, random_words=0.5).instruction)
         elif i % 3 == 0:
             lines.append(sample_edit(rng, level=level).instruction)
-        elif level != "second":
+        elif find_level(level) is not POSTER:
             lines.append(caption(sample_scene(rng, level=level), rng))
         else:
             scene = training_scene(rng, 384, 384, level, chinese)

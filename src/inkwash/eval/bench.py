@@ -30,8 +30,8 @@ from inkwash.eval.tasks.edits import KINDS, EditCase, EditsReport, held_out_edit
 from inkwash.eval.tasks.scenes import Case, ScenesReport, World, check_judge, held_out, score_images
 from inkwash.eval.verified import Journal
 from inkwash.scenes.card_edit import KINDS as CARD_KINDS
+from inkwash.scenes.levels import BASIC, CARD, LEVELS, find_level
 from inkwash.scenes.scene import Scene
-from inkwash.scenes.world import LEVELS
 
 if TYPE_CHECKING:
     from inkwash.engine.pipeline import GlmImagePipeline
@@ -77,7 +77,7 @@ class EvalRun:
             "model": self.model,
             "fingerprint": self.fingerprint,
             "size": str(self.size),
-            **({} if self.level == "first" else {"level": self.level}),
+            **({} if find_level(self.level) is BASIC else {"level": self.level}),
             "seed": self.draw.seed,
             "steps": self.draw.steps,
             "guidance": self.draw.guidance,
@@ -134,7 +134,7 @@ class EditsRun(EvalRun):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known = CARD_KINDS if self.level == "card" else KINDS
+        known = CARD_KINDS if find_level(self.level) is CARD else KINDS
         unknown = [kind for kind in self.kinds if kind not in known]
         if unknown or not self.kinds:
             raise ConfigError(f"the edit kinds are {self.kinds}; each must be one of {', '.join(known)}.")
@@ -218,14 +218,14 @@ def _comparable(names: Sequence[str], judge: str, items: Sequence[PairedItem]) -
 
 def usual_kinds(level: str) -> tuple[str, ...]:
     """The kinds of edits that a level is measured by where none are named."""
-    if level == "card":
+    if find_level(level) is CARD:
         return ("background", "words", "replace_thing", "add_thing", "remove_thing", "recolor_text")
     return ("background", "words")
 
 
 def reader_config(level: str) -> ReaderConfig:
     """How pictures of a level are read: several lines of small letters need to be enlarged further."""
-    sides = {"second": (640, 480), "card": (768, 640)}.get(level)
+    sides = find_level(level).reader_sides
     return ReaderConfig() if sides is None else ReaderConfig(enlarge_to=sides[0], detect_side=sides[1])
 
 

@@ -11,17 +11,19 @@ from inkwash.core.errors import RequestError
 from inkwash.engine.see.pipeline import GlmVisionPipeline
 from inkwash.eval.digest import digest
 from inkwash.eval.tasks.questions import SEED, WORDS, QuestionScore, Reply, ask_scenes, kinds_of
+from inkwash.scenes.levels import CARD, LEVELS, find_level
 
-MAX_TOKENS = {"first": 128, "card": 512}  # a card may hold five long texts
-LEVELS = tuple(MAX_TOKENS)
+MAX_TOKENS = {level.name: level.question_tokens for level in LEVELS.values() if level.question_tokens is not None}
 _WORLD = 30  # questions that tell which world they are about
 
 
 def check_level(level: str, language: str) -> None:
     """Raises RequestError for a level or language without questions."""
-    if level not in LEVELS:
-        raise RequestError(f"There are no questions at level {level!r}: choose {' or '.join(LEVELS)}.", param="level")
-    if language not in ("en", "zh") or (language == "zh" and level != "card"):
+    if level not in MAX_TOKENS:
+        raise RequestError(
+            f"There are no questions at level {level!r}: choose {' or '.join(MAX_TOKENS)}.", param="level"
+        )
+    if language not in ("en", "zh") or (language == "zh" and find_level(level) is not CARD):
         raise RequestError(
             f"There are no questions in {language!r} at level {level!r}: choose en, or zh at level card.",
             param="language",

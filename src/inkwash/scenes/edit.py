@@ -15,13 +15,13 @@ from inkwash.scenes.caption import STYLE_WORDS, article, fill, place, templates,
 from inkwash.scenes.card_edit import sample_card_edit
 from inkwash.scenes.grammar import add_shape, sample_scene
 from inkwash.scenes.lettering import grid_text, moved, reset, sample_free_text
+from inkwash.scenes.levels import BASIC, CARD, POSTER, Level, find_level
 from inkwash.scenes.scene import Box, Edit, Scene, ShapeItem, TextItem, fits, place_item
 from inkwash.scenes.second import line_text, second_line, second_shape, usual_spots
 from inkwash.scenes.words import check_split, sample_phrase, sample_word
 from inkwash.scenes.world import (
     CELL,
     COLOR_NAMES,
-    LEVELS,
     POSTER_FACES,
     SHAPE_STYLES,
     STYLES,
@@ -40,7 +40,7 @@ class _World:
     width: int
     height: int
     split: str
-    level: str
+    level: Level
     random_words: float
 
     def scene(self, rng: random.Random, regions: tuple[int, int] = (1, 2)) -> Scene:
@@ -50,14 +50,14 @@ class _World:
             height=self.height,
             regions=regions,
             split=self.split,
-            level=self.level,
+            level=self.level.name,
             random_words=self.random_words,
         )
 
     def words(self, rng: random.Random) -> str:
-        if self.level == "first":
+        if self.level is BASIC:
             return sample_word(rng, self.split, min(8, self.width // CELL), self.random_words)
-        if self.level == "second":
+        if self.level is POSTER:
             texts = (line_text(rng, self.split, self.width // CELL, self.random_words) for _ in range(ATTEMPTS))
             return next(text for text in texts if text is not None)
         return sample_phrase(rng, self.split, random_words=self.random_words)
@@ -147,9 +147,9 @@ def _words(rng: random.Random, world: _World) -> _Change | None:
 
 
 def _new_text(rng: random.Random, world: _World, scene: Scene) -> TextItem | None:
-    if world.level == "second":
+    if world.level is POSTER:
         return _new_line(rng, world, scene)
-    if world.level != "first":
+    if world.level is not BASIC:
         return sample_free_text(rng, scene, world.split, "en", world.random_words)
     word, face, color = world.words(rng), rng.choice(POSTER_FACES), rng.choice(text_colors(scene.background))
     col = (scene.cols - len(word)) // 2
@@ -167,9 +167,9 @@ def _new_line(rng: random.Random, world: _World, scene: Scene) -> TextItem | Non
 
 
 def _add(rng: random.Random, world: _World) -> _Change | None:
-    source = world.scene(rng, (1, 1) if world.level == "first" else (1, 2))
+    source = world.scene(rng, (1, 1) if world.level is BASIC else (1, 2))
     if rng.random() < 0.5:
-        target = second_shape(rng, source) if world.level == "second" else add_shape(rng, source, level=world.level)
+        target = second_shape(rng, source) if world.level is POSTER else add_shape(rng, source, level=world.level.name)
         if target is source:
             return None
         shape = target.objects[-1]
@@ -203,7 +203,7 @@ def _move(rng: random.Random, world: _World) -> _Change | None:
     item = rng.choice(source.items)
     rest, here = _without(source, item), zone(item.box, source)
     size = item.box[2] - item.box[0], item.box[3] - item.box[1]
-    step = 8 if world.level == "full" or size[1] % CELL else CELL
+    step = 8 if world.level.free_shapes or size[1] % CELL else CELL
 
     def make(left: int, top: int) -> TextItem | ShapeItem:
         if isinstance(item, TextItem):
@@ -213,7 +213,7 @@ def _move(rng: random.Random, world: _World) -> _Change | None:
     def elsewhere(box: Box) -> bool:
         return zone(box, source) != here
 
-    if world.level == "second":
+    if world.level is POSTER:
         spots = usual_spots(source, size)
         there = (make(*spot) for spot in rng.sample(spots, len(spots)))
         new = next((made for made in there if elsewhere(made.box) and fits(made, rest)), None)
@@ -288,10 +288,9 @@ def sample_edit(
     Level ``card`` has kinds of its own (``card_edit.KINDS``) and both languages.
     """
     check_split(split)
-    if level not in LEVELS:
-        raise ConfigError(f"unknown level {level!r}: choose one of {', '.join(LEVELS)}")
-    allowed = KINDS if level in ("full", "second") else tuple(kind for kind in KINDS if kind != "style")
-    if level == "card":
+    chosen = find_level(level)
+    allowed = KINDS if chosen.styled else tuple(kind for kind in KINDS if kind != "style")
+    if chosen is CARD:
         return sample_card_edit(
             rng, width=width, height=height, split=split, kinds=kinds, language=language, random_words=random_words
         )
@@ -300,7 +299,7 @@ def sample_edit(
         if kind not in allowed:
             raise ConfigError(f"unknown edit kind {kind!r} at level {level!r}: choose from {', '.join(allowed)}")
     kind = rng.choice(kinds)
-    world = _World(width=width, height=height, split=split, level=level, random_words=random_words)
+    world = _World(width=width, height=height, split=split, level=chosen, random_words=random_words)
     for _ in range(ATTEMPTS):
         change = _MAKERS[kind](rng, world)
         if change is not None:

@@ -20,13 +20,13 @@ from dataclasses import replace
 from inkwash.core.errors import ConfigError
 from inkwash.scenes.card_sample import sample_card_scene
 from inkwash.scenes.lettering import grid_text, sample_free_text
+from inkwash.scenes.levels import CARD, POSTER, find_level
 from inkwash.scenes.scene import Box, Cell, Scene, ShapeItem, TextItem, check_sides, covered_cells, place_item
 from inkwash.scenes.second import second_shapes, second_texts
 from inkwash.scenes.words import check_split, sample_word
 from inkwash.scenes.world import (
     CELL,
     COLOR_NAMES,
-    LEVELS,
     POSTER_FACES,
     SHAPE_SIZES,
     SHAPE_STYLES,
@@ -62,7 +62,7 @@ def add_shape(rng: random.Random, scene: Scene, *, level: str = "first", exclude
     present = {o.shape for o in scene.objects} | set(exclude)
     shape = rng.choice([s for s in SHAPES if s not in present])
     color = rng.choice(shape_colors(scene.background))
-    if level == "full":
+    if find_level(level).free_shapes:
         sizes: tuple[int, ...] = (8 * rng.randint(6, max(6, min(scene.width, scene.height) // 20)),)
     else:
         sizes = (rng.choice(SHAPE_SIZES), SHAPE_SIZES[0])
@@ -72,7 +72,7 @@ def add_shape(rng: random.Random, scene: Scene, *, level: str = "first", exclude
             box = (left, top, left + size, top + size)
             return ShapeItem(shape=shape, color=color, size=size, box=box)
 
-        item = place_item(rng, scene, make, (size, size), step=8 if level == "full" else CELL)
+        item = place_item(rng, scene, make, (size, size), step=8 if find_level(level).free_shapes else CELL)
         if item is not None:
             return replace(scene, objects=(*scene.objects, item))
     return scene
@@ -108,9 +108,7 @@ def _free_texts(
 def _check_request(width: int, height: int, regions: tuple[int, int], split: str, level: str, language: str) -> None:
     check_sides(width, height)
     check_split(split)
-    if level not in LEVELS:
-        raise ConfigError(f"unknown level {level!r}: choose one of {', '.join(LEVELS)}")
-    if language not in ("en", "zh") or (language == "zh" and level == "first"):
+    if language not in find_level(level).languages:
         raise ConfigError(f"language {language!r} cannot be set at level {level!r}: use en, or zh at a higher one")
     low, high = regions
     if not 0 <= low <= high <= MAX_REGIONS:
@@ -134,18 +132,19 @@ def sample_scene(
     ``language`` is that of the drawn texts.
     """
     _check_request(width, height, regions, split, level, language)
-    if level == "card":  # its genres say how many texts they have
+    kind = find_level(level)
+    if kind is CARD:  # its genres say how many texts they have
         return sample_card_scene(
             rng, width=width, height=height, split=split, language=language, random_words=random_words
         )
     count = rng.randint(*regions)
     for _ in range(RESAMPLES):
-        style = rng.choice(STYLES) if level in ("full", "second") and rng.random() < 0.7 else "flat"
+        style = rng.choice(STYLES) if kind.styled and rng.random() < 0.7 else "flat"
         scene: Scene | None = Scene(width=width, height=height, background=rng.choice(COLOR_NAMES), style=style)
         assert scene is not None
-        if level == "first":
+        if kind.lettering == "capitals":
             scene = _grid_texts(rng, scene, count, split, random_words)
-        elif level == "second":
+        elif kind is POSTER:
             scene = second_texts(rng, scene, count, split, language, random_words)
         else:
             scene = _free_texts(rng, scene, count, split, language, random_words)
@@ -153,7 +152,7 @@ def sample_scene(
             break
     else:
         raise ConfigError(f"{count} text regions do not fit on {width} x {height}: ask for fewer or a larger canvas")
-    if level == "second":
+    if kind is POSTER:
         scene = second_shapes(rng, scene)
     else:
         for _ in range(rng.choices((0, 1, 2), (4, 4, 2))[0]):

@@ -55,7 +55,6 @@ SHAPE_STYLES = ("outlined", "pixelated", "sketch")  # these change shapes only
 STRUCTURES = (
     "plain", "frame", "band", "paper", "bubble", "chalkboard", "ticket", "slide", "menu", "post", "label", "ribbon",
 )  # fmt: skip
-LEVELS = ("first", "free", "full", "second", "card")
 SPLITS = ("train", "held_out")
 
 TEXT_CONTRAST = 2.8

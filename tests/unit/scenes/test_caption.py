@@ -14,9 +14,10 @@ from inkwash.scenes import caption_zh, phrases
 from inkwash.scenes.caption import caption, describe, fill, horizontal, templates, vertical, zone
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.lettering import grid_text
+from inkwash.scenes.levels import LEVELS
 from inkwash.scenes.scene import Scene, ShapeItem
 from inkwash.scenes.words import is_held_out
-from inkwash.scenes.world import COLORS, LEVELS
+from inkwash.scenes.world import COLORS
 
 
 def quoted(prompt: str) -> list[str]:

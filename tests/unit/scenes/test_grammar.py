@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from inkwash.core.errors import ConfigError
 from inkwash.scenes.grammar import sample_scene
+from inkwash.scenes.levels import LEVELS
 from inkwash.scenes.render import render
 from inkwash.scenes.scene import Scene, TextItem, intersect
 from inkwash.scenes.words import is_held_out
-from inkwash.scenes.world import CELL, LEVELS, STYLES, shape_colors, text_colors
+from inkwash.scenes.world import CELL, STYLES, shape_colors, text_colors
 
 SIDES = st.integers(4, 16).map(lambda n: n * CELL)
 

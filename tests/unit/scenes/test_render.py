@@ -13,6 +13,7 @@ from inkwash.media.fonts import load_font
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.labels import EMPTY, LABELS, LETTER, OBJECT, cell_labels
 from inkwash.scenes.lettering import free_text, grid_text
+from inkwash.scenes.levels import LEVELS
 from inkwash.scenes.render import item_mask, letter_mask, render, shape_mask
 from inkwash.scenes.scene import Scene, ShapeItem, covered_cells
 from inkwash.scenes.words import LETTERS
@@ -21,7 +22,6 @@ from inkwash.scenes.world import (
     COLOR_NAMES,
     COLORS,
     LABELLED_FACES,
-    LEVELS,
     POSTER_FACES,
     SHAPES,
     STYLES,

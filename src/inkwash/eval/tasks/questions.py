@@ -27,6 +27,7 @@ from inkwash.data.questions import DialogueTurn, sample_turn
 from inkwash.scenes.ask import Thousandths
 from inkwash.scenes.card_sample import sample_card_scene
 from inkwash.scenes.grammar import sample_scene
+from inkwash.scenes.levels import BASIC, CARD, find_level
 from inkwash.scenes.nothing import sample_nothing
 from inkwash.scenes.render import render
 
@@ -73,16 +74,16 @@ class QuestionScore:
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
-        return CARD_GROUPS if self.level == "card" else GROUPS
+        return CARD_GROUPS if find_level(self.level) is CARD else GROUPS
 
     def shares(self) -> dict[str, tuple[float, int]]:
         """Share of right answers and their number: by kind, by group, and of one-word readings."""
         rows: dict[str, list[bool]] = {}
         for one in self.marked:
             names = [one.turn.kind, *(group for group, kinds in self.groups.items() if one.turn.kind in kinds)]
-            if one.turn.kind == "read" and self.level != "card" and "\n" not in one.turn.answer:
+            if one.turn.kind == "read" and find_level(self.level) is not CARD and "\n" not in one.turn.answer:
                 names.append("one word read")
-            if one.turn.kind == "read" and self.level == "card":
+            if one.turn.kind == "read" and find_level(self.level) is CARD:
                 rows.setdefault(WORDS, []).extend(words_read(one.turn, one.reply))
             for name in names:
                 rows.setdefault(name, []).append(one.right)
@@ -93,7 +94,7 @@ class QuestionScore:
 
 def kinds_of(level: str) -> tuple[str, ...]:
     """The kinds of questions at a level."""
-    return CARD_KINDS if level == "card" else KINDS
+    return CARD_KINDS if find_level(level) is CARD else KINDS
 
 
 def ask_scenes(
@@ -110,8 +111,8 @@ def ask_scenes(
     score = QuestionScore(level=level)
     chosen = kinds_of(level) if kinds is None else tuple(kinds)
     for number in range(count):
-        rng = random.Random(f"{seed}/{number}" if level == "first" else f"{level}/{language}/{seed}/{number}")
-        asked = _about_card(rng, number, chosen, language) if level == "card" else _about_scene(rng, chosen)
+        rng = random.Random(f"{seed}/{number}" if find_level(level) is BASIC else f"{level}/{language}/{seed}/{number}")
+        asked = _about_card(rng, number, chosen, language) if find_level(level) is CARD else _about_scene(rng, chosen)
         for picture, turn in asked:
             reply = answer(picture, turn.question)
             score.marked.append(Marked(turn, reply, mark(turn, reply)))

@@ -20,6 +20,7 @@ from inkwash.eval.predictions import Predictions, TextReader
 from inkwash.eval.tasks.facts import Facts, check_facts
 from inkwash.scenes.caption import describe
 from inkwash.scenes.grammar import sample_scene
+from inkwash.scenes.levels import POSTER, find_level
 from inkwash.scenes.render import render
 from inkwash.scenes.scene import Scene
 from inkwash.scenes.second import usual_items
@@ -178,7 +179,7 @@ def _case(rng: random.Random, regions: tuple[int, int], width: int, height: int,
     scene = sample()
     while scene.card is not None and not _scorable(scene, regions):
         scene = sample()
-    usual = usual_items(scene) if level == "second" else None
+    usual = usual_items(scene) if find_level(level) is POSTER else None
     description = describe(scene, rng, split="held_out", language=language, usual=usual)
     return Case(scene=scene, prompt=description.prompt, named=description.named)
 
