@@ -54,6 +54,7 @@ def frames_of(path: Path) -> tuple[int, float, tuple[int, int]]:
         return len(frames), float(stream.duration * stream.time_base), (frames[0].width, frames[0].height)
 
 
+@pytest.mark.slow  # four seconds of recording
 def test_three_seconds_are_45_frames_also_where_the_screen_is_slow(tmp_path: Path) -> None:
     for slow in (0.0, 0.15):  # at most 7 grabs a second, shown for two or three frames each
         screen = Painted(slow)
