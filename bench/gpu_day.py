@@ -23,7 +23,7 @@ import torch
 from bench import released, sheet
 
 from inkwash.core.device import pick_device
-from inkwash.engine.device_slots import make_slots
+from inkwash.engine.ar import make_slots
 from inkwash.engine.memory import PROMPT_TOKENS, ForecastInput, Sizes
 from inkwash.engine.pace import best
 from inkwash.engine.pipeline import GlmImagePipeline
