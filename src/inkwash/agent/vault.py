@@ -72,7 +72,8 @@ class Vault:
 
     def fill(self, text: str) -> str:
         """The text with its values; the guard has said yes by then."""
-        return PLACEHOLDER.sub(lambda found: self.secrets[found[1]].value, text)
+        known = self.secrets
+        return PLACEHOLDER.sub(lambda found: known[found[1]].value if found[1] in known else found[0], text)
 
     def scrub(self, text: str) -> str:
         """The text without any value, as it is, in URLs, in JSON, or in base64."""

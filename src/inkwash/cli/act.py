@@ -130,7 +130,7 @@ def act(  # noqa: PLR0913 (each parameter is a setting)
         print(f"inkwash: stopped {stop_all()} agents.")
         return
     if task == "replay":
-        _replay(folder)
+        _replay(folder, None if endpoint is None else _model(model, endpoint), record, json)
         return
     if folder is not None:
         raise ConfigError(f"There is one task, but {str(folder)!r} follows it: put the task in quotation marks.")
@@ -297,18 +297,39 @@ def _demo(
         return _run(done, asked, world.browser, FORM, guard, record, json, stop, short, settle_s=0.2)
 
 
-def _replay(folder: Path | None) -> None:
+def _replay(folder: Path | None, model: Model | None, record: Path | None, json: bool) -> None:
+    """Print a run, or have a model work on its screenshots again, one after another; nothing is sent anywhere."""
     from inkwash.agent.trajectory import PAGE, read_steps
 
     if folder is None:
         raise ConfigError("replay needs the folder of a run: inkwash act replay FOLDER.")
     run, steps = read_steps(folder)
+    if model is not None:
+        _show(_again(folder, run, len(steps), model, record, json), json, record)
+        return
     print(f"{run.get('task')}  ({run.get('model')}, {run.get('format')})")
     for step in steps:
         said, result = step.get("said") or "(no act)", step.get("result") or ""
         print(f"{step['step'] + 1}. {said}  [{step['decision']}] {result}".rstrip())
     outcome = run.get("outcome") or {"status": "cut off", "reason": "the run did not end"}
     print(f"{outcome['status']}: {outcome['reason']}  page: {folder / PAGE}")
+
+
+def _again(folder: Path, run: dict[str, Any], steps: int, model: Model, record: Path | None, json: bool) -> RunOutcome:
+    from inkwash.agent.executors.rehearsal import Pictures
+    from inkwash.agent.guard import ActGuard
+    from inkwash.agent.policy import Policy
+    from inkwash.agent.reply import Format, version_of
+    from inkwash.agent.running import running
+    from inkwash.agent.vault import Vault
+
+    screen = str(run.get("format", "")).rpartition(" ")[2]
+    form = Format(model=version_of(model.name), screen=screen)  # type: ignore[arg-type]
+    policy = Policy(mode="auto", allow=tuple(run.get("allow") or ()), max_steps=max(1, steps))
+    guard = ActGuard(policy, Vault())
+    pictures = Pictures.of_run(folder, form.screen)
+    with running() as stop, _interrupts(stop):
+        return _run(str(run.get("task")), model, pictures, form, guard, record, json, stop, short=False, settle_s=0.0)
 
 
 def _show(outcome: RunOutcome, json: bool, record: Path | None) -> None:

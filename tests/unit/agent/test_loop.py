@@ -213,6 +213,25 @@ def test_the_folder_of_a_run_can_be_read_again(tmp_path: Path) -> None:
         read_steps(tmp_path)
 
 
+def test_a_run_is_rehearsed_on_its_own_screenshots(tmp_path: Path) -> None:
+    """The screenshots come in their order, nothing is sent, and the same replies are the same run."""
+    from inkwash.agent.executors.rehearsal import Pictures
+
+    acts = (CLICK, Act(kind="type", text="hi"), DONE)
+    first = Trajectory(tmp_path / "one", NO_VAULT)
+    work(said(*acts), MemoryScreen(element("Open")), trajectory=first)
+    pictures: Any = Pictures.of_run(tmp_path / "one", "web")
+    again = Trajectory(tmp_path / "two", NO_VAULT)
+    outcome = work(said(*acts), pictures, trajectory=again, confirm=lambda event: True)
+    assert outcome.status == "done" and [each.act for each in pictures.done] == list(acts[:2])
+    kept = ("act", "at", "place", "prompt", "raw")
+    assert [[line[name] for name in kept] for line in again.steps] == [
+        [line[name] for name in kept] for line in first.steps
+    ]
+    with pytest.raises(AgentError, match="no picture"):
+        Pictures([], "web")
+
+
 def test_acts_as_data_come_back() -> None:
     for acts in EXAMPLES.values():
         for act in acts:

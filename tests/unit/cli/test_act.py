@@ -108,6 +108,8 @@ def test_one_step_on_a_picture(endpoint: str, tmp_path: Path, capsys: pytest.Cap
     assert end["status"] == "dry" and (record / "replay.html").exists()
     assert run(["act", "replay", str(record)]) == 0
     assert "left_click" in capsys.readouterr().out
+    assert run(["act", "replay", str(record), "--endpoint", endpoint, "--model", "GLM-4.5V"]) == 1
+    assert "1. left_click" in (said := capsys.readouterr().out) and "Not carried out" in said  # no place was allowed
     assert run(["act", "Press it", *shared, "--model", "GLM-4.5V", "--record", str(record)]) == 1
     assert "not empty" in capsys.readouterr().err
     assert run(["act", "Press it", *shared, "--model", "other"]) == 1
