@@ -101,7 +101,7 @@ class Upsample(nn.Module):
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
-class Level(nn.Module):
+class ResolutionLevel(nn.Module):
     """One resolution of the encoder or the decoder: resnet blocks, then an optional change of resolution."""
 
     def __init__(self, channels_in: int, channels_out: int, blocks: int, groups: int, resample: str | None) -> None:
@@ -146,7 +146,7 @@ class PixelEncoder(nn.Module):
         widths, groups = config.block_out_channels, config.norm_num_groups
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
         self.down_blocks = nn.ModuleList(
-            Level(
+            ResolutionLevel(
                 widths[max(i - 1, 0)],
                 width,
                 config.layers_per_block,
@@ -175,7 +175,7 @@ class PixelDecoder(nn.Module):
         self.conv_in = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
         self.mid_block = MidBlock(widths[0], groups, config.mid_block_add_attention)
         self.up_blocks = nn.ModuleList(
-            Level(
+            ResolutionLevel(
                 widths[max(i - 1, 0)],
                 width,
                 config.layers_per_block + 1,
