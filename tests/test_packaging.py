@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 HOME = "https://example.org/owner/inkwash"
 RELATIVE = re.compile(r"\]\((?!https?://|#)")
 # What packages that the tests do without ask for: the extra `modelscope`, and editable installs.
-BEFORE_312 = {"backports-tarfile"}  # which later editions of Python have themselves
 ELSEWHERE = {"modelscope": {"modelscope-hub", "setuptools"}, "editables": set()}
+BEFORE_312 = {"backports-tarfile"}  # which later editions of Python have themselves
 
 
 def project() -> dict[str, Any]:
