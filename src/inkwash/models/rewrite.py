@@ -5,6 +5,7 @@ rewrite_checkpoint(Path("GLM-Image"), Path("GLM-Image-bf16"), dtype=torch.bfloat
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import torch
@@ -14,6 +15,8 @@ from inkwash.models.glm_image.folder import INDEX_FILE
 from inkwash.models.glm_image.weights import load_pipeline_parts, save_pipeline_parts
 from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
 from inkwash.models.weights import MAX_SHARD_BYTES
+
+CARDS = ("README*", "LICENSE*", "NOTICE*")  # the model card and the licence go with the weights
 
 
 def rewrite_checkpoint(
@@ -27,7 +30,11 @@ def rewrite_checkpoint(
     if source.absolute() == target.absolute():
         raise WeightsError(f"{target} would replace the checkpoint that is read: choose another folder.")
     if (source / INDEX_FILE).is_file():
-        return save_pipeline_parts(
-            load_pipeline_parts(source, dtype=None), target, dtype=dtype, max_shard_bytes=max_shard_bytes
-        )
-    return save_glm_v(load_glm_v(source, dtype=None), target, dtype=dtype, max_shard_bytes=max_shard_bytes)
+        parts = load_pipeline_parts(source, dtype=None)
+        save_pipeline_parts(parts, target, dtype=dtype, max_shard_bytes=max_shard_bytes)
+    else:
+        save_glm_v(load_glm_v(source, dtype=None), target, dtype=dtype, max_shard_bytes=max_shard_bytes)
+    for pattern in CARDS:
+        for file in source.glob(pattern):
+            shutil.copyfile(file, target / file.name)
+    return target

@@ -209,6 +209,8 @@ def test_the_command_writes_a_checkpoint_again(tmp_path: Path, capsys: pytest.Ca
     assert run(["convert", "nano-v", "-o", str(target), *options]) == 0
     shards = sorted(target.glob("*.safetensors"))
     assert len(shards) > 2 and max(path.stat().st_size for path in shards) < 7e6
+    card = resolve_vision("nano-v") / "README.md"
+    assert (target / "README.md").read_bytes() == card.read_bytes()
     stored = {name: one for path in shards for name, one in load_file(path).items()}
     original = load_file(resolve_vision("nano-v") / "model.safetensors")
     for name, one in stored.items():
