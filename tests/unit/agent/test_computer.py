@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import random
 import shutil
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from PIL import Image
@@ -280,3 +282,70 @@ def test_texts_arrive_exactly_in_a_terminal(display: str, tmp_path: Path) -> Non
     finally:
         terminal.terminate()
         terminal.wait(10)
+
+
+FORM = """<!doctype html><meta charset=utf8><body style='margin:0;height:3000px'>
+<textarea id=t style='position:fixed;left:0;top:0;width:640px;height:120px'></textarea>
+<div id=d style='position:fixed;left:0;top:130px;width:640px;height:120px;background:#ddd'></div><script>
+window.log = [];
+d.addEventListener("mousedown", (e) => log.push("down " + e.button));
+d.addEventListener("mouseup", (e) => log.push(e.clientX > 400 ? "up right" : "up"));
+d.addEventListener("dblclick", () => log.push("double"));
+addEventListener("wheel", (e) => log.push("wheel " + Math.sign(e.deltaY)));
+setInterval(() => fetch("/state?" + encodeURIComponent(JSON.stringify({text: t.value, log}))), 200);
+</script>"""
+OPERATE = """
+import time
+from inkwash.agent.act import Act, Place
+from inkwash.agent.executors.computer import ComputerExecutor, SystemClipboard
+from inkwash.agent.shot import PixelAct
+from inkwash.agent.stop import StopSwitch
+screen, stop = ComputerExecutor(), StopSwitch()
+def act(at=None, to=None, **fields):
+    screen.observe()
+    wanted = Act(**fields)
+    screen.do(PixelAct(act=wanted, at=at, to=to, text=wanted.text), stop)
+    time.sleep(0.4)
+here = Place.at(1, 1)
+act(at=(300, 60), kind="click", target=here)
+act(kind="type", text="It's Gr\\u00fc\\u00dfe \\u4f60\\u597d a+b")
+act(kind="key", keys=("ctrl", "a"))
+act(kind="key", keys=("ctrl", "c"))
+print(SystemClipboard().paste())
+act(kind="key", keys=("end",))
+act(kind="type", text=" (OK)")
+act(at=(300, 200), kind="double_click", target=here)
+act(at=(100, 200), to=(500, 200), kind="drag", target=here, end=here)
+act(at=(300, 350), kind="scroll", direction="down", amount=2)
+time.sleep(1.0)
+screen.close()
+"""
+
+
+@pytest.mark.slow  # an X server, a browser with a window, a process: some ten seconds
+def test_a_browser_on_the_screen_is_operated(display: str, chromium: str, tmp_path: Path) -> None:
+    """Click, exact text, a chord, the clipboard, double click, drag and wheel, as the page sees them."""
+    from inkwash.agent.worlds.site import Site
+
+    said = tmp_path / "said.txt"
+    with Site(lambda path: ("text/html; charset=utf-8", FORM.encode())) as site:
+        flags = ["--no-sandbox", "--no-first-run", "--kiosk", f"--user-data-dir={tmp_path / 'profile'}"]
+        browser = subprocess.Popen(
+            [chromium, *flags, f"{site.origin}/"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            end = time.monotonic() + 60
+            while time.monotonic() < end and not any("/state" in path for _, path in site.asked):
+                time.sleep(0.2)
+            time.sleep(1.5)  # the window takes its place
+            with said.open("w") as out:
+                done = subprocess.run([sys.executable, "-c", OPERATE], stdout=out, stderr=out, timeout=120)
+            assert done.returncode == 0, said.read_text("utf-8")
+        finally:
+            browser.terminate()
+            browser.wait(20)
+        state = json.loads(unquote(site.asked[-1][1].partition("?")[2]))
+    assert said.read_text("utf-8") == "It's Grüße 你好 a+b\n"
+    assert state["text"] == "It's Grüße 你好 a+b (OK)"
+    clicks = ["down 0", "up", "down 0", "up", "double"]
+    assert state["log"] == [*clicks, "down 0", "up right", "wheel 1", "wheel 1"]
