@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 from PIL import Image
 
@@ -70,6 +72,24 @@ def test_addresses_need_no_key_and_survive_a_restart(settings: Callable[..., Ser
         access.access_log.removeHandler(handler)
     assert not [line for line in lines if path.rpartition("/")[2] in line]
     assert "/v1/images/files/..." in {json.loads(line)["path"] for line in lines}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EMFILE])
+def test_no_room_for_what_clients_send_passes(fake: Live, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Not a failure of the request: 503 with a sentence and a time, and the next one is served."""
+
+    def full(*_: object) -> int:
+        raise OSError(number, "full")
+
+    def edit() -> httpx2.Response:
+        return fake.http.post("/v1/images/edits", data={"prompt": "a", "seed": "1"}, files={"image": SMALL})
+
+    with monkeypatch.context() as patch:
+        patch.setattr("inkwash.media.process._file", full)
+        answer = edit()
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], answer.headers["retry-after"]) == (503, "storage_failed", "10")
+    assert error["message"].startswith("The server has no room for files now (") and edit().status_code == 200
 
 
 @pytest.mark.parametrize(

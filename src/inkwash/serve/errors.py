@@ -6,7 +6,9 @@ with a sentence that tells nothing about the server's inside.
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import re
 import reprlib
 from typing import Any
@@ -28,7 +30,20 @@ _SHORT = reprlib.Repr()  # looks at the beginning only, however large a value is
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 CLIENT_CLOSED = 499  # the client went away; nobody reads this answer, but logs and metrics do
 _KIND = re.compile(r"str|int|float|bool|(?:literal|list|dict|function-\w+)\[.*|[A-Z][A-Za-z]+")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}  # disks, quotas, limits, descriptors
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class NoRoom(RequestError):
+    """The system has no room for the files of a request: a matter of the server that passes."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(
+            f"The server has no room for files now ({os.strerror(error.errno or 0)}): send the request again later.",
+            status=503,
+            code="storage_failed",
+        )
+        self.retry_after = 10.0
 
 
 class ErrorBody(BaseModel):
@@ -48,6 +63,7 @@ class ErrorAnswer(BaseModel):
 
 def described(error: Exception) -> tuple[int, ErrorBody]:
     """Status and body for any exception."""
+    error = _passing(error)
     status, code, param, message = 500, "internal_error", None, "The server failed; the request was not finished."
     if isinstance(error, RequestError):
         status, code, param, message = error.status, error.code, error.param, error.message
@@ -65,6 +81,7 @@ def described(error: Exception) -> tuple[int, ErrorBody]:
 
 def answer(error: Exception) -> JSONResponse:
     """The JSON answer for an exception."""
+    error = _passing(error)
     status, body = described(error)
     headers: dict[str, str] = {}
     wait = getattr(error, "retry_after", None)
@@ -73,6 +90,11 @@ def answer(error: Exception) -> JSONResponse:
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse({"error": body.model_dump()}, status_code=status, headers=headers)
+
+
+def _passing(error: Exception) -> Exception:
+    """NoRoom in place of the system's error that means it."""
+    return NoRoom(error) if isinstance(error, OSError) and error.errno in _FULL else error
 
 
 def from_validation(errors: list[ErrorDetails]) -> RequestError:
@@ -125,6 +147,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(InkwashError)
     async def ours(request: Request, error: InkwashError) -> JSONResponse:
+        return noted(request, error)
+
+    @app.exception_handler(OSError)
+    async def system(request: Request, error: OSError) -> JSONResponse:
+        if error.errno not in _FULL:
+            raise error
+        log.error("no room for the files of a request: %s", error)
         return noted(request, error)
 
     @app.exception_handler(ClientDisconnect)
