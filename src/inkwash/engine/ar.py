@@ -20,7 +20,7 @@ from inkwash.core.errors import RequestError
 from inkwash.engine.offload import give_back_memory
 from inkwash.engine.reference_cache import ReferenceCache
 from inkwash.engine.request import Watch
-from inkwash.engine.sampling import GENERATOR, Sampling
+from inkwash.engine.sampling import GENERATOR, Sampling, Trace
 from inkwash.engine.slots import CpuSlots, Prefix, Slots
 from inkwash.engine.slots import Sequence as PlanSequence
 from inkwash.models.glm.decode import StepDecoder
@@ -40,6 +40,7 @@ class Row:
 
     prefix: Prefix
     uniforms: Tensor  # (tokens,) on the CPU
+    trace: Trace | None = None  # filled with what could have been drawn; on a CPU only
 
 
 def reference_codes(model: ARGenerator, prompt: ImagePrompt, cache: ReferenceCache | None = None) -> list[Tensor]:
@@ -112,7 +113,7 @@ def sample_plans(
     """Tokens (preview and target) of every row, on the CPU; at most `rows_per_pass` rows (None: 8) share a step."""
     watch.begin("prior", sum(row.prefix.tokens for row in rows))
     slots = make_slots(model, decoder, min(len(rows), rows_per_pass or SLOTS))
-    waiting = [PlanSequence(row.prefix, row.uniforms, sampling) for row in rows][::-1]
+    waiting = [PlanSequence(row.prefix, row.uniforms, sampling, trace=row.trace) for row in rows][::-1]
     active: list[PlanSequence] = []
     plans: dict[int, Tensor] = {}
     order = {id(sequence): number for number, sequence in enumerate(reversed(waiting))}

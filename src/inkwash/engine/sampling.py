@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
@@ -82,10 +82,34 @@ def choose_rows(logits: Tensor, uniforms: Tensor, rows: SamplingRows) -> Tensor:
 
     Chances in fp32, since bf16 cannot hold a CDF; their sums in fp64, so that no order of adding matters.
     """
-    logits = logits.float()
     greedy = rows.temperature == 0
-    chances = (logits / torch.where(greedy, 1.0, rows.temperature)[:, None]).softmax(dim=-1)
-    ordered, ids = chances.sort(dim=-1, descending=True, stable=True)
+    mass, ids, last = _ordered(logits, rows)
+    reach = uniforms[:, None].double() * mass.gather(-1, last)
+    chosen = torch.searchsorted(mass, reach, right=True).minimum(last)
+    return torch.where(greedy, logits.argmax(dim=-1), ids.gather(-1, chosen)[:, 0])
+
+
+def kept(logits: Tensor, rows: SamplingRows) -> Tensor:
+    """Which ids (B, V), bool, each row of logits may draw: every one that `choose_rows` or `pick` can return."""
+    chances = _chances(logits, rows)
+    if bool((rows.top_p >= 1).all()) and bool((rows.top_k >= logits.shape[-1]).all()):  # min-p alone needs no order
+        likely = chances >= rows.min_p[:, None] * chances.amax(dim=-1, keepdim=True)
+    else:
+        _, ids, last = _ordered(logits, rows)
+        place = torch.arange(logits.shape[-1], device=logits.device)
+        likely = torch.zeros_like(ids, dtype=torch.bool).scatter(-1, ids, place <= last)
+    best = F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).bool()
+    return torch.where((rows.temperature == 0)[:, None], best, likely)
+
+
+def _chances(logits: Tensor, rows: SamplingRows) -> Tensor:
+    """Probabilities (B, V), fp32."""
+    return (logits.float() / torch.where(rows.temperature == 0, 1.0, rows.temperature)[:, None]).softmax(dim=-1)
+
+
+def _ordered(logits: Tensor, rows: SamplingRows) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums of the chances in falling order (B, V), fp64, their ids, and the place (B, 1) of the last one kept."""
+    ordered, ids = _chances(logits, rows).sort(dim=-1, descending=True, stable=True)
     likely = ordered >= rows.min_p[:, None] * ordered[:, :1]
     ordered = ordered.double()
     mass = ordered.cumsum(dim=-1)
@@ -95,9 +119,30 @@ def choose_rows(logits: Tensor, uniforms: Tensor, rows: SamplingRows) -> Tensor:
     before = F.pad(mass[:, :-1], (1, 0))
     place = torch.arange(logits.shape[-1], device=logits.device)
     last = ((before < nucleus) & (place < limit) & likely).sum(dim=-1, keepdim=True).clamp(min=1) - 1
-    reach = uniforms[:, None].double() * mass.gather(-1, last)
-    chosen = torch.searchsorted(mass, reach, right=True).minimum(last)
-    return torch.where(greedy, logits.argmax(dim=-1), ids.gather(-1, chosen)[:, 0])
+    return mass, ids, last
+
+
+@dataclass
+class Trace:
+    """What a plan could have drawn, token by token: the ids that were kept, and the sampler's log-probability.
+
+    Training by reinforcement renormalises over these ids: the truncated law is the one that was sampled from.
+    """
+
+    ids: list[Tensor] = field(default_factory=list)  # of each token
+    logps: list[float] = field(default_factory=list)
+
+    def saw(self, logits: Tensor, tokens: Sequence[int], sampling: Sampling) -> None:
+        """Note the tokens that were drawn from these logits (n, codes)."""
+        rows = SamplingRows.of([sampling] * len(tokens), logits.shape[-1], logits.device)
+        inside = kept(logits, rows)
+        scaled = logits.float() / (sampling.temperature or 1.0)
+        for row, token in enumerate(tokens):
+            ids = inside[row].nonzero()[:, 0]
+            if not bool(inside[row, token]):  # chosen by another order of adding, at the very edge of the nucleus
+                ids = torch.cat([ids, torch.tensor([token])]).sort().values
+            self.ids.append(ids)
+            self.logps.append(float(scaled[row, token] - scaled[row, ids].logsumexp(0)))
 
 
 def pick(logits: Tensor, uniforms: Sequence[float], rows: Sequence[Sampling]) -> list[int]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from inkwash.engine.sampling import Sampling, pick
+from inkwash.engine.sampling import Sampling, Trace, pick
 from inkwash.engine.speculate import GridProposer, Proposer
 from inkwash.models.glm.decode_cpu import RowDecoder, keys_read
 from inkwash.models.glm_image.ar import ARGenerator
@@ -58,6 +58,7 @@ class Sequence:
     drawn: list[int] = field(default_factory=list, repr=False)  # on a CPU only
     numbers: list[float] = field(default_factory=list, repr=False)
     proposer: Proposer | None = field(default=None, repr=False)
+    trace: Trace | None = field(default=None, repr=False)  # what could have been drawn, where it is asked for
 
     @property
     def tokens(self) -> int:
@@ -160,11 +161,15 @@ class CpuSlots(Slots):
     def _draw(self, sequences: Many[Sequence], ahead: Many[list[int]], logits: Tensor) -> int:
         """Append each sequence's next token, and further ones as long as they were guessed; returns how many."""
         tokens = iter(self._pick(sequences, [len(guesses) + 1 for guesses in ahead], logits))
-        count = 0
+        count = first = 0
         for sequence, guesses in zip(sequences, ahead, strict=True):
             rows = [next(tokens) for _ in range(len(guesses) + 1)]
             right = next((i for i, guess in enumerate(guesses) if rows[i] != guess), len(guesses))
             drawn = rows[: right + 1]  # what stands behind was read after another token
+            if sequence.trace is not None:
+                read = logits[first : first + len(drawn), : self._vocabulary(sequence.sampling)]
+                sequence.trace.saw(read, drawn, sequence.sampling)
+            first += len(rows)
             sequence.drawn += drawn
             sequence.count = len(sequence.drawn)
             count += len(drawn)

@@ -1,16 +1,18 @@
 """Reading the words of a picture, offline: PP-OCRv6 through `rapidocr`, behind one small class.
 
-The weights are inside the rapidocr wheel, so nothing is downloaded. A judge's name carries its version and settings:
-numbers of two judges must never stand in one table. Small pictures are enlarged before they are read, because letters
-below about eight pixels are lost on every reader. Lines come back in reading order: rows from the top, each from the
-left.
+The weights are inside the rapidocr wheel, so nothing is downloaded; those of PP-OCRv4, a second reader, are inside an
+older wheel. A judge's name carries its version and settings: numbers of two judges must never stand in one table. Small
+pictures are enlarged before they are read, because letters below about eight pixels are lost on every reader. Lines
+come back in reading order: rows from the top, each from the left.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -19,6 +21,7 @@ from inkwash.core.errors import ConfigError, MissingExtraError
 from inkwash.engine.verify import Reading
 from inkwash.eval.spacing import join_letterspaced, plain_width
 
+V4_PACKAGE = "rapidocr-onnxruntime"
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -31,6 +34,7 @@ class ReaderConfig:
     min_score: float = 0.5  # lines the recogniser is less sure of are dropped
     join_tracking: bool = True  # see `spacing`
     threads: int = 1
+    version: str = "v6"  # or v4, whose weights are those of the package rapidocr-onnxruntime
 
     def __post_init__(self) -> None:
         if not 32 <= self.detect_side <= 4096 or not 0 <= self.enlarge_to <= 4096:
@@ -41,6 +45,8 @@ class ReaderConfig:
             raise ConfigError(f"reader min_score is {self.min_score}; it must lie in [0, 1).")
         if self.threads < 1:
             raise ConfigError(f"reader threads is {self.threads}; at least 1 is needed.")
+        if self.version not in ("v6", "v4"):
+            raise ConfigError(f"reader version is {self.version!r}; it must be v6 or v4.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +64,8 @@ class Reader:
     def __init__(self, config: ReaderConfig | None = None) -> None:
         self.config = config or ReaderConfig()
         _check_extra()  # now, so that a missing extra is reported before the work
+        if self.config.version == "v4":
+            v4_models()
         self._engines = threading.local()
         self.name = _judge_name(self.config)
 
@@ -136,7 +144,21 @@ def _judge_name(config: ReaderConfig) -> str:
 
     settings = f"side={config.detect_side},enlarge={config.enlarge_to},score={config.min_score:g}"
     settings += ",join" if config.join_tracking else ""
+    if config.version == "v4":
+        return f"ppocrv4-mobile[rapidocr-onnxruntime=={version(V4_PACKAGE)},{settings}]"
     return f"ppocrv6-small[rapidocr=={version('rapidocr')},{settings}]"
+
+
+def v4_models() -> tuple[Path, Path]:
+    """The files of PP-OCRv4 mobile, detector and recogniser; only the weights of their package are used."""
+    found = importlib.util.find_spec("rapidocr_onnxruntime")
+    if found is None or not found.submodule_search_locations:
+        raise ConfigError(
+            "the reader rapidocr-v4 needs the weights of rapidocr-onnxruntime: "
+            "pip install --no-deps rapidocr-onnxruntime==1.4.4."
+        )
+    folder = Path(next(iter(found.submodule_search_locations))) / "models"
+    return folder / "ch_PP-OCRv4_det_infer.onnx", folder / "ch_PP-OCRv4_rec_infer.onnx"
 
 
 def _check_extra() -> None:
@@ -150,18 +172,27 @@ def _check_extra() -> None:
 def _load_engine(config: ReaderConfig) -> Any:
     from rapidocr import ModelType, OCRVersion, RapidOCR
 
-    return RapidOCR(
-        params={
-            "Global.log_level": "error",
-            "Global.use_cls": False,  # nothing in our pictures stands upside down
-            "Global.text_score": config.min_score,
-            "Global.return_single_char_box": True,
-            "Det.ocr_version": OCRVersion.PPOCRV6,
-            "Det.model_type": ModelType.SMALL,
-            "Det.limit_side_len": config.detect_side,
-            "Rec.ocr_version": OCRVersion.PPOCRV6,
-            "Rec.model_type": ModelType.SMALL,
-            "EngineConfig.onnxruntime.intra_op_num_threads": config.threads,
-            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+    params: dict[str, Any] = {
+        "Global.log_level": "error",
+        "Global.use_cls": False,  # nothing in our pictures stands upside down
+        "Global.text_score": config.min_score,
+        "Global.return_single_char_box": True,
+        "Det.ocr_version": OCRVersion.PPOCRV6,
+        "Det.model_type": ModelType.SMALL,
+        "Det.limit_side_len": config.detect_side,
+        "Rec.ocr_version": OCRVersion.PPOCRV6,
+        "Rec.model_type": ModelType.SMALL,
+        "EngineConfig.onnxruntime.intra_op_num_threads": config.threads,
+        "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+    }
+    if config.version == "v4":
+        detector, recogniser = v4_models()
+        params |= {
+            "Det.ocr_version": OCRVersion.PPOCRV4,
+            "Det.model_type": ModelType.MOBILE,
+            "Det.model_path": str(detector),
+            "Rec.ocr_version": OCRVersion.PPOCRV4,
+            "Rec.model_type": ModelType.MOBILE,
+            "Rec.model_path": str(recogniser),
         }
-    )
+    return RapidOCR(params=params)

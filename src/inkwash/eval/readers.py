@@ -1,4 +1,5 @@
-"""Other readers than the bundled one: tesseract, and PaddleOCR models that the user has (as ONNX or as they are).
+"""Other readers than the bundled one: tesseract, PP-OCRv4, and PaddleOCR models that the user has (ONNX or as they
+are).
 
     reader = open_reader("tesseract")
     reader = open_reader("paddle", models=Path("en_models"))
@@ -16,6 +17,7 @@ import io
 import shutil
 import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from inkwash.eval.ocr import Line, Reader, ReaderConfig, reading_order
 from inkwash.eval.predictions import TextReader
 from inkwash.media.images import encode_image
 
-READERS = ("rapidocr", "tesseract", "paddle")
+READERS = ("rapidocr", "rapidocr-v4", "tesseract", "paddle")
 OFFICIAL = ("en_PP-OCRv3_det_infer", "en_PP-OCRv4_rec_infer", "ch_ppocr_mobile_v2.0_cls_infer")
 OFFICIAL_ONNX = ("ea07c15d", "e8770c96")  # SHA-256 of the ONNX conversions of the first two
 _SECONDS = 120  # a picture that takes tesseract longer than this is given up
@@ -48,6 +50,8 @@ def open_reader(
     if name == "paddle":
         assert models is not None
         return PaddleOnnx(models) if (models / "rec.onnx").is_file() else Paddle(models)
+    if name == "rapidocr-v4":
+        return Reader(replace(config or ReaderConfig(join_tracking=False), version="v4"))
     # Joining is made for scenes: of plainly rendered benchmark texts it read "OCEANS NOW" as one word.
     return Reader(config or ReaderConfig(join_tracking=False))
 

@@ -160,12 +160,12 @@ class Shards:
             own = optimizer.state_dict()
             state["optimizers"][str(i)] = {**own, "state": {str(k): v for k, v in own["state"].items()}}
         if ema is not None:
-            shadow = {str(i): _placed(s, p) for i, (s, p) in enumerate(zip(ema.shadow, ema.parameters, strict=True))}
+            shadow = {str(i): placed(s, p) for i, (s, p) in enumerate(zip(ema.shadow, ema.parameters, strict=True))}
             state["ema"] = {"updates": ema.updates, "shadow": shadow}
         return state
 
 
-def _placed(local: Tensor, parameter: Tensor) -> Tensor:
+def placed(local: Tensor, parameter: Tensor) -> Tensor:
     """A local shard as part of the whole that it belongs to, sharing memory."""
     if not is_sharded(parameter):
         return local

@@ -96,7 +96,12 @@ def upsample_tokens(ids: Tensor) -> Tensor:
 def shifted_times(level: Tensor, mu: float) -> tuple[Tensor, Tensor]:
     """Noise levels (B,) of normal numbers, and the unshifted times in (0, 1] that a linear shift by mu maps to them."""
     sigma = torch.sigmoid(level)
-    return sigma, sigma / (mu - mu * sigma + sigma)
+    return sigma, unshifted(sigma, mu)
+
+
+def unshifted(sigma: Tensor, mu: float) -> Tensor:
+    """The times in (0, 1] that a linear shift by mu maps to noise levels sigma."""
+    return sigma / (mu - mu * sigma + sigma)
 
 
 Source = tuple[Tensor, Tensor]  # latents (C, h, w) and semantic tokens (rows, columns) of a reference picture
@@ -307,8 +312,6 @@ def velocity_loss(
 
     `make_references` is called under autocast and gives the rows' reference pictures as keys and values.
     """
-    device, count = clean.device, len(clean)
-    height, width = ids.shape[1] * CELL, ids.shape[2] * CELL
     draws = Draws.fresh(clean, ids) if draws is None else draws
     drop = draws.drop
     no_glyphs = drop < config.drop_glyphs + config.drop_both
@@ -316,16 +319,51 @@ def velocity_loss(
     kept = [[] if dropped else list(row) for dropped, row in zip(no_glyphs.tolist(), texts, strict=True)]
     codes = decoder.config.prior_vq_quantizer_codebook_size
     ids = torch.where(draws.wrong < config.corrupt, (draws.code * codes).long(), ids)
-    tokens = ids[0].numel() * 4
-    sigma, times = shifted_times(draws.level, shift_amount(scheduler, tokens))
+    sigma = torch.sigmoid(draws.level)
     noise = draws.noise
     noisy = add_noise(clean, noise, sigma.view(-1, 1, 1, 1))
-    timestep = (times * scheduler.num_train_timesteps - 1).clamp(min=0)
-    size = torch.tensor([[height, width]], device=device, dtype=torch.float32).expand(count, -1)
-    with autocast(device, config.precision):
+    velocity = predict_velocity(
+        decoder,
+        glyph,
+        noisy,
+        sigma,
+        ids,
+        kept,
+        scheduler,
+        precision=config.precision,
+        prior_drop=no_prior,
+        make_references=make_references,
+    )
+    error = (velocity - (noise - clean)).square()
+    return error.mean() if config.detail_weight == 1.0 else (error * detail_weights(clean, config.detail_weight)).mean()
+
+
+def predict_velocity(
+    decoder: Decoder,
+    glyph: GlyphEncoder,
+    noisy: Tensor,
+    sigma: Tensor,
+    ids: Tensor,
+    texts: Sequence[Sequence[str]],
+    scheduler: SchedulerConfig,
+    *,
+    precision: str = "auto",
+    prior_drop: Tensor | None = None,
+    make_references: Callable[[], References | None] | None = None,
+) -> Tensor:
+    """The decoder's velocity (B, C, h, w), fp32, of latents at noise levels sigma (B,), as training computes it.
+
+    Semantic tokens (B, rows, columns) are the prior; a row where `prior_drop` is True has none.
+    """
+    device, count = noisy.device, len(noisy)
+    mu = shift_amount(scheduler, ids[0].numel() * 4)
+    timestep = (unshifted(sigma, mu) * scheduler.num_train_timesteps - 1).clamp(min=0)
+    size = torch.tensor([[ids.shape[1] * CELL, ids.shape[2] * CELL]], device=device, dtype=torch.float32)
+    size = size.expand(count, -1)
+    with autocast(device, precision):
         references = None if make_references is None else make_references()
-        glyphs, mask = _round_up(*glyph.encode(kept))
-        velocity = decoder(
+        glyphs, mask = _round_up(*glyph.encode(texts))
+        velocity: Tensor = decoder(
             noisy,
             glyphs,
             upsample_tokens(ids),
@@ -333,11 +371,10 @@ def velocity_loss(
             size,
             torch.zeros_like(size),
             glyph_mask=mask,
-            prior_drop=no_prior,
+            prior_drop=prior_drop,
             references=references,
         )
-    error = (velocity.float() - (noise - clean)).square()
-    return error.mean() if config.detail_weight == 1.0 else (error * detail_weights(clean, config.detail_weight)).mean()
+    return velocity.float()
 
 
 def detail_weights(clean: Tensor, weight: float) -> Tensor:

@@ -102,6 +102,11 @@ class TrainingRun:
     def log_file(self) -> Path:
         return self.folder / "log.csv"
 
+    @property
+    def saved_step(self) -> int | None:
+        """The step that the last saved state returns to; None before there is one."""
+        return self._saved_step
+
     def batches(self, make: Callable[[int], Batch], *, workers: int) -> Iterator[tuple[int, Batch]]:
         """Continue where the folder's state ends: (step, make(step)) up to the last step."""
         self._settings = settings_of(train=self.settings, lora=self.adapters, data=make)

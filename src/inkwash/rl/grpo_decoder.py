@@ -1,0 +1,513 @@
+"""Reinforce the diffusion decoder: pictures of true plans, several noises each, judged; then one of three losses.
+
+The plan is that of a rendered scene, so there is a picture to be near to, and the AR generator stays out of it. `nft`
+(DiffusionNFT, the default) and `awm` (advantage weighted matching) roll out with the plain Euler sampler and learn from
+the finished latents alone; `flow_grpo` makes the steps of a window random and raises the probability of those that led
+to better pictures, within a `clip` range, with the `guard`ed ratio, or under the `dppo` mask. See `loss.py` for
+sources.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from inkwash.core.errors import InkwashError
+from inkwash.data.loader import Batch
+from inkwash.data.scenes import half_size
+from inkwash.models.glm_image.schedule import add_noise
+from inkwash.models.glm_image.weights import GlmImageParts
+from inkwash.rl.advantage import LEAST_STD
+from inkwash.rl.kernels import Kernel, step_kl, step_law, step_logp
+from inkwash.rl.loop import (
+    JUDGED,
+    Best,
+    Numbers,
+    Reinforcing,
+    RolloutStore,
+    advantages_of,
+    averaged,
+    gathered,
+    kept_weights,
+    reward_numbers,
+)
+from inkwash.rl.loss import awm, awm_logp, flow_policy, nft, v_mse
+from inkwash.rl.prompts import Ask, digest, share_of
+from inkwash.rl.replica import Replica, Shadow, policy_state
+from inkwash.rl.rewards.base import Drawn
+from inkwash.rl.rewards.scorer import Scorer
+from inkwash.rl.rollout import Rollout, sampling_of
+from inkwash.rl.sampler import KernelStep, check_window
+from inkwash.scenes.render import render
+from inkwash.train.config import equal_parts
+from inkwash.train.decoder import FrozenParts, predict_velocity
+from inkwash.train.lora import AdapterState, LoRA, add_lora, trained_parameters
+from inkwash.train.optim import EMA, clear_gradients, lr_at, set_lr, update
+from inkwash.train.parallel import Ranks, average_gradients, first_does, prepare_decoder
+from inkwash.train.run import Run
+
+LOSSES = ("nft", "awm", "flow_grpo")
+TRUSTS = ("clip", "guard", "dppo")
+OLD_DECAYS = ("general", "text")
+LEAST_SIGMA = 0.01  # noise levels below it are not learnt from
+JudgeRun = Callable[[Rollout, int], dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderReinforce(Reinforcing):
+    """Settings of the stage.
+
+    `levels` noise levels of each picture are learnt from. `old_decay` says how the copy that rolls out for `nft`
+    follows the policy: `general` or, slower at the end, `text`. `reference` weighs the distance of the velocity from
+    the start, `near` (awm) from the old copy. `kernel` with `noise` in steps `window_first` to `window_last` is
+    flow_grpo's, whose ranges are in nats of a whole picture.
+    """
+
+    lr: float = 1e-4
+    loss: str = "nft"
+    trust: str = "clip"
+    levels: int = 2
+    nft_beta: float = 0.1
+    old_decay: str = "text"
+    reference: float = 1e-4
+    near: float = 1.0
+    awm_clip: float = 1.0
+    kernel: str = "cps"
+    noise: float = 0.8
+    window_first: int = 0
+    window_last: int = 3
+    clip_nats: float = 0.66
+    kl_nats: float = 0.66
+    draw_steps: int = 8
+    together: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(f"one of {', '.join(LOSSES)}", LOSSES.__contains__, "loss")
+        self._require(f"one of {', '.join(TRUSTS)}", TRUSTS.__contains__, "trust")
+        self._require(f"one of {', '.join(OLD_DECAYS)}", OLD_DECAYS.__contains__, "old_decay")
+        self._require("at least 1", lambda value: value >= 1, "levels", "draw_steps", "together")
+        self._require("above 0", lambda value: value > 0, "nft_beta", "awm_clip", "clip_nats", "kl_nats")
+        self._require("at least 0", lambda value: value >= 0, "reference", "near")
+        check_window(self.window, self.draw_steps, self.law)
+        if self.loss == "flow_grpo" and (not self.law.random or self.window[0] == self.window[1]):
+            raise ValueError("flow_grpo learns from random steps: give a kernel with noise and a window of steps.")
+
+    @property
+    def law(self) -> Kernel:
+        """The kernel of the rollout."""
+        if self.loss != "flow_grpo":
+            return Kernel()
+        return Kernel(name=self.kernel, noise=self.noise)  # type: ignore[arg-type]
+
+    @property
+    def window(self) -> tuple[int, int]:
+        return (self.window_first, self.window_last) if self.loss == "flow_grpo" else (0, 0)
+
+    def old_keep(self, step: int) -> float:
+        """How much the old copy keeps of itself after a step; 0 is the policy itself."""
+        if self.loss == "awm":
+            return min(0.001 * step, 0.3)
+        if self.old_decay == "general":
+            return min(0.001 * step, 0.5)
+        return 0.0 if step < 75 else min(0.0075 * (step - 75), 0.999)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureGroup:
+    """The pictures of one plan: latents (K, C, h, w), rewards (K, R), random steps (K rows each)."""
+
+    ask: Ask
+    ids: Tensor  # semantic tokens (rows, columns)
+    latents: Tensor
+    rewards: npt.NDArray[np.float64]
+    steps: tuple[KernelStep, ...] = ()
+    images: tuple[Image.Image, ...] = ()
+    target: Image.Image | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VelocityPart:
+    """What one forward pass learns from: latents at some noise level, and what the loss holds them to."""
+
+    noisy: Tensor  # (B, C, h, w)
+    sigma: Tensor  # (B,)
+    ids: Tensor  # (B, rows, columns)
+    texts: list[list[str]]
+    advantage: Tensor  # (B,)
+    clean: Tensor
+    noise: Tensor
+    step: KernelStep | None = None  # its rows alone
+
+
+Velocity = Callable[[VelocityPart], Tensor]
+
+
+def grpo_decoder(
+    parts: GlmImageParts,
+    make: Callable[[int], Batch],
+    scorer: Scorer,
+    folder: Path,
+    config: DecoderReinforce,
+    *,
+    device: torch.device,
+    lora: LoRA | None = None,
+    ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
+    judge: JudgeRun | None = None,
+) -> dict[str, Tensor]:
+    """Run or continue the stage; returns the best weights (of the adapter, with `lora`), whole on every process."""
+    decoder, glyph = parts.decoder.train().to(device), parts.glyph.eval().requires_grad_(False).to(device)
+    replica = Replica(decoder, dtype=None if device.type == "cpu" else torch.bfloat16)
+    rolling = replace(parts, decoder=replica.network, glyph=copy.deepcopy(glyph))
+    rollout = Rollout(parts=rolling, sampling=sampling_of(parts), steps=config.draw_steps, together=config.together)
+    frozen = FrozenParts(
+        vae=parts.vae, vision=parts.ar.model.visual, vq=parts.ar.model.vqmodel, scheduler=parts.scheduler
+    )
+    frozen.to(device)
+    if lora is None:
+        prepare_decoder(decoder, glyph, ranks, config)
+    network: nn.Module = decoder if lora is None else add_lora(decoder, "transformer", lora)
+    trained = trained_parameters(network)
+    optimizers = config.optimizers([network])
+    ema, start, old = EMA([network], config.ema), Shadow(trained, network), Shadow(trained, network)
+    state = Numbers(**Best.numbers())
+    saved: dict[str, nn.Module] = {"network": network if lora is None else AdapterState(network)}
+    run = Run(
+        folder,
+        saved | {"start": start, "old": old, "numbers": state},
+        optimizers,
+        ema,
+        total=config.steps,
+        save_every_s=config.save_every_s,
+        ranks=ranks,
+        replicated=lora is not None,
+        device=device,
+        settings=config,
+        adapters=lora,
+    )
+    velocity_of = partial(_velocity, decoder, glyph, parts, precision=config.precision)
+    best, store = Best(folder, state), RolloutStore(folder, ranks)
+    for step, batch in run.batches(make, workers=config.workers):
+        if step == 0:
+            store.clear()
+        if best.stopped:
+            break
+        store.saved(run.saved_step)
+        set_lr(optimizers, lr_at(step, config))
+        numbers: dict[str, float] = {}
+        if judge is not None and config.judge_every and step % config.judge_every == 0:
+            with averaged(ema):
+                replica.refresh(policy_state(network, ranks))
+                numbers |= first_does(ranks, lambda step=step: judge(rollout, step))  # type: ignore[misc]
+        with old.swapped():
+            replica.refresh(policy_state(network, ranks))
+        asks = share_of(batch["asks"], ranks.rank, ranks.data)
+        groups = stored(store, step, asks)
+        if groups is None:
+            groups = roll(rollout, scorer, frozen, asks, config, ranks, device)
+            store.put(step, [packed(group) for group in groups])
+        names = [group.ask.key for group in groups for _ in group.rewards]
+        rewards, all_names, mine = gathered(ranks, np.concatenate([group.rewards for group in groups]), names)
+        found = advantages_of(rewards, all_names, config, scorer.weight_list, step)
+        numbers |= reward_numbers(rewards, scorer.names, found)
+        minibatches = velocity_parts(rollout, groups, found.values[mine], config, device, step)
+        numbers |= learn(minibatches, velocity_of, trained, optimizers, start, old, config, ranks)
+        ema.update()
+        old.blend(config.old_keep(step + 1))
+        if JUDGED in numbers:
+            with averaged(ema):
+                weights = kept_weights(network, ranks, lora)
+            mean = float(np.nanmean(rewards @ np.asarray(scorer.weight_list)))
+            best.saw(numbers[JUDGED], mean, step, weights if ranks.first else None)
+        run.log(step, len(rewards), **numbers)
+        if best.stopped:
+            run.save(step + 1)
+    with averaged(ema):
+        last = kept_weights(network, ranks, lora)
+    return best.weights() or last
+
+
+def _velocity(decoder: Any, glyph: Any, parts: GlmImageParts, part: VelocityPart, *, precision: str) -> Tensor:
+    return predict_velocity(
+        decoder, glyph, part.noisy, part.sigma, part.ids, part.texts, parts.scheduler, precision=precision
+    )
+
+
+def roll(
+    rollout: Rollout,
+    scorer: Scorer,
+    frozen: FrozenParts,
+    asks: Sequence[Ask],
+    config: DecoderReinforce,
+    ranks: Ranks,
+    device: torch.device,
+) -> list[PictureGroup]:
+    """This process's share of the groups: those with variance first, spares taken until there are enough."""
+    wanted = config.asks // ranks.data
+    good: list[PictureGroup] = []
+    flat: list[PictureGroup] = []
+    waiting = list(asks)
+    while waiting and len(good) < wanted:
+        now = waiting[: wanted - len(good)]
+        waiting = waiting[len(now) :]
+        targets = [render(ask.scene) for ask in now]
+        half = torch.from_numpy(np.stack([half_size(image) for image in targets])).to(device)
+        for group in scored(rollout, scorer, now, targets, list(frozen.tokens(half).cpu()), config):
+            varied = float(np.nanstd(group.rewards @ np.asarray(scorer.weight_list))) >= LEAST_STD
+            (good if varied else flat).append(group)
+    if len(good) + len(flat) < wanted:
+        raise InkwashError(f"{wanted} prompts are needed in a step, only {len(asks)} were given.")
+    return [*good, *flat][:wanted]
+
+
+def scored(
+    rollout: Rollout,
+    scorer: Scorer,
+    asks: Sequence[Ask],
+    targets: Sequence[Image.Image],
+    ids: Sequence[Tensor],
+    config: DecoderReinforce,
+) -> list[PictureGroup]:
+    """`group` pictures of every plan, judged."""
+    k = config.group
+    made = rollout.pictures(
+        [each for each in ids for _ in range(k)],
+        [ask.prompt for ask in asks for _ in range(k)],
+        [digest("noise", config.seed, ask.key, number) for ask in asks for number in range(k)],
+        kernel=config.law,
+        window=config.window,
+    )
+    items = [
+        Drawn(ask=ask, image=made.images[i * k + number], target=target)
+        for i, (ask, target) in enumerate(zip(asks, targets, strict=True))
+        for number in range(k)
+    ]
+    scores = scorer.score(items)
+    groups = []
+    for i, (ask, target) in enumerate(zip(asks, targets, strict=True)):
+        own = slice(i * k, (i + 1) * k)
+        groups.append(
+            PictureGroup(
+                ask=ask,
+                ids=ids[i],
+                latents=made.latents[own].cpu(),
+                rewards=scores[own],
+                steps=tuple(_rows(each, own) for each in made.steps),
+                images=tuple(made.images[own]),
+                target=target,
+            )
+        )
+    return groups
+
+
+def _rows(step: KernelStep, own: slice) -> KernelStep:
+    return replace(step, before=step.before[own].cpu(), after=step.after[own].cpu(), mean=step.mean[own].cpu())
+
+
+def packed(group: PictureGroup) -> dict[str, Any]:
+    """A group as plain values, for the store."""
+    return {
+        "key": group.ask.key,
+        "ids": group.ids,
+        "latents": group.latents,
+        "rewards": torch.from_numpy(group.rewards.copy()),
+        "steps": [vars(step) for step in group.steps],
+    }
+
+
+def stored(store: RolloutStore, step: int, asks: Sequence[Ask]) -> list[PictureGroup] | None:
+    """The groups of a step that was rolled out before the run was stopped."""
+    found, by_key = store.get(step), {ask.key: ask for ask in asks}
+    if found is None or any(one["key"] not in by_key for one in found):
+        return None
+    return [
+        PictureGroup(
+            ask=by_key[one["key"]],
+            ids=one["ids"],
+            latents=one["latents"],
+            rewards=one["rewards"].numpy(),
+            steps=tuple(KernelStep(**each) for each in one["steps"]),
+        )
+        for one in found
+    ]
+
+
+def velocity_parts(
+    rollout: Rollout,
+    groups: Sequence[PictureGroup],
+    advantages: npt.NDArray[np.float64],
+    config: DecoderReinforce,
+    device: torch.device,
+    step: int,
+) -> list[list[VelocityPart]]:
+    """The passes of every minibatch: each picture at `levels` noise levels, or at its random steps.
+
+    Noise and levels are digests of the picture, so they are the same wherever it is computed.
+    """
+    clean = torch.cat([group.latents for group in groups])
+    ids = torch.cat([group.ids[None].expand(len(group.rewards), -1, -1) for group in groups])
+    texts = [rollout.texts(group.ask.prompt) for group in groups for _ in group.rewards]
+    keys = [(group.ask.key, number) for group in groups for number in range(len(group.rewards))]
+    values = torch.from_numpy(np.asarray(advantages)).float()
+    minibatches = []
+    for minibatch in equal_parts(len(clean), config.minibatches):
+        passes = []
+        for part in equal_parts(minibatch.stop - minibatch.start, config.accumulate):
+            own = slice(minibatch.start + part.start, minibatch.start + part.stop)
+            shared = {"ids": ids[own].to(device), "texts": texts[own], "advantage": values[own].to(device)}
+            if config.loss == "flow_grpo":
+                passes += _step_parts(groups, clean, own, shared, device)
+            else:
+                passes += _level_parts(rollout, clean, keys, own, shared, config, device, step)
+        minibatches.append(passes)
+    return minibatches
+
+
+def _level_parts(
+    rollout: Rollout,
+    clean: Tensor,
+    keys: Sequence[tuple[str, int]],
+    own: slice,
+    shared: dict[str, Any],
+    config: DecoderReinforce,
+    device: torch.device,
+    step: int,
+) -> list[VelocityPart]:
+    """Finished latents with fresh noise at levels of the rollout, `levels` different ones of each picture."""
+    height, width = (side * rollout.parts.vae.config.scale_factor for side in clean.shape[-2:])
+    sigmas = rollout.stages.schedule(height, width, config.draw_steps).sigmas
+    sigmas = sigmas[sigmas >= LEAST_SIGMA]
+    found: list[tuple[Tensor, Tensor]] = []
+    for key, number in keys[own]:
+        generator = torch.Generator().manual_seed(digest("levels", config.seed, step, key, number))
+        order = torch.randperm(len(sigmas), generator=generator)[torch.arange(config.levels) % len(sigmas)]
+        noise = torch.randn(config.levels, *clean.shape[1:], generator=generator)
+        found.append((sigmas[order], noise))
+    parts = []
+    here = clean[own].to(device)
+    for level in range(config.levels):
+        sigma = torch.stack([each[level] for each, _ in found]).to(device)
+        noise = torch.stack([each[level] for _, each in found]).to(device)
+        noisy = add_noise(here, noise, sigma.view(-1, 1, 1, 1))
+        parts.append(VelocityPart(noisy=noisy, sigma=sigma, clean=here, noise=noise, **shared))
+    return parts
+
+
+def _step_parts(
+    groups: Sequence[PictureGroup], clean: Tensor, own: slice, shared: dict[str, Any], device: torch.device
+) -> list[VelocityPart]:
+    """The random steps of some pictures."""
+    parts = []
+    for number, step in enumerate(groups[0].steps):
+        joined = {
+            name: torch.cat([getattr(group.steps[number], name) for group in groups])[own].to(device)
+            for name in ("before", "after", "mean")
+        }
+        before = joined["before"]
+        sigma = torch.full((len(before),), step.sigma, device=device)
+        here = clean[own].to(device)
+        parts.append(
+            VelocityPart(
+                noisy=before,
+                sigma=sigma,
+                clean=here,
+                noise=torch.zeros_like(here),
+                step=replace(step, **joined),
+                **shared,
+            )
+        )
+    return parts
+
+
+def learn(
+    minibatches: Sequence[Sequence[VelocityPart]],
+    velocity_of: Velocity,
+    trained: Sequence[nn.Parameter],
+    optimizers: Sequence[torch.optim.Optimizer],
+    start: Shadow,
+    old: Shadow,
+    config: DecoderReinforce,
+    ranks: Ranks,
+) -> dict[str, float]:
+    """The updates of one step; what they did, for the log, over all processes."""
+    device = trained[0].device
+    every = [part for parts in minibatches for part in parts]
+    with torch.no_grad():
+        with start.swapped():
+            references = [velocity_of(part) for part in every]
+        olds: list[Tensor | None] = [None] * len(every)
+        if config.loss in ("nft", "awm"):
+            with old.swapped():
+                olds = [velocity_of(part) for part in every]
+    befores: list[Tensor | None] = [None] * len(every)
+    if config.minibatches > 1 and config.loss != "nft":  # with the kernels of training, which no_grad would change
+        befores = [velocity_of(part).detach() for part in every]
+    sums = {name: torch.zeros((), device=device) for name in ("loss", "v_mse", "old_mse")}
+    ratio = torch.zeros((), device=device)
+    norms, at = [], 0
+    for number, parts in enumerate(minibatches):
+        clear_gradients(optimizers)
+        for part in parts:
+            velocity = velocity_of(part)
+            before = velocity.detach() if befores[at] is None else befores[at]
+            assert before is not None
+            loss, far = policy_loss(part, velocity, before, olds[at], config)
+            drift = v_mse(velocity, references[at])
+            whole = loss + config.reference * drift
+            (whole / len(parts)).backward()  # processes have as many rows: a mean of means
+            sums["loss"] += whole.detach() / len(every)
+            sums["v_mse"] += drift.detach() / len(every)
+            if olds[at] is not None:
+                sums["old_mse"] += v_mse(velocity.detach(), olds[at]) / len(every)  # type: ignore[arg-type]
+            if number == 0:
+                ratio = torch.maximum(ratio, far)
+            at += 1
+        average_gradients(trained, ranks)
+        norms.append(update(optimizers, trained, config.clip))
+    told = {name: float(ranks.total(value)) / ranks.data for name, value in sums.items()}
+    return told | {"first_ratio": float(ratio), "gradient": float(torch.stack(norms).mean())}
+
+
+def policy_loss(
+    part: VelocityPart, velocity: Tensor, before: Tensor, old: Tensor | None, config: DecoderReinforce
+) -> tuple[Tensor, Tensor]:
+    """The loss of one pass, and how far its ratios are from 1; `before` is the policy when it rolled out."""
+    nowhere = torch.zeros((), device=velocity.device)
+    if config.loss == "nft":
+        assert old is not None
+        found = nft(velocity, old, part.noisy, part.sigma, part.clean, part.advantage, beta=config.nft_beta)
+        return found, nowhere
+    if config.loss == "awm":
+        assert old is not None
+        logp, earlier = (awm_logp(v, part.noise, part.clean, part.sigma) for v in (velocity, before))
+        found = awm(logp, earlier, part.advantage, clip=config.awm_clip) + config.near * v_mse(velocity, old)
+        return found, ((logp - earlier).exp() - 1.0).abs().max().detach()
+    step = part.step
+    assert step is not None
+    law = partial(step_law, config.law, step.before, sigma=step.sigma, next_sigma=step.next_sigma)
+    mean, std = law(velocity, second_sigma=step.second_sigma)
+    old_mean, _ = law(before, second_sigma=step.second_sigma)
+    logp, earlier = step_logp(step.after, mean, std), step_logp(step.after, old_mean, std)
+    found = flow_policy(
+        logp,
+        earlier,
+        step_kl(mean, old_mean, std),
+        part.advantage,
+        trust=config.trust,  # type: ignore[arg-type]
+        std=std,
+        change=step.next_sigma - step.sigma,
+        numbers=mean[0].numel(),
+        clip_nats=config.clip_nats,
+        kl_nats=config.kl_nats,
+    )
+    return found, ((logp - earlier).exp() - 1.0).abs().max().detach()

@@ -1,0 +1,1 @@
+"""Rewards of drawn pictures, one file each. Start reading at `base.py` and `scorer.py`."""

@@ -1,0 +1,189 @@
+"""Rollouts with the engine's own sampling and denoising: plans from prompts, pictures from plans.
+
+Every random number is a digest of (run seed, step, prompt, sample): a step is a pure function of the weights and its
+number, so a killed run draws the same again. Plans of one prompt share its prefill; pictures go through the decoder
+several at a time, which is faster on a CPU and rounds differently from a picture alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from inkwash.engine.ar import Row, read_prompt, sample_plans
+from inkwash.engine.denoise import Denoiser, Picture
+from inkwash.engine.pixels import decode_latents, to_output
+from inkwash.engine.plan import upsample
+from inkwash.engine.request import Watch
+from inkwash.engine.sampling import Sampling, Trace
+from inkwash.engine.seeds import make_generator
+from inkwash.engine.stages import Stages
+from inkwash.models.glm_image.ar_step import fuse_for_decode
+from inkwash.models.glm_image.config import ARConfig
+from inkwash.models.glm_image.glyphs import glyph_texts
+from inkwash.models.glm_image.positions import decode_positions, prompt_positions
+from inkwash.models.glm_image.processor import CELL, Grid, Prompt
+from inkwash.models.glm_image.weights import GlmImageParts
+from inkwash.nn.finite import check_finite
+from inkwash.rl.kernels import Kernel
+from inkwash.rl.logprobs import KeptIds
+from inkwash.rl.prompts import Ask
+from inkwash.rl.sampler import KernelStep, sample
+from inkwash.train.rows import Rows, pad_rows
+
+ODE = Kernel()
+TOGETHER = 8  # pictures of a pass, and plans of a step
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSample:
+    """One sampled plan: its tokens (n,), what each could have been, and the sampler's log-probabilities (n,)."""
+
+    prompt: Prompt
+    tokens: Tensor
+    kept: KeptIds
+    logps: Tensor
+
+    @property
+    def grids(self) -> list[Grid]:
+        """Of the plan, in the order in which it is drawn."""
+        return [self.prompt.target] if self.prompt.preview is None else [self.prompt.preview, self.prompt.target]
+
+    @property
+    def target(self) -> Tensor:
+        """Semantic tokens (rows, columns) of the picture."""
+        rows, columns = self.prompt.target
+        return self.tokens[-rows * columns :].view(rows, columns)
+
+    @property
+    def preview_tokens(self) -> int:
+        return len(self.tokens) - self.prompt.target[0] * self.prompt.target[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureSample:
+    """Finished pictures: latents (B, C, h, w) fp32, images, and the random steps that led there."""
+
+    latents: Tensor
+    images: list[Image.Image]
+    steps: tuple[KernelStep, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """A checkpoint at work, with the settings of a rollout; without guidance, as a guided policy is another one."""
+
+    parts: GlmImageParts
+    sampling: Sampling
+    steps: int = 8
+    guidance: float = 1.0
+    together: int = TOGETHER
+
+    @property
+    def stages(self) -> Stages:
+        return Stages(self.parts, self.together)
+
+    @torch.no_grad()
+    def plans(self, asks: Sequence[Ask], seeds: Sequence[Sequence[int]]) -> list[list[PlanSample]]:
+        """A plan for every seed of every ask; all asks are of one canvas."""
+        scene = asks[0].scene
+        prompts = self.stages.prompts([ask.prompt for ask in asks], [()] * len(asks), scene.height, scene.width)
+        rows, traces = [], []
+        for prompt, numbers in zip(prompts, seeds, strict=True):
+            prefix = read_prompt(self.parts.ar, prompt, [])
+            for seed in numbers:
+                traces.append(Trace())
+                uniforms = torch.rand(prefix.tokens, generator=make_generator(seed))
+                rows.append(Row(prefix, uniforms, traces[-1]))
+        step = fuse_for_decode(self.parts.ar)
+        drawn = sample_plans(self.parts.ar, step, rows, self.sampling, Watch(), rows_per_pass=self.together)
+        owners = [prompt for prompt, numbers in zip(prompts, seeds, strict=True) for _ in numbers]
+        samples = [self._plan(*each) for each in zip(owners, drawn, traces, strict=True)]
+        found, at = [], 0
+        for numbers in seeds:
+            found.append(samples[at : at + len(numbers)])
+            at += len(numbers)
+        return found
+
+    def _plan(self, prompt: Prompt, tokens: Tensor, trace: Trace) -> PlanSample:
+        if not trace.ids:  # an accelerator's slots keep their steps to themselves
+            trace = self._traced(prompt, tokens)
+        logps = torch.tensor(trace.logps)
+        return PlanSample(prompt=prompt, tokens=tokens.cpu(), kept=KeptIds.of(trace.ids), logps=logps)
+
+    def _traced(self, prompt: Prompt, tokens: Tensor) -> Trace:
+        """The same from one pass over the finished plan."""
+        ar = self.parts.ar
+        sample = PlanSample(prompt=prompt, tokens=tokens.cpu(), kept=KeptIds.of([]), logps=torch.empty(0))
+        rows = plan_rows([sample], ar.config).to(ar.lm_head.weight.device)
+        hidden = ar(rows.ids, rows.positions)[rows.weight > 0]
+        logits = ar.lm_head(hidden)[:, : ar.config.vq_config.num_embeddings].float().cpu()
+        trace = Trace()
+        trace.saw(logits, tokens.tolist(), self.sampling)
+        return trace
+
+    @torch.no_grad()
+    def pictures(
+        self,
+        tokens: Sequence[Tensor],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        kernel: Kernel = ODE,
+        window: tuple[int, int] = (0, 0),
+    ) -> PictureSample:
+        """Pictures of semantic tokens (rows, columns) and prompts, each from the noise of its own seed."""
+        stages = self.stages
+        glyphs = {prompt: stages.glyphs(prompt) for prompt in dict.fromkeys(prompts)}
+        none = stages.glyphs("")
+        chosen = [
+            Picture(
+                prior_ids=upsample(ids.flatten(), (ids.shape[0], ids.shape[1])), glyphs=glyphs[text], no_glyphs=none
+            )
+            for ids, text in zip(tokens, prompts, strict=True)
+        ]
+        cell = stages.parts.vae.config.scale_factor
+        height, width = (side * CELL for side in tokens[0].shape)
+        denoiser = Denoiser(
+            decoder=self.parts.decoder,
+            schedule=stages.schedule(height, width, self.steps),
+            guidance_scale=self.guidance,
+            size=(height, width),
+            pictures_per_pass=self.together,
+        )
+        denoiser.prepare(chosen, (height // cell, width // cell))
+        generators = [make_generator(seed) for seed in seeds]
+        noise = torch.cat([stages.noise(generator, height, width) for generator in generators])
+        path = sample(denoiser, noise, kernel=kernel, window=window, generators=generators)
+        latents = check_finite("The decoder", path.latents)
+        images: list[Image.Image] = []
+        for at in range(0, len(latents), self.together):
+            images += to_output(decode_latents(self.parts.vae, latents[at : at + self.together]), "pil")
+        return PictureSample(latents=latents, images=images, steps=path.steps)
+
+    def texts(self, prompt: str) -> list[str]:
+        """The texts that the glyph encoder reads of a prompt."""
+        return glyph_texts(self.parts.drawing.prompt(prompt))
+
+
+def plan_rows(samples: Sequence[PlanSample], config: ARConfig) -> Rows:
+    """Rows of the AR generator that predict every token of every plan; their weights are 1 there."""
+    marks = {"image_start": config.image_start_token_id, "image_end": config.image_end_token_id}
+    ids, positions, weights = [], [], []
+    for plan in samples:
+        before, start = prompt_positions(plan.prompt.ids.tolist(), [], **marks)
+        drawn = decode_positions(start, plan.grids)[:, :-1]
+        ids.append(torch.cat([plan.prompt.ids, plan.tokens.long()]))
+        positions.append(torch.cat([before, drawn], dim=1))
+        weights.append(torch.ones(len(plan.tokens)))
+    return pad_rows(ids, positions, weights, config.text_config.pad_token_id or 0)
+
+
+def sampling_of(parts: GlmImageParts) -> Sampling:
+    """How the checkpoint itself samples its plans."""
+    own = parts.defaults
+    return Sampling(temperature=own.temperature, top_p=own.top_p, top_k=own.top_k, min_p=own.min_p)
