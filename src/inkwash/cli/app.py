@@ -46,6 +46,7 @@ COMMANDS = {
     "data": Entry("inkwash.cli.data", "Encode pictures with captions for training; check data."),
     "train": Entry("inkwash.cli.train", "Run a training recipe."),
     "convert": Entry("inkwash.cli.convert", "Checkpoints in fewer bits or other types, LoRAs in other formats."),
+    "rl": Entry("inkwash.cli.rl", "Reinforce a checkpoint by rewards on its own pictures."),
     "models": Entry("inkwash.cli.models", "List the models: sizes, where they are or come from."),
     "doctor": Entry("inkwash.cli.doctor", "Check this machine: versions, device, speed-ups, a test picture."),
 }

@@ -17,13 +17,7 @@ def train(recipe: Recipe = None, overrides: Overrides = None) -> None:
 
     Example: inkwash train RECIPE --set steps=2000
     """
-    from inkwash.core.errors import ConfigError
-
-    for override in overrides or []:
-        key, equals, _ = override.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(f"--set {override!r} is not KEY=VALUE: write it like --set steps=2000.")
-
+    check_overrides(overrides)
     from inkwash import recipes
 
     names = recipes.names()
@@ -31,3 +25,13 @@ def train(recipe: Recipe = None, overrides: Overrides = None) -> None:
         print("\n".join(names))
         return
     recipes.run(recipe, overrides or [])
+
+
+def check_overrides(overrides: list[str] | None) -> None:
+    """Refuse what is not KEY=VALUE, before anything is imported."""
+    from inkwash.core.errors import ConfigError
+
+    for override in overrides or []:
+        key, equals, _ = override.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {override!r} is not KEY=VALUE: write it like --set steps=2000.")

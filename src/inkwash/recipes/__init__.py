@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from inkwash.recipes.table import names, run
+from inkwash.recipes.table import REINFORCEMENT, names, run
 
-__all__ = ["names", "run"]
+__all__ = ["REINFORCEMENT", "names", "run"]

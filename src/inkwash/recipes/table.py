@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -54,23 +54,27 @@ RECIPES = {
     "identity-pictures": "inkwash.recipes.identity:identity_pictures",
     "identity-score": "inkwash.recipes.identity:identity_score",
 }
+REINFORCEMENT = {
+    "ar": "inkwash.recipes.reinforce:rl_ar",
+    "decoder": "inkwash.recipes.reinforce:rl_decoder",
+    "detail": "inkwash.recipes.reinforce:rl_detail",
+    "headroom": "inkwash.recipes.reinforce:rl_headroom",
+}
 DEFAULT_PATHS = {"work": Path("work/nano"), "output": Path("work/nano/checkpoint")}
 _WORDS = {"true": True, "false": False}
 
 
-def names() -> list[str]:
+def names(table: Mapping[str, str] = RECIPES) -> list[str]:
     """All recipes, in the order in which a model is made."""
-    return list(RECIPES)
+    return list(table)
 
 
-def run(name: str, overrides: Sequence[str] = ()) -> None:
+def run(name: str, overrides: Sequence[str] = (), table: Mapping[str, str] = RECIPES) -> None:
     """Runs a recipe to its end; raises ConfigError for an unknown name, key or value."""
-    if name not in RECIPES:
-        raise ConfigError(
-            f"There is no recipe {name!r}{_did_you_mean(name, RECIPES)}: it must be one of {_list(RECIPES)}."
-        )
+    if name not in table:
+        raise ConfigError(f"There is no recipe {name!r}{_did_you_mean(name, table)}: it must be one of {_list(table)}.")
     try:
-        _run(name, overrides)
+        _run(table[name], overrides)
     except InkwashError:
         raise
     except Exception as error:
@@ -82,8 +86,8 @@ def run(name: str, overrides: Sequence[str] = ()) -> None:
         raise sentence from error
 
 
-def _run(name: str, overrides: Sequence[str]) -> None:
-    module, _, function = RECIPES[name].partition(":")
+def _run(where: str, overrides: Sequence[str]) -> None:
+    module, _, function = where.partition(":")
     recipe: Callable[..., Any] = getattr(importlib.import_module(module), function)
     result_kind = get_type_hints(recipe).get("return")
     if not dataclasses.is_dataclass(result_kind):
@@ -183,17 +187,17 @@ def _read(kind: Any, key: str, text: str) -> Any:
     raise ConfigError(f"--set {key}={text}: {key} is no single value; change it in the recipe.")
 
 
-def _unknown(key: str, known: dict[str, Any]) -> ConfigError:
+def _unknown(key: str, known: Mapping[str, Any]) -> ConfigError:
     last = key.rpartition(".")[2]
     return ConfigError(
         f"--set {key}: there is no setting {key!r}{_did_you_mean(last, known)}; known are {_list(known)}."
     )
 
 
-def _did_you_mean(word: str, known: dict[str, Any]) -> str:
+def _did_you_mean(word: str, known: Mapping[str, Any]) -> str:
     hint = did_you_mean(word, known)
     return f" ({hint})" if hint else ""
 
 
-def _list(known: dict[str, Any]) -> str:
+def _list(known: Mapping[str, Any]) -> str:
     return ", ".join(known)

@@ -42,13 +42,14 @@ from inkwash.rl.loop import (
     reward_numbers,
 )
 from inkwash.rl.loss import awm, awm_logp, flow_policy, nft, v_mse
-from inkwash.rl.prompts import Ask, digest, share_of
+from inkwash.rl.prompts import Ask, PromptSource, digest, share_of
 from inkwash.rl.replica import Replica, Shadow, policy_state
 from inkwash.rl.rewards.base import Drawn
 from inkwash.rl.rewards.scorer import Scorer
 from inkwash.rl.rollout import Rollout, sampling_of
 from inkwash.rl.sampler import KernelStep, check_window
 from inkwash.scenes.render import render
+from inkwash.scenes.scene import Scene
 from inkwash.train.config import equal_parts
 from inkwash.train.decoder import FrozenParts, predict_velocity
 from inkwash.train.lora import AdapterState, LoRA, add_lora, trained_parameters
@@ -261,8 +262,8 @@ def roll(
         now = waiting[: wanted - len(good)]
         waiting = waiting[len(now) :]
         targets = [render(ask.scene) for ask in now]
-        half = torch.from_numpy(np.stack([half_size(image) for image in targets])).to(device)
-        for group in scored(rollout, scorer, now, targets, list(frozen.tokens(half).cpu()), config):
+        ids = list(true_plans(frozen, device, [ask.scene for ask in now]))
+        for group in scored(rollout, scorer, now, targets, ids, config):
             varied = float(np.nanstd(group.rewards @ np.asarray(scorer.weight_list))) >= LEAST_STD
             (good if varied else flat).append(group)
     if len(good) + len(flat) < wanted:
@@ -511,3 +512,19 @@ def policy_loss(
         kl_nats=config.kl_nats,
     )
     return found, ((logp - earlier).exp() - 1.0).abs().max().detach()
+
+
+def true_plans(frozen: FrozenParts, device: torch.device, scenes: Sequence[Scene]) -> Tensor:
+    """Semantic tokens (B, rows, columns) of rendered scenes of one size."""
+    half = torch.from_numpy(np.stack([half_size(render(scene)) for scene in scenes])).to(device)
+    return frozen.tokens(half).cpu()
+
+
+def truth_items(rollout: Rollout, frozen: FrozenParts, source: PromptSource, device: torch.device) -> list[Drawn]:
+    """Pictures of a decoder from true plans, with what they aim at: those that a reward's scale is set by."""
+    asks = source(0)["asks"]
+    tokens = true_plans(frozen, device, [ask.scene for ask in asks])
+    made = rollout.pictures(
+        list(tokens), [ask.prompt for ask in asks], [digest("calibration", ask.key) for ask in asks]
+    )
+    return [Drawn(ask=ask, image=image, target=render(ask.scene)) for ask, image in zip(asks, made.images, strict=True)]

@@ -7,8 +7,10 @@ own pictures before training (`calibrated`), so that 0 is what the worst of them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,3 +106,14 @@ def _energy(image: Image.Image, cells: Sequence[tuple[int, int]]) -> float:
     squares = laplacian**2
     parts = [squares[r * CELL : (r + 1) * CELL, c * CELL : (c + 1) * CELL] for r, c in cells]
     return float(np.mean([part.mean() for part in parts if part.size]))
+
+
+def fidelity_of(reward: FidelityReward, file: Path, make: Callable[[], Sequence[Drawn]]) -> FidelityReward:
+    """The reward with the scale in `file`, measured and written there once on the pictures of `make`."""
+    if file.exists():
+        return replace(reward, scale=float(json.loads(file.read_text(encoding="utf-8"))["scale"]))
+    measured = reward.calibrated(make())
+    temporary = file.with_suffix(".new")
+    temporary.write_text(json.dumps({"scale": measured.scale}), encoding="utf-8")
+    temporary.replace(file)
+    return measured

@@ -1,0 +1,356 @@
+"""Reinforcement of a finished checkpoint: `inkwash rl ar|decoder|detail|headroom --set model=... --set level=...`.
+
+Everything takes a checkpoint (a name or a folder), a level of the scene world and a canvas. The result is a checkpoint
+in `work`/checkpoint or, with `--set method=lora`, an adapter in `work`/lora; `work`/NETWORK holds the resumable state,
+the log, the judged pictures and the report. Under torchrun the processes share every step.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inkwash.core.device import pick_device
+from inkwash.core.errors import ConfigError
+from inkwash.eval.ocr import ReaderConfig
+from inkwash.eval.readers import open_reader
+from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
+from inkwash.models.registry import resolve
+from inkwash.rl.grpo_ar import ARReinforce, grpo_ar
+from inkwash.rl.grpo_decoder import DecoderReinforce, grpo_decoder, true_plans, truth_items
+from inkwash.rl.headroom import headroom_numbers
+from inkwash.rl.judging import Judging, reporting_readers
+from inkwash.rl.prompts import PromptSource
+from inkwash.rl.report import alarm_lines, judged_rows, write_board
+from inkwash.rl.rewards.base import Reward
+from inkwash.rl.rewards.detail import DetailCrops, DetailNet, detail_auc, detail_loss, load_detail, save_detail
+from inkwash.rl.rewards.facts import FactsReward
+from inkwash.rl.rewards.fidelity import FidelityReward, fidelity_of
+from inkwash.rl.rewards.http import HttpReward
+from inkwash.rl.rewards.look import LookReward
+from inkwash.rl.rewards.round_trip import RoundTripVAE
+from inkwash.rl.rewards.scorer import Readings, Scorer, reward_reader
+from inkwash.rl.rewards.text import TextReward
+from inkwash.rl.rollout import Rollout, sampling_of
+from inkwash.train.config import Training
+from inkwash.train.decoder import FrozenParts
+from inkwash.train.lock import lock_folder
+from inkwash.train.lora import AdapterState, LoRA, add_lora, join_for_diffusers, save_adapter
+from inkwash.train.optim import descend, lr_at, make_optimizers, set_lr
+from inkwash.train.parallel import Ranks, finish, first_does, start
+from inkwash.train.run import Run
+
+METHODS = ("full", "lora")
+FOLDERS = {"ar": "vision_language_encoder", "decoder": "transformer"}
+READERS = {"rapidocr-v4": "v4", "rapidocr": "v6"}
+CALIBRATING = 16  # pictures that set the scale of fidelity
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What is asked for: a level of the scene world, a square canvas, at most so many texts, a share of Chinese."""
+
+    level: str = "second"
+    side: int = 256
+    most_texts: int = 3
+    chinese: float = 0.0
+
+    def source(self, config: ARReinforce | DecoderReinforce) -> PromptSource:
+        """The prompts of a run."""
+        return PromptSource(
+            seed=config.seed,
+            count=config.asks,
+            spare=config.spare,
+            level=self.level,
+            canvases=((self.side, self.side),),
+            most_texts=self.most_texts,
+            chinese=self.chinese,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewards:
+    """Weights of the rewards (0 leaves one out), who reads, and servers of further rewards.
+
+    `http` names addresses, separated by commas; each counts `http_weight`, and `http_low` to `http_high` is their
+    scale. `detail_model` is what `inkwash rl detail` wrote. `workers` processes read.
+    """
+
+    text: float = 1.0
+    facts: float = 0.0
+    look: float = 0.0
+    fidelity: float = 0.0
+    detail: float = 0.0
+    detail_model: Path = Path()
+    http: str = ""
+    http_weight: float = 1.0
+    http_low: float = 0.0
+    http_high: float = 1.0
+    http_timeout_s: float = 60.0
+    reader: str = "rapidocr-v4"
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.reader not in READERS:
+            raise ValueError(f"reader must be one of {', '.join(READERS)}, got {self.reader!r}.")
+        if min(self.text, self.facts, self.look, self.fidelity, self.detail) < 0:
+            raise ValueError("weights of rewards must be 0 or more.")
+
+    @property
+    def reads(self) -> bool:
+        return self.text > 0 or self.facts > 0 or self.look > 0
+
+    def scorer(self, further: dict[str, Reward]) -> Scorer:
+        """The rewards at work; `further` are those that need a checkpoint."""
+        config = reward_reader(READERS[self.reader])
+        readings = Readings(config, self.workers) if self.reads else None
+        rewards: dict[str, Reward] = {}
+        if self.text and readings is not None:
+            rewards["text"] = TextReward(reader=readings.name)
+        if self.facts:
+            rewards["facts"] = FactsReward()
+        if self.look:
+            rewards["look"] = LookReward()
+        rewards |= further
+        weights = {"text": self.text, "facts": self.facts, "look": self.look}
+        weights |= {"fidelity": self.fidelity, "detail": self.detail}
+        for number, url in enumerate(filter(None, (word.strip() for word in self.http.split(",")))):
+            name = f"http{number}"
+            weights[name] = self.http_weight
+            rewards[name] = HttpReward(
+                url=url, label=name, low=self.http_low, high=self.http_high, timeout_s=self.http_timeout_s
+            )
+        if not rewards:
+            raise ConfigError("Reinforcement needs a reward: give one of rewards.text, facts, look or http a weight.")
+        return Scorer(rewards=rewards, weights=weights, readings=readings)
+
+
+def rl_ar(
+    work: Path = Path("work/rl"),
+    model: str = "nano",
+    method: str = "full",
+    device: str = "",
+    judged: int = 40,
+    world: World = World(),
+    rewards: Rewards = Rewards(facts=0.5, look=0.25),
+    lora: LoRA = LoRA(rank=32, alpha=64.0),  # noqa: B008
+    train: ARReinforce = ARReinforce(steps=300),  # noqa: B008
+) -> Path:
+    """Reinforce the AR generator by token GRPO; returns the folder of the result."""
+    ranks, place = _begin(work, method, device, train)
+    checkpoint = first_does(ranks, lambda: resolve(model))
+    adapters = lora if method == "lora" else None
+    parts = _loaded(checkpoint, adapters, place)
+    scorer = rewards.scorer({})
+    judge = _judge(work / "ar", world.source(train), judged, rewards) if ranks.first and train.judge_every else _silent
+    torch.manual_seed(train.seed)
+    state = grpo_ar(
+        parts, world.source(train), scorer, work / "ar", train, device=place, lora=adapters, ranks=ranks, judge=judge
+    )
+    scorer.close()
+    return _finish(work, "ar", checkpoint, model, state, adapters, ranks)
+
+
+def rl_decoder(
+    work: Path = Path("work/rl"),
+    model: str = "nano",
+    method: str = "full",
+    device: str = "",
+    judged: int = 40,
+    world: World = World(),
+    rewards: Rewards = Rewards(fidelity=0.5),
+    lora: LoRA = LoRA(rank=32, alpha=64.0),  # noqa: B008
+    train: DecoderReinforce = DecoderReinforce(steps=300),  # noqa: B008
+) -> Path:
+    """Reinforce the diffusion decoder by DiffusionNFT, AWM or Flow-GRPO; returns the folder of the result."""
+    ranks, place = _begin(work, method, device, train)
+    checkpoint = first_does(ranks, lambda: resolve(model))
+    adapters = lora if method == "lora" else None
+    parts = _loaded(checkpoint, adapters, place)
+    frozen = _frozen(parts, place)
+    further: dict[str, Reward] = {}
+    if rewards.fidelity:
+        fidelity = FidelityReward(vision=frozen.vision, pictures=parts.processor.pictures)
+        rollout = Rollout(parts=parts, sampling=sampling_of(parts), steps=train.draw_steps, together=train.together)
+        items = partial(truth_items, rollout, frozen, replace(world.source(train), count=CALIBRATING, spare=0), place)
+        file = work / "decoder" / "fidelity.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        further["fidelity"] = replace(
+            fidelity, scale=first_does(ranks, lambda: fidelity_of(fidelity, file, items).scale)
+        )
+    if rewards.detail:
+        further["detail"] = load_detail(rewards.detail_model)
+    scorer = rewards.scorer(further)
+    judge = (
+        _judge(work / "decoder", world.source(train), judged, rewards, partial(true_plans, frozen, place))
+        if ranks.first and train.judge_every
+        else _silent
+    )
+    torch.manual_seed(train.seed)
+    state = grpo_decoder(
+        parts,
+        world.source(train),
+        scorer,
+        work / "decoder",
+        train,
+        device=place,
+        lora=adapters,
+        ranks=ranks,
+        judge=judge,
+    )
+    scorer.close()
+    return _finish(work, "decoder", checkpoint, model, state, adapters, ranks)
+
+
+def rl_detail(
+    work: Path = Path("work/rl"),
+    model: str = "nano",
+    level: str = "second",
+    side: int = 256,
+    held: int = 16,
+    train: Training = Training(steps=800, lr=2e-3, warmup=20, workers=0),  # noqa: B008
+) -> Path:
+    """Train the evaluator of details; prints its ROC-AUC on held-out crops and returns `work`/detail.safetensors."""
+    lock_folder(work)
+    through = RoundTripVAE(vae=load_pipeline_parts(resolve(model)).vae)
+    torch.manual_seed(0)
+    net = DetailNet()
+    optimizers = make_optimizers([net], lr=train.lr, muon_marker=None)
+    run = Run(
+        work / "detail",
+        {"net": net},
+        optimizers,
+        None,
+        total=train.steps,
+        save_every_s=train.save_every_s,
+        settings=train,
+    )
+    make = DetailCrops(seed=71, level=level, side=side, round_trip=through)
+    for step, batch in run.batches(make, workers=train.workers):
+        set_lr(optimizers, lr_at(step, train))
+        loss = detail_loss(net, batch)
+        norm = descend(loss, optimizers, clip=net.parameters())
+        run.log(step, len(batch["crops"]), loss=loss.detach(), gradient=norm)
+    auc, threshold = detail_auc(net.eval(), replace(make, seed=72), held)
+    print(f"ROC-AUC {auc:.3f} on {held * make.batch} held-out crops, threshold {threshold:.3f}", flush=True)
+    return save_detail(net, work / "detail.safetensors", auc=auc, threshold=threshold)
+
+
+def rl_headroom(
+    work: Path = Path("work/rl"),
+    model: str = "nano",
+    prompts: int = 24,
+    samples: int = 8,
+    steps: int = 10,
+    guidance: float = 1.0,
+    seed: int = 0,
+    reader: str = "rapidocr-v4",
+    world: World = World(),
+) -> Path:
+    """The best of n plans and of n noises: what there is to gain. Prints and writes `work`/headroom.json."""
+    lock_folder(work)
+    parts = load_pipeline_parts(resolve(model))
+    for part in (parts.ar, parts.decoder, parts.glyph, parts.vae):
+        part.eval().requires_grad_(False)
+    source = replace(world.source(ARReinforce(steps=1)), seed=4242 + seed, count=prompts, spare=0)
+    rollout = Rollout(parts=parts, sampling=sampling_of(parts), steps=steps, guidance=guidance)
+    rewarding = open_reader(reader, config=ReaderConfig())
+    reporting = reporting_readers(rewarding.name)[0]
+    found = headroom_numbers(rollout, source(0)["asks"], samples, rewarding, reporting, seed=seed, done=_progress)
+    path = work / "headroom.json"
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(found, indent=2), flush=True)
+    return path
+
+
+def _progress(done: int, total: int) -> None:
+    if done == total or done % 4 == 0:
+        print(f"{done} of {total} prompts", flush=True)
+
+
+def _begin(work: Path, method: str, device: str, train: ARReinforce | DecoderReinforce) -> tuple[Ranks, torch.device]:
+    """This process among all of them; what cannot be run is refused before anything is loaded."""
+    if method not in METHODS:
+        raise ConfigError(f"--set method={method}: method must be one of {', '.join(METHODS)}.")
+    ranks, place = start(pick_device(device or None), tensor=train.tensor)
+    ranks.mine(train.asks)
+    lock_folder(work)
+    return ranks, place
+
+
+def _loaded(checkpoint: Path, adapters: LoRA | None, place: torch.device) -> GlmImageParts:
+    dtype = torch.bfloat16 if adapters is not None and place.type != "cpu" else torch.float32
+    return load_pipeline_parts(checkpoint, dtype=dtype)
+
+
+def _frozen(parts: GlmImageParts, place: torch.device) -> FrozenParts:
+    frozen = FrozenParts(
+        vae=parts.vae.eval().requires_grad_(False),
+        vision=parts.ar.model.visual.eval().requires_grad_(False),
+        vq=parts.ar.model.vqmodel.eval().requires_grad_(False),
+        scheduler=parts.scheduler,
+    )
+    frozen.to(place)
+    return frozen
+
+
+def _silent(_rollout: Rollout, _step: int) -> dict[str, float]:
+    """What processes that only wait for the judge have in its place."""
+    return {}
+
+
+def _judge(folder: Path, source: PromptSource, count: int, rewards: Rewards, plans: Any = None) -> Judging:
+    """Reporting readers beside the rewarding one, on prompts of their own."""
+    rewarding = open_reader(rewards.reader, config=ReaderConfig())
+    return Judging(
+        source=source,
+        count=count,
+        readers=reporting_readers(rewarding.name),
+        rewarding=rewarding,
+        folder=folder / "judged",
+        true_plans=plans,
+    )
+
+
+def _finish(
+    work: Path,
+    part: str,
+    checkpoint: Path,
+    model: str,
+    state: dict[str, Tensor],
+    adapters: LoRA | None,
+    ranks: Ranks,
+) -> Path:
+    """Write the result, the board and what the guards say."""
+    out = work / ("checkpoint" if adapters is None else "lora")
+    first_does(ranks, lambda: _write(out, part, checkpoint, model, state, adapters))
+    finish(ranks)
+    if ranks.first:
+        board = write_board(work / part, work / part / "judged")
+        if board is not None:
+            first, last = judged_rows(work / part)
+            print(alarm_lines(first, last) or "no guard has moved out of its range", flush=True)
+        option = "--model" if adapters is None else "--lora"
+        print(f"Finished: inkwash generate PROMPT {option} {out}", flush=True)
+    return out
+
+
+def _write(out: Path, part: str, checkpoint: Path, model: str, state: dict[str, Tensor], adapters: LoRA | None) -> None:
+    """The whole checkpoint with new weights, or the adapter alone."""
+    parts = load_pipeline_parts(checkpoint)
+    network = parts.ar if part == "ar" else parts.decoder
+    if adapters is None:
+        network.load_state_dict(state)
+        save_pipeline_parts(parts, out, dtype=torch.bfloat16)
+        return
+    wrapped = add_lora(network, FOLDERS[part], adapters)
+    AdapterState(wrapped).load_state_dict(state)
+    out.mkdir(parents=True, exist_ok=True)
+    save_adapter(wrapped, out / FOLDERS[part], base=model)
+    join_for_diffusers(out)
