@@ -9,7 +9,7 @@ import typer
 from inkwash.cli.train import Overrides, check_overrides
 
 Recipe = Annotated[
-    str | None, typer.Argument(metavar="RECIPE", help="ar, decoder, detail or headroom; none lists them.")
+    str | None, typer.Argument(metavar="RECIPE", help="ar, decoder, see, detail or headroom; none lists them.")
 ]
 
 

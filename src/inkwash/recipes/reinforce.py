@@ -1,4 +1,4 @@
-"""Reinforcement of a finished checkpoint: `inkwash rl ar|decoder|detail|headroom --set model=... --set level=...`.
+"""Reinforcement of a finished checkpoint: `inkwash rl ar|decoder|see|detail|headroom --set model=... --set level=...`.
 
 Everything takes a checkpoint (a name or a folder), a level of the scene world and a canvas. The result is a checkpoint
 in `work`/checkpoint or, with `--set method=lora`, an adapter in `work`/lora; `work`/NETWORK holds the resumable state,
@@ -21,12 +21,17 @@ from inkwash.core.errors import ConfigError
 from inkwash.eval.ocr import ReaderConfig
 from inkwash.eval.readers import open_reader
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
+from inkwash.models.glm_v.folder import resolve_sight
+from inkwash.models.glm_v.weights import GlmVParts, load_glm_v, save_glm_v
 from inkwash.models.registry import resolve
 from inkwash.rl.grpo_ar import ARReinforce, grpo_ar
 from inkwash.rl.grpo_decoder import DecoderReinforce, grpo_decoder, true_plans, truth_items
+from inkwash.rl.grpo_see import SeeReinforce, grade_cells, grpo_see
 from inkwash.rl.headroom import headroom_numbers
 from inkwash.rl.judging import Judging, reporting_readers
+from inkwash.rl.loop import Reinforcing
 from inkwash.rl.prompts import PromptSource
+from inkwash.rl.questions import KINDS, QuestionSource
 from inkwash.rl.report import alarm_lines, judged_rows, write_board
 from inkwash.rl.rewards.base import Reward
 from inkwash.rl.rewards.detail import DetailCrops, DetailNet, detail_auc, detail_loss, load_detail, save_detail
@@ -208,6 +213,63 @@ def rl_decoder(
     return _finish(work, "decoder", checkpoint, model, state, adapters, ranks)
 
 
+def rl_see(
+    work: Path = Path("work/rl"),
+    model: str = "nano-v",
+    method: str = "full",
+    device: str = "",
+    level: str = "first",
+    side: int = 256,
+    kinds: str = "",
+    graded: int = 0,
+    lora: LoRA = LoRA(rank=32, alpha=64.0),  # noqa: B008 (frozen)
+    train: SeeReinforce = SeeReinforce(steps=200),  # noqa: B008
+) -> Path:
+    """Reinforce a model that sees by RLCS; returns the folder of the result.
+
+    `kinds` of questions, separated by commas (none: all); `graded` questions measure the start's pass rates beforehand.
+    """
+    ranks, place = _begin(work, method, device, train)
+    folder = first_does(ranks, lambda: resolve_sight(model))
+    adapters = lora if method == "lora" else None
+    parts = load_glm_v(folder, dtype=torch.bfloat16 if adapters and place.type != "cpu" else torch.float32)
+    chosen = tuple(filter(None, (kind.strip() for kind in kinds.split(",")))) or KINDS
+    source = QuestionSource(
+        seed=train.seed, pool=train.asks + train.spare, level=level, canvases=((side, side),), kinds=chosen
+    )
+    file = work / "see" / "grades.json"
+    if graded and not file.exists():
+        first_does(ranks, lambda: _grade(file, parts, replace(source, seed=source.seed + 1, pool=graded), train))
+    grades = json.loads(file.read_text(encoding="utf-8")) if graded else {}
+    torch.manual_seed(train.seed)
+    state = grpo_see(parts, source, work / "see", train, device=place, lora=adapters, ranks=ranks, grades=grades)
+    out = work / ("checkpoint" if adapters is None else "lora")
+    first_does(ranks, lambda: _write_sight(out, folder, model, state, adapters))
+    finish(ranks)
+    if ranks.first:
+        print(f"Finished: inkwash describe FILE {'--model' if adapters is None else '--lora'} {out}", flush=True)
+    return out
+
+
+def _grade(file: Path, parts: GlmVParts, source: QuestionSource, train: SeeReinforce) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    parts.model.eval().requires_grad_(False)
+    rates = grade_cells(parts, source(0)["asks"], train, _progress)
+    file.write_text(json.dumps(rates, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _write_sight(out: Path, folder: Path, model: str, state: dict[str, Tensor], adapters: LoRA | None) -> None:
+    parts = load_glm_v(folder, dtype=torch.float32)
+    if adapters is None:
+        parts.model.load_state_dict(state)
+        save_glm_v(parts, out, dtype=torch.bfloat16)
+        return
+    part = "glm_v_tied" if parts.model.config.tie_word_embeddings else "glm_v"
+    wrapped = add_lora(parts.model, part, adapters)
+    AdapterState(wrapped).load_state_dict(state)
+    save_adapter(wrapped, out, base=model)
+
+
 def rl_detail(
     work: Path = Path("work/rl"),
     model: str = "nano",
@@ -274,7 +336,7 @@ def _progress(done: int, total: int) -> None:
         print(f"{done} of {total} prompts", flush=True)
 
 
-def _begin(work: Path, method: str, device: str, train: ARReinforce | DecoderReinforce) -> tuple[Ranks, torch.device]:
+def _begin(work: Path, method: str, device: str, train: Reinforcing) -> tuple[Ranks, torch.device]:
     """This process among all of them; what cannot be run is refused before anything is loaded."""
     if method not in METHODS:
         raise ConfigError(f"--set method={method}: method must be one of {', '.join(METHODS)}.")

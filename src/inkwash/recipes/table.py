@@ -57,6 +57,7 @@ RECIPES = {
 REINFORCEMENT = {
     "ar": "inkwash.recipes.reinforce:rl_ar",
     "decoder": "inkwash.recipes.reinforce:rl_decoder",
+    "see": "inkwash.recipes.reinforce:rl_see",
     "detail": "inkwash.recipes.reinforce:rl_detail",
     "headroom": "inkwash.recipes.reinforce:rl_headroom",
 }

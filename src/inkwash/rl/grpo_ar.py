@@ -113,7 +113,7 @@ def grpo_ar(
     `make` gives {"asks": `asks` + `spare` of them}. `judge` says what other readers think of the averaged weights.
     """
     model: ARGenerator = parts.ar.train().to(device)
-    frozen = (model.model.visual, model.model.vqmodel)
+    frozen: list[nn.Module] = [model.model.visual, model.model.vqmodel]
     for module in frozen:
         module.requires_grad_(False)
     kind = None if device.type == "cpu" else torch.bfloat16
@@ -154,7 +154,7 @@ def grpo_ar(
     for step, batch in run.batches(make, workers=config.workers):
         if step == 0:
             store.clear()
-        if best.stopped:
+        if best.stopped():
             break
         store.saved(run.saved_step)
         set_lr(optimizers, lr_at(step, config))
@@ -190,7 +190,7 @@ def grpo_ar(
             mean = float(np.nanmean(rewards @ np.asarray(scorer.weight_list)))
             best.saw(numbers[JUDGED], mean, step, weights if ranks.first else None)
         run.log(step, len(rewards), **numbers, distinct_plans=distinct, beta=state["beta"])
-        if best.stopped:
+        if best.stopped():
             run.save(step + 1)
     with averaged(ema):
         last = kept_weights(network, ranks, lora)

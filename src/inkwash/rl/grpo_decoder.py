@@ -201,7 +201,7 @@ def grpo_decoder(
     for step, batch in run.batches(make, workers=config.workers):
         if step == 0:
             store.clear()
-        if best.stopped:
+        if best.stopped():
             break
         store.saved(run.saved_step)
         set_lr(optimizers, lr_at(step, config))
@@ -231,7 +231,7 @@ def grpo_decoder(
             mean = float(np.nanmean(rewards @ np.asarray(scorer.weight_list)))
             best.saw(numbers[JUDGED], mean, step, weights if ranks.first else None)
         run.log(step, len(rewards), **numbers)
-        if best.stopped:
+        if best.stopped():
             run.save(step + 1)
     with averaged(ema):
         last = kept_weights(network, ranks, lora)
@@ -410,7 +410,7 @@ def _step_parts(
     """The random steps of some pictures."""
     parts = []
     for number, step in enumerate(groups[0].steps):
-        joined = {
+        joined: dict[str, Any] = {
             name: torch.cat([getattr(group.steps[number], name) for group in groups])[own].to(device)
             for name in ("before", "after", "mean")
         }

@@ -170,8 +170,8 @@ class Best:
         state["last"], state["last_reward"] = judged, reward
         state["stopped"] = float(state["fallen"] >= PATIENCE)
 
-    @property
     def stopped(self) -> bool:
+        """Whether the run has ended early."""
         return self.state["stopped"] > 0
 
     def weights(self) -> dict[str, Tensor] | None:

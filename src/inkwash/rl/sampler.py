@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from inkwash.engine.denoise import Denoiser
+from inkwash.models.glm_image.schedule import euler_step
 from inkwash.rl.kernels import Kernel, step_law, step_noise
 
 
@@ -68,8 +69,7 @@ def sample(
             [denoiser.velocity_of(each, latents[each.pictures], index, denoiser.guided) for each in denoiser.passes]
         )
         if not (kernel.random and window[0] <= index < window[1]):
-            mean, _ = step_law(Kernel(), latents, velocity, sigmas[index], sigmas[index + 1], second_sigma=levels[1])
-            latents = mean
+            latents = euler_step(latents, velocity, sigmas[index], sigmas[index + 1])
             continue
         mean, std = step_law(kernel, latents, velocity, levels[index], levels[index + 1], second_sigma=levels[1])
         after = mean + std * step_noise(mean.shape, list(generators), mean.device)

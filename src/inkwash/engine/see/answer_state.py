@@ -98,6 +98,7 @@ class AnswerRecord:
     ids: list[int] = field(default_factory=list)
     thinking_tokens: int = 0
     forced: bool = False
+    given: list[int] = field(default_factory=list)  # places of tokens that were put in, not chosen
     finish: FinishReason = "length"
     stopped_by: str | int | None = None  # the text or token of `Budget.stop` or `stop_ids` that ended it
     logprobs: list[TokenLogprob] = field(default_factory=list)
@@ -168,6 +169,8 @@ class AnswerState:
         """Choose one token -> the text that is certain now; `done` where it was the last."""
         run = self.run
         masked = self._masked and not self._forced
+        if self._forced:
+            run.given.append(len(run.ids))
         token = self._agree(self._choose_next(masked))
         if token == CANCELLED:
             return self._finish("cancelled")

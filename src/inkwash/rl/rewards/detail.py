@@ -120,7 +120,8 @@ class DetailCrops:
 
     def __call__(self, step: int) -> Batch:
         rng = step_rng(self.seed, step)
-        crops, whole = [], []
+        crops: list[NDArray[np.uint8]] = []
+        whole: list[float] = []
         while len(crops) < self.batch:
             scene = training_scene(rng, self.side, self.side, self.level)
             image = render(scene)
