@@ -22,11 +22,11 @@ from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling, Trace
 from inkwash.engine.seeds import make_generator
 from inkwash.engine.stages import Stages
-from inkwash.models.glm_image.ar_step import fuse_for_decode
+from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.config import ARConfig
-from inkwash.models.glm_image.glyphs import glyph_texts
 from inkwash.models.glm_image.positions import decode_positions, prompt_positions
 from inkwash.models.glm_image.processor import CELL, Grid, Prompt
+from inkwash.models.glm_image.quotes import glyph_texts
 from inkwash.models.glm_image.weights import GlmImageParts
 from inkwash.nn.finite import check_finite
 from inkwash.rl.kernels import Kernel
