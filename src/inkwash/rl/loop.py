@@ -56,13 +56,14 @@ class Reinforcing(NetworkTraining):
     scheme: str = ""
     control: str = ""
     judge_every: int = 25
-    betas: float = 0.99
+    beta2: float = 0.99  # AdamW's second decay
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require("at least 1", lambda value: value >= 1, "asks", "minibatches")
         self._require("at least 2", lambda value: value >= 2, "group")
         self._require("at least 0", lambda value: value >= 0, "spare", "judge_every")
+        self._require("1 (processes share prompts, not matrices)", lambda value: value == 1, "tensor")
         self._require(f"one of {', '.join(map(repr, get_args(Control)))}", get_args(Control).__contains__, "control")
         self._require("'', 'batch', 'gdpo' or 'none'", ("", *get_args(Scheme)).__contains__, "scheme")
         if self.asks * self.group % (self.minibatches * self.accumulate):
@@ -73,7 +74,7 @@ class Reinforcing(NetworkTraining):
 
     def optimizers(self, modules: Sequence[nn.Module]) -> list[torch.optim.Optimizer]:
         """AdamW: Muon's step has one size whatever the gradient, which on noisy advantages is drift."""
-        return make_optimizers(modules, lr=self.lr, muon_marker=None, weight_decay=0.0, betas=(0.9, self.betas))
+        return make_optimizers(modules, lr=self.lr, muon_marker=None, weight_decay=0.0, betas=(0.9, self.beta2))
 
 
 class Numbers(nn.Module):
