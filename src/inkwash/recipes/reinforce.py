@@ -25,7 +25,7 @@ from inkwash.models.glm_v.folder import resolve_sight
 from inkwash.models.glm_v.weights import GlmVParts, load_glm_v, save_glm_v
 from inkwash.models.registry import resolve
 from inkwash.rl.grpo_ar import ARReinforce, grpo_ar
-from inkwash.rl.grpo_decoder import DecoderReinforce, grpo_decoder, true_plans, truth_items
+from inkwash.rl.grpo_decoder import grpo_decoder, true_plans, truth_items
 from inkwash.rl.grpo_see import SeeReinforce, grade_cells, grpo_see
 from inkwash.rl.headroom import headroom_numbers
 from inkwash.rl.judging import Judging, reporting_readers
@@ -43,6 +43,7 @@ from inkwash.rl.rewards.round_trip import RoundTripVAE
 from inkwash.rl.rewards.scorer import Readings, Scorer, reward_reader
 from inkwash.rl.rewards.text import TextReward
 from inkwash.rl.rollout import Rollout, sampling_of
+from inkwash.rl.velocities import DecoderReinforce
 from inkwash.train.config import Training
 from inkwash.train.decoder import FrozenParts
 from inkwash.train.lock import lock_folder

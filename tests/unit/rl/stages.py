@@ -22,10 +22,11 @@ from inkwash.models.glm_image.weights import GlmImageParts
 from inkwash.rl import grpo_ar as ar_loop
 from inkwash.rl import grpo_decoder as decoder_loop
 from inkwash.rl.grpo_ar import ARReinforce, grpo_ar
-from inkwash.rl.grpo_decoder import DecoderReinforce, grpo_decoder
+from inkwash.rl.grpo_decoder import grpo_decoder
 from inkwash.rl.prompts import PromptSource
 from inkwash.rl.rewards.base import Drawn
 from inkwash.rl.rewards.scorer import Scorer
+from inkwash.rl.velocities import DecoderReinforce
 from inkwash.train.lora import LoRA
 from inkwash.train.parallel import finish, start
 from inkwash.train.run import Run

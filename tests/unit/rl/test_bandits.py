@@ -16,12 +16,12 @@ from inkwash.engine.sampling import Sampling, SamplingRows, choose_rows, kept
 from inkwash.models.glm_image.schedule import Schedule, add_noise
 from inkwash.rl.advantage import group_advantages
 from inkwash.rl.grpo_ar import ARReinforce
-from inkwash.rl.grpo_decoder import DecoderReinforce, VelocityPart, learn
 from inkwash.rl.logprobs import KeptIds, token_logps
 from inkwash.rl.loop import advantages_of
 from inkwash.rl.replica import Shadow
 from inkwash.rl.sampler import sample
 from inkwash.rl.tokens import TokenPart, token_updates
+from inkwash.rl.velocities import DecoderReinforce, VelocityPart, learn
 from inkwash.train.optim import set_lr
 from inkwash.train.parallel import Ranks
 
