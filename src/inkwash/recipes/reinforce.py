@@ -21,7 +21,7 @@ from inkwash.core.errors import ConfigError
 from inkwash.eval.ocr import ReaderConfig
 from inkwash.eval.readers import open_reader
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
-from inkwash.models.glm_v.folder import resolve_sight
+from inkwash.models.glm_v.folder import resolve_vision
 from inkwash.models.glm_v.weights import GlmVParts, load_glm_v, save_glm_v
 from inkwash.models.registry import resolve
 from inkwash.rl.grpo_ar import ARReinforce, grpo_ar
@@ -50,7 +50,7 @@ from inkwash.train.lock import lock_folder
 from inkwash.train.lora import AdapterState, LoRA, add_lora, join_for_diffusers, save_adapter
 from inkwash.train.optim import descend, lr_at, make_optimizers, set_lr
 from inkwash.train.parallel import Ranks, finish, first_does, start
-from inkwash.train.run import Run
+from inkwash.train.run import TrainingRun
 
 METHODS = ("full", "lora")
 FOLDERS = {"ar": "vision_language_encoder", "decoder": "transformer"}
@@ -59,7 +59,7 @@ CALIBRATING = 16  # pictures that set the scale of fidelity
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class PromptWorld:
     """What is asked for: a level of the scene world, a square canvas, at most so many texts, a share of Chinese."""
 
     level: str = "second"
@@ -143,7 +143,7 @@ def rl_ar(
     method: str = "full",
     device: str = "",
     judged: int = 40,
-    world: World = World(),
+    world: PromptWorld = PromptWorld(),
     rewards: Rewards = Rewards(facts=0.5, look=0.25),
     lora: LoRA = LoRA(rank=32, alpha=64.0),  # noqa: B008
     train: ARReinforce = ARReinforce(steps=300),  # noqa: B008
@@ -169,7 +169,7 @@ def rl_decoder(
     method: str = "full",
     device: str = "",
     judged: int = 40,
-    world: World = World(),
+    world: PromptWorld = PromptWorld(),
     rewards: Rewards = Rewards(fidelity=0.5),
     lora: LoRA = LoRA(rank=32, alpha=64.0),  # noqa: B008
     train: DecoderReinforce = DecoderReinforce(steps=300),  # noqa: B008
@@ -231,7 +231,7 @@ def rl_see(
     `kinds` of questions, separated by commas (none: all); `graded` questions measure the start's pass rates beforehand.
     """
     ranks, place = _begin(work, method, device, train)
-    folder = first_does(ranks, lambda: resolve_sight(model))
+    folder = first_does(ranks, lambda: resolve_vision(model))
     adapters = lora if method == "lora" else None
     parts = load_glm_v(folder, dtype=torch.bfloat16 if adapters and place.type != "cpu" else torch.float32)
     chosen = tuple(filter(None, (kind.strip() for kind in kinds.split(",")))) or KINDS
@@ -285,7 +285,7 @@ def rl_detail(
     torch.manual_seed(0)
     net = DetailNet()
     optimizers = make_optimizers([net], lr=train.lr, muon_marker=None)
-    run = Run(
+    run = TrainingRun(
         work / "detail",
         {"net": net},
         optimizers,
@@ -314,7 +314,7 @@ def rl_headroom(
     guidance: float = 1.0,
     seed: int = 0,
     reader: str = "rapidocr-v4",
-    world: World = World(),
+    world: PromptWorld = PromptWorld(),
 ) -> Path:
     """The best of n plans and of n noises: what there is to gain. Prints and writes `work`/headroom.json."""
     lock_folder(work)

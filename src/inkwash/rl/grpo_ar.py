@@ -42,8 +42,8 @@ from inkwash.rl.loop import (
     reward_numbers,
 )
 from inkwash.rl.prompts import Ask, digest, share_of
-from inkwash.rl.replica import Replica, Shadow, policy_state
-from inkwash.rl.rewards.base import Drawn
+from inkwash.rl.replica import PolicyReplica, Shadow, policy_state
+from inkwash.rl.rewards.base import RewardInput
 from inkwash.rl.rewards.scorer import Scorer
 from inkwash.rl.rollout import PlanSample, Rollout, plan_rows, sampling_of
 from inkwash.rl.tokens import TokenPart, token_updates
@@ -52,8 +52,8 @@ from inkwash.train.device import autocast
 from inkwash.train.lora import AdapterState, LoRA, add_lora, trained_parameters
 from inkwash.train.optim import EMA, lr_at, set_lr
 from inkwash.train.parallel import Ranks, first_does, prepare_ar
-from inkwash.train.rows import Rows
-from inkwash.train.run import Run
+from inkwash.train.rows import ARBatch
+from inkwash.train.run import TrainingRun
 
 Rewards = npt.NDArray[np.float64]
 JudgeRun = Callable[[Rollout, int], dict[str, float]]
@@ -117,7 +117,10 @@ def grpo_ar(
     for module in frozen:
         module.requires_grad_(False)
     kind = None if device.type == "cpu" else torch.bfloat16
-    replica, decoder = Replica(model, shared=frozen, dtype=kind), Replica(parts.decoder.to(device), dtype=kind)
+    replica, decoder = (
+        PolicyReplica(model, shared=frozen, dtype=kind),
+        PolicyReplica(parts.decoder.to(device), dtype=kind),
+    )
     for module in (parts.vae, parts.glyph):
         module.eval().to(device)
     rollout = Rollout(
@@ -134,7 +137,7 @@ def grpo_ar(
     ema, start = EMA([network], config.ema), Shadow(trained, network)
     state = Numbers(beta=config.kl, **Best.numbers())
     saved: dict[str, nn.Module] = {"network": network if lora is None else AdapterState(network)}
-    run = Run(
+    run = TrainingRun(
         folder,
         saved | {"start": start, "numbers": state},
         optimizers,
@@ -249,7 +252,9 @@ def scored(
         return
     noises = [digest("noise", config.seed, ask.key) for ask, _ in items]
     made = rollout.pictures([target for _, target in items], [ask.prompt for ask, _ in items], noises)
-    scores = scorer.score([Drawn(ask=ask, image=image) for (ask, _), image in zip(items, made.images, strict=True)])
+    scores = scorer.score(
+        [RewardInput(ask=ask, image=image) for (ask, _), image in zip(items, made.images, strict=True)]
+    )
     for (ask, plans), own in zip(asked, places, strict=True):
         yield Group(ask=ask, plans=plans, rewards=scores[own], images=tuple(made.images[i] for i in own))
 
@@ -323,7 +328,7 @@ def plan_logps(
     model: ARGenerator, part: TokenPart, device: torch.device, precision: str, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities (n,) and entropies of the tokens with a choice, as training computes them."""
-    rows: Rows = part.rows.to(device)
+    rows: ARBatch = part.rows.to(device)
     assert part.ids is not None and part.there is not None
     with autocast(device, precision):
         hidden = model(rows.ids, rows.positions, mask=rows.mask())[rows.weight > 0]

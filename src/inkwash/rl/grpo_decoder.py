@@ -40,8 +40,8 @@ from inkwash.rl.loop import (
     reward_numbers,
 )
 from inkwash.rl.prompts import Ask, PromptSource, digest, share_of
-from inkwash.rl.replica import Replica, Shadow, policy_state
-from inkwash.rl.rewards.base import Drawn
+from inkwash.rl.replica import PolicyReplica, Shadow, policy_state
+from inkwash.rl.rewards.base import RewardInput
 from inkwash.rl.rewards.scorer import Scorer
 from inkwash.rl.rollout import Rollout, sampling_of
 from inkwash.rl.sampler import KernelStep
@@ -53,7 +53,7 @@ from inkwash.train.decoder import FrozenParts, predict_velocity
 from inkwash.train.lora import AdapterState, LoRA, add_lora, trained_parameters
 from inkwash.train.optim import EMA, lr_at, set_lr
 from inkwash.train.parallel import Ranks, first_does, prepare_decoder
-from inkwash.train.run import Run
+from inkwash.train.run import TrainingRun
 
 LEAST_SIGMA = 0.01  # noise levels below it are not learnt from
 JudgeRun = Callable[[Rollout, int], dict[str, float]]
@@ -86,7 +86,7 @@ def grpo_decoder(
 ) -> dict[str, Tensor]:
     """Run or continue the stage; returns the best weights (of the adapter, with `lora`), whole on every process."""
     decoder, glyph = parts.decoder.train().to(device), parts.glyph.eval().requires_grad_(False).to(device)
-    replica = Replica(decoder, dtype=None if device.type == "cpu" else torch.bfloat16)
+    replica = PolicyReplica(decoder, dtype=None if device.type == "cpu" else torch.bfloat16)
     rolling = replace(parts, decoder=replica.network, glyph=copy.deepcopy(glyph))
     rollout = Rollout(parts=rolling, sampling=sampling_of(parts), steps=config.draw_steps, together=config.together)
     frozen = FrozenParts(
@@ -101,7 +101,7 @@ def grpo_decoder(
     ema, start, old = EMA([network], config.ema), Shadow(trained, network), Shadow(trained, network)
     state = Numbers(**Best.numbers())
     saved: dict[str, nn.Module] = {"network": network if lora is None else AdapterState(network)}
-    run = Run(
+    run = TrainingRun(
         folder,
         saved | {"start": start, "old": old, "numbers": state},
         optimizers,
@@ -207,7 +207,7 @@ def scored(
         window=config.window,
     )
     items = [
-        Drawn(ask=ask, image=made.images[i * k + number], target=target)
+        RewardInput(ask=ask, image=made.images[i * k + number], target=target)
         for i, (ask, target) in enumerate(zip(asks, targets, strict=True))
         for number in range(k)
     ]
@@ -354,11 +354,11 @@ def true_plans(frozen: FrozenParts, device: torch.device, scenes: Sequence[Scene
     return frozen.tokens(half).cpu()
 
 
-def truth_items(rollout: Rollout, frozen: FrozenParts, source: PromptSource, device: torch.device) -> list[Drawn]:
+def truth_items(rollout: Rollout, frozen: FrozenParts, source: PromptSource, device: torch.device) -> list[RewardInput]:
     """Pictures of a decoder from true plans, with what they aim at: those that a reward's scale is set by."""
     asks = source(0)["asks"]
     tokens = true_plans(frozen, device, [ask.scene for ask in asks])
     made = rollout.pictures(
         list(tokens), [ask.prompt for ask in asks], [digest("calibration", ask.key) for ask in asks]
-    )
-    return [Drawn(ask=ask, image=image, target=render(ask.scene)) for ask, image in zip(asks, made.images, strict=True)]
+    ) return [RewardInput(ask=ask, image=image, target=render(ask.scene)) for ask, image in zip(asks, made.images,
+    strict=True)]

@@ -22,8 +22,7 @@ from torch import Tensor, nn
 
 from inkwash.data.loader import Batch
 from inkwash.engine.sampling import Sampling
-from inkwash.engine.see.generation import Budget, Speaker
-from inkwash.engine.see.generation import Run as Answering
+from inkwash.engine.see.generator import AnswerGenerator, AnswerRecord, Budget
 from inkwash.engine.see.pipeline import GlmVisionPipeline
 from inkwash.engine.seeds import make_generator
 from inkwash.eval.tasks.questions import Reply, mark
@@ -35,15 +34,15 @@ from inkwash.rl.curriculum import Curriculum, most_balanced
 from inkwash.rl.loop import Reinforcing, advantages_of, averaged, gathered, kept_weights
 from inkwash.rl.prompts import digest
 from inkwash.rl.questions import SeeAsk, choose_asks, offline_hardness
-from inkwash.rl.replica import Replica, policy_state
+from inkwash.rl.replica import PolicyReplica, policy_state
 from inkwash.rl.tokens import TokenPart, token_updates
 from inkwash.train.config import equal_parts
 from inkwash.train.device import autocast, to_device
-from inkwash.train.lessons import Lesson, LessonRows, collate
 from inkwash.train.lora import AdapterState, LoRA, add_lora, trained_parameters
 from inkwash.train.optim import EMA, lr_at, set_lr
 from inkwash.train.parallel import Ranks
-from inkwash.train.run import Run
+from inkwash.train.run import TrainingRun
+from inkwash.train.sft import SftBatch, SftExample, collate
 
 PLAIN = Sampling(temperature=1.0, top_p=1.0)
 RLCS, UNIFORM = "rlcs", "uniform"
@@ -73,10 +72,10 @@ class SeeReinforce(Reinforcing):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class SampledAnswer:
     """One answer: its tokens behind the prompt, which of them were put in, and whether it is right."""
 
-    lesson: Lesson
+    lesson: SftExample
     given: tuple[int, ...]
     right: bool
     forced: bool
@@ -119,14 +118,14 @@ def grpo_see(
     """
     model = parts.model.train().requires_grad_(True).to(device)
     model.model.visual.requires_grad_(False)
-    replica = Replica(model, shared=(model.model.visual,), dtype=None if device.type == "cpu" else torch.bfloat16)
+    replica = PolicyReplica(model, shared=(model.model.visual,), dtype=None if device.type == "cpu" else torch.bfloat16)
     part = "glm_v_tied" if model.config.tie_word_embeddings else "glm_v"
     network: nn.Module = model if lora is None else add_lora(model, part, lora)
     trained = trained_parameters(network)
     optimizers = config.optimizers([network])
     ema, curriculum = EMA([network], config.ema), CurriculumState()
     saved: dict[str, nn.Module] = {"network": network if lora is None else AdapterState(network)}
-    run = Run(
+    run = TrainingRun(
         folder,
         saved | {"curriculum": curriculum},
         optimizers,
@@ -148,7 +147,7 @@ def grpo_see(
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, lr_at(step, config))
         replica.refresh(policy_state(network, ranks))
-        speaker = Speaker(replica.network, parts.processor, rolling.stop_ids, conversations=1)
+        speaker = AnswerGenerator(replica.network, parts.processor, rolling.stop_ids, conversations=1)
         rng = random.Random(f"ask/{config.seed}/{step}")
         state = Curriculum() if config.choose == UNIFORM else curriculum.value
         asks = choose_asks(batch["asks"], state, grades, config.asks, rng)
@@ -203,7 +202,7 @@ def grade_cells(
 ) -> dict[str, float]:
     """Pass rates of the start by cell: `group` answers to each of these questions."""
     eyes = GlmVisionPipeline(parts, conversations=0)
-    speaker = Speaker(parts.model, parts.processor, parts.stop_ids, conversations=1)
+    speaker = AnswerGenerator(parts.model, parts.processor, parts.stop_ids, conversations=1)
     rates: dict[str, list[float]] = {}
     for number, ask in enumerate(asks):
         answers = answer_group(eyes, speaker, ask, config)
@@ -213,20 +212,22 @@ def grade_cells(
     return {cell: sum(own) / len(own) for cell, own in rates.items()}
 
 
-def answer_group(eyes: GlmVisionPipeline, speaker: Speaker, ask: SeeAsk, config: SeeReinforce) -> list[Answer]:
+def answer_group(
+    eyes: GlmVisionPipeline, speaker: AnswerGenerator, ask: SeeAsk, config: SeeReinforce
+) -> list[SampledAnswer]:
     """`group` answers to one question, whose prompt is read once."""
     content = [{"type": "image", "image": ask.picture}, {"type": "text", "text": ask.turn.question}]
     prompt = eyes.prepare([{"role": "user", "content": content}])
     budget = Budget(max_new_tokens=config.max_new_tokens, thinking=config.thinking)
     found = []
     for number in range(config.group):
-        run = Answering(prompt=prompt)
+        run = AnswerRecord(prompt=prompt)
         generator = make_generator(digest("answer", config.seed, ask.key, number))
         for _ in speaker.generate(run, PLAIN, budget, generator):
             pass
         said = torch.tensor(run.ids, dtype=torch.long)
         places = prompt.next_position + torch.arange(len(said))
-        lesson = Lesson(
+        lesson = SftExample(
             ids=torch.cat([prompt.ids, said]),
             modality=torch.cat([prompt.modality, torch.zeros_like(said)]),
             positions=torch.cat([prompt.positions, places.expand(3, -1)], dim=1),
@@ -235,7 +236,7 @@ def answer_group(eyes: GlmVisionPipeline, speaker: Speaker, ask: SeeAsk, config:
             grids=prompt.grids,
         )
         right = run.finish == "stop" and mark(ask.turn, reply_of(run.text))
-        found.append(Answer(lesson=lesson, given=tuple(run.given), right=right, forced=run.forced))
+        found.append(SampledAnswer(lesson=lesson, given=tuple(run.given), right=right, forced=run.forced))
     return found
 
 
@@ -246,7 +247,7 @@ def reply_of(text: str) -> Reply:
     return Reply(answer.answer, boxes, answer.thoughts)
 
 
-def answer_part(answers: Sequence[Answer], advantages: Any, kept: Any, pad_id: int) -> TokenPart:
+def answer_part(answers: Sequence[SampledAnswer], advantages: Any, kept: Any, pad_id: int) -> TokenPart:
     """Answers as the network learns them; tokens that were put in are left out, and each answer weighs one in all."""
     rows = collate([answer.lesson for answer in answers], pad_id)
     choices, advantage, weight = [], [], []
@@ -275,7 +276,7 @@ def answer_part(answers: Sequence[Answer], advantages: Any, kept: Any, pad_id: i
 
 def answer_logps(model: GlmV, part: TokenPart, device: torch.device, precision: str) -> tuple[Tensor, Tensor]:
     """Log-probabilities (n,) and entropies of the chosen tokens over the whole vocabulary."""
-    rows: LessonRows = part.rows
+    rows: SftBatch = part.rows
     with autocast(device, precision):
         features = None
         if rows.patches is not None:

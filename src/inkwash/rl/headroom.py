@@ -16,7 +16,7 @@ from PIL import Image
 
 from inkwash.engine.readback import compare
 from inkwash.eval.metrics import score_words
-from inkwash.eval.predictions import Judge
+from inkwash.eval.predictions import TextReader
 from inkwash.rl.advantage import LEAST_STD
 from inkwash.rl.judging import bootstrap
 from inkwash.rl.prompts import Ask, digest
@@ -65,8 +65,8 @@ def headroom_numbers(
     rollout: Rollout,
     asks: Sequence[Ask],
     samples: int,
-    rewarding: Judge,
-    reporting: Judge,
+    rewarding: TextReader,
+    reporting: TextReader,
     *,
     seed: int = 0,
     done: Callable[[int, int], None] | None = None,
@@ -97,11 +97,11 @@ def headroom_numbers(
     }
 
 
-def _scores(ask: Ask, images: Sequence[Image.Image], reader: Judge) -> Table:
+def _scores(ask: Ask, images: Sequence[Image.Image], reader: TextReader) -> Table:
     return np.array([compare(ask.texts, reader.texts(image)).score for image in images])
 
 
-def _reported(ask: Ask, images: Sequence[Image.Image], reader: Judge) -> tuple[Table, Table]:
+def _reported(ask: Ask, images: Sequence[Image.Image], reader: TextReader) -> tuple[Table, Table]:
     """Scores and shares of words."""
     lines = [reader.texts(image) for image in images]
     words = [score_words(ask.texts, read) for read in lines]

@@ -24,10 +24,10 @@ from inkwash.core import log
 from inkwash.core.errors import ConfigError
 from inkwash.engine.readback import compare
 from inkwash.eval.ocr import ReaderConfig
-from inkwash.eval.predictions import Judge
+from inkwash.eval.predictions import TextReader
 from inkwash.eval.readers import open_reader
 from inkwash.rl.prompts import Ask, PromptSource, digest
-from inkwash.rl.rewards.base import Drawn
+from inkwash.rl.rewards.base import RewardInput
 from inkwash.rl.rewards.facts import facts_share
 from inkwash.rl.rollout import Rollout
 from inkwash.scenes.segment import color_ids
@@ -42,9 +42,9 @@ OWN_SEED = 7919  # of the judged prompts
 LOOKS = ("edges", "colours", "ink", "brightness")
 
 
-def reporting_readers(rewarding: str, language: str = "en") -> list[Judge]:
+def reporting_readers(rewarding: str, language: str = "en") -> list[TextReader]:
     """Readers to report with: PP-OCRv6 and, where it is installed, tesseract; never the rewarding one."""
-    readers: list[Judge] = []
+    readers: list[TextReader] = []
     if not rewarding.startswith("ppocrv6"):
         readers.append(open_reader("rapidocr", config=ReaderConfig()))
     if shutil.which("tesseract"):
@@ -65,8 +65,8 @@ class Judging:
 
     source: PromptSource
     count: int
-    readers: Sequence[Judge]
-    rewarding: Judge | None = None
+    readers: Sequence[TextReader]
+    rewarding: TextReader | None = None
     guidance: float | None = None  # None: the checkpoint's own
     steps: int | None = None
     folder: Path | None = None
@@ -128,7 +128,7 @@ class Judging:
         if self.rewarding is not None:
             own = [self.rewarding.texts(image) for image in images]
             numbers["rewarding"] = _mean_score(self._asks, own)
-        drawn = [Drawn(ask=ask, image=image) for ask, image in zip(self._asks, images, strict=True)]
+        drawn = [RewardInput(ask=ask, image=image) for ask, image in zip(self._asks, images, strict=True)]
         numbers["facts"] = float(np.mean([facts_share(one) for one in drawn]))
         looks = np.mean([list(look_numbers(image).values()) for image in images], axis=0)
         numbers |= dict(zip(LOOKS, map(float, looks), strict=True))
@@ -145,7 +145,7 @@ class Judging:
         (self.folder / "prompts.txt").write_text(texts + "\n", encoding="utf-8")
 
 
-def _short(reader: Judge) -> str:
+def _short(reader: TextReader) -> str:
     return reader.name.partition("[")[0].partition("-")[0]
 
 

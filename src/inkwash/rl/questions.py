@@ -16,7 +16,7 @@ from PIL import Image
 
 from inkwash.data.card_questions import sample_card_turn
 from inkwash.data.loader import Batch
-from inkwash.data.questions import Turn, sample_turn
+from inkwash.data.questions import DialogueTurn, sample_turn
 from inkwash.data.scenes import step_rng, training_scene
 from inkwash.rl.curriculum import Curriculum, rollout_count
 from inkwash.scenes.render import render
@@ -32,7 +32,7 @@ class SeeAsk:
 
     key: str
     scene: Scene
-    turn: Turn
+    turn: DialogueTurn
     cell: str
     difficulty: float
 

@@ -1,9 +1,9 @@
 """Copies of a policy: the one that rolls out, the older one, and the one it began as.
 
-A `Replica` is a network of its own that holds the policy's weights rounded to bf16, as checkpoints are stored: the
-CPU's row decoder packs such weights and is three times as fast on them. It is whole on every process and has adapters
-merged in. `Shadow`s are older weights beside the policy's, swapped in for a forward pass and out again; as the trained
-parameters alone are kept, shards and adapters need nothing else.
+A `PolicyReplica` is a network of its own that holds the policy's weights rounded to bf16, as checkpoints are stored:
+the CPU's row decoder packs such weights and is three times as fast on them. It is whole on every process and has
+adapters merged in. `Shadow`s are older weights beside the policy's, swapped in for a forward pass and out again; as the
+trained parameters alone are kept, shards and adapters need nothing else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from inkwash.train.parallel import Ranks, full_state
 BASE = ".base_layer"
 
 
-class Replica:
+class PolicyReplica:
     """A frozen copy of a network to roll out with; `shared` modules, which no training changes, are not copied."""
 
     def __init__(

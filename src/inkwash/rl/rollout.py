@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from inkwash.engine.ar import Row, read_prompt, sample_plans
-from inkwash.engine.denoise import Denoiser, Picture
+from inkwash.engine.denoise import Denoiser
 from inkwash.engine.pixels import decode_latents, to_output
 from inkwash.engine.plan import upsample
 from inkwash.engine.request import Watch
@@ -25,14 +25,14 @@ from inkwash.engine.stages import Stages
 from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.config import ARConfig
 from inkwash.models.glm_image.positions import decode_positions, prompt_positions
-from inkwash.models.glm_image.processor import CELL, Grid, Prompt
+from inkwash.models.glm_image.processor import CELL, Grid, ImagePrompt
 from inkwash.models.glm_image.quotes import glyph_texts
 from inkwash.models.glm_image.weights import GlmImageParts
 from inkwash.rl.kernels import Kernel
 from inkwash.rl.logprobs import KeptIds
 from inkwash.rl.prompts import Ask
 from inkwash.rl.sampler import KernelStep, sample
-from inkwash.train.rows import Rows, pad_rows
+from inkwash.train.rows import ARBatch, pad_rows
 
 ODE = Kernel()
 TOGETHER = 8  # pictures of a pass, and plans of a step
@@ -42,7 +42,7 @@ TOGETHER = 8  # pictures of a pass, and plans of a step
 class PlanSample:
     """One sampled plan: its tokens (n,), what each could have been, and the sampler's log-probabilities (n,)."""
 
-    prompt: Prompt
+    prompt: ImagePrompt
     tokens: Tensor
     kept: KeptIds
     logps: Tensor
@@ -108,13 +108,13 @@ class Rollout:
             at += len(numbers)
         return found
 
-    def _plan(self, prompt: Prompt, tokens: Tensor, trace: Trace) -> PlanSample:
+    def _plan(self, prompt: ImagePrompt, tokens: Tensor, trace: Trace) -> PlanSample:
         if not trace.ids:  # an accelerator's slots keep their steps to themselves
             trace = self._traced(prompt, tokens)
         logps = torch.tensor(trace.logps)
         return PlanSample(prompt=prompt, tokens=tokens.cpu(), kept=KeptIds.of(trace.ids), logps=logps)
 
-    def _traced(self, prompt: Prompt, tokens: Tensor) -> Trace:
+    def _traced(self, prompt: ImagePrompt, tokens: Tensor) -> Trace:
         """The same from one pass over the finished plan."""
         ar = self.parts.ar
         sample = PlanSample(prompt=prompt, tokens=tokens.cpu(), kept=KeptIds.of([]), logps=torch.empty(0))
@@ -140,7 +140,7 @@ class Rollout:
         glyphs = {prompt: stages.glyphs(prompt) for prompt in dict.fromkeys(prompts)}
         none = stages.glyphs("")
         chosen = [
-            Picture(
+            DenoiseInput(
                 prior_ids=upsample(ids.flatten(), (ids.shape[0], ids.shape[1])), glyphs=glyphs[text], no_glyphs=none
             )
             for ids, text in zip(tokens, prompts, strict=True)
@@ -169,7 +169,7 @@ class Rollout:
         return glyph_texts(self.parts.drawing.prompt(prompt))
 
 
-def plan_rows(samples: Sequence[PlanSample], config: ARConfig) -> Rows:
+def plan_rows(samples: Sequence[PlanSample], config: ARConfig) -> ARBatch:
     """Rows of the AR generator that predict every token of every plan; their weights are 1 there."""
     marks = {"image_start": config.image_start_token_id, "image_end": config.image_end_token_id}
     ids, positions, weights = [], [], []

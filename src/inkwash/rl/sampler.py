@@ -33,7 +33,7 @@ class KernelStep:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trajectory:
+class SamplerPath:
     """Finished latents (B, C, h, w) fp32, and the random steps that led there."""
 
     latents: Tensor
@@ -57,7 +57,7 @@ def sample(
     kernel: Kernel = Kernel(),  # noqa: B008 (frozen)
     window: tuple[int, int] = (0, 0),
     generators: Sequence[torch.Generator] = (),
-) -> Trajectory:
+) -> SamplerPath:
     """Denoise noise (B, C, h, w) of a denoiser that was prepared; the steps of `window` [first, last) are random."""
     check_window(window, denoiser.schedule.steps, kernel)
     levels = denoiser.schedule.sigmas.tolist()
@@ -86,4 +86,4 @@ def sample(
             )
         )
         latents = after
-    return Trajectory(latents=latents, steps=tuple(kept))
+    return SamplerPath(latents=latents, steps=tuple(kept))

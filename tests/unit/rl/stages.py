@@ -24,12 +24,12 @@ from inkwash.rl import grpo_decoder as decoder_loop
 from inkwash.rl.grpo_ar import ARReinforce, grpo_ar
 from inkwash.rl.grpo_decoder import grpo_decoder
 from inkwash.rl.prompts import PromptSource
-from inkwash.rl.rewards.base import Drawn
+from inkwash.rl.rewards.base import RewardInput
 from inkwash.rl.rewards.scorer import Scorer
 from inkwash.rl.velocities import DecoderReinforce
 from inkwash.train.lora import LoRA
 from inkwash.train.parallel import finish, start
-from inkwash.train.run import Run
+from inkwash.train.run import TrainingRun
 from tests.unit.train.conftest import SCHEDULER, tiny_ar, tiny_decoder, tiny_vae
 from tests.unit.train.stages import tiny_processor
 
@@ -44,7 +44,7 @@ class Brightness:
     name: str = "brightness"
     reads: bool = False
 
-    def __call__(self, items: Sequence[Drawn]) -> list[float]:
+    def __call__(self, items: Sequence[RewardInput]) -> list[float]:
         return [float(np.asarray(item.image)[: item.image.height // 2].mean()) / 255 for item in items]
 
 
@@ -111,7 +111,7 @@ def run_stage(name: str, folder: Path, steps: int, kill: KillAt | None = None, *
         object.__setattr__(scorer, "score", kill.before("score", scorer.score))
         ar_loop.token_updates = kill.before("learn", ar_loop.token_updates)
         decoder_loop.learn = kill.before("learn", decoder_loop.learn)
-        Run.save = kill.before("save", Run.save)  # type: ignore[method-assign]
+        TrainingRun.save = kill.before("save", TrainingRun.save)  # type: ignore[method-assign]
         make = kill.before("make", SOURCE)  # type: ignore[assignment]
     loop: Any = grpo_ar if name == "ar" else grpo_decoder
     kind: Any = ARReinforce if name == "ar" else DecoderReinforce

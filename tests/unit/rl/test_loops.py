@@ -14,7 +14,7 @@ import torch
 from inkwash.core.errors import InkwashError
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.rl.loop import Best, Numbers, next_beta
-from inkwash.rl.replica import Replica, Shadow, policy_state
+from inkwash.rl.replica import PolicyReplica, Shadow, policy_state
 from inkwash.train.curve import read_log
 from inkwash.train.lora import LoRA, add_lora
 from inkwash.train.parallel import Ranks
@@ -96,7 +96,7 @@ def test_a_replica_holds_rounded_weights_and_merged_adapters(tmp_path: Path) -> 
 
     parts = tiny_parts(tmp_path)
     model = parts.ar
-    replica = Replica(model, shared=(model.model.visual,))
+    replica = PolicyReplica(model, shared=(model.model.visual,))
     assert replica.network.model.visual is model.model.visual
     name = "model.language_model.layers.0.self_attn.q_proj"
     rounded = replica.network.get_submodule(name).weight
@@ -119,7 +119,7 @@ def test_a_replica_holds_rounded_weights_and_merged_adapters(tmp_path: Path) -> 
 def test_the_decoder_s_replica_draws_with_its_new_weights(tmp_path: Path) -> None:
     """Query, key and value are fused in it: a refresh reaches the fused matrix."""
     decoder: Decoder = tiny_parts(tmp_path).decoder
-    replica = Replica(decoder)
+    replica = PolicyReplica(decoder)
     block = replica.network.blocks[0].attn1
     with torch.no_grad():
         decoder.blocks[0].attn1.to_q.weight.fill_(0.25)

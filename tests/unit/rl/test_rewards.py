@@ -27,7 +27,7 @@ from inkwash.eval.ocr import Line
 from inkwash.rl.judging import alarms, bootstrap, look_numbers, reporting_readers
 from inkwash.rl.prompts import Ask, PromptSource
 from inkwash.rl.rewards import scorer as scorer_module
-from inkwash.rl.rewards.base import Drawn
+from inkwash.rl.rewards.base import RewardInput
 from inkwash.rl.rewards.detail import (
     DetailCrops,
     DetailNet,
@@ -60,12 +60,12 @@ def read_truth(ask: Ask, score: float = 0.9) -> tuple[Line, ...]:
     )
 
 
-def truth(ask: Ask) -> Drawn:
-    return Drawn(ask=ask, image=render(ask.scene), lines=read_truth(ask))
+def truth(ask: Ask) -> RewardInput:
+    return RewardInput(ask=ask, image=render(ask.scene), lines=read_truth(ask))
 
 
-def blank(ask: Ask) -> Drawn:
-    return Drawn(ask=ask, image=Image.new("RGB", (256, 256), (140, 60, 60)))
+def blank(ask: Ask) -> RewardInput:
+    return RewardInput(ask=ask, image=Image.new("RGB", (256, 256), (140, 60, 60)))
 
 
 @pytest.mark.parametrize("number", range(6))
@@ -129,13 +129,13 @@ def test_fidelity_falls_with_blur_and_its_scale_is_measured_once(tmp_path: Path)
     ask, reward = ASKS[2], fidelity()
     target = render(ask.scene)
     items = [
-        Drawn(ask=ask, image=image, target=target)
+        RewardInput(ask=ask, image=image, target=target)
         for image in (target, target.filter(ImageFilter.GaussianBlur(1)), target.filter(ImageFilter.GaussianBlur(4)))
     ]
     assert energy_gap(items[0]) == 0.0 < energy_gap(items[1]) < energy_gap(items[2])
     calls = []
 
-    def make() -> list[Drawn]:
+    def make() -> list[RewardInput]:
         calls.append(1)
         return items
 
@@ -221,8 +221,8 @@ def address() -> Iterator[str]:
     thread.join()
 
 
-def grays(*values: int) -> list[Drawn]:
-    return [Drawn(ask=ASKS[0], image=Image.new("RGB", (32, 32), (v, v, v))) for v in values]
+def grays(*values: int) -> list[RewardInput]:
+    return [RewardInput(ask=ASKS[0], image=Image.new("RGB", (32, 32), (v, v, v))) for v in values]
 
 
 def test_a_server_scores_in_batches_and_on_its_own_scale(address: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from inkwash.engine.denoise import Denoiser, Picture
+from inkwash.engine.denoise import DenoiseInput, Denoiser
 from inkwash.engine.plan import upsample
 from inkwash.engine.request import Watch
 from inkwash.engine.seeds import make_generator
@@ -39,7 +39,7 @@ def prepared(rollout: Rollout, tokens: Tensor, guidance: float) -> tuple[Denoise
     stages = rollout.stages
     glyphs = stages.glyphs('"A"')
     ids = upsample(tokens.flatten(), (4, 4))
-    pictures = [Picture(prior_ids=ids, glyphs=glyphs, no_glyphs=stages.glyphs("")) for _ in range(2)]
+    pictures = [DenoiseInput(prior_ids=ids, glyphs=glyphs, no_glyphs=stages.glyphs("")) for _ in range(2)]
     denoiser = Denoiser(
         decoder=rollout.parts.decoder,
         schedule=stages.schedule(128, 128, 3),

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from inkwash.engine.see.generation import Speaker
+from inkwash.engine.see.generator import AnswerGenerator
 from inkwash.engine.see.pipeline import GlmVisionPipeline
-from inkwash.models.glm_v.folder import resolve_sight
+from inkwash.models.glm_v.folder import resolve_vision
 from inkwash.models.glm_v.weights import GlmVParts, load_glm_v
 from inkwash.rl.curriculum import Curriculum
 from inkwash.rl.grpo_see import (
-    Answer,
     CurriculumState,
+    SampledAnswer,
     SeeReinforce,
     answer_group,
     answer_logps,
@@ -37,18 +37,18 @@ CONFIG = SeeReinforce(
 
 @pytest.fixture(scope="module")
 def parts() -> GlmVParts:
-    return load_glm_v(resolve_sight("nano-v"), dtype=torch.float32)
+    return load_glm_v(resolve_vision("nano-v"), dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
-def answers(parts: GlmVParts) -> list[Answer]:
+def answers(parts: GlmVParts) -> list[SampledAnswer]:
     parts.model.eval().requires_grad_(False)
     eyes = GlmVisionPipeline(parts, conversations=0)
-    speaker = Speaker(parts.model, parts.processor, parts.stop_ids, conversations=1)
+    speaker = AnswerGenerator(parts.model, parts.processor, parts.stop_ids, conversations=1)
     return answer_group(eyes, speaker, SOURCE(0)["asks"][0], CONFIG)
 
 
-def test_what_was_put_in_does_not_count(parts: GlmVParts, answers: list[Answer]) -> None:
+def test_what_was_put_in_does_not_count(parts: GlmVParts, answers: list[SampledAnswer]) -> None:
     """Thoughts of six tokens are ended by force; the tags that end them are no choice of the model's."""
     assert len(answers) == 3 and any(answer.forced for answer in answers)
     part = answer_part(answers, np.array([1.0, -1.0, 0.5]), np.array([True, True, False]), 0)
@@ -61,7 +61,7 @@ def test_what_was_put_in_does_not_count(parts: GlmVParts, answers: list[Answer])
     assert float(part.weight.sum()) == pytest.approx(2.0)  # the third answer's group taught nothing
 
 
-def test_the_training_path_says_what_the_engine_s_steps_said(parts: GlmVParts, answers: list[Answer]) -> None:
+def test_the_training_path_says_what_the_engine_s_steps_said(parts: GlmVParts, answers: list[SampledAnswer]) -> None:
     """Teacher forcing gives a proper law; its own twin by hand over one answer."""
     part = answer_part(answers[:1], np.array([1.0]), np.array([True]), 0)
     logp, entropy = answer_logps(parts.model, part, CPU, "fp32")
@@ -117,7 +117,7 @@ def test_a_stopped_run_ends_bit_identical(tmp_path: Path) -> None:
                 raise Killed
             return SOURCE(step)
 
-        own = load_glm_v(resolve_sight("nano-v"), dtype=torch.float32)
+        own = load_glm_v(resolve_vision("nano-v"), dtype=torch.float32)
         return grpo_see(own, make, folder, CONFIG, device=CPU)
 
     whole = run(tmp_path / "whole", None)

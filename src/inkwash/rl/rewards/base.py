@@ -17,7 +17,7 @@ from inkwash.rl.prompts import Ask
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class RewardInput:
     """A picture with what was asked for, what was read of it (unsure lines too), and the picture aimed at, if any."""
 
     ask: Ask
@@ -35,4 +35,4 @@ class Reward(Protocol):
     @property
     def reads(self) -> bool: ...
 
-    def __call__(self, items: Sequence[Drawn]) -> list[float]: ...
+    def __call__(self, items: Sequence[RewardInput]) -> list[float]: ...

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from inkwash.core.errors import WeightsError
 from inkwash.data.loader import Batch
 from inkwash.data.scenes import step_rng, training_scene
-from inkwash.rl.rewards.base import Drawn
+from inkwash.rl.rewards.base import RewardInput
 from inkwash.scenes.render import render
 from inkwash.scenes.scene import Box, Scene
 
@@ -194,10 +194,10 @@ class DetailReward:
         return False
 
     @torch.no_grad()
-    def __call__(self, items: Sequence[Drawn]) -> list[float]:
+    def __call__(self, items: Sequence[RewardInput]) -> list[float]:
         return [self._one(item) for item in items]
 
-    def _one(self, item: Drawn) -> float:
+    def _one(self, item: RewardInput) -> float:
         crops = crops_of(item.image, item.ask.scene)
         return float(self.model(as_input(crops)).sigmoid().mean()) if crops else 1.0
 

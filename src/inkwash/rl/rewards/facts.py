@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from inkwash.eval.tasks.facts import check_facts
-from inkwash.rl.rewards.base import Drawn
+from inkwash.rl.rewards.base import RewardInput
 from inkwash.rl.rewards.text import SURE
 
 
@@ -22,11 +22,11 @@ class FactsReward:
     def reads(self) -> bool:
         return True
 
-    def __call__(self, items: Sequence[Drawn]) -> list[float]:
+    def __call__(self, items: Sequence[RewardInput]) -> list[float]:
         return [facts_share(item) for item in items]
 
 
-def facts_share(item: Drawn) -> float:
+def facts_share(item: RewardInput) -> float:
     """Right facts among those that were named."""
     read = [line.text for line in item.lines if line.score >= SURE]
     found = check_facts(item.image, read, item.ask.scene, item.ask.named)

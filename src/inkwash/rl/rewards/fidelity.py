@@ -24,7 +24,7 @@ from torch import Tensor
 from inkwash.data.scenes import half_size
 from inkwash.models.glm_image.processor import PictureConfig
 from inkwash.models.glm_image.vision import VisionEncoder
-from inkwash.rl.rewards.base import Drawn
+from inkwash.rl.rewards.base import RewardInput
 from inkwash.scenes.scene import covered_cells
 from inkwash.scenes.world import CELL
 
@@ -48,15 +48,15 @@ class FidelityReward:
     def reads(self) -> bool:
         return False
 
-    def calibrated(self, items: Sequence[Drawn]) -> FidelityReward:
+    def calibrated(self, items: Sequence[RewardInput]) -> FidelityReward:
         """The same with the scale of these pictures."""
         return replace(self, scale=max(1e-6, float(np.quantile(self.distances(items), QUANTILE))))
 
-    def __call__(self, items: Sequence[Drawn]) -> list[float]:
+    def __call__(self, items: Sequence[RewardInput]) -> list[float]:
         return [1.0 - min(1.0, distance / self.scale) for distance in self.distances(items)]
 
     @torch.no_grad()
-    def distances(self, items: Sequence[Drawn]) -> list[float]:
+    def distances(self, items: Sequence[RewardInput]) -> list[float]:
         targets = [item.target for item in items if item.target is not None]
         assert len(targets) == len(items), "fidelity needs the picture aimed at"
         drawn, wanted = self._features([item.image for item in items]), self._features(targets)
@@ -89,7 +89,7 @@ def _keeper(kept: list[Tensor]) -> Any:
     return keep
 
 
-def energy_gap(item: Drawn) -> float:
+def energy_gap(item: RewardInput) -> float:
     """Relative gap of the Laplacian's energy in the cells with letters, 0 to 1."""
     assert item.target is not None
     cells = [cell for text in item.ask.scene.texts for cell in covered_cells(text.box)]
@@ -108,7 +108,7 @@ def _energy(image: Image.Image, cells: Sequence[tuple[int, int]]) -> float:
     return float(np.mean([part.mean() for part in parts if part.size]))
 
 
-def fidelity_of(reward: FidelityReward, file: Path, make: Callable[[], Sequence[Drawn]]) -> FidelityReward:
+def fidelity_of(reward: FidelityReward, file: Path, make: Callable[[], Sequence[RewardInput]]) -> FidelityReward:
     """The reward with the scale in `file`, measured and written there once on the pictures of `make`."""
     if file.exists():
         return replace(reward, scale=float(json.loads(file.read_text(encoding="utf-8"))["scale"]))

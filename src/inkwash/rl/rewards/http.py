@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from inkwash.core import log
 from inkwash.media.images import encode_image
-from inkwash.rl.rewards.base import Drawn
+from inkwash.rl.rewards.base import RewardInput
 
 MOST_BYTES = 2**24  # of an answer
 LOG = log.get(__name__)
@@ -55,12 +55,12 @@ class HttpReward:
     def reads(self) -> bool:
         return False
 
-    def __call__(self, items: Sequence[Drawn]) -> list[float]:
+    def __call__(self, items: Sequence[RewardInput]) -> list[float]:
         parts = [items[at : at + self.batch] for at in range(0, len(items), self.batch)]
         with ThreadPoolExecutor(self.threads) as pool:
             return [score for scores in pool.map(self._scores, parts) for score in scores]
 
-    def _scores(self, items: Sequence[Drawn]) -> list[float]:
+    def _scores(self, items: Sequence[RewardInput]) -> list[float]:
         body = json.dumps(
             {
                 "prompts": [item.ask.prompt for item in items],

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from inkwash.eval.ocr import Line
-from inkwash.rl.rewards.base import Drawn
+from inkwash.rl.rewards.base import RewardInput
 from inkwash.rl.rewards.text import SURE
 from inkwash.scenes.world import CARD_COLORS, CELL, luminance
 
@@ -40,11 +40,11 @@ class LookReward:
     def reads(self) -> bool:
         return True
 
-    def __call__(self, items: Sequence[Drawn]) -> list[float]:
+    def __call__(self, items: Sequence[RewardInput]) -> list[float]:
         return [float(np.mean(list(look_parts(item).values()))) for item in items]
 
 
-def look_parts(item: Drawn) -> dict[str, float]:
+def look_parts(item: RewardInput) -> dict[str, float]:
     """The five numbers by name."""
     pixels: Pixels = np.asarray(item.image.convert("RGB").filter(ImageFilter.MedianFilter(3)), dtype=np.float32)
     lines = [line for line in item.lines if line.score >= SURE]

@@ -18,7 +18,7 @@ from PIL import Image
 
 from inkwash.core.errors import InkwashError
 from inkwash.eval.ocr import Line, Reader, ReaderConfig
-from inkwash.rl.rewards.base import Drawn, Reward
+from inkwash.rl.rewards.base import Reward, RewardInput
 
 Scores = npt.NDArray[np.float64]
 UNSURE = 0.2  # lines below this confidence are noise even for the penalty
@@ -97,7 +97,7 @@ class Scorer:
     def weight_list(self) -> list[float]:
         return [self.weights.get(name, 1.0) for name in self.rewards]
 
-    def score(self, items: Sequence[Drawn]) -> Scores:
+    def score(self, items: Sequence[RewardInput]) -> Scores:
         """(N, R), NaN where a reward could not judge."""
         if self.readings is not None and any(reward.reads for reward in self.rewards.values()):
             lines = self.readings.read([item.image for item in items])

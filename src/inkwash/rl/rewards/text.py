@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inkwash.engine.readback import compare, letters
-from inkwash.rl.rewards.base import Drawn
+from inkwash.rl.rewards.base import RewardInput
 from inkwash.scenes.check import MAX_STRAY, check
 
 SURE = 0.5  # confidence from which a line counts as read
@@ -32,17 +32,17 @@ class TextReward:
     def reads(self) -> bool:
         return True
 
-    def __call__(self, items: Sequence[Drawn]) -> list[float]:
+    def __call__(self, items: Sequence[RewardInput]) -> list[float]:
         return [self._one(item) for item in items]
 
-    def _one(self, item: Drawn) -> float:
+    def _one(self, item: RewardInput) -> float:
         found = compare(item.ask.texts, [line.text for line in item.lines if line.score >= SURE])
         unsure = sum(len(letters(line.text)) for line in item.lines if line.score < SURE)
         spoilt = unsure > UNSURE_SHARE * max(1, found.wanted) or _stray(item)
         return found.score * (0.5 if spoilt else 1.0)
 
 
-def _stray(item: Drawn) -> bool:
+def _stray(item: RewardInput) -> bool:
     """Whether ink stands where the scene, whose layout the picture was to have, has none."""
     if item.target is None or item.ask.scene.card is not None:
         return False
