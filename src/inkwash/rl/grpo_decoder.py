@@ -358,7 +358,8 @@ def truth_items(rollout: Rollout, frozen: FrozenParts, source: PromptSource, dev
     """Pictures of a decoder from true plans, with what they aim at: those that a reward's scale is set by."""
     asks = source(0)["asks"]
     tokens = true_plans(frozen, device, [ask.scene for ask in asks])
-    made = rollout.pictures(
-        list(tokens), [ask.prompt for ask in asks], [digest("calibration", ask.key) for ask in asks]
-    ) return [RewardInput(ask=ask, image=image, target=render(ask.scene)) for ask, image in zip(asks, made.images,
-    strict=True)]
+    seeds = [digest("calibration", ask.key) for ask in asks]
+    images = rollout.pictures(list(tokens), [ask.prompt for ask in asks], seeds).images
+    return [
+        RewardInput(ask=ask, image=image, target=render(ask.scene)) for ask, image in zip(asks, images, strict=True)
+    ]

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from inkwash.engine.ar import Row, read_prompt, sample_plans
-from inkwash.engine.denoise import Denoiser
+from inkwash.engine.denoise import DenoiseInput, Denoiser
 from inkwash.engine.pixels import decode_latents, to_output
 from inkwash.engine.plan import upsample
 from inkwash.engine.request import Watch
