@@ -89,4 +89,5 @@ class HttpReward:
         return [float(score) if isinstance(score, int | float) else math.nan for score in scores]
 
     def _scaled(self, score: float) -> float:
-        return min(1.0, max(0.0, (score - self.low) / (self.high - self.low)))
+        scaled = (score - self.low) / (self.high - self.low)
+        return scaled if math.isnan(scaled) else min(1.0, max(0.0, scaled))  # max() would make 0 of NaN
