@@ -88,12 +88,12 @@ class CurriculumState(nn.Module):
         super().__init__()
         self.value = Curriculum()
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+    def state_dict(self, *_: Any, **_named: Any) -> dict[str, Any]:  # type: ignore[override]
         """The fields as bytes of JSON."""
         text = json.dumps(asdict(self.value)).encode()
         return {"json": torch.frombuffer(bytearray(text), dtype=torch.uint8).clone()}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+    def load_state_dict(self, state_dict: Mapping[str, Any], *_: Any, **_named: Any) -> Any:  # type: ignore[override]
         """The same from them."""
         fields = json.loads(bytes(state_dict["json"].tolist()))
         tuples = {name: tuple(fields[name]) for name in ("tiers", "weights")}

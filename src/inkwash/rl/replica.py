@@ -111,13 +111,13 @@ class Shadow(nn.Module):
             live.copy_(value)
             value.copy_(kept)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+    def state_dict(self, *_: Any, **_named: Any) -> dict[str, Any]:  # type: ignore[override]
         """The values by number, as parts of the wholes that they are shards of."""
         pairs = zip(self._values, self._parameters_of, strict=True)
         return {str(number): placed(value, parameter) for number, (value, parameter) in enumerate(pairs)}
 
     @torch.no_grad()
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+    def load_state_dict(self, state_dict: Mapping[str, Any], *_: Any, **_named: Any) -> Any:  # type: ignore[override]
         """Copy values back."""
         if len(state_dict) != len(self._values):
             raise InkwashError("The saved copy of the policy has other parameters: start in a new work folder.")

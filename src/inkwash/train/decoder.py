@@ -93,12 +93,6 @@ def upsample_tokens(ids: Tensor) -> Tensor:
     return ids.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2).flatten(1)
 
 
-def shifted_times(level: Tensor, mu: float) -> tuple[Tensor, Tensor]:
-    """Noise levels (B,) of normal numbers, and the unshifted times in (0, 1] that a linear shift by mu maps to them."""
-    sigma = torch.sigmoid(level)
-    return sigma, unshifted(sigma, mu)
-
-
 def unshifted(sigma: Tensor, mu: float) -> Tensor:
     """The times in (0, 1] that a linear shift by mu maps to noise levels sigma."""
     return sigma / (mu - mu * sigma + sigma)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from inkwash.models.glm_image.schedule import shift_sigmas
-from inkwash.train.decoder import DecoderTraining, detail_weights, shifted_times, upsample_tokens
+from inkwash.train.decoder import DecoderTraining, detail_weights, unshifted, upsample_tokens
 from inkwash.train.muon import Muon
 from inkwash.train.optim import EMA, make_optimizers, split_parameters, warmup_cosine, warmup_stable_decay
 from inkwash.train.tokenizer import Codebook, head_losses, relevant
@@ -21,7 +21,8 @@ from tests.unit.train.conftest import CODES, SCHEDULER, tiny_tokenizer
 @pytest.mark.parametrize("tokens", [64, 128, 256, 1024])
 def test_training_times_are_those_of_the_schedule(tokens: int) -> None:
     mu = 0.25 + 0.75 * (tokens / 256) ** 0.5
-    sigma, times = shifted_times(torch.randn(64), mu)
+    sigma = torch.sigmoid(torch.randn(64))
+    times = unshifted(sigma, mu)
     assert torch.all((times > 0) & (times < 1))
     np.testing.assert_allclose(shift_sigmas(SCHEDULER, times.double().numpy(), tokens), sigma.numpy(), rtol=1e-5)
 
