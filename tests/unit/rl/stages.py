@@ -28,7 +28,7 @@ from inkwash.rl.rewards.base import RewardInput
 from inkwash.rl.rewards.scorer import Scorer
 from inkwash.rl.velocities import DecoderReinforce
 from inkwash.train.lora import LoRA
-from inkwash.train.parallel import finish, start
+from inkwash.train.parallel import finish, first_does, start
 from inkwash.train.run import TrainingRun
 from tests.unit.train.conftest import SCHEDULER, tiny_ar, tiny_decoder, tiny_vae
 from tests.unit.train.stages import tiny_processor
@@ -105,6 +105,7 @@ def run_stage(name: str, folder: Path, steps: int, kill: KillAt | None = None, *
     """Train one stage in `folder`; the weights afterwards."""
     ranks, device = start(CPU)
     lora = LoRA(rank=2, alpha=4.0) if extra.pop("lora", False) else None
+    first_does(ranks, lambda: tiny_processor(folder.parent / "processor") and None)
     parts = tiny_parts(folder.parent)
     scorer, make = Scorer(rewards={"brightness": Brightness()}), SOURCE
     if kill is not None:
