@@ -17,6 +17,7 @@ from inkwash.data.scenes import step_rng, training_scene
 from inkwash.engine.readback import quoted_texts
 from inkwash.scenes.caption import describe
 from inkwash.scenes.grammar import sample_scene
+from inkwash.scenes.levels import CARD, POSTER, find_level
 from inkwash.scenes.scene import Scene
 from inkwash.scenes.second import usual_items
 from inkwash.scenes.world import CELL
@@ -66,18 +67,18 @@ class PromptSource:
     def _ask(self, rng: random.Random, width: int, height: int, key: str) -> Ask:
         scene = self._scene(rng, width, height)
         language = "zh" if _is_chinese(scene) and rng.random() < 0.75 else "en"
-        usual = usual_items(scene) if self.level == "second" else None
+        usual = usual_items(scene) if find_level(self.level) is POSTER else None
         found = describe(scene, rng, language=language, usual=usual)
         return Ask(prompt=found.prompt, scene=scene, named=found.named, key=key)
 
     def _scene(self, rng: random.Random, width: int, height: int) -> Scene:
-        if self.level == "card":
+        if find_level(self.level) is CARD:
             while True:
                 scene = training_scene(rng, width, height, self.level, self.chinese)
                 if 1 <= len(scene.quotes) <= self.most_texts:
                     return scene
         most = max(1, min(self.most_texts, height // CELL - 1, 5))
-        language = "zh" if self.level == "second" and rng.random() < self.chinese else "en"
+        language = "zh" if find_level(self.level) is POSTER and rng.random() < self.chinese else "en"
         return sample_scene(
             rng,
             width=width,

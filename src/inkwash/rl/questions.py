@@ -19,6 +19,7 @@ from inkwash.data.loader import Batch
 from inkwash.data.questions import DialogueTurn, sample_turn
 from inkwash.data.scenes import step_rng, training_scene
 from inkwash.rl.curriculum import Curriculum, rollout_count
+from inkwash.scenes.levels import CARD, find_level
 from inkwash.scenes.render import render
 from inkwash.scenes.scene import Scene
 
@@ -60,7 +61,7 @@ class QuestionSource:
     def _ask(self, rng: random.Random, key: str) -> SeeAsk:
         width, height = rng.choice(self.canvases)
         scene = training_scene(rng, width, height, self.level, self.chinese)
-        sample = sample_card_turn if self.level == "card" else sample_turn
+        sample = sample_card_turn if find_level(self.level) is CARD else sample_turn
         turn = sample(scene, rng, kinds=(rng.choice(self.kinds),))
         letters = sum(len(text) for text in scene.quotes)
         items = len(scene.quotes) + len(scene.pictures)
