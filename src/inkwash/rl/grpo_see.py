@@ -93,7 +93,7 @@ class CurriculumState(nn.Module):
         text = json.dumps(asdict(self.value)).encode()
         return {"json": torch.frombuffer(bytearray(text), dtype=torch.uint8).clone()}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], *_: Any, **_named: Any) -> Any:  # type: ignore[override]
+    def load_state_dict(self, state_dict: Mapping[str, Any], *_: Any, **_named: Any) -> Any:
         """The same from them."""
         fields = json.loads(bytes(state_dict["json"].tolist()))
         tuples = {name: tuple(fields[name]) for name in ("tiers", "weights")}

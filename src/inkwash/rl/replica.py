@@ -117,7 +117,7 @@ class Shadow(nn.Module):
         return {str(number): placed(value, parameter) for number, (value, parameter) in enumerate(pairs)}
 
     @torch.no_grad()
-    def load_state_dict(self, state_dict: Mapping[str, Any], *_: Any, **_named: Any) -> Any:  # type: ignore[override]
+    def load_state_dict(self, state_dict: Mapping[str, Any], *_: Any, **_named: Any) -> Any:
         """Copy values back."""
         if len(state_dict) != len(self._values):
             raise InkwashError("The saved copy of the policy has other parameters: start in a new work folder.")
