@@ -233,7 +233,9 @@ def test_both_languages_say_everything() -> None:
 
 
 def test_the_page_asks_for_a_key_where_keys_are_set(settings: Callable[..., ServeSettings]) -> None:
-    with running(settings(api_keys=read_keys(None, "me:a-long-secret")), FakeBackend, prepare=mount_ui) as live:
+    with running(
+        settings(api_keys=read_keys(None, "me:a-long-secret")), FakeBackend, prepare=lambda app, _: mount_ui(app)
+    ) as live:
         assert live.http.get("/ui").status_code == 200, "the page itself tells nothing"
         for path in ("/ui/about", "/ui/notes"):
             assert live.http.get(path).status_code in (401, 405)
@@ -635,7 +637,9 @@ def test_a_phone_in_chinese_and_dark(browser: Any, paged: Live) -> None:
 
 
 def test_a_browser_is_asked_for_the_key(browser: Any, settings: Callable[..., ServeSettings]) -> None:
-    with running(settings(api_keys=read_keys(None, "me:a-long-secret")), FakeBackend, prepare=mount_ui) as live:
+    with running(
+        settings(api_keys=read_keys(None, "me:a-long-secret")), FakeBackend, prepare=lambda app, _: mount_ui(app)
+    ) as live:
         context = browser.new_context(locale="en-US")
         page = context.new_page()
         page.goto(f"{live.url}/ui")
