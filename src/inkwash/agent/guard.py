@@ -46,7 +46,8 @@ _CITES = re.compile(
     re.IGNORECASE,
 )
 _TERMINALS = re.compile(
-    r"terminal|xterm|konsole|kitty|alacritty|powershell|cmd\.exe|command prompt|\bi-?term|\bssh\b|\broot@|\bbash\b|\bzsh\b",
+    r"terminal|xterm|konsole|kitty|alacritty|powershell|cmd\.exe|command prompt|\bi-?term|\bssh\b|\broot@|"
+    r"\bbash\b|\bzsh\b",
     re.IGNORECASE,
 )
 _EDITING = {*"acvxzy", "home", "end", "left", "right", "up", "down", "backspace", "delete"}  # harmless with ctrl

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from inkwash.core.errors import Cancelled
+from inkwash.core.hotkeys import listen_for
 
 T = TypeVar("T")
 POLL_S = 0.02
@@ -74,9 +75,7 @@ class StopSwitch:
 def hotkey(stop: StopSwitch, keys: str = "<ctrl>+<alt>+<shift>+k") -> Iterator[bool]:
     """Throw the switch at a key chord anywhere on the system; yields whether there is one here."""
     try:
-        from pynput import keyboard
-
-        listener = keyboard.GlobalHotKeys({keys: lambda: stop.throw("stopped by its hotkey")})
+        listener = listen_for({keys: lambda: stop.throw("stopped by its hotkey")}, extra="agent")
         listener.start()
     except Exception:  # no library, no display, no permission: each system has errors of its own
         yield False

@@ -1,6 +1,6 @@
-"""Keys that work whatever window is in front: what they do, how they are written, and the library that listens.
+"""Keys that work whatever window is in front: what they do, how they are written, and who listens.
 
-<ctrl>+<shift>+s      letters, digits, f1 to f24, and the names of `pynput`; <cmd> is the key of macOS
+<ctrl>+<shift>+s      letters, digits, f1 to f24, space and print_screen; <cmd> is the key of macOS
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from inkwash.core.errors import ConfigError, MissingExtraError, RequestError
+from inkwash.core.errors import RequestError
+from inkwash.core.hotkeys import Listener, listen_for
 
 ACTIONS = ("window", "shot", "region", "new", "history")  # show or hide, whole screen, region, new talk, search
 Listen = Callable[[dict[str, Callable[[], None]]], Any]
@@ -85,11 +86,5 @@ class Hotkeys:
         return lambda: self._act(action)
 
 
-def _listener(calls: dict[str, Callable[[], None]]) -> Any:
-    try:
-        from pynput import keyboard
-    except ImportError as missing:
-        if missing.name in ("pynput", "pynput.keyboard"):
-            raise MissingExtraError("Hotkeys", extra="desk") from missing
-        raise ConfigError("Hotkeys need a display of X11, Windows or macOS, and there is none here.") from None
-    return keyboard.GlobalHotKeys(calls)
+def _listener(calls: dict[str, Callable[[], None]]) -> Listener:
+    return listen_for(calls, extra="desk")

@@ -211,7 +211,7 @@ def display() -> Iterator[str]:
     for name in ("Xvfb", "xterm", "xclip"):
         if shutil.which(name) is None:
             pytest.skip(f"no {name} on this machine")
-    for module in ("mss", "pynput", "pyperclip"):
+    for module in ("mss", "Xlib", "pyperclip"):
         if find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
     read, write = os.pipe()
