@@ -86,7 +86,7 @@ def test_two_ranks_do_as_one(stage: str, extra: list[str], tmp_path: Path) -> No
     assert [v for _, v in logs[0]["gradient"]] == pytest.approx([v for _, v in logs[1]["gradient"]], rel=1e-2)
     # AdamW's first steps are signs: where a gradient is all rounding they may differ by a whole step
     files = [tmp_path / name / f"{stage}.pt" for name in ("one", "two")]
-    assert difference(*files) < 2e-3 and mean_difference(*files) < 1e-5
+    assert difference(*files) < 2e-3 and mean_difference(*files) < 1e-4
 
 
 @pytest.mark.slow
