@@ -123,9 +123,9 @@ def learn(
         if config.loss in ("nft", "awm"):
             with old.swapped():
                 olds = [velocity_of(part) for part in every]
-    befores: list[Tensor | None] = [None] * len(every)
+    frozen_velocities: list[Tensor | None] = [None] * len(every)
     if config.minibatches > 1 and config.loss != "nft":  # with the kernels of training, which no_grad would change
-        befores = [velocity_of(part).detach() for part in every]
+        frozen_velocities = [velocity_of(part).detach() for part in every]
     sums = {name: torch.zeros((), device=device) for name in ("loss", "v_mse", "old_mse")}
     ratio = torch.zeros((), device=device)
     norms, at = [], 0
@@ -133,7 +133,7 @@ def learn(
         clear_gradients(optimizers)
         for part in parts:
             velocity = velocity_of(part)
-            before = velocity.detach() if befores[at] is None else befores[at]
+            before = velocity.detach() if frozen_velocities[at] is None else frozen_velocities[at]
             assert before is not None
             loss, far = policy_loss(part, velocity, before, olds[at], config)
             drift = v_mse(velocity, references[at])
