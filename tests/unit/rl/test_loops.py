@@ -153,7 +153,7 @@ def test_a_shadow_swaps_blends_and_is_saved() -> None:
     with other.swapped():
         assert torch.allclose(layer.weight, first + 0.25)
     with pytest.raises(InkwashError, match="other parameters"):
-        Shadow([layer.weight]).load_state_dict(shadow.state_dict())
+        Shadow(list(layer.parameters())[:1]).load_state_dict(shadow.state_dict())
 
 
 def test_the_budget_raises_the_penalty_and_lets_it_go() -> None:
