@@ -36,7 +36,7 @@ $(BASE): pyproject.toml constraints.txt
 
 $(STAMP): pyproject.toml constraints.txt $(BASE)
 	@echo "Installing what the tests and the checks need into $(VENV) ..."
-	$(INSTALL) -e '.[ocr,serve,train,rl,agent,media,quant,cluster,docs,dev]'
+	$(INSTALL) -e '.[ocr,serve,train,rl,mcp,desk,agent,media,quant,cluster,docs,dev]'
 	@touch $(STAMP)
 
 demo: $(BASE)

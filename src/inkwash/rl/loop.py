@@ -99,7 +99,7 @@ def gathered(
     if ranks.mesh is None or ranks.data == 1:
         return rows, list(groups), slice(0, len(rows))
     found: list[Any] = [None] * ranks.world
-    dist.all_gather_object(found, (rows, list(groups)), group=ranks.files)
+    dist.all_gather_object(found, (rows, list(groups)), group=ranks.messages)
     before = sum(len(part) for part, _ in found[: ranks.rank])
     joined = np.concatenate([part for part, _ in found])
     return joined, [name for _, names in found for name in names], slice(before, before + len(rows))

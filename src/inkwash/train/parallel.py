@@ -46,7 +46,10 @@ class Ranks:
     world: int = 1
     tensor: int = 1
     mesh: DeviceMesh | None = None  # (data, tensor)
-    files: dist.ProcessGroup | None = None  # its own connections: checkpoints are written while others are in use
+    # Each with connections of its own: checkpoints are written by a thread of each process while all the others go on,
+    # and two collective calls on one group at a time wait for each other for ever.
+    files: dist.ProcessGroup | None = None
+    messages: dist.ProcessGroup | None = None  # small objects of the training thread
 
     @property
     def first(self) -> bool:
@@ -109,15 +112,16 @@ def start(device: torch.device, *, tensor: int = 1) -> tuple[Ranks, torch.device
             raise ConfigError(f"Training on several {device.type} devices is not possible: use one, or the CPU.")
         dist.init_process_group("gloo" if backend == "gloo" else f"cpu:gloo,{device.type}:{backend}")
     mesh = init_device_mesh(device.type, (world // tensor, tensor), mesh_dim_names=("data", "tensor"))
-    files = dist.new_group(backend="gloo", timeout=PATIENCE)
-    assert files is not None
-    return Ranks(rank=dist.get_rank(), world=world, tensor=tensor, mesh=mesh, files=files), device
+    files, messages = (dist.new_group(backend="gloo", timeout=PATIENCE) for _ in range(2))
+    assert files is not None and messages is not None
+    rank = dist.get_rank()
+    return Ranks(rank=rank, world=world, tensor=tensor, mesh=mesh, files=files, messages=messages), device
 
 
 def finish(ranks: Ranks) -> None:
     """Leave the group; the first process may still write, so all wait for it."""
     if ranks.mesh is not None:
-        dist.barrier(group=ranks.files)
+        dist.barrier(group=ranks.messages)
         dist.destroy_process_group()
 
 
@@ -133,7 +137,7 @@ def first_does(ranks: Ranks, work: Callable[[], T]) -> T:
         except Exception as error:
             failure = error
             said[1] = error.message if isinstance(error, InkwashError) else f"The first process failed: {error!r}."
-    dist.broadcast_object_list(said, src=0, group=ranks.files)
+    dist.broadcast_object_list(said, src=0, group=ranks.messages)
     if failure is not None:
         raise failure
     if said[1] is not None:
