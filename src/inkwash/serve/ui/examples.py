@@ -8,10 +8,12 @@ from __future__ import annotations
 from inkwash.engine.notes import Abilities
 
 EXAMPLES = [
-    {"name": "hello", "prompt": 'A poster that says "HELLO"', "seed": 1},
-    {"name": "open", "prompt": 'A blue sign that says "OPEN" in white letters', "seed": 2},
-    {"name": "sale", "prompt": 'A poster with the words "SALE" and "50%"', "seed": 3},
-    {"name": "bread", "prompt": 'A sign "FRESH BREAD" on a yellow background', "seed": 4},
+    {"name": "garden", "prompt": 'A blue poster that says "GARDEN"', "seed": 1},
+    {"name": "sale", "prompt": 'A yellow poster with "SALE" in large red letters', "seed": 1},
+    {"name": "open", "prompt": 'A sign that says "OPEN" with a star', "seed": 1},
+    {"name": "hello", "prompt": 'A green poster that says "Hello World"', "seed": 1},
+    {"name": "tea", "prompt": 'A card with the words "TEA" and "COFFEE"', "seed": 1},
+    {"name": "love", "prompt": 'A pink card that says "LOVE" and a heart', "seed": 1},
 ]
 _WISHES = (  # a word that a model may know, and how a prompt says it
     ("balloon", "with balloons"),

@@ -1,0 +1,55 @@
+"""The pictures of the page's examples, drawn by the shipped model with their own prompts, shapes and seeds.
+
+    python -m bench.page_examples            # write them again
+    python -m bench.page_examples --find 8   # say which of the first seeds give all words, to choose from
+
+A picture whose words are not read back is told, and the exit code is 1: an example must show what a click draws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from PIL import Image
+
+from inkwash import DrawRequest, GlmImagePipeline
+from inkwash.cli.draw import open_reader
+from inkwash.engine.readback import quoted_texts
+from inkwash.serve.ui.examples import EXAMPLES
+from inkwash.serve.ui.routes import STATIC
+
+SIDE = 384  # pixels of a picture beside its prompt
+QUALITY = 82
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--find", type=int, default=0, help="Try so many seeds of each example and write nothing.")
+    tried = parser.parse_args().find
+    pipe, read = GlmImagePipeline.from_pretrained("nano"), open_reader()
+    wrong = []
+
+    def drawn(prompt: str, seed: int) -> tuple[Image.Image, bool]:
+        image = pipe.draw(DrawRequest(prompt=prompt, seed=seed)).images[0]
+        lines = " ".join(read(image).lines).split()
+        words = " ".join(quoted_texts(prompt)).split()
+        return image, sorted(lines) == sorted(words)
+
+    for example in EXAMPLES:
+        name, prompt = str(example["name"]), str(example["prompt"])
+        if tried:
+            print(name, [seed for seed in range(1, tried + 1) if drawn(prompt, seed)[1]], flush=True)
+            continue
+        image, right = drawn(prompt, int(str(example["seed"])))
+        wrong += [] if right else [name]
+        image.resize((SIDE, SIDE), Image.Resampling.LANCZOS).save(
+            STATIC / "examples" / f"{name}.webp", quality=QUALITY
+        )
+    if wrong:
+        print(f"words are not right in {', '.join(wrong)}: choose other seeds with --find", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
