@@ -23,7 +23,7 @@ import torch
 from bench.sheet import peak_rss, present_rss
 from inkwash.cli.doctor_plan import sizes_of
 from inkwash.core.device import pick_device, pick_dtype
-from inkwash.engine.memory import Work, forecast
+from inkwash.engine.memory import ForecastInput, forecast
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.quantize import parse_quantize
 model, profile, quantize, dtype, side, steps, pictures = json.loads(sys.argv[1])
@@ -34,7 +34,7 @@ pipe = GlmImagePipeline.from_pretrained(model, torch_dtype=dtype, offload=profil
 pipe(prompt='A poster that says "HELLO"', height=side, width=side, num_inference_steps=steps,
      num_images_per_prompt=pictures, generator=torch.Generator().manual_seed(1))
 peak = torch.cuda.max_memory_allocated() if cuda else peak_rss()
-work = Work(height=side, width=side, steps=steps, pictures=pictures)
+work = ForecastInput(height=side, width=side, steps=steps, pictures=pictures)
 made = forecast(sizes_of(model), work, dtype=pick_dtype(dtype, place), device=place, profile=profile,
                 quantize=parse_quantize(quantize), base=base)
 print(json.dumps([base, peak, made.peak]))

@@ -43,9 +43,7 @@ def main() -> int:
             continue
         image, right = drawn(prompt, int(str(example["seed"])))
         wrong += [] if right else [name]
-        image.resize((SIDE, SIDE), Image.Resampling.LANCZOS).save(
-            STATIC / "examples" / f"{name}.webp", quality=QUALITY
-        )
+        image.resize((SIDE, SIDE), Image.Resampling.LANCZOS).save(STATIC / "examples" / f"{name}.webp", quality=QUALITY)
     if wrong:
         print(f"words are not right in {', '.join(wrong)}: choose other seeds with --find", file=sys.stderr)
     return 1 if wrong else 0

@@ -444,7 +444,8 @@ def test_edit_inside_what_was_painted_and_change_it_further(tab: Any, paged: Liv
     slider.evaluate("node => { node.value = 70; node.dispatchEvent(new Event('input')); }")
     assert "70" in tab.locator("#edit .compare").get_attribute("style")
     tab.click("#edit [data-act=keep_going]")
-    assert tab.locator("#edit .chain li").count() == 2 and tab.input_value("#prompt-edit") == ""
+    tab.wait_for_function("document.querySelectorAll('#edit .chain li').length == 2")
+    assert tab.input_value("#prompt-edit") == ""
     tab.fill("#prompt-edit", "Now a star")
     tab.click("#edit .go .draw")
     drawn(tab, "edit")

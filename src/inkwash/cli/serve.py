@@ -19,7 +19,7 @@ from inkwash.core.errors import ConfigError
 if TYPE_CHECKING:
     from inkwash.engine.open import LoadOptions
     from inkwash.serve.backend import Backend
-    from inkwash.serve.settings import EnhanceSettings, ServeSettings
+    from inkwash.serve.settings import ClusterSettings, EnhanceSettings, ServeSettings
 
 ENHANCE_KEY = "INKWASH_ENHANCE_KEY"
 
@@ -202,6 +202,7 @@ def _serve(
             "--planners and --decoders load the checkpoint as it is: leave --lora, --offload, --quantize and --compile "
             "out, or use --replicas."
         )
+    replicas = _replicas(cluster)
     name = seeing.served_name if alone and seeing is not None else model
     settings = _settings(name, at, weights, clients, rewriting, log_prompts=logs.log_prompts, alone=alone)
     bound = bind(at.host, at.port)
@@ -209,7 +210,7 @@ def _serve(
 
     run_server(
         settings,
-        None if alone else partial(_load, settings, options, cluster),
+        None if alone else partial(_load, settings, options, replicas),
         bound=bound,
         log_requests=not logs.quiet,
         ui=logs.ui,
@@ -261,18 +262,25 @@ def _settings(
     )
 
 
-def _load(settings: ServeSettings, options: LoadOptions, cluster: ClusterOptions) -> Backend:
-    """What draws: the model in this process, or replicas."""
-    if cluster.ray:
-        from inkwash.serve.cluster import load_cluster
-        from inkwash.serve.settings import ClusterSettings
+def _replicas(cluster: ClusterOptions) -> ClusterSettings | None:
+    """The replicas in a Ray cluster, checked; None for a model in this process."""
+    if not cluster.ray:
+        return None
+    from inkwash.serve.settings import ClusterSettings
 
-        replicas = ClusterSettings(
-            replicas=cluster.replicas,
-            planners=cluster.planners,
-            decoders=cluster.decoders,
-            address=cluster.ray_address,
-        )
+    return ClusterSettings(
+        replicas=cluster.replicas,
+        planners=cluster.planners,
+        decoders=cluster.decoders,
+        address=cluster.ray_address,
+    )
+
+
+def _load(settings: ServeSettings, options: LoadOptions, replicas: ClusterSettings | None) -> Backend:
+    """What draws: the model in this process, or replicas."""
+    if replicas is not None:
+        from inkwash.serve.cluster import load_cluster
+
         return load_cluster(settings, replicas, options)
     from inkwash.serve.backend import load_backend
 

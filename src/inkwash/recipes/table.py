@@ -189,10 +189,8 @@ def _read(kind: Any, key: str, text: str) -> Any:
 
 
 def _unknown(key: str, known: Mapping[str, Any]) -> ConfigError:
-    last = key.rpartition(".")[2]
-    return ConfigError(
-        f"--set {key}: there is no setting {key!r}{_did_you_mean(last, known)}; known are {_list(known)}."
-    )
+    near = _did_you_mean(key.rpartition(".")[2], known) or _did_you_mean(key.partition(".")[0], known)
+    return ConfigError(f"--set {key}: there is no setting {key!r}{near}; known are {_list(known)}.")
 
 
 def _did_you_mean(word: str, known: Mapping[str, Any]) -> str:

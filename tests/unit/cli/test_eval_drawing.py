@@ -134,7 +134,7 @@ def test_two_runs_are_compared(inkwash: Callable[..., Any], cvtg: tuple[str, ...
 
 BAD = [
     (("cvtg2k", "--images", "i", "--out", "o"), "give one of them"),
-    (("cvtg2k", "--reader", "easyocr"), "rapidocr, tesseract, paddle"),
+    (("cvtg2k", "--reader", "easyocr"), "rapidocr, rapidocr-v4, tesseract, paddle"),
     (("cvtg2k", "--reader", "paddle"), "belong together"),
     (("cvtg2k", "--weights", "clip"), "NAME=PATH"),
     (("cvtg2k", "--weights", "clap=data"), "no weights named 'clap'"),

@@ -105,7 +105,7 @@ def test_the_official_package_gets_the_official_folders(tmp_path: Path, monkeypa
 
 
 def test_what_is_missing_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="must be one of rapidocr, tesseract, paddle"):
+    with pytest.raises(ConfigError, match="must be one of rapidocr, rapidocr-v4, tesseract, paddle"):
         open_reader("easyocr")
     with pytest.raises(ConfigError, match="do not go together"):
         open_reader("paddle")

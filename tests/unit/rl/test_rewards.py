@@ -269,7 +269,7 @@ def test_a_reader_process_that_dies_is_replaced_once(monkeypatch: pytest.MonkeyP
     (process,) = readings._open()._processes.values()
     process.kill()
     assert readings.read(images) == wanted
-    monkeypatch.setattr(scorer_module, "_begin", None)  # a worker that cannot begin dies at once
+    monkeypatch.setattr(scorer_module, "_begin", int)  # a worker that cannot begin is dead at once
     readings.close()
     with pytest.raises(InkwashError, match="died twice"):
         readings.read(images)

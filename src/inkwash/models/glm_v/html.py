@@ -165,7 +165,7 @@ class HtmlFence:
             self._between = False
             self._say(said, len(self._held) - len(text))
             self._open(opening)
-        elif not last and (not text or any(f"<{tag}".startswith(text.lower()) for tag in _TAGS)):
+        elif not last and (not text or self._may_open(text)):
             return False
         else:
             self._between = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inkwash.models.glm_v.html import HtmlFence, fence_html
@@ -87,6 +87,7 @@ def test_a_tag_split_over_pieces_is_seen_and_escapes_stay() -> None:
 
 
 @given(TEXTS, st.lists(st.integers(0, 90), max_size=6))
+@example("<meta a><!DOCTYPE html>", [12])
 def test_pieces_make_no_difference(text: str, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     fence = HtmlFence()
