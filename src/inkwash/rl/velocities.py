@@ -25,6 +25,8 @@ LOSSES = ("nft", "awm", "flow_grpo")
 TRUSTS = ("clip", "guard", "dppo")
 OLD_DECAYS = ("general", "text")
 
+USUAL_WINDOW = (0, 3)  # random steps of flow_grpo
+
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderReinforce(Reinforcing):
@@ -47,8 +49,8 @@ class DecoderReinforce(Reinforcing):
     awm_clip: float = 1.0
     kernel: str = "cps"
     noise: float = 0.8
-    window_first: int = 0
-    window_last: int = 3
+    window_first: int = USUAL_WINDOW[0]
+    window_last: int = USUAL_WINDOW[1]
     clip_nats: float = 0.66
     kl_nats: float = 0.66
     draw_steps: int = 8
@@ -63,6 +65,8 @@ class DecoderReinforce(Reinforcing):
         self._require("above 0", lambda value: value > 0, "nft_beta", "awm_clip", "clip_nats", "kl_nats")
         self._require("at least 0", lambda value: value >= 0, "reference", "near")
         check_window(self.window, self.draw_steps, self.law)
+        if self.loss != "flow_grpo" and (self.window_first, self.window_last) != USUAL_WINDOW:
+            raise ValueError(f"window_first and window_last have no meaning for the loss {self.loss}: use flow_grpo.")
         if self.loss == "flow_grpo" and (not self.law.random or self.window[0] == self.window[1]):
             raise ValueError("flow_grpo learns from random steps: give a kernel with noise and a window of steps.")
 

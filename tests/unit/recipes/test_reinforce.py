@@ -111,8 +111,6 @@ def test_a_whole_checkpoint_is_written_and_draws(checkpoint: Path, server: str, 
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(name: str, override: str, said: str, tmp_path: Path) -> None:
-    if said == "window":
-        pytest.importorskip("rapidocr_onnxruntime")  # its weights are opened before
     with pytest.raises(ConfigError, match=said):
         recipes.run(name, [f"work={tmp_path}", override], recipes.REINFORCEMENT)
 
