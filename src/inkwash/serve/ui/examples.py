@@ -10,10 +10,10 @@ from inkwash.engine.notes import Abilities
 EXAMPLES = [
     {"name": "garden", "prompt": 'A blue poster that says "GARDEN"', "seed": 1},
     {"name": "sale", "prompt": 'A yellow poster with "SALE" in large red letters', "seed": 1},
-    {"name": "open", "prompt": 'A sign that says "OPEN" with a star', "seed": 1},
+    {"name": "open", "prompt": 'A sign that says "OPEN"', "seed": 1},
     {"name": "hello", "prompt": 'A green poster that says "Hello World"', "seed": 2},
     {"name": "tea", "prompt": 'A card with the words "TEA" and "COFFEE"', "seed": 1},
-    {"name": "love", "prompt": 'A pink card that says "LOVE" and a heart', "seed": 1},
+    {"name": "love", "prompt": 'A pink card that says "LOVE"', "seed": 1},
 ]
 _WISHES = (  # a word that a model may know, and how a prompt says it
     ("balloon", "with balloons"),
