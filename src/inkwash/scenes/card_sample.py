@@ -175,16 +175,17 @@ def sample_card_scene(
     random_words: float = 0.0,
 ) -> Scene:
     """A card that fits its canvas, laid out; on a small canvas the one with the fewest flaws of many."""
-    best: Scene | None = None
+    best, fewest = None, 0
     for _ in range(RESAMPLES):
         card = sample_card(rng, split=split, language=language, random_words=random_words)
         scene = lay_out(card, width, height)
         if scene is None:
             continue
-        if all(rng.random() < KEPT[flaw] for flaw in flaws(scene)):
+        found = flaws(scene)
+        if all(rng.random() < KEPT[flaw] for flaw in found):
             return scene
-        if best is None or len(flaws(scene)) < len(flaws(best)):
-            best = scene
+        if best is None or len(found) < fewest:
+            best, fewest = scene, len(found)
     if best is not None:
         return best
     raise ConfigError(f"no card fits on {width} x {height}: use a larger canvas")
