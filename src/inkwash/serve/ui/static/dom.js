@@ -33,3 +33,13 @@ export function fileName(prompt, ending) {
   const words = prompt.normalize("NFC").replace(/[\p{C}\\/:*?"<>|“”„«»「」『』'’]+/gu, " ").trim().replace(/\s+/g, "-");
   return `${Array.from(words).slice(0, 60).join("").replace(/^[.-]+|[.-]+$/g, "") || "inkwash"}.${ending}`;
 }
+
+/** A button that opens a list of further buttons above itself; a click anywhere else closes it (page.js). */
+export function menu(properties, label, ...items) {
+  const list = node("div", { hidden: true }, ...items);
+  const button = node("button.plain", { type: "button", "aria-haspopup": "true", "aria-expanded": "false", ...properties, onclick: () => {
+    list.hidden = !list.hidden;
+    button.setAttribute("aria-expanded", String(!list.hidden));
+  } }, label);
+  return node("div.menu", {}, button, list);
+}

@@ -1,6 +1,6 @@
 // The mask editor: a picture, and over it, half transparent, what may change.
 
-import { node } from "./dom.js";
+import { menu, node } from "./dom.js";
 import { t } from "./words.js";
 import { canvasOf, pngOf } from "./files.js";
 
@@ -32,18 +32,11 @@ export class MaskEditor {
       return node("label", {}, t(name), input);
     };
     const sides = ["left", "right", "top", "bottom"];
-    const widen = node("div.menu", {}, node("button.plain", { type: "button", "aria-haspopup": "true", "aria-expanded": "false", onclick: (event) => this.menu(event.currentTarget) }, t("widen")));
-    widen.append(node("div", { hidden: true }, ...sides.map((side) => node("button", { type: "button", "data-side": side, onclick: () => this.widen(side, 128) }, t("widen_by", { px: 128, side: t(side) })))));
+    const widen = menu({}, t("widen"), ...sides.map((side) => node("button", { type: "button", "data-side": side, onclick: () => this.widen(side, 128) }, t("widen_by", { px: 128, side: t(side) }))));
     this.tools.replaceChildren(
       press("brush"), press("eraser"), slide("size", 160, this.size, (value) => (this.size = value)), slide("feather", 40, this.feather, (value) => (this.feather = value)),
       act("undo", () => this.step(this.done, this.undone)), act("redo", () => this.step(this.undone, this.done)), act("clear", () => this.clear()), act("invert", () => this.invert()), widen,
     );
-  }
-
-  menu(button) {
-    const box = button.nextElementSibling;
-    box.hidden = !box.hidden;
-    button.setAttribute("aria-expanded", String(!box.hidden));
   }
 
   setMode(name) {

@@ -1,7 +1,7 @@
 // One workplace for drawing and for editing: the form on the left, the picture on the right.
 
 import * as api from "./api.js";
-import { node, toast, save, fileName } from "./dom.js";
+import { fileName, menu, node, save, toast } from "./dom.js";
 import { blobOf, dataUrl, converted, settingsOf } from "./files.js";
 import { MaskEditor } from "./mask.js";
 import * as store from "./store.js";
@@ -408,12 +408,12 @@ function compare(picture) {
 
 /** A button with the three formats. */
 export function downloads(blob, prompt) {
-  const menu = node("div", { hidden: true });
-  const button = node("button.plain", { type: "button", "aria-haspopup": "true", "aria-expanded": "false", "data-act": "download", onclick: () => { menu.hidden = !menu.hidden; button.setAttribute("aria-expanded", String(!menu.hidden)); } }, t("download"));
-  for (const [name, ending, type] of [["PNG", "png", "image/png"], ["WebP", "webp", "image/webp"], ["JPEG", "jpg", "image/jpeg"]]) {
-    menu.append(node("button", { type: "button", "data-format": ending, onclick: async () => { save(await converted(blob, type), fileName(prompt, ending)); menu.hidden = true; } }, name));
-  }
-  return node("div.menu", {}, button, menu);
+  const formats = [["PNG", "png", "image/png"], ["WebP", "webp", "image/webp"], ["JPEG", "jpg", "image/jpeg"]];
+  const items = formats.map(([name, ending, type]) => node("button", { type: "button", "data-format": ending, onclick: async (event) => {
+    event.currentTarget.parentElement.hidden = true;
+    save(await converted(blob, type), fileName(prompt, ending));
+  } }, name));
+  return menu({ "data-act": "download" }, t("download"), ...items);
 }
 
 function options(select, pairs) {
