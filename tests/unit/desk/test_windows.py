@@ -1,4 +1,4 @@
-"""Windows of the other platforms, replayed: what Windows 11 and macOS 15 answered to the same questions."""
+"""Windows of the other platforms, with stand-ins for their systems, written by hand after their documentation."""
 
 from __future__ import annotations
 
