@@ -123,10 +123,16 @@ def clean(page: Any) -> None:
     assert [line for line in page.wrong if not any(part in line for part in expected)] == []
 
 
+def playwright_expect(locator: Any) -> Any:
+    """Playwright's assertions, which wait; imported when a browser is there."""
+    from playwright.sync_api import expect
+
+    return expect(locator)
+
+
 def says(tab: Any, where: str, words: str) -> None:
-    tab.wait_for_function(
-        "([where, words]) => document.querySelector(where).innerText.includes(words)", arg=[where, words]
-    )
+    """Waited for by Playwright itself: `wait_for_function` asks again by `eval`, which the page's policy forbids."""
+    playwright_expect(tab.locator(where).first).to_contain_text(words, use_inner_text=True, timeout=WAIT_MS)
 
 
 def drawn(tab: Any, kind: str = "draw") -> None:
@@ -444,7 +450,7 @@ def test_edit_inside_what_was_painted_and_change_it_further(tab: Any, paged: Liv
     slider.evaluate("node => { node.value = 70; node.dispatchEvent(new Event('input')); }")
     assert "70" in tab.locator("#edit .compare").get_attribute("style")
     tab.click("#edit [data-act=keep_going]")
-    tab.wait_for_function("document.querySelectorAll('#edit .chain li').length == 2")
+    tab.locator("#edit .chain li").nth(1).wait_for()
     assert tab.input_value("#prompt-edit") == ""
     tab.fill("#prompt-edit", "Now a star")
     tab.click("#edit .go .draw")
@@ -495,7 +501,7 @@ def test_the_tools_of_the_mask(tab: Any, paged: Live) -> None:
     assert painted() == 0
     tab.click("#edit .tools .menu > button")
     tab.click("#edit .tools [data-side=right]")
-    tab.wait_for_function("document.getElementById('mask').width == 384")
+    playwright_expect(tab.locator("#mask")).to_have_js_property("width", 384, timeout=WAIT_MS)
     assert painted() == pytest.approx(1 / 3, abs=0.01)
     tab.fill("#prompt-edit", "Go on to the right")
     tab.click("#edit .go .draw")
