@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.server import test_ui
+from tests.server.ui.page import CHROMIUM, WAIT_MS, expecting, says
 
 pytest.importorskip("fastapi")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(test_ui.CHROMIUM is None, reason="no chromium on this machine")]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")]
 ANSWER = "The **word** is `OPEN`.\n\n```html\n<b>hi</b><script>parent.ran = 1</script>\n```\n"
 ANSWER += "<img src=x onerror='window.ran=1'>"
 
@@ -95,7 +95,7 @@ def page(url: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=test_ui.CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         opened = browser.new_page(locale="en-US", viewport={"width": 1200, "height": 800})
         opened.set_default_timeout(60_000)
         opened.goto(url)
@@ -164,7 +164,7 @@ def test_a_shot_a_region_and_a_file_go_with_the_question(page: Any, chat: Chat) 
 def test_a_recording_becomes_a_video_that_is_sent_as_frames(page: Any, chat: Chat) -> None:
     page.click("#record")
     page.wait_for_selector("#pill.on")
-    page.wait_for_function("() => parseFloat(document.querySelector('#clock').textContent) > 0.5")
+    expecting(page.locator("#clock")).to_have_text(re.compile(r"^(0\.[6-9]|[1-9])"), timeout=WAIT_MS)
     page.click("#pause")
     page.wait_for_selector("#pause:has-text('Go on')")
     page.click("#end")
@@ -185,7 +185,7 @@ def test_edit_again_and_stop(page: Any, chat: Chat) -> None:
     chat.pause = 0.3
     page.fill("#question", "Slow one")
     page.press("#question", "Enter")
-    page.wait_for_function("() => document.querySelectorAll('.turn.assistant')[1]?.innerText.includes('word')")
+    expecting(page.locator(".turn.assistant").nth(1)).to_contain_text("word", timeout=WAIT_MS)
     page.click("#stop")
     answered(page)
     assert len(page.locator(".turn.assistant").nth(1).inner_text()) < len(ANSWER)
@@ -194,14 +194,14 @@ def test_edit_again_and_stop(page: Any, chat: Chat) -> None:
 def test_the_history_is_searched_renamed_and_deleted_with_undo(page: Any) -> None:
     ask(page, "About the zebra crossing")
     page.fill("#search", "zebra")
-    page.wait_for_function("() => document.querySelectorAll('#list li').length === 1")
+    expecting(page.locator("#list li")).to_have_count(1, timeout=WAIT_MS)
     page.click("#list li button:has-text('⋯')")
     page.once("dialog", lambda dialog: dialog.accept("Stripes"))
     page.click("#sheet button:has-text('Rename')")
     page.wait_for_selector("#list li button:has-text('Stripes')")
     page.click("#list li button:has-text('⋯')")
     page.click("#sheet button:has-text('Delete')")
-    page.wait_for_function("() => document.querySelectorAll('#list li').length === 0")
+    expecting(page.locator("#list li")).to_have_count(0, timeout=WAIT_MS)
     page.click("#said button:has-text('Undo')")
     page.wait_for_selector("#list li button:has-text('Stripes')")
     page.fill("#search", "")
@@ -212,9 +212,7 @@ def test_settings_tell_conflicts_and_take_endpoints(page: Any, chat: Chat) -> No
     inputs = page.locator("#sheet label input")
     inputs.nth(1).fill("<ctrl>+<shift>+c")
     page.locator("#sheet button:has-text('Save')").first.click()
-    page.wait_for_function(
-        "() => document.querySelector('#said').textContent.includes('stands for both window and shot')"
-    )
+    says(page, "#said", "stands for both window and shot")
     page.click("#sheet button:has-text('Close')")
     page.click("#settings")
     for place, text in enumerate(("second", f"http://127.0.0.1:{chat.server_port}/v1", "other")):

@@ -11,14 +11,11 @@ import pytest
 from inkwash.engine.see.batcher import AnswerBatcher
 from inkwash.serve.server import mount_chat, mount_ui
 from inkwash.serve.settings import ChatSettings, ServeSettings
-from tests.server import test_ui
 from tests.server.conftest import Live, running
 from tests.server.fakes import FakeBackend
-from tests.server.test_ui import clean, drop, opened, picture, says
+from tests.server.ui.page import BROWSER_MARKS, clean, drop, opened, picture, says
 
-pytestmark = test_ui.pytestmark
-nothing_left = test_ui.nothing_left
-browser = test_ui.browser
+pytestmark = BROWSER_MARKS
 
 BOX = "\n<think>left of the middle</think>\nHere: <|begin_of_box|>[[250, 250, 500, 750]]<|end_of_box|>"
 PAGE = "\n<think></think>\nA page:\n<html>\n<body><img src=x onerror='window.ran=1'></body>\n</html>\nDone."

@@ -1,0 +1,125 @@
+"""Who can use the page: by keyboard, with a screen reader, on a phone, in Chinese, with a key, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from inkwash.serve.auth import read_keys
+from inkwash.serve.server import mount_ui
+from inkwash.serve.settings import ServeSettings
+from tests.server.conftest import Live, backend_of, running
+from tests.server.fakes import FakeBackend
+from tests.server.ui.page import BROWSER_MARKS, clean, drawn, opened, says
+
+pytestmark = BROWSER_MARKS
+
+
+def test_the_keyboard_alone_draws(tab: Any, paged: Live) -> None:
+    before = len(backend_of(paged).drawn)
+    tab.focus("#tab-draw")
+    tab.keyboard.press("ArrowRight")
+    assert tab.evaluate("document.activeElement.id") == "tab-edit" and tab.is_visible("#edit")
+    tab.keyboard.press("ArrowLeft")
+    for _ in range(8):
+        tab.keyboard.press("Tab")
+        if tab.evaluate("document.activeElement.id") == "prompt-draw":
+            break
+    tab.keyboard.type('says "HALLO"')
+    tab.keyboard.press("Control+Enter")
+    drawn(tab)
+    assert len(backend_of(paged).drawn) == before + 1
+    outline = tab.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid", "what has the focus shows it"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Any, paged: Live, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 720}, color_scheme=scheme)
+    page = opened(context, paged)
+    found = {}
+    page.fill("#prompt-draw", 'says HALLO and "HALLO"')
+    says(page, "#draw .notes", "Words to write")
+    found["draw"] = axe.run(page)
+    page.click("#draw .go .draw")
+    drawn(page)
+    found["drawn"] = axe.run(page)
+    page.click("#draw [data-act=edit_this]")
+    page.wait_for_selector("#mask")
+    found["edit"] = axe.run(page)
+    page.click("#tab-history")
+    page.click("#shelf button")
+    found["history"] = axe.run(page)
+    context.close()
+    serious = {
+        where: [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in result.response["violations"]]
+        for where, result in found.items()
+    }
+    assert not any(serious.values()), serious
+
+
+def test_a_phone_in_chinese_and_dark(browser: Any, paged: Live) -> None:
+    context = browser.new_context(
+        locale="zh-CN", viewport={"width": 390, "height": 780}, color_scheme="dark", has_touch=True, is_mobile=True
+    )
+    page = opened(context, paged)
+    assert page.inner_text("#tab-draw") == "绘制" and page.get_attribute("html", "lang") == "zh"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.fill("#prompt-draw", "一个没有引号的东西")
+    says(page, "#draw .notes", "本模型")
+    button = page.locator("#draw .go .draw").bounding_box()
+    assert button["y"] + button["height"] <= 780, "prompt and button share the first screen"
+    page.fill("#prompt-draw", "“HALLO”")
+    page.tap("#draw .go .draw")
+    drawn(page)
+    image = page.locator("#draw .view img").bounding_box()
+    assert image["y"] + image["height"] <= 780, "the picture comes first"
+    for tab in ("edit", "history"):
+        page.tap(f"#tab-{tab}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
+        left = page.evaluate(
+            "() => Array.from(document.querySelectorAll('main button, main label, main legend'))"
+            ".filter(node => node.offsetParent && /^[A-Za-z ,;]{6,}$/.test(node.innerText.trim()))"
+            ".map(node => node.innerText)"
+        )
+        assert left == [], "English on the Chinese page"
+    page.tap("#language")
+    assert page.inner_text("#tab-draw") == "Draw"
+    page.tap("#theme")
+    assert page.get_attribute("html", "data-theme") == "light"
+    clean(page)
+    context.close()
+
+
+def test_a_browser_is_asked_for_the_key(browser: Any, settings: Callable[..., ServeSettings]) -> None:
+    with running(
+        settings(api_keys=read_keys(None, "me:a-long-secret")), FakeBackend, prepare=lambda app, _: mount_ui(app)
+    ) as live:
+        context = browser.new_context(locale="en-US")
+        page = context.new_page()
+        page.goto(f"{live.url}/ui")
+        page.wait_for_selector("#key-dialog[open]")
+        page.fill("#key", "another-secret")
+        page.click("#key-form button")
+        says(page, "#key-error", "not known")
+        page.fill("#key", "a-long-secret")
+        page.click("#key-form button")
+        page.wait_for_selector("html[data-ready]")
+        page.fill("#prompt-draw", "two circles")
+        page.click("#draw .go .draw")
+        drawn(page)
+        context.close()
+
+
+def test_the_page_is_quick(browser: Any, paged: Live) -> None:
+    """First useful paint on loopback, with what axe and Lighthouse call the largest contentful element."""
+    context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 720})
+    opened(context, paged)  # the browser itself is warm
+    page = opened(context, paged)
+    painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    sizes = page.evaluate("performance.getEntriesByType('resource').reduce((sum, one) => sum + one.encodedBodySize, 0)")
+    assert painted <= 1500 and sizes <= 250_000
+    context.close()

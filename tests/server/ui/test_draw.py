@@ -1,0 +1,179 @@
+"""Drawing on the page, in a browser: settings, partial pictures, words read back, history, downloads."""
+
+from __future__ import annotations
+
+import base64
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from inkwash.media.images import read_metadata
+from tests.server.conftest import Live, backend_of
+from tests.server.ui.page import BROWSER_MARKS, drawn, drop, picture, says
+
+pytestmark = BROWSER_MARKS
+
+
+def test_the_first_screen_has_prompt_button_and_examples(tab: Any) -> None:
+    for where in ("#prompt-draw", "#draw .go .draw", "#draw .examples button"):
+        box = tab.locator(where).first.bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 720, where
+    tab.click("#draw [data-example] >> nth=0")
+    drawn(tab)
+    image = tab.locator("#draw .view img").bounding_box()
+    button = tab.locator("#draw .go .draw").bounding_box()
+    assert image["y"] + image["height"] <= 720 and button["y"] + button["height"] <= 720
+
+
+def test_draw_look_back_and_use_again(tab: Any, paged: Live) -> None:
+    tab.fill("#prompt-draw", "A poster that says HELLO")
+    says(tab, "#draw .notes", "without quotation marks")
+    tab.fill("#prompt-draw", 'A poster that says "HALLO"')
+    says(tab, "#draw .notes", "Words to write: “HALLO”")
+    tab.press("#prompt-draw", "Control+Enter")
+    drawn(tab)
+    asked = backend_of(paged).drawn[-1]
+    assert asked.prompt == 'A poster that says "HALLO"' and (asked.width, asked.height) == (256, 256)
+    assert (asked.temperature, asked.top_p) == (None, None), "what nobody set is the model's own"
+    says(tab, "#draw .actions", "All words are right")  # as the reader says, which the box asks for
+    says(tab, "#draw .actions", str(asked.seed))
+    tab.click("#draw [data-act=again_seed]")
+    assert tab.input_value("#draw .seed") == str(asked.seed)
+    tab.fill("#prompt-draw", "something else")
+    tab.click("#tab-history")
+    tab.click("#shelf button")
+    says(tab, "#lightbox", 'A poster that says "HALLO"')
+    tab.click("#lightbox [data-act=use_again]")
+    assert tab.input_value("#prompt-draw") == 'A poster that says "HALLO"'
+    assert tab.input_value("#draw .seed") == str(asked.seed)
+    tab.reload()
+    tab.wait_for_selector("html[data-ready]")
+    tab.click("#tab-history")
+    tab.fill("#search", "no such prompt")
+    says(tab, "#history", "kept here")
+    tab.fill("#search", "hallo")
+    tab.click("#shelf button")
+    tab.click("#lightbox [data-act=delete]")
+    says(tab, "#history", "kept here")
+
+
+def test_every_setting_reaches_the_model(tab: Any, paged: Live) -> None:
+    tab.fill("#prompt-draw", 'says "HALLO"')
+    tab.uncheck("#draw .verify")
+    tab.click("#draw [data-shape=custom]")
+    tab.fill("#draw .width", "320")
+    tab.fill("#draw .height", "192")
+    tab.click("#draw .swap")
+    tab.click("#draw .stepper .more")
+    tab.click("#draw .more-settings summary")
+    for name, value in {"seed": "7", "steps": "5", "guidance": "1.5", "temperature": "0.5", "top-p": "0.6"}.items():
+        tab.fill(f"#draw .{name}", value)
+    tab.fill("#draw .negative", '"SALE"')
+    tab.select_option("#draw .quality", "low")
+    tab.select_option("#draw .layout", "same")
+    tab.click("#draw .go .draw")
+    drawn(tab)
+    asked = backend_of(paged).drawn[-1]
+    assert (asked.width, asked.height, asked.num_images, asked.layout) == (192, 320, 2, "same")
+    assert (asked.seed, asked.num_inference_steps, asked.guidance_scale) == (7, 8, 1.5)  # "low" takes 5 of 8
+    assert (asked.temperature, asked.top_p, asked.negative_prompt, asked.quality) == (0.5, 0.6, '"SALE"', "low")
+    assert tab.locator("#draw .variants button").count() == 2
+    tab.click("#draw .variants button >> nth=1")
+    says(tab, "#draw .actions", "Seed 8")
+    tab.click("#draw .dice")
+    assert tab.input_value("#draw .seed") == ""
+
+
+def test_partial_pictures_are_watched_and_stop_ends_the_drawing(tab: Any, paged: Live) -> None:
+    backend = backend_of(paged)
+    backend.step_s, before = 0.3, backend.cancelled
+    try:
+        tab.fill("#prompt-draw", "two circles")
+        tab.uncheck("#draw .verify")
+        tab.click("#draw .go .draw")
+        tab.wait_for_selector("#draw .view img.unfinished")
+        says(tab, "#draw .progress", "Drawing: step")
+        tab.click("#draw .stop")
+        says(tab, "#draw .progress", "Stopped.")
+        tab.wait_for_selector("#draw .go .draw:not([disabled])")
+        tab.wait_for_timeout(500)
+    finally:
+        backend.step_s = 0.01
+    assert backend.cancelled == before + 1
+
+
+def test_wrong_words_are_said_and_drawn_again(tab: Any, paged: Live) -> None:
+    tab.fill("#prompt-draw", 'says "HELLO"')
+    before = len(backend_of(paged).drawn)
+    tab.click("#draw .go .draw")
+    drawn(tab)
+    says(tab, "#draw .actions", "Not all words are right")
+    says(tab, "#draw .progress", "still wrong after 4 attempts")
+    assert len(backend_of(paged).drawn) == before + 4
+    tab.click("#draw [data-act=redraw]")
+    tab.wait_for_selector("#draw[aria-busy=true]")
+    drawn(tab)
+    assert len(backend_of(paged).drawn) == before + 8
+
+
+def test_a_refusal_is_one_sentence_on_the_page(tab: Any) -> None:
+    tab.fill("#prompt-draw", 'says "HALLO"')
+    tab.click("#draw [data-shape=custom]")
+    tab.fill("#draw .width", "5000")
+    tab.click("#draw .go .draw")
+    says(tab, "#draw .progress", "2048")
+    assert tab.is_enabled("#draw .go .draw")
+
+
+def test_downloads_have_the_prompt_as_their_name_and_restore_the_settings(
+    tab: Any, paged: Live, tmp_path: Path
+) -> None:
+    tab.fill("#prompt-draw", 'A sign: "HALLO"/2')
+    tab.click("#draw .more-settings summary")
+    tab.fill("#draw .seed", "11")
+    tab.fill("#draw .steps", "6")
+    tab.click("#draw [data-shape=landscape]")
+    tab.click("#draw .go .draw")
+    drawn(tab)
+    files = {}
+    for ending in ("png", "webp", "jpg"):
+        tab.click("#draw .actions [data-act=download]")
+        with tab.expect_download() as waited:
+            tab.click(f"#draw .actions [data-format={ending}]")
+        assert waited.value.suggested_filename == f"A-sign-HALLO-2.{ending}"
+        files[ending] = tmp_path / waited.value.suggested_filename
+        waited.value.save_as(files[ending])
+        with Image.open(files[ending]) as image:
+            assert image.size == (384, 256) and image.format == {"jpg": "JPEG"}.get(ending, ending.upper())
+    assert read_metadata(files["png"])["seed"] == 11
+    tab.reload()
+    tab.wait_for_selector("html[data-ready]")
+    drop(tab, "a.png", files["png"].read_bytes())
+    says(tab, "#toasts", "filled in")
+    assert tab.input_value("#prompt-draw") == 'A sign: "HALLO"/2'
+    assert [tab.input_value(f"#draw .{name}") for name in ("seed", "steps")] == ["11", "6"]
+    assert tab.get_attribute("#draw [data-shape=landscape]", "aria-pressed") == "true"
+    drop(tab, "b.png", picture())
+    says(tab, "#toasts", "no settings")
+    tab.click("#tab-history")
+    with tab.expect_download() as waited:
+        tab.click("#download-all")
+    waited.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.testzip() is None and archive.namelist() == ["A-sign-HALLO-2.png"]
+        assert archive.read("A-sign-HALLO-2.png") == files["png"].read_bytes()
+    tab.on("dialog", lambda dialog: dialog.accept())
+    tab.click("#forget")
+    says(tab, "#history", "kept here")
+
+
+@pytest.mark.parametrize("ending", ["webp", "jpeg"])
+def test_settings_come_back_from_every_format_that_the_api_writes(tab: Any, paged: Live, ending: str) -> None:
+    body = {"prompt": 'a "{x}" \\ sign', "size": "256x256", "seed": 3, "output_format": ending}
+    answer = paged.http.post("/v1/images/generations", json=body).json()
+    drop(tab, f"a.{ending}", base64.b64decode(answer["data"][0]["b64_json"]), f"image/{ending}")
+    says(tab, "#toasts", "filled in")
+    assert tab.input_value("#prompt-draw") == body["prompt"] and tab.input_value("#draw .seed") == "3"
