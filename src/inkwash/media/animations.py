@@ -75,6 +75,10 @@ def _open(file: BinaryIO, name: str) -> Image.Image:
 
 
 def _damaged(name: str, picture: Image.Image, error: Exception) -> MediaError:
+    if isinstance(error, Image.DecompressionBombError):
+        return MediaError(
+            f"{name} is an animated {picture.format} that is too large ({reason(error)}): make it smaller."
+        )
     return MediaError(
         f"{name} is an animated {picture.format} that is damaged or cut short ({reason(error)}): export it again."
     )

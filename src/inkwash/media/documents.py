@@ -151,6 +151,8 @@ def _is_number(text: str) -> bool:
 
 
 def _chosen(wanted: str | None, count: int, max_pages: int, name: str) -> Sequence[int]:
+    if count == 0:
+        raise MediaError(f"{name} has no pages or slides: add one.")
     numbers = page_numbers(wanted, count)
     if len(numbers) > max_pages:
         raise RequestError(

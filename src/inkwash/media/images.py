@@ -34,6 +34,7 @@ ImageSource: TypeAlias = Source | Image.Image
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 64 * 2**20  # 8192x8192; Pillow's own alarm rings later
 READABLE = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+_KINDS = ("PNG", "JPEG", "WebP", "GIF", "BMP", "TIFF", "AVIF")  # those that refusals name
 SUFFIXES = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _METADATA_KEY = "inkwash"
 _COMMENT_HEAD = b"ASCII\0\0\0"  # the EXIF standard's name of the character code
@@ -66,10 +67,10 @@ def load_image(
             return read
         gap = 3.0 if math.prod(read.size) > EXACT_PIXELS else None
         return read.resize(size, Image.Resampling.BICUBIC, reducing_gap=gap)
-    except MediaError:
+    except (MediaError, MemoryError):
         raise
-    except MemoryError:
-        raise
+    except Image.DecompressionBombError as error:
+        raise MediaError(f"{name} is too large ({reason(error)}): make it smaller.") from error
     except Exception as error:  # decoders raise anything on foreign bytes: SyntaxError, struct.error, IndexError ...
         raise MediaError(
             f"{name} is {_sort(picture)} that is damaged or cut short ({reason(error)}): export it again as PNG or "
@@ -254,10 +255,12 @@ def _open(file: BinaryIO, name: str) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:
-        kinds = "PNG, JPEG, WebP, GIF, BMP, TIFF or AVIF"
-        raise MediaError(
-            f"{name} is {sniff(file)}, not a picture that can be read: it must be an intact {kinds} file."
-        ) from error
+        seen = sniff(file)
+        if any(seen.endswith(f" {kind} picture") for kind in _KINDS):
+            what, then = f"{seen}, but a damaged or unusual one", "save it again as PNG or JPEG"
+        else:
+            what, then = seen, f"it must be an intact {', '.join(_KINDS[:-1])} or {_KINDS[-1]} file"
+        raise MediaError(f"{name} is {what}, not a picture that can be read: {then}.") from error
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -33,6 +33,23 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"II+\0", "a BigTIFF picture"),
     (0, b"MM\0+", "a BigTIFF picture"),
     (0, b"\0\0\1\0", "an icon (ICO)"),
+    (0, b"\0\0\2\0\1\0", "a mouse cursor (CUR)"),
+    (0, b"icns", "an icon (ICNS)"),
+    (0, b"\xc5\xd0\xd3\xc6", "a PostScript document"),
+    (0, b"\x01\xda", "an SGI picture"),
+    (0, b"\x59\xa6\x6a\x95", "a Sun raster picture"),
+    (0, b"BLP1", "a BLP texture"),
+    (0, b"BLP2", "a BLP texture"),
+    (0, b"FTEX", "an FTEX texture"),
+    (0, b"\xabKTX ", "a KTX texture"),
+    (0, b"\xb1\x68\xde\x3a", "a fax (DCX)"),
+    (0, b"DanM", "a Microsoft Paint picture (MSP)"),
+    (0, b"LinS", "a Microsoft Paint picture (MSP)"),
+    (0, b"SIMPLE  =", "a FITS picture"),
+    (0, b"\x89HDF", "an HDF5 file"),
+    (0, b"GRIB", "a GRIB file"),
+    (0, b"BUFR", "a BUFR file"),
+    (257, b"ustar", "a TAR archive"),
     (0, b"8BPS", "a Photoshop file (PSD)"),
     (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
     (0, b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
@@ -70,6 +87,10 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x93NUMPY", "a NumPy array"),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document (or one with a password)"),
 )
+# Kinds that only several bytes of a header tell together.
+_FLIC = (b"\x11\xaf", b"\x12\xaf")  # after the length of the file
+_TGA_END = b"TRUEVISION-XFILE.\0"
+_TGA_KINDS = (1, 2, 3, 9, 10, 11)
 _RIFF = {b"WEBP": "a WebP picture", b"AVI ": "an AVI video", b"WAVE": "a WAV sound"}
 _BRANDS = {
     b"avif": "an AVIF picture",
@@ -127,7 +148,27 @@ def sniff(content: bytes | BinaryIO) -> str:
         return "an MPEG transport stream"
     if head[0:1] == b"P" and head[1:2] in b"1234567" and head[2:3].isspace():
         return "a PPM picture"
-    return _text(head)
+    return _by_header(head) or (_text(head) if not _ends_as_tga(file) else "a TGA picture")
+
+
+def _by_header(head: bytes) -> str | None:
+    """Kinds without a mark of their own at the beginning: what their first fields hold together."""
+    if head[4:6] in _FLIC:
+        return "an FLI or FLC animation"
+    if head[:1] == b"\x0a" and head[1:2] in (b"\0", b"\2", b"\3", b"\4", b"\5") and head[2:3] in (b"\0", b"\1"):
+        return "a PCX picture"
+    if len(head) > 18 and head[1] in (0, 1) and head[2] in _TGA_KINDS and head[16] in (8, 15, 16, 24, 32):
+        mapped = head[1] == 1 and head[2] in (1, 9) and head[7] in (15, 16, 24, 32)
+        plain = head[1] == 0 and head[2] in (2, 3, 10, 11) and head[3:8] == bytes(5)
+        if (mapped or plain) and b"\0\0" not in (head[12:14], head[14:16]) and head[17] & 0xC0 == 0:
+            return "a TGA picture"
+    return None
+
+
+def _ends_as_tga(file: BinaryIO) -> bool:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - len(_TGA_END)))
+    return file.read() == _TGA_END
 
 
 def is_animated(file: BinaryIO) -> bool:

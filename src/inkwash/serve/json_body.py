@@ -33,7 +33,14 @@ async def read_body(request: Request, kind: type[AnyBody], *, max_bytes: int) ->
             status=415,
             code="unsupported_media_type",
         )
-    if (request.headers.get("content-length") or "").isdigit() and int(request.headers["content-length"]) > max_bytes:
+    chunks = await read_chunks(request, max_bytes)
+    return await asyncio.to_thread(_checked, chunks, kind)
+
+
+async def read_chunks(request: Request, max_bytes: int) -> list[bytes]:
+    """The body in pieces, to be joined in a thread; raises RequestError 413 for a larger one, as early as it can."""
+    told = request.headers.get("content-length", "")
+    if told.isdigit() and int(told) > max_bytes:
         raise too_large(max_bytes)
     chunks: list[bytes] = []
     size = 0
@@ -42,7 +49,7 @@ async def read_body(request: Request, kind: type[AnyBody], *, max_bytes: int) ->
         if size > max_bytes:
             raise too_large(max_bytes)
         chunks.append(chunk)
-    return await asyncio.to_thread(_checked, chunks, kind)
+    return chunks
 
 
 def _checked(chunks: list[bytes], kind: type[AnyBody]) -> AnyBody:
@@ -90,21 +97,31 @@ def too_large(max_bytes: int) -> RequestError:
     )
 
 
-def _without_long_texts(content: bytes) -> tuple[bytes, list[bytes], str]:
+def _without_long_texts(content: bytes) -> tuple[bytes, list[memoryview], str]:
     """The body with a short mark in place of every long plain text, those texts, and what marks begin with."""
     nonce = secrets.token_hex(8)
     if len(content) < LONG_TEXT or content[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in content[:4]:
         return content, [], nonce  # short, or UTF-16 and UTF-32, which the parser reads as well
-    kept: list[bytes] = []
-    texts: list[bytes] = []
+    whole = memoryview(content)
+    kept: list[bytes | memoryview] = []
+    texts: list[memoryview] = []
     last = place = 0
     while (begin := content.find(b'"', place) + 1) > 0 and (end := _end_of_text(content, begin)) >= 0:
-        if end - begin >= LONG_TEXT and (text := content[begin:end]).isascii() and b"\\" not in text:
-            kept += [content[last:begin], f"{nonce}{len(texts)}".encode()]
-            texts.append(text)
+        if end - begin >= LONG_TEXT and _is_plain(content, begin, end):
+            kept += [whole[last:begin], f"{nonce}{len(texts)}".encode()]
+            texts.append(whole[begin:end])
             last = end
         place = end + 1
-    return b"".join([*kept, content[last:]]), texts, nonce
+    return b"".join([*kept, whole[last:]]), texts, nonce
+
+
+def _is_plain(content: bytes, begin: int, end: int) -> bool:
+    """Whether a text is ASCII without escapes; looked at in pieces, so that other threads can run between them."""
+    for start in range(begin, end, _CHUNK):
+        piece = content[start : min(start + _CHUNK, end)]
+        if not piece.isascii() or b"\\" in piece:
+            return False
+    return True
 
 
 def _end_of_text(content: bytes, begin: int) -> int:
@@ -131,10 +148,10 @@ def _count_values(content: bytes) -> int:
     return count
 
 
-def _restored(value: Any, texts: list[bytes], nonce: str) -> Any:
+def _restored(value: Any, texts: list[memoryview], nonce: str) -> Any:
     """The same value with its long texts."""
     if isinstance(value, str):
-        return texts[int(value[len(nonce) :])].decode("ascii") if value.startswith(nonce) else value
+        return str(texts[int(value[len(nonce) :])], "ascii") if value.startswith(nonce) else value
     if isinstance(value, list):
         return [_restored(each, texts, nonce) for each in value]
     if isinstance(value, dict):

@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 from inkwash.core.errors import MediaError, RequestError
 from inkwash.media import images
 from inkwash.media.reader import Form, MediaReader
+from inkwash.serve.forms import read_form
 from inkwash.serve.json_body import read_body, unsupported_type
 from inkwash.serve.schemas import (
     MAX_REFERENCES,
@@ -26,7 +27,6 @@ from inkwash.serve.settings import ServeSettings
 from inkwash.serve.urls import read_url
 
 _IMAGE_PART = re.compile(r"images?(\[\d*\])?")
-_MAX_FIELD = 1_000_000  # bytes of a text part of a form; data URLs of pictures belong into file parts or JSON
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ async def _read_form(request: Request, settings: ServeSettings) -> tuple[EditBod
     fields: dict[str, Any] = {}
     images: list[bytes] = []
     overlays: dict[str, bytes] = {}
-    async with request.form(max_files=MAX_REFERENCES + 2, max_fields=100, max_part_size=_MAX_FIELD) as form:
-        for name, value in form.multi_items():
+    async with read_form(request, max_files=MAX_REFERENCES + 2, max_bytes=settings.max_json_bytes) as items:
+        for name, value in items:
             if value == "" or _not_filled_in(value):  # a field of a form that nobody filled in
                 continue
             if _IMAGE_PART.fullmatch(name):

@@ -126,6 +126,14 @@ def test_broken_and_foreign_documents(tmp_path: Path) -> None:
         read_document(make_pdf(1), max_bytes=10)
 
 
+def test_a_document_without_pages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)  # no LibreOffice
+    buffer = io.BytesIO()
+    pptx.Presentation().save(buffer)
+    with pytest.raises(MediaError, match="has no pages or slides"):
+        read_document(buffer.getvalue())
+
+
 def test_an_archive_that_would_burst_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

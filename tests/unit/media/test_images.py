@@ -472,7 +472,19 @@ def test_a_file_that_grows_stops_at_the_limit(tmp_path: Path, monkeypatch: pytes
         (b"8BPS" + bytes(40), "a Photoshop file"),
         (b"PK\3\4", "a damaged ZIP archive"),
         (bytes(range(128, 256)), "of an unknown kind"),
-        (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+        (b"\x89PNG\r\n\x1a\n", "a PNG picture, but a damaged or unusual one"),
+        (b"BM" + bytes(40), "a BMP picture, but a damaged or unusual one"),
+        (bytes(4) + b"\x11\xaf" + bytes(6) + b"\x08\0" + bytes(20), "an FLI or FLC animation"),
+        (b"\x01\xda\1\1\0\3" + bytes(40), "an SGI picture"),
+        (b"\x0a\5\1\x08" + bytes(60), "a PCX picture"),
+        (b"\0\0\x02" + bytes(9) + b"\x80\0\x80\0\x18\x20" + bytes(40), "a TGA picture"),
+        (b"\0\0\x0b" + bytes(9) + b"\x80\0\x80\0\x08\x00\xff\x00", "a TGA picture"),
+        (b"\xff" * 30 + b"TRUEVISION-XFILE.\0", "a TGA picture"),
+        (b"BLP2" + bytes(40), "a BLP texture"),
+        (b"icns" + bytes(40), "an icon"),
+        (b"\xc5\xd0\xd3\xc6" + bytes(40), "a PostScript document"),
+        (b"a.jpg".ljust(257, b"\0") + b"ustar" + bytes(300), "a TAR archive"),
+        (b"\0\0\x02" + bytes(40), "of an unknown kind"),  # a TGA picture would have sides
     ],
 )
 def test_a_refusal_names_what_it_saw(content: bytes, kind: str) -> None:

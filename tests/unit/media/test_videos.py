@@ -192,6 +192,18 @@ def test_an_animation_is_a_video(tmp_path: Path, kind: str) -> None:
     assert kind_of(path) == "image"
 
 
+def test_a_later_picture_beyond_all_sense_is_too_large_and_not_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "moving.gif"
+    frames = [Image.linear_gradient("L").resize((64, 48)).rotate(turn) for turn in (0, 90)]
+    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:])
+    content = bytearray(path.read_bytes())
+    second = content.index(b"\x2c\0\0\0\0\x40\0\x30\0", content.index(b"\x2c\0\0\0\0\x40\0\x30\0") + 1)
+    content[second + 5 : second + 9] = b"\xff" * 4  # its width and height
+    path.write_bytes(content)
+    with pytest.raises(MediaError, match="animated GIF that is too large"):
+        probe_video(path)
+
+
 def test_huge_frames_are_reduced_by_the_decoder(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inkwash.media.videos.EXACT_PIXELS", 1000)
     (stack,) = read_frames(video, [0, 7], wanted=(16, 12))
