@@ -184,7 +184,7 @@ def _vae(sizes: Sizes, work: ForecastInput, dtype: torch.dtype, device: torch.de
 
 
 def _filled(build: Callable[[], N], dtype: torch.dtype, device: torch.device) -> N:
-    """A network with one number in all its weights: random ones take a third of the time of everything that is timed."""
+    """A network with one number in all its weights: random ones take a quarter of all the time of an estimate."""
     with parameters_on_meta(), torch.device(device):
         network = build().to(dtype)
     for module in network.modules():
