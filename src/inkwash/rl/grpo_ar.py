@@ -167,6 +167,9 @@ def grpo_ar(
                 whole = policy_state(network, ranks)
                 replica.refresh(whole)
                 numbers |= first_does(ranks, lambda step=step: judge(rollout, step))  # type: ignore[misc]
+                weights = kept_weights(network, ranks, lora)
+                if JUDGED in numbers:
+                    best.judged(numbers[JUDGED], step, weights if ranks.first else None)
         replica.refresh(policy_state(network, ranks))
         groups = stored(store, step, batch["asks"], rollout)
         if groups is None:
@@ -188,10 +191,8 @@ def grpo_ar(
         state["beta"] = next_beta(state["beta"], config.kl, numbers["kl_sample"], config.kl_budget)
         distinct = sum(len({tuple(plan.tokens.tolist()) for plan in group.plans}) for group in groups) / len(samples)
         if JUDGED in numbers:
-            with averaged(ema):
-                weights = kept_weights(network, ranks, lora)
             mean = float(np.nanmean(rewards @ np.asarray(scorer.weight_list)))
-            best.saw(numbers[JUDGED], mean, step, weights if ranks.first else None)
+            best.rewarded(numbers[JUDGED], mean)
         run.log(step, len(rewards), **numbers, distinct_plans=distinct, beta=state["beta"])
         if best.stopped():
             run.save(step + 1)

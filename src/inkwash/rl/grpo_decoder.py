@@ -128,6 +128,9 @@ def grpo_decoder(
             with averaged(ema):
                 replica.refresh(policy_state(network, ranks))
                 numbers |= first_does(ranks, lambda step=step: judge(rollout, step))  # type: ignore[misc]
+                weights = kept_weights(network, ranks, lora)
+                if JUDGED in numbers:
+                    best.judged(numbers[JUDGED], step, weights if ranks.first else None)
         with old.swapped():
             replica.refresh(policy_state(network, ranks))
         asks = share_of(batch["asks"], ranks.rank, ranks.data)
@@ -144,10 +147,8 @@ def grpo_decoder(
         ema.update()
         old.blend(config.old_keep(step + 1))
         if JUDGED in numbers:
-            with averaged(ema):
-                weights = kept_weights(network, ranks, lora)
             mean = float(np.nanmean(rewards @ np.asarray(scorer.weight_list)))
-            best.saw(numbers[JUDGED], mean, step, weights if ranks.first else None)
+            best.rewarded(numbers[JUDGED], mean)
         run.log(step, len(rewards), **numbers)
         if best.stopped():
             run.save(step + 1)

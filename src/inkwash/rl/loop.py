@@ -159,13 +159,16 @@ class Best:
         """What must be in the state."""
         return {"best": -1.0, "best_step": -1.0, "last": -1.0, "last_reward": -1.0, "fallen": 0.0, "stopped": 0.0}
 
-    def saw(self, judged: float, reward: float, step: int, weights: Mapping[str, Tensor] | None) -> None:
-        """Take note of an evaluation; `weights` is None on processes that write nothing."""
-        state = self.state
-        if judged > state["best"]:
-            state["best"], state["best_step"] = judged, step
+    def judged(self, value: float, step: int, weights: Mapping[str, Tensor] | None) -> None:
+        """Keep the weights that were judged where they are the best; None on processes that write nothing."""
+        if value > self.state["best"]:
+            self.state["best"], self.state["best_step"] = value, step
             if weights is not None:
                 write_file(self.file, {"step": step, "weights": dict(weights)})
+
+    def rewarded(self, judged: float, reward: float) -> None:
+        """Compare both numbers of a judged step with those of the last one."""
+        state = self.state
         worse = state["last"] >= 0 and judged < state["last"] and reward > state["last_reward"]
         state["fallen"] = state["fallen"] + 1 if worse else 0
         state["last"], state["last_reward"] = judged, reward
@@ -232,7 +235,6 @@ def averaged(ema: EMA) -> Iterator[None]:
 
 
 def kept_weights(network: nn.Module, ranks: Ranks, lora: LoRA | None) -> dict[str, Tensor]:
-    """What is written of a policy: all of it, or its adapter."""
-    if lora is None:
-        return policy_state(network, ranks)
-    return {name: value.detach().cpu().clone() for name, value in AdapterState(network).state_dict().items()}
+    """What is written of a policy: all of it, or its adapter; a copy, since averaged weights are swapped out again."""
+    state = policy_state(network, ranks) if lora is None else AdapterState(network).state_dict()
+    return {name: value.detach().cpu().clone() for name, value in state.items()}
