@@ -97,9 +97,9 @@ def test_what_will_not_be_drawn_is_said_before(inkwash: Run, pipeline: type[Fake
     assert said["warnings"] == []
     said = json.loads(inkwash("generate", 'a «CAT» 🐱 on "🐱"', "--model", "zai-org/GLM-Image", "--json").out)
     assert [warning[:13] for warning in said["warnings"]] == ["prompt: «CAT»"]  # nothing else is known about it
-    Path("two.txt").write_text('a "B"\na dog')
+    Path("two.txt").write_text('a "B"\na zebra')
     outcome = inkwash("generate", "--prompts", "two.txt")
-    assert outcome.err.startswith('inkwash: Prompt 2: prompt: this model does not know "dog"')
+    assert outcome.err.startswith('inkwash: Prompt 2: prompt: this model does not know "zebra"')
 
 
 def test_several_pictures_are_numbered_and_have_own_seeds(inkwash: Run, pipeline: type[FakePipeline]) -> None:

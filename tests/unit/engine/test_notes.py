@@ -24,10 +24,11 @@ from inkwash.scenes.words import is_held_out, word_list, words
 from tests.pictures import noise_picture
 
 NANO = drawing_defaults(bundled_folder("nano"))
+POSTERS = Abilities.from_dict(second_limits())
 SIDE = Size(384, 384)
 
 
-def kinds(prompt: str, size: Size | None = SIDE, limits: Abilities | None = NANO.limits) -> list[str]:
+def kinds(prompt: str, size: Size | None = SIDE, limits: Abilities | None = POSTERS) -> list[str]:
     return [note.kind for note in find_notes(prompt, size, (), limits, canonical=limits is not None)]
 
 
@@ -88,14 +89,14 @@ def test_sizes_that_were_never_learnt(size: Size) -> None:
 
 
 def test_sentences_name_the_field_the_value_and_the_way_out() -> None:
-    assert notes('says "Guten Morgen Welt" or OPEN', Size(256, 800), (), NANO.limits, canonical=True) == [
+    assert notes('says "Guten Morgen Welt" or OPEN', Size(256, 800), (), POSTERS, canonical=True) == [
         'prompt: OPEN stands without quotation marks, so it is not written as text: put it in marks, "OPEN".',
         'prompt: "Guten Morgen Welt" has 17 characters, but 8 fit into a line of 256 px: the rest is lost.',
         "size: 256x800 is outside what this model has learnt: sides from 128 to 768 px, at most 3:1.",
     ]
-    [said] = notes("a photo of a cat", SIDE, (), NANO.limits)
+    [said] = notes("a photo of a cat", SIDE, (), POSTERS)
     assert said.startswith('prompt: this model does not know "photo", "cat": it draws texts and circle, ')
-    [note] = find_notes('"🎉"', SIDE, (), NANO.limits)
+    [note] = find_notes('"🎉"', SIDE, (), POSTERS)
     assert note.texts == ("🎉",) and note.sentence("zh") == '"🎉" 中的 🎉:本模型不能画表情符号。'
 
 
@@ -130,7 +131,7 @@ def test_the_block_that_ships_is_true() -> None:
     unseen = set("".join(word_list("zh"))) - set("".join(words("train", 1, 8, "zh")))
     assert set(world.pop("alphabet")) - set(shipped.pop("alphabet")) == unseen and len(unseen) == 34
     assert shipped == world and any(is_held_out(word) for word in word_list("zh"))
-    assert kinds(f'"{sorted(unseen)[0]}"') == ["letters"]
+    assert kinds(f'"{sorted(unseen)[0]}"', limits=NANO.limits) == ["letters"]
 
 
 def test_wrapping_texts_may_be_longer_than_a_line() -> None:
@@ -154,7 +155,7 @@ def test_other_editions_change_the_block_and_no_code() -> None:
 
 
 def test_an_adapter_may_have_taught_new_things() -> None:
-    said = notes('a cross and "🎉"', SIDE, (), NANO.limits, canonical=True, adapted=True)
+    said = notes('a cross and "🎉"', SIDE, (), POSTERS, canonical=True, adapted=True)
     assert [sentence[:11] for sentence in said] == ["prompt: 🎉 i"]
 
 
@@ -173,7 +174,7 @@ def test_photographs_are_told_from_cards(seed: int) -> None:
     drawn = Image.blend(card, noise_picture(card.size, 30), 0.1)
     assert looks_like_a_photograph(photograph(seed)) and not looks_like_a_photograph(card)
     assert not looks_like_a_photograph(drawn)
-    found = find_notes("make it blue", SIDE, (card, photograph(seed)), NANO.limits)
+    found = find_notes("make it blue", SIDE, (card, photograph(seed)), POSTERS)
     assert [(note.kind, note.param, note.values["number"]) for note in found] == [("photograph", "image", "2")]
 
 
