@@ -109,11 +109,6 @@ def test_clients_of_retired_models_get_addresses(fake: Live, model: str) -> None
     assert stream.status_code == 200 and "b64_json" in stream.text
 
 
-def test_adapters_are_chosen_at_the_start(fake: Live) -> None:
-    answer = draw(fake, lora="owner/name")
-    assert answer.status_code == 400 and "--lora" in answer.json()["error"]["message"]
-
-
 @pytest.mark.parametrize(
     ("path", "word"),
     [

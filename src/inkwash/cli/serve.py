@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -68,6 +68,10 @@ UrlHosts = Annotated[
     list[str] | None,
     typer.Option("--allow-url-host", help="Host whose pictures may be fetched by address; give it again for more."),
 ]
+LoraFolder = Annotated[
+    Path | None,
+    typer.Option("--lora-folder", help="LoRAs that a request may choose by name; one that is broken is left out."),
+]
 EnhanceUrl = Annotated[
     str | None,
     typer.Option("--enhance-url", metavar="URL", help="OpenAI-compatible endpoint that may rewrite prompts."),
@@ -116,6 +120,7 @@ class ClientOptions:
     max_image_mp: MaxPixels = 40.0
     max_steps: MaxSteps = 200
     allow_url_host: UrlHosts = None
+    lora_folder: LoraFolder = None
 
     def __post_init__(self) -> None:
         if not 0.001 <= self.max_image_mp <= 1000:
@@ -186,7 +191,7 @@ def _serve(
 
     model, alone = at.model, c.sees(at.model)
     chat.check(model, alone=alone, also_draws=logs.ui or cluster.ray)
-    if alone and weights.changed:
+    if alone and (weights.changed or clients.lora_folder):
         raise ConfigError(f"{model} cannot draw: --lora, --offload, --quantize and --compile need one that does.")
     seeing = chat.settings(model if alone else c.chosen(chat.chat, logs.ui))
     if not alone:
@@ -197,6 +202,10 @@ def _serve(
     from inkwash.serve.listen import bind
 
     options = weights.load(model)
+    if clients.lora_folder is not None:
+        from inkwash.models.lora import folder_of_adapters
+
+        options = replace(options, offered=tuple(folder_of_adapters(clients.lora_folder).values()))
     if cluster.planners and not options.plain:
         raise ConfigError(
             "--planners and --decoders load the checkpoint as it is: leave --lora, --offload, --quantize and --compile "

@@ -20,6 +20,7 @@ MAX_IMAGES = 64
 MAX_GUIDANCE = 100.0
 MAX_TEMPERATURE = 10.0
 MAX_SEED = 2**63 - 1
+MAX_ADAPTER_WEIGHT = 10.0
 
 
 def check_prompt(prompt: str) -> str:
@@ -104,3 +105,8 @@ def check_seed(seed: int) -> int:
 def check_count(count: int) -> int:
     """How many pictures one request draws."""
     return check_whole("n", count, 1, MAX_IMAGES, advice="call again for more pictures")
+
+
+def check_adapter_weight(weight: float) -> float:
+    """How strongly a LoRA acts: 1 is as it was trained, below 0 against it."""
+    return check_real("lora", weight, -MAX_ADAPTER_WEIGHT, MAX_ADAPTER_WEIGHT, advice="1 is as it was trained")

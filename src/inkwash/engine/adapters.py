@@ -6,7 +6,7 @@ so that taking an adapter out gives back the same bits. Not while a picture is b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,10 +72,13 @@ class Adapters:
         """Weights of the adapters that act now."""
         return dict(self._active)
 
-    def load(self, path: str | Path, name: str | None = None, *, weight_name: str | None = None) -> str:
+    def load(
+        self, path: str | Path, name: str | None = None, *, weight_name: str | None = None, act: bool = True
+    ) -> str:
         """Read an adapter and let it act with weight 1 beside those that act already; returns its name.
 
         `path` is a folder, a file or a hub repository (`models.lora`); `weight_name` is one file of several there.
+        Without `act` it is only there to be chosen.
         """
         name = name or self._free_name(Path(path))
         if name in self._loaded:
@@ -84,7 +87,8 @@ class Adapters:
         for file in find_adapters(path, weight_name):
             deltas |= self._read(file)
         self._loaded[name] = deltas
-        self.set({**self._active, name: 1.0})
+        if act:
+            self.set({**self._active, name: 1.0})
         return name
 
     def set(self, weights: Mapping[str, float]) -> None:
@@ -96,8 +100,11 @@ class Adapters:
             check_weight(weight)
         wanted = {name: float(weight) for name, weight in weights.items() if weight != 0.0}
         touched = {place for name in {*wanted, *self._active} for place in self._loaded[name]}
-        for place in touched:
-            self._merge(place, [(self._loaded[n][place], w) for n, w in wanted.items() if place in self._loaded[n]])
+        try:
+            self._merge_all(touched, wanted)
+        except BaseException:  # no memory for one of them: weights of neither choice must not stay
+            self._merge_all(touched, self._active)
+            raise
         self._active = dict(wanted)
 
     def fuse(self, names: Sequence[str] | None = None, scale: float = 1.0) -> None:
@@ -141,6 +148,10 @@ class Adapters:
             self._loaded.pop(name, None)
         kept = {place for deltas in self._loaded.values() for place in deltas}
         self._originals = {place: weight for place, weight in self._originals.items() if place in kept}
+
+    def _merge_all(self, places: Iterable[Place], weights: Mapping[str, float]) -> None:
+        for place in places:
+            self._merge(place, [(self._loaded[n][place], w) for n, w in weights.items() if place in self._loaded[n]])
 
     @torch.no_grad()
     def _merge(self, place: Place, deltas: Sequence[tuple[AdapterDelta, float]]) -> None:

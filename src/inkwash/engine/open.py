@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from inkwash.core import device as devices
-from inkwash.core.errors import ConfigError
+from inkwash.core import log as logs
+from inkwash.core.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from inkwash.engine.pipeline import GlmImagePipeline
     from inkwash.engine.see.media import MediaRules
     from inkwash.engine.see.pipeline import GlmVisionPipeline
+
+log = logs.get(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,7 @@ class LoadOptions:
     quantize: str | None = None
     compile: bool = False
     loras: tuple[tuple[Path, float], ...] = ()
+    offered: tuple[Path, ...] = ()  # LoRAs that act only where a request of an engine names them
 
     def __post_init__(self) -> None:
         if self.quantize is not None:
@@ -45,7 +49,12 @@ class LoadOptions:
     @property
     def plain(self) -> bool:
         """Whether the weights are the checkpoint's, all of them in memory, and run as they are."""
-        return self.offload in ("auto", "none") and self.quantize is None and not self.compile and not self.loras
+        return self.offload in ("auto", "none") and self.quantize is None and not self.compile and not self.adapted
+
+    @property
+    def adapted(self) -> bool:
+        """Whether adapters are loaded."""
+        return bool(self.loras or self.offered)
 
     def place(self) -> tuple[torch.device, torch.dtype]:
         """The device and the number type on this machine; torch's threads are set as it has cores."""
@@ -69,6 +78,11 @@ def open_pipeline(options: LoadOptions) -> GlmImagePipeline:
     if options.compile:
         pipe.compile()
     _adapt(pipe, options)
+    for path in options.offered:
+        try:
+            pipe.offer_lora(path)
+        except WeightsError as error:  # of a folder with many, one must not cost the others
+            log.warning("an adapter was left out: %s", error.message)
     return pipe
 
 

@@ -197,6 +197,12 @@ class GlmImagePipeline(ReferenceSurface):
         return self._adapters.load(path, adapter_name, weight_name=weight_name)
 
     @torch.inference_mode(False)
+    def offer_lora(self, path: str | Path, adapter_name: str | None = None) -> str:
+        """Load a LoRA that does not act until `set_adapters`, or a request of an engine, names it; returns its name."""
+        self._check_whole("LoRA adapters change the weights")
+        return self._adapters.load(path, adapter_name, act=False)
+
+    @torch.inference_mode(False)
     def set_adapters(self, adapter_names: str | Sequence[str], adapter_weights: float | Sequence[float] = 1.0) -> None:
         """Exactly these adapters act, each with its weight (one number serves all); an empty list is none."""
         names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
@@ -205,6 +211,16 @@ class GlmImagePipeline(ReferenceSurface):
         if len(weights) != len(names):
             raise RequestError(f"{len(names)} adapters got {len(weights)} weights: give one for each.", param="lora")
         self._adapters.set(dict(zip(names, weights, strict=True)))
+
+    @property
+    def adapter_names(self) -> list[str]:
+        """All loaded adapters."""
+        return self._adapters.names
+
+    @property
+    def adapter_weights(self) -> dict[str, float]:
+        """The adapters that act now, with their weights."""
+        return self._adapters.active
 
     def get_active_adapters(self) -> list[str]:
         """Names of the adapters that act now."""

@@ -111,6 +111,7 @@ class DrawRequest:
     top_p: float | None = None
     seed: int | None = None
     quality: Tier | Quality = "exact"
+    adapters: tuple[tuple[str, float], ...] | None = None  # loaded ones by name, with weights; None: those that act
 
     def __post_init__(self) -> None:
         limits.check_prompt(self.prompt)
@@ -127,6 +128,8 @@ class DrawRequest:
             limits.check_top_p(self.top_p)
         if self.seed is not None:
             limits.check_seed(self.seed)
+        for _, weight in self.adapters or ():
+            limits.check_adapter_weight(weight)
         if self.mask is not None and not self.images:
             raise RequestError("A mask was given without a picture: pass the picture to edit as well.", param="mask")
 

@@ -118,6 +118,7 @@ class Engine:
         hooks = Hooks(planned=self._planned, previewed=self._previewed, failed=self._end)
         self._planner = Planner(pipe, slots, self._speeds, hooks)
         self._edition = -1
+        self._usual: dict[str, float] | None = None  # adapters to go back to, while a request's own ones act
         self._changed = threading.Condition()
         self._jobs: dict[str, Job] = {}
         self._queue: deque[Job] = deque()
@@ -155,6 +156,7 @@ class Engine:
         if deadline_s is not None:
             limits.check_real("deadline_s", deadline_s, 0.001, 1e7)
         request = replace(request, seed=draw_seed() if request.seed is None else request.seed)
+        self._check_adapters(request)
         work = work_of(self.pipe.stages, request, planned=plan is not None)
         job = Job(request, work, on_event, plan, partial_images, deadline_s)
         with self._changed:
@@ -315,7 +317,7 @@ class Engine:
                     limit = self._rows_to_advance()
                 try:
                     if job is not None:
-                        self._planner.admit(job)
+                        self._admit(job)
                     else:
                         self._planner.step(limit)
                 except Exception:  # a fault of the planner itself: no request may wait for ever
@@ -335,7 +337,41 @@ class Engine:
     def _admissible(self) -> bool:
         """Whether the oldest waiting request may start: slots are free, and not too many plans wait for a lane."""
         ahead = len(self._pictures) < self.slots + 2 * self.lanes
-        return bool(self._queue) and self._planner.room and ahead
+        return bool(self._queue) and self._planner.room and ahead and self._weights_fit(self._queue[0])
+
+    def _check_adapters(self, request: DrawRequest) -> None:
+        known = self.pipe.adapter_names
+        for name, _ in request.adapters or ():
+            if name not in known:
+                listed = ", ".join(known) or "none"
+                raise RequestError(f"There is no adapter {name[:80]!r}: loaded are {listed}.", param="lora")
+
+    def _adapters_for(self, job: Job) -> dict[str, float]:
+        """Those that a request's pictures are drawn with: its own, or the engine's usual ones."""
+        if job.request.adapters is not None:
+            return {name: weight for name, weight in job.request.adapters if weight != 0.0}
+        return self.pipe.adapter_weights if self._usual is None else self._usual
+
+    def _weights_fit(self, job: Job) -> bool:
+        """Whether the adapters that act are a request's, or may be changed because nothing else is under way."""
+        if self._adapters_for(job) == self.pipe.adapter_weights:
+            return True
+        return not (self._drawing or self._planner.busy) and len(self._jobs) == len(self._queue)
+
+    def _admit(self, job: Job) -> None:
+        """Let a request's adapters act, then read its prompt."""
+        wanted, acting = self._adapters_for(job), self.pipe.adapter_weights
+        if wanted != acting:
+            try:
+                self.pipe.set_adapters(list(wanted), list(wanted.values()))
+            except Exception as error:
+                self._end(job, as_outcome(error, job.handle))
+                return
+            if job.request.adapters is None:
+                self._usual = None
+            elif self._usual is None:
+                self._usual = acting
+        self._planner.admit(job)
 
     def _reset_planner(self) -> None:
         with self._changed:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from inkwash.core import env
 from inkwash.core.errors import WeightsError
+from inkwash.core.limits import MAX_ADAPTER_WEIGHT
 from inkwash.models import hub
 from inkwash.models.tensor_files import read_json, reason
 
@@ -110,6 +112,27 @@ def find_adapters(path: str | Path, weight_name: str | None = None) -> list[Adap
     return [_single(singles[0])]
 
 
+def folder_of_adapters(folder: Path) -> dict[str, Path]:
+    """The adapters that lie beside each other in a folder, by their names; other files are passed over.
+
+    Raises WeightsError for a folder that is not there or holds none.
+    """
+    if not folder.is_dir():
+        raise WeightsError(f"There is no folder {os.fspath(folder)!r} of adapters.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not (path.is_dir() or path.suffix == ".safetensors"):
+            continue
+        try:
+            find_adapters(path)
+        except WeightsError:
+            continue
+        found.setdefault(path.name.removesuffix(".safetensors"), path)
+    if not found:
+        raise WeightsError(f"The folder {os.fspath(folder)!r} holds no adapters: {_EXPECTED}.")
+    return found
+
+
 def parse_choice(text: str) -> tuple[Path, float]:
     """``PATH`` or ``PATH:WEIGHT`` as a user writes it on a command line; a hub's ``owner/name`` is a path, too."""
     path, colon, weight = text.rpartition(":")
@@ -125,8 +148,9 @@ def parse_choice(text: str) -> tuple[Path, float]:
 
 def check_weight(weight: float) -> None:
     """Raise WeightsError for a weight outside of what makes sense."""
-    if not -10.0 <= weight <= 10.0:
-        raise WeightsError(f"The LoRA weight {weight} must be a number from -10 to 10: 1 is as it was trained.")
+    if not -MAX_ADAPTER_WEIGHT <= weight <= MAX_ADAPTER_WEIGHT:
+        allowed = f"{-MAX_ADAPTER_WEIGHT:g} to {MAX_ADAPTER_WEIGHT:g}"
+        raise WeightsError(f"The LoRA weight {weight} must be a number from {allowed}: 1 is as it was trained.")
 
 
 def read_settings(content: Mapping[str, Any], place: str) -> Settings:

@@ -65,6 +65,7 @@ class Used(BaseModel):
     negative_prompt: str | None = None
     layout: str
     drawn_size: str = Field(description="Size before it was cut to the asked one.")
+    lora: list[str] | None = Field(None, description="NAME:SCALE of each adapter that the request chose.")
     planned: bool = Field(description="false where a given plan was redrawn.")
 
 
@@ -116,6 +117,7 @@ def used(order: PreparedRequest, drawn: Size, info: ModelInfo) -> Used:
         negative_prompt=request.negative_prompt,
         layout=request.layout,
         drawn_size=str(drawn),
+        lora=None if request.adapters is None else [f"{name}:{scale:g}" for name, scale in request.adapters],
         planned=order.plan is None,
     )
 

@@ -32,6 +32,8 @@ class ModelInfo:
     device: str = "cpu"
     limits: Abilities | None = None  # what the checkpoint says it can draw
     canonical_quotes: bool = False  # whether it reads every style of quotes
+    adapters: tuple[str, ...] = ()  # LoRAs that a request may name
+    adapted: bool = False  # whether some act on all requests
 
 
 class Backend(Protocol):
@@ -119,4 +121,6 @@ def model_info(pipe: GlmImagePipeline, name: str) -> ModelInfo:
         device=str(pipe.device),
         limits=own.limits,
         canonical_quotes=own.canonical_quotes,
+        adapters=tuple(pipe.adapter_names),
+        adapted=bool(pipe.adapter_weights),
     )

@@ -92,7 +92,7 @@ def make_order(
     if handle is not None:
         _check_handle(handle, asked, uploads)
     drawn = canvas.drawn if canvas is not None else None if asked is None else drawn_size(asked)
-    chosen = choose(body.quality)
+    chosen, adapters = choose(body.quality), _adapters(body, info)
     request = DrawRequest(
         prompt=body.prompt if prompt is None else prompt,
         images=images if canvas is None else (canvas.picture(), *images[1:]),
@@ -108,11 +108,13 @@ def make_order(
         temperature=body.temperature,
         top_p=body.top_p,
         seed=body.seed,
+        adapters=adapters,
     )
     size = asked if drawn is None else drawn
     if size is None and images:
         size = Size(*images[0].size)
-    warnings += notes(request.prompt, size, images, info.limits, canonical=info.canonical_quotes)
+    adapted = info.adapted if adapters is None else bool(adapters)
+    warnings += notes(request.prompt, size, images, info.limits, canonical=info.canonical_quotes, adapted=adapted)
     if body.strict and warnings:
         raise RequestError(f"Refused because of strict: {warnings[0]}", code="strict")
     return PreparedRequest(
@@ -129,6 +131,24 @@ def make_order(
         revised_prompt=prompt,
         verify=_verify(body, request),
     )
+
+
+def _adapters(body: ImageBody, info: ModelInfo) -> tuple[tuple[str, float], ...] | None:
+    """The adapters that a body names, or that its model is; None for the server's usual ones."""
+    if body.lora is None:
+        return ((body.model, 1.0),) if body.model in info.adapters else None
+    for choice in body.lora:
+        if choice.name not in info.adapters:
+            there = f"there are {', '.join(info.adapters)}" if info.adapters else "start it with --lora-folder FOLDER"
+            raise RequestError(
+                f"There is no adapter {choice.name[:80]!r} on this server: {there}.",
+                code="adapter_not_found",
+                param="lora",
+            )
+    names = [choice.name for choice in body.lora]
+    if len(set(names)) < len(names):
+        raise RequestError("lora names an adapter twice: give each once.", code="invalid_value", param="lora")
+    return tuple((choice.name, choice.scale) for choice in body.lora)
 
 
 def _verify(body: ImageBody, request: DrawRequest) -> Verify | None:
@@ -239,7 +259,7 @@ def _warnings(body: ImageBody, info: ModelInfo) -> list[str]:
         near = nearest(name, known)
         hint = f"; did you mean {near}?" if near else "."
         said.append(f"{name}: this field is unknown and was ignored{hint}")
-    if body.model is not None and not same_model(body.model, info.name):
+    if body.model is not None and not same_model(body.model, info.name) and body.model not in info.adapters:
         said.append(f"model: {body.model!r} is not served here; {info.name} drew instead.")
     if body.style is not None:
         said.append("style: has no effect; describe the style in the prompt.")

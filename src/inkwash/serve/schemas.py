@@ -18,6 +18,7 @@ from inkwash.serve.errors import from_validation
 MAX_PROMPT = 32_000
 MAX_PICTURES = 10
 MAX_REFERENCES = 16
+MAX_ADAPTERS = 8
 MAX_TRIES = 16  # drawings of one verified picture
 Quality = Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"]
 Format = Literal["png", "webp", "jpeg"]
@@ -30,13 +31,13 @@ ALIASES = {  # names of the same settings in other servers and libraries
     "num_images": "n",
     "num_images_per_prompt": "n",
     "prior": "plan",
+    "loras": "lora",
+    "lora_name": "lora",
 }
 REFUSED = {  # fields of the OpenAI API whose meaning cannot be mapped
     "svg": "this server draws pixels, not SVG",
     "frame_count": "this server draws still pictures, not GIF animations",
     "frame_duration_ms": "this server draws still pictures, not GIF animations",
-    "lora": "adapters are chosen when the server starts (--lora), for all requests alike",
-    "loras": "adapters are chosen when the server starts (--lora), for all requests alike",
 }
 PICTURES = (  # fields in which other servers take pictures; drawing from a prompt takes none
     *("image", "images", "image[]", "image_url", "image_urls", "input_image", "input_images", "init_image"),
@@ -51,6 +52,27 @@ _REFUSED_VALUES: dict[str, dict[str, str]] = {
         "svg": "vector pictures are not drawn: use png, webp or jpeg",
     },
 }
+
+
+class AdapterChoice(BaseModel):
+    """A LoRA of the server, and how strongly it acts: 1 is as it was trained."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=256)
+    scale: float = Field(1.0, ge=-limits.MAX_ADAPTER_WEIGHT, le=limits.MAX_ADAPTER_WEIGHT)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        """NAME or NAME:SCALE; `weight` is another name of the scale."""
+        if isinstance(value, str):
+            name, colon, scale = value.rpartition(":")
+            number = _number(scale) if colon else None
+            return {"name": value.strip()} if number is None else {"name": name.strip(), "scale": number}
+        if isinstance(value, dict) and "weight" in value and "scale" not in value:
+            return {"scale" if name == "weight" else name: each for name, each in value.items()}
+        return value
 
 
 class ImageBody(BaseModel):
@@ -100,6 +122,9 @@ class ImageBody(BaseModel):
     verify: bool | None = Field(None, description="Read the words back; draw again until the quoted texts are right.")
     tries: int | None = Field(None, ge=1, le=MAX_TRIES, description="With verify: at most so many attempts (4).")
     best_of: int | None = Field(None, ge=1, le=MAX_TRIES, description="With verify: draw so many, keep the best.")
+    lora: list[AdapterChoice] | None = Field(
+        None, max_length=MAX_ADAPTERS, description="Adapters of the server by name (`NAME`, `NAME:SCALE`); [] is none."
+    )
     strict: bool | None = Field(None, description="Refuse with 400 what would only be warned about.")
 
     @model_validator(mode="before")
@@ -184,6 +209,10 @@ def _usual(values: dict[str, Any]) -> dict[str, Any]:
             values[name] = values[name].strip().lower()
     if values.get("output_format") == "jpg":
         values["output_format"] = "jpeg"
+    if isinstance(values.get("lora"), str):  # one or several names in a text, as forms have them
+        values["lora"] = [name for name in values["lora"].split(",") if name.strip()]
+    elif isinstance(values.get("lora"), dict):
+        values["lora"] = [values["lora"]]
     sides = [_side(values.get(name)) for name in ("width", "height")]
     if values.get("size") is None and None not in sides:
         values["size"] = f"{sides[0]}x{sides[1]}"
@@ -201,6 +230,13 @@ def _side(value: Any) -> int | None:
     if isinstance(value, str) and len(value) <= 6 and value.strip().isascii() and value.strip().isdigit():
         return int(value)
     return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _is_set(stream: Any) -> bool:

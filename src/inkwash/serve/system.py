@@ -33,6 +33,7 @@ class ModelAnswer(BaseModel):
     default_guidance: float | None = None
     default_temperature: float | None = None
     default_top_p: float | None = None
+    parent: str | None = None  # of an adapter: the model that it changes
 
 
 class ModelList(BaseModel):
@@ -71,6 +72,14 @@ def _model(request: Request) -> ModelAnswer:
     )
 
 
+def _adapters(request: Request) -> list[ModelAnswer]:
+    """LoRAs that a request may name, in `lora` or as its model."""
+    service = service_of(request)
+    names = () if service.backend is None else service.backend.info.adapters
+    common = {"created": STARTED, "owned_by": "inkwash", "parent": service.settings.served_name}
+    return [ModelAnswer.model_validate({"id": name, **common}) for name in names]
+
+
 def _seeing(request: Request) -> list[ModelAnswer]:
     """The model behind /v1/chat/completions, if one is served."""
     name = service_of(request).seeing
@@ -83,7 +92,7 @@ async def models(request: Request) -> Any:
     client_of(request)
     seen = _seeing(request)
     drawn = [] if seen and seen[0].id == service_of(request).settings.served_name else [_model(request)]
-    return ModelList(data=[*drawn, *seen])
+    return ModelList(data=[*drawn, *seen, *_adapters(request)])
 
 
 @router.get("/v1/models/{model:path}", tags=["models"], response_model=ModelAnswer, response_model_exclude_none=True)
@@ -91,6 +100,9 @@ async def model(request: Request, model: str) -> Any:
     """One model; 404 for any that is not served."""
     client_of(request)
     known = _model(request)
+    for adapter in _adapters(request):
+        if model == adapter.id:
+            return adapter
     for other in _seeing(request):
         if same_model(model, other.id):
             return other

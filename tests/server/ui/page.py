@@ -39,6 +39,7 @@ def nano() -> ModelInfo:
         defaults=SHOWN,
         limits=drawing_defaults(bundled_folder("nano")).limits,
         canonical_quotes=True,
+        adapters=("ink", "pastel"),
     )
 
 

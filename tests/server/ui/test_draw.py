@@ -87,6 +87,29 @@ def test_every_setting_reaches_the_model(tab: Any, paged: Live) -> None:
     assert tab.input_value("#draw .seed") == ""
 
 
+def test_adapters_are_chosen_and_come_back_with_the_settings(tab: Any, paged: Live) -> None:
+    tab.fill("#prompt-draw", 'says "HALLO"')
+    tab.select_option("#draw .adapter-add", "pastel")
+    tab.get_by_label("How strongly pastel acts").first.fill("0.5")
+    tab.select_option("#draw .adapter-add", "ink")
+    assert tab.locator("#draw .adapter-add").is_hidden(), "there are no more"
+    tab.get_by_label("Remove ink").click()
+    tab.click("#draw .go .draw")
+    drawn(tab)
+    assert backend_of(paged).drawn[-1].adapters == (("pastel", 0.5),)
+    tab.get_by_label("Remove pastel").click()
+    tab.click("#draw .go .draw")
+    tab.wait_for_selector("#draw[aria-busy=true]")
+    drawn(tab)
+    assert backend_of(paged).drawn[-1].adapters is None
+    tab.click("#tab-history")
+    tab.click("#shelf li:nth-child(2) button")
+    says(tab, "#lightbox", "pastel:0.5")
+    tab.click("#lightbox [data-act=use_again]")
+    tab.wait_for_selector("#draw [data-adapter=pastel]")
+    assert tab.get_by_label("How strongly pastel acts").first.input_value() == "0.5"
+
+
 def test_partial_pictures_are_watched_and_stop_ends_the_drawing(tab: Any, paged: Live) -> None:
     backend = backend_of(paged)
     backend.step_s, before = 0.3, backend.cancelled

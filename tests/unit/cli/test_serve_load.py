@@ -70,6 +70,19 @@ def test_options_reach_the_engine(inkwash: Run, served: list[dict[str, Any]], tm
         backend.close(drain=False, timeout_s=10)
 
 
+def test_adapters_of_a_folder_are_offered(
+    inkwash: Run, served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[LoadOptions] = []
+    monkeypatch.setattr("inkwash.engine.open.open_pipeline", lambda options: seen.append(options) or 1 / 0)
+    save_file({"transformer.proj_out.lora_A.weight": torch.ones(2, 4)}, tmp_path / "ink.safetensors")
+    (tmp_path / "notes.txt").write_text("about them")
+    assert inkwash("serve", "nano", "--port", "0", "--lora-folder", str(tmp_path)).code == 0
+    with pytest.raises(ZeroDivisionError):
+        served[0]["load"]()
+    assert seen[0].offered == (tmp_path / "ink.safetensors",) and not seen[0].plain
+
+
 def test_compile_is_asked_for(inkwash: Run, served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[LoadOptions] = []
     monkeypatch.setattr("inkwash.engine.open.open_pipeline", lambda options: seen.append(options) or 1 / 0)
@@ -86,6 +99,8 @@ def test_compile_is_asked_for(inkwash: Run, served: list[dict[str, Any]], monkey
         (("nano", "--lora", "/none"), "/none"),
         (("nano", "--compile", "--offload", "block"), "--compile needs"),
         (("nano-v", "--offload", "stage"), "cannot draw"),
+        (("nano-v", "--lora-folder", "."), "cannot draw"),
+        (("nano", "--lora-folder", "/none"), "no folder '/none'"),
         (("nano", "--ray", "--planners", "1", "--decoders", "1", "--quantize", "int8"), "--planners"),
     ],
 )

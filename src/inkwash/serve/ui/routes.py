@@ -82,6 +82,7 @@ async def about(request: Request) -> dict[str, Any]:
         "things": [],
         "alphabet": "",
         "languages": [],
+        "adapters": [],
         "device": settings.device or "",
     }
     if backend is None:
@@ -91,6 +92,7 @@ async def about(request: Request) -> dict[str, Any]:
     long = side * 3 // 2 // 32 * 32 if limits is None else min(side * 3 // 2 // 32 * 32, limits.sizes.longest)
     said |= {
         "device": info.device,
+        "adapters": info.adapters,
         "natural": info.natural_size,
         "shapes": {"square": (side, side), "landscape": (long, side), "portrait": (side, long)},
         "defaults": {

@@ -76,9 +76,9 @@ async function showHistory() {
 
 function lookAt(entry) {
   const act = (key, run, kind = "plain") => node(`button.${kind}`, { type: "button", "data-act": key, onclick: async () => { await run(); $("lightbox").close(); } }, t(key));
-  const shown = ["size", "seed", "steps", "guidance_scale", "quality", "temperature", "top_p", "negative_prompt"];
-  const names = { guidance_scale: "guidance", negative_prompt: "negative", seed: "again_seed" };
-  const rows = shown.filter((name) => entry.settings?.[name] !== undefined).flatMap((name) => [node("dt", {}, name === "seed" ? "Seed" : t(names[name] ?? name)), node("dd", {}, String(entry.settings[name]))]);
+  const shown = ["size", "seed", "steps", "guidance_scale", "quality", "temperature", "top_p", "negative_prompt", "lora"];
+  const names = { guidance_scale: "guidance", negative_prompt: "negative", lora: "adapters", seed: "again_seed" };
+  const rows = shown.filter((name) => entry.settings?.[name] !== undefined).flatMap((name) => [node("dt", {}, name === "seed" ? "Seed" : t(names[name] ?? name)), node("dd", {}, [entry.settings[name]].flat().join(", "))]);
   const buttons = [downloads(entry.blob, entry.prompt), act("edit_this", () => edit(entry.blob))];
   if (entry.kind === "draw") buttons.unshift(act("use_again", () => { studios.draw.fill(entry.settings); open("draw"); }, "primary"));
   if (info.chat) buttons.push(act("ask_this", () => ask(entry.blob)));
@@ -167,6 +167,7 @@ function aboutDialog() {
     $("about-title").textContent = `Inkwash ${info.version}`;
     const rows = [[t("model"), info.name], [t("speed"), info.device]];
     if (info.things.length) rows.push([t("knows"), t("things", { count: info.things.length, some: info.things.join(", ") })], [t("alphabet"), info.alphabet]);
+    if (info.adapters.length) rows.push([t("adapters"), info.adapters.join(", ")]);
     if (info.sizes) rows.push([t("sizes"), `${info.sizes.shortest} – ${info.sizes.longest} px`]);
     if (info.languages.length) rows.push([t("languages"), info.languages.map((name) => (name === "en" || name === "zh" ? t(name) : name)).join(", ")]);
     rows.push([t("api"), node("a", { href: "docs", target: "_blank" }, `${location.origin}/v1`)]);

@@ -1,5 +1,6 @@
 // One workplace for drawing and for editing: the form on the left, the picture on the right.
 
+import { Adapters } from "./adapters.js";
 import * as api from "./api.js";
 import { fileName, menu, node, save, toast } from "./dom.js";
 import { blobOf, dataUrl, converted, settingsOf } from "./files.js";
@@ -19,6 +20,7 @@ export class Studio {
     this.$ = (selector) => root.querySelector(selector);
     this.editor = this.editing ? new MaskEditor(this.$(".view"), this.$(".tools"), (width, height) => this.sized(width, height)) : null;
     this.references = [];
+    this.adapters = new Adapters(this.$(".adapters"), info.adapters);
     this.aspect = this.editing ? "as_picture" : "square";
     this.form();
     this.words();
@@ -71,6 +73,7 @@ export class Studio {
     options(this.$(".quality"), QUALITIES.map((name) => [name, name]));
     options(this.$(".layout"), [["new", t("layout_new")], ["same", t("layout_same")]]);
     this.helpers();
+    this.adapters.show();
     this.editor?.words();
     this.note();
     if (this.results.length) this.showResults();
@@ -212,6 +215,7 @@ export class Studio {
       prompt: this.prompt.value, n: this.count, size: this.size, seed: number(".seed"), steps: number(".steps"), guidance_scale: number(".guidance"),
       temperature: number(".temperature"), top_p: number(".top-p"), negative_prompt: this.$(".negative").value || undefined,
       quality: this.$(".quality").value, layout: this.count > 1 ? this.$(".layout").value : undefined, verify: this.$(".verify").checked || undefined,
+      lora: this.adapters.body(),
     };
     if (!this.editing) return body;
     const mask = await this.editor.apiMask();
@@ -377,6 +381,7 @@ export class Studio {
     const values = { seed: settings.seed, steps: settings.steps, guidance: settings.guidance_scale ?? settings.guidance, temperature: settings.temperature, "top-p": settings.top_p, negative: settings.negative_prompt };
     for (const [name, value] of Object.entries(values)) this.$(`.${name}`).value = value ?? "";
     if (QUALITIES.includes(settings.quality)) this.$(".quality").value = settings.quality;
+    this.adapters.fill(settings.lora);
     this.setCount(1);
     this.note();
   }
