@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,7 +192,9 @@ def nano2_export(work: Path, output: Path) -> Path:
     return export_edition(work, output, replace(sizes.DRAWING, canonical_quotes=True, limits=own), SIDE)
 
 
-def export_edition(work: Path, output: Path, drawing: DrawingDefaults, side: int) -> Path:
+def export_edition(
+    work: Path, output: Path, drawing: DrawingDefaults, side: int, *, sampling: Mapping[str, float] = sizes.SAMPLING
+) -> Path:
     """What `work` holds of an edition that began at `work`/start, as a checkpoint in bf16 for pictures of `side` px."""
     parts = load_pipeline_parts(work / "start")
     for part in (parts.ar.model.visual, parts.ar.model.vqmodel):
@@ -205,5 +208,5 @@ def export_edition(work: Path, output: Path, drawing: DrawingDefaults, side: int
         parts.vae.load_state_dict(finished(refined, "the stage of the autoencoder's pixel half")["weights"])
     parts.vae.config = replace(parts.vae.config, sample_size=side)
     parts.drawing = drawing
-    parts.generation |= sizes.SAMPLING
+    parts.generation |= sampling
     return save_pipeline_parts(parts, output, dtype=torch.bfloat16)

@@ -43,6 +43,9 @@ STORED = Path("runs/nano3/tokenizer.safetensors")  # the one that took three hou
 AR_LAYERS = 8
 DECODER_LAYERS = 10
 DRAWING = replace(sizes.DRAWING, canonical_quotes=True, limits=Abilities.from_dict(card_limits()))
+# A first letter is one of many: its code is that of one face and colour. Each of them is rarer than a tenth of
+# "nothing begins here", so a min-p of 0.1, as of the second edition, leaves most pictures empty.
+SAMPLING = {**sizes.SAMPLING, "min_p": 0.01}
 CHINESE = 0.3
 SMALL = ((256, 256), (320, 256), (256, 320), (384, 256))
 WHOLE = ((384, 384), (384, 384), (384, 384), (512, 384), (384, 512), (512, 512), (320, 320), (256, 256))
@@ -217,4 +220,4 @@ def spread(state: dict[str, Tensor], prefix: str, old: int, new: int, zeroed: tu
 
 def nano3_export(work: Path, output: Path) -> Path:
     """Write the checkpoint in bf16 from finished or unfinished stages; a stage without any state stays as started."""
-    return export_edition(work, output, DRAWING, SIDE)
+    return export_edition(work, output, DRAWING, SIDE, sampling=SAMPLING)
