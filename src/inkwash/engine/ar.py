@@ -111,8 +111,13 @@ def sample_plans(
     rows_per_pass: int | None = None,
 ) -> list[Tensor]:
     """Tokens (preview and target) of every row, on the CPU; at most `rows_per_pass` rows (None: 8) share a step."""
-    watch.begin("prior", sum(row.prefix.tokens for row in rows))
     slots = make_slots(model, decoder, min(len(rows), rows_per_pass or SLOTS))
+    return fill_plans(model, slots, rows, sampling, watch)
+
+
+def fill_plans(model: ARGenerator, slots: Slots, rows: Sequence[Row], sampling: Sampling, watch: Watch) -> list[Tensor]:
+    """The same in given slots, however many."""
+    watch.begin("prior", sum(row.prefix.tokens for row in rows))
     waiting = [PlanSequence(row.prefix, row.uniforms, sampling, trace=row.trace) for row in rows][::-1]
     active: list[PlanSequence] = []
     plans: dict[int, Tensor] = {}

@@ -42,6 +42,7 @@ from inkwash.engine.prepared import (
     whole_number,
 )
 from inkwash.engine.quantize import parse_quantize
+from inkwash.engine.ranks.drawing import SharedDrawing, load_shared
 from inkwash.engine.request import CancelToken, DrawRequest, Layout, ProgressCallback, Quality, Watch, picture_size
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages, make_plan
@@ -75,13 +76,15 @@ class GlmImagePipeline(ReferenceSurface):
         *,
         pictures_per_pass: int | None = None,
         residency: Residency | None = None,
+        shared: SharedDrawing | None = None,
         **components: Any,
     ) -> None:
         """From `parts`, or from parts under the reference's names (`components`).
 
         `pictures_per_pass` None lets the pictures of a call share passes, except on a CPU. There they go one by one,
         because a picture would else differ in its last bits with its batch mates; a number gives that up for speed
-        (docs/numerics.md). `residency` brings the weights of each stage (`engine.loading`).
+        (docs/numerics.md). `residency` brings the weights of each stage (`engine.loading`); `shared` are the devices
+        that `parts` are dealt out to (`engine.ranks`).
         """
         if pictures_per_pass is not None:
             limits.check_whole("pictures_per_pass", pictures_per_pass, 1, 1024)
@@ -92,12 +95,13 @@ class GlmImagePipeline(ReferenceSurface):
         self.placement: Placement | None = None  # what `offload="auto"` chose
         self._calls = Calls()
         self._source: dict[str, Any] | None = None
-        self.stages = Stages(parts, pictures_per_pass, residency=residency)
-        self._as_stored = residency is None  # whole and unrounded, so that weights may be changed, moved and saved
+        self.stages = Stages(parts, pictures_per_pass, residency=residency, shared=shared)
+        # whole and unrounded, so that weights may be changed, moved and saved
+        self._as_stored = residency is None and shared is None
 
     @classmethod
     @torch.inference_mode(False)
-    def from_pretrained(
+    def from_pretrained(  # noqa: PLR0913 (the reference has as many)
         cls,
         pretrained_model_name_or_path: str | Path,
         *,
@@ -106,6 +110,7 @@ class GlmImagePipeline(ReferenceSurface):
         pictures_per_pass: int | None = None,
         offload: Offload = "auto",
         quantize: str | None = None,
+        tensor_parallel_size: int = 1,
         dtype: NumberTypes | None = None,
         variant: str | None = None,
         revision: str | None = None,
@@ -120,6 +125,7 @@ class GlmImagePipeline(ReferenceSurface):
         the best one here; `pictures_per_pass` as in the constructor. `offload` says where weights wait (see
         `engine.offload`; "auto" chooses by the memory there is), `quantize` how they are rounded ("int8", or
         "ar=int8,decoder=fp8"; `engine.quantize`).
+        `tensor_parallel_size` devices share the model (`engine.ranks`): close the pipeline when it is done with.
         `dtype` is `torch_dtype`, one for all or a table such as {"vae": torch.float32, "default": torch.bfloat16};
         `variant` names files such as model.fp16.safetensors; `revision`, `cache_dir`, `local_files_only` and `token`
         are for a hub. Parts under the reference's names replace the checkpoint's.
@@ -134,6 +140,18 @@ class GlmImagePipeline(ReferenceSurface):
         asked = torch_dtype if dtype is None else dtype
         if asked is None and any(stated_kind(folder / part) for part in FOLDERS.values()):
             asked = torch.bfloat16  # what its other tensors are stored in
+        if tensor_parallel_size != 1:
+            if kinds or options or offload not in ("auto", "none"):
+                raise ConfigError(
+                    "Several devices share the checkpoint's plain weights: leave quantize, offload and parts given by "
+                    "name out, or use one device."
+                )
+            numbers, others = part_dtypes(asked, device)
+            shared = load_shared(
+                folder, dtype=numbers, dtypes=others, device=device, world=tensor_parallel_size, variant=variant
+            )
+            pipe = cls(shared.parts, pictures_per_pass=pictures_per_pass, shared=shared)
+            return pipe._frozen()
         placement: Placement | None = None
         if offload == "auto":
             given = asked if isinstance(asked, torch.dtype) or asked is None else part_dtypes(asked, device)[0]
@@ -158,9 +176,17 @@ class GlmImagePipeline(ReferenceSurface):
         pipe._as_stored = residency is None and not kinds and not mapped
         if not options:
             pipe._source = {**source, "offload": offload}
-        for network in pipe._networks():
+        return pipe._frozen()
+
+    def _frozen(self) -> Self:
+        for network in self._networks():
             network.eval().requires_grad_(False)
-        return pipe
+        return self
+
+    def close(self) -> None:
+        """End the processes on other devices, where there are any."""
+        if self.stages.shared is not None:
+            self.stages.shared.group.close()
 
     def save_pretrained(
         self,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from inkwash.engine.ar import make_slots, read_prompt
+from inkwash.engine.ar import read_prompt
 from inkwash.engine.drawing import Drawing
 from inkwash.engine.estimate import Speeds
 from inkwash.engine.jobs import Job, as_outcome
@@ -24,7 +24,6 @@ from inkwash.engine.plan import Plan, upsample
 from inkwash.engine.request import Watch
 from inkwash.engine.slots import Sequence, Slots
 from inkwash.engine.stages import make_plan
-from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.processor import ImagePrompt
 
 if TYPE_CHECKING:
@@ -188,7 +187,7 @@ class Planner:
             ar = self.pipe.parts.ar
             edition = weights_edition(ar)
             if self._slots is None or edition != self._edition:
-                self._slots, self._edition = make_slots(ar, fuse_for_decode(ar), self.count), edition
+                self._slots, self._edition = self.pipe.stages.slots(self.count), edition
         return self._slots
 
 

@@ -129,14 +129,18 @@ class CpuSlots(Slots):
         self._cache: SlotCache | None = None
         self._rotary = torch.empty(0, 0)
 
-    @torch.inference_mode()
     def advance(self, sequences: Many[Sequence]) -> int:
-        cache, length = self._cache, self._length
-        assert cache is not None
-        ids, places, lines, spans = [], [], [], []
         sequences = sorted(sequences, key=lambda each: each.slot or 0)  # neighbours are attended together
         most = min(MOST_ROWS // len(sequences) - 1, MOST_GUESSES)
         ahead = [self._ahead(sequence, most) for sequence in sequences]
+        with torch.inference_mode():
+            return self._draw(sequences, ahead, self._read(sequences, ahead))
+
+    def _read(self, sequences: Many[Sequence], ahead: Many[list[int]]) -> Tensor:
+        """Logits behind the last token of each sequence and behind each of its guesses."""
+        cache, length = self._cache, self._length
+        assert cache is not None
+        ids, places, lines, spans = [], [], [], []
         for sequence, guesses in zip(sequences, ahead, strict=True):
             slot, index = sequence.slot, sequence.count - 1
             assert slot is not None and not sequence.finished
@@ -148,7 +152,7 @@ class CpuSlots(Slots):
                 spans.append((slot, at + 1 + further))
         numbers = torch.tensor([ids, places, lines])
         rotary = self._rotary.index_select(0, numbers[2])
-        return self._draw(sequences, ahead, self.rows.forward(numbers[0], rotary, cache, numbers[1], spans))
+        return self.rows.forward(numbers[0], rotary, cache, numbers[1], spans)
 
     def _ahead(self, sequence: Sequence, most: int) -> list[int]:
         """Guesses of the tokens after the next one."""

@@ -17,13 +17,15 @@ from torch import Tensor
 
 from inkwash.core.device import one_thread
 from inkwash.engine import seeds
-from inkwash.engine.ar import Row, read_prompt, reference_codes, sample_plans
+from inkwash.engine.ar import SLOTS, Row, fill_plans, make_slots, read_prompt, reference_codes
 from inkwash.engine.offload import Residency
 from inkwash.engine.pixels import encode_picture
 from inkwash.engine.plan import Plan, join_references, split_references, upsample
+from inkwash.engine.ranks.drawing import SharedDrawing
 from inkwash.engine.reference_cache import ReferenceCache
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
+from inkwash.engine.slots import Slots
 from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.glyph import MAX_BYTES
 from inkwash.models.glm_image.processor import CELL, ImagePrompt
@@ -45,6 +47,7 @@ class Stages:
     pictures_per_pass: int | None = None
     references: ReferenceCache | None = None
     residency: Residency | None = None  # who brings the weights of the stage at work, where not all are there
+    shared: SharedDrawing | None = None  # the devices that the model is dealt out to, where it is not on one
 
     @property
     def device(self) -> torch.device:
@@ -57,6 +60,12 @@ class Stages:
     def resident(self, name: Literal["vision", "ar", "decoder"]) -> AbstractContextManager[None]:
         """Inside, the weights of this network are on the device."""
         return nullcontext() if self.residency is None else self.residency.use(name)
+
+    def slots(self, count: int) -> Slots:
+        """Places for so many plans that are drawn together."""
+        if self.shared is not None:
+            return self.shared.generator.slots(count)
+        return make_slots(self.parts.ar, fuse_for_decode(self.parts.ar), count)
 
     def prompts(
         self, texts: Sequence[str], images: Sequence[Sequence[Image.Image]], height: int, width: int
@@ -89,9 +98,9 @@ class Stages:
                 Row(prefixes[owner], torch.rand(prefixes[owner].tokens, generator=generator))
                 for owner, generator in zip(owners, generators, strict=True)
             ]
-            step = fuse_for_decode(self.parts.ar)
-            drawn = sample_plans(self.parts.ar, step, rows, sampling, watch, rows_per_pass=self.pictures_per_pass)
-            del prefixes, rows, step
+            slots = self.slots(min(len(rows), self.pictures_per_pass or SLOTS))
+            drawn = fill_plans(self.parts.ar, slots, rows, sampling, watch)
+            del prefixes, rows, slots
         targets = [prompts[owner].target for owner in owners]
         return torch.stack([upsample(tokens[-h * w :], (h, w)) for tokens, (h, w) in zip(drawn, targets, strict=True)])
 

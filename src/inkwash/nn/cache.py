@@ -57,6 +57,16 @@ class StaticCache:
         values.scatter_(2, slots, v.to(values.dtype))
         return keys, values
 
+    @property
+    def alive(self) -> bool:
+        """Whether what was written is still there; of a cache that several processes share it may be lost."""
+        return True
+
+    def copy_from(self, other: StaticCache, length: int) -> None:
+        """Take the first `length` tokens of another cache of the same network."""
+        self.k[:, :, :, :length] = other.k[:, :, :, :length]
+        self.v[:, :, :, :length] = other.v[:, :, :, :length]
+
     def select(self, rows: Tensor) -> StaticCache:
         """A cache of the given rows, repeats allowed: one prefill then serves several samples of it."""
         chosen = object.__new__(StaticCache)

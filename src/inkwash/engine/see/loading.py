@@ -6,21 +6,18 @@ Each tensor is cut and rounded before the next one is read, so that loading peak
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import chain
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from inkwash.core.errors import ConfigError, WeightsError
+from inkwash.core.errors import ConfigError
 from inkwash.engine.mapped import fill_mapped
 from inkwash.engine.quantize import is_quantized, rounder
-from inkwash.engine.see.parallel import Cut, TensorParallelGroup, share_decoder
+from inkwash.engine.ranks.shares import FP32, Adder, Cut, fill_share, share_decoder
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.weights import GlmVParts, load_glm_v
 from inkwash.models.weights import StoredTensors
-
-FP32 = ".e_score_correction_bias"  # stays as it is stored
 
 
 def load_vision_model(
@@ -30,7 +27,7 @@ def load_vision_model(
     device: torch.device,
     quantize: str | None = None,
     variant: str | None = None,
-    ranks: TensorParallelGroup | None = None,
+    ranks: Adder | None = None,
 ) -> GlmVParts:
     """The parts of a checkpoint folder; ``ranks``: of the decoder only this process's share.
 
@@ -48,7 +45,7 @@ def load_vision_model(
     if quantize is None and ranks is None:
         return load_glm_v(folder, dtype=dtype, device=device, variant=variant)
     parts = load_glm_v(folder, dtype=dtype, device=device, fill=False, variant=variant)
-    cuts = {} if ranks is None else share_decoder(parts.model, ranks)
+    cuts = {} if ranks is None else share_decoder(parts.model.model.language_model, ranks)
     tied = parts.model.config.tie_word_embeddings
     round_layer = None if quantize is None else rounder("see", quantize, device, dtype)
 
@@ -75,7 +72,6 @@ def _mapped(
     return parts
 
 
-@torch.no_grad()
 def fill(
     model: GlmV,
     stored: StoredTensors,
@@ -86,30 +82,12 @@ def fill(
     arrived: Callable[[str], None],
 ) -> None:
     """Give every tensor of a network its value; ``arrived`` is told each module whose weight is there."""
-    expected = model.state_dict(keep_vars=True)
+    names = [*model.state_dict(keep_vars=True)]
     if model.config.tie_word_embeddings:
-        del expected["lm_head.weight"]
-    kept = [name for name in expected if name.endswith(FP32)]
-    others = [name for name in expected if not name.endswith(FP32)]
-    for name, whole in chain(stored.read(kept, dtype=None), stored.read(others, dtype=dtype)):
-        cut = cuts.get(name)
-        value = whole if cut is None else cut(whole).clone()
-        _place(model, name, value.to(device), expected[name])
-        if name.endswith(".weight"):
-            arrived(name.removesuffix(".weight"))
+        names.remove("lm_head.weight")
+    fill_share(model, stored, names, cuts, device=device, dtype=dtype, arrived=arrived)
     if model.config.tie_word_embeddings:
         model.lm_head.weight = model.model.language_model.embed_tokens.weight
     model.requires_grad_(False).eval()
     left = [name for name, tensor in model.state_dict(keep_vars=True).items() if tensor.is_meta]
     assert not left, f"not filled: {left[:3]}"
-
-
-def _place(model: GlmV, name: str, value: Tensor, old: Tensor) -> None:
-    if value.shape != old.shape:
-        raise WeightsError(f"{name} is {list(value.shape)} after it was cut, not {list(old.shape)}.")
-    owner, _, leaf = name.rpartition(".")
-    holder = model.get_submodule(owner)
-    if leaf in holder._parameters:
-        holder._parameters[leaf] = nn.Parameter(value, requires_grad=False)
-    else:
-        holder._buffers[leaf] = value

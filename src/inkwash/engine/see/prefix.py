@@ -72,7 +72,7 @@ class PrefixCache:
     def known(self, keys: Keys) -> int:
         """How many of the first ``keys`` stand in a cache now; another thread may take it away."""
         with self._lock:
-            return max((_shared(kept.keys, keys) for kept in self._kept.values()), default=0)
+            return max((_shared(kept.keys, keys) for kept in self._kept.values() if kept.cache.alive), default=0)
 
     def take(self, keys: Keys, room: int) -> tuple[StaticCache, int]:
         """A cache with at least ``len(keys) + room`` places, and how many of the first ``keys`` it holds already.
@@ -81,6 +81,8 @@ class PrefixCache:
         """
         needed = keys_read(len(keys) + room)
         with self._lock:
+            for name in [name for name, kept in self._kept.items() if not kept.cache.alive]:
+                del self._kept[name]
             shared = {name: _shared(kept.keys, keys) for name, kept in self._kept.items()}
             best = max(shared, key=lambda name: shared[name], default=None)
             length = 0 if best is None else min(shared[best], len(keys) - 1)
@@ -92,8 +94,7 @@ class PrefixCache:
                 return kept.cache, length
             self._kept.move_to_end(best)
             cache = self._new(needed + ROOM)
-            cache.k[:, :, :, :length] = kept.cache.k[:, :, :, :length]
-            cache.v[:, :, :, :length] = kept.cache.v[:, :, :, :length]
+            cache.copy_from(kept.cache, length)
             if length >= min(kept.prompt, len(kept.keys)) - 1:
                 self._kept.pop(best, None)  # moved to a larger cache
             return cache, length

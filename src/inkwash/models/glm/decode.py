@@ -60,12 +60,12 @@ class StepDecoder:
     def __init__(self, model: CausalModel, total: Total | None = None) -> None:
         """``total`` completes what a share of attention or of an MLP gives, where the network is one."""
         decoder, config = model.model.language_model, model.model.language_model.config
-        self.decoder, self.pairs, self.total = decoder, config.rotates_pairs, total or _whole
+        self.decoder, self.pairs, self.total = decoder, config.rotates_pairs, total
         self.head_dim, self.rotary_dim, self.eps = config.head_width, config.rotary_dim, config.rms_norm_eps
         blocks = [layer for layer in decoder.layers if isinstance(layer, DecoderBlock)]
         attn = blocks[0].self_attn
         self.heads, self.kv_heads = (p.out_features // self.head_dim for p in (attn.q_proj, attn.k_proj))
-        self.layers = [_fuse(block, ACTIVATIONS[config.hidden_act], self.total) for block in blocks]
+        self.layers = [_fuse(block, ACTIVATIONS[config.hidden_act], total or _whole) for block in blocks]
         self.head = model.lm_head.weight.detach()
         self.packs = getattr(model, "packs_rows", True)  # see `ARGenerator`
         self.rows: Any = None  # the same weights for rows on a CPU (`decode_cpu.py`), once they were needed
@@ -91,12 +91,16 @@ class StepDecoder:
         rotary (B, 2 R), or one line for all rows: those of `tables`. With a ``start`` per row and an additive mask
         (B, 1, 1, S) no number passes through Python, so that the call can be captured once and replayed.
         """
-        batch = len(ids)
-        x = F.embedding(ids, self.decoder.embed_tokens.weight)
+        return self._logits(self.pass_token(self._embed(ids), rotary, cache, start, mask))
+
+    def pass_token(
+        self, x: Tensor, rotary: Tensor, cache: StaticCache, start: int | Tensor, mask: Tensor | None
+    ) -> Tensor:
+        """`forward_token` between the embedding and the final norm: x (B, D) through all layers."""
         for number, layer in enumerate(self.layers):
             qkv = self._qkv(x, layer, rotary)
-            x = self._rest(x, self._attend(qkv, cache, number, start, mask).reshape(batch, -1), layer)
-        return self._logits(x)
+            x = self._rest(x, self._attend(qkv, cache, number, start, mask).reshape(len(x), -1), layer)
+        return x
 
     @torch.no_grad()
     def forward_rows(self, ids: Tensor, rotary: Tensor, caches: Sequence[StaticCache], starts: Sequence[int]) -> Tensor:
@@ -104,14 +108,17 @@ class StepDecoder:
 
         They share every product; each looks into its own cache only.
         """
-        x = F.embedding(ids, self.decoder.embed_tokens.weight)
+        return self._logits(self.pass_rows(self._embed(ids), rotary, caches, starts))
+
+    def pass_rows(self, x: Tensor, rotary: Tensor, caches: Sequence[StaticCache], starts: Sequence[int]) -> Tensor:
+        """`forward_rows` between the embedding and the final norm."""
         for number, layer in enumerate(self.layers):
             attended = [
                 self._attend(row, cache, number, start, None)
                 for row, cache, start in zip(self._qkv(x, layer, rotary).split(1), caches, starts, strict=True)
             ]
             x = self._rest(x, torch.cat(attended).flatten(1), layer)
-        return self._logits(x)
+        return x
 
     @torch.no_grad()
     def forward_block(self, ids: Tensor, rotary: Tensor, cache: StaticCache, start: int) -> Tensor:
@@ -119,14 +126,20 @@ class StepDecoder:
 
         Reads the weights once for all of them: as long as one token for a large model.
         """
+        return self._logits(self.pass_block(self._embed(ids), rotary, cache, start))
+
+    def pass_block(self, x: Tensor, rotary: Tensor, cache: StaticCache, start: int) -> Tensor:
+        """`forward_block` between the embedding and the final norm."""
         heads, kv_heads = self.heads, self.kv_heads
-        x = F.embedding(ids, self.decoder.embed_tokens.weight)
         for number, layer in enumerate(self.layers):
             qkv = self._qkv(x, layer, rotary).transpose(0, 1)[None]
             q, k, v = qkv.split((heads, kv_heads, kv_heads), dim=1)
             h = attention(q, *cache.update(number, k, v, start), causal=True)
             x = self._rest(x, h[0].transpose(0, 1).flatten(1), layer)
-        return self._logits(x)
+        return x
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        return F.embedding(ids, self.decoder.embed_tokens.weight)
 
     def _qkv(self, x: Tensor, layer: DecodeLayer, rotary: Tensor) -> Tensor:
         """Queries, keys and values (B, H + 2 Hkv, D), the first two rotated."""
@@ -145,7 +158,8 @@ class StepDecoder:
 
     def _rest(self, x: Tensor, attended: Tensor, layer: DecodeLayer) -> Tensor:
         """The block after its attention."""
-        h = self.total(multiply(attended, layer.out))
+        h = multiply(attended, layer.out)
+        h = h if self.total is None else self.total(h)
         x = x + (h if layer.norm_attn is None else self._norm(h, layer.norm_attn))
         h = layer.mlp(self._norm(x, layer.norm_mlp_in))
         return x + (h if layer.norm_mlp is None else self._norm(h, layer.norm_mlp))

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inkwash.models.glm.decode import DecodeLayer, DenseMLP, StepDecoder, turn
+from inkwash.models.glm.decode import DecodeLayer, DenseMLP, StepDecoder, Total, turn
 from inkwash.nn.attention import additive_mask
 from inkwash.nn.cache import RowCache
 from inkwash.nn.linear import PackedLinear, is_plain, pack
@@ -74,6 +74,18 @@ class AsStored:
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.linear(x.to(self._weight.dtype), self._weight, self._bias).float()
+
+
+class Summed:
+    """A product whose input channels are dealt out among processes: the outputs add up, each in its own scale."""
+
+    scale = 1.0
+
+    def __init__(self, product: Product, total: Total) -> None:
+        self.product, self._total = product, total
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._total(self.product(x) / self.product.scale)
 
 
 class Quantized:
@@ -145,7 +157,8 @@ class RowDecoder:
     def shares(self) -> bool:
         """Whether all rows of a pass read the weights once and each is still computed as if it were alone."""
         products = [self.head, *(p for each in self.layers for p in (each.qkv, each.out, each.gate_up, each.down))]
-        return all(isinstance(product, PackedLinear | Quantized) for product in products)
+        own = [each.product if isinstance(each, Summed) else each for each in products]
+        return all(isinstance(product, PackedLinear | Quantized) for product in own)
 
     def tables(self, positions: Tensor) -> Tensor:
         """Cosines and signed sines (N, 2 R) of the positions (3, N) of a sequence, fp32."""
@@ -166,14 +179,20 @@ class RowDecoder:
         written, as its `write` takes them. rows: each row's slot and how many of its keys it sees, its own the last;
         several rows of one slot stand one behind the other.
         """
-        step, batch, activation, pairs = self.step, ids.shape[0], self.activation, self.step.pairs
+        x = self.pass_rows(F.embedding(ids, self.embedding).float(), rotary, cache, places, rows)
+        return self.head((x / _size(x, self.eps)).mul_(self.norm))
+
+    def pass_rows(
+        self, x: Tensor, rotary: Tensor, cache: RowCache, places: Any, rows: Sequence[tuple[int, int]]
+    ) -> Tensor:
+        """`forward` between the embedding and the final norm: x (B, D) through all layers."""
+        step, batch, activation, pairs = self.step, x.shape[0], self.activation, self.step.pairs
         heads, kv_heads, dim, rotary_dim = step.heads, step.kv_heads, step.head_dim, step.rotary_dim
         group, turning_heads = heads // kv_heads, heads + kv_heads
         runs = _runs(rows, joined=cache.joined)
         unseen = self._unseen(rows, max(run.keys for run in runs))
         masks = [unseen[run.row : run.row + run.rows, :, :, : run.keys] for run in runs]
         attend, eps = F.scaled_dot_product_attention, self.eps
-        x = F.embedding(ids, self.embedding).float()
         for number, layer in enumerate(self.layers):
             flat = layer.qkv((x / _size(x, eps)).mul_(layer.norm_in))
             qkv = flat.view(batch, heads + 2 * kv_heads, dim)
@@ -194,7 +213,7 @@ class RowDecoder:
             gate, up = layer.gate_up((x / _size(x, eps)).mul_(layer.norm_mlp_in)).chunk(2, dim=-1)
             h = layer.down(activation(gate).mul_(up))
             x = torch.addcdiv(x, h * layer.norm_mlp, _size(h, layer.down_eps))
-        return self.head((x / _size(x, eps)).mul_(self.norm))
+        return x
 
     def _unseen(self, rows: Sequence[tuple[int, int]], keys: int) -> Tensor:
         """What is added to the scores, (B, 1, 1, keys): 0 where a row sees a key, else a very small number."""
@@ -208,6 +227,8 @@ class RowDecoder:
         make = partial(product_of, scratch=scratch, packs=self.step.packs)
         qkv, out = make(layer.qkv, layer.qkv_bias), make(layer.out)
         gate_up, down = (make(weight) for weight in _mlp(layer))
+        if self.step.total is not None:
+            out, down = Summed(out, self.step.total), Summed(down, self.step.total)
         return _RowLayer(
             norm_in=layer.norm_in.float() * self.root / qkv.scale,
             qkv=qkv,
