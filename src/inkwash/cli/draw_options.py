@@ -36,6 +36,7 @@ class WeightOptions:
     offload: o.Offload = "auto"
     quantize: o.Quantize = None
     compile: o.Compile = False
+    tensor_parallel_size: o.TensorParallel = 1
 
     @property
     def changed(self) -> bool:
@@ -54,6 +55,7 @@ class WeightOptions:
             quantize=self.quantize,
             compile=self.compile,
             loras=read_loras(self.lora),
+            tensor_parallel_size=self.tensor_parallel_size,
         )
 
 

@@ -108,5 +108,14 @@ Compile = Annotated[
         help="Compile the decoder: the first picture of a size waits for the compiler; for many pictures (-n).",
     ),
 ]
+TensorParallel = Annotated[
+    int,
+    typer.Option(
+        "--tensor-parallel-size",
+        "--tp-size",
+        metavar="N",
+        help="Devices of this machine that share the model; each gets a process (docs/several-devices.md).",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]

@@ -193,6 +193,7 @@ def _serve(
     chat.check(model, alone=alone, also_draws=logs.ui or cluster.ray)
     if alone and (weights.changed or clients.lora_folder):
         raise ConfigError(f"{model} cannot draw: --lora, --offload, --quantize and --compile need one that does.")
+    options = weights.load(model)
     seeing = chat.settings(model if alone else c.chosen(chat.chat, logs.ui))
     if not alone:
         check_model(model)
@@ -201,7 +202,6 @@ def _serve(
             raise MissingExtraError("inkwash serve", extra="serve")
     from inkwash.serve.listen import bind
 
-    options = weights.load(model)
     if clients.lora_folder is not None:
         from inkwash.models.lora import folder_of_adapters
 
@@ -250,6 +250,7 @@ def _settings(
         port=at.port,
         device=weights.device,
         dtype=weights.dtype,
+        tensor_parallel_size=weights.tensor_parallel_size,
         state=clients.state,
         shown=ModelDefaults() if alone else model_defaults(at.model),
         max_queue=clients.max_queue,

@@ -61,9 +61,6 @@ AgentAllow = Annotated[
     list[str] | None,
     typer.Option("--agent-allow", metavar="HOST", help="Let agents act on this host's pages; give it again for more."),
 ]
-TensorParallel = Annotated[
-    int, typer.Option("--tensor-parallel-size", "--tp-size", help="Devices that share the model that sees: only 1 yet.")
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +78,6 @@ class ChatOptions:
     max_num_seqs: Conversations = None
     quantization: Quantization = None
     agent_allow: AgentAllow = None
-    tensor_parallel_size: TensorParallel = 1
-
-    def __post_init__(self) -> None:
-        if self.tensor_parallel_size != 1:  # a server has its models on one device each
-            raise ConfigError(
-                f"--tensor-parallel-size is {self.tensor_parallel_size}, but serve holds a model on one device: "
-                "describe and chat share one among several, under torchrun."
-            )
 
     def check(self, model: str, *, alone: bool, also_draws: bool) -> None:
         """A model that sees, served `alone`, has no second one beside it and nothing that draws."""
@@ -102,8 +91,7 @@ class ChatOptions:
     def settings(self, model: str | None) -> ChatSettings | None:
         """What the server needs; None without a model. Raises ConfigError in one sentence for what cannot be done."""
         if model is None:
-            dependent = set(vars(self)) - {"chat", "tensor_parallel_size"}
-            given = [name for name, value in vars(self).items() if name in dependent and value is not None]
+            given = [name for name, value in vars(self).items() if name != "chat" and value is not None]
             if given:
                 option = "--" + given[0].replace("_", "-")
                 raise ConfigError(f"{option} needs a model that sees: add --chat nano-v, or serve one.")

@@ -10,8 +10,9 @@ the same bits on any number of threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,13 +22,22 @@ from inkwash.core.device import side_by_side
 from inkwash.core.errors import RequestError
 from inkwash.engine.request import Quality, Watch
 from inkwash.engine.step_cache import StepCache, full_steps
-from inkwash.engine.surface import Steering
 from inkwash.models.glm_image.decoder import Decoder, DecoderConditions
 from inkwash.models.glm_image.decoder_blocks import PLAIN
 from inkwash.models.glm_image.references import KeyValue, References
 from inkwash.models.glm_image.schedule import Schedule, add_noise, euler_step
 
 TOKENS_APART = 96  # image tokens from which on the halves of a CPU's pass run side by side
+
+
+@dataclass(eq=False)
+class Steering:
+    """One call under way, or the last one."""
+
+    guidance_scale: float = 1.5
+    num_timesteps: int = 0
+    interrupt: bool = False
+    timestep: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +48,11 @@ class DenoiseInput:
     glyphs: Tensor  # (Lg, Dg)
     no_glyphs: Tensor  # (Lu, Dg), of the unconditional half
     references: tuple[Sequence[KeyValue], ...] = ()
+
+    def cpu(self) -> DenoiseInput:
+        """The same in main memory, for another process."""
+        tensors = {name: getattr(self, name).cpu() for name in ("prior_ids", "glyphs", "no_glyphs")}
+        return replace(self, **tensors)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +117,15 @@ class Denoiser:
     def prepare(self, pictures: Sequence[DenoiseInput], latent_size: tuple[int, int]) -> None:
         """Do the step-independent work for these pictures, in passes."""
         device = self.decoder.proj_out.weight.device
-        size = self.pictures_per_pass or (1 if device.type == "cpu" else len(pictures))
         self.passes.clear()
-        for at in range(0, len(pictures), size):
-            part = slice(at, min(at + size, len(pictures)))
-            self.passes.append(self._pass(part, self._conditions(pictures[part], latent_size, device)))
+        for part in self.parts(len(pictures), device):
+            own = pictures[part]
+            self.passes.append(self._pass(part, self.conditions(own, latent_size, references_of(own), device)))
+
+    def parts(self, count: int, device: torch.device) -> list[slice]:
+        """Which pictures go through the decoder together."""
+        size = self.pictures_per_pass or (1 if device.type == "cpu" else count)
+        return [slice(at, min(at + size, count)) for at in range(0, count, size)]
 
     def _pass(self, part: slice, rows: DecoderConditions) -> Pass:
         count, total = part.stop - part.start, rows.prior.shape[0]
@@ -198,8 +217,12 @@ class Denoiser:
             return first(), second()
         return side_by_side(first, second)
 
-    def _conditions(
-        self, pictures: Sequence[DenoiseInput], latent_size: tuple[int, int], device: torch.device
+    def conditions(
+        self,
+        pictures: Sequence[DenoiseInput],
+        latent_size: tuple[int, int],
+        references: References | None,
+        device: torch.device,
     ) -> DecoderConditions:
         """Rows: every picture's conditional half, then, under guidance, every unconditional one."""
         count = len(pictures)
@@ -218,11 +241,11 @@ class Denoiser:
             size=latent_size,
             glyph_mask=None if mask is None else mask.to(device),
             prior_drop=torch.arange(count * halves, device=device) >= count,
-            references=_references(pictures),
+            references=references,
         )
 
 
-def _references(pictures: Sequence[DenoiseInput]) -> References | None:
+def references_of(pictures: Sequence[DenoiseInput]) -> References | None:
     """Reference keys of every conditional row; stored once where all pictures share them (2 GB each, released)."""
     first = pictures[0].references
     if all(picture.references is first for picture in pictures):

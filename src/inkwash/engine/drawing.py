@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,13 +17,12 @@ from torch import Tensor
 from inkwash.core.device import one_thread
 from inkwash.core.errors import RequestError
 from inkwash.engine import seeds
-from inkwash.engine.denoise import DenoiseInput, Denoiser, Inpaint, StepCallback, StepState, pad_glyphs
+from inkwash.engine.denoise import DenoiseInput, Denoiser, Inpaint, Steering, StepCallback, StepState, pad_glyphs
 from inkwash.engine.pixels import decode_latents, encode_picture, to_output
 from inkwash.engine.plan import Plan
 from inkwash.engine.prepared import Prepared, check_tensor, repeat_to
 from inkwash.engine.request import Watch
 from inkwash.engine.stages import Stages, make_plan
-from inkwash.engine.surface import Steering
 from inkwash.models.glm_image.references import KeyValue
 from inkwash.nn.finite import check_finite
 
@@ -63,8 +63,9 @@ class Drawing:
     ) -> Tensor:
         """Latents of every picture (B, C, h, w); `callback` has the reference's protocol, less its first argument."""
         p, noise, pictures = self.prepared, self._noise(), self._pictures(plan)
-        denoiser = Denoiser(
-            decoder=self.stages.parts.decoder,
+        shared = self.stages.shared
+        make = partial(Denoiser, decoder=self.stages.parts.decoder) if shared is None else shared.decoder.denoiser
+        denoiser = make(
             schedule=p.schedule,
             guidance_scale=p.request.guidance_scale,
             size=(p.height, p.width),

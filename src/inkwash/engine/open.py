@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 log = logs.get(__name__)
 
 
+MAX_DEVICES = 64
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
     """What a command or a server was told about loading; None leaves it to the machine."""
@@ -37,8 +40,16 @@ class LoadOptions:
     compile: bool = False
     loras: tuple[tuple[Path, float], ...] = ()
     offered: tuple[Path, ...] = ()  # LoRAs that act only where a request of an engine names them
+=======
+    tensor_parallel_size: int = 1  # devices of this machine that share the model
 
     def __post_init__(self) -> None:
+        if not 1 <= self.tensor_parallel_size <= MAX_DEVICES:
+            raise ConfigError(
+                f"--tensor-parallel-size is {self.tensor_parallel_size}, but must be from 1 to {MAX_DEVICES}."
+            )
+        if self.tensor_parallel_size > 1 and (self.adapted or self.compile):
+            raise ConfigError("Several devices share the checkpoint's own weights: leave --lora and --compile out.")
         if self.quantize is not None:
             from inkwash.engine.quantize import parse_quantize
 
@@ -49,7 +60,8 @@ class LoadOptions:
     @property
     def plain(self) -> bool:
         """Whether the weights are the checkpoint's, all of them in memory, and run as they are."""
-        return self.offload in ("auto", "none") and self.quantize is None and not self.compile and not self.adapted
+        unchanged = self.quantize is None and not self.compile and not self.adapted
+        return unchanged and self.offload in ("auto", "none") and self.tensor_parallel_size == 1
 
     @property
     def adapted(self) -> bool:
@@ -74,6 +86,7 @@ def open_pipeline(options: LoadOptions) -> GlmImagePipeline:
         device_map=device,
         offload=options.offload,
         quantize=options.quantize,
+        tensor_parallel_size=options.tensor_parallel_size,
     )
     if options.compile:
         pipe.compile()
@@ -111,6 +124,7 @@ def open_vision_pipeline(options: LoadOptions, media: MediaRules | None = None) 
         torch_dtype=None if options.dtype is None else dtype,
         device_map=device,
         quantize=options.quantize,
+        tensor_parallel_size=options.tensor_parallel_size,
         media=media,
     )
     _adapt(pipe, options)

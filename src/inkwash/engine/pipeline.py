@@ -23,7 +23,7 @@ from inkwash.core import limits
 from inkwash.core.device import pick_device
 from inkwash.core.errors import ConfigError, RequestError
 from inkwash.engine import seeds
-from inkwash.engine.denoise import StepCallback
+from inkwash.engine.denoise import Steering, StepCallback
 from inkwash.engine.drawing import Callback, Drawing
 from inkwash.engine.loading import FOLDERS, load_parts
 from inkwash.engine.offload import Offload, Residency
@@ -50,7 +50,6 @@ from inkwash.engine.surface import (
     Calls,
     NumberTypes,
     ReferenceSurface,
-    Steering,
     check_folder_options,
     joined,
     part_dtypes,

@@ -102,6 +102,25 @@ def rounder(stage: str, kind: str, device: torch.device, dtype: torch.dtype) -> 
     return round_layer
 
 
+def round_arrived(
+    network: nn.Module, stage: str, kind: str | None, device: torch.device, dtype: torch.dtype
+) -> Callable[[str], None] | None:
+    """Rounds the matrix of a module, by its name, once its weight is there; None where nothing is rounded."""
+    if kind is None:
+        return None
+    round_layer = rounder(stage, kind, device, dtype)
+
+    def arrived(name: str) -> None:
+        if not is_quantized(stage, name):
+            return
+        layer = network.get_submodule(name)
+        assert isinstance(layer, nn.Linear)
+        if bool(layer.weight.any(dim=1).all()):  # a row of zeros has no scale: such a matrix stays as it is
+            round_layer(layer)
+
+    return arrived
+
+
 def _torchao(kind: str) -> tuple[Callable[..., Any], Any]:
     try:
         ao: Any = importlib.import_module("torchao.quantization")

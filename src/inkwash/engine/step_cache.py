@@ -34,6 +34,11 @@ class StepCache:
         """Whether all blocks run in this step."""
         return self.full[index] or self._added is None
 
+    def note(self) -> None:
+        """A step ran where these pictures are computed, which is elsewhere: something is kept there."""
+        if self._added is None:
+            self._added = torch.empty(0)
+
     def forget(self) -> None:
         """Let the next step run all blocks."""
         self._added = None

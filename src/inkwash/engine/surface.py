@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Generic, NoReturn, Self, TypeAlias, TypeVar, overload
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from inkwash.core.device import pick_device, pick_dtype
 from inkwash.core.errors import ConfigError, NoMeaning, RequestError
 from inkwash.engine.adapters import Adapters
+from inkwash.engine.denoise import Steering
 from inkwash.engine.loading import load_parts
 from inkwash.engine.offload import Profile
 from inkwash.engine.prepared import as_prompts
@@ -414,16 +415,6 @@ def check_folder_options(options: dict[str, Any]) -> None:
         raise ConfigError("custom_pipeline and trust_remote_code have no meaning here: no code of a checkpoint is run.")
     for name in SPEED_ONLY:
         options.pop(name, None)
-
-
-@dataclass(eq=False)
-class Steering:
-    """One call under way, or the last one."""
-
-    guidance_scale: float = 1.5
-    num_timesteps: int = 0
-    interrupt: bool = False
-    timestep: Any = None
 
 
 _CURRENT: ContextVar[tuple[object, Steering] | None] = ContextVar("inkwash_call", default=None)

@@ -90,6 +90,7 @@ class LocalBackend:
     def close(self, *, drain: bool = True, timeout_s: float | None = None) -> None:
         """Stop the engine."""
         self.engine.close(drain=drain, timeout_s=timeout_s)
+        self.engine.pipe.close()
 
 
 def load_backend(options: LoadOptions, *, max_queue: int) -> LocalBackend:

@@ -184,7 +184,13 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     settings = service.settings
     queue = AnswerQueue(at_once=chat.max_num_seqs, max_waiting=settings.max_queue)
     pipe = open_vision_pipeline(
-        LoadOptions(model=chat.model, device=settings.device, dtype=settings.dtype, quantize=chat.quantize)
+        LoadOptions(
+            model=chat.model,
+            device=settings.device,
+            dtype=settings.dtype,
+            quantize=chat.quantize,
+            tensor_parallel_size=settings.tensor_parallel_size,
+        )
     )
     service.chat = Chat(pipe, chat, settings.url_hosts, settings.max_image_bytes, service.media.within())
 

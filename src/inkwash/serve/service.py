@@ -212,6 +212,8 @@ class Service:
             await asyncio.wait(left, timeout=END_S)
         if self.backend is not None:
             await asyncio.to_thread(self.backend.close, drain=False, timeout_s=END_S)
+        if self.chat is not None:
+            await asyncio.to_thread(self.chat.pipe.close)
         self.words.close()
         self.jobs.close()
         self.folder.release()

@@ -52,6 +52,7 @@ class ServeSettings:
     port: int = 30000
     device: str | None = None
     dtype: str | None = None
+    tensor_parallel_size: int = 1  # devices that share each model
     state: Path | None = None  # jobs and the signing secret; None is a folder of the cache, one for each port
     max_queue: int = 64
     deadline_s: float | None = None

@@ -119,7 +119,7 @@ def test_priors_asked_for_alone_are_those_of_the_whole_call(pipe: GlmImagePipeli
 
 def test_a_plan_is_drawn_again_without_the_first_stage(pipe: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     first = pipe(prompt='"A"', **SMALL, generator=seeded())
-    monkeypatch.setattr("inkwash.engine.stages.sample_plans", None)
+    monkeypatch.setattr("inkwash.engine.stages.fill_plans", None)
     assert same(first, pipe(prompt='"A"', **SMALL, plan=first.plan, generator=seeded()))
     other = pipe(prompt='"A"', **SMALL, plan=first.plan, generator=seeded(1))
     assert not same(first, other) and other.plan.prior_token_ids.equal(first.plan.prior_token_ids)

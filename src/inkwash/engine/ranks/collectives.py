@@ -112,7 +112,7 @@ def _process_group(store: dist.Store, rank: int, world: int, device: torch.devic
         options = dist.ProcessGroupNCCL.Options()
         options._timeout = PATIENCE  # noqa: SLF001 (torch has no public name for it)
         return dist.ProcessGroupNCCL(store, rank, world, options)
-    options = dist.ProcessGroupGloo._Options()  # noqa: SLF001
+    options = dist.ProcessGroupGloo._Options()  # type: ignore[attr-defined]  # noqa: SLF001
     options._timeout = PATIENCE  # noqa: SLF001
     options._devices = [dist.ProcessGroupGloo.create_device(hostname=HOST)]  # noqa: SLF001
     options._threads = 2  # noqa: SLF001

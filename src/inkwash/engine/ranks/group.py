@@ -328,9 +328,9 @@ class RankGroup:
             self.start_s = time.monotonic() - begun
             log.warning("the group is whole again after %.1f s", self.start_s)
             self._watch(edition)
-            if self._closed:
-                edition.end()
-            return
+            break
+        if self._living and not self.up:  # closed while it was started
+            self._living[0].end()
 
 
 def _end_editions(living: list[_Edition]) -> None:

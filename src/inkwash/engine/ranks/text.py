@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inkwash.engine.quantize import round_arrived
 from inkwash.engine.ranks.collectives import Collectives
 from inkwash.engine.ranks.commands import Groups
 from inkwash.engine.ranks.group import RankGroup
@@ -43,8 +44,8 @@ class TextSpec:
     folder: Path
     build: Callable[[Path], Any]
     dtype: torch.dtype
+    quantize: str | None = None
     variant: str | None = None
-    packs: bool = True
 
     def members(self, world: int) -> dict[str, list[int]]:
         """All ranks together."""
@@ -56,18 +57,18 @@ class TextSpec:
         cuts = share_decoder(model.model.language_model, ranks)
         names = [name for name in model.state_dict() if name.startswith(LAYERS) or name == NORM]
         stored = StoredTensors(self.folder, self.variant)
-        fill_share(model, stored, names, cuts, device=ranks.device, dtype=self.dtype)
+        rounding = round_arrived(model, "see", self.quantize, ranks.device, self.dtype)
+        fill_share(model, stored, names, cuts, device=ranks.device, dtype=self.dtype, arrived=rounding)
         model.requires_grad_(False).eval()
-        return FollowerText(model, ranks, packs=self.packs)
+        return FollowerText(model, ranks)
 
 
 class FollowerText:
     """A follower's share; the methods below are what the first rank announces."""
 
-    def __init__(self, model: CausalModel, ranks: Collectives, *, packs: bool = True) -> None:
+    def __init__(self, model: CausalModel, ranks: Collectives) -> None:
         self.ranks, self.decoder = ranks, model.model.language_model
         self.step = StepDecoder(model, ranks.total)
-        self.step.packs = packs
         self._rows: RowDecoder | None = None
         self._caches: dict[int, StaticCache] = {}
         self._sequences: dict[int, SequenceCache] = {}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from inkwash.core.errors import Cancelled, RequestError
+from inkwash.engine.ranks.text import SharedRowDecoder, SharedSequences, SharedStepDecoder, SharedText
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.see.answer_state import AnswerRecord, AnswerState, Budget, FinishReason, choose_token
@@ -50,12 +51,22 @@ class AnswerGenerator:
         *,
         conversations: int = 4,
         ranks: TensorParallelGroup | None = None,
+        shared: SharedText | None = None,
     ) -> None:
-        """``ranks``: the processes among which the model is shared; all of them say the first one's tokens."""
+        """``ranks``: the processes among which the model is shared; all of them say the first one's tokens.
+
+        ``shared``: the group that this process leads; the others compute what it asks for.
+        """
         self.model, self.processor, self.stop_ids = model, processor, frozenset(stop_ids)
-        self.ranks = ranks
-        self.decoder = StepDecoder(model) if ranks is None else StepDecoder(model, ranks.total)
-        self.rows = RowDecoder(self.decoder) if ranks is None and takes(self.decoder) else None
+        self.ranks, self.shared = ranks, shared
+        self.decoder: StepDecoder
+        self.rows: RowDecoder | None = None
+        if shared is not None:
+            self.decoder = step = SharedStepDecoder(shared)
+            self.rows = SharedRowDecoder(step) if takes(step) else None
+        else:
+            self.decoder = StepDecoder(model, None if ranks is None else ranks.total)
+            self.rows = RowDecoder(self.decoder) if ranks is None and takes(self.decoder) else None
         self.prefixes = PrefixCache(model, conversations=conversations)
         self.features = FeatureCache()
 
@@ -171,7 +182,8 @@ class AnswerGenerator:
             places.append((slot, start, len(ids), len(state.pending)))
             spans += [(slot, start + further + 1) for further in range(len(state.pending))]
             ids += state.pending
-        cache = SequenceCaches([state.layers for state in states])
+        layers = [state.layers for state in states]
+        cache = SequenceCaches(layers) if self.shared is None else SharedSequences([s.cache for s in states], layers)
         rotary = torch.cat([state.rotary for state in states])
         logits = rows.forward(torch.tensor(ids), rotary, cache, places, spans).clone()  # no inference tensor
         for state, own in zip(states, logits.split([len(each.pending) for each in states]), strict=True):

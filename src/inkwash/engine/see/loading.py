@@ -6,17 +6,19 @@ Each tensor is cut and rounded before the next one is read, so that loading peak
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from inkwash.core.errors import ConfigError
 from inkwash.engine.mapped import fill_mapped
-from inkwash.engine.quantize import is_quantized, rounder
-from inkwash.engine.ranks.shares import FP32, Adder, Cut, fill_share, share_decoder
+from inkwash.engine.quantize import round_arrived
+from inkwash.engine.ranks.group import RankGroup
+from inkwash.engine.ranks.shares import FP32, Adder, Cut, check_world, fill_share, share_decoder
+from inkwash.engine.ranks.text import ALL, KEY, CurrentGroup, SharedText, TextSpec
 from inkwash.models.glm_v.model import GlmV
-from inkwash.models.glm_v.weights import GlmVParts, load_glm_v
+from inkwash.models.glm_v.weights import GlmVParts, load_glm_v, load_model, read_config
 from inkwash.models.weights import StoredTensors
 
 
@@ -47,17 +49,54 @@ def load_vision_model(
     parts = load_glm_v(folder, dtype=dtype, device=device, fill=False, variant=variant)
     cuts = {} if ranks is None else share_decoder(parts.model.model.language_model, ranks)
     tied = parts.model.config.tie_word_embeddings
-    round_layer = None if quantize is None else rounder("see", quantize, device, dtype)
+    rounding = round_arrived(parts.model, "see", quantize, device, dtype)
 
     def arrived(name: str) -> None:
-        if round_layer is not None and is_quantized("see", name) and not (tied and name == "lm_head"):
-            layer = parts.model.get_submodule(name)
-            assert isinstance(layer, nn.Linear)
-            if bool(layer.weight.any(dim=1).all()):  # a row of zeros has no scale: such a matrix stays as it is
-                round_layer(layer)
+        if rounding is not None and not (tied and name == "lm_head"):
+            rounding(name)
 
     fill(parts.model, stored, device=device, dtype=dtype, cuts=cuts, arrived=arrived)
     return parts
+
+
+def load_shared_vision(
+    folder: Path,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    world: int,
+    quantize: str | None = None,
+    variant: str | None = None,
+) -> tuple[GlmVParts, SharedText]:
+    """Start the ranks of a group and load a checkpoint over them; the first rank's parts, and its decoder.
+
+    Raises ConfigError where so many devices do not divide the model or are not there.
+    """
+    check_world(read_config(folder).text_config, world)
+    group = RankGroup(world, device)
+    try:
+        ranks = CurrentGroup(group, KEY, ALL)
+        spec = TextSpec(
+            folder=folder,
+            build=partial(load_model, fill=False, variant=variant),
+            dtype=dtype,
+            quantize=quantize,
+            variant=variant,
+        )
+        make = partial(
+            load_vision_model,
+            folder,
+            dtype=dtype,
+            device=group.device,
+            quantize=quantize,
+            variant=variant,
+            ranks=ranks,
+        )
+        parts = group.load(KEY, spec, make)
+    except BaseException:
+        group.close()
+        raise
+    return parts, SharedText(group, parts.model)
 
 
 def _mapped(

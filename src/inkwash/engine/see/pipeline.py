@@ -25,12 +25,13 @@ from inkwash.core.errors import ConfigError, RequestError
 from inkwash.core.seeds import draw_seed
 from inkwash.engine.adapters import Adapters
 from inkwash.engine.quantize import parse_kind
+from inkwash.engine.ranks.text import SharedText
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.see.batcher import AnswerBatcher, StepFn
 from inkwash.engine.see.generator import AnswerGenerator, AnswerRecord, Budget
 from inkwash.engine.see.grammar import AnswerRule
-from inkwash.engine.see.loading import load_vision_model
+from inkwash.engine.see.loading import load_shared_vision, load_vision_model
 from inkwash.engine.see.media import MediaRules, read_media
 from inkwash.engine.see.output import Cost, Delta, Usage, VisionOutput
 from inkwash.engine.see.parallel import TensorParallelGroup, join, started
@@ -61,15 +62,17 @@ class GlmVisionPipeline:
         media: MediaRules | None = None,
         conversations: int = 4,
         ranks: TensorParallelGroup | None = None,
+        shared: SharedText | None = None,
     ) -> None:
         """``media`` says what may be read; ``conversations`` is how many earlier ones are kept (0: none).
 
-        ``ranks``: the parts are one share of a model (`engine.see.parallel`).
+        ``ranks``, ``shared``: the parts are one share of a model, in processes that torchrun started
+        (`engine.see.parallel`) or in a group that this one leads (`engine.ranks`).
         """
         parts.model.eval().requires_grad_(False)
         self.parts = parts
         self.media = media or MediaRules()
-        self.conversations, self.ranks = conversations, ranks
+        self.conversations, self.ranks, self.shared = conversations, ranks, shared
         self._rounded = False
         self.batcher: AnswerBatcher | None = None
         self._renew()
@@ -79,8 +82,14 @@ class GlmVisionPipeline:
     def _renew(self) -> None:
         """A decode path over the weights as they are now, with nothing kept from other weights."""
         parts = self.parts
-        kept, ranks = self.conversations, self.ranks
-        self.answers = AnswerGenerator(parts.model, parts.processor, parts.stop_ids, conversations=kept, ranks=ranks)
+        self.answers = AnswerGenerator(
+            parts.model,
+            parts.processor,
+            parts.stop_ids,
+            conversations=self.conversations,
+            ranks=self.ranks,
+            shared=self.shared,
+        )
         if self.batcher is not None:
             self.enable_batching(self.batcher.slots, self.batcher.run)
 
@@ -89,7 +98,8 @@ class GlmVisionPipeline:
 
         ``run`` says in which thread: that of an engine that draws (`Engine.lend`), or None for one of its own.
         """
-        self._check_whole("Answering several clients")
+        if self.ranks is not None:
+            raise ConfigError("Answering several clients needs one process that decides: start it without torchrun.")
         self.batcher = AnswerBatcher(self.answers, slots=slots, run=run)
         return self.batcher
 
@@ -102,6 +112,7 @@ class GlmVisionPipeline:
         torch_dtype: torch.dtype | str | None = None,
         device_map: str | torch.device | None = None,
         quantize: str | None = None,
+        tensor_parallel_size: int = 1,
         variant: str | None = None,
         media: MediaRules | None = None,
         conversations: int = 4,
@@ -111,7 +122,8 @@ class GlmVisionPipeline:
         `torch_dtype` None is float32 on a CPU and bfloat16 elsewhere; `device_map` is a device, None or "auto" for
         the best one here. `quantize` rounds the decoder's weights to "int8", "int4" or "fp8" while they are read.
         `variant` names files such as model.fp16.safetensors.
-        Under torchrun each process holds a share of the model, and all make the same answers.
+        `tensor_parallel_size` devices share the model (`engine.ranks`): close the pipeline when it is done with. Under
+        torchrun each process holds a share of the model, and all make the same answers.
         """
         if isinstance(device_map, dict):
             raise ConfigError("device_map must name one device, such as 'cpu' or 'cuda'; a table is not supported.")
@@ -122,6 +134,15 @@ class GlmVisionPipeline:
         if torch_dtype is None and stated_kind(folder) is not None:
             torch_dtype = torch.bfloat16  # what its other tensors are stored in
         dtype, kind = pick_dtype(torch_dtype, device), parse_kind(quantize)
+        if tensor_parallel_size != 1:
+            if ranks is not None:
+                raise ConfigError("tensor_parallel_size starts processes of its own: start it without torchrun.")
+            parts, shared = load_shared_vision(
+                folder, dtype=dtype, device=device, world=tensor_parallel_size, quantize=kind, variant=variant
+            )
+            pipe = cls(parts, media=media, conversations=conversations, shared=shared)
+            pipe._rounded = kind is not None
+            return pipe
         parts = load_vision_model(folder, dtype=dtype, device=device, quantize=kind, variant=variant, ranks=ranks)
         pipe = cls(parts, media=media, conversations=conversations, ranks=ranks)
         pipe._rounded = kind is not None or stated_kind(folder) is not None
@@ -159,8 +180,13 @@ class GlmVisionPipeline:
         self._renew()
 
     def _check_whole(self, what: str) -> None:
-        if self.ranks is not None:
-            raise ConfigError(f"{what} needs the whole model in one process: start it without torchrun.")
+        if self.ranks is not None or self.shared is not None:
+            raise ConfigError(f"{what} needs the whole model in one process: load it on one device.")
+
+    def close(self) -> None:
+        """End the processes on other devices, where there are any."""
+        if self.shared is not None:
+            self.shared.group.close()
 
     def _check_exact(self, what: str) -> None:
         self._check_whole(what)

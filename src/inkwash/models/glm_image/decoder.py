@@ -134,7 +134,7 @@ class Decoder(ReferencePart):
         mask = _key_mask(glyph_mask, image.shape[1])
         for layer, block in enumerate(self.blocks):
             image, glyph = block(image, glyph, condition, rotary, mask, references, layer)
-        return self._output(image, self.norm_out(condition), grid)
+        return self.unpatch(self.project(image, self.norm_out(condition)), latents.shape)
 
     def project_glyphs(self, glyphs: Tensor) -> Tensor:
         """Glyph embeddings (B, Lg, text_embed_dim) as tokens (B, Lg, D)."""
@@ -210,24 +210,37 @@ class Decoder(ReferencePart):
         `around` may wrap or replace all blocks but the first: it is called with i, the tokens after the first block
         (B, glyphs + N, D) and a function that runs the rest on them, in place.
         """
-        grid = latents.shape[2] // self.config.patch_size, latents.shape[3] // self.config.patch_size
-        glyphs = conditions.glyph.shape[1]
-        image = self.image_projector(latents)
+        x, glyphs = self.embed(latents, conditions), conditions.glyph.shape[1]
+        x = self.pass_blocks(x, conditions, i, around)
+        return self.unpatch(self.project(x[:, glyphs:], conditions.final[i]), latents.shape)
+
+    def embed(self, latents: Tensor, conditions: DecoderConditions, images: slice = slice(None)) -> Tensor:
+        """Tokens (B, glyphs + N, D) before the first block; `images`: which of the N image tokens are wanted."""
+        image = self.image_projector(latents)[:, images]
         image = image.repeat(conditions.prior.shape[0] // image.shape[0], 1, 1) + conditions.prior
-        x = image if glyphs == 0 else torch.cat([conditions.glyph, image], dim=1)
-        blocks = enumerate(self._walk())
+        return image if conditions.glyph.shape[1] == 0 else torch.cat([conditions.glyph, image], dim=1)
+
+    def pass_blocks(
+        self,
+        x: Tensor,
+        conditions: DecoderConditions,
+        i: int,
+        around: Around | None = None,
+        attend: Callable[..., Tensor] = attend_groups,
+    ) -> Tensor:
+        """Tokens through all blocks, in place; `attend` looks from queries to keys and values of the same tokens."""
+        blocks, glyphs = enumerate(self._walk()), conditions.glyph.shape[1]
 
         def run(tokens: Tensor, count: int) -> Tensor:
             for layer, block in islice(blocks, count):
-                see = partial(attend_groups, groups=conditions.groups, references=conditions.references, layer=layer)
+                see = partial(attend, groups=conditions.groups, references=conditions.references, layer=layer)
                 modulation = conditions.modulations[layer][i]
                 tokens = run_block(self.regions, block, tokens, glyphs, modulation, conditions.rotary, see)
             return tokens
 
         rest = self.config.num_layers - 1
         x = run(x, 1)
-        x = run(x, rest) if around is None else around(i, x, lambda tokens: run(tokens, rest))
-        return self._output(x[:, glyphs:], conditions.final[i], grid)
+        return run(x, rest) if around is None else around(i, x, lambda tokens: run(tokens, rest))
 
     def _walk(self) -> Iterator[Block]:
         """The blocks in order, each with its weights in place when it is handed out."""
@@ -253,12 +266,17 @@ class Decoder(ReferencePart):
     def _rotary(self, grid: tuple[int, int], device: torch.device) -> Rotary:
         return image_rotary(*grid, self.config.attention_head_dim, device=device)
 
-    def _output(self, image: Tensor, modulation: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Final AdaLN (scale first, then shift), projection and patches back to a picture."""
+    def project(self, image: Tensor, modulation: Tensor) -> Tensor:
+        """Final AdaLN (scale first, then shift) and projection: image tokens as the numbers of their patches."""
         scale, shift = modulation.unbind(1)
+        tokens: Tensor = self.proj_out(modulated_norm(image, shift, scale))
+        return tokens
+
+    def unpatch(self, tokens: Tensor, shape: Sequence[int]) -> Tensor:
+        """All patches of pictures as latents of the height and width that end `shape`."""
         patch = self.config.patch_size
-        tokens = self.proj_out(modulated_norm(image, shift, scale))
-        return rearrange(tokens, "b (h w) (c p q) -> b c (h p) (w q)", h=grid[0], w=grid[1], p=patch, q=patch)
+        height, width = shape[2] // patch, shape[3] // patch
+        return rearrange(tokens, "b (h w) (c p q) -> b c (h p) (w q)", h=height, w=width, p=patch, q=patch)
 
 
 def _by_step(modulation: Tensor, steps: int) -> Tensor:

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from inkwash.core.errors import ConfigError
+from inkwash.engine.ranks.shares import share_decoder
 from inkwash.engine.see.loading import load_vision_model
-from inkwash.engine.see.parallel import TensorParallelGroup, share_decoder
+from inkwash.engine.see.parallel import TensorParallelGroup
 from inkwash.models.glm.config import RopeParameters
 from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
 from tests.unit.engine.see.conftest import tiny_parts
@@ -71,7 +72,7 @@ def test_describe_under_torchrun_prints_once(folders: list[Path], tmp_path: Path
 
 def test_a_number_that_does_not_divide_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="2 processes do not divide num_attention_heads=3"):
-        share_decoder(tiny_parts(tmp_path).model, TensorParallelGroup(0, 2, torch.device("cpu")))
+        share_decoder(tiny_parts(tmp_path).model.model.language_model, TensorParallelGroup(0, 2, torch.device("cpu")))
 
 
 @pytest.mark.parametrize("world", [2, 4])
