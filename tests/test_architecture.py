@@ -193,7 +193,8 @@ MOST_PARAMETERS = 12
 # Signatures of the reference libraries, kept for scripts written for them; and commands that still list their options.
 LONG_SIGNATURES = {
     "cli/act.py:act", "cli/chat.py:chat", "cli/describe.py:describe", "cli/eval_questions.py:questions",
-    "engine/pipeline.py:__call__", "engine/see/answer_state.py:__init__", "engine/see/pipeline.py:stream",
+    "engine/pipeline.py:__call__", "engine/pipeline.py:from_pretrained", "engine/see/answer_state.py:__init__",
+    "engine/see/pipeline.py:stream",
     "recipes/see_finetune.py:see_finetune",
 }  # fmt: skip
 # Options that mean another thing in another command; the list may only get shorter.

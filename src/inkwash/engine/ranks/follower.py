@@ -1,7 +1,5 @@
 """A rank beside the first one: a process that loads its share, then does what the first rank tells it.
 
-    python -m inkwash.engine.ranks.follower    # started by `group.py`, with a `FollowerStart` on its socket
-
 Commands come over a socket and name a method of a part (`text.py`, `denoise.py`); the numbers they are about come
 by collectives. Whatever fails ends the process: the first rank notices, answers what it was working for, and starts
 the group again. It ends with the first rank, too, whatever it is waiting for then.
@@ -11,11 +9,10 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import sys
 import threading
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -61,15 +58,13 @@ def follow(link: Connection) -> None:
                 getattr(parts[command.key], command.method)(*command.arguments)
 
 
-def main() -> None:
-    """The process; the socket is the descriptor that its argument names."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # the first rank decides, and goes on with what was accepted
-        signal.signal(number, signal.SIG_IGN)
+def run(descriptor: int) -> NoReturn:
+    """The whole life of a process that `forkserver.py` has made."""
     logs.configure()
     _end_with_parent()
     code = 0
     try:
-        follow(Connection(int(sys.argv[1])))
+        follow(Connection(descriptor))
     except (EOFError, ConnectionError):  # the first rank has gone or needs us no more
         pass
     except BaseException as error:
@@ -80,7 +75,7 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    """End when the first rank does, also while a collective waits for it."""
+    """End when the first rank does, and so the process that forked this one, also while a collective waits."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -89,7 +84,3 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="inkwash-parent", daemon=True).start()
-
-
-if __name__ == "__main__":
-    main()

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import os
 import pickle
-import socket
-import subprocess
-import sys
+import signal
 import threading
 import time
 import weakref
@@ -33,11 +31,11 @@ from inkwash.core import log as logs
 from inkwash.core.errors import InkwashError, RequestError
 from inkwash.engine.ranks.collectives import Collectives, check_devices, connector, device_of, host_store
 from inkwash.engine.ranks.commands import FollowerStart, Groups, LoadPart, PartSpec, RunMethod, connected, receive
+from inkwash.engine.ranks.forkserver import ForkServer
 
 log = logs.get(__name__)
 
 T = TypeVar("T")
-STOP_S = 2.0
 TRIES_PAUSE_S = 2.0  # between two starts where the first failed; doubled each time, up to a minute
 
 
@@ -76,48 +74,46 @@ class _Turns:
                 self._changed.notify_all()
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Follower:
     """A process and the socket to it."""
 
-    process: subprocess.Popen[bytes]
+    pid: int
     link: Connection
+    gone: bool = False
 
     @classmethod
-    def start(cls, told: FollowerStart) -> _Follower:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-            command = [sys.executable, "-m", "inkwash.engine.ranks.follower", str(theirs.fileno())]
-            process = subprocess.Popen(
-                command,
-                pass_fds=[theirs.fileno()],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
-        link = Connection(ours.detach())
-        link.send_bytes(pickle.dumps(told))
-        return cls(process, link)
+    def start(cls, server: ForkServer, told: FollowerStart) -> _Follower:
+        follower = cls(*server.fork())
+        follower.link.send_bytes(pickle.dumps(told))
+        return follower
 
     def answer(self) -> None:
-        """Wait for the end of a load; raises what failed there."""
+        """Wait until it is through with what it was told; raises what failed there."""
         try:
             failure = receive(self.link)
         except (EOFError, OSError):
-            raise InkwashError(
-                f"A process of the group ended while it started (exit status {self.process.wait()})."
-            ) from None
+            self.gone = True
+            raise InkwashError("A process of the group ended while it was started; its last words are above.") from None
         if failure is not None:
             raise InkwashError(failure)
 
-    def end(self) -> None:
-        """Kill it and forget it; more than once is once."""
-        with suppress(OSError):
-            self.process.kill()
+    def wait(self) -> None:
+        """Wait for its end: it says nothing while it works."""
+        with suppress(EOFError, OSError):
+            self.link.poll(None)
+            self.link.recv_bytes()
+        self.gone = True
+
+    def kill(self) -> None:
+        """Kill it; more than once is once."""
+        if not self.gone:
+            with suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
         with suppress(OSError):
             self.link.close()
-        self.process.wait()
 
 
 @dataclass(frozen=True)
@@ -142,13 +138,10 @@ class _Edition:
 
     def end(self) -> None:
         for follower in self.followers:
-            with suppress(OSError):
-                follower.process.kill()
+            follower.kill()
         for groups in self.groups.values():
             for each in groups.values():
                 each.abort()
-        for follower in self.followers:
-            follower.end()
 
 
 class RankGroup:
@@ -168,10 +161,11 @@ class RankGroup:
         self._threads = max(1, torch.get_num_threads() // world) if device.type == "cpu" else torch.get_num_threads()
         torch.set_num_threads(self._threads)
         begun = time.monotonic()
+        self._server = ForkServer()
+        self._living: list[_Edition | ForkServer] = [self._server]
+        self._end = weakref.finalize(self, _end_all, self._living)
         self._edition = self._start(0)
         self.start_s = time.monotonic() - begun
-        self._end = weakref.finalize(self, _end_editions, living := [self._edition])
-        self._living = living
         self._watch(self._edition)
 
     @property
@@ -187,7 +181,7 @@ class RankGroup:
     @property
     def processes(self) -> tuple[int, ...]:
         """The followers' process ids."""
-        return tuple(follower.process.pid for follower in self._edition.followers)
+        return tuple(follower.pid for follower in self._edition.followers)
 
     def load(self, key: str, spec: PartSpec, mine: Callable[[], T]) -> T:
         """Let all ranks load a part at the same time, this one by `mine`; raises InkwashError where one cannot."""
@@ -247,7 +241,7 @@ class RankGroup:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._edition.end()
+        self._end()
 
     def __enter__(self) -> Self:
         return self
@@ -263,14 +257,16 @@ class RankGroup:
     # ---- starts
 
     def _start(self, number: int) -> _Edition:
+        if not self._server.alive:
+            self._server = ForkServer()
         store = host_store()
         told = [
             FollowerStart(rank=rank, world=self.world, device=str(self._kind), threads=self._threads, port=store.port)
             for rank in range(1, self.world)
         ]
-        edition = _Edition(
-            number, tuple(_Follower.start(each) for each in told), connector(store, 0, self.device), store, {}
-        )
+        followers = tuple(_Follower.start(self._server, each) for each in told)
+        edition = _Edition(number, followers, connector(store, 0, self.device), store, {})
+        self._living[:] = [self._server, edition]
         try:
             for follower in edition.followers:
                 follower.answer()
@@ -284,7 +280,8 @@ class RankGroup:
         me = weakref.ref(self)
 
         def wait(follower: _Follower) -> None:
-            follower.process.wait()
+            follower.wait()
+            follower.close()
             group = me()
             if group is not None:
                 group.lose(edition)
@@ -309,7 +306,6 @@ class RankGroup:
             edition: _Edition | None = None
             try:
                 edition = self._start(number)
-                self._living[:] = [edition]
                 for key, spec in self._specs.items():
                     edition.meet(key, spec)
                     for follower in edition.followers:
@@ -329,10 +325,10 @@ class RankGroup:
             log.warning("the group is whole again after %.1f s", self.start_s)
             self._watch(edition)
             break
-        if self._living and not self.up:  # closed while it was started
-            self._living[0].end()
+        if not self.up:  # closed while it was started
+            _end_all(self._living)
 
 
-def _end_editions(living: list[_Edition]) -> None:
-    for edition in living:
-        edition.end()
+def _end_all(living: list[_Edition | ForkServer]) -> None:
+    for each in reversed(living):
+        each.end()
