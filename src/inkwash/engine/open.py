@@ -40,7 +40,6 @@ class LoadOptions:
     compile: bool = False
     loras: tuple[tuple[Path, float], ...] = ()
     offered: tuple[Path, ...] = ()  # LoRAs that act only where a request of an engine names them
-=======
     tensor_parallel_size: int = 1  # devices of this machine that share the model
 
     def __post_init__(self) -> None:
