@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import queue
 import signal
 import threading
 import time
@@ -22,7 +23,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Any, Self, TypeVar
 
 import torch
@@ -74,46 +74,42 @@ class _Turns:
                 self._changed.notify_all()
 
 
-@dataclass(eq=False)
 class _Follower:
-    """A process and the socket to it."""
+    """A process and the socket to it, which a thread of its own listens at."""
 
-    pid: int
-    link: Connection
-    gone: bool = False
+    def __init__(self, server: ForkServer, told: FollowerStart) -> None:
+        self.pid, self.link = server.fork()
+        self.gone = False
+        self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._ended = threading.Event()
+        self.link.send_bytes(pickle.dumps(told))
+        threading.Thread(target=self._listen, name="inkwash-rank", daemon=True).start()
 
-    @classmethod
-    def start(cls, server: ForkServer, told: FollowerStart) -> _Follower:
-        follower = cls(*server.fork())
-        follower.link.send_bytes(pickle.dumps(told))
-        return follower
+    def _listen(self) -> None:
+        """Take its answers; the end of the socket is the end of the process."""
+        with suppress(EOFError, OSError):
+            while True:
+                self._answers.put(receive(self.link))
+        self.gone = True
+        self.link.close()
+        self._answers.put("A process of the group ended while it was started; its last words are above.")
+        self._ended.set()
 
     def answer(self) -> None:
         """Wait until it is through with what it was told; raises what failed there."""
-        try:
-            failure = receive(self.link)
-        except (EOFError, OSError):
-            self.gone = True
-            raise InkwashError("A process of the group ended while it was started; its last words are above.") from None
+        failure = self._answers.get()
         if failure is not None:
             raise InkwashError(failure)
 
     def wait(self) -> None:
-        """Wait for its end: it says nothing while it works."""
-        with suppress(EOFError, OSError):
-            self.link.poll(None)
-            self.link.recv_bytes()
-        self.gone = True
+        """Wait for its end."""
+        self._ended.wait()
 
     def kill(self) -> None:
         """Kill it; more than once is once."""
         if not self.gone:
             with suppress(OSError):
                 os.kill(self.pid, signal.SIGKILL)
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self.link.close()
 
 
 @dataclass(frozen=True)
@@ -264,7 +260,7 @@ class RankGroup:
             FollowerStart(rank=rank, world=self.world, device=str(self._kind), threads=self._threads, port=store.port)
             for rank in range(1, self.world)
         ]
-        followers = tuple(_Follower.start(self._server, each) for each in told)
+        followers = tuple(_Follower(self._server, each) for each in told)
         edition = _Edition(number, followers, connector(store, 0, self.device), store, {})
         self._living[:] = [self._server, edition]
         try:
@@ -281,7 +277,6 @@ class RankGroup:
 
         def wait(follower: _Follower) -> None:
             follower.wait()
-            follower.close()
             group = me()
             if group is not None:
                 group.lose(edition)
