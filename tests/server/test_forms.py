@@ -88,6 +88,12 @@ def test_what_cannot_be_read_is_one_sentence(fake: Live, content: bytes, kind: s
     assert answer["error"]["message"].endswith(".") and "\n" not in answer["error"]["message"]
 
 
+def test_a_compressed_form_is_refused_by_name(fake: Live) -> None:
+    headers = {"Content-Type": MULTIPART, "Content-Encoding": "gzip"}
+    answer = fake.http.post("/v1/images/edits", content=b"\x1f\x8b", headers=headers)
+    assert answer.status_code == 415 and "'gzip'" in answer.json()["error"]["message"]
+
+
 def test_the_name_of_a_file_does_not_matter(fake: Live) -> None:
     for kind in (MULTIPART, f"{MULTIPART}; charset=UTF-8", 'multipart/form-data; charset=us-ascii; boundary="B"'):
         assert sent(fake, parts("Grüße".encode(), file=b"a\xff.png"), kind)[0] == 200

@@ -61,6 +61,8 @@ def test_names_can_be_allowed(settings: Callable[..., ServeSettings]) -> None:
         {"Origin": PAGE},
         {"Origin": "null"},
         {"Origin": "http://localhost:3000"},
+        {"Origin": "http://[::1"},  # no address at all
+        {"Origin": "http://localhost:x"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
         {"Origin": PAGE, "Sec-Fetch-Site": "cross-site"},

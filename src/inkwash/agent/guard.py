@@ -13,12 +13,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from inkwash.agent.act import ENDS, MODIFIERS, POINTED
 from inkwash.agent.policy import Policy, origin_of, url_matches
 from inkwash.agent.shot import Element, PixelAct, Screenshot
 from inkwash.agent.vault import PLACEHOLDER, Vault
+from inkwash.core.text import split_url
 from inkwash.models.glm_v.agent import Screen
 
 Decision = Literal["allow", "confirm", "refuse"]
@@ -129,8 +129,11 @@ class ActGuard:
             if element.origin and not self.policy.allows_url(element.origin):
                 yield "refuse", f"The target stands in a frame of {element.origin}, which is not allowed."
             for url in element.goes_to:
-                scheme = urlsplit(url).scheme.lower()
-                if scheme in ("http", "https", "file") and not self.policy.allows_url(url):
+                parts = split_url(url)
+                scheme = "" if parts is None else parts.scheme.lower()
+                if parts is None:
+                    yield "refuse", "The target leads to an address that cannot be read."
+                elif scheme in ("http", "https", "file") and not self.policy.allows_url(url):
                     yield "refuse", f"The target leads to {origin_of(url)}, which is not among the places allowed."
                 elif scheme not in ("http", "https", "file", "javascript", ""):
                     yield "refuse", f"The target leads to an address of the kind {scheme!r}."

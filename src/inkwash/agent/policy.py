@@ -6,9 +6,10 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote
 
 from inkwash.agent.act import AgentError
+from inkwash.core.text import split_url
 
 Mode = Literal["dry", "ask", "auto"]
 MODES: tuple[Mode, ...] = ("dry", "ask", "auto")
@@ -62,7 +63,7 @@ class Policy:
 
 def origin_of(url: str) -> str:
     """Scheme, host and port; for a file its folder."""
-    parts = _split(url)
+    parts = split_url(url)
     if parts is None:
         return ""
     if parts.scheme == "file":
@@ -76,7 +77,7 @@ def origin_of(url: str) -> str:
 
 def url_matches(url: str, entry: str) -> bool:
     """Whether an address lies at an entry: an origin exactly, a host and all below it, a folder of files."""
-    parts, entry = _split(url), entry.strip().lower()
+    parts, entry = split_url(url), entry.strip().lower()
     if parts is None:
         return False
     if parts.scheme == "file":
@@ -85,7 +86,7 @@ def url_matches(url: str, entry: str) -> bool:
         return entry.startswith("file:///") and ".." not in path.split("/") and _below(path.lower(), unquote(folder))
     if parts.scheme not in _PORTS or not parts.hostname:
         return False
-    wanted = _split(entry if "://" in entry else f"any://{entry}")
+    wanted = split_url(entry if "://" in entry else f"any://{entry}")
     if wanted is None or not wanted.hostname:
         return False
     if wanted.scheme != "any" and wanted.scheme != parts.scheme:
@@ -108,12 +109,3 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _split(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url.strip())
-        _ = parts.port
-    except ValueError:
-        return None
-    return parts

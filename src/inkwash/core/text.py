@@ -1,9 +1,10 @@
-"""Small texts of messages: one line of an error, the nearest known name."""
+"""Small texts: one line of an error, the nearest known name, the parts of an address."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from urllib.parse import SplitResult, urlsplit
 
 LONGEST = 300  # characters of a foreign message inside one of ours
 
@@ -24,3 +25,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?` for a name that is nearly a known one, else an empty text."""
     near = nearest(name, known)
     return "" if near is None else f"did you mean {near!r}?"
+
+
+def split_url(text: str) -> SplitResult | None:
+    """The parts of an address; None for what is none, such as one with half a bracket or a port of letters."""
+    try:
+        parts = urlsplit(text.strip())
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts

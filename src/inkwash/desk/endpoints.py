@@ -7,7 +7,6 @@ answer of the page.
 from __future__ import annotations
 
 import json
-import urllib.parse
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 
 from inkwash.core.errors import Cancelled, ConfigError, InkwashError, MissingExtraError, RequestError
 from inkwash.core.files import write_json
+from inkwash.core.text import split_url
 
 SERVICE = "inkwash"  # under which the keyring keeps keys
 READ_S = 300.0
@@ -34,8 +34,8 @@ class Endpoint:
     video: bool = False  # takes videos; others get frames
 
     def __post_init__(self) -> None:
-        parts = urllib.parse.urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        parts = split_url(self.url)
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(f"The address {self.url!r} is none of a server: write it like https://host/v1.")
         if parts.username or parts.password or parts.query:
             raise ConfigError("The address of an endpoint holds no key: give the key apart, the keyring keeps it.")

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from inkwash.core.errors import RequestError
-from inkwash.serve.json_body import read_chunks
+from inkwash.serve.json_body import read_chunks, refuse_compression
 
 MAX_FIELDS = 100
 _MAX_TEXT = 1_000_000  # bytes of a text part; data URLs of pictures belong into file parts or JSON
@@ -35,6 +35,7 @@ async def read_form(request: Request, *, max_files: int, max_bytes: int) -> Asyn
     """
     header = request.headers.get("content-type", "")
     kind, options = parse_options_header(header)
+    refuse_compression(request)
     _refuse_charset(options.get(b"charset"))
     if kind == b"multipart/form-data":
         items = await _read_parts(request, options.get(b"boundary", b""), max_files)

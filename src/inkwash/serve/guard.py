@@ -8,12 +8,12 @@ are refused there, and foreign pages everywhere but where the operator named the
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inkwash.core.errors import RequestError
+from inkwash.core.text import split_url
 from inkwash.serve.auth import identify
 from inkwash.serve.errors import answer
 from inkwash.serve.files import ROUTE as FILES
@@ -71,7 +71,8 @@ class Guard:
         origin = origin.lower()
         if "*" in self.settings.cors_origins or origin in self.settings.cors_origins:
             return True
-        place = urlsplit(origin).netloc if "://" in origin else ""
+        parts = split_url(origin)
+        place = "" if parts is None else parts.netloc
         if not place:
             return False
         same_port = is_local(_name(place)) and is_local(_name(host)) and _port(place) == _port(host)

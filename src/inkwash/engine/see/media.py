@@ -24,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 
 from inkwash.core.errors import MediaError, RequestError
+from inkwash.core.text import split_url
 from inkwash.engine.see.budget import BYTES, MediaBudget
 from inkwash.media import documents, videos
 from inkwash.media.data_url import is_data_url, read_data_url
@@ -188,7 +189,10 @@ def content_of(source: Any, rules: MediaRules, what: str) -> bytes | Path:
     if is_data_url(source):
         return read_data_url(source, max_bytes=max(rules.max_bytes, documents.MAX_BYTES), param=what).content
     if source.startswith("file://"):
-        return _allowed(Path(urllib.parse.unquote(urllib.parse.urlparse(source).path)), rules, what)
+        parts = split_url(source)
+        if parts is None:
+            raise RequestError(f"The address {source[:80]!r} of a {what} cannot be read: check it.", param=what)
+        return _allowed(Path(urllib.parse.unquote(parts.path)), rules, what)
     if source.startswith(("http://", "https://")):
         if rules.fetch is None:
             raise RequestError(

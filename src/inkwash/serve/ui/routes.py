@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, RedirectResponse
 from pydantic import BaseModel, Field
 from starlette.staticfiles import StaticFiles
 
@@ -17,6 +17,7 @@ from inkwash.core.types import Size
 from inkwash.engine.notes import MAX_PROMPT, find_notes
 from inkwash.engine.readback import quoted_texts
 from inkwash.serve.images import client_of, service_of
+from inkwash.serve.json_body import read_body
 from inkwash.serve.sizes import parse_size
 from inkwash.serve.ui.examples import EXAMPLES, helpers
 
@@ -30,6 +31,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+_MAX_NOTES = 2**18  # bytes of what stands in the form
 router = APIRouter(include_in_schema=False)
 
 
@@ -55,6 +57,12 @@ def mount(app: FastAPI) -> None:
     """Put the page at /ui."""
     app.include_router(router)
     app.mount(f"{PATH}/static", _Static(directory=STATIC), name="page")
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+async def start() -> RedirectResponse:
+    """Whoever opens the server's address in a browser gets to the page."""
+    return RedirectResponse(PATH.removeprefix("/"))
 
 
 @router.api_route(PATH, methods=["GET", "HEAD"])
@@ -111,12 +119,13 @@ async def about(request: Request) -> dict[str, Any]:
 
 
 @router.post(f"{PATH}/notes")
-async def notes(request: Request, asked: _Prompt) -> dict[str, list[str]]:
+async def notes(request: Request) -> dict[str, list[str]]:
     """What of a prompt will not be drawn, and the words that will be asked for.
 
     Nothing is promised: a text that no note is about is only repeated.
     """
     client_of(request)
+    asked = await read_body(request, _Prompt, max_bytes=_MAX_NOTES)
     backend = service_of(request).backend
     info = None if backend is None else backend.info
     limits, canonical = (None, False) if info is None else (info.limits, info.canonical_quotes)

@@ -115,6 +115,7 @@ def test_remote_urls_are_read_by_the_callers_function_only(png: Path) -> None:
     [
         {"type": "image"},
         {"type": "image", "image": 7},
+        {"type": "image", "image": "file://[::1/a.png"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,%%%"}},
         {"type": "image_url", "image_url": {"url": "data:image/png,abc"}},
         {"type": "image", "image": b"no picture"},

@@ -204,6 +204,7 @@ async function start() {
   const asked = location.hash.slice(1);
   open(shownTabs().includes(asked) ? asked : shownTabs()[0]);
   document.documentElement.dataset.ready = "true";
+  performance.mark("inkwash-ready");
 }
 
 start();
