@@ -16,7 +16,7 @@ from inkwash.serve.server import mount_ui
 from inkwash.serve.settings import ServeSettings
 from inkwash.serve.ui.examples import EXAMPLES
 from tests.server.conftest import Live, running
-from tests.server.ui.page import BROWSER_MARKS, drawn, drop, says
+from tests.server.ui.page import BROWSER_MARKS, WAIT_MS, drawn, drop, expecting, says
 from tests.server.ui.test_edit import paint
 
 pytestmark = [*BROWSER_MARKS, pytest.mark.slow]  # two pictures of the shipped model
@@ -68,4 +68,4 @@ def test_from_the_first_look_to_a_restored_picture(tab: Any, tmp_path: Path) -> 
     assert tab.input_value("#prompt-draw") == settings["prompt"] == 'Change "OPEN" to "SALE"'
     assert tab.input_value("#draw .seed") == str(settings["seed"])
     tab.get_by_role("tab", name="History").click()
-    assert tab.locator("#shelf li").count() == 2, "both pictures are kept"
+    expecting(tab.locator("#shelf li")).to_have_count(2, timeout=WAIT_MS)
