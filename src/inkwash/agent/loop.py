@@ -125,7 +125,7 @@ class Agent:
     def _step(self, task: str, until: float) -> tuple[Status, str, str | None] | None:
         began = time.monotonic()
         shot = self._look()
-        prompt = make_prompt(self._situation(task, shot), self.form, short=self.short)
+        prompt = self.stop.during(lambda: make_prompt(self._situation(task, shot), self.form, short=self.short))
         said: ModelReply = self.stop.during(lambda: self.model.reply(prompt), until=until)
         self._tokens += said.prompt_tokens + said.tokens
         reply = read_reply(said.text, self.form)
@@ -152,7 +152,7 @@ class Agent:
         if wanted.act.kind in ENDS:
             self._write(facts, shot, wanted, Judgement(decision="allow"), "")
             return self._ended(wanted)
-        if self._is_stuck(wanted, shot):
+        if self.stop.during(lambda: self._is_stuck(wanted, shot)):
             return "stuck", "The same act was tried three times and changed nothing.", None
         verdict = self._judge(wanted, shot, reply)
         if self.guard.policy.mode == "dry":
@@ -180,8 +180,8 @@ class Agent:
             if still:
                 break
         self.stop.check()
-        vault = self.guard.vault
-        return Screenshot(**{**vars(shot), "png": black_out(shot.png, vault.boxes(shot))})
+        hidden = self.guard.vault.boxes(shot)
+        return Screenshot(**{**vars(shot), "png": self.stop.during(lambda: black_out(shot.png, hidden))})
 
     def _situation(self, task: str, shot: Screenshot) -> Situation:
         marked = self.form.screen == "web"
@@ -270,5 +270,9 @@ class Agent:
         self, facts: dict[str, Any], shot: Screenshot, wanted: PixelAct, verdict: Judgement, result: str
     ) -> None:
         line = {**facts, "decision": verdict.decision, "reasons": list(verdict.reasons), "result": result}
-        self._log.add(line, shot.png, draw_act(shot.png, wanted))
-        self.tell({"type": "step", **self._log.steps[-1]})
+        marked = None  # what was done is written in any case, its picture only while nobody has stopped the run
+        try:
+            marked = self.stop.during(lambda: draw_act(shot.png, wanted))
+        finally:
+            self._log.add(line, shot.png, marked)
+            self.tell({"type": "step", **self._log.steps[-1]})

@@ -10,10 +10,11 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TypeVar
 
+from inkwash.agent.worker import WorkerThread
 from inkwash.core.errors import Cancelled
 from inkwash.core.hotkeys import listen_for
 
@@ -59,16 +60,20 @@ class StopSwitch:
     def during(self, work: Callable[[], T], *, until: float | None = None) -> T:
         """The result of `work`, which runs in a thread; Cancelled where the switch is thrown first, or at `until` (of
         `time.monotonic`), and then it is left to itself."""
-        pool = ThreadPoolExecutor(1, "inkwash-agent-model")
+        worker = WorkerThread("inkwash-agent-model")
         try:
-            future = pool.submit(work)
-            while not future.done():
-                if until is not None and time.monotonic() > until:
-                    raise Cancelled("The time of the run was over before the model had answered.")
-                self.wait(POLL_S)
-            return future.result()
+            return self.result(worker.submit(work), until=until)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            worker.close()
+
+    def result(self, future: Future[T], *, until: float | None = None) -> T:
+        """What a call in another thread returns; Cancelled where the switch is thrown first, or at `until`."""
+        while not future.done():
+            self.check()
+            if until is not None and time.monotonic() > until:
+                raise Cancelled("The time of the run was over before the model had answered.")
+            wait([future], POLL_S)
+        return future.result()
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from inkwash.agent.stop import StopSwitch
 
 KEY = "INKWASH_AGENT_KEY"
+CLOSE_S = 10.0  # for a browser to end
 WHERE = ("web", "screen", "phone")
 DEMO = "demo"
 
@@ -120,6 +121,7 @@ def act(  # noqa: PLR0913 (each parameter is a setting)
     Example: inkwash act "Find the opening hours" --url https://example.org --mode ask
     """
     from inkwash.agent.act import AgentError
+    from inkwash.agent.executors.threaded import ThreadedExecutor
     from inkwash.agent.guard import ActGuard
     from inkwash.agent.policy import Policy, origin_of
     from inkwash.agent.reply import SCREENS, Format, version_of
@@ -170,7 +172,7 @@ def act(  # noqa: PLR0913 (each parameter is a setting)
         if demo:
             outcome = _demo(task, model, remote, policy, record, json, stop, brief)
         else:
-            opened = _executor(place, policy, image, form)
+            opened = ThreadedExecutor(lambda: _executor(place, policy, image, form), stop)
             try:
                 asked = remote or _model(model, None)
                 outcome = _run(task, asked, opened, form, ActGuard(policy, vault), record, json, stop, brief)
@@ -283,18 +285,25 @@ def _demo(
     """The bundled page; the expert works on the task that the page has, others on the one that is given."""
     from dataclasses import replace
 
+    from inkwash.agent.executors.threaded import ThreadedExecutor
     from inkwash.agent.guard import ActGuard
     from inkwash.agent.vault import Vault
+    from inkwash.agent.worker import WorkerThread
     from inkwash.agent.worlds.panels import DEMO_SEED, FORM, Expert, PanelWorld
 
-    with PanelWorld() as world:
-        episode = world.episode(DEMO_SEED)
-        expert = model == "expert"
-        allowed = replace(policy, allow=world.policy.allow)
-        asked = Expert(world, episode) if expert else remote or _model(model, None)
-        done = episode.task.text if expert else task
-        guard = ActGuard(allowed, Vault())
-        return _run(done, asked, world.browser, FORM, guard, record, json, stop, short, settle_s=0.2)
+    worker = WorkerThread("inkwash-demo")
+    world = worker.submit(PanelWorld).result()
+    try:
+        episode = worker.submit(lambda: world.episode(DEMO_SEED)).result()
+        expert = worker.submit(lambda: Expert(world, episode)).result() if model == "expert" else None
+        guard = ActGuard(replace(policy, allow=world.policy.allow), Vault())
+        page = ThreadedExecutor(lambda: world.browser, stop, worker=worker)
+        asked = expert or remote or _model(model, None)
+        done = task if expert is None else episode.task.text
+        return _run(done, asked, page, FORM, guard, record, json, stop, short, settle_s=0.2)
+    finally:
+        worker.submit(world.close).result(CLOSE_S)
+        worker.close()
 
 
 def _replay(folder: Path | None, model: Model | None, record: Path | None, json: bool) -> None:

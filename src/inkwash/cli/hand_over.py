@@ -41,16 +41,17 @@ class Errand:
     def run(
         self, model: Model, stop: StopSwitch, tell: Tell, confirm: Confirm | None = None
     ) -> tuple[RunOutcome, bytes]:
-        """Work on it; how it ended, and the last picture (PNG) of where it was done."""
+        """Work on it; how it ended, and the last picture (PNG; empty where it was stopped before any)."""
         from datetime import UTC, datetime
 
+        from inkwash.agent.executors.threaded import ThreadedExecutor
         from inkwash.agent.guard import ActGuard
         from inkwash.agent.loop import Agent
         from inkwash.agent.reply import Format, version_of
         from inkwash.agent.stop import hotkey
         from inkwash.agent.vault import Vault
 
-        executor = self.open()
+        executor = ThreadedExecutor(self.open, stop)
         try:
             with hotkey(stop):
                 agent = Agent(
@@ -65,7 +66,8 @@ class Errand:
                     clock=lambda: datetime.now(UTC),
                 )
                 outcome = agent.run(self.task)
-            return outcome, executor.observe().png
+            seen = executor.last_seen()
+            return outcome, b"" if seen is None else seen.png
         finally:
             executor.close()
 

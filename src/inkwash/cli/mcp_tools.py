@@ -326,11 +326,13 @@ class Toolbox:
         with self._seer.lent(call) as pipe, running() as stop, stopped_by(stop, call.cancel.is_cancelled):
             outcome, png = errand.run(self._agent_model(pipe), stop, tell)
         call.cancel.check()
-        with Image.open(io.BytesIO(png)) as picture:
-            seen = fitted_copy(picture)
+        seen = []
+        if png:
+            with Image.open(io.BytesIO(png)) as picture:
+                seen.append(fitted_copy(picture))
         data = {**outcome.to_dict(), "log": steps}
         said = outcome.answer or outcome.reason
-        return ToolResult(text="\n".join([*steps, f"{outcome.status}: {said}"]), pictures=(seen,), data=data)
+        return ToolResult(text="\n".join([*steps, f"{outcome.status}: {said}"]), pictures=tuple(seen), data=data)
 
     def _agent_model(self, pipe: GlmVisionPipeline) -> Model:
         from inkwash.agent.model import Local

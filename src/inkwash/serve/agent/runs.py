@@ -16,6 +16,7 @@ from typing import Any
 
 from inkwash.agent.act import AgentError
 from inkwash.agent.executors.browser import BrowserExecutor
+from inkwash.agent.executors.threaded import ThreadedExecutor
 from inkwash.agent.guard import ActGuard
 from inkwash.agent.loop import Agent
 from inkwash.agent.model import Model
@@ -50,19 +51,20 @@ class AgentRun:
     def work(self, model: Model, policy: Policy) -> None:
         """The whole run, in a thread of its own; whatever goes wrong is its last event."""
         try:
-            screen = BrowserExecutor(self.body.url, policy)
+            screen = ThreadedExecutor(lambda: BrowserExecutor(self.body.url, policy), self.stop)
             try:
                 self._agent(model, policy, screen).run(self.body.task)
             finally:
                 screen.close()
         except InkwashError as error:
-            self._tell({"type": "end", "status": "error", "reason": error.message})
+            status = "stopped" if self.stop.thrown else "error"
+            self._tell({"type": "end", "status": status, "reason": error.message})
         except Exception as error:
             self._tell({"type": "end", "status": "error", "reason": f"The run failed: {type(error).__name__}."})
         finally:
             self.ended.set()
 
-    def _agent(self, model: Model, policy: Policy, screen: BrowserExecutor) -> Agent:
+    def _agent(self, model: Model, policy: Policy, screen: ThreadedExecutor) -> Agent:
         vault = Vault()
         name = model.name
         return Agent(
