@@ -9,6 +9,7 @@ import hmac
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from starlette.concurrency import run_in_threadpool
 
 from inkwash.core.errors import InkwashError, RequestError
+from inkwash.core.web import EVENTS
 from inkwash.desk.endpoints import Endpoint
 from inkwash.desk.history import Conversation, Medium, Message, dumps, markdown
 from inkwash.desk.service import Desk, Question, attached
@@ -24,8 +26,12 @@ from inkwash.desk.service import Desk, Question, attached
 PAGE = Path(__file__).with_name("page.html")
 HEADER = "x-inkwash-token"
 _HOSTS = ("127.0.0.1", "localhost", "[::1]")
-_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data: blob:; "
+_POLICY = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data: blob:; "
 _POLICY += "media-src 'self'; connect-src 'self'; frame-src 'self' data: blob:; base-uri 'none'; form-action 'none'"
+_MEDIA_TYPES = {
+    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif",
+    ".mp4": "video/mp4", ".webm": "video/webm",
+}  # fmt: skip
 
 
 class Agent(Protocol):
@@ -46,7 +52,19 @@ def make_app(
 ) -> FastAPI:
     """The application. agent: takes tasks over. changed: called after settings were changed."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    _protect(app, token)
+    _page_routes(app)
+    _state_routes(app, desk, changed, acts=agent is not None)
+    _screen_routes(app, desk)
+    _history_routes(app, desk)
+    _media_routes(app, desk)
+    _question_routes(app, desk)
+    _agent_routes(app, agent)
+    _endpoint_routes(app, desk)
+    return app
 
+
+def _protect(app: FastAPI, token: str) -> None:
     @app.middleware("http")
     async def only_the_page(request: Request, forward: Any) -> Response:
         host = request.headers.get("host", "").rsplit(":", 1)[0]
@@ -61,20 +79,26 @@ def make_app(
     async def refused(_: Request, error: InkwashError) -> JSONResponse:
         return JSONResponse({"error": error.message}, error.status if isinstance(error, RequestError) else 400)
 
+
+def _page_routes(app: FastAPI) -> None:
     @app.get("/")
     async def page() -> HTMLResponse:
         return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers={"Content-Security-Policy": _POLICY})
 
+    @app.get("/events.js")
+    async def events() -> Response:
+        return Response(EVENTS.read_text(encoding="utf-8"), media_type="text/javascript")
+
+
+def _state_routes(app: FastAPI, desk: Desk, changed: Callable[[], None], *, acts: bool) -> None:
     @app.get("/api/state")
     def state() -> dict[str, Any]:
-        endpoints = [asdict(one) for one in desk.endpoints.all()]
         local = desk.endpoints.local
-        own = None if local is None else local.name
         return {
-            "endpoints": endpoints,
-            "local": own,
+            "endpoints": [asdict(one) for one in desk.endpoints.all()],
+            "local": None if local is None else local.name,
             "recording": desk.recording(),
-            "act": agent is not None,
+            "act": acts,
             **desk.settings(),
         }
 
@@ -88,9 +112,8 @@ def make_app(
         await run_in_threadpool(changed)
         return now
 
-    _screen_routes(app, desk)
-    _history_routes(app, desk)
 
+def _media_routes(app: FastAPI, desk: Desk) -> None:
     @app.post("/api/files")
     async def upload(request: Request, name: str) -> dict[str, Any]:
         content = await request.body()
@@ -106,11 +129,11 @@ def make_app(
         file = desk.history.file(digest)
         if not file.exists():
             raise RequestError("There is no such file.", status=404)
-        kinds = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
-        kinds |= {".gif": "image/gif", ".mp4": "video/mp4", ".webm": "video/webm"}
-        kind = kinds.get(file.suffix, "application/octet-stream")
+        kind = _MEDIA_TYPES.get(file.suffix, "application/octet-stream")
         return Response(file.read_bytes(), media_type=kind, headers={"X-Content-Type-Options": "nosniff"})
 
+
+def _question_routes(app: FastAPI, desk: Desk) -> None:
     @app.post("/api/ask")
     async def ask(request: Request) -> StreamingResponse:
         body = await _body(request)
@@ -126,6 +149,8 @@ def make_app(
         desk.stop(int((await _body(request)).get("conversation", 0)))
         return {}
 
+
+def _agent_routes(app: FastAPI, agent: Agent | None) -> None:
     @app.post("/api/act")
     async def hand_over(request: Request) -> StreamingResponse:
         return await _stream(_agent(agent).act(await _body(request)))
@@ -140,6 +165,8 @@ def make_app(
         _agent(agent).stop()
         return {}
 
+
+def _endpoint_routes(app: FastAPI, desk: Desk) -> None:
     @app.post("/api/endpoints")
     async def put(request: Request) -> dict[str, Any]:
         body = await _body(request)
@@ -155,8 +182,6 @@ def make_app(
     def remove(name: str) -> dict[str, Any]:
         desk.endpoints.remove(name)
         return {}
-
-    return app
 
 
 def _agent(agent: Agent | None) -> Agent:
@@ -247,16 +272,14 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 async def _stream(events: Iterator[dict[str, Any]]) -> StreamingResponse:
-    """Events as lines of JSON; what is wrong with the request is said before the first one, with its status."""
+    """Server-sent events; what is wrong with the request is said before the first one, with its status."""
     first = await run_in_threadpool(next, events, None)
 
-    def lines() -> Iterator[str]:
-        if first is not None:
-            yield json.dumps(first) + "\n"
-        for event in events:
-            yield json.dumps(event) + "\n"
+    def sent() -> Iterator[str]:
+        for event in chain(() if first is None else (first,), events):
+            yield f"data: {json.dumps(event)}\n\n"
 
-    return StreamingResponse(lines(), media_type="application/x-ndjson")
+    return StreamingResponse(sent(), media_type="text/event-stream")
 
 
 def _line(one: Conversation) -> dict[str, Any]:

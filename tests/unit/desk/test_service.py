@@ -226,7 +226,7 @@ def test_the_api_of_the_page(client: TestClient, desk: Desk) -> None:
     shot = client.post("/api/shot", json={"window": "Letter"}).json()
     assert client.get(f"/api/media/{shot['digest']}").headers["content-type"] == "image/png"
     lines = client.post("/api/ask", json={"text": "Hello", "media": [{"digest": shot["digest"], "name": "s"}]}).text
-    events = [json.loads(line) for line in lines.splitlines()]
+    events = [json.loads(line.removeprefix("data: ")) for line in lines.split("\n\n") if line]
     talk = events[0]["conversation"]
     assert events[-1]["kind"] == "done"
     [user, assistant] = client.get(f"/api/conversations/{talk}").json()

@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from inkwash import __version__
 from inkwash.core.errors import RequestError
 from inkwash.core.types import Size
+from inkwash.core.web import EVENTS
 from inkwash.engine.notes import MAX_PROMPT, find_notes
 from inkwash.engine.readback import quoted_texts
 from inkwash.serve.images import client_of, service_of
@@ -69,6 +70,12 @@ async def start() -> RedirectResponse:
 async def page() -> FileResponse:
     """The page itself, the same for everybody."""
     return FileResponse(STATIC / "index.html", headers=HEADERS)
+
+
+@router.get(f"{PATH}/static/events.js")
+async def events() -> FileResponse:
+    """A script that another page shares, beside the page's own."""
+    return FileResponse(EVENTS, headers=HEADERS, media_type="text/javascript")
 
 
 @router.get(f"{PATH}/about")

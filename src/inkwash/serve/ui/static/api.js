@@ -1,5 +1,6 @@
 // What the page asks of the server: the routes that every other client uses, and two of the page's own.
 
+import { events } from "./events.js";
 import { read, write, t } from "./words.js";
 
 export class ApiError extends Error {
@@ -75,26 +76,5 @@ export async function* chat(body, signal) {
   for await (const event of events(answer)) {
     if (event.error) throw new ApiError(event.error.message, 500);
     yield event;
-  }
-}
-
-/** Server-sent events with JSON in them, up to [DONE]. */
-async function* events(answer) {
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  try {
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      const blocks = (rest + value).split(/\r?\n\r?\n/);
-      rest = blocks.pop();
-      for (const block of blocks) {
-        const data = block.split(/\r?\n/).filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart()).join("\n");
-        if (data === "[DONE]") return;
-        if (data) yield JSON.parse(data);
-      }
-    }
-  } finally {
-    reader.cancel().catch(() => {});
   }
 }
