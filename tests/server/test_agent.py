@@ -141,6 +141,8 @@ def test_a_run_is_watched_confirmed_and_stopped(tmp_path: Path) -> None:
                 if event["type"] != "confirm":
                     continue
                 assert event["reasons"] == ["The target speaks of 'send'."]
+                shown = client.get(f"/v1/agent/runs/{run}/steps/{event['step']}.png")
+                assert shown.status_code == 200, "what is asked about can be seen"
                 allow = next(answers, None)
                 if allow is None:
                     stopped = time.monotonic()
@@ -150,7 +152,7 @@ def test_a_run_is_watched_confirmed_and_stopped(tmp_path: Path) -> None:
                 assert client.post(path, json={"question": 999, "allow": True}).status_code == 409
                 assert client.post(path, json={"question": event["number"], "allow": allow}).status_code == 200
             assert time.monotonic() - stopped < 5
-            assert seen == ["confirm", "step", "confirm", "step", "confirm", "end"]
+            assert seen == [*["look", "confirm", "step"] * 2, "look", "confirm", "end"]
             found = client.get(f"/v1/agent/runs/{run}").json()
             assert found["status"] == "stopped" and found["steps"] == 2
             picture = client.get(f"/v1/agent/runs/{run}/steps/1.png")

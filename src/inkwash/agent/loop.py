@@ -56,7 +56,8 @@ class RunOutcome:
 class Agent:
     """One model at one executor; `run` may be called once.
 
-    `confirm` is shown a risky act and says yes or no; without it the answer is no. `tell` hears of every step.
+    `confirm` is shown a risky act and says yes or no; without it the answer is no. `tell` is told of every picture
+    (`look`), every step and the end.
     """
 
     model: Model
@@ -125,6 +126,7 @@ class Agent:
     def _step(self, task: str, until: float) -> tuple[Status, str, str | None] | None:
         began = time.monotonic()
         shot = self._look()
+        self.tell({"type": "look", "step": self._log.show(shot.png)})
         prompt = self.stop.during(lambda: make_prompt(self._situation(task, shot), self.form, short=self.short))
         said: ModelReply = self.stop.during(lambda: self.model.reply(prompt), until=until)
         self._tokens += said.prompt_tokens + said.tokens
@@ -158,7 +160,7 @@ class Agent:
         if self.guard.policy.mode == "dry":
             self._write(facts, shot, wanted, verdict, "not carried out")
             return "dry", "The act is shown and not carried out; --mode ask or auto acts.", None
-        allowed, why = self._permitted(verdict, facts)
+        allowed, why = self._permitted(verdict, facts, wanted, shot)
         result = self._carry_out(wanted, shot) if allowed else f"Not carried out: {why}"
         facts["seconds"] = {"model": round(asked - began, 3), "act": round(time.monotonic() - asked, 3)}
         self._write(facts, shot, wanted, verdict, result)
@@ -242,7 +244,9 @@ class Agent:
             )
         )
 
-    def _permitted(self, verdict: Judgement, facts: dict[str, Any]) -> tuple[bool, str]:
+    def _permitted(
+        self, verdict: Judgement, facts: dict[str, Any], wanted: PixelAct, shot: Screenshot
+    ) -> tuple[bool, str]:
         if verdict.decision == "allow":
             return True, ""
         why = " ".join(verdict.reasons)
@@ -250,7 +254,8 @@ class Agent:
             return False, why
         if self.confirm is None:
             return False, f"{why} Nobody is there to confirm it."
-        asked = self.guard.vault.scrubbed({**facts, "reasons": list(verdict.reasons)})
+        step = self._log.show(shot.png, self.stop.during(lambda: draw_act(shot.png, wanted)))
+        asked = self.guard.vault.scrubbed({**facts, "step": step, "reasons": list(verdict.reasons)})
         agreed = self.stop.during(lambda: bool(self.confirm and self.confirm(asked)))
         return agreed, "" if agreed else "The user said no."
 

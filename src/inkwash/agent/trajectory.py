@@ -49,14 +49,19 @@ class Trajectory:
         self.run = self.vault.scrubbed(dict(facts))
         self._write_run()
 
-    def add(self, line: Mapping[str, Any], png: bytes, marked: bytes | None = None) -> dict[str, Any]:
-        """One step; `png` is blacked out already, `marked` shows where the act went. Returns the line as written."""
+    def show(self, png: bytes, marked: bytes | None = None) -> int:
+        """The picture of the step that is being made, for who watches; returns its number."""
         number = len(self.steps)
-        written = {"step": number, **self.vault.scrubbed(dict(line))}
         if self.folder is not None:
             (self.folder / f"{number:03d}.png").write_bytes(png)
             if marked is not None and marked != png:
                 (self.folder / f"{number:03d}-act.png").write_bytes(marked)
+        return number
+
+    def add(self, line: Mapping[str, Any], png: bytes, marked: bytes | None = None) -> dict[str, Any]:
+        """One step; `png` is blacked out already, `marked` shows where the act went. Returns the line as written."""
+        written = {"step": self.show(png, marked), **self.vault.scrubbed(dict(line))}
+        if self.folder is not None:
             with (self.folder / STEPS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(written, ensure_ascii=False) + "\n")
         self.steps.append(written)

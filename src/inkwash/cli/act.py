@@ -239,6 +239,8 @@ def _run(
     from inkwash.agent.trajectory import Trajectory
 
     def tell(event: dict[str, Any]) -> None:
+        if event["type"] == "look":
+            return
         if json:
             print(jsons.dumps(event, ensure_ascii=False), flush=True)
         elif event["type"] == "step":

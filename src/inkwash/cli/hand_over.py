@@ -149,11 +149,15 @@ class Deputy:
             told.put({"kind": "confirm", "text": f"{act.get('said')} ({' '.join(act.get('reasons', ()))})"})
             return self._answers.get()
 
+        def tell(event: dict[str, Any]) -> None:
+            if event["type"] != "look":  # this page shows no pictures of the work
+                told.put(_event(event))
+
         def work() -> None:
             try:
                 with running() as stop:
                     self._stop = stop
-                    errand.run(self._open_model(endpoint), stop, lambda event: told.put(_event(event)), confirm)
+                    errand.run(self._open_model(endpoint), stop, tell, confirm)
             except InkwashError as error:
                 told.put({"kind": "failed", "error": error.message})
             except Exception as error:  # a fault of a library below: the page must not wait for ever

@@ -26,7 +26,9 @@ from inkwash.desk.service import Desk, Question, attached
 PAGE = Path(__file__).with_name("page.html")
 HEADER = "x-inkwash-token"
 _HOSTS = ("127.0.0.1", "localhost", "[::1]")
-_POLICY = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data: blob:; "
+_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data: blob:; "
+)
 _POLICY += "media-src 'self'; connect-src 'self'; frame-src 'self' data: blob:; base-uri 'none'; form-action 'none'"
 _MEDIA_TYPES = {
     ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif",

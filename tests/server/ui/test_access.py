@@ -67,6 +67,7 @@ def test_a_phone_in_chinese_and_dark(browser: Any, paged: Live) -> None:
     )
     page = opened(context, paged)
     assert page.inner_text("#tab-draw") == "绘制" and page.get_attribute("html", "lang") == "zh"
+    assert page.is_hidden("#tab-act"), "this server lets no agent act"
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.fill("#prompt-draw", "一个没有引号的东西")
     says(page, "#draw .notes", "本模型")

@@ -66,7 +66,9 @@ def test_notes_know_sizes_and_edits(paged: Live) -> None:
 
 def test_what_the_page_is_told(paged: Live) -> None:
     about = paged.http.get("/ui/about").json()
-    assert about["ready"] and about["draws"] and about["name"] == "nano" and about["chat"] is None
+    assert (
+        about["ready"] and about["draws"] and about["name"] == "nano" and about["chat"] is None and about["acts"] == []
+    )
     assert about["shapes"] == {"square": [256, 256], "landscape": [384, 256], "portrait": [256, 384]}
     assert about["defaults"]["steps"] == SHOWN.steps and len(about["things"]) == 6 and "A" in about["alphabet"]
     limits = nano().limits

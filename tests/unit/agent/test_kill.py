@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import pytest
-
 from bench.agent_stop import LIMIT_S, try_once, web_stage
 
 TRIALS = 8  # python -m bench.agent_stop makes fifty, of every executor

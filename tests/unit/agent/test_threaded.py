@@ -106,7 +106,12 @@ def test_after_a_stop_the_last_picture_is_the_one_before() -> None:
     first = executor.observe()
     assert executor.target((5, 5)) is not None and executor.focused() is None and executor.screen == "web"
     stop.throw()
-    for call in (executor.observe, executor.focused, lambda: executor.target((5, 5)), lambda: executor.do(WANTED, stop)):
+    for call in (
+        executor.observe,
+        executor.focused,
+        lambda: executor.target((5, 5)),
+        lambda: executor.do(WANTED, stop),
+    ):
         with pytest.raises(Cancelled):
             call()
     assert executor.last_seen() is first

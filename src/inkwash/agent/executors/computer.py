@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from inkwash.agent.act import AgentError, Kind
-from inkwash.agent.shot import Element, Pixel, PixelAct, Screenshot, png_of
+from inkwash.agent.shot import Element, Pixel, PixelAct, Screenshot
 from inkwash.agent.stop import StopSwitch
 from inkwash.core.errors import MissingExtraError
 from inkwash.models.glm_v.agent import Screen
@@ -239,11 +239,13 @@ class MssCapture:
 
     def grab(self, monitor: tuple[int, int, int, int]) -> tuple[bytes, tuple[int, int]]:
         """A PNG file and its size."""
-        from PIL import Image
+        from mss.tools import to_png  # lets other threads run meanwhile, as Pillow's writer does not
 
         left, top, width, height = monitor
         seen = self._mss.grab({"left": left, "top": top, "width": width, "height": height})
-        return png_of(Image.frombytes("RGB", seen.size, seen.bgra, "raw", "BGRX")), (seen.size[0], seen.size[1])
+        png = to_png(seen.rgb, seen.size, level=1)
+        assert png is not None  # it is written to no file
+        return png, (seen.size[0], seen.size[1])
 
     def close(self) -> None:
         """Let go of the display."""

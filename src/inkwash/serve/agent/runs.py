@@ -87,7 +87,8 @@ class AgentRun:
         with self._lock:
             self._asked, self._answer = len(self.events), None
             number = self._asked
-        self._tell({"type": "confirm", "said": asked.get("said"), "at": asked.get("at"), "reasons": asked["reasons"]})
+        shown = {name: asked.get(name) for name in ("step", "thought", "said", "at", "reasons")}
+        self._tell({"type": "confirm", **shown})
         end = time.monotonic() + SILENCE_S
         while time.monotonic() < end and not self.stop.thrown:
             answer = self._answered()

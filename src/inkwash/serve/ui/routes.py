@@ -88,6 +88,7 @@ async def about(request: Request) -> dict[str, Any]:
         "version": __version__,
         "name": settings.served_name,
         "chat": service.seeing,
+        "acts": [] if service.chat is None else [_address(place) for place in service.chat.settings.agent_allow],
         "ready": service.state == "ready",
         "draws": backend is not None,
         "can_verify": service.words.possible and find_spec("rapidocr") is not None,
@@ -157,6 +158,12 @@ def _size(asked: _Prompt, info: Any) -> Size | None:
     if size is None and info is not None and not asked.edit:
         return Size(*info.natural_size)
     return size
+
+
+def _address(place: str) -> str:
+    """Where an agent begins at a place that it may act in."""
+    whole = place if "://" in place else f"https://{place}"
+    return whole if whole.endswith("/") else f"{whole}/"
 
 
 def _capital(sentence: str) -> str:

@@ -78,3 +78,18 @@ export async function* chat(body, signal) {
     yield event;
   }
 }
+
+// -- agents in a browser of the server --------------------------------------------------------------------------------
+
+export const beginRun = async (body) => (await post("v1/agent/runs", body)).json();
+export const findRun = async (id) => (await request(`v1/agent/runs/${id}`)).json();
+export const answerRun = (id, question, allow) => post(`v1/agent/runs/${id}/confirm`, { question, allow });
+export const stopRun = (id) => post(`v1/agent/runs/${id}/stop`, {});
+
+/** The events of a run from number `first` on. */
+export async function* watchRun(id, first, signal) {
+  yield* events(await request(`v1/agent/runs/${id}/events?first=${first}`, { signal }));
+}
+
+/** The picture of a step, with its act drawn where there is one; a picture needs the key, too. */
+export const pictureOfRun = async (id, step) => (await request(`v1/agent/runs/${id}/steps/${step}.png`)).blob();

@@ -1,5 +1,6 @@
 // The page: sections, language, theme, history, what is dropped or pasted, and the two workplaces.
 
+import { Acting } from "./acting.js";
 import * as api from "./api.js";
 import { node, toast, save, fileName } from "./dom.js";
 import { archive } from "./files.js";
@@ -9,9 +10,9 @@ import { Talk } from "./talk.js";
 import { language, read, setLanguage, t, translate, write } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const SECTIONS = ["draw", "edit", "chat", "history"];
+const SECTIONS = ["draw", "edit", "chat", "act", "history"];
 const ENDINGS = { "image/png": "png", "image/webp": "webp", "image/jpeg": "jpg" };
-let info = null, studios = {}, talk = null;
+let info = null, studios = {}, talk = null, acting = null;
 
 // -- sections ---------------------------------------------------------------------------------------------------------
 
@@ -49,6 +50,7 @@ function words() {
   $("language").lang = language() === "zh" ? "en" : "zh";
   for (const studio of Object.values(studios)) studio.words();
   talk?.words();
+  acting?.words();
   if (current() === "history") showHistory();
 }
 
@@ -195,6 +197,10 @@ async function start() {
   if (info.chat) {
     talk = new Talk(info);
     $("tab-chat").hidden = false;
+  }
+  if (info.acts.length) {
+    acting = new Acting(info);
+    $("tab-act").hidden = false;
   }
   const ways = { edit, ask, look, kept: () => current() === "history" && showHistory(), canAsk: Boolean(info.chat), examples: info.examples, limits_line: limitsLine };
   if (info.draws) for (const kind of ["draw", "edit"]) studios[kind] = new Studio($(kind), info, ways);
