@@ -1,9 +1,12 @@
-"""``inkwash eval agent``: a model that sees, on held-out panels in a browser."""
+"""``inkwash eval agent``: a model that sees, on held-out panels or on MiniWoB++ in a browser."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,41 +15,77 @@ from inkwash.cli import options as o
 from inkwash.cli import seeing as s
 from inkwash.core.errors import RequestError
 
-Count = Annotated[int, typer.Option("-n", "--n", help="How many tasks; task i is the same in every larger run.")]
-Tasks = Annotated[str, typer.Option("--tasks", metavar="single|multi|all", help="Of one act, of several, or both.")]
+if TYPE_CHECKING:
+    from inkwash.agent.model import Model
+    from inkwash.agent.worlds.evaluate import MarkedEpisode
+
+Count = Annotated[
+    int | None,
+    typer.Option(
+        "-n",
+        "--n",
+        help="How many tasks; task i is the same in every larger run; of miniwob, of each task [default: 300; 50].",
+    ),
+]
+SuiteName = Annotated[
+    str, typer.Option("--suite", metavar="panels|miniwob", help="Held-out panels, or ten tasks of MiniWoB++.")
+]
+Pages = Annotated[
+    Path | None,
+    typer.Option("--pages", metavar="DIR", help="The pages of MiniWoB++ [default: those of the package miniwob]."),
+]
+Tasks = Annotated[
+    str,
+    typer.Option("--tasks", metavar="single|multi|all", help="Of one act, of several, or both; of miniwob, names."),
+]
 Split = Annotated[str, typer.Option("--split", help="held_out: new words, layout and styles; or train.")]
-Seed = Annotated[int, typer.Option("--seed", help="Decides panels and tasks.")]
+Seed = Annotated[int, typer.Option("--seed", help="Decides pages and tasks.")]
 Compare = Annotated[
-    str, typer.Option("--compare", metavar="A,B", help="Also: expert, random, first widget [default: random].")
+    str, typer.Option("--compare", metavar="A,B", help="Also: expert (panels), random, first widget [default: random].")
 ]
 ModelName = Annotated[str, typer.Option("--model", help="A model that sees, or one of those of --compare alone.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - is stdout.")]
+Tell = Callable[[int], None]
+MAX_TOKENS = 192
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A world with its tasks: how many episodes there are, and how an agent plays them."""
+
+    total: int
+    open: Callable[[], AbstractContextManager[Any]]
+    baseline: Callable[[str], Callable[[Any, Any], Model]]
+    play: Callable[[Any, Callable[[Any, Any], Model], Tell], list[MarkedEpisode]]
 
 
 def agent(
-    n: Count = 300,
+    n: Count = None,
     model: ModelName = "nano-v",
+    suite: SuiteName = "panels",
     tasks: Tasks = "all",
     split: Split = "held_out",
     seed: Seed = 0,
     compare: Compare = "random",
+    pages: Pages = None,
     json: JsonFile = None,
     device: o.DeviceName = None,
     dtype: o.Dtype = None,
     quiet: o.Quiet = False,
 ) -> None:
-    """Have a model that sees operate held-out panels in a browser: shares of tasks done, by the pages themselves.
+    """Have a model that sees operate pages in a browser: shares of tasks done, by the pages themselves.
 
     Example: inkwash eval agent -n 300 --tasks single --json scores.json
     """
-    from inkwash.agent.worlds.evaluate import BASELINES, baseline, check_group, evaluate, shares
-    from inkwash.agent.worlds.panels import PanelWorld
+    from inkwash.agent.worlds.evaluate import BASELINES, paired_difference, shares
 
-    if n < 1:
-        raise RequestError(f"-n is {n}, but must be at least 1.", param="n")
+    if suite not in ("panels", "miniwob"):
+        raise RequestError(f"--suite is {suite!r}, but must be panels or miniwob.", param="suite")
+    count = n if n is not None else {"panels": 300, "miniwob": 50}[suite]
+    if count < 1:
+        raise RequestError(f"-n is {count}, but must be at least 1.", param="n")
     if split not in ("train", "held_out"):
         raise RequestError(f"--split is {split!r}, but must be train or held_out.", param="split")
-    kinds = check_group(tasks)
     others = [name.strip() for name in compare.split(",") if name.strip()]
     if unknown := [name for name in others if name not in BASELINES]:
         raise RequestError(f"--compare {unknown[0]!r} is none of {', '.join(BASELINES)}.", param="compare")
@@ -54,25 +93,25 @@ def agent(
     if model not in BASELINES:
         s.check_model(model)
     names = [model, *(name for name in others if name != model)]
-    found: dict[str, Any] = {"n": n, "tasks": tasks, "split": split, "seed": seed, "models": {}}
+    chosen = _panels(count, tasks, split, seed) if suite == "panels" else _miniwob(count, tasks, seed, pages)
+    makers = {name: chosen.baseline(name) for name in names if name in BASELINES}
+    facts = {"suite": suite, "n": count, "tasks": tasks, "split": split, "seed": seed}
+    found: dict[str, Any] = {**facts, "models": {}, "paired": {}}
 
     def work(tell: session.Tell) -> None:
-        with PanelWorld() as world:
+        first: list[MarkedEpisode] = []
+        with chosen.open() as world:
             for name in names:
-                make = baseline(name) if name in BASELINES else _maker(name, device, dtype)
-                marked = evaluate(
-                    world,
-                    make,
-                    count=n,
-                    kinds=kinds,
-                    split=split,
-                    seed=seed,
-                    tell=lambda done, name=name: tell(f"act: {name}", done, n),  # type: ignore[misc]
-                )
+                make = makers.get(name) or _maker(name, device, dtype)
+                told: Tell = lambda done, name=name: tell(f"act: {name}", done, chosen.total)  # type: ignore[misc]
+                marked = chosen.play(world, make, told)
                 found["models"][name] = {
                     "shares": {kind: share.to_dict() for kind, share in shares(marked).items()},
                     "episodes": [vars(each) | {"acts": list(each.acts)} for each in marked],
                 }
+                if first:
+                    found["paired"][name] = paired_difference(first, marked).to_dict()
+                first = first or marked
 
     session.watched(work, session.cancel_token(), quiet=quiet, out=None)
     session.write_json(json, found)
@@ -80,11 +119,46 @@ def agent(
         _show(found)
 
 
+def _panels(count: int, tasks: str, split: str, seed: int) -> Suite:
+    from inkwash.agent.worlds.evaluate import baseline, check_group, evaluate
+    from inkwash.agent.worlds.panels import PanelWorld
+
+    kinds = check_group(tasks)
+    return Suite(
+        total=count,
+        open=PanelWorld,
+        baseline=baseline,
+        play=lambda world, make, tell: evaluate(
+            world, make, count=count, kinds=kinds, split=split, seed=seed, tell=tell
+        ),
+    )
+
+
+def _miniwob(count: int, tasks: str, seed: int, pages: Path | None) -> Suite:
+    from inkwash.agent.worlds.miniwob import (
+        TASKS,
+        MiniWobWorld,
+        check_tasks,
+        evaluate_miniwob,
+        find_pages,
+        miniwob_baseline,
+    )
+
+    folder = find_pages(pages)
+    kinds = TASKS if tasks == "all" else check_tasks(folder, tasks)
+    return Suite(
+        total=count * len(kinds),
+        open=lambda: MiniWobWorld(folder),
+        baseline=miniwob_baseline,
+        play=lambda world, make, tell: evaluate_miniwob(world, make, count=count, tasks=kinds, seed=seed, tell=tell),
+    )
+
+
 def _maker(name: str, device: str | None, dtype: str | None) -> Any:
     from inkwash.agent.model import Local
 
     pipe = s.open_pipeline(s.AnswerOptions(model=name, device=device, dtype=dtype))
-    return lambda world, episode: Local(pipe, name, max_tokens=192)
+    return lambda world, episode: Local(pipe, name, max_tokens=MAX_TOKENS)
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -96,4 +170,7 @@ def _show(found: dict[str, Any]) -> None:
     for kind in kinds:
         row = [one["shares"][kind] for one in found["models"].values()]
         table.add_row(kind, *(f"{each['success']:.3f} ({each['low']:.2f} to {each['high']:.2f})" for each in row))
-    Console(highlight=False).print(table)
+    console, first = Console(highlight=False), next(iter(found["models"]))
+    console.print(table)
+    for name, less in found["paired"].items():
+        console.print(f"{first} less {name}: {less['value']:+.3f} ({less['low']:+.3f} to {less['high']:+.3f}, paired)")

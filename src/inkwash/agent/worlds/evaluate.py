@@ -52,7 +52,7 @@ class MarkedEpisode:
     """One episode, how it ended, and every act in it."""
 
     seed: int
-    kind: TaskKind
+    kind: str
     task: str
     success: bool
     status: str
@@ -100,13 +100,39 @@ def evaluate(
 
 
 def shares(marked: Sequence[MarkedEpisode]) -> dict[str, Share]:
-    """By kind, and for the groups that have episodes."""
+    """By kind, and for the groups that have episodes; all of them last."""
+    by_kind = {each.kind: (each.kind,) for each in marked}
+    ordered = {kind: by_kind[kind] for kind in KINDS if kind in by_kind} | by_kind
+    groups: dict[str, tuple[str, ...]] = {name: kinds for name, kinds in GROUPS.items() if name != "all"}
     found = {}
-    for name, kinds in ({kind: (kind,) for kind in KINDS} | GROUPS).items():
+    for name, kinds in (ordered | groups | {"all": tuple(by_kind)}).items():
         these = [each for each in marked if each.kind in kinds]
         if these:
             found[name] = Share(right=sum(each.success for each in these), asked=len(these))
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """How much more often one agent succeeds than another on the same episodes, with the paired interval of 95 %."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {name: round(value, 4) for name, value in vars(self).items()}
+
+
+def paired_difference(one: Sequence[MarkedEpisode], other: Sequence[MarkedEpisode]) -> Difference:
+    """`one` less `other`; both must have the same episodes in the same order."""
+    if not one or [(each.kind, each.seed) for each in one] != [(each.kind, each.seed) for each in other]:
+        raise AgentError("Agents are compared on the same episodes only.")
+    steps = [int(a.success) - int(b.success) for a, b in zip(one, other, strict=True)]
+    n, mean = len(steps), sum(steps) / len(steps)
+    spread = _Z * math.sqrt(sum((step - mean) ** 2 for step in steps) / max(1, n - 1) / n)
+    return Difference(value=mean, low=mean - spread, high=mean + spread)
 
 
 def baseline(name: str) -> MakeModel:
