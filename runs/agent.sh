@@ -2,6 +2,7 @@
 # The nano agent: nano-v learns to operate panels, small pages that a browser draws.
 #   bash runs/agent.sh [WORK] [MODEL]   WORK holds pages, state and curves (default work/agent), MODEL is what it begins
 #                                       from (default nano-v, or a checkpoint folder such as that of runs/nano_v.sh)
+# NANO_KNOWS=cards for a checkpoint of nano-v2, which was trained on cards; default scenes.
 # It continues where it was stopped. NANO_STEPS=4 NANO_PAGES=128 NANO_TASKS=4 rehearses the way. Chromium must be there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +14,7 @@ export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}  # waiting threads sleep, whi
 pages=${NANO_PAGES:-20000}
 "$inkwash" train nano-agent-pages --set "work=$work" --set "pages=$pages"
 "$inkwash" train nano-agent --set "work=$work" --set "pages=$pages" --set "model=$model" \
+  --set "knows=${NANO_KNOWS:-scenes}" \
   ${NANO_STEPS:+--set "steps=$NANO_STEPS" --set language_from=1}
 "$inkwash" train nano-agent-export --set "work=$work" --set "model=$model" --set "output=$work/checkpoint"
 "$inkwash" eval agent -n "${NANO_TASKS:-300}" --tasks single --model "$work/checkpoint" --json "$work/single.json"

@@ -2,13 +2,13 @@
 
 A chunk is one file of pages of one size: `pixels` (N, H, W, 3) and a JSON of facts, page by page: the turns of a
 conversation of one step, and the widgets with their boxes. A batch is a pure function of its step; some batches are
-questions about scenes, so that what the model knew stays known.
+questions about scenes or cards, so that what the model knew stays known.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -76,7 +76,7 @@ def panel_labels(widgets: Sequence[dict[str, Any]], rows: int, columns: int) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class PanelBatches:
-    """Batches for `train.vlm`; a share `questions` of them asks about scenes, before `talk_from` none says anything."""
+    """Batches for `train.vlm`; a share `questions` of them is `asked`'s, before `talk_from` none says anything."""
 
     folder: Path
     chunks: int
@@ -84,12 +84,12 @@ class PanelBatches:
     batch: int
     questions: float = 0.25
     talk_from: int = 0
-    asked: QuestionBatches = field(default_factory=lambda: QuestionBatches(seed=0, batch=1))
+    asked: Callable[[int], Batch] = field(default_factory=lambda: QuestionBatches(seed=0, batch=1))
 
     def __call__(self, step: int) -> Batch:
         rng = step_rng(self.seed, step)
         if rng.random() < self.questions:
-            return self._scenes(step)
+            return self._known(step)
         pixels, facts = read_chunk(chunk_path(self.folder, rng.randrange(self.chunks)))
         chosen = rng.sample(range(len(facts)), min(self.batch, len(facts)))
         height, width = pixels.shape[1:3]
@@ -100,7 +100,8 @@ class PanelBatches:
             "dialogues": dialogues if step >= self.talk_from else [[] for _ in chosen],
         } | {name: np.stack([one[name].ravel() for one in labels]) for name in PANEL_LABELS}
 
-    def _scenes(self, step: int) -> Batch:
+    def _known(self, step: int) -> Batch:
+        """What the model knew before; its cells show no widgets."""
         found = self.asked(step)
         count, cells = len(found["pixels"]), found["kind"].shape[1]
         nothing = {name: np.zeros((count, cells), dtype=np.int64) for name in PANEL_LABELS}

@@ -1,13 +1,14 @@
 """The nano agent: nano-v goes on learning on panels, until it operates them (`runs/agent.sh`).
 
 `nano_agent_pages` has a browser draw panels in states along the way of someone who knows them; `nano_agent` trains
-on them, beside questions about scenes; `export_nano_agent` writes the checkpoint. Every stage goes on where it was
-stopped. The format is that of 4.5V for computers, with the short prompt (`agent/prompt.py`).
+on them, beside questions about what it knew before: scenes (nano-v) or cards (its second edition);
+`export_nano_agent` writes the checkpoint. Every stage goes on where it was stopped. The format is that of 4.5V for computers, with the short prompt (`agent/prompt.py`).
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import torch
 from inkwash.agent.worlds.panels import PanelWorld
 from inkwash.agent.worlds.teaching import chunk_size, drawn
 from inkwash.core.errors import ConfigError
+from inkwash.data.card_questions import CardQuestionBatches
+from inkwash.data.loader import Batch
 from inkwash.data.panel_pages import PANEL_LABELS, PanelBatches, chunk_path, write_chunk
 from inkwash.data.questions import QuestionBatches
 from inkwash.models.glm_v.folder import resolve_vision
@@ -56,8 +59,13 @@ def nano_agent(
     batch: int = 6,
     lr: float = 4e-4,
     questions: float = 0.25,
+    knows: str = "scenes",
 ) -> None:
-    """Train a checkpoint that sees on panels: `work`/agent/see.pt. A finished run goes on when asked for more steps."""
+    """Train a checkpoint that sees on panels: `work`/agent/see.pt. A finished run goes on when asked for more steps.
+
+    knows: what it was trained on before, which a share `questions` of the batches asks about: scenes (nano-v) or cards
+    (nano-v2).
+    """
     folder = work / "agent"
     chunks = -(-pages // PAGES_A_CHUNK)
     missing = [number for number in range(chunks) if not chunk_path(folder / "pages", number).exists()]
@@ -74,12 +82,19 @@ def nano_agent(
         batch=batch,
         questions=questions,
         talk_from=language_from,
-        asked=QuestionBatches(seed=12, batch=batch, talk_from=language_from),
+        asked=_questions(knows, batch, language_from),
     )
     settings = VLMTraining(steps=steps, language_from=language_from, lr=lr)
     parts.model.requires_grad_(True)
     train_vlm(parts.model, parts.processor, PANEL_LABELS, make, folder, settings, device=CPU, everywhere=())
     torch.save(parts.model.state_dict(), folder / "see.pt")
+
+
+def _questions(knows: str, batch: int, talk_from: int) -> Callable[[int], Batch]:
+    kinds = {"scenes": QuestionBatches, "cards": CardQuestionBatches}
+    if knows not in kinds:
+        raise ConfigError(f"knows is {knows!r}, but must be one of {', '.join(kinds)}.")
+    return kinds[knows](seed=12, batch=batch, talk_from=talk_from)
 
 
 def export_nano_agent(work: Path, output: Path, model: str = "nano-v") -> Path:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from inkwash.agent.act import Act
 from inkwash.agent.executors.browser import find_browser
@@ -14,10 +19,15 @@ from inkwash.agent.reply import read_reply
 from inkwash.agent.worlds import teaching
 from inkwash.agent.worlds.panels import FORM, sample_episode
 from inkwash.core.errors import ConfigError, DataError
+from inkwash.data.card_questions import CardQuestionBatches
 from inkwash.data.panel_pages import PANEL_LABELS, PanelBatches, chunk_path, read_chunk, write_chunk
-from inkwash.recipes import nano_agent
+from inkwash.data.questions import QuestionBatches
+from inkwash.models.glm_v.weights import load_glm_v
+from inkwash.recipes import nano_agent, nano_v, nano_v2
 from inkwash.scenes.panel_tasks import Move
 from tests.unit.agent.screens import picture
+from tests.unit.recipes.agent_stage import STEPS, train
+from tests.unit.recipes.test_nano_v2 import TINY
 
 BOX = (10.0, 70.0, 90.0, 100.0)
 
@@ -75,6 +85,53 @@ def test_damaged_and_missing_pages_are_one_sentence(tmp_path: Path) -> None:
         read_chunk(chunk_path(tmp_path, 0))
     with pytest.raises(ConfigError, match="nano-agent-pages"):
         nano_agent.nano_agent(tmp_path, pages=64)
+
+
+@pytest.fixture(scope="module")
+def second_edition(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of nano-v2 at a tiny size, as its own export writes it."""
+    folder = tmp_path_factory.mktemp("nano-v2")
+    processor = nano_v2.write_nano_v2_processor(folder, lines=300)
+    torch.manual_seed(1)
+    torch.save(nano_v.new_model(processor, TINY).state_dict(), folder / "see2" / "see.pt")
+    return nano_v2.export_nano_v2(folder, folder / "checkpoint", sizes=TINY)
+
+
+def test_it_begins_from_the_second_edition_and_asks_about_cards(second_edition: Path, chunks: Path) -> None:
+    before = load_glm_v(second_edition, dtype=torch.float32).model.state_dict()
+    work = chunks / "work"
+    _place(chunks, work)
+    nano_agent.nano_agent(work, str(second_edition), pages=8, steps=1, language_from=0, batch=2, lr=0.0, knows="cards")
+    after = torch.load(work / "agent" / "see.pt")
+    assert after.keys() == before.keys() and all(torch.equal(after[name], before[name]) for name in before)
+    asked = nano_agent._questions("cards", 1, 0)
+    assert isinstance(asked, CardQuestionBatches) and asked.batch == 1
+    assert isinstance(nano_agent._questions("scenes", 1, 0), QuestionBatches)
+    with pytest.raises(ConfigError, match="scenes, cards"):
+        nano_agent._questions("panels", 1, 0)
+
+
+def _place(chunks: Path, work: Path) -> None:
+    (work / "agent" / "pages").mkdir(parents=True)
+    shutil.copy(chunk_path(chunks, 0), chunk_path(work / "agent" / "pages", 0))
+
+
+@pytest.mark.slow  # a process of its own
+def test_a_killed_run_ends_as_one_that_was_not(second_edition: Path, chunks: Path, tmp_path: Path) -> None:
+    """SIGKILL in the middle; the log of every step and the weights are the same to the last bit."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for work in (whole, cut):
+        _place(chunks, work)
+    command = [sys.executable, "-m", "tests.unit.recipes.agent_stage", str(cut), str(second_edition), "3"]
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (cut / "agent" / "state.pt").exists() and not (cut / "agent" / "see.pt").exists()
+    for work in (whole, cut):
+        train(work, second_edition)
+    one, two = (torch.load(work / "agent" / "see.pt") for work in (whole, cut))
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    logs = [(work / "agent" / "log.csv").read_text() for work in (whole, cut)]
+    assert logs[0] == logs[1] and len(logs[0].splitlines()) == 1 + STEPS
 
 
 @pytest.mark.slow  # a browser draws 64 pages, then two steps of training

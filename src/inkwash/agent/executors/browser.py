@@ -99,7 +99,7 @@ class BrowserExecutor:
             )
             self._prepare(self._context)
             self._page: Page = self._context.new_page()
-            self._page.goto(url, timeout=TIMEOUT_MS)
+            self.open(url)
         except Error as error:
             self._stack.close()
             line = str(error).strip().split("\n")[0]
@@ -107,10 +107,17 @@ class BrowserExecutor:
                 raise AgentError(
                     "There is no Chromium here: install one with the system's packages, or playwright install chromium."
                 ) from None
-            raise AgentError(f"The page {url!r} cannot be opened: {line}") from None
+            raise AgentError(f"The browser cannot be started: {line}") from None
         except BaseException:
             self._stack.close()
             raise
+
+    def open(self, url: str, timeout_ms: int = TIMEOUT_MS) -> None:
+        """Show another page; raises AgentError where it cannot be opened."""
+        try:
+            self._page.goto(url, timeout=timeout_ms)
+        except self._failure as error:
+            raise AgentError(f"The page {url!r} cannot be opened: {str(error).strip().splitlines()[0]}") from None
 
     def _prepare(self, context: BrowserContext) -> None:
         context.set_default_timeout(TIMEOUT_MS)

@@ -27,7 +27,7 @@ from inkwash.agent.shot import PixelAct
 from inkwash.agent.stop import StopSwitch
 from inkwash.agent.vault import Vault
 from inkwash.agent.worlds.evaluate import MarkedEpisode
-from inkwash.agent.worlds.panels import FORM, FirstWidget, RandomClicker
+from inkwash.agent.worlds.panels import FORM, LOAD_MS, FirstWidget, RandomClicker
 from inkwash.agent.worlds.site import Answer, Site
 
 TASKS = (
@@ -115,9 +115,9 @@ class MiniWobWorld:
 
     def episode(self, kind: str, seed: int) -> MiniWobEpisode:
         """Open a task's page and begin its episode number `seed`."""
-        page = self.browser.page
-        page.goto(f"{self.site.origin}/miniwob/{kind}.html")
-        return MiniWobEpisode(kind=kind, seed=seed, task=str(page.evaluate(_START, [f"{kind} {seed}", ZOOM])))
+        self.browser.open(f"{self.site.origin}/miniwob/{kind}.html", LOAD_MS)
+        task = self.browser.page.evaluate(_START, [f"{kind} {seed}", ZOOM])
+        return MiniWobEpisode(kind=kind, seed=seed, task=str(task))
 
     def agent(self, model: Model) -> Agent:
         """An agent on the page that is shown, with the short prompt."""

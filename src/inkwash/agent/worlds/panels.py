@@ -29,6 +29,7 @@ from inkwash.scenes.panels import Panel, sample_panel
 
 FORM = Format(model="4.5V", screen="computer")
 MAX_STEPS = 8
+LOAD_MS = 120_000  # a page of this machine comes for certain, if late where the machine is busy
 DEMO_SEED = 9  # a form: two fields and a button
 
 
@@ -81,9 +82,8 @@ class PanelWorld:
         """Open a panel in its size."""
         self._shown = panel
         self.browser.resize((panel.width, panel.height))
-        page = self.browser.page
-        page.goto(f"{self.site.origin}/")
-        page.evaluate("document.fonts.ready.then(() => true)")
+        self.browser.open(f"{self.site.origin}/", LOAD_MS)
+        self.browser.page.evaluate("document.fonts.ready.then(() => true)")
 
     @property
     def state(self) -> State:
