@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -103,8 +104,7 @@ def agent(
         with chosen.open() as world:
             for name in names:
                 make = makers.get(name) or _maker(name, device, dtype)
-                told: Tell = lambda done, name=name: tell(f"act: {name}", done, chosen.total)  # type: ignore[misc]
-                marked = chosen.play(world, make, told)
+                marked = chosen.play(world, make, partial(_told, tell, name, chosen.total))
                 found["models"][name] = {
                     "shares": {kind: share.to_dict() for kind, share in shares(marked).items()},
                     "episodes": [vars(each) | {"acts": list(each.acts)} for each in marked],
@@ -117,6 +117,10 @@ def agent(
     session.write_json(json, found)
     if json != session.STDOUT:
         _show(found)
+
+
+def _told(tell: session.Tell, name: str, total: int, done: int) -> None:
+    tell(f"act: {name}", done, total)
 
 
 def _panels(count: int, tasks: str, split: str, seed: int) -> Suite:

@@ -1,8 +1,9 @@
 """The nano agent: nano-v goes on learning on panels, until it operates them (`runs/agent.sh`).
 
 `nano_agent_pages` has a browser draw panels in states along the way of someone who knows them; `nano_agent` trains
-on them, beside questions about what it knew before: scenes (nano-v) or cards (its second edition);
-`export_nano_agent` writes the checkpoint. Every stage goes on where it was stopped. The format is that of 4.5V for computers, with the short prompt (`agent/prompt.py`).
+on them, beside questions about what the model knew before: scenes (nano-v) or cards (its second edition);
+`export_nano_agent` writes the checkpoint. Every stage goes on where it was stopped. The format is that of 4.5V for
+computers, with the short prompt (`agent/prompt.py`).
 """
 
 from __future__ import annotations

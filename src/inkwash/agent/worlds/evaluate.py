@@ -140,6 +140,6 @@ def baseline(name: str) -> MakeModel:
     makers: dict[str, MakeModel] = {
         "expert": Expert,
         "random": lambda world, episode: RandomClicker(episode.seed),
-        "first widget": lambda world, episode: FirstWidget(world),
+        "first widget": lambda world, episode: FirstWidget(world.browser),
     }
     return makers[name]

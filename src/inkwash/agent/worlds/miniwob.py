@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from inkwash.agent.act import AgentError
 from inkwash.agent.executors.browser import BrowserExecutor
@@ -180,7 +180,7 @@ def miniwob_baseline(name: str) -> MakeModel:
     """`random` or `first widget`."""
     makers: dict[str, MakeModel] = {
         "random": lambda world, episode: RandomClicker(episode.seed),
-        "first widget": lambda world, episode: FirstWidget(world),
+        "first widget": lambda world, episode: FirstWidget(world.browser),
     }
     if name not in makers:
         raise AgentError(f"{name!r} knows panels only: compare with {' or '.join(makers)}.")

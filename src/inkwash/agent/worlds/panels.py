@@ -201,12 +201,12 @@ class FirstWidget:
 
     name = "first widget"
 
-    def __init__(self, world: PanelWorld) -> None:
-        elements = world.browser.observe().elements
+    def __init__(self, page: BrowserExecutor) -> None:
+        elements = page.observe().elements
         place = Place.at(500, 500)
         if elements:
             left, top, right, bottom = elements[0].box
-            place = FORM.grid.point((left + right) / 2, (top + bottom) / 2, world.browser.size)
+            place = FORM.grid.point((left + right) / 2, (top + bottom) / 2, page.size)
         self.acts: list[Any] = [Act(kind="click", target=place), Act(kind="done")]
 
     def reply(self, prompt: Prompt) -> ModelReply:
