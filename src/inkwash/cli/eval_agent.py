@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from inkwash.core.errors import RequestError
 if TYPE_CHECKING:
     from inkwash.agent.model import Model
     from inkwash.agent.worlds.evaluate import MarkedEpisode
+    from inkwash.eval.paired import Scores
 
 Count = Annotated[
     int | None,
@@ -33,7 +34,7 @@ SuiteName = Annotated[
 ]
 Pages = Annotated[
     Path | None,
-    typer.Option("--pages", metavar="DIR", help="The pages of MiniWoB++ [default: those of the package miniwob]."),
+    typer.Option("--miniwob", metavar="DIR", help="The pages of MiniWoB++ [default: those of the package miniwob]."),
 ]
 Tasks = Annotated[
     str,
@@ -48,6 +49,7 @@ ModelName = Annotated[str, typer.Option("--model", help="A model that sees, or o
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - is stdout.")]
 Tell = Callable[[int], None]
 MAX_TOKENS = 192
+SUCCESS = "success"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ def agent(
 
     Example: inkwash eval agent -n 300 --tasks single --json scores.json
     """
-    from inkwash.agent.worlds.evaluate import BASELINES, paired_difference, shares
+    from inkwash.agent.worlds.evaluate import BASELINES, shares
 
     if suite not in ("panels", "miniwob"):
         raise RequestError(f"--suite is {suite!r}, but must be panels or miniwob.", param="suite")
@@ -110,13 +112,27 @@ def agent(
                     "episodes": [vars(each) | {"acts": list(each.acts)} for each in marked],
                 }
                 if first:
-                    found["paired"][name] = paired_difference(first, marked).to_dict()
+                    found["paired"][name] = _compared((name, marked), (names[0], first))
                 first = first or marked
 
     session.watched(work, session.cancel_token(), quiet=quiet, out=None)
     session.write_json(json, found)
     if json != session.STDOUT:
         _show(found)
+
+
+def _compared(a: tuple[str, Sequence[MarkedEpisode]], b: tuple[str, Sequence[MarkedEpisode]]) -> dict[str, Any]:
+    """`b` less `a`, on the same episodes."""
+    from inkwash.eval.paired import compare
+
+    return compare(_scores(*a), _scores(*b)).to_dict()
+
+
+def _scores(name: str, marked: Sequence[MarkedEpisode]) -> Scores:
+    from inkwash.eval.paired import PairedItem, Scores
+
+    items = tuple(PairedItem(key=f"{each.kind} {each.seed}", sums={SUCCESS: (each.success, 1)}) for each in marked)
+    return Scores(name=name, task="agent", judges={SUCCESS: "the page"}, items=items)
 
 
 def _told(tell: session.Tell, name: str, total: int, done: int) -> None:
@@ -176,5 +192,7 @@ def _show(found: dict[str, Any]) -> None:
         table.add_row(kind, *(f"{each['success']:.3f} ({each['low']:.2f} to {each['high']:.2f})" for each in row))
     console, first = Console(highlight=False), next(iter(found["models"]))
     console.print(table)
-    for name, less in found["paired"].items():
-        console.print(f"{first} less {name}: {less['value']:+.3f} ({less['low']:+.3f} to {less['high']:+.3f}, paired)")
+    for name, compared in found["paired"].items():
+        less = compared["metrics"][SUCCESS]
+        interval = f"{less['low']:+.3f} to {less['high']:+.3f}"
+        console.print(f"{first} less {name}: {less['difference']:+.3f} ({interval}, paired)")

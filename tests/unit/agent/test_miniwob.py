@@ -11,7 +11,7 @@ import pytest
 from inkwash.agent.act import Act, AgentError
 from inkwash.agent.model import Scripted
 from inkwash.agent.reply import StepReply, write_reply
-from inkwash.agent.worlds.evaluate import MarkedEpisode, paired_difference, shares
+from inkwash.agent.worlds.evaluate import MarkedEpisode, shares
 from inkwash.agent.worlds.miniwob import (
     TASKS,
     MiniWobEpisode,
@@ -121,17 +121,6 @@ def marked(*successes: bool, kind: str = "press") -> list[MarkedEpisode]:
         MarkedEpisode(seed=seed, kind=kind, task="x", success=success, status="done", acts=())
         for seed, success in enumerate(successes)
     ]
-
-
-def test_agents_are_compared_on_the_same_episodes() -> None:
-    one, other = marked(True, True, True, False), marked(True, False, False, False)
-    found = paired_difference(one, other)
-    assert found.value == 0.5 and round(found.low, 4) == -0.0658 and round(found.high, 4) == 1.0658
-    same = paired_difference(one, one)
-    assert (same.value, same.low, same.high) == (0, 0, 0)
-    for wrong in (marked(True), marked(True, True, True, True, kind="tick"), []):
-        with pytest.raises(AgentError, match="same episodes"):
-            paired_difference(one, wrong)
 
 
 def test_shares_are_by_kind_with_the_groups_that_there_are() -> None:

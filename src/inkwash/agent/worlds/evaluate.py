@@ -112,29 +112,6 @@ def shares(marked: Sequence[MarkedEpisode]) -> dict[str, Share]:
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """How much more often one agent succeeds than another on the same episodes, with the paired interval of 95 %."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {name: round(value, 4) for name, value in vars(self).items()}
-
-
-def paired_difference(one: Sequence[MarkedEpisode], other: Sequence[MarkedEpisode]) -> Difference:
-    """`one` less `other`; both must have the same episodes in the same order."""
-    if not one or [(each.kind, each.seed) for each in one] != [(each.kind, each.seed) for each in other]:
-        raise AgentError("Agents are compared on the same episodes only.")
-    steps = [int(a.success) - int(b.success) for a, b in zip(one, other, strict=True)]
-    n, mean = len(steps), sum(steps) / len(steps)
-    spread = _Z * math.sqrt(sum((step - mean) ** 2 for step in steps) / max(1, n - 1) / n)
-    return Difference(value=mean, low=mean - spread, high=mean + spread)
-
-
 def baseline(name: str) -> MakeModel:
     """One of `BASELINES`, made anew for each episode."""
     makers: dict[str, MakeModel] = {

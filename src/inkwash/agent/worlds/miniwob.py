@@ -34,6 +34,7 @@ TASKS = (
     "click-button", "click-checkboxes", "click-option", "click-tab", "click-link", "click-test-2", "enter-text",
     "enter-password", "focus-text-2", "login-user",
 )  # fmt: skip
+WHEEL = "miniwob==1.1.0"
 ZOOM = 2
 SIZE = (160 * ZOOM, 210 * ZOOM)
 MAX_STEPS = 8
@@ -62,7 +63,9 @@ def find_pages(folder: Path | None = None) -> Path:
         folder = Path(found.origin).parent / "html" if found is not None and found.origin is not None else None
     if folder is None or not (folder / "core" / "core.js").is_file():
         where = "are not installed" if folder is None else f"are not in {str(folder)!r}"
-        raise AgentError(f"The pages of MiniWoB++ {where}: pip install --no-deps miniwob==1.1.0, or give --pages DIR.")
+        raise AgentError(
+            f"The pages of MiniWoB++ {where}: pip install --no-deps miniwob==1.1.0, or give --miniwob DIR."
+        )
     return folder
 
 
