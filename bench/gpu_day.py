@@ -23,17 +23,14 @@ import torch
 from bench import released, sheet
 
 from inkwash.core.device import pick_device
-from inkwash.engine.ar import make_slots
+from inkwash.engine.ar import PlanSequence, Prefix, make_slots
 from inkwash.engine.memory import PROMPT_TOKENS, ForecastInput, Sizes
 from inkwash.engine.pace import best
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.sampling import Sampling
-from inkwash.engine.slots import Prefix
-from inkwash.engine.slots import Sequence as PlanSequence
 from inkwash.models.glm.decode import fuse_for_decode
-from inkwash.models.glm_image.ar import ARGenerator
-from inkwash.models.glm_image.positions import decode_positions
-from inkwash.nn.quantized import dequantize, product, quantize_int4, quantize_int8
+from inkwash.models.glm_image.ar import ARGenerator, decode_positions
+from inkwash.nn.linear import dequantize, product, quantize_int4, quantize_int8
 
 Lines = list[tuple[str, str]]
 NEAR = 1e-3  # how far two devices' pictures may be apart in fp32

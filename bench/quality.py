@@ -22,8 +22,7 @@ from bench import sheet
 from PIL import Image
 
 from inkwash import GlmImagePipeline
-from inkwash.engine.output import GlmImagePipelineOutput
-from inkwash.engine.pixels import decode_latents, to_output
+from inkwash.engine.output import GlmImagePipelineOutput, decode_latents, to_output
 from inkwash.engine.request import QUALITIES, Quality
 from inkwash.eval.ocr import Reader
 from inkwash.eval.tasks.scenes import Case, held_out, score_images

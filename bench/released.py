@@ -21,19 +21,17 @@ import torch
 from bench import sheet
 
 from inkwash.core.device import pick_device
-from inkwash.engine.ar import Row, sample_plans
+from inkwash.engine.ar import Prefix, Row, sample_plans
 from inkwash.engine.denoise import DenoiseInput, Denoiser
 from inkwash.engine.memory import GLYPHS, PROMPT_TOKENS, ForecastInput, Sizes, forecast
 from inkwash.engine.offload import PROFILES, put
+from inkwash.engine.output import decode_latents
 from inkwash.engine.pace import best, measure_pace
-from inkwash.engine.pixels import decode_latents
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
-from inkwash.engine.slots import Prefix
 from inkwash.models.glm.decode import fuse_for_decode
-from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.ar import ARGenerator, decode_positions
 from inkwash.models.glm_image.decoder import Decoder, fuse_qkv
-from inkwash.models.glm_image.positions import decode_positions
 from inkwash.models.glm_image.schedule import schedule
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.weights import parameters_on_meta

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from inkwash.core.files import write_json
 from inkwash.engine.memory import Sizes
-from inkwash.models.glm.config import RopeParameters
+from inkwash.models.glm.decoder import RopeParameters
 from inkwash.models.glm_image import folder as layout
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.decoder import Decoder
@@ -37,7 +37,7 @@ from inkwash.models.glm_v import tokenizer_files as see_files
 from inkwash.models.glm_v.config import GlmVConfig, GlmVVisionConfig, TextConfig
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.processor import GlmVProcessor
-from inkwash.models.tensor_writer import Entry, TensorWriter
+from inkwash.models.tensor_writer import TensorEntry, TensorWriter
 from inkwash.models.weights import parameters_on_meta
 
 Depth = Literal["whole", "half", "two"]
@@ -68,7 +68,7 @@ def write_network(build: Callable[[], nn.Module], folder: Path, base: str, pool:
         state = build().state_dict()
     state = {name: tensor for name, tensor in state.items() if name not in TIED}
     kinds = {
-        name: Entry(dtype=torch.bfloat16 if each.is_floating_point() else each.dtype, shape=tuple(each.shape))
+        name: TensorEntry(dtype=torch.bfloat16 if each.is_floating_point() else each.dtype, shape=tuple(each.shape))
         for name, each in state.items()
     }
     with TensorWriter(folder, base, kinds, max_shard_bytes=shard_bytes) as writer:
@@ -77,7 +77,7 @@ def write_network(build: Callable[[], nn.Module], folder: Path, base: str, pool:
     return sum(kind.nbytes for kind in kinds.values())
 
 
-def value_of(name: str, kind: Entry, built: Tensor, pool: Pool) -> Tensor:
+def value_of(name: str, kind: TensorEntry, built: Tensor, pool: Pool) -> Tensor:
     """Ones for norms, zeros for biases, what the network computes itself for tables, random numbers otherwise."""
     if not built.is_meta:
         return built.to(kind.dtype)

@@ -24,15 +24,14 @@ import torch
 from bench import released, sheet
 
 from inkwash.core.device import set_threads
-from inkwash.engine.ar import Row, sample_plans
+from inkwash.engine.ar import Prefix, Row, sample_plans
 from inkwash.engine.memory import GLYPHS, PROMPT_TOKENS, ForecastInput, Sizes
+from inkwash.engine.output import decode_latents
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.pixels import decode_latents
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
-from inkwash.engine.slots import Prefix
 from inkwash.models.glm.decode import fuse_for_decode
-from inkwash.models.glm_image.positions import decode_positions
+from inkwash.models.glm_image.ar import decode_positions
 from inkwash.nn.linear import linear
 
 PROMPT = 'A poster that says "HELLO"'

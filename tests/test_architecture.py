@@ -40,7 +40,7 @@ MAY_IMPORT = {
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
 ORACLES = {"transformers", "diffusers"}
 HEAVY = {"torch", "numpy", "PIL", "transformers", "diffusers", "rapidocr", "onnxruntime", "cv2", "pydantic", "rich"}
-MAX_LINES = 500
+MAX_LINES = 600
 
 
 def tree_of(path: Path) -> ast.Module:
@@ -184,17 +184,12 @@ def test_every_module_says_what_it_is() -> None:
 
 # ---- what keeps files apart, names single, and descriptions in one place
 
-# Class names that stand for several classes today; the list may only get shorter.
-SHARED_CLASS_NAMES = {
-    "Agent", "Box", "Clip", "Conversation", "Cost", "Endpoint", "Entry", "Message", "Piece", "Question", "Screen",
-    "Target", "Video",
-}  # fmt: skip
 MOST_PARAMETERS = 12
 # Signatures of the reference libraries, kept for scripts written for them; and commands that still list their options.
 LONG_SIGNATURES = {
-    "cli/act.py:act", "cli/chat.py:chat", "cli/describe.py:describe", "cli/eval_questions.py:questions",
-    "engine/pipeline.py:__call__", "engine/pipeline.py:from_pretrained", "engine/see/answer_state.py:__init__",
-    "engine/see/pipeline.py:stream",
+    "cli/act.py:act",
+    "engine/pipeline.py:__call__",
+    "engine/pipeline.py:from_pretrained",
     "recipes/see_finetune.py:see_finetune",
 }  # fmt: skip
 # Options that mean another thing in another command; the list may only get shorter.
@@ -209,7 +204,7 @@ MOST_OWN_USES = 5  # of a name within its own definition
 # what reads the files of official scorers, and packages that are being built.
 CALLED_FROM_OUTSIDE = {
     "agent", "cli/app.py", "engine/pipeline.py", "engine/see/pipeline.py", "engine/surface.py",
-    "eval/benchmarks/cvtg2k.py", "models/glm_image/vae.py", "nn/norm.py", "nn/quantized.py", "recipes", "rl",
+    "eval/benchmarks/cvtg2k.py", "models/glm_image/vae.py", "nn/norm.py", "nn/linear.py", "recipes", "rl",
     "serve/protocol.py", "serve/server.py", "serve/system.py",
 }  # fmt: skip
 
@@ -259,7 +254,7 @@ def test_a_class_name_means_one_class() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, set()).add(str(path.relative_to(PACKAGE)))
     shared = {name: files for name, files in places.items() if len(files) > 1}
-    assert not {name: shared[name] for name in shared.keys() - SHARED_CLASS_NAMES}
+    assert not shared
 
 
 def functions_of(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

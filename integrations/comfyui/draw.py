@@ -19,8 +19,8 @@ from inkwash import DrawRequest, InkwashError, RequestError, Verify, draw_verifi
 from inkwash.core import limits
 from inkwash.core.types import Size
 from inkwash.engine.notes import negative_notes, notes
+from inkwash.engine.output import join_pictures
 from inkwash.engine.partials import show_guess, spread_steps
-from inkwash.engine.plan import join_pictures
 from inkwash.engine.request import TIERS, find_quality
 from inkwash.models.registry import defaults_of
 

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from inkwash.engine import events
     from inkwash.engine.handle import GenerationResult, RequestHandle
     from inkwash.engine.open import LoadOptions, open_pipeline, open_vision_pipeline
-    from inkwash.engine.output import GlmImagePipelineOutput
+    from inkwash.engine.output import GlmImagePipelineOutput, Plan
     from inkwash.engine.pipeline import GlmImagePipeline
-    from inkwash.engine.plan import Plan
     from inkwash.engine.prepared import Prepared
     from inkwash.engine.request import CancelToken, DrawRequest, TokenCounts
     from inkwash.engine.scheduler import DeadlinePassed, Engine, EngineClosed, EngineStats, QueueFull
     from inkwash.engine.see.media import MediaRules
+    from inkwash.engine.see.options import AnswerOptions
     from inkwash.engine.see.output import Cost, Delta, Usage, VisionOutput
     from inkwash.engine.see.pipeline import GlmVisionPipeline
     from inkwash.engine.verify import Reading, Verified, Verify, draw_verified
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "AnswerOptions",
     "CancelToken",
     "Cancelled",
     "ConfigError",
@@ -89,13 +90,13 @@ _MODULES = {  # where a public name is defined
         "WeightsError",
     ),
     "inkwash.engine.open": ("LoadOptions", "open_pipeline", "open_vision_pipeline"),
-    "inkwash.engine.output": ("GlmImagePipelineOutput",),
+    "inkwash.engine.output": ("GlmImagePipelineOutput", "Plan"),
     "inkwash.engine.pipeline": ("GlmImagePipeline",),
-    "inkwash.engine.plan": ("Plan",),
     "inkwash.engine.prepared": ("Prepared",),
     "inkwash.engine.request": ("CancelToken", "DrawRequest", "TokenCounts"),
     "inkwash.engine.scheduler": ("DeadlinePassed", "Engine", "EngineClosed", "EngineStats", "QueueFull"),
     "inkwash.engine.see.media": ("MediaRules",),
+    "inkwash.engine.see.options": ("AnswerOptions",),
     "inkwash.engine.see.output": ("Cost", "Delta", "Usage", "VisionOutput"),
     "inkwash.engine.see.pipeline": ("GlmVisionPipeline",),
     "inkwash.engine.handle": ("GenerationResult", "RequestHandle"),

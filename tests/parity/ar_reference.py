@@ -18,9 +18,8 @@ from einops import rearrange
 from safetensors.torch import load_file
 from torch import Tensor
 
-from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.ar import ARGenerator, Grid, decode_positions, prompt_positions
 from inkwash.models.glm_image.config import ARConfig
-from inkwash.models.glm_image.positions import Grid, decode_positions, prompt_positions
 
 CODES, START, END, PLACEHOLDER, PAD = 96, 96, 97, 290, 291
 FIRST_TEXT, PATCH = 110, 16

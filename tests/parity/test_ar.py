@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from inkwash.models.glm.decode import fuse_for_decode
-from inkwash.models.glm_image.ar import ARGenerator, init_weights
+from inkwash.models.glm_image.ar import ARGenerator, Grid, init_weights
 from inkwash.models.glm_image.config import ARConfig
-from inkwash.models.glm_image.positions import Grid
 from inkwash.nn.attention import additive_mask
 from tests.parity.ar_reference import (
     PAD,

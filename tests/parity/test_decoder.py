@@ -12,7 +12,7 @@ from torch import Tensor
 
 from inkwash.models.glm_image.config import DecoderConfig
 from inkwash.models.glm_image.decoder import Decoder, fuse_qkv
-from inkwash.models.glm_image.references import References
+from inkwash.models.glm_image.decoder_blocks import References
 
 CONFIG = DecoderConfig(
     in_channels=3,

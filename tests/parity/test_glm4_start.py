@@ -9,7 +9,7 @@ import torch
 from transformers import Glm4Config, Glm4ForCausalLM
 
 from inkwash.core.errors import WeightsError
-from inkwash.models.glm.config import RopeParameters
+from inkwash.models.glm.decoder import RopeParameters
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.config import ARConfig, ARTextConfig, VisionConfig, VQConfig
 from inkwash.train.embedding import freeze_text, join_state

@@ -135,7 +135,7 @@ class TestParity:
             EDIT, 256, 256, image=[images] if images else None, generator=seeded()
         )
         monkeypatch.setattr(
-            "inkwash.engine.slots.pick", lambda logits, numbers, rows: reference_choice(logits, None, rows[0]).tolist()
+            "inkwash.engine.ar.pick", lambda logits, numbers, rows: reference_choice(logits, None, rows[0]).tolist()
         )
         monkeypatch.setattr(ours, "sampling", lambda *_: Sampling(codes_only=False))
         torch.manual_seed(42)

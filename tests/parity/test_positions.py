@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm_image.positions import Grid, decode_positions, grid_positions, prompt_positions
+from inkwash.models.glm_image.ar import Grid, decode_positions, grid_positions, prompt_positions
 from tests.parity.ar_reference import END, PAD, START, grid_tensor, pair, prompt_ids, reference_inputs
 from tests.parity.batches import left_pad, stack_plans
 

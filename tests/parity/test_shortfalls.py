@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 
 from inkwash.core.errors import Cancelled, RequestError
+from inkwash.engine.output import decode_latents, to_output
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.pixels import decode_latents, to_output
 from inkwash.engine.request import CancelToken, Progress
 from inkwash.models.glm_image.weights import load_pipeline_parts
 from tests.parity.pipeline_reference import reference_pipeline

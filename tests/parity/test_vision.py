@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from inkwash.core.errors import ConfigError
+from inkwash.models.glm_image.ar import Grid, VisionEncoder, init_weights
 from inkwash.models.glm_image.config import VisionConfig
-from inkwash.models.glm_image.positions import Grid
-from inkwash.models.glm_image.vision import VisionEncoder, init_weights
 from tests.parity.ar_reference import PATCH, VISION, grid_tensor, packed, pair, pictures, relative_error
 
 SIZES: list[Grid] = [(8, 8), (3, 5), (11, 4), (1, 1), (13, 17)]

@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 
+from inkwash.models.glm_image.ar import Grid, VQModel, init_weights
 from inkwash.models.glm_image.config import VQConfig
-from inkwash.models.glm_image.positions import Grid
-from inkwash.models.glm_image.vq import VQModel, init_weights
 from tests.parity.ar_reference import CODES, VQ, grid_tensor, packed, pair, pictures, relative_error
 
 

@@ -21,7 +21,7 @@ from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.engine import events
 from inkwash.engine.defaults import ModelDefaults
 from inkwash.engine.handle import GenerationResult, RequestHandle
-from inkwash.engine.plan import Plan
+from inkwash.engine.output import Plan
 from inkwash.engine.reference_cache import CacheStats
 from inkwash.engine.request import DrawRequest, TokenCounts
 from inkwash.engine.scheduler import DeadlinePassed, EngineStats, QueueFull

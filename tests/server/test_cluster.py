@@ -23,7 +23,7 @@ from inkwash.engine import events
 from inkwash.engine.defaults import ModelDefaults
 from inkwash.engine.handle import GenerationResult
 from inkwash.engine.open import LoadOptions
-from inkwash.engine.plan import Plan
+from inkwash.engine.output import Plan
 from inkwash.engine.request import DrawRequest, TokenCounts
 from inkwash.engine.scheduler import DeadlinePassed, QueueFull
 from inkwash.engine.verify import Reading, attempt_seed

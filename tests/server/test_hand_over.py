@@ -17,7 +17,7 @@ from inkwash.agent.executors.browser import find_browser
 from inkwash.agent.model import Scripted
 from inkwash.cli.hand_over import Deputy
 from inkwash.cli.mcp_tools import Toolbox
-from inkwash.cli.seeing import AnswerOptions
+from inkwash.cli.seeing import SeeingOptions
 from inkwash.core.errors import RequestError
 from inkwash.engine.open import LoadOptions
 
@@ -49,7 +49,7 @@ def presses() -> Scripted:
 
 
 def toolbox(folder: Path, *allow: str, monkeypatch: pytest.MonkeyPatch) -> Toolbox:
-    made = Toolbox(drawing=LoadOptions(model="nano"), seeing=AnswerOptions(), folder=folder, roots=None, allow=allow)
+    made = Toolbox(drawing=LoadOptions(model="nano"), seeing=SeeingOptions(), folder=folder, roots=None, allow=allow)
     monkeypatch.setattr(made._seer, "_kept", [None])  # no model is loaded: a script answers
     monkeypatch.setattr(made, "_agent_model", lambda pipe: presses())
     return made

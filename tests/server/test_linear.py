@@ -17,9 +17,8 @@ from inkwash.core.types import Size
 from inkwash.engine.notes import find_notes
 from inkwash.engine.readback import quoted_texts
 from inkwash.models.glm_image.folder import drawing_defaults
-from inkwash.models.glm_image.processor import GlmImageProcessor
+from inkwash.models.glm_image.processor import GlmImageProcessor, SpelledTokenizer
 from inkwash.models.glm_image.quotes import glyph_texts
-from inkwash.models.glm_image.tokenizer_files import SpelledTokenizer
 from inkwash.models.glm_v.boxes import find_boxes
 from inkwash.models.glm_v.html import fence_html
 

@@ -25,7 +25,7 @@ from mcp import Client, StdioServerParameters, stdio_client
 from PIL import Image, ImageDraw
 
 from inkwash.cli.mcp_tools import Toolbox
-from inkwash.cli.seeing import AnswerOptions
+from inkwash.cli.seeing import SeeingOptions
 from inkwash.engine.open import LoadOptions, open_vision_pipeline
 from inkwash.engine.request import CancelToken
 from inkwash.mcp.server import make_app, make_server
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toolbox(folder: Path) -> Toolbox:
     return Toolbox(
         drawing=LoadOptions(model="nano", device="cpu"),
-        seeing=AnswerOptions(model="nano-v", device="cpu"),
+        seeing=SeeingOptions(model="nano-v", device="cpu"),
         folder=folder,
         roots=None,
     )
@@ -314,7 +314,7 @@ def test_keys_are_asked_for(toolbox: Toolbox) -> None:
 
 
 def test_files_outside_of_the_roots_are_not_read(folder: Path, sign: Path, tmp_path: Path) -> None:
-    closed = Toolbox(drawing=LoadOptions(model="nano"), seeing=AnswerOptions(), folder=tmp_path, roots=(tmp_path,))
+    closed = Toolbox(drawing=LoadOptions(model="nano"), seeing=SeeingOptions(), folder=tmp_path, roots=(tmp_path,))
 
     async def said(name: str, arguments: dict[str, Any]) -> str:
         async with Client(make_server(closed.tools())) as client:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from inkwash.core.errors import ConfigError, RequestError
 from inkwash.core.types import Size
-from inkwash.engine.plan import Plan, upsample
+from inkwash.engine.output import Plan, upsample
 from inkwash.serve.enhance import RULES, Enhanced, enhance
 from inkwash.serve.handles import PlanHandle, PlanSigner, of_plan
 from inkwash.serve.quality import CHOICES, choose

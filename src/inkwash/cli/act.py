@@ -215,9 +215,9 @@ def _model(name: str, endpoint: str | None) -> Model:
 
     if endpoint is not None:
         return ChatEndpoint(endpoint, name, os.environ.get(KEY) or None)
-    from inkwash.cli.seeing import AnswerOptions, open_pipeline
+    from inkwash.cli.seeing import SeeingOptions, open_pipeline
 
-    return Local(open_pipeline(AnswerOptions(model=name)), name)
+    return Local(open_pipeline(SeeingOptions(model=name)), name)
 
 
 def _run(

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from inkwash import __version__
-from inkwash.core import env, log
+from inkwash.core import env
 from inkwash.core.errors import InkwashError
 from inkwash.core.text import did_you_mean, one_line
 
@@ -31,8 +31,8 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "generate": Entry("inkwash.cli.generate", "Draw pictures from a prompt."),
-    "edit": Entry("inkwash.cli.edit", "Draw from a prompt and one or several pictures."),
+    "generate": Entry("inkwash.cli.draw", "Draw pictures from a prompt."),
+    "edit": Entry("inkwash.cli.draw", "Draw from a prompt and one or several pictures."),
     "serve": Entry("inkwash.cli.serve", "Serve the OpenAI images API."),
     "ui": Entry("inkwash.cli.ui", "Draw and edit on a page in the browser."),
     "describe": Entry("inkwash.cli.describe", "Ask about pictures, videos and documents."),
@@ -117,7 +117,7 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns the exit code; never raises for what a user can cause."""
     given = list(arguments) or ["--help"]
     try:
-        log.configure()
+        env.configure_logging()
         result = build().main(args=given, prog_name="inkwash", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -12,6 +13,7 @@ import typer
 
 from inkwash.cli import options as o
 from inkwash.cli import seeing as s
+from inkwash.cli.options import command
 from inkwash.core.errors import InkwashError, RequestError
 
 if TYPE_CHECKING:
@@ -31,49 +33,54 @@ HELP = """\
 /quit                 leave (so does Ctrl-D); Ctrl-C stops an answer"""
 
 
-def chat(  # noqa: PLR0913 (each parameter is a setting)
-    files: Files = None,
-    model: s.Model = "nano-v",
-    system: System = None,
-    think: s.Think = None,
-    budget: s.BudgetTokens = None,
-    max_tokens: s.MaxTokens = 2048,
-    temperature: s.Temperature = None,
-    seed: s.Seed = None,
-    fps: s.Fps = None,
-    max_frames: s.Frames = None,
-    dpi: s.Dpi = 180,
-    device: o.DeviceName = None,
-    dtype: o.Dtype = None,
-    quantize: s.Quantize = None,
-    lora: o.Loras = None,
-    fence_html: s.Fence = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ConversationOptions:
+    """What a conversation begins with, and how answers are made."""
+
+    files: Files = None
+    model: s.Model = "nano-v"
+    system: System = None
+    think: s.Think = None
+    budget: s.BudgetTokens = None
+    max_tokens: s.MaxTokens = 2048
+    temperature: s.Temperature = None
+    seed: s.Seed = None
+    fps: s.Fps = None
+    max_frames: s.Frames = None
+    dpi: s.Dpi = 180
+    device: o.DeviceName = None
+    dtype: o.Dtype = None
+    quantize: s.Quantize = None
+    lora: o.Loras = None
+    fence_html: s.Fence = False
+
+
+def _chat(given: ConversationOptions) -> None:
     """Talk about pictures, videos and documents; /help lists the commands.
 
     Example: inkwash chat photo.jpg
     """
-    from inkwash.cli.draw_options import read_loras
+    from inkwash.cli.options import read_loras
 
-    settings = s.AnswerOptions(
-        model=model,
-        device=device,
-        dtype=dtype,
-        think=think,
-        budget=budget,
-        max_tokens=max_tokens,
-        temperature=temperature,
-        seed=seed,
-        loras=read_loras(lora),
-        quantize=quantize,
-        fence_html=fence_html,
-        dpi=dpi,
-        fps=fps,
-        max_frames=max_frames,
+    settings = s.SeeingOptions(
+        model=given.model,
+        device=given.device,
+        dtype=given.dtype,
+        think=given.think,
+        budget=given.budget,
+        max_tokens=given.max_tokens,
+        temperature=given.temperature,
+        seed=given.seed,
+        loras=read_loras(given.lora),
+        quantize=given.quantize,
+        fence_html=given.fence_html,
+        dpi=given.dpi,
+        fps=given.fps,
+        max_frames=given.max_frames,
     )
-    waiting = [s.file_part(file) for file in files or []]
-    s.check_model(model)
-    conversation = ChatSession(s.open_pipeline(settings), settings, system, waiting)
+    waiting = [s.file_part(file) for file in given.files or []]
+    s.check_model(given.model)
+    conversation = ChatSession(s.open_pipeline(settings), settings, given.system, waiting)
     if sys.stdin.isatty():
         print("/help lists the commands.", file=sys.stderr)
     while (line := _read_line(conversation.pipe)) is not None:
@@ -82,6 +89,9 @@ def chat(  # noqa: PLR0913 (each parameter is a setting)
                 return
         except InkwashError as error:  # nothing is lost: the conversation goes on
             print(f"inkwash: {error.message}", file=sys.stderr)
+
+
+chat = command(_chat, ConversationOptions)
 
 
 def _read_line(pipe: GlmVisionPipeline) -> str | None:
@@ -102,7 +112,7 @@ class ChatSession:
     """What has been said, what waits to be shown, and what each command does."""
 
     def __init__(
-        self, pipe: GlmVisionPipeline, settings: s.AnswerOptions, system: str | None, waiting: list[dict[str, Any]]
+        self, pipe: GlmVisionPipeline, settings: s.SeeingOptions, system: str | None, waiting: list[dict[str, Any]]
     ) -> None:
         self.pipe, self.settings, self.system, self.waiting = pipe, settings, system, waiting
         self.messages: list[dict[str, Any]] = []
@@ -146,7 +156,7 @@ class ChatSession:
         """A question with what waits to be shown; a turn that fails leaves no trace."""
         parts = [*self.waiting, {"type": "text", "text": text}]
         turn = {"role": "user", "content": parts}
-        output = s.answer(self.pipe, [*self.messages, turn], self.settings, s.Screen(sys.stdout))
+        output = s.answer(self.pipe, [*self.messages, turn], self.settings, s.AnswerPrinter(sys.stdout))
         self.messages += [turn, output.message]
         self.waiting, self.last = [], output
         if output.boxes and self.picture is not None:
@@ -191,8 +201,8 @@ class ChatSession:
     def boxes(self, target: str) -> None:
         """The last picture with the boxes of the last answer."""
         from inkwash.cli.media import media_reader
+        from inkwash.media.images import check_output, save_output
         from inkwash.media.marks import draw_boxes
-        from inkwash.media.outputs import check_output, save_output
 
         if self.last is None or not self.last.boxes or self.picture is None:
             raise RequestError("There is no picture with an answer that names boxes: ask where something is.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkwash.cli import options as o
-from inkwash.cli.command import command
+from inkwash.cli.options import command
 from inkwash.core.errors import ConfigError
 
 if TYPE_CHECKING:

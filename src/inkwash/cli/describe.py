@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsons
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 
 from inkwash.cli import options as o
 from inkwash.cli import seeing as s
+from inkwash.cli.options import command
 from inkwash.core.errors import RequestError
 
 if TYPE_CHECKING:
@@ -26,101 +28,112 @@ Thoughts = Annotated[bool, typer.Option("--thoughts", help="Print the thoughts b
 Quiet = Annotated[bool, typer.Option("--quiet", help="Do not say on stderr what the question costs.")]
 
 
-def describe(  # noqa: PLR0913 (each parameter is a setting)
-    files: Files,
-    question: Question = None,
-    boxes: Boxes = None,
-    model: s.Model = "nano-v",
-    think: s.Think = None,
-    budget: s.BudgetTokens = None,
-    thoughts: Thoughts = False,
-    max_tokens: s.MaxTokens = 1024,
-    temperature: s.Temperature = None,
-    seed: s.Seed = None,
-    pages: s.Pages = None,
-    password: s.Password = None,
-    dpi: s.Dpi = 180,
-    fps: s.Fps = None,
-    max_frames: s.Frames = None,
-    start: s.Start = None,
-    end: s.End = None,
-    device: o.DeviceName = None,
-    dtype: o.Dtype = None,
-    quantize: s.Quantize = None,
-    lora: o.Loras = None,
-    fence_html: s.Fence = False,
-    overwrite: o.Overwrite = False,
-    json: o.Json = False,
-    quiet: Quiet = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class DescribeOptions:
+    """What is shown and asked, how it is read, and where the answer goes."""
+
+    files: Files
+    question: Question = None
+    boxes: Boxes = None
+    model: s.Model = "nano-v"
+    think: s.Think = None
+    budget: s.BudgetTokens = None
+    thoughts: Thoughts = False
+    max_tokens: s.MaxTokens = 1024
+    temperature: s.Temperature = None
+    seed: s.Seed = None
+    pages: s.Pages = None
+    password: s.Password = None
+    dpi: s.Dpi = 180
+    fps: s.Fps = None
+    max_frames: s.Frames = None
+    start: s.Start = None
+    end: s.End = None
+    device: o.DeviceName = None
+    dtype: o.Dtype = None
+    quantize: s.Quantize = None
+    lora: o.Loras = None
+    fence_html: s.Fence = False
+    overwrite: o.Overwrite = False
+    json: o.Json = False
+    quiet: Quiet = False
+
+
+def _describe(given: DescribeOptions) -> None:
     """Answer a question about pictures, videos and documents.
 
     Example: inkwash describe poster.png -q 'Where is the text "HELLO"?' --boxes marked.png
     """
-    from inkwash.cli.draw_options import read_loras
     from inkwash.cli.media import media_reader
+    from inkwash.cli.options import read_loras
+    from inkwash.media.images import check_output
     from inkwash.media.kinds import kind_of
-    from inkwash.media.outputs import check_output
 
-    settings = s.AnswerOptions(
-        model=model,
-        device=device,
-        dtype=dtype,
-        think=think,
-        budget=budget,
-        max_tokens=max_tokens,
-        temperature=temperature,
-        seed=seed,
-        loras=read_loras(lora),
-        quantize=quantize,
-        fence_html=fence_html,
-        pages=pages,
-        password=password,
-        dpi=dpi,
-        fps=fps,
-        max_frames=max_frames,
-        start=start,
-        end=end,
+    settings = s.SeeingOptions(
+        model=given.model,
+        device=given.device,
+        dtype=given.dtype,
+        think=given.think,
+        budget=given.budget,
+        max_tokens=given.max_tokens,
+        temperature=given.temperature,
+        seed=given.seed,
+        loras=read_loras(given.lora),
+        quantize=given.quantize,
+        fence_html=given.fence_html,
+        pages=given.pages,
+        password=given.password,
+        dpi=given.dpi,
+        fps=given.fps,
+        max_frames=given.max_frames,
+        start=given.start,
+        end=given.end,
     )
-    if question is not None and not question.strip():
+    if given.question is not None and not given.question.strip():
         raise RequestError("The question is empty: leave -q out for a description.", param="question")
-    kinds = [kind_of(file) for file in files]
-    document: dict[str, Any] = {"pages": pages, "password": password}
-    parts = [s.file_part(file, **document if kind == "file" else {}) for file, kind in zip(files, kinds, strict=True)]
-    pictures = [file for file in files if kind_of(file) == "image"]
-    if boxes is not None:
+    kinds = [kind_of(file) for file in given.files]
+    document: dict[str, Any] = {"pages": given.pages, "password": given.password}
+    parts = [
+        s.file_part(file, **document if kind == "file" else {}) for file, kind in zip(given.files, kinds, strict=True)
+    ]
+    pictures = [file for file in given.files if kind_of(file) == "image"]
+    if given.boxes is not None:
         if len(pictures) != 1:
             raise RequestError(
                 f"--boxes draws on one picture, but {len(pictures)} were given: ask about one at a time.", param="boxes"
             )
-        check_output(boxes, overwrite=overwrite)
-    s.check_model(model)
+        check_output(given.boxes, overwrite=given.overwrite)
+    s.check_model(given.model)
 
-    asked = question or ("Describe this picture." if len(files) == len(pictures) == 1 else "Describe what you see.")
+    asked = given.question or (
+        "Describe this picture." if len(given.files) == len(pictures) == 1 else "Describe what you see."
+    )
     messages = [{"role": "user", "content": [*parts, {"type": "text", "text": asked}]}]
     pipe = s.open_pipeline(settings)
-    cost = pipe.cost(messages, enable_thinking=think)
-    if not quiet and not json:
+    cost = pipe.cost(messages, enable_thinking=given.think)
+    if not given.quiet and not given.json:
         seen = f", {cost.media_tokens} of them for what is seen" if cost.media_tokens else ""
         print(f"inkwash: the question takes {cost.prompt_tokens} tokens{seen}.", file=sys.stderr)
-    screen = None if json else s.Screen(sys.stdout, folded=not thoughts)
+    screen = None if given.json else s.AnswerPrinter(sys.stdout, folded=not given.thoughts)
     output = s.answer(pipe, messages, settings, screen)
     size = media_reader().picture_size(pictures[0]) if len(pictures) == 1 else None
-    if boxes is not None:
-        boxes = _draw(output, pictures[0], boxes, overwrite)
-    if json:
-        print(jsons.dumps(_report(output, files, size, boxes), ensure_ascii=False))
+    marked = None if given.boxes is None else _draw(output, pictures[0], given.boxes, given.overwrite)
+    if given.json:
+        print(jsons.dumps(_report(output, given.files, size, marked), ensure_ascii=False))
         return
     if size is not None:
         for left, top, right, bottom in output.pixel_boxes(*size):
             print(f"box: {left},{top} to {right},{bottom} of {size[0]}x{size[1]} px")
 
 
+describe = command(_describe, DescribeOptions)
+
+
 def _draw(output: VisionOutput, picture: Path, target: Path, overwrite: bool) -> Path:
     """Writes the marked picture and returns its file."""
     from inkwash.cli.media import media_reader
+    from inkwash.media.images import save_output
     from inkwash.media.marks import draw_boxes
-    from inkwash.media.outputs import save_output
 
     image = media_reader().picture(picture)
     file = save_output(draw_boxes(image, output.pixel_boxes(*image.size)), target, overwrite=overwrite)

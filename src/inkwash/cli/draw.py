@@ -1,4 +1,4 @@
-"""From checked settings to pictures on disk: what ``generate`` and ``edit`` have in common."""
+"""`inkwash generate` and `inkwash edit`: a prompt, with pictures or without, becomes pictures on disk."""
 
 from __future__ import annotations
 
@@ -7,23 +7,123 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from inkwash.cli.draw_options import DrawJob
+import typer
+
+from inkwash.cli import options as o
+from inkwash.cli.options import (
+    PLAN_OPTIONS,
+    DrawJob,
+    DrawOptions,
+    ModelOptions,
+    OutputOptions,
+    VerifyOptions,
+    WeightOptions,
+    command,
+    read_prompt,
+)
+from inkwash.cli.progress import Bars, interruptible
+from inkwash.cli.prompts import read_prompts
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.core.types import Size
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from inkwash.cli.progress import Bars
-    from inkwash.engine.open import LoadOptions
     from inkwash.engine.pipeline import GlmImagePipeline
     from inkwash.engine.request import CancelToken, ProgressCallback
     from inkwash.engine.verify import ReadPicture
+
+
+Images = Annotated[list[Path], typer.Option("--image", help="A picture to start from; give it again for more.")]
+Mask = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask",
+        help="Picture of the first one's size. What is transparent may change; in one without transparency, what is "
+        "white.",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditInputs:
+    """What to draw, and from which pictures."""
+
+    prompt: o.Prompt
+    image: Images
+    mask: Mask = None
+
+
+def _edit(
+    asked: EditInputs,
+    drawing: DrawOptions,
+    picked: ModelOptions,
+    weights: WeightOptions,
+    check: VerifyOptions,
+    out: OutputOptions,
+) -> None:
+    """Draw from a prompt and one or several pictures.
+
+    Example: inkwash edit 'Replace the background with blue' --image poster.png -o blue.png
+    """
+    load, usual, rules = weights.load(picked.model), drawing.of_model(picked.model), check.rules()
+    job = DrawJob(
+        request=usual.request(read_prompt(asked.prompt)),
+        load=load,
+        output=out.output,
+        images=tuple(asked.image),
+        mask=asked.mask,
+        verify=rules,
+        overwrite=out.overwrite,
+    )
+    draw([job], as_json=out.json, quiet=out.quiet)
+
+
+edit = command(_edit, EditInputs, DrawOptions, ModelOptions, WeightOptions, VerifyOptions, OutputOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptOptions:
+    """What to draw."""
+
+    prompt: o.PromptOrFile = None
+    prompts: o.Prompts = None
+
+
+def _generate(
+    asked: PromptOptions,
+    drawing: DrawOptions,
+    picked: ModelOptions,
+    weights: WeightOptions,
+    check: VerifyOptions,
+    out: OutputOptions,
+) -> None:
+    """Draw pictures from a prompt, or from every line of a file.
+
+    Example: inkwash generate 'A poster that says "HELLO"' -o poster.png --seed 7 --verify
+    """
+    load, usual, rules = weights.load(picked.model), drawing.of_model(picked.model), check.rules()
+
+    def make(prompt: str, *, output: Path = out.output, **own: Any) -> DrawJob:
+        request = replace(usual, **own).request(prompt)
+        return DrawJob(request=request, load=load, output=output, verify=rules, overwrite=out.overwrite)
+
+    if asked.prompt is not None and asked.prompts is None:
+        jobs = [make(read_prompt(asked.prompt))]
+    elif asked.prompts is not None and asked.prompt is None:
+        jobs = read_prompts(asked.prompts, make)
+    else:
+        given = "Neither a prompt nor" if asked.prompt is None else "Both a prompt and"
+        raise RequestError(f"{given} --prompts FILE was given: give one of them.", param="prompt")
+    draw(jobs, as_json=out.json, quiet=out.quiet)
+
+
+generate = command(_generate, PromptOptions, DrawOptions, ModelOptions, WeightOptions, VerifyOptions, OutputOptions)
 
 
 class DrawnPicture(NamedTuple):
@@ -48,15 +148,14 @@ def draw(jobs: Sequence[DrawJob], *, as_json: bool, quiet: bool) -> None:
 
     A drawing that fails does not stop the others; its sentence and exit code come last.
     """
-    from inkwash.cli.interrupt import interruptible
-    from inkwash.cli.progress import Bars
+    from inkwash.engine.open import open_pipeline
     from inkwash.engine.request import CancelToken
-    from inkwash.media.outputs import check_output
+    from inkwash.media.images import check_output
 
     load, verify = jobs[0].load, jobs[0].verify
     for job in jobs:
         check_output(job.output, job.request.num_images, overwrite=job.overwrite)
-    jobs = [with_pictures(job) for job in jobs]
+    jobs = [with_pictures(job) if job.images else job for job in jobs]
     check_model(load.model)
     read = open_reader() if verify is not None else None
     report = Report(as_json=as_json, quantize=load.quantize)
@@ -65,7 +164,9 @@ def draw(jobs: Sequence[DrawJob], *, as_json: bool, quiet: bool) -> None:
         report.say([f"{where}{note}" for note in drawing_notes(job)])
     shown, cancel = False if quiet else None, CancelToken()
     with Bars(shown=shown) as bars:
-        pipe = interruptible(lambda: _load(load, bars), cancel.cancel)
+        bars.move("load", 0, None)
+        pipe = interruptible(partial(open_pipeline, load), cancel.cancel)
+        bars.move("load", 1, 1)
     if pipe.placement is not None and pipe.placement.note is not None:
         report.say([pipe.placement.note])
     for number, job in enumerate(jobs, start=1):
@@ -73,7 +174,9 @@ def draw(jobs: Sequence[DrawJob], *, as_json: bool, quiet: bool) -> None:
             with Bars(shown=shown) as bars:
                 if len(jobs) > 1:
                     bars.move("Prompts", number - 1, len(jobs))
-                report.add(job, interruptible(partial(_work, job, pipe, read, bars, cancel), cancel.cancel))
+                attempted = partial(bars.move, "Attempts")
+                work = partial(paint, job, pipe, read, progress=bars, cancel=cancel, attempted=attempted)
+                report.add(job, interruptible(work, cancel.cancel))
         except Cancelled as error:
             if report.written:
                 raise Cancelled(f"Interrupted; {len(report.written)} pictures were written before.") from error
@@ -85,8 +188,6 @@ def draw(jobs: Sequence[DrawJob], *, as_json: bool, quiet: bool) -> None:
 
 def with_pictures(job: DrawJob) -> DrawJob:
     """The job with the pictures of its files in the request."""
-    if not job.images:
-        return job
     from inkwash.cli.media import media_reader
 
     reader = media_reader()
@@ -118,24 +219,6 @@ def check_model(name: str) -> None:
         inspect_folder(found)
     elif isinstance(found, ModelEntry) and found.bundled:
         inspect_folder(bundled_folder(found.name))
-
-
-def _load(load: LoadOptions, bars: Bars) -> GlmImagePipeline:
-    bars.move("load", 0, None)
-    from inkwash.engine.open import open_pipeline
-
-    pipe = open_pipeline(load)
-    bars.move("load", 1, 1)
-    return pipe
-
-
-def _work(
-    job: DrawJob, pipe: GlmImagePipeline, read: ReadPicture | None, bars: Bars, cancel: CancelToken
-) -> list[DrawnPicture]:
-    def attempted(done: int, most: int) -> None:
-        bars.move("Attempts", done, most)
-
-    return paint(job, pipe, read, progress=bars, cancel=cancel, attempted=attempted)
 
 
 def paint(
@@ -182,7 +265,7 @@ class Report:
     def add(self, job: DrawJob, made: Sequence[DrawnPicture]) -> None:
         """Writes the pictures of one drawing."""
         from inkwash.engine.request import find_quality
-        from inkwash.media.outputs import free_names, save_outputs
+        from inkwash.media.images import free_names, save_outputs
 
         names = free_names(job.output, job.request.num_images, overwrite=job.overwrite)
         for index, (name, one) in enumerate(zip(names, made, strict=True)):
@@ -241,9 +324,7 @@ def _wrong(pictures: Sequence[dict[str, Any]]) -> str:
 
 
 def _line(said: dict[str, Any]) -> str:
-    parts = [
-        f"{key} {said[key]}" for key in ("size", "steps", "guidance", "temperature", "top_p", "model") if key in said
-    ]
+    parts = [f"{key} {said[key]}" for key in ("size", "steps", "guidance", *PLAN_OPTIONS, "model") if key in said]
     line = f"{shlex.quote(said['path'])}: seed {said['seed']}, {', '.join(parts)}"
     return line + _reading_line(said["verify"]) if "verify" in said else line
 

@@ -11,8 +11,7 @@ import typer
 from inkwash.cli import eval_agent, eval_benchmarks, eval_compare, eval_questions
 from inkwash.cli import eval_session as session
 from inkwash.cli import options as o
-from inkwash.cli.command import command
-from inkwash.cli.eval_options import DeviceOptions, ReportOptions, SamplingOptions
+from inkwash.cli.options import DeviceOptions, ReportOptions, SamplingOptions, command
 
 if TYPE_CHECKING:
     from inkwash.core.types import Size
@@ -110,7 +109,7 @@ def scenes(
 
     Example: inkwash eval scenes -n 200 --html report.html
     """
-    from inkwash.cli.draw_options import verification
+    from inkwash.cli.options import VerifyOptions
     from inkwash.eval.bench import ScenesRun, run_scenes
     from inkwash.eval.report import scenes_page
     from inkwash.scenes.render import render
@@ -118,7 +117,8 @@ def scenes(
     session.check_outputs(report.json, report.html)
     cancel, counts = session.cancel_token(), session.parse_regions(asked.regions or cases.usual[1])
     draws = cases.images is None and asked.source != "truth"
-    verify = verification(asked.tries is not None or asked.best_of is not None, asked.tries, asked.best_of)
+    wanted = asked.tries is not None or asked.best_of is not None
+    verify = VerifyOptions(verify=wanted, tries=asked.tries, best_of=asked.best_of).rules()
     run = ScenesRun(
         n=asked.n,
         regions=counts,

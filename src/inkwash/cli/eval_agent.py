@@ -177,7 +177,7 @@ def _miniwob(count: int, tasks: str, seed: int, pages: Path | None) -> Suite:
 def _maker(name: str, device: str | None, dtype: str | None) -> Any:
     from inkwash.agent.model import Local
 
-    pipe = s.open_pipeline(s.AnswerOptions(model=name, device=device, dtype=dtype))
+    pipe = s.open_pipeline(s.SeeingOptions(model=name, device=device, dtype=dtype))
     return lambda world, episode: Local(pipe, name, max_tokens=MAX_TOKENS)
 
 

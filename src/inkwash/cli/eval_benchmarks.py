@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkwash.cli import eval_session as session
-from inkwash.cli.command import command
-from inkwash.cli.eval_options import DeviceOptions, ReportOptions, SamplingOptions
+from inkwash.cli.options import DeviceOptions, ReportOptions, SamplingOptions, command
 from inkwash.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -265,11 +264,7 @@ def _drawing(
         "model": model,
         "fingerprint": session.fingerprint(model),
         "size": None if size is None else str(size),
-        "seed": config.seed,
-        "steps": config.steps,
-        "guidance": config.guidance,
-        "temperature": config.temperature,
-        "top_p": config.top_p,
+        **config.settings(),
     }
 
     def open_draw() -> DrawPictures:
@@ -292,7 +287,7 @@ def _drawing(
 
 def _judges(run: BenchmarkRun[Any], given: dict[type, Any]) -> Judges:
     """The judges that the options name."""
-    from inkwash.eval.benchmarks.chat import Endpoint, VisionClient
+    from inkwash.eval.benchmarks.chat import JudgeEndpoint, VisionClient
     from inkwash.eval.benchmarks.judges import Judges
     from inkwash.eval.benchmarks.vision import VlmReader
 
@@ -300,7 +295,7 @@ def _judges(run: BenchmarkRun[Any], given: dict[type, Any]) -> Judges:
     stop = threading.Event()
     client = None
     if vision.judge_url is not None and vision.judge_model is not None:
-        endpoint = Endpoint(
+        endpoint = JudgeEndpoint(
             url=vision.judge_url, model=vision.judge_model, key=vision.judge_key, workers=vision.workers
         )
         client = VisionClient(endpoint, stop)

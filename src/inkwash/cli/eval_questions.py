@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from inkwash.cli import eval_session as session
 from inkwash.cli import options as o
 from inkwash.cli import seeing as s
+from inkwash.cli.options import command
 from inkwash.core.errors import RequestError
 
 Count = Annotated[int, typer.Option("-n", "--n", help="How many scenes; scene i is the same in every larger run.")]
@@ -22,55 +24,75 @@ Seed = Annotated[int, typer.Option("--seed", help="Decides scenes and questions.
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - is stdout.")]
 
 
-def questions(  # noqa: PLR0913 (each parameter is a setting)
-    n: Count = 300,
-    model: s.Model = "nano-v",
-    kinds: Kinds = "",
-    think: Think = True,
-    wrong: Wrong = 10,
-    seed: Seed = 300,
-    level: Level = "first",
-    language: Language = "en",
-    json: JsonFile = None,
-    quantize: s.Quantize = None,
-    device: o.DeviceName = None,
-    dtype: o.Dtype = None,
-    quiet: o.Quiet = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class QuestionOptions:
+    """Which scenes and questions, who is asked, and where the scores go."""
+
+    n: Count = 300
+    model: s.Model = "nano-v"
+    kinds: Kinds = ""
+    think: Think = True
+    wrong: Wrong = 10
+    seed: Seed = 300
+    level: Level = "first"
+    language: Language = "en"
+    json: JsonFile = None
+    quantize: s.Quantize = None
+    device: o.DeviceName = None
+    dtype: o.Dtype = None
+    quiet: o.Quiet = False
+
+
+def _questions(given: QuestionOptions) -> None:
     """Ask a model that sees about held-out scenes: colours, shapes or things, counts, boxes, readings.
 
     Example: inkwash eval questions -n 300 --json scores.json
     """
-    if n < 1 or wrong < 0:
-        raise RequestError(f"-n is {n} and --wrong {wrong}, but they must be at least 1 and 0.", param="n")
-    settings = s.AnswerOptions(model=model, device=device, dtype=dtype, quantize=quantize)
-    session.check_outputs(json)
-    s.check_model(model)
+    if given.n < 1 or given.wrong < 0:
+        raise RequestError(f"-n is {given.n} and --wrong {given.wrong}, but they must be at least 1 and 0.", param="n")
+    settings = s.SeeingOptions(model=given.model, device=given.device, dtype=given.dtype, quantize=given.quantize)
+    session.check_outputs(given.json)
+    s.check_model(given.model)
     from inkwash.eval.seeing import as_dict, ask_pipeline, check_kinds, check_level
     from inkwash.eval.tasks.questions import kinds_of
 
-    check_level(level, language)
-    chosen = check_kinds([kind.strip() for kind in kinds.split(",")], level) if kinds else kinds_of(level)
+    check_level(given.level, given.language)
+    chosen = (
+        check_kinds([kind.strip() for kind in given.kinds.split(",")], given.level)
+        if given.kinds
+        else kinds_of(given.level)
+    )
     cancel = session.cancel_token()
 
     def work(tell: session.Tell) -> Any:
         pipe = s.open_pipeline(settings)
         return ask_pipeline(
             pipe,
-            count=n,
+            count=given.n,
             kinds=chosen,
-            seed=seed,
-            think=think,
-            level=level,
-            language=language,
-            tell=lambda done: tell("ask", done, n),
+            seed=given.seed,
+            think=given.think,
+            level=given.level,
+            language=given.language,
+            tell=lambda done: tell("ask", done, given.n),
         )
 
-    score = session.watched(work, cancel, quiet=quiet, out=None)
-    found = as_dict(score, model=model, n=n, seed=seed, thinking=think, level=level, language=language)
-    session.write_json(json, found)
-    if json != session.STDOUT:
-        _show(found, wrong)
+    score = session.watched(work, cancel, quiet=given.quiet, out=None)
+    found = as_dict(
+        score,
+        model=given.model,
+        n=given.n,
+        seed=given.seed,
+        thinking=given.think,
+        level=given.level,
+        language=given.language,
+    )
+    session.write_json(given.json, found)
+    if given.json != session.STDOUT:
+        _show(found, given.wrong)
+
+
+questions = command(_questions, QuestionOptions)
 
 
 def _show(found: dict[str, Any], wrong: int) -> None:

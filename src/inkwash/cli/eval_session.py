@@ -78,8 +78,7 @@ def opener(model: str, device: str | None, dtype: str | None) -> Callable[[], Gl
 
 def watched(work: Callable[[Tell], T], cancel: CancelToken, *, quiet: bool, out: Path | None) -> T:
     """Run with one bar per stage; Ctrl-C ends it within a second and says what was kept."""
-    from inkwash.cli.interrupt import interruptible
-    from inkwash.cli.progress import Bars
+    from inkwash.cli.progress import Bars, interruptible
 
     try:
         with Bars(shown=False if quiet else None) as bars:

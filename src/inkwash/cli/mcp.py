@@ -11,8 +11,7 @@ from typing import Annotated
 import typer
 
 from inkwash.cli import options as o
-from inkwash.cli.command import command
-from inkwash.cli.draw_options import WeightOptions
+from inkwash.cli.options import WeightOptions, command
 
 Seeing = Annotated[str, typer.Option("--chat", metavar="MODEL", help="The model that looks at pictures and files.")]
 Http = Annotated[bool, typer.Option("--http", help="Answer over streamable HTTP at /mcp instead of stdin and stdout.")]
@@ -64,7 +63,7 @@ def _mcp(asked: McpOptions, weights: WeightOptions) -> None:
 
     from inkwash.cli.draw import check_model
     from inkwash.cli.mcp_tools import Toolbox
-    from inkwash.cli.seeing import AnswerOptions
+    from inkwash.cli.seeing import SeeingOptions
     from inkwash.cli.seeing import check_model as check_seeing
     from inkwash.core import env
     from inkwash.core.errors import ConfigError, MissingExtraError
@@ -80,7 +79,7 @@ def _mcp(asked: McpOptions, weights: WeightOptions) -> None:
     roots = tuple(asked.root) if asked.root else (pictures,) if asked.http else None
     toolbox = Toolbox(
         drawing=weights.load(asked.model),
-        seeing=AnswerOptions(model=asked.chat, device=weights.device, dtype=weights.dtype),
+        seeing=SeeingOptions(model=asked.chat, device=weights.device, dtype=weights.dtype),
         folder=pictures,
         allow=tuple(asked.act_allow or ()),
         roots=None if roots is None else (*roots, pictures),

@@ -1,6 +1,6 @@
 """The tools of `inkwash mcp`: what `generate`, `edit` and `describe` do, and reading words, for an assistant.
 
-Arguments are the options of the commands (`draw_options.py`, `seeing.py`); a drawing is the same `DrawJob`. Models are
+Arguments are the options of the commands (`options.py`, `seeing.py`); a drawing is the same `DrawJob`. Models are
 opened by the first call that needs them and kept, and each serves one call at a time.
 """
 
@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from inkwash.cli import seeing as s
-from inkwash.cli.draw_options import DrawOptions, VerifyOptions
+from inkwash.cli.options import DrawOptions, VerifyOptions
 from inkwash.core.errors import RequestError
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from inkwash.agent.model import Model
-    from inkwash.cli.draw_options import DrawJob
+    from inkwash.cli.options import DrawJob
     from inkwash.engine.open import LoadOptions
     from inkwash.engine.pipeline import GlmImagePipeline
     from inkwash.engine.request import DrawRequest
@@ -141,7 +141,7 @@ class Toolbox:
         self,
         *,
         drawing: LoadOptions,
-        seeing: s.AnswerOptions,
+        seeing: s.SeeingOptions,
         folder: Path,
         roots: tuple[Path, ...] | None,
         allow: tuple[str, ...] = (),
@@ -279,7 +279,7 @@ class Toolbox:
         from inkwash.core import limits
         from inkwash.desk.screen import fitted, open_screen
         from inkwash.mcp.tool import ToolResult
-        from inkwash.media.outputs import save_output
+        from inkwash.media.images import save_output
 
         limits.check_whole("max_side", given.max_side, 64, 8192)
         target = Target(monitor=given.monitor, region=given.region, window=given.window)
@@ -346,7 +346,7 @@ class Toolbox:
 
     def _draw(self, request: DrawRequest, given: DrawArguments | EditArguments, call: ToolInvocation) -> ToolResult:
         from inkwash.cli.draw import drawing_notes, open_reader, paint
-        from inkwash.cli.draw_options import DrawJob
+        from inkwash.cli.options import DrawJob
 
         job = DrawJob(request=request, load=self.drawing, output=self.folder / "picture.png", verify=given.rules())
         notes = drawing_notes(job)
@@ -358,7 +358,7 @@ class Toolbox:
 
     def _drawn(self, job: DrawJob, made: list[tuple[Image.Image, dict[str, Any]]], notes: list[str]) -> ToolResult:
         from inkwash.mcp.tool import ToolResult
-        from inkwash.media.outputs import save_output
+        from inkwash.media.images import save_output
 
         told = []
         for index, (picture, more) in enumerate(made):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from inkwash.cli.draw_options import DrawJob, read_stdin
+from inkwash.cli.options import PLAN_OPTIONS, DrawJob, read_stdin
 from inkwash.core.errors import InkwashError, RequestError
 from inkwash.core.text import did_you_mean
 
@@ -30,8 +30,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "negative": (str,),
     "n": (int,),
     "layout": (str,),
-    "temperature": (int, float),
-    "top_p": (int, float),
+    **dict.fromkeys(PLAN_OPTIONS, (int, float)),
 }
 KINDS = {str: "a text", int: "a whole number", float: "a number"}
 LAYOUTS = ("new", "same")

@@ -41,7 +41,7 @@ def record(
     from inkwash.core.errors import RequestError
     from inkwash.desk.recorder import Recorder, RecordSettings
     from inkwash.desk.screen import open_screen
-    from inkwash.media.outputs import free_names
+    from inkwash.media.images import free_names
 
     target = s.Target(monitor=monitor, region=region, window=window)
     settings = RecordSettings(fps=fps, max_seconds=seconds, max_bytes=max_mb * 2**20)

@@ -51,7 +51,7 @@ Fence = Annotated[bool, typer.Option("--fence-html", help="Put raw HTML of answe
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerOptions:
+class SeeingOptions:
     """Settings of answers that are checked before a model is opened."""
 
     model: str = "nano-v"
@@ -130,7 +130,7 @@ def check_model(name: str) -> None:
     find_vision(name)
 
 
-def media_rules(settings: AnswerOptions, roots: tuple[Path, ...] | None = None) -> MediaRules:
+def media_rules(settings: SeeingOptions, roots: tuple[Path, ...] | None = None) -> MediaRules:
     """How media are read under the settings; `roots` are the folders that files must lie in, None is anywhere."""
     from inkwash.cli.media import media_reader
     from inkwash.engine.see.media import MediaRules
@@ -148,7 +148,7 @@ def media_rules(settings: AnswerOptions, roots: tuple[Path, ...] | None = None) 
     )
 
 
-def open_pipeline(settings: AnswerOptions) -> GlmVisionPipeline:
+def open_pipeline(settings: SeeingOptions) -> GlmVisionPipeline:
     """The pipeline with the rules that the settings make."""
     from inkwash.engine.open import LoadOptions, open_vision_pipeline
 
@@ -188,7 +188,7 @@ def stop_on_interrupt() -> Iterator[CancelToken]:
         signal.signal(signal.SIGINT, before)
 
 
-class Screen:
+class AnswerPrinter:
     """Prints an answer while it comes: thoughts on a line that is folded to their length once the answer begins.
 
     Where the stream is no terminal, thoughts are left out and only the answer is printed.
@@ -246,7 +246,7 @@ def finished(
 
 
 def answer(
-    pipe: GlmVisionPipeline, messages: Sequence[Any], settings: AnswerOptions, screen: Screen | None
+    pipe: GlmVisionPipeline, messages: Sequence[Any], settings: SeeingOptions, screen: AnswerPrinter | None
 ) -> VisionOutput:
     """One answer, shown while it comes."""
     with stop_on_interrupt() as cancel:

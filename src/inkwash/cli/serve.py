@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkwash.cli import serve_chat as c
-from inkwash.cli.command import command
-from inkwash.cli.draw_options import WeightOptions
+from inkwash.cli.options import WeightOptions, command
 from inkwash.core.errors import ConfigError
 
 if TYPE_CHECKING:

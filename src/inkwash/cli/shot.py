@@ -15,7 +15,7 @@ from inkwash.cli import options as o
 from inkwash.core.errors import RequestError
 
 if TYPE_CHECKING:
-    from inkwash.desk.places import Box
+    from inkwash.desk.places import ScreenBox
     from inkwash.desk.screen import Screen
 
 Output = Annotated[
@@ -46,17 +46,17 @@ class Target:
         if len(given) > 1:
             raise RequestError(f"{' and '.join(given)} were given: name one part of the screen.", param=given[1])
         if self.region is not None:
-            from inkwash.desk.places import Box
+            from inkwash.desk.places import ScreenBox
 
-            Box.parse(self.region)
+            ScreenBox.parse(self.region)
 
-    def find(self, screen: Screen) -> Box:
+    def find(self, screen: Screen) -> ScreenBox:
         """The box it is now."""
-        from inkwash.desk.places import Box
+        from inkwash.desk.places import ScreenBox
         from inkwash.desk.screen import find_monitor, find_window
 
         if self.region is not None:
-            return Box.parse(self.region)
+            return ScreenBox.parse(self.region)
         if self.window is not None:
             return find_window(screen.windows(), self.window).box
         return find_monitor(screen, self.monitor or 0)
@@ -84,7 +84,7 @@ def shot(
         raise RequestError("--select chooses a region by hand: leave --region and --window out.", param="select")
     limits.check_real("--delay", delay, 0.0, 3600.0)
     from inkwash.desk.screen import open_screen
-    from inkwash.media.outputs import check_output, save_output
+    from inkwash.media.images import check_output, save_output
 
     if not list_only:
         check_output(output, overwrite=overwrite)

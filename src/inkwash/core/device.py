@@ -11,7 +11,9 @@ inside each of their kernels, since nobody waits for anybody between two kernels
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -129,6 +131,17 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.d
     found = getattr(torch, dtype)
     assert isinstance(found, torch.dtype)
     return found
+
+
+def return_memory(device: torch.device) -> None:
+    """Return freed memory to the system, or to the device's driver; allocators keep it otherwise."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
+    elif sys.platform == "linux":
+        with suppress(AttributeError, OSError):  # a C library without it
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 A = TypeVar("A")

@@ -15,13 +15,17 @@ and INKWASH_AGENT_KEY of the endpoint that an agent asks (cli/act.py).
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from pathlib import Path
 
 from inkwash.core.errors import ConfigError
+from inkwash.core.log import ROOT
 
 VARIABLES = tuple(f"INKWASH_{name}" for name in ("DEBUG", "LOG", "CACHE", "THREADS", "DEVICE", "HUB", "OFFLINE"))
 HUBS = ("huggingface", "modelscope")
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
 
@@ -71,3 +75,17 @@ def threads() -> int | None:
     if not value.isdecimal() or not 1 <= int(value) <= 1024:
         raise ConfigError(f"INKWASH_THREADS is {value!r}, but must be a whole number from 1 to 1024.")
     return int(value)
+
+
+def configure_logging() -> None:
+    """Sends our messages to stderr, one plain line each: at the level INKWASH_LOG, else WARNING, or DEBUG in debug."""
+    level = (os.environ.get("INKWASH_LOG", "").strip() or ("DEBUG" if debug() else "WARNING")).upper()
+    if level not in _LEVELS:
+        raise ConfigError(f"INKWASH_LOG is {level!r}, but must be one of {', '.join(_LEVELS)}.")
+    logger = logging.getLogger(ROOT)
+    for old in [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]:
+        logger.removeHandler(old)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(level)

@@ -48,10 +48,10 @@ def check_size(size: Size) -> Size:
                 f"{MIN_SIDE} to {MAX_SIDE}; the nearest is {nearest}.",
                 param="size",
             )
-    if size.aspect > MAX_ASPECT:
+    if max(size) > MAX_ASPECT * min(size):
         raise RequestError(
-            f"The size {size} is {size.aspect:.1f} times longer than wide: at most {MAX_ASPECT:g}:1 is allowed, for "
-            f"example {Size(512, 128)}.",
+            f"The size {size} is {max(size) / min(size):.1f} times longer than wide: at most {MAX_ASPECT:g}:1 is "
+            f"allowed, for example {Size(512, 128)}.",
             param="size",
         )
     return size
@@ -88,13 +88,14 @@ def check_temperature(temperature: float) -> float:
     return check_real("temperature", temperature, 0.0, MAX_TEMPERATURE, advice="0.9 is a good start")
 
 
-def check_top_p(top_p: float) -> float:
-    """Nucleus mass that the semantic tokens are sampled from."""
-    if not top_p > 0:
+def check_nucleus(name: str, mass: float) -> float:
+    """Share of the chances that the semantic tokens are sampled from; `name` is the field's."""
+    if not 0 < mass <= 1:
+        shown = name.replace("_", "-")
         raise RequestError(
-            f"top-p is {top_p}, but must be a number above 0 and at most 1: 0.75 is a good start.", param="top_p"
+            f"{shown} is {mass}, but must be a number above 0 and at most 1: 0.75 is a good start.", param=name
         )
-    return check_real("top-p", top_p, 0.0, 1.0, advice="0.75 is a good start")
+    return mass
 
 
 def check_seed(seed: int) -> int:

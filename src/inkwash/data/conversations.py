@@ -39,7 +39,7 @@ ENDINGS = (".json", ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conversation:
+class TrainingConversation:
     """Messages of the chat protocol, media parts filled with their paths; the answers in it are what is learnt."""
 
     where: str
@@ -67,7 +67,7 @@ class _Unusable(Exception):
     """The reason why an example is left out."""
 
 
-def read_conversations(source: str | Path) -> tuple[list[Conversation], list[SkippedExample]]:
+def read_conversations(source: str | Path) -> tuple[list[TrainingConversation], list[SkippedExample]]:
     """All conversations of a file and those that cannot be used; media are not opened.
 
     Raises DataError for a file that is missing, no JSON at all, or without a single usable conversation.
@@ -76,7 +76,7 @@ def read_conversations(source: str | Path) -> tuple[list[Conversation], list[Ski
     if not path.is_file() or path.suffix.lower() not in ENDINGS:
         said = "is no file" if not path.is_file() else "is no conversation file"
         raise DataError(f"{path} {said}: give a .json or .jsonl file of messages with images.")
-    found: list[Conversation] = []
+    found: list[TrainingConversation] = []
     broken: list[SkippedExample] = []
     for where, entry in _entries(path):
         try:
@@ -113,7 +113,7 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
             yield f"{path.name}, line {number}", entry
 
 
-def _conversation(entry: Any, where: str, base: Path) -> Conversation:
+def _conversation(entry: Any, where: str, base: Path) -> TrainingConversation:
     if isinstance(entry, Exception):
         raise _Unusable(f"not JSON ({entry})")
     if not isinstance(entry, dict):
@@ -131,7 +131,7 @@ def _conversation(entry: Any, where: str, base: Path) -> Conversation:
     if isinstance(system, str) and system.strip():
         messages.insert(0, {"role": "system", "content": system})
     _check_order(messages)
-    return Conversation(where=where, messages=tuple(messages), tools=_tools(entry.get("tools")))
+    return TrainingConversation(where=where, messages=tuple(messages), tools=_tools(entry.get("tools")))
 
 
 def _paths(named: Any, kind: str, base: Path) -> list[Any]:

@@ -1,6 +1,6 @@
 """What a model trained on a level of the scenes can draw, for the limits block of its checkpoint.
 
-The values are those of `models.glm_image.abilities.Abilities`, taken from the tables that training pictures and
+The values are those of `models.glm_image.folder.Abilities`, taken from the tables that training pictures and
 captions come from, so that the block stays true when a table grows.
 """
 

@@ -16,7 +16,7 @@ import numpy as np
 from inkwash.core.errors import ConfigError
 from inkwash.data.loader import Batch
 from inkwash.data.scenes import step_rng
-from inkwash.scenes.ask import KINDS, Question, Thousandths, ask
+from inkwash.scenes.ask import KINDS, SceneQuestion, Thousandths, ask
 from inkwash.scenes.caption import FACE_WORDS, article, place
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.labels import LABELS, cell_labels
@@ -173,7 +173,7 @@ def sample_turn(
     )
 
 
-def thought(asked: Question, scene: Scene) -> str:
+def thought(asked: SceneQuestion, scene: Scene) -> str:
     """What to look at before answering, in a few words."""
     if asked.kind in ("count", "exists"):
         return _rows(scene) if _about_texts(asked) else _seen(scene)
@@ -200,12 +200,12 @@ def describe(scene: Scene) -> str:
     return " ".join(parts)
 
 
-def _about_texts(asked: Question) -> bool:
+def _about_texts(asked: SceneQuestion) -> bool:
     about = any(word in asked.question for word in ("text", "written"))
     return asked.kind == "count" and about and "not counting" not in asked.question
 
 
-def _item(asked: Question, scene: Scene) -> TextItem | ShapeItem | None:
+def _item(asked: SceneQuestion, scene: Scene) -> TextItem | ShapeItem | None:
     """The item that a question names."""
     for text in scene.texts:
         if f'"{text.text}"' in asked.question:
@@ -235,7 +235,7 @@ def _seen(scene: Scene) -> str:
     return f"I see {_shapes(scene) or 'no shape'}."
 
 
-def _rephrase(asked: Question, scene: Scene, rng: random.Random) -> str:
+def _rephrase(asked: SceneQuestion, scene: Scene, rng: random.Random) -> str:
     """The same question in other words, of those on the training side."""
     item = _item(asked, scene)
     word, shape = getattr(item, "text", ""), getattr(item, "shape", "")

@@ -28,7 +28,7 @@ LONGEST = 2048  # pixels of a side that goes out
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
+class AttachmentCost:
     """What a file is, before it is sent."""
 
     kind: str
@@ -50,16 +50,16 @@ def files_of(folder: Path) -> list[Path]:
     return found
 
 
-def cost(path: Path, reader: MediaReader) -> Cost:
+def cost(path: Path, reader: MediaReader) -> AttachmentCost:
     """What a file is and how many pictures it will be; raises MediaError for one that cannot be shown."""
     kind = kind_of(path)
     if kind == "image":
         reader.picture_size(path)
-        return Cost(kind="image", pictures=1)
+        return AttachmentCost(kind="image", pictures=1)
     if kind == "video":
         reader.video(path)
-        return Cost(kind="video", pictures=FRAMES)
-    return Cost(kind="file", pictures=len(_document(path, reader)))
+        return AttachmentCost(kind="video", pictures=FRAMES)
+    return AttachmentCost(kind="file", pictures=len(_document(path, reader)))
 
 
 def parts(path: Path, reader: MediaReader, *, video: bool) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ _REGION = re.compile(r"\s*(-?\d{1,6})\s*,\s*(-?\d{1,6})\s*,\s*(\d{1,6})\s*[xX×]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Box:
+class ScreenBox:
     """A rectangle of the screen."""
 
     left: int
@@ -20,7 +20,7 @@ class Box:
     height: int
 
     @classmethod
-    def parse(cls, text: str) -> Box:
+    def parse(cls, text: str) -> ScreenBox:
         """Reads LEFT,TOP,WIDTHxHEIGHT."""
         found = _REGION.fullmatch(text)
         if found is None or not int(found[3]) or not int(found[4]):
@@ -30,14 +30,14 @@ class Box:
         left, top, width, height = (int(part) for part in found.groups())
         return cls(left=left, top=top, width=width, height=height)
 
-    def within(self, other: Box) -> Box | None:
+    def within(self, other: ScreenBox) -> ScreenBox | None:
         """What both have in common, if anything."""
         left, top = max(self.left, other.left), max(self.top, other.top)
         right = min(self.left + self.width, other.left + other.width)
         bottom = min(self.top + self.height, other.top + other.height)
         if right <= left or bottom <= top:
             return None
-        return Box(left=left, top=top, width=right - left, height=bottom - top)
+        return ScreenBox(left=left, top=top, width=right - left, height=bottom - top)
 
     def __str__(self) -> str:
         return f"{self.left},{self.top},{self.width}x{self.height}"
@@ -48,7 +48,7 @@ class Monitor:
     """One monitor; numbers begin at 1, and 0 stands for all of them together."""
 
     number: int
-    box: Box
+    box: ScreenBox
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,4 +58,4 @@ class Window:
     id: int
     title: str
     program: str
-    box: Box
+    box: ScreenBox

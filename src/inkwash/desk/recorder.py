@@ -21,7 +21,7 @@ from typing import Any
 
 from inkwash.core import limits
 from inkwash.core.errors import InkwashError, MissingExtraError, RequestError
-from inkwash.desk.places import Box
+from inkwash.desk.places import ScreenBox
 from inkwash.desk.screen import Screen
 
 MAX_WIDTH, MAX_HEIGHT = 1280, 720
@@ -67,7 +67,7 @@ class Recorder:
     def __init__(
         self,
         screen: Screen,
-        box: Box,
+        box: ScreenBox,
         path: Path,
         settings: RecordSettings | None = None,
         *,

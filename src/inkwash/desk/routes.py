@@ -36,7 +36,7 @@ _MEDIA_TYPES = {
 }  # fmt: skip
 
 
-class Agent(Protocol):
+class AgentSession(Protocol):
     """What works on a task that is handed over."""
 
     def act(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -50,7 +50,7 @@ class Agent(Protocol):
 
 
 def make_app(
-    desk: Desk, token: str, *, agent: Agent | None = None, changed: Callable[[], None] = lambda: None
+    desk: Desk, token: str, *, agent: AgentSession | None = None, changed: Callable[[], None] = lambda: None
 ) -> FastAPI:
     """The application. agent: takes tasks over. changed: called after settings were changed."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -152,7 +152,7 @@ def _question_routes(app: FastAPI, desk: Desk) -> None:
         return {}
 
 
-def _agent_routes(app: FastAPI, agent: Agent | None) -> None:
+def _agent_routes(app: FastAPI, agent: AgentSession | None) -> None:
     @app.post("/api/act")
     async def hand_over(request: Request) -> StreamingResponse:
         return await _stream(_agent(agent).act(await _body(request)))
@@ -186,7 +186,7 @@ def _endpoint_routes(app: FastAPI, desk: Desk) -> None:
         return {}
 
 
-def _agent(agent: Agent | None) -> Agent:
+def _agent(agent: AgentSession | None) -> AgentSession:
     if agent is None:
         raise RequestError("There is no agent to hand over to: install the extra agent.", status=404)
     return agent

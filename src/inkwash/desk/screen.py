@@ -21,7 +21,7 @@ from PIL import Image
 
 from inkwash.core.errors import ConfigError, MissingExtraError, RequestError
 from inkwash.core.text import one_line
-from inkwash.desk.places import Box, Monitor, Window
+from inkwash.desk.places import Monitor, ScreenBox, Window
 from inkwash.desk.windows import WindowList, open_windows
 
 
@@ -34,7 +34,7 @@ class Shot:
     """A picture of a part of the screen."""
 
     image: Image.Image
-    box: Box
+    box: ScreenBox
     scale: float  # pixels of the picture for each unit of the box
 
 
@@ -47,7 +47,7 @@ class Screen(Protocol):
     def windows(self) -> list[Window]:
         """Windows that can be seen, the one in front first."""
 
-    def shoot(self, box: Box) -> Shot:
+    def shoot(self, box: ScreenBox) -> Shot:
         """The pixels of a box, as far as it lies on a monitor."""
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class MssScreen:
     def windows(self) -> list[Window]:
         return self._windows.windows()
 
-    def shoot(self, box: Box) -> Shot:
+    def shoot(self, box: ScreenBox) -> Shot:
         seen = box.within(self.monitors()[0].box)
         if seen is None:
             raise RequestError(
@@ -119,7 +119,7 @@ def check_session(platform: str, environment: Mapping[str, str]) -> None:
         )
 
 
-def find_monitor(screen: Screen, number: int) -> Box:
+def find_monitor(screen: Screen, number: int) -> ScreenBox:
     """The box of a monitor; 0 is all of them."""
     monitors = screen.monitors()
     for monitor in monitors:
@@ -165,8 +165,8 @@ def see_every_pixel(user32: Any = None, shcore: Any = None) -> None:
         user32.SetProcessDPIAware()
 
 
-def _box(found: Mapping[str, int]) -> Box:
-    return Box(left=found["left"], top=found["top"], width=found["width"], height=found["height"])
+def _box(found: Mapping[str, int]) -> ScreenBox:
+    return ScreenBox(left=found["left"], top=found["top"], width=found["width"], height=found["height"])
 
 
 def _reason(error: Exception) -> str:

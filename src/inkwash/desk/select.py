@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from inkwash.core.errors import Cancelled, ConfigError
-from inkwash.desk.places import Box
+from inkwash.desk.places import ScreenBox
 from inkwash.desk.screen import Shot
 
 _LEAST = 2  # a click that trembles is no region
@@ -28,7 +28,7 @@ def crop(shot: Shot, corners: tuple[int, int, int, int]) -> Shot:
     left, right = sorted((corners[0], corners[2]))
     top, bottom = sorted((corners[1], corners[3]))
     scaled = tuple(round(side * shot.scale) for side in (left, top, right, bottom))
-    box = Box(left=shot.box.left + left, top=shot.box.top + top, width=right - left, height=bottom - top)
+    box = ScreenBox(left=shot.box.left + left, top=shot.box.top + top, width=right - left, height=bottom - top)
     return Shot(image=shot.image.crop(scaled), box=box, scale=shot.scale)  # type: ignore[arg-type]
 
 

@@ -21,7 +21,7 @@ from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.desk import attachments, hotkeys
 from inkwash.desk.endpoints import Endpoints, Piece, ask
 from inkwash.desk.history import History, Medium, Message
-from inkwash.desk.places import Box
+from inkwash.desk.places import ScreenBox
 from inkwash.desk.recorder import Clip, Recorder, RecordSettings
 from inkwash.desk.screen import Screen, find_monitor, find_window
 from inkwash.media.kinds import kind_of
@@ -279,9 +279,9 @@ class Desk:
         return sent
 
 
-def _find(screen: Screen, monitor: int | None, window: str | None, region: str | None) -> Box:
+def _find(screen: Screen, monitor: int | None, window: str | None, region: str | None) -> ScreenBox:
     if region is not None:
-        return Box.parse(region)
+        return ScreenBox.parse(region)
     if window is not None:
         return find_window(screen.windows(), window).box
     return find_monitor(screen, monitor or 0)

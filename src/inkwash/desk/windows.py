@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Protocol
 
-from inkwash.desk.places import Box, Window
+from inkwash.desk.places import ScreenBox, Window
 
 
 class WindowList(Protocol):
@@ -67,7 +67,7 @@ class X11Windows:
         except error.XError:
             return None
         title = title if isinstance(title, str) else title.decode("utf-8", "replace")
-        box = Box(left=-corner.x, top=-corner.y, width=size.width, height=size.height)
+        box = ScreenBox(left=-corner.x, top=-corner.y, width=size.width, height=size.height)
         return Window(id=number, title=title, program=names[1], box=box)
 
     def _property(self, window: Any, name: str) -> Any:
@@ -127,7 +127,7 @@ class WindowsWindows:
         left, top, right, bottom = sides
         if not title.value or right <= left or bottom <= top:
             return None
-        box = Box(left=left, top=top, width=right - left, height=bottom - top)
+        box = ScreenBox(left=left, top=top, width=right - left, height=bottom - top)
         return Window(id=number, title=title.value, program=self._program_of(user32, number), box=box)
 
     def _cloaked(self, number: int) -> bool:
@@ -176,7 +176,7 @@ class MacWindows:
 
 def _mac_window(entry: Any) -> Window:
     bounds, program = entry["kCGWindowBounds"], str(entry.get("kCGWindowOwnerName") or "")
-    box = Box(
+    box = ScreenBox(
         left=round(bounds["X"]), top=round(bounds["Y"]), width=round(bounds["Width"]), height=round(bounds["Height"])
     )
     title = str(entry.get("kCGWindowName") or program)

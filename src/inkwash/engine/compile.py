@@ -14,7 +14,7 @@ import torch
 
 from inkwash.core.errors import ConfigError
 from inkwash.models.glm_image.decoder import Decoder
-from inkwash.models.glm_image.decoder_blocks import PLAIN, Regions
+from inkwash.models.glm_image.decoder_blocks import PLAIN, BlockKernels
 
 
 def compile_decoder(decoder: Decoder, device: torch.device, *, backend: str = "inductor") -> None:
@@ -23,7 +23,7 @@ def compile_decoder(decoder: Decoder, device: torch.device, *, backend: str = "i
         raise ConfigError("The offload profile 'block' changes the weights under a compiled region: choose 'stage'.")
     if backend == "inductor" and device.type == "cpu" and compiler() is None:
         raise ConfigError("Compiling for a CPU needs a C++ compiler: install g++, or name one in CXX.")
-    decoder.regions = Regions(
+    decoder.kernels = BlockKernels(
         torch.compile(PLAIN.before, backend=backend, dynamic=False),
         torch.compile(PLAIN.after, backend=backend, dynamic=False),
     )

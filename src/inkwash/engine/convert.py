@@ -25,9 +25,9 @@ from inkwash.core.files import write_json
 from inkwash.models.glm_image.folder import INDEX_FILE, PARTS, inspect_folder
 from inkwash.models.quantized_files import METHOD
 from inkwash.models.tensor_files import StoredTensor, read_json, reason
-from inkwash.models.tensor_writer import KINDS, Entry, TensorWriter
+from inkwash.models.tensor_writer import KINDS, TensorEntry, TensorWriter
 from inkwash.models.weights import HARMLESS, KeyTable, StoredTensors, read_stored
-from inkwash.nn.quantized import Int4Matrix, Int8Matrix, can_pack_int4, group_of, quantize_int4, quantize_int8
+from inkwash.nn.linear import Int4Matrix, Int8Matrix, can_pack_int4, group_of, quantize_int4, quantize_int8
 
 LAYERS = r"model\.language_model\.layers\.(\d+)\."
 STAGES = {
@@ -100,7 +100,7 @@ def _convert_part(stage: str, kind: str, source: Path, target: Path, report: Rep
     chosen = _chosen(stage, kind, {name: stored[name] for name in names})
     if not chosen:
         raise WeightsError(f"{source} has no matrix that can be rounded to {kind}.")
-    entries: dict[str, Entry] = {}
+    entries: dict[str, TensorEntry] = {}
     for name in names:
         entries.update(_entries(name, stored[name], kind if name in chosen else None))
     base = "model" if stage != "decoder" else PARTS[FOLDERS[stage]].weights_name
@@ -143,26 +143,26 @@ def _together(name: str) -> set[str]:
     return set() if found is None else {f"{found[1]}{letter}{found[2]}" for letter in "qkv"}
 
 
-def _entries(name: str, stored: StoredTensor, kind: str | None) -> dict[str, Entry]:
+def _entries(name: str, stored: StoredTensor, kind: str | None) -> dict[str, TensorEntry]:
     """What is written for one tensor."""
     if kind is None:
-        return {name: Entry(dtype=_dtype_of(stored), shape=stored.shape)}
+        return {name: TensorEntry(dtype=_dtype_of(stored), shape=stored.shape)}
     rows, columns = stored.shape
     if kind == "int8":
         return {
-            name: Entry(dtype=torch.int8, shape=(rows, columns)),
-            f"{name}_scale": Entry(dtype=torch.bfloat16, shape=(rows,)),
+            name: TensorEntry(dtype=torch.int8, shape=(rows, columns)),
+            f"{name}_scale": TensorEntry(dtype=torch.bfloat16, shape=(rows,)),
         }
     if kind == "fp8":
         return {
-            name: Entry(dtype=torch.float8_e4m3fn, shape=(rows, columns)),
-            f"{name}_scale": Entry(dtype=torch.float32, shape=(rows, 1)),
+            name: TensorEntry(dtype=torch.float8_e4m3fn, shape=(rows, columns)),
+            f"{name}_scale": TensorEntry(dtype=torch.float32, shape=(rows, 1)),
         }
     group = group_of(columns)
     assert group is not None
     return {
-        name: Entry(dtype=torch.uint8, shape=(rows, columns // 2)),
-        f"{name}_steps": Entry(dtype=torch.bfloat16, shape=(columns // group, rows, 2)),
+        name: TensorEntry(dtype=torch.uint8, shape=(rows, columns // 2)),
+        f"{name}_steps": TensorEntry(dtype=torch.bfloat16, shape=(columns // group, rows, 2)),
     }
 
 

@@ -23,8 +23,7 @@ from inkwash.core.errors import RequestError
 from inkwash.engine.request import Quality, Watch
 from inkwash.engine.step_cache import StepCache, full_steps
 from inkwash.models.glm_image.decoder import Decoder, DecoderConditions
-from inkwash.models.glm_image.decoder_blocks import PLAIN
-from inkwash.models.glm_image.references import KeyValue, References
+from inkwash.models.glm_image.decoder_blocks import PLAIN, KeyValue, References
 from inkwash.models.glm_image.schedule import Schedule, add_noise, euler_step
 
 TOKENS_APART = 96  # image tokens from which on the halves of a CPU's pass run side by side
@@ -158,7 +157,12 @@ class Denoiser:
         watch.begin("denoise", self.schedule.steps)
         for index in range(self.schedule.steps):
             sigma, next_sigma = sigmas[index], sigmas[index + 1]
-            scale = self._scale(steering)
+            scale = steering.guidance_scale  # which a callback may have changed
+            if scale > 1 and not self.guided:
+                raise RequestError(
+                    "The guidance was raised above 1 in a call that began without it: begin with a guidance above 1.",
+                    param="guidance_scale",
+                )
             steering.timestep = self.schedule.timesteps[index]
             velocity = self._velocity(latents, index, guided[index] and scale > 1, watch, scale)
             x0 = latents - sigma * velocity if on_step is not None else latents
@@ -172,15 +176,6 @@ class Denoiser:
             if steering.interrupt:
                 break
         return latents
-
-    def _scale(self, steering: Steering) -> float:
-        """The guidance of the next step, which a callback may have changed."""
-        if steering.guidance_scale > 1 and not self.guided:
-            raise RequestError(
-                "The guidance was raised above 1 in a call that began without it: begin with a guidance above 1.",
-                param="guidance_scale",
-            )
-        return steering.guidance_scale
 
     def _velocity(self, latents: Tensor, index: int, guided: bool, watch: Watch, scale: float) -> Tensor:
         parts = []
@@ -203,19 +198,13 @@ class Denoiser:
         else:
             if each.cache is not None and each.other_cache is not None and each.other_cache.empty:
                 each.cache.forget()
-            conditional, unconditional = self._both(
-                partial(step, latents, each.conditional, index, each.cache),
-                partial(step, latents, each.unconditional, index, each.other_cache),
-            )
+            first = partial(step, latents, each.conditional, index, each.cache)
+            second = partial(step, latents, each.unconditional, index, each.other_cache)
+            stream = self.decoder.stream  # blocks that stream through one place, or are compiled, take turns
+            alone = (stream is not None and not getattr(stream, "shared", False)) or self.decoder.kernels is not PLAIN
+            conditional, unconditional = (first(), second()) if alone else side_by_side(first, second)
             conditional, unconditional = conditional.float(), unconditional.float()
         return unconditional + scale * (conditional - unconditional)
-
-    def _both(self, first: Callable[[], Tensor], second: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
-        """Side by side, unless the blocks stream through one place or are being compiled."""
-        stream = self.decoder.stream
-        if (stream is not None and not getattr(stream, "shared", False)) or self.decoder.regions is not PLAIN:
-            return first(), second()
-        return side_by_side(first, second)
 
     def conditions(
         self,

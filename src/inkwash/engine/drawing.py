@@ -14,16 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inkwash.core import seeds
 from inkwash.core.device import one_thread
 from inkwash.core.errors import RequestError
-from inkwash.engine import seeds
 from inkwash.engine.denoise import DenoiseInput, Denoiser, Inpaint, Steering, StepCallback, StepState, pad_glyphs
-from inkwash.engine.pixels import decode_latents, encode_picture, to_output
-from inkwash.engine.plan import Plan
+from inkwash.engine.output import Plan, decode_latents, encode_picture, to_output
 from inkwash.engine.prepared import Prepared, check_tensor, repeat_to
 from inkwash.engine.request import Watch
 from inkwash.engine.stages import Stages, make_plan
-from inkwash.models.glm_image.references import KeyValue
+from inkwash.models.glm_image.decoder_blocks import KeyValue
 from inkwash.nn.finite import check_finite
 
 Callback = Callable[[int, Tensor, dict[str, Any]], dict[str, Any] | None]
@@ -62,8 +61,16 @@ class Drawing:
         steering: Steering | None = None,
     ) -> Tensor:
         """Latents of every picture (B, C, h, w); `callback` has the reference's protocol, less its first argument."""
-        p, noise, pictures = self.prepared, self._noise(), self._pictures(plan)
-        shared = self.stages.shared
+        p, latents, shared = self.prepared, self.prepared.overrides.latents, self.stages.shared
+        if latents is None:  # each picture's noise comes from its own generator
+            noise = torch.cat([self.stages.noise(each, p.height, p.width) for each in p.generators])
+        else:
+            noise = latents.to(self.stages.device)
+        pictures, inpaint = self._pictures(plan), None
+        if p.edit is not None:
+            keep = p.edit.kept_cells(self.latent_scale).to(self.stages.device)
+            clean = encode_picture(self.stages.parts.vae, p.edit.original[0].to(self.stages.device) * 2 - 1)
+            inpaint = Inpaint(clean=clean.float(), noise=noise.float(), keep=keep)
         make = partial(Denoiser, decoder=self.stages.parts.decoder) if shared is None else shared.decoder.denoiser
         denoiser = make(
             schedule=p.schedule,
@@ -75,7 +82,6 @@ class Drawing:
         )
         if callback is not None:
             on_step = self._on_step(callback, denoiser, pictures)
-        inpaint = self._inpaint(noise)
         with self.stages.resident("decoder"):
             with one_thread(self.stages.device):  # small products, which would round by the number of threads
                 denoiser.prepare(pictures, self.latent_size)
@@ -90,13 +96,6 @@ class Drawing:
             return latents
         pixels = decode_latents(self.stages.parts.vae, latents, self.watch.check)
         return to_output(pixels if edit is None else edit.compose(pixels), output_type)
-
-    def _noise(self) -> Tensor:
-        """Starting latents: as given, or drawn for each picture from its own generator."""
-        p, latents = self.prepared, self.prepared.overrides.latents
-        if latents is None:
-            return torch.cat([self.stages.noise(each, p.height, p.width) for each in p.generators])
-        return latents.to(self.stages.device)
 
     def _checked_tokens(self, tokens: Tensor) -> Tensor:
         """One row of prior tokens for each picture, of this size and of this model's codes."""
@@ -117,7 +116,9 @@ class Drawing:
         glyphs = self._embeds([each.prompt for each in requests], overrides.prompt_embeds)
         negatives = [each.negative_prompt or "" for each in requests]
         no_glyphs = self._embeds(negatives, overrides.negative_prompt_embeds)
-        references = self._references(plan)
+        references: list[tuple[list[KeyValue], ...]] = [()] * len(requests)
+        if plan.prior_token_image_ids is not None and plan.source_image_grid_thw is not None:
+            references = self._references(plan.prior_token_image_ids, plan.source_image_grid_thw)
         tokens = plan.prior_token_ids.to(self.stages.device)
         return [
             DenoiseInput(
@@ -135,10 +136,8 @@ class Drawing:
             return [self.stages.glyphs(text, self.prepared.overrides.max_sequence_length) for text in texts]
         return list(given.to(self.stages.device))
 
-    def _references(self, plan: Plan) -> list[tuple[list[KeyValue], ...]]:
-        ids, sizes = plan.prior_token_image_ids, plan.source_image_grid_thw
-        if ids is None or sizes is None:
-            return [()] * len(self.prepared.prompts)
+    def _references(self, ids: Sequence[Tensor], sizes: Sequence[Tensor]) -> list[tuple[list[KeyValue], ...]]:
+        """Keys and values of every prompt's references."""
         if not len(ids) == len(sizes) == len(self.prepared.prompts):
             raise RequestError(
                 f"prior_token_image_ids and source_image_grid_thw hold {len(ids)} and {len(sizes)} entries, but there "
@@ -146,14 +145,6 @@ class Drawing:
                 param="prior_token_image_ids",
             )
         return [self.stages.reference_keys(*each) for each in zip(self.prepared.prompts, ids, sizes, strict=True)]
-
-    def _inpaint(self, noise: Tensor) -> Inpaint | None:
-        edit = self.prepared.edit
-        if edit is None:
-            return None
-        keep = edit.kept_cells(self.latent_scale).to(self.stages.device)
-        clean = encode_picture(self.stages.parts.vae, edit.original[0].to(self.stages.device) * 2 - 1)
-        return Inpaint(clean=clean.float(), noise=noise.float(), keep=keep)
 
     def _on_step(self, callback: Callback, denoiser: Denoiser, pictures: list[DenoiseInput]) -> StepCallback:
         """The reference's callback protocol around one of our steps."""

@@ -13,7 +13,7 @@ from inkwash.core.errors import InkwashError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from inkwash.engine.plan import Plan
+    from inkwash.engine.output import Plan
     from inkwash.engine.request import TokenCounts
 
 

@@ -22,8 +22,7 @@ from inkwash.engine.callbacks import OrderedCallbacks
 from inkwash.engine.estimate import RequestWork
 from inkwash.engine.events import Event
 from inkwash.engine.handle import GenerationResult, RequestHandle
-from inkwash.engine.output import GlmImagePipelineOutput
-from inkwash.engine.plan import Plan, join_pictures
+from inkwash.engine.output import GlmImagePipelineOutput, Plan, join_pictures
 from inkwash.engine.prepared import Prepared
 from inkwash.engine.request import CancelToken, DrawRequest, TokenCounts
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from inkwash.engine.offload import put
 from inkwash.models.glm_image.decoder_blocks import Block
 from inkwash.models.weights import StoredTensors
-from inkwash.nn.quantized import QuantizedLinear
+from inkwash.nn.linear import QuantizedLinear
 
 
 def fill_mapped(

@@ -26,7 +26,7 @@ from torch.utils._pytree import tree_leaves
 
 from inkwash.engine.denoise import DenoiseInput, Denoiser
 from inkwash.engine.offload import Profile
-from inkwash.engine.pixels import TILED_AREA
+from inkwash.engine.output import TILED_AREA
 from inkwash.engine.quantize import BITS, INT4_GROUP, is_quantized
 from inkwash.models.glm_image import released
 from inkwash.models.glm_image.ar import ARGenerator
@@ -40,14 +40,13 @@ from inkwash.models.glm_image.config import (
     VQConfig,
 )
 from inkwash.models.glm_image.decoder import Decoder
+from inkwash.models.glm_image.decoder_blocks import KeyValue
 from inkwash.models.glm_image.glyph import GlyphEncoder
-from inkwash.models.glm_image.references import KeyValue
 from inkwash.models.glm_image.schedule import schedule
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.tensor_files import read_json
 from inkwash.models.weights import parameters_on_meta
-from inkwash.nn.linear import can_pack
-from inkwash.nn.quantized import WIDENED
+from inkwash.nn.linear import WIDENED, can_pack
 
 PROMPT_TOKENS, GLYPHS = 64, 16  # of a usual prompt
 AR_LAYERS, DECODER_LAYERS = (6, 8), (1, 2)  # of the short networks: from there on the peak lies in the same place

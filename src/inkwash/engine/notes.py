@@ -12,20 +12,89 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from inkwash.core.types import Size
 from inkwash.engine import plain_words
-from inkwash.engine.names import HAN, WORD, blanked, names_of
 from inkwash.engine.notes_words import TABLES, Language
-from inkwash.models.glm_image.abilities import Abilities, Lettering, Named
+from inkwash.models.glm_image.folder import Abilities, Lettering, Named
 from inkwash.models.glm_image.quotes import Quoted, Quotes, glyph_texts, outside, quoted
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+WORD = re.compile(r"[^\W_](?:[\w'’-]*[^\W_])?")
+HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """Names of one or several words, and where they stand in a prompt; one pass over it."""
+
+    english: frozenset[str] = frozenset()
+    chinese: tuple[str, ...] = ()
+    longest: int = 1  # words of the longest English one
+
+    @property
+    def single(self) -> frozenset[str]:
+        return frozenset(part for name in self.english for part in name.split())
+
+    def places(self, rest: str) -> list[tuple[int, int]]:
+        """(start, end) of every name, the longest first where several begin."""
+        found: list[tuple[int, int]] = []
+        words = [(match.start(), match.end(), match[0].lower()) for match in WORD.finditer(rest)]
+        at = 0
+        while at < len(words):
+            for count in range(min(self.longest, len(words) - at), 0, -1):
+                phrase = " ".join(word for _, _, word in words[at : at + count])
+                if any(form in self.english for form in singulars(phrase)):
+                    found.append((words[at][0], words[at + count - 1][1]))
+                    at += count - 1
+                    break
+            at += 1
+        for name in self.chinese:
+            place = rest.find(name)
+            while place >= 0:
+                found.append((place, place + len(name)))
+                rest = f"{rest[:place]}{' ' * len(name)}{rest[place + len(name) :]}" if len(rest) < 4000 else rest
+                place = rest.find(name, place + len(name))
+        return found
+
+
+@lru_cache(maxsize=8)
+def names_of(limits: Abilities | None, *, things: bool = False) -> Names:
+    """The names of what a model can draw, or of its things alone."""
+    if limits is None:
+        return Names()
+    named = limits.things if things else (*limits.pictures, *limits.things, *limits.colors, *limits.styles)
+    words = {word.lower() for one in named for word in one.words}
+    words |= set() if things else {word.lower() for word in limits.lettering.large_words}
+    english = frozenset(" ".join(word.split()) for word in words if not HAN.search(word))
+    chinese = sorted((word for word in words if HAN.search(word)), key=lambda word: (-len(word), word))
+    longest = max((len(name.split()) for name in english), default=1)
+    return Names(english=english, chinese=tuple(chinese), longest=longest)
+
+
+def singulars(phrase: str) -> Iterator[str]:
+    """The phrase, and what it may be the plural of."""
+    yield phrase
+    for ending, singular in (("'s", ""), ("ies", "y"), ("es", ""), ("s", "")):
+        if phrase.endswith(ending):
+            yield phrase[: -len(ending)] + singular
+
+
+def blanked(text: str, places: Iterable[tuple[int, int]]) -> str:
+    """The text with spaces in the places."""
+    letters = list(text)
+    for start, end in places:
+        letters[start:end] = " " * (end - start)
+    return "".join(letters)
+
 
 __all__ = ["Abilities", "Language", "Note", "find_notes", "negative_notes", "notes"]
 
@@ -129,8 +198,9 @@ def find_notes(
             found.append(Note(kind="nothing"))
         if size is not None and not limits.sizes.holds(size):
             found.append(_outside_size(size, limits))
-        if not limits.photographs:
-            found += _photographs(images)
+        for number, image in enumerate(() if limits.photographs else images, start=1):
+            if looks_like_a_photograph(image):
+                found.append(Note(kind="photograph", param="image", values={"number": str(number)}))
     return found
 
 
@@ -352,12 +422,6 @@ def _outside_size(size: Size, limits: Abilities) -> Note:
     own = limits.sizes
     sides = {"shortest": str(own.shortest), "longest": str(own.longest)}
     return Note(kind="size", param="size", values={"size": str(size), "aspect": f"{own.aspect:g}", **sides})
-
-
-def _photographs(images: Sequence[Image.Image]) -> Iterator[Note]:
-    for number, image in enumerate(images, start=1):
-        if looks_like_a_photograph(image):
-            yield Note(kind="photograph", param="image", values={"number": str(number)})
 
 
 def looks_like_a_photograph(image: Image.Image) -> bool:

@@ -14,34 +14,27 @@ work at a time: a pipeline shared by threads takes turns.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from inkwash.core.errors import ConfigError
+from inkwash.core.device import return_memory
 from inkwash.models.glm_image.decoder_blocks import Block
 from inkwash.models.weights import StoredTensors
 
 Profile: TypeAlias = Literal["none", "stage", "block", "map"]
 PROFILES: tuple[Profile, ...] = ("none", "stage", "block", "map")
-Offload: TypeAlias = Literal["auto", "none", "stage", "block", "map"]  # auto: `engine.placement` chooses
+Offload: TypeAlias = Literal["auto", "none", "stage", "block", "map"]  # auto: `engine.loading` chooses
 BLOCKS = "transformer_blocks."
 TRIM_BYTES = 64 * 2**20
 
 RoundLayer = Callable[[nn.Linear], None]
-
-
-def check_profile(profile: str) -> None:
-    if profile not in PROFILES:
-        raise ConfigError(f"The offload profile is {profile!r}, but must be one of auto, {', '.join(PROFILES)}.")
 
 
 def everything(_name: str) -> bool:
@@ -112,19 +105,17 @@ class OffloadedNetwork:
         self.present = True
         self._arrived()
         if self._round_layer is not None:
-            give_back_memory(self.weights.device)
+            return_memory(self.weights.device)
 
     def _round(self, name: str) -> None:
         module, _, leaf = name.rpartition(".")
         if leaf == "weight" and self._round_layer and self._rounded and self._rounded(module):
             layer = self.network.get_submodule(module)
             assert isinstance(layer, nn.Linear)
-            self._waste += (
-                layer.weight.numel() * 4
-            )  # rounding goes through fp32, and freed memory stays with the process
+            self._waste += 4 * layer.weight.numel()  # rounding goes through fp32, and freed memory stays here
             self._round_layer(layer)
             if self._waste > TRIM_BYTES:
-                give_back_memory(self.weights.device)
+                return_memory(self.weights.device)
                 self._waste = 0
 
     def leave(self) -> None:
@@ -133,7 +124,7 @@ class OffloadedNetwork:
             drop(self.network, name)
         self.present = False
         self._left()
-        give_back_memory(self.weights.device)
+        return_memory(self.weights.device)
 
 
 class Residency:
@@ -203,15 +194,6 @@ class BlockStream:
         block.attn1.fused = None
         for name in block.state_dict():
             drop(block, name)
-
-
-def give_back_memory(device: torch.device) -> None:
-    """Return freed memory to the system, or to the device's driver; allocators keep it otherwise."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif sys.platform == "linux":
-        with suppress(AttributeError, OSError):  # a C library without it
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 def put(network: nn.Module, name: str, value: Tensor) -> None:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from inkwash.engine.see.media import MediaRules
     from inkwash.engine.see.pipeline import GlmVisionPipeline
 
-log = logs.get(__name__)
-
 
 MAX_DEVICES = 64
 
@@ -89,12 +87,13 @@ def open_pipeline(options: LoadOptions) -> GlmImagePipeline:
     )
     if options.compile:
         pipe.compile()
-    _adapt(pipe, options)
+    if options.loras:
+        _adapt(pipe, options)
     for path in options.offered:
         try:
             pipe.offer_lora(path)
         except WeightsError as error:  # of a folder with many, one must not cost the others
-            log.warning("an adapter was left out: %s", error.message)
+            logs.get(__name__).warning("an adapter was left out: %s", error.message)
     return pipe
 
 
@@ -126,7 +125,8 @@ def open_vision_pipeline(options: LoadOptions, media: MediaRules | None = None) 
         tensor_parallel_size=options.tensor_parallel_size,
         media=media,
     )
-    _adapt(pipe, options)
+    if options.loras:
+        _adapt(pipe, options)
     return pipe
 
 
@@ -138,6 +138,5 @@ class _Adaptable(Protocol):
 
 def _adapt(pipe: _Adaptable, options: LoadOptions) -> None:
     """Let the LoRAs act, each with its weight."""
-    if options.loras:
-        names = [pipe.load_lora_weights(path) for path, _ in options.loras]
-        pipe.set_adapters(names, [weight for _, weight in options.loras])
+    names = [pipe.load_lora_weights(path) for path, _ in options.loras]
+    pipe.set_adapters(names, [weight for _, weight in options.loras])

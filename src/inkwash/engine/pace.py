@@ -18,12 +18,11 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from inkwash.engine.ar import few_threads, make_slots
+from inkwash.engine.ar import CpuSlots, PlanSequence, Prefix, few_threads, make_slots
 from inkwash.engine.denoise import DenoiseInput, Denoiser
 from inkwash.engine.memory import GLYPHS, NO_CODES, NO_VISION, PROMPT_TOKENS, Forecast, ForecastInput, Sizes
 from inkwash.engine.narrow import REPEATS, StandIn, stand_in_for_ar, stand_in_for_decoder, stand_in_for_vae
 from inkwash.engine.sampling import Sampling
-from inkwash.engine.slots import CpuSlots, Prefix, Sequence
 from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.config import ARConfig
@@ -33,7 +32,7 @@ from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.weights import parameters_on_meta
 
 WHOLE_BYTES = 2**28  # networks up to this are timed whole, and short ones of their layers
-# What guesses (`engine.speculate`) leave of the time of drawing every token in a pass of its own: alone, more for each
+# What guesses (`engine.sampling`) leave of the time of drawing every token in a pass of its own: alone, more for each
 # further picture of a call, and more for an edit, whose words have no model in the plan. Measured on nano, where it is
 # 0.3 for a poster of one word and 0.5 for five lines.
 GUESSED, GUESSED_MORE, GUESSED_EDIT = 0.4, 0.05, 0.3
@@ -124,7 +123,7 @@ def _ar(stand_in: StandIn, dtype: torch.dtype, device: torch.device, layers: int
         tokens=drawn,
     )
     slots = make_slots(model, fuse_for_decode(model), work.pictures)
-    sequences = [Sequence(prefix, torch.full((drawn,), 0.5), Sampling(top_k=32)) for _ in range(work.pictures)]
+    sequences = [PlanSequence(prefix, torch.full((drawn,), 0.5), Sampling(top_k=32)) for _ in range(work.pictures)]
     for sequence in sequences:
         slots.join(sequence)
 

@@ -14,9 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from inkwash.engine.output import Plan, decode_latents, to_output, upsample
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.pixels import decode_latents, to_output
-from inkwash.engine.plan import Plan, upsample
 from inkwash.engine.request import CancelToken, DrawRequest
 from inkwash.engine.stages import Stages
 from inkwash.models.glm_image.processor import CELL, Grid, preview_grid

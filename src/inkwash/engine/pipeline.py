@@ -19,17 +19,14 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from inkwash.core import limits
+from inkwash.core import limits, seeds
 from inkwash.core.device import pick_device
 from inkwash.core.errors import ConfigError, RequestError
-from inkwash.engine import seeds
 from inkwash.engine.denoise import Steering, StepCallback
 from inkwash.engine.drawing import Callback, Drawing
-from inkwash.engine.loading import FOLDERS, load_parts
+from inkwash.engine.loading import FOLDERS, Placement, choose, load_parts
 from inkwash.engine.offload import Offload, Residency
-from inkwash.engine.output import GlmImagePipelineOutput, Stopwatch
-from inkwash.engine.placement import Placement, choose
-from inkwash.engine.plan import Plan
+from inkwash.engine.output import GlmImagePipelineOutput, Plan, Stopwatch
 from inkwash.engine.prepared import (
     Overrides,
     Prepared,
@@ -43,7 +40,16 @@ from inkwash.engine.prepared import (
 )
 from inkwash.engine.quantize import parse_quantize
 from inkwash.engine.ranks.drawing import SharedDrawing, load_shared
-from inkwash.engine.request import CancelToken, DrawRequest, Layout, ProgressCallback, Quality, Watch, picture_size
+from inkwash.engine.request import (
+    AskedSampling,
+    CancelToken,
+    DrawRequest,
+    Layout,
+    ProgressCallback,
+    Quality,
+    Watch,
+    picture_size,
+)
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages, make_plan
 from inkwash.engine.surface import (
@@ -295,7 +301,7 @@ class GlmImagePipeline(ReferenceSurface):
     def prepare(self, request: DrawRequest | Sequence[DrawRequest], overrides: Overrides | None = None) -> Prepared:
         """A request, or several that differ in prompts, pictures and seeds only, made ready once for `draw`."""
         requests = [request] if isinstance(request, DrawRequest) else list(request)
-        sampling = self.sampling(requests[0].temperature, requests[0].top_p)
+        sampling = Sampling.of(self.parts.defaults, requests[0])
         with torch.autocast(self.device.type, enabled=False):
             return prepare(self.stages, requests, sampling, overrides)
 
@@ -374,7 +380,8 @@ class GlmImagePipeline(ReferenceSurface):
         plan_generators = [seeds.plan_generator(each) for each in seeds.per_picture(generator, len(texts))]
         prompts = self.stages.prompts(texts, images, height, width)
         codes = self.stages.codes(prompts)
-        sampling, owners = self.sampling(temperature, top_p), range(len(texts))
+        sampling = Sampling.of(self.parts.defaults, AskedSampling(temperature=temperature, top_p=top_p))
+        owners = range(len(texts))
         tokens = self.stages.plans(prompts, codes, owners, plan_generators, sampling, Watch(progress, cancel))
         plan = make_plan(tokens, prompts, codes)
         target = torch.device(device) if device is not None else self.device
@@ -423,7 +430,7 @@ class GlmImagePipeline(ReferenceSurface):
     ) -> GlmImagePipelineOutput | tuple[Any]:
         """Draw pictures. Arguments up to `max_sequence_length` mean what they mean in the reference pipeline; further:
 
-        generator: one for each picture, or one that is spread over them (see `engine.seeds`).
+        generator: one for each picture, or one that is spread over them (see `core.seeds`).
         image: reference pictures of any size, as many for each prompt as it likes; the first is the one `mask` edits.
         negative_prompt: its quoted texts become the glyph texts of the unconditional half.
         mask: white where the first reference may change; every other pixel comes out as it was (at the output's size).
@@ -481,17 +488,3 @@ class GlmImagePipeline(ReferenceSurface):
     def _check_whole(self, why: str) -> None:
         if not self._as_stored:
             raise ConfigError(f"{why}: load the original model without offload and without quantize for that.")
-
-    def sampling(self, temperature: float | None, top_p: float | None) -> Sampling:
-        """The asked settings over the model's own (`ModelDefaults`).
-
-        A nucleus that is asked for takes the place of the checkpoint's min-p: they are two ways to leave codes out.
-        """
-        own = self.parts.defaults
-        asked_nucleus = top_p is not None and top_p < 1
-        return Sampling(
-            temperature=own.temperature if temperature is None else temperature,
-            top_p=own.top_p if top_p is None else top_p,
-            top_k=own.top_k,
-            min_p=0.0 if asked_nucleus else own.min_p,
-        )

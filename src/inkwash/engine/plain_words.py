@@ -1,6 +1,6 @@
 """Words of prompts that name nothing to draw: they ask, place, order, size or join, and every model passes over them.
 
-What a checkpoint can draw stands in its own limits (`models.glm_image.abilities`); `engine.notes` takes a word that is
+What a checkpoint can draw stands in its own limits (`models.glm_image.folder`); `engine.notes` takes a word that is
 in neither for something that the checkpoint does not know.
 """
 

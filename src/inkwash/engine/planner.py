@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from inkwash.engine.ar import read_prompt
+from inkwash.engine.ar import PlanSequence, Slots, read_prompt
 from inkwash.engine.drawing import Drawing
 from inkwash.engine.estimate import Speeds
 from inkwash.engine.jobs import Job, as_outcome
-from inkwash.engine.plan import Plan, upsample
+from inkwash.engine.output import Plan, upsample
 from inkwash.engine.request import Watch
-from inkwash.engine.slots import Sequence, Slots
 from inkwash.engine.stages import make_plan
 from inkwash.models.glm_image.processor import ImagePrompt
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class Draft(Sequence):
+class Draft(PlanSequence):
     """A sequence of one request, and the pictures that will be drawn from it."""
 
     job: Job = field(kw_only=True)

@@ -18,12 +18,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from inkwash.core import limits
+from inkwash.core import limits, seeds
 from inkwash.core.errors import RequestError
 from inkwash.core.seeds import following_seed
-from inkwash.engine import seeds
-from inkwash.engine.pixels import MaskedEdit, check_output_type
-from inkwash.engine.plan import Plan
+from inkwash.engine.output import MaskedEdit, Plan, check_output_type
 from inkwash.engine.request import DrawRequest, Quality, TokenCounts, find_quality, picture_size
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages

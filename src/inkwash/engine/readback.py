@@ -70,7 +70,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class WantedTexts:
     """What a picture must show: every text of `texts`, and beyond them at most `spare` letters."""
 
     texts: tuple[str, ...]
@@ -88,7 +88,7 @@ _REPLACES = re.compile(
 _NEAR = 0.34  # of the letters of a quoted text may be misread, and it is still the one in the picture
 
 
-def edit_target(prompt: str, before: Iterable[str]) -> Target:
+def edit_target(prompt: str, before: Iterable[str]) -> WantedTexts:
     """What an edited picture must show, from the instruction and the lines read from the picture it starts from.
 
     A quoted text that is not there yet is wanted. One that is there goes where the sentence replaces or removes, and
@@ -102,7 +102,7 @@ def edit_target(prompt: str, before: Iterable[str]) -> Target:
     gone = there if removed or (new and _REPLACES.search(outside(prompt))) else []
     wanted = new or ([] if removed else there)
     known = sum(len(letters(text)) for text in {*gone, *(text for text in wanted if text in there)})
-    return Target(texts=tuple(wanted), spare=max(0, len(source) - known))
+    return WantedTexts(texts=tuple(wanted), spare=max(0, len(source) - known))
 
 
 def _found(texts: Sequence[str], source: str) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 
 from torch import Tensor
 
-from inkwash.models.glm_image.references import KeyValue
+from inkwash.models.glm_image.decoder_blocks import KeyValue
 
 Kept = Tensor | list[KeyValue]
 Value = TypeVar("Value", Tensor, list[KeyValue])

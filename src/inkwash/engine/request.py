@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from inkwash.core import limits
 from inkwash.core.errors import Cancelled, ConfigError, RequestError
@@ -71,26 +71,46 @@ class Watch:
     def begin(self, stage: Stage, total: int) -> None:
         """Start a stage of `total` units."""
         self.check()
-        self._report(Progress(stage, 0, total))
+        self._state = Progress(stage, 0, total)
+        if self._progress is not None:
+            self._progress(self._state)
 
     def advance(self, units: int = 1) -> None:
         """Count finished units, then stop here if asked to."""
         assert self._state is not None, "advance before begin"
-        self._report(Progress(self._state.stage, self._state.done + units, self._state.total))
+        self._state = Progress(self._state.stage, self._state.done + units, self._state.total)
+        if self._progress is not None:
+            self._progress(self._state)
         self.check()
 
     def check(self) -> None:
         if self._cancel is not None:
             self._cancel.check()
 
-    def _report(self, state: Progress) -> None:
-        self._state = state
-        if self._progress is not None:
-            self._progress(state)
+
+@dataclass(frozen=True, kw_only=True)
+class AskedSampling:
+    """How semantic tokens are to be sampled; None leaves a value to the checkpoint."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.temperature is not None:
+            limits.check_temperature(self.temperature)
+        if self.top_p is not None:
+            limits.check_nucleus("top_p", self.top_p)
+
+    def asked_sampling(self) -> dict[str, Any]:
+        """The fields by name."""
+        return {name: getattr(self, name) for name in SAMPLING_FIELDS}
+
+
+SAMPLING_FIELDS = tuple(each.name for each in fields(AskedSampling))
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawRequest:
+class DrawRequest(AskedSampling):
     """One prompt and its settings, checked when it is made; None leaves a setting to the checkpoint.
 
     Picture k of n has seed `seed + k`; a request without a seed gets one when it is drawn. Command line, API and page
@@ -107,8 +127,6 @@ class DrawRequest:
     negative_prompt: str | None = None
     num_images: int = 1
     layout: Layout = "new"
-    temperature: float | None = None
-    top_p: float | None = None
     seed: int | None = None
     quality: Tier | Quality = "exact"
     adapters: tuple[tuple[str, float], ...] | None = None  # loaded ones by name, with weights; None: those that act
@@ -122,10 +140,7 @@ class DrawRequest:
         limits.check_guidance(self.guidance_scale)
         limits.check_count(self.num_images)
         check_layout(self.layout)
-        if self.temperature is not None:
-            limits.check_temperature(self.temperature)
-        if self.top_p is not None:
-            limits.check_top_p(self.top_p)
+        super().__post_init__()
         if self.seed is not None:
             limits.check_seed(self.seed)
         for _, weight in self.adapters or ():

@@ -29,9 +29,9 @@ from inkwash.engine.denoise import StepCallback, StepState
 from inkwash.engine.estimate import Speeds, work_of
 from inkwash.engine.handle import GenerationResult, RequestHandle
 from inkwash.engine.jobs import DeadlinePassed, Job, OnEvent, as_outcome
+from inkwash.engine.output import Plan
 from inkwash.engine.partials import draw_preview, show_guess, spread_steps
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.plan import Plan
 from inkwash.engine.planner import Draft, Hooks, Planner, weights_edition
 from inkwash.engine.reference_cache import CacheStats, ReferenceCache
 from inkwash.engine.request import DrawRequest, Progress

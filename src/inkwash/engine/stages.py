@@ -15,22 +15,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from inkwash.core import seeds
 from inkwash.core.device import one_thread
-from inkwash.engine import seeds
-from inkwash.engine.ar import SLOTS, Row, fill_plans, make_slots, read_prompt, reference_codes
+from inkwash.engine.ar import SLOTS, Row, Slots, fill_plans, make_slots, read_prompt, reference_codes
 from inkwash.engine.offload import Residency
-from inkwash.engine.pixels import encode_picture
-from inkwash.engine.plan import Plan, join_references, split_references, upsample
+from inkwash.engine.output import Plan, encode_picture, join_references, split_references, upsample
 from inkwash.engine.ranks.drawing import SharedDrawing
 from inkwash.engine.reference_cache import ReferenceCache
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
-from inkwash.engine.slots import Slots
 from inkwash.models.glm.decode import fuse_for_decode
+from inkwash.models.glm_image.decoder_blocks import KeyValue
 from inkwash.models.glm_image.glyph import MAX_BYTES
 from inkwash.models.glm_image.processor import CELL, ImagePrompt
 from inkwash.models.glm_image.quotes import glyph_texts
-from inkwash.models.glm_image.references import KeyValue
 from inkwash.models.glm_image.schedule import Schedule, schedule
 from inkwash.models.glm_image.weights import GlmImageParts
 from inkwash.nn.finite import check_finite

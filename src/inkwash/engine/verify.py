@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 from inkwash.core import limits
 from inkwash.core.errors import RequestError
 from inkwash.core.seeds import derived_seed, draw_seed, following_seed
-from inkwash.engine.readback import Comparison, Target, compare, edit_target, quoted_texts
+from inkwash.engine.readback import Comparison, WantedTexts, compare, edit_target, quoted_texts
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from inkwash.engine.output import Plan
     from inkwash.engine.pipeline import GlmImagePipeline
-    from inkwash.engine.plan import Plan
     from inkwash.engine.request import CancelToken, DrawRequest, ProgressCallback
 
 MAX_ATTEMPTS = 64
@@ -166,14 +166,14 @@ def check_verifiable(prompt: str) -> tuple[str, ...]:
     return wanted
 
 
-def edit_targets(prompt: str, before: Reading) -> Target:
+def edit_targets(prompt: str, before: Reading) -> WantedTexts:
     """The same for an edit of a picture that was read; RequestError when the instruction quotes no text."""
     check_verifiable(prompt)
     return edit_target(prompt, before.lines)
 
 
 def best_attempt(
-    wanted: Sequence[str] | Target,
+    wanted: Sequence[str] | WantedTexts,
     seed: int,
     draw: Callable[[Attempt], Any],
     read: Callable[[Any], Reading],
@@ -186,7 +186,7 @@ def best_attempt(
     `draw` makes the picture of an attempt. Attempts of one plan follow one another, so it may keep the plan.
     """
     tell = progress or (lambda done, most: None)
-    target = wanted if isinstance(wanted, Target) else Target(texts=tuple(wanted))
+    target = wanted if isinstance(wanted, WantedTexts) else WantedTexts(texts=tuple(wanted))
     image: Any = None
     best: AttemptResult | None = None
     verdicts: list[AttemptResult] = []
@@ -204,9 +204,9 @@ def best_attempt(
     return Verified(image=image, best=best, verdicts=tuple(verdicts), wanted=target.texts)
 
 
-def judge(attempt: Attempt, wanted: Sequence[str] | Target, reading: Reading) -> AttemptResult:
+def judge(attempt: Attempt, wanted: Sequence[str] | WantedTexts, reading: Reading) -> AttemptResult:
     """The verdict on one attempt."""
-    target = wanted if isinstance(wanted, Target) else Target(texts=tuple(wanted))
+    target = wanted if isinstance(wanted, WantedTexts) else WantedTexts(texts=tuple(wanted))
     return AttemptResult(
         attempt=attempt,
         lines=reading.lines,
@@ -244,7 +244,7 @@ def draw_verified(
     if request.images:
         wanted = edit_targets(request.prompt, read(request.images[0]))
     else:
-        wanted = Target(texts=tuple(quoted_texts(request.prompt)))
+        wanted = WantedTexts(texts=tuple(quoted_texts(request.prompt)))
     found: list[Verified] = []
     for seed in (following_seed(first, k) for k in range(request.num_images)):
         drawer = _Drawer(pipe, replace(request, num_images=1, seed=seed), progress, cancel)

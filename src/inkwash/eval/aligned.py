@@ -17,7 +17,7 @@ _TAKEN = "\0"
 
 
 @dataclass(frozen=True)
-class Piece:
+class TextPiece:
     """A stretch of text that is the same on both sides, or not."""
 
     text: str
@@ -28,14 +28,14 @@ class Piece:
 class AlignedRow:
     """One wanted text with its reading."""
 
-    wanted: tuple[Piece, ...]
-    read: tuple[Piece, ...]
+    wanted: tuple[TextPiece, ...]
+    read: tuple[TextPiece, ...]
     right: bool
 
 
 def plain_row(wanted: str, read: str, right: bool) -> AlignedRow:
     """A row without letters to compare: a question and its answer."""
-    return AlignedRow(wanted=(Piece(wanted, right),), read=(Piece(read, right),) if read else (), right=right)
+    return AlignedRow(wanted=(TextPiece(wanted, right),), read=(TextPiece(read, right),) if read else (), right=right)
 
 
 def align(wanted: Sequence[tuple[str, bool]], read: Sequence[str]) -> tuple[list[AlignedRow], str]:
@@ -64,23 +64,23 @@ def _place(text: str, rest: str) -> tuple[int, int]:
     return (blocks[0].a, blocks[-1].a + blocks[-1].size) if blocks else (0, 0)
 
 
-def differences(wanted: str, read: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+def differences(wanted: str, read: str) -> tuple[tuple[TextPiece, ...], tuple[TextPiece, ...]]:
     """Both strings in pieces; long ones are compared word by word."""
     if len(wanted) * len(read) > LONGEST:
         return _compared(_words(wanted), _words(read))
     return _compared(list(wanted), list(read))
 
 
-def _compared(wanted: list[str], read: list[str]) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+def _compared(wanted: list[str], read: list[str]) -> tuple[tuple[TextPiece, ...], tuple[TextPiece, ...]]:
     matcher = difflib.SequenceMatcher(None, [_folded(x) for x in wanted], [_folded(x) for x in read], autojunk=False)
-    ours: list[Piece] = []
-    theirs: list[Piece] = []
+    ours: list[TextPiece] = []
+    theirs: list[TextPiece] = []
     for kind, a, b, c, d in matcher.get_opcodes():
         same = kind == "equal"
         if b > a:
-            ours.append(Piece("".join(wanted[a:b]), same))
+            ours.append(TextPiece("".join(wanted[a:b]), same))
         if d > c:
-            theirs.append(Piece("".join(read[c:d]), same))
+            theirs.append(TextPiece("".join(read[c:d]), same))
     return tuple(ours), tuple(theirs)
 
 

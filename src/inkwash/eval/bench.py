@@ -18,6 +18,7 @@ from PIL import Image
 from inkwash.core import limits
 from inkwash.core.errors import ConfigError
 from inkwash.core.types import Size
+from inkwash.engine.request import SAMPLING_FIELDS
 from inkwash.engine.verify import Reading, Verify
 from inkwash.eval import verified
 from inkwash.eval.digest import digest
@@ -78,11 +79,7 @@ class EvalRun:
             "fingerprint": self.fingerprint,
             "size": str(self.size),
             **({} if find_level(self.level) is BASIC else {"level": self.level}),
-            "seed": self.draw.seed,
-            "steps": self.draw.steps,
-            "guidance": self.draw.guidance,
-            "temperature": self.draw.temperature,
-            "top_p": self.draw.top_p,
+            **self.draw.settings(),
         }
 
 
@@ -312,7 +309,7 @@ def check_folders(run: EvalRun) -> None:
         check_settings(run.images, {key: value for key, value in run.settings().items() if key in _SCENE_KEYS})
 
 
-_MODEL_KEYS = ("source", "model", "fingerprint", "steps", "guidance", "temperature", "top_p")
+_MODEL_KEYS = ("source", "model", "fingerprint", "steps", "guidance", *SAMPLING_FIELDS)
 # What decides the cases, whoever drew the pictures.
 _SCENE_KEYS = ("task", "regions", "kinds", "seed", "size", "world", "level", "language")
 

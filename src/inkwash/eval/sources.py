@@ -16,7 +16,7 @@ from PIL import Image
 
 from inkwash.core import limits
 from inkwash.core.errors import ConfigError
-from inkwash.engine.request import DrawRequest
+from inkwash.engine.request import AskedSampling, DrawRequest
 from inkwash.eval.run import Draw
 from inkwash.eval.tasks.edits import EditCase
 from inkwash.eval.tasks.scenes import Case
@@ -32,25 +32,28 @@ SOURCES = ("ar", "teacher", "vae", "truth")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawConfig:
+class DrawConfig(AskedSampling):
     """How the model is asked; picture i has seed + i."""
 
     seed: int = 0
     steps: int | None = None  # None: the model's own
     guidance: float | None = None  # None: the reference's
-    temperature: float | None = None  # None: the checkpoint's
-    top_p: float | None = None
     cancel: Any = None  # the engine's CancelToken
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.request(0, prompt="checks the values")
+
+    def settings(self) -> dict[str, Any]:
+        """What is written beside the pictures."""
+        return {"seed": self.seed, "steps": self.steps, "guidance": self.guidance, **self.asked_sampling()}
 
     def request(self, number: int, **fields: Any) -> DrawRequest:
         """The request of picture `number`; `fields` say what is drawn."""
         given = {"num_inference_steps": self.steps, "guidance_scale": self.guidance}
         settings = {name: value for name, value in given.items() if value is not None}
         seed = limits.check_seed(self.seed) + number
-        return DrawRequest(temperature=self.temperature, top_p=self.top_p, **{"seed": seed, **settings, **fields})
+        return DrawRequest(**{**self.asked_sampling(), "seed": seed, **settings, **fields})
 
 
 def drawer(source: str, cases: Sequence[Case], pipe: GlmImagePipeline | None, config: DrawConfig) -> Draw:
@@ -87,7 +90,7 @@ def _from_prompt(cases: Sequence[Case], pipe: GlmImagePipeline, config: DrawConf
 
 def _from_truth_tokens(cases: Sequence[Case], pipe: GlmImagePipeline, config: DrawConfig) -> Draw:
     def draw(numbers: Sequence[int]) -> Sequence[Image.Image]:
-        from inkwash.engine.plan import Plan
+        from inkwash.engine.output import Plan
 
         plan = Plan(true_tokens(pipe, [render(cases[i].scene) for i in numbers]))
         return _images(pipe.draw(_requests(cases, numbers, config), plan=plan, cancel=config.cancel))
@@ -136,7 +139,7 @@ def vae_round_trip(pipe: GlmImagePipeline, image: Image.Image) -> Image.Image:
     import torch
     from einops import rearrange
 
-    from inkwash.engine.pixels import decode_latents, encode_picture, to_output
+    from inkwash.engine.output import decode_latents, encode_picture, to_output
 
     values = torch.from_numpy(np.asarray(image, dtype=np.float32) / 127.5 - 1.0)
     latents = encode_picture(pipe.parts.vae, rearrange(values, "h w c -> c h w"))

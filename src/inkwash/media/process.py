@@ -31,7 +31,7 @@ from PIL import Image
 from inkwash.core.errors import Cancelled, MediaError, MissingExtraError, RequestError
 from inkwash.media import documents, images, sources, videos
 from inkwash.media.reader import Form, Given, InProcess, MediaReader, PixelSize
-from inkwash.media.wire import ConnectionBroken, Message, receive, send
+from inkwash.media.wire import ConnectionBroken, WireMessage, receive, send
 
 SECONDS = {"size": 15.0, "picture": 30.0, "video": 60.0, "frames": 240.0, "document": 200.0, "page": 30.0}
 RESIDENT = 400 * 2**20  # a process that keeps more after its work is replaced
@@ -261,7 +261,7 @@ class ProcessReader:
         token: str = "",
         *,
         first: tuple[str, dict[str, Any]] | None = None,
-    ) -> Iterator[Message]:
+    ) -> Iterator[WireMessage]:
         """The replies to a task, of a process that has done ``first`` (it opens the document of ``token``)."""
 
         def waiting() -> None:
@@ -288,7 +288,7 @@ class ProcessReader:
         file: _File | None,
         waiting: Callable[[], None],
         name: str = "",
-    ) -> Iterator[Message]:
+    ) -> Iterator[WireMessage]:
         name = name if file is None else file.name
         allowed = min(SECONDS[task], max(0.5, self._seconds - self._spent))
         end = time.monotonic() + allowed
@@ -376,7 +376,7 @@ def _file(source: Given, what: str, max_bytes: int) -> _File:
     return _File(descriptor, name)
 
 
-def _picture(reply: Message) -> Image.Image:
+def _picture(reply: WireMessage) -> Image.Image:
     mode, (width, height) = reply.header["mode"], reply.header["size"]
     if mode not in ("L", "RGB", "RGBA") or len(reply.blob) != width * height * len(mode):
         raise MediaError("The process that decodes pictures has sent something else; try again.")

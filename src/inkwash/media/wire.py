@@ -25,7 +25,7 @@ class ConnectionBroken(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Message:
+class WireMessage:
     """What came: an object, bytes, and the descriptor of a file if one was sent."""
 
     header: dict[str, Any]
@@ -51,7 +51,7 @@ def send(
         raise ConnectionBroken(str(error)) from None
 
 
-def receive(link: socket.socket, *, most: int, waiting: Waiting = lambda: None) -> Message:
+def receive(link: socket.socket, *, most: int, waiting: Waiting = lambda: None) -> WireMessage:
     """The next message with at most ``most`` bytes behind it; ``waiting`` is called at every timeout of the socket.
 
     Raises Broken, and whatever ``waiting`` raises.
@@ -64,7 +64,7 @@ def receive(link: socket.socket, *, most: int, waiting: Waiting = lambda: None) 
         header = json.loads(_exactly(link, length, waiting))
         if not isinstance(header, dict):
             raise ConnectionBroken("a message that is no object")
-        return Message(header=header, blob=_exactly(link, size, waiting), file=file)
+        return WireMessage(header=header, blob=_exactly(link, size, waiting), file=file)
     except BaseException as error:
         if file is not None:
             os.close(file)

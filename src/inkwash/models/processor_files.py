@@ -86,16 +86,11 @@ def special_tokens(folder: Path, files: Files) -> dict[str, str]:
     for nested in ("extra_special_tokens", "model_specific_special_tokens"):
         if isinstance(entries.get(nested), dict):
             entries |= entries[nested]
-    tokens = {role: _token_text(value) for role, value in entries.items() if role.endswith("_token")}
-    return {role: text for role, text in tokens.items() if text is not None}
+    named = {role: value for role, value in entries.items() if role.endswith("_token")}
+    texts = {role: value.get("content") if isinstance(value, dict) else value for role, value in named.items()}
+    return {role: text for role, text in texts.items() if isinstance(text, str)}
 
 
 def _refuse(message: object) -> NoReturn:
     """What a chat template calls when it cannot express a conversation."""
     raise RequestError(f"The chat template refuses these messages: {message}", param="messages")
-
-
-def _token_text(value: object) -> str | None:
-    if isinstance(value, dict):
-        value = value.get("content")
-    return value if isinstance(value, str) else None

@@ -53,20 +53,6 @@ class ModelEntry:
         return self.huggingface is None and self.modelscope is None
 
 
-def _glm_v(name: str, parameters: str, gigabytes: float, note: str) -> ModelEntry:
-    return ModelEntry(
-        name=f"zai-org/{name}",
-        kind=SEES,
-        parameters=parameters,
-        gigabytes=gigabytes,
-        licence="MIT",
-        huggingface=f"zai-org/{name}",
-        modelscope=f"ZhipuAI/{name}",
-        loadable=False,
-        note=note,
-    )
-
-
 MODELS: tuple[ModelEntry, ...] = (
     ModelEntry(
         name="nano",
@@ -95,10 +81,25 @@ MODELS: tuple[ModelEntry, ...] = (
         loadable=False,
         note="ships inside the package, trained by its own recipe; sees the pictures that nano draws, English",
     ),
-    _glm_v("GLM-4.1V-9B-Thinking", "10B", 21, "dense, thinks before it answers"),
-    _glm_v("GLM-4.1V-9B-Base", "10B", 21, "dense, not tuned for chat"),
-    _glm_v("GLM-4.5V", "108B", 216, "mixture of experts, 12B active"),
-    _glm_v("GLM-4.5V-FP8", "108B", 110, "mixture of experts, 12B active, 8-bit weights"),
+    *(
+        ModelEntry(
+            name=f"zai-org/{name}",
+            kind=SEES,
+            parameters=parameters,
+            gigabytes=gigabytes,
+            licence="MIT",
+            huggingface=f"zai-org/{name}",
+            modelscope=f"ZhipuAI/{name}",
+            loadable=False,
+            note=note,
+        )
+        for name, parameters, gigabytes, note in (
+            ("GLM-4.1V-9B-Thinking", "10B", 21, "dense, thinks before it answers"),
+            ("GLM-4.1V-9B-Base", "10B", 21, "dense, not tuned for chat"),
+            ("GLM-4.5V", "108B", 216, "mixture of experts, 12B active"),
+            ("GLM-4.5V-FP8", "108B", 110, "mixture of experts, 12B active, 8-bit weights"),
+        )
+    ),
 )
 
 

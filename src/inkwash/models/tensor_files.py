@@ -103,14 +103,14 @@ def _files(folder: Path, variant: str | None) -> tuple[list[Path], dict[str, str
     """The weight files of a folder, and the index that lists their tensors where there is one."""
     if not folder.is_dir():
         raise WeightsError(f"{folder} is not a folder; a checkpoint folder with *.safetensors files is expected.")
-    variants = _variants(folder)
-    if variant is not None and variant in variants:
-        return variants[variant]
+    if variant is not None and variant in (named := _variants(folder)):
+        return named[variant]
     for base in BASE_NAMES:
         if (single := folder / f"{base}.safetensors").is_file():
             return [single], None
         if (index := folder / f"{base}.safetensors.index.json").is_file():
             return _indexed_files(index)
+    variants = _variants(folder)
     if len(variants) == 1:
         return next(iter(variants.values()))
     if variants:

@@ -46,7 +46,7 @@ SHARD_BYTES = 5 * 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class TensorEntry:
     """What one tensor will be."""
 
     dtype: torch.dtype
@@ -61,7 +61,7 @@ class TensorWriter:
     """Writes the tensors of `entries`, in their order, as `base.safetensors` or as shards with an index."""
 
     def __init__(
-        self, folder: Path, base: str, entries: Mapping[str, Entry], *, max_shard_bytes: int = SHARD_BYTES
+        self, folder: Path, base: str, entries: Mapping[str, TensorEntry], *, max_shard_bytes: int = SHARD_BYTES
     ) -> None:
         self.folder, self.base, self._entries = folder, base, dict(entries)
         self.names = list(self._entries)

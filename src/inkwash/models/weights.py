@@ -12,7 +12,7 @@ import fnmatch
 import os
 import shutil
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,13 +25,12 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
-from inkwash.core.errors import WeightsError
+from inkwash.core.errors import NoMeaning, WeightsError
 from inkwash.core.files import write_json
-from inkwash.models.fp8 import dequantize, pair_scales
-from inkwash.models.quantized_files import matrix_of, pair_quantized, quantized_kinds
+from inkwash.models.quantized_files import dequantize, matrix_of, pair_quantized, pair_scales, quantized_kinds
 from inkwash.models.tensor_files import StoredTensor, count, read_headers, reason, some, split_experts
-from inkwash.nn.quantized import QuantizedMatrix
-from inkwash.nn.quantized import dequantize as dequantize_matrix
+from inkwash.nn.linear import QuantizedMatrix
+from inkwash.nn.linear import dequantize as dequantize_matrix
 
 MAX_SHARD_BYTES = 5 * 10**9
 WINDOW_BYTES = 32 * 2**20  # a file is mapped anew after this much, so that pages already copied leave memory
@@ -102,8 +101,9 @@ def load_module(
     plan = _match(module, stored, table, folder)
     if fill:
         _fill(module, plan, table, dtype, torch.device(device))
-    for owner, name, buffer in _buffers(module):
-        owner._buffers[name] = buffer.to(device)
+    for owner in module.modules():
+        for name, buffer in owner._buffers.items():
+            owner._buffers[name] = None if buffer is None else buffer.to(device)
     return module.eval()
 
 
@@ -283,50 +283,21 @@ def _match(
         elif not table.is_dropped(key):
             unexpected.append(key)
     missing = [table.to_checkpoint(name) for name in expected if name not in plan and name not in tied]
-    shapes, kinds = _misfits(expected, plan)
-    _raise_misfits(folder, stored, missing, unexpected, shapes, kinds)
-    return plan
-
-
-def _misfits(expected: Mapping[str, Tensor], plan: Mapping[str, StoredTensor]) -> tuple[list[str], list[str]]:
     shapes, kinds = [], []
     for name, entry in plan.items():
         want = expected[name]
+        allowed = FLOATS if want.is_floating_point() else INTEGERS
         if tuple(want.shape) != entry.shape:
             shapes.append(f"{entry.name} is {list(entry.shape)}, the network's is {list(want.shape)}")
-        elif (
-            entry.dtype not in (FLOATS if want.is_floating_point() else INTEGERS) and entry.scale is entry.aside is None
-        ):
+        elif entry.dtype not in allowed and entry.scale is entry.aside is None:
             kinds.append(f"{entry.name} is {entry.dtype}, the network's is {str(want.dtype).removeprefix('torch.')}")
-    return shapes, kinds
-
-
-def _kinds_for(tensor: Tensor) -> Collection[str]:
-    return FLOATS if tensor.is_floating_point() else INTEGERS
-
-
-def _raise_misfits(
-    folder: Path,
-    stored: Mapping[str, StoredTensor],
-    missing: list[str],
-    unexpected: list[str],
-    shapes: list[str],
-    kinds: list[str],
-) -> None:
-    parts = [
-        f"{count(found, 'tensor', 'tensors')} {what} ({some(found)})"
-        for what, found in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of the wrong shape", shapes),
-            ("of the wrong kind", kinds),
-        )
-        if found
-    ]
+    wrong = {"missing": missing, "unexpected": unexpected, "of the wrong shape": shapes, "of the wrong kind": kinds}
+    parts = [f"{count(found, 'tensor', 'tensors')} {what} ({some(found)})" for what, found in wrong.items() if found]
     if parts:
         files = sorted({entry.file for entry in stored.values()})
         place = files[0] if len(files) == 1 else folder
         raise WeightsError(f"{place} does not fit this network: {'; '.join(parts)}.")
+    return plan
 
 
 def _fill(
@@ -357,13 +328,25 @@ def _stream(
     plan: Mapping[str, StoredTensor], dtypes: Mapping[str, torch.dtype | None], device: torch.device
 ) -> Iterator[tuple[str, Tensor]]:
     """Tensors one by one as memory of their own; the mapped file is let go after every window."""
-    for window in _windows(plan):
+    windows: list[list[str]] = []
+    held = 0
+    for name, entry in sorted(plan.items(), key=lambda item: item[1].file):
+        if not windows or plan[windows[-1][0]].file != entry.file or held > WINDOW_BYTES:
+            windows.append([])
+            held = 0
+        windows[-1].append(name)
+        held += torch.Size(entry.shape).numel() * 4
+    for window in windows:
         file = plan[window[0]].file
         try:
             with safe_open(file, framework="pt") as opened:
                 for name in window:
-                    raw = _read(opened, plan[name])
-                    dtype = dtypes[name]
+                    dtype, part = dtypes[name], plan[name].part
+                    if part is None:
+                        raw: Tensor = opened.get_tensor(plan[name].name)
+                    else:  # one matrix of a stack
+                        number, first, last = part
+                        raw = opened.get_slice(plan[name].name)[number, first:last]
                     if (aside := plan[name].aside) is not None:
                         matrix = matrix_of(plan[name], raw, _beside(opened, file, aside)).to(device)
                         yield name, dequantize_matrix(matrix, dtype or torch.bfloat16)
@@ -375,16 +358,6 @@ def _stream(
                     del raw
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"{file} could not be read to its end ({reason(error)}).") from error
-
-
-def _read(opened: Any, entry: StoredTensor) -> Tensor:
-    """A whole tensor, or one matrix of a stack."""
-    if entry.part is None:
-        whole: Tensor = opened.get_tensor(entry.name)
-        return whole
-    number, first, last = entry.part
-    part: Tensor = opened.get_slice(entry.name)[number, first:last]
-    return part
 
 
 def _dequantized(
@@ -403,26 +376,6 @@ def _beside(opened: Any, file: Path, entry: StoredTensor) -> Tensor:
     with safe_open(entry.file, framework="pt") as other:
         found = other.get_tensor(entry.name)
         return found.clone()
-
-
-def _windows(plan: Mapping[str, StoredTensor]) -> Iterator[list[str]]:
-    window: list[str] = []
-    held = 0
-    for name, entry in sorted(plan.items(), key=lambda item: item[1].file):
-        if window and (plan[window[0]].file != entry.file or held > WINDOW_BYTES):
-            yield window
-            window, held = [], 0
-        window.append(name)
-        held += torch.Size(entry.shape).numel() * 4
-    if window:
-        yield window
-
-
-def _buffers(module: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
-    for owner in module.modules():
-        for name, buffer in owner._buffers.items():
-            if buffer is not None:
-                yield owner, name, buffer
 
 
 def _unique_state(module: nn.Module) -> dict[str, Tensor]:
@@ -470,3 +423,40 @@ def _require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise OSError(f"{needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free")
+
+
+_KERNELS = "attention always runs in torch's fused kernels: leave it out"
+_ADAPTERS = "adapters are loaded by the pipeline's load_lora_weights"
+NO_MEANING = {
+    "enable_layerwise_casting": "weights are rounded while they are read: use from_pretrained(..., quantize='fp8')",
+    "enable_group_offload": "weights travel by stage or by block: use from_pretrained(..., offload='block')",
+    "enable_cache": "use quality='high', 'medium' or 'low' in the call",
+    "enable_gradient_checkpointing": "it is a setting of training: use inkwash train",
+    "enable_xformers_memory_efficient_attention": _KERNELS,
+    "set_attention_backend": _KERNELS,
+    "set_attn_processor": _KERNELS,
+    "fuse_qkv_projections": "query, key and value are fused when weights are loaded: leave it out",
+    "unfuse_qkv_projections": "query, key and value are stored apart and stay so: leave it out",
+    "add_adapter": _ADAPTERS,
+    "load_lora_adapter": _ADAPTERS,
+    "save_pretrained": "the pipeline's save_pretrained writes all parts",
+}
+
+
+class ReferencePart(nn.Module):
+    """A network with the reference's `dtype` and `device`; a name of `NO_MEANING` is an error that says what to use."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number type of the weights."""
+        return next(self.parameters()).dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are; "meta" while they wait elsewhere."""
+        return next(self.parameters()).device
+
+    def __getattr__(self, name: str) -> Any:
+        if name in NO_MEANING:
+            raise NoMeaning(f"{name} has no meaning here: {NO_MEANING[name]}.")
+        return super().__getattr__(name)

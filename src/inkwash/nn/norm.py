@@ -21,7 +21,9 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """``weight * x / rms(x)`` over the last dimension; x (..., D), weight (D,)."""
     wide = x.float()
     if weight.dtype == torch.float32:
-        return _differentiable(wide, weight, eps) if torch.is_grad_enabled() else _scaled(wide, weight, eps)
+        if torch.is_grad_enabled():
+            return _differentiable(wide, weight, eps)
+        return wide * _inverse_rms(wide, eps) * weight
     return weight * (wide * _inverse_rms(wide, eps)).to(x.dtype)
 
 
@@ -63,10 +65,6 @@ class _Differentiable(torch.autograd.Function):
 
 
 _differentiable: Callable[[Tensor, Tensor, float], Tensor] = _Differentiable.apply
-
-
-def _scaled(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    return x * _inverse_rms(x, eps) * weight
 
 
 def _inverse_rms(x: Tensor, eps: float) -> Tensor:

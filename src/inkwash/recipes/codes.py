@@ -22,13 +22,11 @@ from torch import Tensor
 
 from inkwash.data.captioned import captioned_pictures
 from inkwash.data.scenes import LabelledScenes, label_sizes
-from inkwash.models.glm.config import RopeParameters
-from inkwash.models.glm_image import ar, vision, vq
-from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm.decoder import RopeParameters
+from inkwash.models.glm_image import ar
+from inkwash.models.glm_image.ar import ARGenerator, VisionEncoder, VQModel
 from inkwash.models.glm_image.config import ARConfig, ARTextConfig, VisionConfig, VQConfig
 from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, TokenLayout, train_bpe
-from inkwash.models.glm_image.vision import VisionEncoder
-from inkwash.models.glm_image.vq import VQModel
 from inkwash.train.ar import ar_loss, build_rows
 from inkwash.train.optim import descend, make_optimizers, set_lr, warmup_cosine
 from inkwash.train.pixel_codes import PixelTokenizer, train_pixel_tokenizer
@@ -99,15 +97,15 @@ def _encode(name: str, config: CodesComparison, pixels: Tensor, folder: Path) ->
     free = config.tokenizer_steps * 3 // 5
     if name == "semantic-VQ":
         encoder, codebook = VisionEncoder(sizes), VQModel(book)
-        vision.init_weights(encoder)
-        vq.init_weights(codebook)
+        ar.init_vision_weights(encoder)
+        ar.init_vq_weights(codebook)
         make = LabelledScenes(seed=11, batch=config.tokenizer_batch, canvases=(config.canvas,), noise=0.0)
         settings = TokenizerTraining(steps=config.tokenizer_steps, free_steps=free, revive_every=50)
         train_tokenizer(encoder, codebook, label_sizes("first"), make, folder / "semantic", settings, device=CPU)
         return torch.cat([token_grid(encoder, codebook, part) for part in pixels.split(256)])
     model = PixelTokenizer(sizes, book, config.grid, line=name == "1-D")
-    vision.init_weights(model.vision)
-    vq.init_weights(model.vq)
+    ar.init_vision_weights(model.vision)
+    ar.init_vq_weights(model.vq)
     health = train_pixel_tokenizer(
         model,
         lambda step: pixels[_indices(step, config.tokenizer_batch, config)],

@@ -23,13 +23,12 @@ from inkwash.data.buckets import Buckets
 from inkwash.data.encode import OpenedExample, Outcome, encode, run_here
 from inkwash.data.folder import Example
 from inkwash.data.scenes import half_size
+from inkwash.models.glm_image.ar import VisionEncoder, VQModel
 from inkwash.models.glm_image.config import ARConfig, VAEConfig
 from inkwash.models.glm_image.folder import PARTS
 from inkwash.models.glm_image.processor import CELL, GlmImageProcessor, preview_grid, vae_pixels
 from inkwash.models.glm_image.quotes import glyph_texts
 from inkwash.models.glm_image.vae import AutoencoderKL
-from inkwash.models.glm_image.vision import VisionEncoder
-from inkwash.models.glm_image.vq import VQModel
 from inkwash.models.glm_image.weights import AR_KEYS
 from inkwash.models.registry import resolve
 from inkwash.models.tensor_files import read_json

@@ -22,14 +22,11 @@ from inkwash.data.limits import second_limits
 from inkwash.data.plans import PlanBatches
 from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrops, prompt_lines
 from inkwash.models.glm_image import ar, decoder
-from inkwash.models.glm_image.abilities import Abilities
-from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.ar import ARGenerator, VisionEncoder, VQModel
 from inkwash.models.glm_image.decoder import Decoder
-from inkwash.models.glm_image.folder import DrawingDefaults
+from inkwash.models.glm_image.folder import Abilities, DrawingDefaults
 from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, TokenLayout
-from inkwash.models.glm_image.vision import VisionEncoder
-from inkwash.models.glm_image.vq import VQModel
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
 from inkwash.recipes import sizes
 from inkwash.recipes.nano import EDIT_KINDS, SHIPPED

@@ -20,9 +20,9 @@ from torch import Tensor
 from inkwash.data.limits import card_limits
 from inkwash.data.plans import PlanBatches
 from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrops, prompt_lines
-from inkwash.models.glm_image.abilities import Abilities
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.decoder import Decoder
+from inkwash.models.glm_image.folder import Abilities
 from inkwash.models.glm_image.processor import CELL as TOKEN_PIXELS
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
 from inkwash.recipes import sizes

@@ -16,14 +16,12 @@ from inkwash.core.errors import ConfigError
 from inkwash.core.files import staging_folder
 from inkwash.data.scenes import prompt_lines
 from inkwash.models.glm_image import ar, decoder, glyph
-from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.ar import ARGenerator, VisionEncoder, VQModel
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, train_bpe, write_processor_files
 from inkwash.models.glm_image.vae import AutoencoderKL
-from inkwash.models.glm_image.vision import VisionEncoder
-from inkwash.models.glm_image.vq import VQModel
 from inkwash.models.glm_image.weights import GlmImageParts, save_pipeline_parts
 from inkwash.recipes import sizes
 from inkwash.train.decoder import FrozenParts

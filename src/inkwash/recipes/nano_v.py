@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from inkwash.data.questions import QuestionBatches, label_sizes, question_lines
-from inkwash.models.glm.config import RopeParameters
+from inkwash.models.glm.decoder import RopeParameters
 from inkwash.models.glm_v import model as glm_v
 from inkwash.models.glm_v.config import GlmVConfig, GlmVVisionConfig, TextConfig
 from inkwash.models.glm_v.model import GlmV

@@ -16,7 +16,7 @@ import torch
 
 from inkwash.core.device import pick_device
 from inkwash.core.errors import ConfigError, DataError, InkwashError
-from inkwash.data.conversations import Conversation, SkippedExample, read_conversations
+from inkwash.data.conversations import SkippedExample, TrainingConversation, read_conversations
 from inkwash.data.loader import Batch
 from inkwash.data.sampler import ShardSampler
 from inkwash.engine.see.media import MediaRules, read_media
@@ -95,7 +95,7 @@ def see_finetune(  # noqa: PLR0913 (each parameter is a setting)
 class SftBatches:
     """Batch number n of a data set, for `data.loader.step_batches`: {"lessons", "prompts"}."""
 
-    conversations: Sequence[Conversation]
+    conversations: Sequence[TrainingConversation]
     processor: GlmVProcessor
     rules: MediaRules
     batch: int

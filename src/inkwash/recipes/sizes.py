@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inkwash.models.glm.config import RopeParameters
+from inkwash.models.glm.decoder import RopeParameters
 from inkwash.models.glm_image.config import (
     ARConfig,
     ARTextConfig,
@@ -18,7 +18,7 @@ from inkwash.models.glm_image.config import (
     VisionConfig,
     VQConfig,
 )
-from inkwash.models.glm_image.folder import DrawingDefaults
+from inkwash.models.glm_image.folder import DrawingDefaults, min_p_sampling
 from inkwash.models.glm_image.tokenizer_files import TokenLayout
 
 CODES = 4096
@@ -61,7 +61,7 @@ SCHEDULER = SchedulerConfig(
 # More guidance than the released model: more letters come out right, and up to here their edges stay clean.
 DRAWING = DrawingDefaults(num_inference_steps=20, guidance_scale=2.2)
 # A nucleus of 0.75 cuts what is unlikely in every cell, such as a line's beginning here and not a row below.
-SAMPLING = {"temperature": 1.0, "top_p": 1.0, "min_p": 0.1}
+SAMPLING = min_p_sampling(0.1)
 
 
 def ar_config(vocab_size: int, *, pad_id: int, image_id: int, codes: int = CODES) -> ARConfig:

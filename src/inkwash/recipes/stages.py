@@ -17,10 +17,9 @@ from torch import nn
 from inkwash.data.loader import Batch
 from inkwash.data.plans import PlanBatches
 from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrops, label_sizes
-from inkwash.models.glm_image import vision, vq
+from inkwash.models.glm_image import ar
+from inkwash.models.glm_image.ar import VisionEncoder, VQModel
 from inkwash.models.glm_image.vae import AutoencoderKL
-from inkwash.models.glm_image.vision import VisionEncoder
-from inkwash.models.glm_image.vq import VQModel
 from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.recipes import sizes
 from inkwash.recipes.nano_parts import frozen_parts, load_vae, new_ar, new_decoder, write_nano_processor
@@ -92,8 +91,8 @@ class TokenizerStage:
     def run(self) -> None:
         torch.manual_seed(0)
         encoder, codebook = VisionEncoder(sizes.VISION), VQModel(replace(sizes.VQ, num_embeddings=self.codes))
-        vision.init_weights(encoder)
-        vq.init_weights(codebook)
+        ar.init_vision_weights(encoder)
+        ar.init_vq_weights(codebook)
         if self.start != NOWHERE:
             encoder.load_state_dict(load_pipeline_parts(self.start).ar.model.visual.state_dict())
         labels = label_sizes(self.data.level)

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from inkwash.core.seeds import make_generator
 from inkwash.data.loader import Batch
-from inkwash.engine.sampling import Sampling
+from inkwash.engine.sampling import PLAIN
 from inkwash.engine.see.generator import AnswerGenerator, AnswerRecord, Budget
 from inkwash.engine.see.pipeline import GlmVisionPipeline
-from inkwash.engine.seeds import make_generator
 from inkwash.eval.tasks.questions import Reply, mark
 from inkwash.models.glm_v.answer import split_answer
 from inkwash.models.glm_v.boxes import find_boxes
@@ -44,7 +44,6 @@ from inkwash.train.parallel import Ranks
 from inkwash.train.run import TrainingRun
 from inkwash.train.sft import SftBatch, SftExample, collate
 
-PLAIN = Sampling(temperature=1.0, top_p=1.0)
 RLCS, UNIFORM = "rlcs", "uniform"
 
 

@@ -14,17 +14,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from inkwash.core.seeds import make_generator
 from inkwash.engine.ar import Row, read_prompt, sample_plans
 from inkwash.engine.denoise import DenoiseInput, Denoiser
-from inkwash.engine.pixels import decode_latents, to_output
-from inkwash.engine.plan import upsample
-from inkwash.engine.request import Watch
+from inkwash.engine.output import decode_latents, to_output, upsample
+from inkwash.engine.request import AskedSampling, Watch
 from inkwash.engine.sampling import Sampling, Trace
-from inkwash.engine.seeds import make_generator
 from inkwash.engine.stages import Stages
 from inkwash.models.glm.decode import fuse_for_decode
+from inkwash.models.glm_image.ar import decode_positions, prompt_positions
 from inkwash.models.glm_image.config import ARConfig
-from inkwash.models.glm_image.positions import decode_positions, prompt_positions
 from inkwash.models.glm_image.processor import CELL, Grid, ImagePrompt
 from inkwash.models.glm_image.quotes import glyph_texts
 from inkwash.models.glm_image.weights import GlmImageParts
@@ -184,5 +183,4 @@ def plan_rows(samples: Sequence[PlanSample], config: ARConfig) -> ARBatch:
 
 def sampling_of(parts: GlmImageParts) -> Sampling:
     """How the checkpoint itself samples its plans."""
-    own = parts.defaults
-    return Sampling(temperature=own.temperature, top_p=own.top_p, top_k=own.top_k, min_p=own.min_p)
+    return Sampling.of(parts.defaults, AskedSampling())

@@ -133,7 +133,7 @@ STYLE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class SceneQuestion:
     """One question with its answer; ``box`` is set where the answer is a place."""
 
     kind: str
@@ -153,49 +153,49 @@ def thousandths(box: Box, scene: Scene) -> Thousandths:
     )
 
 
-_Ask = Callable[[Scene, random.Random, str], Question | None]
+_Ask = Callable[[Scene, random.Random, str], SceneQuestion | None]
 
 
 def _say(rng: random.Random, templates: tuple[str, ...], split: str, **slots: str) -> str:
     return fill(rng.choice(of_split(templates, split, "question")), **slots)
 
 
-def _read(scene: Scene, rng: random.Random, split: str) -> Question | None:
+def _read(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None:
     if not scene.texts:
         return None
     if len(scene.texts) > 1 and rng.random() < 0.5:
         item = rng.choice(scene.texts)
         if sum(zone(other.box, scene) == zone(item.box, scene) for other in scene.texts) == 1:
             where = place(item.box, scene, rng)
-            return Question(kind="read", question=_say(rng, READ_ONE, split, P=where), answer=item.text)
+            return SceneQuestion(kind="read", question=_say(rng, READ_ONE, split, P=where), answer=item.text)
     lines = "\n".join(item.text for item in scene.texts)
-    return Question(kind="read", question=_say(rng, READ_ALL, split), answer=lines)
+    return SceneQuestion(kind="read", question=_say(rng, READ_ALL, split), answer=lines)
 
 
-def _color(scene: Scene, rng: random.Random, split: str) -> Question | None:
+def _color(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None:
     index = rng.randrange(-1, len(scene.items))
     if index < 0:
-        return Question(kind="color", question=_say(rng, BACKGROUND, split), answer=scene.background)
+        return SceneQuestion(kind="color", question=_say(rng, BACKGROUND, split), answer=scene.background)
     item = scene.items[index]
     if isinstance(item, TextItem):
-        return Question(kind="color", question=_say(rng, TEXT_COLOR, split, W=item.text), answer=item.color)
-    return Question(kind="color", question=_say(rng, SHAPE_COLOR, split, O=item.shape), answer=item.color)
+        return SceneQuestion(kind="color", question=_say(rng, TEXT_COLOR, split, W=item.text), answer=item.color)
+    return SceneQuestion(kind="color", question=_say(rng, SHAPE_COLOR, split, O=item.shape), answer=item.color)
 
 
-def _count(scene: Scene, rng: random.Random, split: str) -> Question | None:
+def _count(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None:
     if rng.random() < 0.5:
-        return Question(kind="count", question=_say(rng, COUNT, split), answer=str(len(scene.objects)))
-    return Question(kind="count", question=_say(rng, COUNT_TEXTS, split), answer=str(len(scene.texts)))
+        return SceneQuestion(kind="count", question=_say(rng, COUNT, split), answer=str(len(scene.objects)))
+    return SceneQuestion(kind="count", question=_say(rng, COUNT_TEXTS, split), answer=str(len(scene.texts)))
 
 
-def _exists(scene: Scene, rng: random.Random, split: str) -> Question | None:
+def _exists(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None:
     present = tuple(item.shape for item in scene.objects)
     shape = rng.choice(present if present and rng.random() < 0.5 else SHAPES)
     answer = "yes" if shape in present else "no"
-    return Question(kind="exists", question=_say(rng, EXISTS, split, O=shape), answer=answer)
+    return SceneQuestion(kind="exists", question=_say(rng, EXISTS, split, O=shape), answer=answer)
 
 
-def _where(scene: Scene, rng: random.Random, split: str) -> Question | None:
+def _where(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None:
     if not scene.items:
         return None
     item = rng.choice(scene.items)
@@ -204,18 +204,18 @@ def _where(scene: Scene, rng: random.Random, split: str) -> Question | None:
     else:
         question = _say(rng, WHERE_SHAPE, split, O=name_shape(item, rng))
     box = thousandths(item.box, scene)
-    return Question(kind="where", question=question, answer=str(list(box)), box=box)
+    return SceneQuestion(kind="where", question=question, answer=str(list(box)), box=box)
 
 
-def _face(scene: Scene, rng: random.Random, split: str) -> Question | None:
+def _face(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None:
     if not scene.texts:
         return None
     item = rng.choice(scene.texts)
-    return Question(kind="face", question=_say(rng, FACE, split, W=item.text), answer=FACE_WORDS[item.face][0])
+    return SceneQuestion(kind="face", question=_say(rng, FACE, split, W=item.text), answer=FACE_WORDS[item.face][0])
 
 
-def _style(scene: Scene, rng: random.Random, split: str) -> Question | None:
-    return Question(kind="style", question=_say(rng, STYLE, split), answer=STYLE_WORDS[scene.style])
+def _style(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None:
+    return SceneQuestion(kind="style", question=_say(rng, STYLE, split), answer=STYLE_WORDS[scene.style])
 
 
 _ASKERS: dict[str, _Ask] = {
@@ -230,7 +230,7 @@ _ASKERS: dict[str, _Ask] = {
 KINDS = tuple(_ASKERS)
 
 
-def ask(scene: Scene, rng: random.Random, *, split: str = "train", kinds: tuple[str, ...] = KINDS) -> Question:
+def ask(scene: Scene, rng: random.Random, *, split: str = "train", kinds: tuple[str, ...] = KINDS) -> SceneQuestion:
     """One question about a scene, of one of ``kinds`` (another of them where the scene has nothing to ask about)."""
     check_split(split)
     for kind in kinds:

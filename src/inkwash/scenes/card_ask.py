@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from inkwash.core.errors import ConfigError
-from inkwash.scenes.ask import Question, thousandths
+from inkwash.scenes.ask import SceneQuestion, thousandths
 from inkwash.scenes.caption import article, place, zone
 from inkwash.scenes.caption_zh import place_zh
 from inkwash.scenes.card_ask_forms import CHINESE as CHINESE_FORMS
@@ -48,7 +48,7 @@ Picture = ThingItem | ShapeItem
 
 
 @dataclass(frozen=True, kw_only=True)
-class CardQuestion(Question):
+class CardQuestion(SceneQuestion):
     """A question and what to look at for it: a remark, or `name` in `boxes` of pixels."""
 
     name: str

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from inkwash.engine.handle import RequestHandle
     from inkwash.engine.notes import Abilities
     from inkwash.engine.open import LoadOptions
+    from inkwash.engine.output import Plan
     from inkwash.engine.pipeline import GlmImagePipeline
-    from inkwash.engine.plan import Plan
     from inkwash.engine.scheduler import Engine, EngineStats
 
 OnEvent = Callable[[Event], None]

@@ -31,7 +31,7 @@ from inkwash.serve.ray_session import RaySession
 
 if TYPE_CHECKING:
     from inkwash.engine.open import LoadOptions
-    from inkwash.engine.plan import Plan
+    from inkwash.engine.output import Plan
     from inkwash.serve.settings import ClusterSettings, ServeSettings
 
 log = logs.get(__name__)

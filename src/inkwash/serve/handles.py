@@ -22,7 +22,7 @@ from inkwash.core.limits import SIZE_STEP
 from inkwash.core.types import Size
 
 if TYPE_CHECKING:
-    from inkwash.engine.plan import Plan
+    from inkwash.engine.output import Plan
 
 _PREFIX = "plan1."
 _MAX_INFLATED = 200_000
@@ -41,7 +41,7 @@ class PlanHandle:
         """The engine's plan of one picture."""
         import torch
 
-        from inkwash.engine.plan import Plan, upsample
+        from inkwash.engine.output import Plan, upsample
 
         grid = self.drawn.height // SIZE_STEP, self.drawn.width // SIZE_STEP
         return Plan(upsample(torch.tensor(self.tokens, dtype=torch.long), grid)[None])

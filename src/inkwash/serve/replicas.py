@@ -18,7 +18,7 @@ from inkwash.serve.backend import LocalBackend, ModelInfo, load_backend, load_pl
 
 if TYPE_CHECKING:
     from inkwash.engine.open import LoadOptions
-    from inkwash.engine.plan import Plan
+    from inkwash.engine.output import Plan
 
 
 class Replica:

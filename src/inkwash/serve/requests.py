@@ -17,7 +17,7 @@ from inkwash.core.seeds import draw_seed
 from inkwash.core.text import nearest
 from inkwash.core.types import Size
 from inkwash.engine.notes import negative_notes, notes
-from inkwash.engine.request import DrawRequest
+from inkwash.engine.request import SAMPLING_FIELDS, DrawRequest
 from inkwash.engine.verify import Verify, check_verifiable
 from inkwash.media.reader import MediaReader
 from inkwash.serve.handles import PlanHandle, PlanSigner
@@ -27,7 +27,7 @@ from inkwash.serve.sizes import MaskedCanvas, centre_crop, drawn_size, parse_siz
 from inkwash.serve.uploads import Uploads, decode
 
 if TYPE_CHECKING:
-    from inkwash.engine.plan import Plan
+    from inkwash.engine.output import Plan
     from inkwash.serve.backend import ModelInfo
     from inkwash.serve.settings import ServeSettings
 
@@ -105,10 +105,9 @@ def make_order(
         num_images=body.n or 1,
         layout=body.layout or "new",
         quality=chosen.tier,
-        temperature=body.temperature,
-        top_p=body.top_p,
         seed=body.seed,
         adapters=adapters,
+        **{name: getattr(body, name) for name in SAMPLING_FIELDS},
     )
     size = asked if drawn is None else drawn
     if size is None and images:
@@ -280,9 +279,7 @@ def _warnings(body: ImageBody, info: ModelInfo) -> list[str]:
     said += negative_notes(body.negative_prompt, body.guidance_scale)
     if body.plan is not None:
         said += [
-            f"{name}: has no effect on a given plan."
-            for name in ("temperature", "top_p")
-            if getattr(body, name) is not None
+            f"{name}: has no effect on a given plan." for name in SAMPLING_FIELDS if getattr(body, name) is not None
         ]
         if body.layout == "new" and (body.n or 1) > 1:
             said.append("layout: new has no effect on a given plan, which all pictures share.")

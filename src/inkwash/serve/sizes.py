@@ -22,9 +22,10 @@ def drawn_size(asked: Size) -> Size:
         )
     width, height = (max(MIN_SIDE, math.ceil(side / SIZE_STEP) * SIZE_STEP) for side in asked)
     drawn = Size(width, height)
-    if drawn.aspect > MAX_ASPECT:
+    if max(drawn) > MAX_ASPECT * min(drawn):
         raise RequestError(
-            f"The size {asked} is {drawn.aspect:.1f} times longer than wide: at most {MAX_ASPECT:g}:1 is allowed.",
+            f"The size {asked} is {max(drawn) / min(drawn):.1f} times longer than wide: at most {MAX_ASPECT:g}:1 is "
+            "allowed.",
             code="invalid_value",
             param="size",
         )

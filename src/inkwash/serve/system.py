@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from inkwash import __version__
 from inkwash.core.errors import RequestError
+from inkwash.engine.request import SAMPLING_FIELDS
 from inkwash.serve.files import with_addresses
 from inkwash.serve.images import client_of, service_of
 from inkwash.serve.requests import same_model
@@ -60,15 +61,13 @@ class Health(BaseModel):
 def _model(request: Request) -> ModelAnswer:
     service = service_of(request)
     info = None if service.backend is None else service.backend.info
+    shown = ("steps", "guidance", *SAMPLING_FIELDS)
     return ModelAnswer(
         id=service.settings.served_name,
         created=STARTED,
         owned_by="inkwash",
         natural_size=None if info is None else "x".join(map(str, info.natural_size)),
-        default_steps=None if info is None else info.defaults.steps,
-        default_guidance=None if info is None else info.defaults.guidance,
-        default_temperature=None if info is None else info.defaults.temperature,
-        default_top_p=None if info is None else info.defaults.top_p,
+        **({} if info is None else {f"default_{name}": getattr(info.defaults, name) for name in shown}),
     )
 
 

@@ -21,15 +21,15 @@ from inkwash.core.errors import Cancelled, InkwashError, MissingExtraError, Requ
 from inkwash.core.limits import MAX_SEED
 from inkwash.engine import events
 from inkwash.engine.handle import GenerationResult, RequestHandle
-from inkwash.engine.plan import join_pictures
+from inkwash.engine.output import join_pictures
 from inkwash.engine.scheduler import DeadlinePassed, QueueFull
-from inkwash.engine.verify import MAX_ATTEMPTS, Attempt, Reading, Target, Verified, best_attempt, edit_targets
+from inkwash.engine.verify import MAX_ATTEMPTS, Attempt, Reading, Verified, WantedTexts, best_attempt, edit_targets
 from inkwash.engine.verify import check_verifiable as texts_of
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from inkwash.engine.plan import Plan
+    from inkwash.engine.output import Plan
     from inkwash.engine.request import DrawRequest, TokenCounts
     from inkwash.engine.scheduler import EngineStats
     from inkwash.engine.verify import ReadPicture
@@ -227,15 +227,15 @@ class _Drawing:
             plans=self.plans,
         )
 
-    def _target(self) -> Target:
+    def _target(self) -> WantedTexts:
         """What the pictures must show; an edit is told from the words of the picture before it."""
         if not self.request.images:
-            return Target(texts=texts_of(self.request.prompt))
+            return WantedTexts(texts=texts_of(self.request.prompt))
         canvas = self.backend.order.canvas
         before = self.request.images[0] if canvas is None else canvas.original
         return edit_targets(self.request.prompt, self._read(before))
 
-    def _picture(self, index: int, seed: int, target: Target) -> Verified:
+    def _picture(self, index: int, seed: int, target: WantedTexts) -> Verified:
         verify = self.backend.verify
         if self.given is not None:
             verify = replace(verify, noises_per_plan=MAX_ATTEMPTS)

@@ -17,15 +17,14 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from inkwash.data.loader import Batch
+from inkwash.models.glm_image.ar import VisionEncoder, VQModel
 from inkwash.models.glm_image.config import SchedulerConfig
 from inkwash.models.glm_image.decoder import Decoder
+from inkwash.models.glm_image.decoder_blocks import KeyValue, References
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.processor import CELL
-from inkwash.models.glm_image.references import KeyValue, References
 from inkwash.models.glm_image.schedule import add_noise, shift_amount
 from inkwash.models.glm_image.vae import AutoencoderKL
-from inkwash.models.glm_image.vision import VisionEncoder
-from inkwash.models.glm_image.vq import VQModel
 from inkwash.train.config import NetworkTraining, equal_parts
 from inkwash.train.device import autocast, to_device
 from inkwash.train.flops import decoder_step_flops

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from inkwash.data.loader import Batch
+from inkwash.models.glm_image.ar import VisionEncoder, VQModel
 from inkwash.models.glm_image.quotes import canonical
-from inkwash.models.glm_image.vision import VisionEncoder
-from inkwash.models.glm_image.vq import VQModel
 from inkwash.train.decoder import FrozenParts
 from inkwash.train.device import to_device
 from inkwash.train.tokenizer import token_grid

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from inkwash.data.loader import Batch
+from inkwash.models.glm_image.ar import Grid, decode_positions, prompt_positions
 from inkwash.models.glm_image.config import ARConfig
-from inkwash.models.glm_image.positions import Grid, decode_positions, prompt_positions
 from inkwash.train.decoder import Inputs
 from inkwash.train.device import to_device
 from inkwash.train.rows import ARBatch, pad_rows, plan_weights

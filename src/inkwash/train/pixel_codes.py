@@ -14,9 +14,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from inkwash.models.glm_image.ar import VisionBlock, VisionEncoder, VQModel
 from inkwash.models.glm_image.config import VisionConfig, VQConfig
-from inkwash.models.glm_image.vision import VisionBlock, VisionEncoder
-from inkwash.models.glm_image.vq import VQModel
 from inkwash.train.device import autocast
 from inkwash.train.optim import descend, make_optimizers, set_lr, warmup_cosine
 from inkwash.train.tokenizer import Codebook, clip_normalize, perplexity

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm_image.positions import Grid, decode_positions, prompt_positions
+from inkwash.models.glm_image.ar import Grid, decode_positions, prompt_positions
 from inkwash.models.glm_image.processor import preview_grid
 from inkwash.models.glm_image.tokenizer_files import GRID_END, GRID_START, IMAGE, TokenLayout
 from inkwash.train.config import equal_parts

@@ -19,9 +19,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from inkwash.data.loader import Batch
+from inkwash.models.glm_image.ar import VisionEncoder, VQModel
 from inkwash.models.glm_image.tokenizer_files import CLIP_MEAN, CLIP_STD
-from inkwash.models.glm_image.vision import VisionEncoder
-from inkwash.models.glm_image.vq import VQModel
 from inkwash.train.config import Training
 from inkwash.train.device import autocast, to_device
 from inkwash.train.optim import clear_gradients, lr_at, make_optimizers, set_lr, update

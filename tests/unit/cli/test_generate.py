@@ -15,7 +15,8 @@ from PIL import Image
 from inkwash.core.errors import Cancelled, InkwashError, MediaError
 from inkwash.engine.defaults import ModelDefaults
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.request import DrawRequest
+from inkwash.engine.request import AskedSampling, DrawRequest
+from inkwash.engine.sampling import Sampling
 from inkwash.media.images import load_image, read_metadata
 from inkwash.models.registry import defaults_of, model_defaults
 from tests.unit.cli.conftest import FakePipeline, Outcome
@@ -80,7 +81,7 @@ def test_a_folder_says_how_it_wants_to_be_drawn_with(inkwash: Run, pipeline: typ
 
 def test_the_page_stands_on_what_the_model_draws_with() -> None:
     pipe = GlmImagePipeline.from_pretrained("nano")
-    sampling, stands = pipe.sampling(None, None), model_defaults("nano")
+    sampling, stands = Sampling.of(pipe.parts.defaults, AskedSampling()), model_defaults("nano")
     assert (stands.side, stands.side) == pipe.stages.natural_size([])
     own = pipe.parts.drawing
     assert (stands.steps, stands.guidance) == (own.num_inference_steps, own.guidance_scale)
@@ -207,16 +208,16 @@ def test_a_cancelled_run_writes_nothing(inkwash: Run, pipeline: type[FakePipelin
 def test_one_bad_file_does_not_lose_the_others(
     inkwash: Run, pipeline: type[FakePipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from inkwash.media import outputs
+    from inkwash.media import images
 
-    save = outputs.save_image
+    save = images.save_image
 
     def full_disk_once(image: Image.Image, path: Path, **options: object) -> Path:
         if path.name == "out-1.png":
             raise MediaError("The disk is full.")
         return save(image, path, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(outputs, "save_image", full_disk_once)
+    monkeypatch.setattr(images, "save_image", full_disk_once)
     outcome = inkwash("generate", PROMPT, "-n", "3")
     assert outcome.code == 2 and "disk is full" in outcome.err
     assert sorted(path.name for path in Path().iterdir()) == ["out-2.png", "out-3.png"]

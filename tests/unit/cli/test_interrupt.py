@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from inkwash.cli.interrupt import interruptible
+from inkwash.cli.progress import interruptible
 
 SOON = 4.0  # half a second of grace, one second in all on an idle machine; the work would take a minute
 SCRIPT = """
 import sys, threading, time
 from inkwash.cli import app
-from inkwash.cli.interrupt import interruptible
+from inkwash.cli.progress import interruptible
 
 stop = threading.Event()
 def work():

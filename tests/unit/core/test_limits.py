@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -63,7 +64,7 @@ Check = Callable[[float], float]
         (limits.check_count, [1, 64], [0, -1, 65]),
         (limits.check_guidance, [0.0, 1.0, 1.5, 100.0], [math.nan, math.inf, -math.inf, -0.1, 101.0]),
         (limits.check_temperature, [0.0, 0.9], [math.nan, -1.0, math.inf]),
-        (limits.check_top_p, [0.01, 0.75, 1.0], [0.0, -0.5, 1.01, math.nan, math.inf]),
+        (partial(limits.check_nucleus, "top_p"), [0.01, 0.75, 1.0], [0.0, -0.5, 1.01, math.nan, math.inf]),
     ],
 )
 def test_numbers(check: Check, good: list[float], bad: list[float]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from inkwash.core import log
+from inkwash.core.env import configure_logging
 from inkwash.core.errors import ConfigError
 
 
@@ -27,8 +28,8 @@ def test_names_stay_inside_the_tree() -> None:
 
 def test_configuring_twice_prints_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("INKWASH_LOG", "info")
-    log.configure()
-    log.configure()
+    configure_logging()
+    configure_logging()
     log.get("engine").info("drawing")
     log.get("engine").debug("not shown")
     assert capsys.readouterr().err == "INFO inkwash.engine: drawing\n"
@@ -37,4 +38,4 @@ def test_configuring_twice_prints_once(monkeypatch: pytest.MonkeyPatch, capsys: 
 def test_an_unknown_level(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INKWASH_LOG", "loud")
     with pytest.raises(ConfigError, match="LOUD"):
-        log.configure()
+        configure_logging()

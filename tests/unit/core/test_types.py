@@ -20,7 +20,3 @@ def test_refuses(text: str) -> None:
     with pytest.raises(RequestError, match="WIDTHxHEIGHT") as caught:
         Size.parse(text)
     assert caught.value.param == "size" and repr(text) in caught.value.message
-
-
-def test_aspect_is_long_over_short() -> None:
-    assert Size(512, 128).aspect == Size(128, 512).aspect == 4.0

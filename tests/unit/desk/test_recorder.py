@@ -12,12 +12,12 @@ from PIL import Image
 
 from inkwash.cli.app import run
 from inkwash.core.errors import RequestError
-from inkwash.desk.places import Box, Monitor, Window
+from inkwash.desk.places import Monitor, ScreenBox, Window
 from inkwash.desk.recorder import Recorder, RecordingFailed, RecordSettings, fit
 from inkwash.desk.screen import ScreenError, Shot
 
 av = pytest.importorskip("av")
-BOX = Box(left=0, top=0, width=320, height=180)
+BOX = ScreenBox(left=0, top=0, width=320, height=180)
 
 
 class Painted:
@@ -26,7 +26,7 @@ class Painted:
     def __init__(self, slow: float = 0.0, noisy: bool = False) -> None:
         self.slow, self.noisy, self.looks, self.gone = slow, noisy, 0, False
 
-    def shoot(self, box: Box) -> Shot:
+    def shoot(self, box: ScreenBox) -> Shot:
         if self.gone:
             raise ScreenError("The screen cannot be read (gone).")
         self.looks += 1

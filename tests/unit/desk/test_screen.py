@@ -18,12 +18,12 @@ from PIL import Image
 
 from inkwash.cli.app import run
 from inkwash.core.errors import InkwashError, RequestError
-from inkwash.desk.places import Box, Monitor, Window
+from inkwash.desk.places import Monitor, ScreenBox, Window
 from inkwash.desk.screen import MssScreen, ScreenError, check_session, find_window, fitted, open_screen, see_every_pixel
 from inkwash.desk.select import crop
 from tests.display import HEIGHT, WIDTH
 
-AT = Box(left=300, top=200, width=200, height=120)
+AT = ScreenBox(left=300, top=200, width=200, height=120)
 
 
 def noise() -> Image.Image:
@@ -67,17 +67,17 @@ def same(one: Image.Image, other: Image.Image) -> bool:
 
 def test_a_region_has_exactly_the_pixels_of_the_screen(painted: Image.Image) -> None:
     screen = open_screen()
-    assert screen.monitors()[0] == Monitor(number=0, box=Box(left=0, top=0, width=WIDTH, height=HEIGHT))
+    assert screen.monitors()[0] == Monitor(number=0, box=ScreenBox(left=0, top=0, width=WIDTH, height=HEIGHT))
     whole = screen.shoot(screen.monitors()[0].box)
     assert whole.image.size == (WIDTH, HEIGHT) and whole.scale == 1
     assert same(whole.image.crop((300, 200, 500, 320)), painted)
     assert same(screen.shoot(AT).image, painted)
-    inner = screen.shoot(Box(left=317, top=211, width=33, height=21))
+    inner = screen.shoot(ScreenBox(left=317, top=211, width=33, height=21))
     assert same(inner.image, painted.crop((17, 11, 50, 32)))
-    edge = screen.shoot(Box(left=-50, top=-50, width=60, height=70))  # the part that is on the screen
-    assert edge.box == Box(left=0, top=0, width=10, height=20) and edge.image.size == (10, 20)
+    edge = screen.shoot(ScreenBox(left=-50, top=-50, width=60, height=70))  # the part that is on the screen
+    assert edge.box == ScreenBox(left=0, top=0, width=10, height=20) and edge.image.size == (10, 20)
     with pytest.raises(RequestError, match="outside of the screen"):
-        screen.shoot(Box(left=900, top=0, width=10, height=10))
+        screen.shoot(ScreenBox(left=900, top=0, width=10, height=10))
     screen.close()
 
 
@@ -213,13 +213,13 @@ class NoWindows:
 def test_a_sharp_screen_has_a_scale_and_its_colours() -> None:
     grabber = Grabber()
     screen = MssScreen(grabber, NoWindows())
-    shot = screen.shoot(Box(left=-100, top=5, width=50, height=20))
+    shot = screen.shoot(ScreenBox(left=-100, top=5, width=50, height=20))
     assert grabber.sides == (-100, 5, -50, 25) and shot.scale == 2 and shot.image.size == (100, 40)
     assert shot.image.getpixel((0, 0)) == (30, 20, 10)
     part = crop(shot, (30, 15, 10, 5))  # drawn from the lower right
-    assert part.image.size == (40, 20) and part.box == Box(left=-90, top=10, width=20, height=10)
+    assert part.image.size == (40, 20) and part.box == ScreenBox(left=-90, top=10, width=20, height=10)
     with pytest.raises(ScreenError, match=r"cannot be read \(CGDisplayCreateImageForRect returned NULL\)"):
-        screen.shoot(Box(left=666, top=0, width=5, height=5))
+        screen.shoot(ScreenBox(left=666, top=0, width=5, height=5))
 
 
 def test_windows_is_asked_for_real_pixels() -> None:

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from inkwash.core.errors import MediaError, RequestError
 from inkwash.desk import attachments, service
 from inkwash.desk.endpoints import Endpoint, Endpoints, Piece
-from inkwash.desk.places import Box, Monitor, Window
+from inkwash.desk.places import Monitor, ScreenBox, Window
 from inkwash.desk.screen import Shot
 from inkwash.desk.service import Desk, Question
 from inkwash.media.reader import InProcess
@@ -26,7 +26,7 @@ from fastapi.testclient import TestClient
 
 from inkwash.desk.routes import make_app
 
-WHOLE = Box(left=0, top=0, width=320, height=200)
+WHOLE = ScreenBox(left=0, top=0, width=320, height=200)
 
 
 class Painted:
@@ -38,9 +38,9 @@ class Painted:
         return [Monitor(number=0, box=WHOLE), Monitor(number=1, box=WHOLE)]
 
     def windows(self) -> list[Window]:
-        return [Window(id=1, title="Letter", program="writer", box=Box(left=10, top=20, width=64, height=32))]
+        return [Window(id=1, title="Letter", program="writer", box=ScreenBox(left=10, top=20, width=64, height=32))]
 
-    def shoot(self, box: Box) -> Shot:
+    def shoot(self, box: ScreenBox) -> Shot:
         image = Image.new("RGB", (WHOLE.width, WHOLE.height), "white")
         ImageDraw.Draw(image).rectangle((0, 0, 39, 39), fill="red")
         corners = (box.left, box.top, box.left + box.width, box.top + box.height)

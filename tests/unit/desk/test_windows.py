@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from inkwash.desk.places import Box, Window
+from inkwash.desk.places import ScreenBox, Window
 from inkwash.desk.windows import MacWindows, WindowsWindows
 
 RECORDED = {  # handle: visible, minimised, cloaked, title, frame of the compositor (None: it has none), outer rectangle
@@ -56,8 +56,12 @@ class Dwmapi:
 def test_windows_of_windows_are_those_that_can_be_seen() -> None:
     found = WindowsWindows(User32(), Dwmapi(), lambda user32, handle: f"{handle:x}.exe").windows()
     assert found == [
-        Window(id=0x10, title="Report - Word", program="10.exe", box=Box(left=108, top=40, width=1100, height=800)),
-        Window(id=0x60, title="Old program", program="60.exe", box=Box(left=-1900, top=10, width=400, height=300)),
+        Window(
+            id=0x10, title="Report - Word", program="10.exe", box=ScreenBox(left=108, top=40, width=1100, height=800)
+        ),
+        Window(
+            id=0x60, title="Old program", program="60.exe", box=ScreenBox(left=-1900, top=10, width=400, height=300)
+        ),
     ]
 
 
@@ -87,7 +91,7 @@ class Quartz:
 
 
 def test_windows_of_a_mac_leave_the_menu_bar_out() -> None:
-    box = Box(left=12, top=38, width=900, height=700)
+    box = ScreenBox(left=12, top=38, width=900, height=700)
     assert MacWindows(Quartz()).windows() == [Window(id=7, title="Inbox", program="Mail", box=box)]
     quartz = Quartz()
     quartz.allowed = False  # without the permission titles are missing: the program's name stands for them

@@ -13,7 +13,7 @@ from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
 from inkwash.models.glm.decode import fuse_for_decode
-from inkwash.models.glm_image.positions import decode_positions, prompt_positions
+from inkwash.models.glm_image.ar import decode_positions, prompt_positions
 from inkwash.models.glm_image.processor import ImagePrompt
 
 

@@ -15,14 +15,13 @@ from inkwash.core.errors import ConfigError, RequestError, WeightsError
 from inkwash.engine.convert import convert
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.see.loading import load_vision_model
-from inkwash.models.glm.decode import fuse_for_decode
-from inkwash.models.glm.decode_cpu import RowDecoder
+from inkwash.models.glm.decode import RowDecoder, fuse_for_decode
 from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.models.glm_v.folder import BUNDLED as SIGHT
 from inkwash.models.glm_v.weights import load_glm_v
 from inkwash.models.quantized_files import stated_kind
 from inkwash.models.weights import StoredTensors
-from inkwash.nn.quantized import Int4Matrix, Int8Matrix, QuantizedLinear, dequantize, quantize_int4, quantize_int8
+from inkwash.nn.linear import Int4Matrix, Int8Matrix, QuantizedLinear, dequantize, quantize_int4, quantize_int8
 
 CALL: dict[str, Any] = {"prompt": 'A "SIGN"', "height": 64, "width": 64, "num_inference_steps": 2}
 KINDS = {"ar": "int4", "decoder": "int8"}

@@ -13,12 +13,11 @@ import torch
 from PIL import Image
 
 from inkwash.core.errors import InkwashError, RequestError
-from inkwash.engine.device_slots import DeviceSlots
+from inkwash.engine.ar import DeviceSlots, PlanSequence, Prefix
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.request import DrawRequest
 from inkwash.engine.sampling import Sampling, pick
 from inkwash.engine.scheduler import Engine
-from inkwash.engine.slots import Prefix, Sequence
 from inkwash.models.glm.decode import forget_for_decode, fuse_for_decode
 from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.nn.finite import NotFiniteError, check_logits
@@ -108,7 +107,7 @@ def test_an_accelerators_slots_notice_in_the_middle_of_a_plan(own: GlmImagePipel
     prefix = Prefix(cache, 4, ar.lm_head(hidden[:, -1]), torch.zeros(3, 4, dtype=torch.long), 3)
 
     def plan(spoilt: bool) -> torch.Tensor:
-        sequence = Sequence(prefix, torch.full((3,), 0.5), Sampling())
+        sequence = PlanSequence(prefix, torch.full((3,), 0.5), Sampling())
         slots.join(sequence)
         for number in range(2):
             if spoilt and number == 1:

@@ -12,8 +12,7 @@ from inkwash.core.types import Size
 from inkwash.data.limits import card_limits, second_limits
 from inkwash.engine.notes import find_notes, looks_like_a_photograph, negative_notes, notes
 from inkwash.engine.notes_words import EN, ZH
-from inkwash.models.glm_image.abilities import Abilities
-from inkwash.models.glm_image.folder import drawing_defaults
+from inkwash.models.glm_image.folder import Abilities, drawing_defaults
 from inkwash.models.registry import bundled_folder
 from inkwash.scenes.caption import describe
 from inkwash.scenes.edit import sample_edit

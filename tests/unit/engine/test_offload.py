@@ -16,8 +16,7 @@ from inkwash.core.errors import ConfigError, RequestError
 from inkwash.engine.offload import BLOCKS, Residency
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.quantize import is_quantized, parse_quantize
-from inkwash.models.glm.decode import fuse_for_decode
-from inkwash.models.glm.decode_cpu import RowDecoder
+from inkwash.models.glm.decode import RowDecoder, fuse_for_decode
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from inkwash.core.errors import RequestError
+from inkwash.engine.output import MaskedEdit, check_output_type, decode_latents, to_output
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.pixels import MaskedEdit, check_output_type, decode_latents, to_output
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -49,7 +49,7 @@ def test_large_pictures_are_decoded_in_tiles(pipe: GlmImagePipeline, monkeypatch
     latents = torch.zeros(2, 16, 8, 12)
     plain = decode_latents(pipe.parts.vae, latents)
     assert not tiled
-    monkeypatch.setattr("inkwash.engine.pixels.TILED_AREA", 64 * 64)
+    monkeypatch.setattr("inkwash.engine.output.TILED_AREA", 64 * 64)
     assert torch.equal(decode_latents(pipe.parts.vae, latents), plain)
     assert tiled == [(1, 16, 8, 12)] * 2  # one picture at a time
 

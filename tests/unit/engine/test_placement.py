@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from inkwash.core.errors import ConfigError
-from inkwash.engine import placement
+from inkwash.engine import loading
+from inkwash.engine.loading import USABLE, _mapped, _Stored, choose
 from inkwash.engine.memory import Forecaster, ForecastInput, Sizes
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.placement import USABLE, _mapped, _Stored, choose
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -44,7 +44,7 @@ def test_much_memory_holds_everything(tiny_folder: Path) -> None:
 @pytest.fixture
 def forecasts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even a tiny checkpoint is forecast."""
-    monkeypatch.setattr(placement, "CLEARLY", 1e6)
+    monkeypatch.setattr(loading, "CLEARLY", 1e6)
 
 
 @pytest.mark.usefixtures("forecasts")
@@ -102,8 +102,8 @@ def test_a_mapped_checkpoint_draws_the_same_picture(
 
     whole = GlmImagePipeline.from_pretrained(tiny_folder, device_map="cpu")
     assert whole.placement is not None and whole.placement.profile == "none"
-    monkeypatch.setattr(placement, "CLEARLY", 1e6)
-    monkeypatch.setattr(placement, "free_memory", lambda _device: just(peaks["none"] - 4096))
+    monkeypatch.setattr(loading, "CLEARLY", 1e6)
+    monkeypatch.setattr(loading, "free_memory", lambda _device: just(peaks["none"] - 4096))
     mapped = GlmImagePipeline.from_pretrained(tiny_folder, device_map="cpu")
     assert mapped.placement is not None and mapped.placement.profile == "map"
     expected, got = latents(whole), latents(mapped)
@@ -113,5 +113,5 @@ def test_a_mapped_checkpoint_draws_the_same_picture(
 
 
 def test_free_memory_is_what_the_system_says() -> None:
-    free = placement.free_memory(CPU)
+    free = loading.free_memory(CPU)
     assert 2**20 < free < 2**50

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inkwash.engine.readback import Target, best_span, compare, edit_target, letters, quoted_texts
+from inkwash.engine.readback import WantedTexts, best_span, compare, edit_target, letters, quoted_texts
 from inkwash.eval.metrics import edit_distance
 
 texts = st.text(alphabet="abcAB é你好", min_size=1, max_size=8)
@@ -51,19 +51,19 @@ def test_every_quoted_text_is_found_and_blank_ones_are_not_asked_for() -> None:
 @pytest.mark.parametrize(
     ("prompt", "before", "target"),
     [
-        ('Replace the text with "OPEN"', ["HELLO"], Target(texts=("OPEN",), spare=5)),
-        ('Replace "HELLO" with "OPEN"', ["HELLO"], Target(texts=("OPEN",))),
-        ('Replace "HELLO" with "OPEN"', ["HELL0", "2 pm"], Target(texts=("OPEN",), spare=3)),  # misread, and kept
-        ('Correct "HALLO" to "HELLO"', ["HALLO"], Target(texts=("HELLO",))),
-        ('"OPEN" instead of "HELLO"', ["HELLO"], Target(texts=("OPEN",))),
-        ("把“你好”改成“再见”", ["你好"], Target(texts=("再见",))),
-        ('Add "SALE" below "HELLO"', ["HELLO"], Target(texts=("SALE",), spare=5)),
-        ('Make "HELLO" blue', ["HELLO", "you"], Target(texts=("HELLO",), spare=3)),
-        ('Remove the word "HELLO"', ["HELLO", "you"], Target(texts=(), spare=3)),
-        ("去掉“你好”", ["你好"], Target(texts=())),
+        ('Replace the text with "OPEN"', ["HELLO"], WantedTexts(texts=("OPEN",), spare=5)),
+        ('Replace "HELLO" with "OPEN"', ["HELLO"], WantedTexts(texts=("OPEN",))),
+        ('Replace "HELLO" with "OPEN"', ["HELL0", "2 pm"], WantedTexts(texts=("OPEN",), spare=3)),  # misread, and kept
+        ('Correct "HALLO" to "HELLO"', ["HALLO"], WantedTexts(texts=("HELLO",))),
+        ('"OPEN" instead of "HELLO"', ["HELLO"], WantedTexts(texts=("OPEN",))),
+        ("把“你好”改成“再见”", ["你好"], WantedTexts(texts=("再见",))),
+        ('Add "SALE" below "HELLO"', ["HELLO"], WantedTexts(texts=("SALE",), spare=5)),
+        ('Make "HELLO" blue', ["HELLO", "you"], WantedTexts(texts=("HELLO",), spare=3)),
+        ('Remove the word "HELLO"', ["HELLO", "you"], WantedTexts(texts=(), spare=3)),
+        ("去掉“你好”", ["你好"], WantedTexts(texts=())),
     ],
 )
-def test_what_an_edited_picture_must_show(prompt: str, before: list[str], target: Target) -> None:
+def test_what_an_edited_picture_must_show(prompt: str, before: list[str], target: WantedTexts) -> None:
     assert edit_target(prompt, before) == target
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.engine import events
+from inkwash.engine.ar import CpuSlots
 from inkwash.engine.estimate import Speeds, work_of
 from inkwash.engine.events import END_EVENTS, Event
 from inkwash.engine.handle import GenerationResult, RequestHandle
@@ -24,7 +25,6 @@ from inkwash.engine.planner import weights_edition
 from inkwash.engine.prepared import Prepared
 from inkwash.engine.request import DrawRequest
 from inkwash.engine.scheduler import DeadlinePassed, Engine, EngineClosed, QueueFull
-from inkwash.engine.slots import CpuSlots
 
 WAIT = 120.0  # seconds after which a test gives up; a busy machine needs some
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from inkwash.core import seeds
 from inkwash.core.errors import RequestError
-from inkwash.engine import seeds
 
 
 def numbers(generator: torch.Generator) -> list[float]:

@@ -11,15 +11,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from inkwash.engine.ar import read_prompt, reference_codes
-from inkwash.engine.device_slots import DeviceSlots
+from inkwash.engine.ar import CpuSlots, DeviceSlots, PlanSequence, Prefix, Slots, read_prompt, reference_codes
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.sampling import Sampling
-from inkwash.engine.slots import CpuSlots, Prefix, Sequence, Slots
-from inkwash.models.glm.decode import forget_for_decode, fuse_for_decode
-from inkwash.models.glm.decode_cpu import KEYS_STEP, RowByRow, RowDecoder, _runs, keys_read
+from inkwash.models.glm.decode import (
+    KEYS_STEP,
+    RowByRow,
+    RowDecoder,
+    _runs,
+    forget_for_decode,
+    fuse_for_decode,
+    keys_read,
+)
 from inkwash.models.glm_image.ar import ARGenerator
-from inkwash.nn.cache import SlotCache
+from inkwash.nn.attention import SlotCache
 from inkwash.nn.linear import PackedLinear, can_pack
 
 
@@ -45,15 +50,17 @@ def device_slots(pipe: GlmImagePipeline, count: int) -> DeviceSlots:
     return DeviceSlots(pipe.parts.ar, fuse_for_decode(pipe.parts.ar), count)
 
 
-def sequences_of(prefixes: list[Prefix]) -> list[Sequence]:
+def sequences_of(prefixes: list[Prefix]) -> list[PlanSequence]:
     settings = [Sampling(), Sampling(temperature=0.0), Sampling(top_k=3, top_p=1.0), Sampling(temperature=2.0)]
     return [
-        Sequence(prefix, torch.rand(prefix.tokens, generator=torch.Generator().manual_seed(number)), settings[number])
+        PlanSequence(
+            prefix, torch.rand(prefix.tokens, generator=torch.Generator().manual_seed(number)), settings[number]
+        )
         for number, prefix in enumerate(prefixes)
     ]
 
 
-def run(slots: Slots, sequences: list[Sequence], limit: int = 24) -> list[list[int]]:
+def run(slots: Slots, sequences: list[PlanSequence], limit: int = 24) -> list[list[int]]:
     """Draw up to `limit` tokens of each, letting in what finds a slot; longer plans are given up there."""
     waiting, active, plans = list(sequences), list[Any](), dict[int, list[int]]()
     while waiting or active:
@@ -173,10 +180,10 @@ def test_guesses_change_the_number_of_passes_and_nothing_else(
     if not rows.shares:
         pytest.skip("this processor has no packed product")
     with monkeypatch.context() as patch:
-        patch.setattr("inkwash.engine.slots.MOST_ROWS", 1)
+        patch.setattr("inkwash.engine.ar.MOST_ROWS", 1)
         plans = [run(CpuSlots(ar, rows, 1), [sequence], 400)[0] for sequence in sequences_of(prefixes)]
     told = {prefix.grids: plan for prefix, plan in zip(prefixes, plans, strict=True)}
-    monkeypatch.setattr("inkwash.engine.slots.GridProposer", lambda grids, edited: Told(told[grids], wrong))
+    monkeypatch.setattr("inkwash.engine.ar.GridProposer", lambda grids, edited: Told(told[grids], wrong))
     passes = 0
 
     def count(*given: Any) -> Tensor:
@@ -229,7 +236,7 @@ def test_slots_on_a_device_draw_the_same_plans(pipe: GlmImagePipeline, prefixes:
 def test_a_longer_sequence_makes_all_slots_longer(
     pipe: GlmImagePipeline, prefixes: list[Prefix], make: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inkwash.engine.slots.LENGTH_STEP", 16)
+    monkeypatch.setattr("inkwash.engine.ar.LENGTH_STEP", 16)
     short, long = sequences_of(prefixes)[3], sequences_of(prefixes)[1]
     expected = run(make(pipe, 1), [sequences_of(prefixes)[3]])[0]
     slots = make(pipe, 2)
@@ -243,7 +250,8 @@ def test_a_longer_sequence_makes_all_slots_longer(
 
 def test_forks_of_one_prefix_do_not_meet(pipe: GlmImagePipeline, prefixes: list[Prefix]) -> None:
     forks = [
-        Sequence(prefixes[0], torch.full((6,), number), Sampling(temperature=5.0, top_p=1.0)) for number in (0.1, 0.9)
+        PlanSequence(prefixes[0], torch.full((6,), number), Sampling(temperature=5.0, top_p=1.0))
+        for number in (0.1, 0.9)
     ]
     together = run(cpu_slots(pipe, 2), forks)
     assert together[0] != together[1]

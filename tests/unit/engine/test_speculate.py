@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from inkwash.engine.speculate import WORTH, GridProposer
+from inkwash.engine.sampling import WORTH, GridProposer
 
 
 def fed(proposer: GridProposer, codes: list[int], *, started: bool = False) -> int:

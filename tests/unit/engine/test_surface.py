@@ -17,7 +17,7 @@ from PIL import Image
 from inkwash.core.errors import ConfigError, InkwashError, RequestError, WeightsError
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.surface import NO_MEANING, shard_bytes
-from inkwash.models.glm_image.reference_part import NO_MEANING as NO_MEANING_OF_PARTS
+from inkwash.models.weights import NO_MEANING as NO_MEANING_OF_PARTS
 from tests.unit.engine.test_adapters import HEAD, pair, weight_of, write
 
 PICTURE = Image.linear_gradient("L").resize((64, 64)).convert("RGB")

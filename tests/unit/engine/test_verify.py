@@ -188,6 +188,6 @@ def test_without_a_seed_one_is_drawn_and_told(pipe: GlmImagePipeline) -> None:
 
 
 def _generator(seed: int) -> object:
-    from inkwash.engine.seeds import make_generator
+    from inkwash.core.seeds import make_generator
 
     return make_generator(seed)

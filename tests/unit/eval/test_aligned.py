@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inkwash.eval.aligned import Piece, align, differences, plain_row
+from inkwash.eval.aligned import TextPiece, align, differences, plain_row
 
 texts = st.text(alphabet="aB é你", max_size=12)
 
@@ -14,13 +14,13 @@ def test_each_text_finds_its_reading_and_the_rest_is_told() -> None:
     rows, beyond = align([("Grand Opening", False), ("50 percent", True)], ["GRAND OPENlNG", "50 percent off", "x"])
     assert [piece.text for piece in rows[0].wanted if not piece.same] == ["i"]
     assert [piece.text for piece in rows[0].read if not piece.same] == ["l"]
-    assert rows[1].wanted == rows[1].read == (Piece("50 percent", True),)
+    assert rows[1].wanted == rows[1].read == (TextPiece("50 percent", True),)
     assert beyond == "off x"
 
 
 def test_a_text_that_is_not_there_has_no_reading() -> None:
     rows, beyond = align([("HELLO", False)], ["xyz", "quite"])
-    assert rows[0].wanted == (Piece("HELLO", False),) and rows[0].read == () and beyond == "xyz quite"
+    assert rows[0].wanted == (TextPiece("HELLO", False),) and rows[0].read == () and beyond == "xyz quite"
     assert align([("HELLO", False)], []) == ([rows[0]], "")
 
 
@@ -37,7 +37,7 @@ def test_long_texts_are_compared_by_words() -> None:
 
 def test_questions_are_shown_as_they_are() -> None:
     row = plain_row("Is it? (yes)", "no", False)
-    assert row.wanted == (Piece("Is it? (yes)", False),) and row.read == (Piece("no", False),)
+    assert row.wanted == (TextPiece("Is it? (yes)", False),) and row.read == (TextPiece("no", False),)
     assert plain_row("Is it?", "", True).read == ()
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import pytest
 import typer
 
-from inkwash.cli.draw_options import DrawOptions
 from inkwash.cli.mcp_tools import DescribeArguments, DrawArguments, EditArguments, ReadArguments, ShotArguments
+from inkwash.cli.options import DrawOptions
 from inkwash.core.errors import RequestError
 from inkwash.mcp.arguments import read_arguments, schema_of
 

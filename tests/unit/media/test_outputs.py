@@ -9,9 +9,8 @@ import pytest
 from PIL import Image
 
 from inkwash.core.errors import MediaError
-from inkwash.media import outputs
-from inkwash.media.images import load_image
-from inkwash.media.outputs import check_output, free_names, save_output, save_outputs
+from inkwash.media import images
+from inkwash.media.images import check_output, free_names, load_image, save_output, save_outputs
 
 PICTURE = Image.new("RGB", (4, 4), "red")
 
@@ -64,7 +63,7 @@ def test_a_failed_picture_leaves_no_empty_file(tmp_path: Path, monkeypatch: pyte
     def full(*_: object, **__: object) -> None:
         raise MediaError("The disk is full.")
 
-    monkeypatch.setattr(outputs, "save_image", full)
+    monkeypatch.setattr(images, "save_image", full)
     with pytest.raises(MediaError, match="full"):
         save_output(PICTURE, tmp_path / "a.png")
     assert names(tmp_path) == []

@@ -10,8 +10,7 @@ import pytest
 
 from inkwash.core.errors import WeightsError
 from inkwash.core.types import Size
-from inkwash.models.glm_image.abilities import Abilities
-from inkwash.models.glm_image.folder import DrawingDefaults, drawing_defaults, pipeline_index
+from inkwash.models.glm_image.folder import Abilities, DrawingDefaults, drawing_defaults, pipeline_index
 from tests.unit.models.folders import hollow_checkpoint
 
 BLOCK: dict[str, Any] = {

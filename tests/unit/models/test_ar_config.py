@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm.config import RopeParameters
+from inkwash.models.glm.decoder import RopeParameters
 from inkwash.models.glm_image.config import ARConfig, ARTextConfig, VisionConfig
 
 RELEASED: dict[str, Any] = {

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from inkwash.core.errors import ConfigError
 from inkwash.models.glm_image.config import DecoderConfig, GlyphConfig
 from inkwash.models.glm_image.decoder import Decoder, fuse_qkv, init_weights
+from inkwash.models.glm_image.decoder_blocks import References
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.glyph import init_weights as init_glyph_weights
-from inkwash.models.glm_image.references import References
 from inkwash.nn.attention import attention
 
 CONFIG = DecoderConfig(
@@ -150,7 +150,7 @@ def test_steps_need_no_masks(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) 
         assert options == {}
         return attention(q, k, v)
 
-    monkeypatch.setattr("inkwash.models.glm_image.references.attention", plain)
+    monkeypatch.setattr("inkwash.models.glm_image.decoder_blocks.attention", plain)
     torch.testing.assert_close(decoder.step(x["latents"], conditions, 0), expected, rtol=1e-4, atol=1e-5)
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from inkwash.core.errors import WeightsError
-from inkwash.models.fp8 import dequantize
+from inkwash.models.quantized_files import dequantize
 from inkwash.models.weights import KeyTable, load_module, save_module
 
 ROWS, COLUMNS = 20, 12

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from inkwash.nn.cache import SlotCache, StaticCache
+from inkwash.nn.attention import SlotCache, StaticCache
 
 
 def values(length: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

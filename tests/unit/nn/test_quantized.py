@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from inkwash.nn.quantized import (
+from inkwash.nn.linear import (
     QuantizedLinear,
     QuantizedMatrix,
     Stacked,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from inkwash.nn.rope import apply_rotary_half, image_rotary, inverse_frequencies, multi_axis_rotary
+from inkwash.nn.attention import apply_rotary_half, image_rotary, inverse_frequencies, multi_axis_rotary
 
 SECTIONS = (2, 3, 3)  # 16 of 24 channels rotate
 

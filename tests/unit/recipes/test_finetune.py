@@ -175,7 +175,7 @@ def test_rows_are_what_the_engine_will_read(tuned: Path, model: Path) -> None:
     """The stored ids, positions and grids of a prompt are those that `prepare` and the engine make of it."""
     from inkwash.data.encoded import AR_FIELDS, ShardBatches
     from inkwash.engine.ar import fill_placeholders
-    from inkwash.models.glm_image.positions import decode_positions, prompt_positions
+    from inkwash.models.glm_image.ar import decode_positions, prompt_positions
 
     parts = load_pipeline_parts(model)
     make = ShardBatches(folder=tuned / "shards", batch=2, fields=AR_FIELDS)

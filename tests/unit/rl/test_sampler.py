@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from inkwash.core.seeds import make_generator
 from inkwash.engine.denoise import DenoiseInput, Denoiser
-from inkwash.engine.plan import upsample
+from inkwash.engine.output import upsample
 from inkwash.engine.request import Watch
-from inkwash.engine.seeds import make_generator
 from inkwash.rl.grpo_ar import ARReinforce, plan_logps, plan_part
 from inkwash.rl.kernels import Kernel
 from inkwash.rl.prompts import PromptSource, digest, share_of

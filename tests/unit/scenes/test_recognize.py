@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from inkwash.engine.pixels import decode_latents, encode_picture
+from inkwash.engine.output import decode_latents, encode_picture
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.scenes.recognize import THING_SIZES, Box, find_things, recognize

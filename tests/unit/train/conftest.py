@@ -8,9 +8,9 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from inkwash.models.glm.config import RopeParameters
-from inkwash.models.glm_image import ar, decoder, glyph, vision, vq
-from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm.decoder import RopeParameters
+from inkwash.models.glm_image import ar, decoder, glyph
+from inkwash.models.glm_image.ar import ARGenerator, VisionEncoder, VQModel
 from inkwash.models.glm_image.config import (
     ARConfig,
     ARTextConfig,
@@ -26,8 +26,6 @@ from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, TokenLayout, train_bpe, write_processor_files
 from inkwash.models.glm_image.vae import AutoencoderKL
-from inkwash.models.glm_image.vision import VisionEncoder
-from inkwash.models.glm_image.vq import VQModel
 from inkwash.train.decoder import FrozenParts
 from inkwash.train.vae import init_vae
 
@@ -57,8 +55,8 @@ def tiny_vae() -> AutoencoderKL:
 def tiny_tokenizer() -> tuple[VisionEncoder, VQModel]:
     torch.manual_seed(2)
     encoder, codebook = VisionEncoder(VISION), VQModel(VQ)
-    vision.init_weights(encoder, 0.2)
-    vq.init_weights(codebook, 0.2)
+    ar.init_vision_weights(encoder, 0.2)
+    ar.init_vq_weights(codebook, 0.2)
     return encoder, codebook
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.distributed import TCPStore
 
 from inkwash.core.errors import ConfigError, InkwashError
-from inkwash.models.glm_image.references import KeyValue
+from inkwash.models.glm_image.decoder_blocks import KeyValue
 from inkwash.train.decoder import DecoderTraining, Inputs, Source, inputs_loss
 from inkwash.train.parallel import Ranks, average_gradients, first_does, single_process_only
 from inkwash.train.run import TrainingRun

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from inkwash.models.glm_image.positions import decode_positions, prompt_positions
+from inkwash.models.glm_image.ar import decode_positions, prompt_positions
 from inkwash.models.glm_image.processor import GlmImageProcessor, preview_grid
 from inkwash.models.glm_image.tokenizer_files import TokenLayout
 from inkwash.train.ar import build_rows, preview_tokens

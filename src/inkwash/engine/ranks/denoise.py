@@ -31,7 +31,7 @@ from inkwash.engine.ranks.shares import fill_share
 from inkwash.engine.request import Watch
 from inkwash.engine.step_cache import StepCache, full_steps
 from inkwash.models.glm_image.decoder import Decoder, DecoderConditions, fuse_qkv
-from inkwash.models.glm_image.references import References, RowGroup, attend_groups
+from inkwash.models.glm_image.decoder_blocks import KeyGroup, References, attend_groups
 from inkwash.models.weights import StoredTensors
 
 KEY, ALL, HALVES = "decoder", "all", ("conditional", "unconditional")
@@ -106,7 +106,7 @@ class TokenSplit:
         k: Tensor,
         v: Tensor,
         *,
-        groups: Sequence[RowGroup],
+        groups: Sequence[KeyGroup],
         references: References | None,
         layer: int,
     ) -> Tensor:

@@ -60,7 +60,7 @@ def follow(link: Connection) -> None:
 
 def run(descriptor: int) -> NoReturn:
     """The whole life of a process that `forkserver.py` has made."""
-    logs.configure()
+    env.configure_logging()
     _end_with_parent()
     code = 0
     try:

@@ -17,8 +17,14 @@ from torch import Tensor, nn
 
 from inkwash.core.errors import ConfigError, WeightsError
 from inkwash.engine.offload import put
-from inkwash.models.glm.config import TextDecoderConfig
-from inkwash.models.glm.decoder import DecoderBlock, FusedGatedMLP, GatedMLP, GroupedAttention, TextDecoder
+from inkwash.models.glm.decoder import (
+    DecoderBlock,
+    FusedGatedMLP,
+    GatedMLP,
+    GroupedAttention,
+    TextDecoder,
+    TextDecoderConfig,
+)
 from inkwash.models.glm_v.config import MoETextConfig
 from inkwash.models.glm_v.moe import MixtureOfExperts
 from inkwash.models.weights import StoredTensors

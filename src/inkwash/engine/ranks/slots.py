@@ -6,17 +6,17 @@ The first rank chooses the tokens, so no rank can differ from another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Many
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from inkwash.engine.ar import CpuSlots, PlanSequence
 from inkwash.engine.ranks.text import SharedRowDecoder, SharedSequences, SharedStepDecoder, SharedText
-from inkwash.engine.slots import CpuSlots, Sequence
-from inkwash.engine.speculate import GridProposer
-from inkwash.models.glm.decode_cpu import keys_read
-from inkwash.nn.cache import SequenceCache, StaticCache
+from inkwash.engine.sampling import GridProposer
+from inkwash.models.glm.decode import keys_read
+from inkwash.nn.attention import SequenceCache, StaticCache
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class SharedSlots(CpuSlots):
         self._text, self._step, self._on_cpu = text, step, rows is not None
         self._held: dict[int, _Held] = {}
 
-    def leave(self, sequence: Sequence) -> None:
+    def leave(self, sequence: PlanSequence) -> None:
         if sequence.slot is not None:
             self._held.pop(sequence.slot, None)
         super().leave(sequence)
 
-    def _read(self, sequences: Many[Sequence], ahead: Many[list[int]]) -> Tensor:
+    def _read(self, sequences: Sequence[PlanSequence], ahead: Sequence[list[int]]) -> Tensor:
         ids: list[int] = []
         places, spans, lines, starts = [], [], [], []
         held = [self._held[sequence.slot] for sequence in sequences if sequence.slot is not None]
@@ -67,7 +67,7 @@ class SharedSlots(CpuSlots):
         self._length = length
 
     @torch.inference_mode()
-    def _enter(self, sequence: Sequence, slot: int) -> None:
+    def _enter(self, sequence: PlanSequence, slot: int) -> None:
         prefix = sequence.prefix
         length = keys_read(prefix.length + prefix.tokens)
         cache = self._text.make_cache(1, length, torch.float32 if self._on_cpu else None)

@@ -25,11 +25,10 @@ from inkwash.engine.ranks.commands import Groups
 from inkwash.engine.ranks.group import RankGroup
 from inkwash.engine.ranks.shares import LAYERS, fill_share, share_decoder
 from inkwash.engine.ranks.wire import WireTensor
-from inkwash.models.glm.decode import CausalModel, StepDecoder
-from inkwash.models.glm.decode_cpu import RowDecoder
+from inkwash.models.glm.decode import CausalModel, RowDecoder, StepDecoder
 from inkwash.models.glm.decoder import TextDecoder
 from inkwash.models.weights import StoredTensors
-from inkwash.nn.cache import SequenceCache, SequenceCaches, StaticCache
+from inkwash.nn.attention import SequenceCache, SequenceCaches, StaticCache
 
 KEY, ALL = "text", "all"
 NORM = "model.language_model.norm.weight"

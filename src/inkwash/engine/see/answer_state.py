@@ -20,15 +20,14 @@ from torch import Tensor
 
 from inkwash.core.errors import RequestError
 from inkwash.engine.request import CancelToken
-from inkwash.engine.sampling import Sampling, choose
+from inkwash.engine.sampling import MOST, NgramProposer, Sampling, choose
 from inkwash.engine.see.penalties import Penalties
 from inkwash.engine.see.token_mask import TokenMask
-from inkwash.engine.speculate import MOST, NgramProposer
 from inkwash.models.glm_v.answer import ANSWER, END_ANSWER, END_THINK, THINK, AnswerStream, forced_ending, overlap
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.repetition import RepetitionDetector
 from inkwash.models.glm_v.vision_input import VisionPrompt
-from inkwash.nn.cache import SequenceCache, StaticCache
+from inkwash.nn.attention import SequenceCache, StaticCache
 from inkwash.nn.finite import check_logits
 
 CANCELLED = -1  # in place of a token
@@ -104,10 +103,20 @@ class AnswerRecord:
     logprobs: list[TokenLogprob] = field(default_factory=list)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AnswerShared:
+    """What all answers of a model share: its texts, the tokens that end them, how one is chosen and agreed on."""
+
+    processor: GlmVProcessor
+    stop_ids: frozenset[int]
+    choose: Choose
+    agree: Callable[[int], int]  # among the processes that hold shares of the model
+
+
 class AnswerState:
     """One answer between its prompt and its end."""
 
-    def __init__(  # noqa: PLR0913 (made in one place, by the generator of answers)
+    def __init__(
         self,
         run: AnswerRecord,
         cache: StaticCache,
@@ -115,14 +124,11 @@ class AnswerState:
         *,
         tokens: int,
         tables: Tensor,
-        processor: GlmVProcessor,
-        stop_ids: frozenset[int],
+        shared: AnswerShared,
         sampling: Sampling,
         budget: Budget,
         generator: torch.Generator,
         cancel: CancelToken | None,
-        choose: Choose,
-        agree: Callable[[int], int],
     ) -> None:
         self.run, self.cache, self.tokens, self.tables = run, cache, tokens, tables
         self.start = len(run.prompt.ids)
@@ -130,9 +136,9 @@ class AnswerState:
         self.pending: list[int] = []  # the token said last and guesses behind it; empty where the cache holds it
         self._logits = logits
         self._expected: list[int] = []  # guessed tokens that the cache holds already, behind the last one said
-        self._processor, self._stop_ids = processor, stop_ids
+        self._processor, self._stop_ids = shared.processor, shared.stop_ids
         self._sampling, self._budget, self._generator = sampling, budget, generator
-        self._cancel, self._choose, self._agree = cancel, choose, agree
+        self._cancel, self._choose, self._agree = cancel, shared.choose, shared.agree
         self._answer = AnswerStream()
         self._loops = RepetitionDetector() if budget.detect_loops else None
         self._decode = DecodeStream(skip_special_tokens=False)
@@ -147,7 +153,7 @@ class AnswerState:
         self._proposer = NgramProposer(run.prompt.ids.tolist())
         self._mask, self._masked = budget.mask, False  # the mask acts once the thoughts are over
         self._emitted = 0  # characters of the text that were given out
-        self._thoughts_end = processor.token_id(END_THINK) if budget.mask is not None else None
+        self._thoughts_end = shared.processor.token_id(END_THINK) if budget.mask is not None else None
         self._forced = self._opening()  # to be said next, whatever the model would say
 
     @property

@@ -23,12 +23,11 @@ from torch import Tensor
 
 from inkwash.core import log as logs
 from inkwash.engine.request import CancelToken
-from inkwash.engine.sampling import Sampling
+from inkwash.engine.sampling import MOST, Sampling
 from inkwash.engine.see.answer_state import AnswerRecord, AnswerState, Budget
 from inkwash.engine.see.generator import AnswerGenerator
 from inkwash.engine.see.prefix import Keys, prompt_keys
-from inkwash.engine.speculate import MOST
-from inkwash.nn.cache import StaticCache
+from inkwash.nn.attention import StaticCache
 
 log = logs.get(__name__)
 

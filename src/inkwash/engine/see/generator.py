@@ -15,8 +15,8 @@ from torch import Tensor
 from inkwash.core.errors import Cancelled, RequestError
 from inkwash.engine.ranks.text import SharedRowDecoder, SharedSequences, SharedStepDecoder, SharedText
 from inkwash.engine.request import CancelToken
-from inkwash.engine.sampling import Sampling
-from inkwash.engine.see.answer_state import AnswerRecord, AnswerState, Budget, FinishReason, choose_token
+from inkwash.engine.sampling import MOST, Sampling
+from inkwash.engine.see.answer_state import AnswerRecord, AnswerShared, AnswerState, Budget, FinishReason, choose_token
 from inkwash.engine.see.parallel import TensorParallelGroup
 from inkwash.engine.see.prefix import (
     FeatureCache,
@@ -26,14 +26,12 @@ from inkwash.engine.see.prefix import (
     prompt_keys,
     unread_inputs,
 )
-from inkwash.engine.speculate import MOST
-from inkwash.models.glm.decode import StepDecoder
-from inkwash.models.glm.decode_cpu import RowDecoder, takes
+from inkwash.models.glm.decode import RowDecoder, StepDecoder, takes
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.positions import next_positions
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.vision_input import VisionPrompt
-from inkwash.nn.cache import SequenceCaches, StaticCache
+from inkwash.nn.attention import SequenceCaches, StaticCache
 
 __all__ = ["AnswerGenerator", "AnswerRecord", "Budget", "FinishReason"]
 
@@ -129,14 +127,13 @@ class AnswerGenerator:
             logits,
             tokens=tokens,
             tables=self._tables(run.prompt.next_position, tokens + MOST),
-            processor=self.processor,
-            stop_ids=self.stop_ids,
+            shared=AnswerShared(
+                processor=self.processor, stop_ids=self.stop_ids, choose=self._choose, agree=self._agree
+            ),
             sampling=sampling,
             budget=budget,
             generator=generator,
             cancel=cancel,
-            choose=self._choose,
-            agree=self._agree,
         )
 
     def keep(self, run: AnswerRecord, cache: StaticCache, keys: Keys) -> None:

@@ -22,7 +22,7 @@ import torch
 
 from inkwash.core.device import pick_device, pick_dtype
 from inkwash.core.errors import ConfigError, RequestError
-from inkwash.core.seeds import draw_seed
+from inkwash.core.seeds import draw_seed, make_generator
 from inkwash.engine.adapters import Adapters
 from inkwash.engine.quantize import parse_kind
 from inkwash.engine.ranks.text import SharedText
@@ -30,13 +30,12 @@ from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.see.batcher import AnswerBatcher, StepFn
 from inkwash.engine.see.generator import AnswerGenerator, AnswerRecord, Budget
-from inkwash.engine.see.grammar import AnswerRule
 from inkwash.engine.see.loading import load_shared_vision, load_vision_model
 from inkwash.engine.see.media import MediaRules, read_media
+from inkwash.engine.see.options import AnswerOptions
 from inkwash.engine.see.output import Cost, Delta, Usage, VisionOutput
 from inkwash.engine.see.parallel import TensorParallelGroup, join, started
 from inkwash.engine.see.token_mask import TokenMasks
-from inkwash.engine.seeds import make_generator
 from inkwash.models.glm_v.answer import AnswerStream, Piece, split_answer
 from inkwash.models.glm_v.boxes import find_boxes
 from inkwash.models.glm_v.folder import resolve_vision
@@ -242,35 +241,17 @@ class GlmVisionPipeline:
                 return output
 
     @torch.inference_mode(False)
-    def stream(  # noqa: PLR0913 (one keyword for each setting of an answer)
+    def stream(
         self,
         messages: Messages | VisionPrompt,
         *,
         tools: Sequence[Mapping[str, Any]] = (),
         enable_thinking: bool | None = None,
-        thinking_budget: int | None = None,
-        max_new_tokens: int = 1024,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        top_k: int | None = None,
-        min_p: float | None = None,
-        repetition_penalty: float | None = None,
-        frequency_penalty: float = 0.0,
-        presence_penalty: float = 0.0,
-        logit_bias: Mapping[int, float] | None = None,
-        stop: Sequence[str] = (),
-        stop_token_ids: Sequence[int] = (),
-        rule: AnswerRule | None = None,
-        logprobs: int | None = None,
-        stop_loops: bool = True,
-        fence_html: bool = False,
-        parse_tools: bool = True,
-        call_pieces: bool = False,
-        keep_marks: bool = False,
         seed: int | None = None,
         max_pixels: int | None = None,
         media: MediaRules | None = None,
         cancel: CancelToken | None = None,
+        **options: Any,
     ) -> Generator[Delta, None, VisionOutput]:
         """The answer in pieces, thoughts and answer told apart; the generator's value is the whole.
 
@@ -278,41 +259,25 @@ class GlmVisionPipeline:
 
         messages: chat messages of the field (`engine.see.media` lists the parts), or a prompt of `prepare`.
         enable_thinking: False turns thoughts off where the checkpoint has a switch; elsewhere it is an error.
-        thinking_budget: tokens of thought after which the answer is forced; 0 forbids thoughts on any checkpoint.
-        temperature, top_p, top_k, min_p, repetition_penalty: None is the checkpoint's own; temperature 0 is greedy.
-        frequency_penalty, presence_penalty, logit_bias: as in the OpenAI API.
-        stop, stop_token_ids: texts and tokens at which the answer ends, left out of it; thoughts are not searched.
-        rule: what the answer behind the thoughts must be: JSON of a schema, tool calls, one of several texts.
-        logprobs: note how likely each token of the answer was, and that many of the likeliest beside it.
-        stop_loops: end an answer that has begun to repeat itself; its finish reason is then "repetition".
-        parse_tools: False leaves tool calls in the text.
-        call_pieces: tell of tool calls while they are written, as deltas of kind "call".
-        keep_marks: leave the marks of boxes in the content.
-        fence_html: put raw HTML of the answer between Markdown fences; the turn that is kept has it as it was said.
         cancel: from any thread; what was said by then is the answer.
+        options: fields of `AnswerOptions`, such as temperature, max_new_tokens, stop, rule.
         """
         began = time.perf_counter()
-        own = self.parts.generation
-        sampled = own.get("do_sample", False)
-        sampling = Sampling(
-            temperature=(own.get("temperature") or 1.0) * bool(sampled) if temperature is None else temperature,
-            top_p=(own.get("top_p") or 1.0) if top_p is None else top_p,
-            top_k=(own.get("top_k") or None) if top_k is None else top_k,
-            min_p=(own.get("min_p") or 0.0) if min_p is None else min_p,
-        )
-        penalty = own.get("repetition_penalty") or 1.0 if repetition_penalty is None else repetition_penalty
+        asked, own = AnswerOptions(**options), self.parts.generation
+        sampling = asked.sampling(own)
+        penalty = asked.repetition_penalty
         budget = Budget(
-            max_new_tokens=max_new_tokens,
-            thinking=thinking_budget,
-            detect_loops=stop_loops,
-            repetition_penalty=penalty,
-            frequency_penalty=frequency_penalty,
-            presence_penalty=presence_penalty,
-            logit_bias=self._known_tokens(logit_bias or {}),
-            stop=tuple(stop),
-            stop_ids=frozenset(stop_token_ids),
-            mask=None if rule is None else self._masks.start(rule),
-            logprobs=logprobs,
+            max_new_tokens=asked.max_new_tokens,
+            thinking=asked.thinking_budget,
+            detect_loops=asked.stop_loops,
+            repetition_penalty=own.get("repetition_penalty") or 1.0 if penalty is None else penalty,
+            frequency_penalty=asked.frequency_penalty,
+            presence_penalty=asked.presence_penalty,
+            logit_bias=self._known_tokens(asked.logit_bias or {}),
+            stop=tuple(asked.stop),
+            stop_ids=frozenset(asked.stop_token_ids),
+            mask=None if asked.rule is None else self._masks.start(asked.rule),
+            logprobs=asked.logprobs,
         )
         rules = (media or self.media).within(cancel.is_cancelled) if cancel is not None else media or self.media
         if isinstance(messages, VisionPrompt):
@@ -327,7 +292,8 @@ class GlmVisionPipeline:
         generator = make_generator(seed)
         run = AnswerRecord(prompt=prompt)
         self.answers.answer_length(run, budget)  # raises for a conversation that is too long
-        shown = _Shown(tools if parse_tools else (), fenced=fence_html, call_pieces=call_pieces)
+        parsed = tools if asked.parse_tools else None
+        shown = _Shown(parsed or (), fenced=asked.fence_html, call_pieces=asked.call_pieces)
         held = contextlib.ExitStack()
         decoded: contextlib.AbstractContextManager[Any] = self._decoded(run, rules, cancel)
         if not isinstance(
@@ -336,7 +302,7 @@ class GlmVisionPipeline:
             held.enter_context(decoded)
             decoded = held
         pieces = self._pieces(run, sampling, budget, generator, decoded, cancel)
-        answer = _stream(run, pieces, tools if parse_tools else None, shown, keep_marks, fence_html, began)
+        answer = _stream(run, pieces, parsed, shown, asked.keep_marks, asked.fence_html, began)
         weakref.finalize(answer, held.close).atexit = False  # of an answer that nobody has begun to read
         return answer
 

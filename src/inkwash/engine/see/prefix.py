@@ -20,11 +20,11 @@ from torch import Tensor
 
 from inkwash.core.device import free_memory
 from inkwash.core.errors import RequestError
-from inkwash.models.glm.decode_cpu import keys_read
+from inkwash.models.glm.decode import keys_read
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.vision import PatchGrid
 from inkwash.models.glm_v.vision_input import VisionInput, VisionPrompt
-from inkwash.nn.cache import StaticCache
+from inkwash.nn.attention import StaticCache
 
 PATCHES_AT_ONCE = 16384
 USABLE = 0.9  # of the memory that is free, for keys and values

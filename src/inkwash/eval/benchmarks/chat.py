@@ -46,7 +46,7 @@ class _TemporaryFault(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Endpoint:
+class JudgeEndpoint:
     """Where the model is, and how patiently it is asked."""
 
     url: str  # the base, such as http://localhost:8000/v1
@@ -74,7 +74,7 @@ class Endpoint:
 class VisionClient:
     """Asks one model; safe to use from many threads. Setting `stop` ends every pause at once."""
 
-    def __init__(self, endpoint: Endpoint, stop: threading.Event | None = None) -> None:
+    def __init__(self, endpoint: JudgeEndpoint, stop: threading.Event | None = None) -> None:
         self.endpoint = endpoint
         self.stop = stop or threading.Event()
         self._openai = _openai()

@@ -289,7 +289,7 @@ def _score(run: BenchmarkRun[Options], prompts: Sequence[CvtgPrompt], judges: Ju
 
 
 def open_clip(judges: Judges) -> CachedSimilarity:
-    return CachedSimilarity(libraries.Clip(judges.weights_path("clip", "CLIPScore"), judges.device), judges.cache)
+    return CachedSimilarity(libraries.ClipScorer(judges.weights_path("clip", "CLIPScore"), judges.device), judges.cache)
 
 
 def _cosines(

@@ -55,7 +55,7 @@ def pick_device(device: str | None) -> str:
     return str(pick(device))
 
 
-class Clip:
+class ClipScorer:
     """CLIP ViT-L/14 with OpenAI's own package: text cut at 77 tokens, fp16 on a GPU as the official scorers have it."""
 
     def __init__(self, weights: Path, device: str | None = None) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm.config import (
+from inkwash.models.glm.decoder import (
     ACTIVATIONS,
+    PartConfig,
     TextDecoderConfig,
     json_object,
     read_fields,
@@ -44,8 +45,8 @@ class ARTextConfig(TextDecoderConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisionConfig:
-    """The ViT that looks at reference images."""
+class VisionConfig(PartConfig):
+    """The ViT that looks at reference images; its sizes may also be stored as [side, side]."""
 
     depth: int
     hidden_size: int
@@ -61,6 +62,12 @@ class VisionConfig:
     initializer_range: float = 0.02
 
     def __post_init__(self) -> None:
+        for name in ("image_size", "patch_size"):
+            sides = getattr(self, name)
+            if isinstance(sides, list | tuple):
+                if len(set(sides)) != 1:
+                    raise ConfigError(f"{name} must be square, got {list(sides)}.")
+                object.__setattr__(self, name, sides[0])
         require_whole(self, "depth", "hidden_size", "num_heads", "intermediate_size", "image_size", "patch_size")
         require_whole(self, "in_channels")
         if self.hidden_size % self.num_heads:
@@ -77,19 +84,12 @@ class VisionConfig:
         """Side of the square of learned positions."""
         return self.image_size // self.patch_size
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        values = json_object(cls.__name__, values)
-        for name in ("image_size", "patch_size"):
-            values[name] = _square(name, values.get(name))
-        return cls(**read_fields(cls, values))
-
     def to_dict(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "model_type": "glm_image_vision", "attention_dropout": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
-class VQConfig:
+class VQConfig(PartConfig):
     """The codebook that turns ViT features into semantic tokens."""
 
     embed_dim: int
@@ -101,10 +101,6 @@ class VQConfig:
     def __post_init__(self) -> None:
         require_whole(self, "embed_dim", "num_embeddings", "latent_channels")
         require_number(self, "initializer_range")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        return cls(**read_fields(cls, values))
 
     def to_dict(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "model_type": "glm_image_vqmodel"}
@@ -161,45 +157,17 @@ class ARConfig:
         }
 
 
-def _square(name: str, value: Any) -> Any:
-    """The reference also allows [side, side]."""
-    if isinstance(value, list | tuple):
-        if len(set(value)) != 1:
-            raise ConfigError(f"{name} must be square, got {list(value)}.")
-        return value[0]
-    return value
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Config:
-    """Reading and writing shared by the four configurations below."""
+class _Config(PartConfig):
+    """Writing and refusing, shared by the four configurations below."""
 
     label: ClassVar[str] = ""
     header: ClassVar[dict[str, Any]] = {}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build from the dictionary of a `config.json`; a missing size raises `ConfigError`."""
-        known = {field.name: field for field in fields(cls)}
-        missing = [name for name, field in known.items() if field.default is MISSING and name not in values]
-        if missing:
-            raise ConfigError(f"The {cls.label} config lacks {', '.join(missing)}; add it to its config.json.")
-        return cls(**{name: _frozen(values[name]) for name in known if name in values})
 
     def to_dict(self) -> dict[str, Any]:
         """The dictionary to write as `config.json`, with the header keys of the reference library."""
         body = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         return {**self.header, **body}
-
-    def _positive(self, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                self._reject(name, "a whole number above 0")
-
-    def _one_of(self, name: str, allowed: tuple[Any, ...]) -> None:
-        if getattr(self, name) not in allowed:
-            self._reject(name, "one of " + ", ".join(repr(item) for item in allowed))
 
     def _reject(self, name: str, allowed: str) -> None:
         raise ConfigError(f"{self.label} config: {name} is {getattr(self, name)!r}, but must be {allowed}.")
@@ -224,7 +192,7 @@ class DecoderConfig(_Config):
     prior_vq_quantizer_codebook_size: int
 
     def __post_init__(self) -> None:
-        self._positive(*(field.name for field in fields(self)))
+        require_whole(self, *(field.name for field in fields(self)))
         if self.attention_head_dim % 4:
             self._reject("attention_head_dim", "a multiple of 4 (two rotary axes of sine and cosine pairs)")
         for name in ("time_embed_dim", "condition_dim"):
@@ -263,9 +231,9 @@ class GlyphConfig(_Config):
     tie_word_embeddings: bool = False
 
     def __post_init__(self) -> None:
-        self._positive("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads")
-        self._positive("relative_attention_num_buckets", "relative_attention_max_distance")
-        self._one_of("feed_forward_proj", ("relu", "gelu", "gated-gelu", "gated-silu"))
+        require_whole(self, "vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads")
+        require_whole(self, "relative_attention_num_buckets", "relative_attention_max_distance")
+        require_choice(self, "feed_forward_proj", ("relu", "gelu", "gated-gelu", "gated-silu"))
         if self.relative_attention_num_buckets % 4:
             self._reject("relative_attention_num_buckets", "a multiple of 4 (two directions, near and far)")
         if self.relative_attention_max_distance <= self.relative_attention_num_buckets // 4:
@@ -302,12 +270,16 @@ class VAEConfig(_Config):
 
     def __post_init__(self) -> None:
         for name in ("block_out_channels", "down_block_types", "up_block_types", "latents_mean", "latents_std"):
-            object.__setattr__(self, name, _frozen(getattr(self, name)))
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         levels = len(self.block_out_channels)
-        self._fill("down_block_types", "DownEncoderBlock2D", levels)
-        self._fill("up_block_types", "UpDecoderBlock2D", levels)
-        self._positive("in_channels", "out_channels", "layers_per_block", "latent_channels", "norm_num_groups")
-        self._one_of("act_fn", ("silu", "swish"))
+        for name, kind in (("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")):
+            if not getattr(self, name):
+                object.__setattr__(self, name, (kind,) * levels)
+            if getattr(self, name) != (kind,) * levels:
+                self._reject(name, f"{levels} times {kind!r}")
+        require_whole(self, "in_channels", "out_channels", "layers_per_block", "latent_channels", "norm_num_groups")
+        require_choice(self, "act_fn", ("silu", "swish"))
         if not levels or any(channels % self.norm_num_groups for channels in self.block_out_channels):
             self._reject("block_out_channels", f"multiples of norm_num_groups ({self.norm_num_groups})")
         for name in ("latents_mean", "latents_std"):
@@ -323,13 +295,6 @@ class VAEConfig(_Config):
     def scale_factor(self) -> int:
         """Pixels along one side of a latent cell."""
         return 2 ** (len(self.block_out_channels) - 1)
-
-    def _fill(self, name: str, kind: str, levels: int) -> None:
-        """Complete an unnamed list of block types and refuse any other kind."""
-        if not getattr(self, name):
-            object.__setattr__(self, name, (kind,) * levels)
-        if getattr(self, name) != (kind,) * levels:
-            self._reject(name, f"{levels} times {kind!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -355,11 +320,11 @@ class SchedulerConfig(_Config):
     stochastic_sampling: bool = False
 
     def __post_init__(self) -> None:
-        self._positive("num_train_timesteps", "base_image_seq_len", "max_image_seq_len")
-        self._one_of("time_shift_type", ("exponential", "linear"))
+        require_whole(self, "num_train_timesteps", "base_image_seq_len", "max_image_seq_len")
+        require_choice(self, "time_shift_type", ("exponential", "linear"))
         for name in ("invert_sigmas", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"):
-            self._one_of(name, (False,))
-        self._one_of("stochastic_sampling", (False,))
+            require_choice(self, name, (False,))
+        require_choice(self, "stochastic_sampling", (False,))
         for name in ("base_shift", "max_shift"):
             if not isinstance(getattr(self, name), int | float):
                 self._reject(name, "a number")
@@ -367,8 +332,3 @@ class SchedulerConfig(_Config):
             self._reject("shift", "above 0")
         if self.shift_terminal is not None and not 0.0 <= self.shift_terminal < 1.0:
             self._reject("shift_terminal", "null, or at least 0 and below 1")
-
-
-def _frozen(value: Any) -> Any:
-    """JSON lists as tuples, so that a configuration is hashable and cannot change."""
-    return tuple(value) if isinstance(value, list) else value

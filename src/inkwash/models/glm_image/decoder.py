@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from typing import TypeAlias, cast
 
@@ -25,23 +24,27 @@ from inkwash.models.glm_image.config import DecoderConfig
 from inkwash.models.glm_image.decoder_blocks import (
     PLAIN,
     Block,
+    BlockKernels,
     FeedForward,
     ImageProjector,
+    KeyGroup,
+    KeyValue,
     Modulation,
-    Regions,
+    References,
     Rotary,
     TimeConditionEmbed,
+    attend_groups,
+    key_groups,
     modulated_norm,
-    run_block,
+    pack_right,
     step_modulation,
     step_rotary,
 )
-from inkwash.models.glm_image.reference_part import ReferencePart
-from inkwash.models.glm_image.references import KeyValue, References, RowGroup, attend_groups, group_rows, pack_right
+from inkwash.models.weights import ReferencePart
+from inkwash.nn.attention import image_rotary
 from inkwash.nn.linear import is_plain
-from inkwash.nn.rope import image_rotary
 
-Around: TypeAlias = Callable[[int, Tensor, Callable[[Tensor], Tensor]], Tensor]
+WrapBlocks: TypeAlias = Callable[[int, Tensor, Callable[[Tensor], Tensor]], Tensor]
 Stream: TypeAlias = Callable[[Sequence[Block]], Iterator[Block]]
 
 
@@ -54,7 +57,7 @@ class DecoderConditions:
     rotary: Rotary
     modulations: tuple[Tensor, ...]  # per block (steps, B or 1, 12, D), 1 added to the scales
     final: Tensor  # (steps, B or 1, 2, D)
-    groups: tuple[RowGroup, ...]
+    groups: tuple[KeyGroup, ...]
     references: References | None
 
     @property
@@ -65,13 +68,14 @@ class DecoderConditions:
         """The conditions of some rows alone, without glyph padding that none of them needs."""
         own = [group for group in self.groups if group.start < stop and group.stop > start]
         spare = min(group.skip for group in own)
+        rows = slice(start, stop) if self.final.shape[1] > 1 else slice(0, 1)  # one row serves all
         assert start == 0 or not any(group.seen for group in own), "references belong to the first rows"
         return replace(
             self,
             glyph=self.glyph[start:stop, spare:],
             prior=self.prior[start:stop],
-            modulations=tuple(_rows(each, start, stop) for each in self.modulations),
-            final=_rows(self.final, start, stop),
+            modulations=tuple(each[:, rows] for each in self.modulations),
+            final=self.final[:, rows],
             groups=tuple(
                 replace(
                     group,
@@ -100,7 +104,7 @@ class Decoder(ReferencePart):
         self.transformer_blocks = nn.ModuleList([Block(config) for _ in range(config.num_layers)])
         self.norm_out = Modulation(config.time_embed_dim, width, 2)
         self.proj_out = nn.Linear(width, config.out_channels * config.patch_size**2)
-        self.regions: Regions = PLAIN  # of a block at inference; compiled ones may be put here
+        self.kernels: BlockKernels = PLAIN  # of a block at inference; compiled ones may be put here
         self.stream: Stream | None = None  # brings blocks into place one by one, where they do not all fit
 
     @property
@@ -130,8 +134,9 @@ class Decoder(ReferencePart):
         image = self.image_projector(latents) + self.project_prior(prior_ids, prior_drop)
         glyph = self.project_glyphs(glyphs)
         condition = self.time_condition_embed(timestep, target_size, crop)
-        rotary = self._rotary(grid, latents.device)
-        mask = _key_mask(glyph_mask, image.shape[1])
+        rotary = image_rotary(*grid, self.config.attention_head_dim, device=latents.device)
+        # which keys of the joint sequence exist (B, Lg + N), or None for all
+        mask = None if glyph_mask is None else F.pad(glyph_mask.bool(), (0, image.shape[1]), value=True)
         for layer, block in enumerate(self.blocks):
             image, glyph = block(image, glyph, condition, rotary, mask, references, layer)
         return self.unpatch(self.project(image, self.norm_out(condition)), latents.shape)
@@ -158,7 +163,7 @@ class Decoder(ReferencePart):
         glyph = image[:, :0]
         zeros = target_size.new_zeros(target_size.shape)
         condition = self.time_condition_embed(zeros[:, 0], target_size, zeros)
-        rotary = self._rotary(grid, latent.device)
+        rotary = image_rotary(*grid, self.config.attention_head_dim, device=latent.device)
         kept: list[KeyValue] = []
         for block in self._walk():
             image, glyph = block(image, glyph, condition, rotary, keep=kept)
@@ -188,30 +193,35 @@ class Decoder(ReferencePart):
             raise ConfigError(f"{prior_ids.shape[1]} prior tokens do not fill a grid of {grid[0]}x{grid[1]} patches.")
         if len(target_size) > 1 and bool((target_size == target_size[:1]).all() & (crop == crop[:1]).all()):
             target_size, crop = target_size[:1], crop[:1]  # one modulation serves all rows
-        condition = self._conditions(timesteps, target_size, crop)
-        steps, rows = timesteps.shape[0], prior_ids.shape[0]
+        steps, rows, each = timesteps.shape[0], prior_ids.shape[0], len(target_size)
+        times = timesteps.repeat_interleave(each)
+        condition = self.time_condition_embed(times, target_size.repeat(steps, 1), crop.repeat(steps, 1))
         skips, seen = [0] * rows, [0] * rows if references is None else references.lengths(rows)
         if glyph_mask is not None:
             glyphs, skips = pack_right(glyphs, glyph_mask.bool())
         return DecoderConditions(
             glyph=self.project_glyphs(glyphs),
             prior=self.project_prior(prior_ids, prior_drop),
-            rotary=step_rotary(self._rotary(grid, prior_ids.device)),
-            modulations=tuple(step_modulation(_by_step(block.norm1(condition), steps)) for block in self._walk()),
-            final=_by_step(self.norm_out(condition), steps),
-            groups=group_rows(skips, seen),
+            rotary=step_rotary(image_rotary(*grid, self.config.attention_head_dim, device=prior_ids.device)),
+            modulations=tuple(
+                step_modulation(block.norm1(condition).unflatten(0, (steps, each))) for block in self._walk()
+            ),
+            final=self.norm_out(condition).unflatten(0, (steps, each)),
+            groups=key_groups(skips, seen),
             references=references,
         )
 
     @torch.no_grad()
-    def step(self, latents: Tensor, conditions: DecoderConditions, i: int, around: Around | None = None) -> Tensor:
+    def step(
+        self, latents: Tensor, conditions: DecoderConditions, i: int, wrap_blocks: WrapBlocks | None = None
+    ) -> Tensor:
         """Velocity of step i for latents (B, C, h, w); rows fewer than the conditions' are repeated to fill them.
 
-        `around` may wrap or replace all blocks but the first: it is called with i, the tokens after the first block
-        (B, glyphs + N, D) and a function that runs the rest on them, in place.
+        `wrap_blocks` may wrap or replace all blocks but the first: it is called with i, the tokens after the first
+        block (B, glyphs + N, D) and a function that runs the rest on them, in place.
         """
         x, glyphs = self.embed(latents, conditions), conditions.glyph.shape[1]
-        x = self.pass_blocks(x, conditions, i, around)
+        x = self.pass_blocks(x, conditions, i, wrap_blocks)
         return self.unpatch(self.project(x[:, glyphs:], conditions.final[i]), latents.shape)
 
     def embed(self, latents: Tensor, conditions: DecoderConditions, images: slice = slice(None)) -> Tensor:
@@ -225,33 +235,27 @@ class Decoder(ReferencePart):
         x: Tensor,
         conditions: DecoderConditions,
         i: int,
-        around: Around | None = None,
+        wrap_blocks: WrapBlocks | None = None,
         attend: Callable[..., Tensor] = attend_groups,
     ) -> Tensor:
         """Tokens through all blocks, in place; `attend` looks from queries to keys and values of the same tokens."""
-        blocks, glyphs = enumerate(self._walk()), conditions.glyph.shape[1]
+        blocks, glyphs, kernels = enumerate(self._walk()), conditions.glyph.shape[1], self.kernels
 
         def run(tokens: Tensor, count: int) -> Tensor:
             for layer, block in islice(blocks, count):
-                see = partial(attend, groups=conditions.groups, references=conditions.references, layer=layer)
                 modulation = conditions.modulations[layer][i]
-                tokens = run_block(self.regions, block, tokens, glyphs, modulation, conditions.rotary, see)
+                q, k, v = kernels.before(block, tokens, glyphs, modulation, conditions.rotary)
+                heads = attend(q, k, v, groups=conditions.groups, references=conditions.references, layer=layer)
+                tokens = kernels.after(block, tokens, heads, glyphs, modulation)
             return tokens
 
         rest = self.config.num_layers - 1
         x = run(x, 1)
-        return run(x, rest) if around is None else around(i, x, lambda tokens: run(tokens, rest))
+        return run(x, rest) if wrap_blocks is None else wrap_blocks(i, x, lambda tokens: run(tokens, rest))
 
     def _walk(self) -> Iterator[Block]:
         """The blocks in order, each with its weights in place when it is handed out."""
         return iter(self.blocks) if self.stream is None else self.stream(self.blocks)
-
-    def _conditions(self, timesteps: Tensor, target_size: Tensor, crop: Tensor) -> Tensor:
-        """Time conditions of every step and row, (steps * rows, time_embed_dim)."""
-        steps, rows = timesteps.shape[0], target_size.shape[0]
-        return self.time_condition_embed(
-            timesteps.repeat_interleave(rows), target_size.repeat(steps, 1), crop.repeat(steps, 1)
-        )
 
     def _grid(self, latents: Tensor, prior_ids: Tensor) -> tuple[int, int]:
         height, width = latents.shape[2:]
@@ -262,9 +266,6 @@ class Decoder(ReferencePart):
         if grid[0] * grid[1] != prior_ids.shape[1]:
             raise ConfigError(f"{prior_ids.shape[1]} prior tokens do not fill a grid of {grid[0]}x{grid[1]} patches.")
         return grid
-
-    def _rotary(self, grid: tuple[int, int], device: torch.device) -> Rotary:
-        return image_rotary(*grid, self.config.attention_head_dim, device=device)
 
     def project(self, image: Tensor, modulation: Tensor) -> Tensor:
         """Final AdaLN (scale first, then shift) and projection: image tokens as the numbers of their patches."""
@@ -277,22 +278,6 @@ class Decoder(ReferencePart):
         patch = self.config.patch_size
         height, width = shape[2] // patch, shape[3] // patch
         return rearrange(tokens, "b (h w) (c p q) -> b c (h p) (w q)", h=height, w=width, p=patch, q=patch)
-
-
-def _by_step(modulation: Tensor, steps: int) -> Tensor:
-    return rearrange(modulation, "(s b) n d -> s b n d", s=steps)
-
-
-def _rows(by_step: Tensor, start: int, stop: int) -> Tensor:
-    """Some rows of (steps, B, ...); one row serves all."""
-    return by_step if by_step.shape[1] == 1 else by_step[:, start:stop]
-
-
-def _key_mask(glyph_mask: Tensor | None, images: int) -> Tensor | None:
-    """Which keys of the joint sequence exist: bool (B, Lg + N), or None for all."""
-    if glyph_mask is None:
-        return None
-    return F.pad(glyph_mask.bool(), (0, images), value=True)
 
 
 def fuse_qkv(decoder: Decoder) -> None:

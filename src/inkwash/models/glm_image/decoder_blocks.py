@@ -4,11 +4,21 @@ Image tokens and glyph tokens are kept as two tensors and joined only for a matr
 its own shift, scale and gate. Every part takes tensors and plain numbers; nothing here knows about steps or
 guidance. Parameter names follow the released checkpoint's `transformer/` folder.
 
-At inference (`run_block`) both kinds stand in one tensor (B, glyphs + N, D), changed in place, with everything no step
-changes at hand; a block is two regions around its attention, so that each can be compiled without knowing who sees
-whom. `Block.forward` is the naive twin, and tests hold this form to it. Beside it, a block saves here: a copy for each
-join and split, the separate AdaLN after the norm (one affine layer norm), two of three projections, and the tables of
-the rotation, which happens in place.
+At inference (`before_attention`, `after_attention`) both kinds stand in one tensor (B, glyphs + N, D), changed in
+place, with everything no step changes at hand; a block is two regions around its attention, so that each can be
+compiled without knowing who sees whom. `Block.forward` is the naive twin, and tests hold this form to it. Beside it, a
+block saves here: a copy for each join and split, the separate AdaLN after the norm (one affine layer norm), two of
+three projections, and the tables of the rotation, which happens in place.
+
+Reference pictures are read as keys and values. Each picture is encoded once (`Decoder.encode_reference`). A batch may
+give every row its own pictures, any number of them and of any size: shorter rows are padded and masked. Only the first
+rows read references; the rows after them (the unconditional half under guidance) run as if there were none, and cost
+nothing more.
+
+At inference attention takes no mask (`attend_groups`). A mask keeps the fastest kernels away, and under guidance nearly
+every batch would need one: the conditional half has more glyph tokens and sees the references. Glyph tokens carry no
+position, so they are moved to the right end of their padding, each row's keys become one slice, and rows with equal
+slices are attended together.
 """
 
 from __future__ import annotations
@@ -17,6 +27,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Self
 
 import torch
@@ -24,11 +35,138 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from inkwash.core.errors import ConfigError
 from inkwash.models.glm_image.config import DecoderConfig
-from inkwash.models.glm_image.references import KeyValue, References
-from inkwash.nn.attention import attention
+from inkwash.nn.attention import apply_rotary_half, attention
 from inkwash.nn.linear import apply_linear, linear
-from inkwash.nn.rope import apply_rotary_half
+
+KeyValue = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class References:
+    """Per layer keys and values (rows or 1, heads, R, head_dim) for the first `rows` rows of a batch."""
+
+    layers: tuple[KeyValue, ...]
+    rows: int
+    mask: Tensor | None = None  # bool (rows, R), False where padded
+
+    @classmethod
+    def collect(cls, pictures: Sequence[Sequence[Sequence[KeyValue]]]) -> References | None:
+        """Join the encoded pictures of each row: `pictures[row][i]` is a result of `encode_reference` (one picture).
+
+        Rows without pictures are allowed; None if no row has one.
+        """
+        joined = [_join_pictures(row) for row in pictures]
+        filled = [layers for layers in joined if layers]
+        if not filled:
+            return None
+        lengths = [layers[0][0].shape[2] if layers else 0 for layers in joined]
+        longest = max(lengths)
+        empty = [(k[:, :, :0], v[:, :, :0]) for k, v in filled[0]]
+        padded = [[_pad(pair, longest) for pair in layers or empty] for layers in joined]
+        layers = tuple(
+            (torch.cat([k for k, _ in of]), torch.cat([v for _, v in of])) for of in zip(*padded, strict=True)
+        )
+        mask = None
+        if min(lengths) < longest:
+            device = layers[0][0].device
+            mask = torch.arange(longest, device=device) < torch.tensor(lengths, device=device)[:, None]
+        return cls(layers=layers, rows=len(joined), mask=mask)
+
+    @classmethod
+    def shared(cls, pictures: Sequence[Sequence[KeyValue]], rows: int) -> References | None:
+        """The same pictures for the first `rows` rows, stored once."""
+        layers = _join_pictures(pictures)
+        return cls(layers=tuple(layers), rows=rows) if layers else None
+
+    def lengths(self, rows: int) -> list[int]:
+        """How many reference keys each of `rows` rows sees; reads the mask, so call it once, outside of the loop."""
+        seen = [self.layers[0][0].shape[2]] * self.rows if self.mask is None else self.mask.sum(1).tolist()
+        return seen + [0] * (rows - self.rows)
+
+    def of_rows(self, layer: int, start: int, stop: int, length: int) -> KeyValue:
+        """A layer's first `length` keys and values of some rows, (stop - start, heads, length, head_dim)."""
+        k, v = self.layers[layer]
+        rows = slice(start, stop) if k.shape[0] > 1 else slice(0, 1)
+        return (
+            k[rows, :, :length].expand(stop - start, -1, -1, -1),
+            v[rows, :, :length].expand(stop - start, -1, -1, -1),
+        )
+
+    def extend(self, layer: int, own: KeyValue, mask: Tensor | None) -> tuple[KeyValue, Tensor | None]:
+        """Put a layer's references before the rows' own keys and values; mask is (rows, L) of the own keys."""
+        k, v = self.layers[layer]
+        keys = torch.cat([k.expand(self.rows, -1, -1, -1), own[0]], dim=2)
+        values = torch.cat([v.expand(self.rows, -1, -1, -1), own[1]], dim=2)
+        if self.mask is None and mask is None:
+            return (keys, values), None
+        all_seen = torch.ones(self.rows, keys.shape[2], dtype=torch.bool, device=keys.device)
+        before = all_seen[:, : k.shape[2]] if self.mask is None else self.mask
+        after = all_seen[:, k.shape[2] :] if mask is None else mask
+        return (keys, values), torch.cat([before, after], dim=1)
+
+
+def _join_pictures(pictures: Sequence[Sequence[KeyValue]]) -> list[KeyValue]:
+    """Pictures one after another, per layer."""
+    if any(layers[0][0].shape[0] != 1 for layers in pictures):
+        raise ConfigError("A reference holds several pictures at once; split its rows and pass them one by one.")
+    return [_cat(of, dim=2) for of in zip(*pictures, strict=True)]
+
+
+def _cat(pairs: Sequence[KeyValue], dim: int) -> KeyValue:
+    if len(pairs) == 1:  # not copied: gigabytes in the released model
+        return pairs[0]
+    return torch.cat([k for k, _ in pairs], dim), torch.cat([v for _, v in pairs], dim)
+
+
+def _pad(pair: KeyValue, length: int) -> KeyValue:
+    k, v = (F.pad(part, (0, 0, 0, length - part.shape[2])) for part in pair)
+    return k, v
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyGroup:
+    """Neighbouring rows that skip their first `skip` own keys and see `seen` reference keys."""
+
+    start: int
+    stop: int
+    skip: int = 0
+    seen: int = 0
+
+
+def pack_right(tokens: Tensor, mask: Tensor) -> tuple[Tensor, list[int]]:
+    """Move the real tokens of each row (B, L, D) to its end, in order; also returns the padding left in each row."""
+    order = mask.int().argsort(dim=1, stable=True)  # padding first
+    packed = tokens.gather(1, order[..., None].expand_as(tokens))
+    padding = (~mask).sum(1).tolist()
+    spare = min(padding)
+    return packed[:, spare:], [count - spare for count in padding]
+
+
+def key_groups(skips: Sequence[int], seen: Sequence[int]) -> tuple[KeyGroup, ...]:
+    """Join neighbouring rows that see equally many keys."""
+    groups = []
+    for (skip, length), members in groupby(range(len(skips)), key=lambda row: (skips[row], seen[row])):
+        rows = list(members)
+        groups.append(KeyGroup(start=rows[0], stop=rows[-1] + 1, skip=skip, seen=length))
+    return tuple(groups)
+
+
+def attend_groups(
+    q: Tensor, k: Tensor, v: Tensor, *, groups: Sequence[KeyGroup], references: References | None, layer: int
+) -> Tensor:
+    """Joint attention (B, heads, L, head_dim), group after group."""
+    heads = []
+    for group in groups:
+        rows = slice(group.start, group.stop)
+        keys, values = k[rows, :, group.skip :], v[rows, :, group.skip :]
+        if references is not None and group.seen:
+            before = references.of_rows(layer, group.start, group.stop, group.seen)
+            keys, values = (torch.cat(pair, dim=2) for pair in zip(before, (keys, values), strict=True))
+        heads.append(attention(q[rows], keys, values))
+    return heads[0] if len(heads) == 1 else torch.cat(heads)
+
 
 Rotary = tuple[Tensor, Tensor]
 
@@ -96,30 +234,20 @@ class ImageProjector(nn.Module):
         return self.proj(patches.to(self.proj.weight.dtype))
 
 
-class Activated(nn.Module):
-    """A linear layer followed by `gelu`, `gelu-tanh` or `silu`."""
-
-    def __init__(self, inputs: int, outputs: int, activation: str) -> None:
-        super().__init__()
-        self.proj = nn.Linear(inputs, outputs)
-        self.activation = activation
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.proj(x)
-        if self.activation == "silu":
-            return F.silu(x)
-        return F.gelu(x, approximate="tanh" if self.activation == "gelu-tanh" else "none")
-
-
 class FeedForward(nn.Module):
-    """Activated linear layer, then a linear layer; `net.1` is an empty place that the checkpoint counts."""
+    """A linear layer with `gelu`, `gelu-tanh` or `silu`, then a linear one; the checkpoint counts an empty `net.1`."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int, activation: str) -> None:
         super().__init__()
-        self.net = nn.ModuleList([Activated(inputs, hidden, activation), nn.Identity(), nn.Linear(hidden, outputs)])
+        self.activation = activation
+        up = nn.ModuleDict({"proj": nn.Linear(inputs, hidden)})
+        self.net = nn.ModuleList([up, nn.Identity(), nn.Linear(hidden, outputs)])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net[2](self.net[0](x))
+        h = self.get_submodule("net.0.proj")(x)
+        if self.activation == "silu":
+            return self.net[2](F.silu(h))
+        return self.net[2](F.gelu(h, approximate="tanh" if self.activation == "gelu-tanh" else "none"))
 
 
 class Attention(nn.Module):
@@ -214,17 +342,17 @@ class Block(nn.Module):
 
         `keep` collects the block's keys and values: that is how reference pictures are encoded.
         """
-        see = partial(attend_masked, mask=mask, references=references, layer=layer, keep=keep)
-        return self.run(image, glyph, self.norm1(condition), rotary, see)
+        attend = partial(attend_masked, mask=mask, references=references, layer=layer, keep=keep)
+        return self.run(image, glyph, self.norm1(condition), rotary, attend)
 
     def run(
-        self, image: Tensor, glyph: Tensor, modulation: Tensor, rotary: Rotary, see: Callable[..., Tensor]
+        self, image: Tensor, glyph: Tensor, modulation: Tensor, rotary: Rotary, attend: Callable[..., Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """The block with its modulation (B or 1, 12, D) already computed; `see(q, k, v)` is its attention."""
+        """The block with its modulation (B or 1, 12, D) already computed; `attend(q, k, v)` is its attention."""
         parts = modulation.unbind(1)
         shift, c_shift, scale, c_scale, gate, c_gate = parts[:6]
         joint = _joint(modulated_norm(glyph, c_shift, c_scale), modulated_norm(image, shift, scale))
-        heads = see(*self.attn1.project(joint, rotary, glyph.shape[1]))
+        heads = attend(*self.attn1.project(joint, rotary, glyph.shape[1]))
         image, glyph = _gated(image, glyph, self.attn1.merge(heads), gate, c_gate)
         shift, c_shift, scale, c_scale, gate, c_gate = parts[6:]
         joint = _joint(modulated_norm(glyph, c_shift, c_scale), modulated_norm(image, shift, scale))
@@ -276,35 +404,29 @@ Heads = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class Regions:
+class BlockKernels:
     """What runs before and after a block's attention; compiled functions may take their place."""
 
     before: Callable[[Block, Tensor, int, Tensor, Rotary], Heads]
     after: Callable[[Block, Tensor, Tensor, int, Tensor], Tensor]
 
 
-def run_block(
-    regions: Regions,
-    block: Block,
-    x: Tensor,
-    glyphs: int,
-    modulation: Tensor,
-    rotary: Rotary,
-    see: Callable[..., Tensor],
-) -> Tensor:
-    """x (B, glyphs + N, D), overwritten; modulation (1 or B, 12, D) of `step_modulation`; `see(q, k, v)` attends."""
-    heads = see(*regions.before(block, x, glyphs, modulation, rotary))
-    return regions.after(block, x, heads, glyphs, modulation)
-
-
 def before_attention(block: Block, x: Tensor, glyphs: int, modulation: Tensor, rotary: Rotary) -> Heads:
-    """Queries, keys and values (B, heads, glyphs + N, head_dim), normalised and rotated."""
+    """Queries, keys and values (B, heads, glyphs + N, head_dim) of x (B, glyphs + N, D), normalised and rotated.
+
+    modulation (1 or B, 12, D) of `step_modulation`, rotary of `step_rotary`.
+    """
     attn = block.attn1
     joint = _norm(x, glyphs, modulation, 0)
     qk, v = attn.project_pair(joint)
     qk = rearrange(qk, "b l (two h d) -> b l two h d", two=2, h=attn.heads)
     qk = F.layer_norm(qk, qk.shape[-1:], eps=NORM_EPS)
-    _rotate(qk[:, glyphs:], rotary)
+    (cos, sin), turned = rotary, qk[:, glyphs:]  # in place; fp32 tables make the arithmetic an fp32 island
+    swapped = turned.roll(turned.shape[-1] // 2, -1)
+    if turned.dtype == cos.dtype:
+        turned.mul_(cos).addcmul_(swapped, sin)
+    else:
+        turned.copy_(torch.addcmul(turned * cos, swapped, sin))
     q, k = qk.unbind(2)
     return q.transpose(1, 2), k.transpose(1, 2), rearrange(v, "b l (h d) -> b h l d", h=attn.heads)
 
@@ -313,13 +435,12 @@ def after_attention(block: Block, x: Tensor, heads: Tensor, glyphs: int, modulat
     """Adds the attention's and then the feed-forward's output to x, in place."""
     attended = apply_linear(block.attn1.to_out[0], rearrange(heads, "b h l d -> b l (h d)"))
     _add_gated(x, attended, glyphs, modulation, 0)
-    up, _, down = block.ff.net
-    assert isinstance(up, Activated)
-    hidden = apply_linear(up.proj, _norm(x, glyphs, modulation, FEED_FORWARD), gelu=True)
+    up, down = block.ff.get_submodule("net.0.proj"), block.ff.net[2]
+    hidden = apply_linear(up, _norm(x, glyphs, modulation, FEED_FORWARD), gelu=True)
     return _add_gated(x, apply_linear(down, hidden), glyphs, modulation, FEED_FORWARD)
 
 
-PLAIN = Regions(before_attention, after_attention)
+PLAIN = BlockKernels(before_attention, after_attention)
 
 
 def step_modulation(modulation: Tensor) -> Tensor:
@@ -350,16 +471,6 @@ def _norm(x: Tensor, glyphs: int, modulation: Tensor, at: int) -> Tensor:
     out[:, glyphs:].mul_(modulation[:, at + SCALE, None]).add_(modulation[:, at + SHIFT, None])
     out[:, :glyphs].mul_(modulation[:, at + GLYPH_SCALE, None]).add_(modulation[:, at + GLYPH_SHIFT, None])
     return out
-
-
-def _rotate(x: Tensor, rotary: Rotary) -> None:
-    """x (B, N, 2, heads, head_dim) turned in place; fp32 tables make the arithmetic an fp32 island."""
-    cos, sin = rotary
-    swapped = x.roll(x.shape[-1] // 2, -1)
-    if x.dtype == cos.dtype:
-        x.mul_(cos).addcmul_(swapped, sin)
-    else:
-        x.copy_(torch.addcmul(x * cos, swapped, sin))
 
 
 def _add_gated(x: Tensor, update: Tensor, glyphs: int, modulation: Tensor, at: int) -> Tensor:

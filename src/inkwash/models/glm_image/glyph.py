@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from inkwash.models.glm_image.config import GlyphConfig
-from inkwash.models.glm_image.reference_part import ReferencePart
+from inkwash.models.weights import ReferencePart
 from inkwash.nn.attention import attention
 from inkwash.nn.norm import RMSNorm
 
@@ -72,86 +72,45 @@ class SelfAttention(nn.Module):
         return self.o(rearrange(attention(q, k, v, mask=bias, scale=1.0), "b h l d -> b l (h d)"))
 
 
-class Dense(nn.Module):
-    """One activated layer and one linear layer."""
+class GlyphFeedForward(nn.Module):
+    """An activated layer, times a linear one where it is gated, then a linear layer."""
 
     def __init__(self, config: GlyphConfig) -> None:
         super().__init__()
         self.activation = config.feed_forward_proj
-        self.wi = nn.Linear(config.d_model, config.d_ff, bias=False)
+        if self.activation.startswith("gated-"):
+            self.wi_0 = nn.Linear(config.d_model, config.d_ff, bias=False)
+            self.wi_1 = nn.Linear(config.d_model, config.d_ff, bias=False)
+        else:
+            self.wi = nn.Linear(config.d_model, config.d_ff, bias=False)
         self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.wo(_activate(self.wi(x), self.activation))
-
-
-class GatedDense(nn.Module):
-    """An activated layer times a linear one, then a linear layer."""
-
-    def __init__(self, config: GlyphConfig) -> None:
-        super().__init__()
-        self.activation = config.feed_forward_proj
-        self.wi_0 = nn.Linear(config.d_model, config.d_ff, bias=False)
-        self.wi_1 = nn.Linear(config.d_model, config.d_ff, bias=False)
-        self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.wo(_activate(self.wi_0(x), self.activation) * self.wi_1(x))
-
-
-def _activate(x: Tensor, kind: str) -> Tensor:
-    """The activation of a `feed_forward_proj` value; T5 means the tanh form by `gated-gelu`."""
-    if kind == "relu":
-        return F.relu(x)
-    if kind == "gated-silu":
-        return F.silu(x)
-    return F.gelu(x, approximate="tanh" if kind == "gated-gelu" else "none")
-
-
-class AttentionLayer(nn.Module):
-    """Norm and attention of one block."""
-
-    def __init__(self, config: GlyphConfig, *, first: bool) -> None:
-        super().__init__()
-        self.SelfAttention = SelfAttention(config, first=first)
-        self.layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
-
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        return self.SelfAttention(self.layer_norm(x), bias)
-
-
-class DenseLayer(nn.Module):
-    """Norm and feed-forward of one block."""
-
-    def __init__(self, config: GlyphConfig) -> None:
-        super().__init__()
-        gated = config.feed_forward_proj.startswith("gated-")
-        self.DenseReluDense = GatedDense(config) if gated else Dense(config)
-        self.layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.DenseReluDense(self.layer_norm(x))
+        gated = self.activation.startswith("gated-")
+        h = self.wi_0(x) if gated else self.wi(x)
+        if self.activation == "relu":
+            h = F.relu(h)
+        elif self.activation == "gated-silu":
+            h = F.silu(h)
+        else:  # T5 means the tanh form by `gated-gelu`
+            h = F.gelu(h, approximate="tanh" if gated else "none")
+        return self.wo(h * self.wi_1(x) if gated else h)
 
 
 class GlyphBlock(nn.Module):
-    """One encoder block; its two parts are numbered as the checkpoint numbers them."""
+    """Attention and feed-forward, each behind its norm; named and numbered as the checkpoint does it."""
 
     def __init__(self, config: GlyphConfig, *, first: bool) -> None:
         super().__init__()
-        self.layer = nn.ModuleList([AttentionLayer(config, first=first), DenseLayer(config)])
+        parts = {"SelfAttention": SelfAttention(config, first=first), "DenseReluDense": GlyphFeedForward(config)}
+        norm = partial(RMSNorm, config.d_model, config.layer_norm_epsilon)
+        self.layer = nn.ModuleList(nn.ModuleDict({name: part, "layer_norm": norm()}) for name, part in parts.items())
 
     def forward(self, x: Tensor, bias: Tensor, dropout: float) -> Tensor:
-        x = x + F.dropout(self.layer[0](x, bias), dropout, self.training)
-        return x + F.dropout(self.layer[1](x), dropout, self.training)
-
-
-class Stack(nn.Module):
-    """The blocks and the final norm."""
-
-    def __init__(self, config: GlyphConfig) -> None:
-        super().__init__()
-        self.block = nn.ModuleList([GlyphBlock(config, first=i == 0) for i in range(config.num_layers)])
-        self.final_layer_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+        update = self.get_submodule("layer.0.SelfAttention")(self.get_submodule("layer.0.layer_norm")(x), bias)
+        x = x + F.dropout(update, dropout, self.training)
+        update = self.get_submodule("layer.1.DenseReluDense")(self.get_submodule("layer.1.layer_norm")(x))
+        return x + F.dropout(update, dropout, self.training)
 
 
 class GlyphEncoder(ReferencePart):
@@ -161,15 +120,19 @@ class GlyphEncoder(ReferencePart):
         super().__init__()
         self.config, self.dropout = config, dropout
         self.shared = nn.Embedding(config.vocab_size, config.d_model)
-        self.encoder = Stack(config)
+        blocks = nn.ModuleList([GlyphBlock(config, first=number == 0) for number in range(config.num_layers)])
+        norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+        self.encoder = nn.ModuleDict({"block": blocks, "final_layer_norm": norm})
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """ids (B, L), mask (B, L), nonzero where an id is real -> embeddings (B, L, d_model)."""
         x = F.dropout(self.shared(ids), self.dropout, self.training)
         bias = self.position_bias(ids.shape[1]).masked_fill(~mask[:, None, None].bool(), HIDDEN)
-        for block in self.encoder.block:
+        blocks = self.encoder["block"]
+        assert isinstance(blocks, nn.ModuleList)
+        for block in blocks:
             x = block(x, bias, self.dropout)
-        return F.dropout(self.encoder.final_layer_norm(x), self.dropout, self.training)
+        return F.dropout(self.encoder["final_layer_norm"](x), self.dropout, self.training)
 
     def encode(self, texts: Sequence[Sequence[str]], max_length: int = MAX_BYTES) -> tuple[Tensor, Tensor]:
         """Glyph embeddings of a batch: the texts of each picture -> (B, L, d_model) and bool mask (B, L).
@@ -188,8 +151,8 @@ class GlyphEncoder(ReferencePart):
 
     def position_bias(self, length: int) -> Tensor:
         """Relative position biases (1, heads, L, L)."""
-        first = cast("GlyphBlock", self.encoder.block[0])
-        table = cast("AttentionLayer", first.layer[0]).SelfAttention.relative_attention_bias
+        table = self.get_submodule("encoder.block.0.layer.0.SelfAttention.relative_attention_bias")
+        assert isinstance(table, nn.Embedding)
         places = torch.arange(length, device=table.weight.device)
         buckets = relative_buckets(
             places[None] - places[:, None],

@@ -6,7 +6,7 @@ shape and whose decoder is the parent of this one; its file is not public knowle
 
 from __future__ import annotations
 
-from inkwash.models.glm.config import RopeParameters
+from inkwash.models.glm.decoder import RopeParameters
 from inkwash.models.glm_image.config import (
     ARConfig,
     ARTextConfig,

@@ -4,23 +4,19 @@ One id space serves pictures and text. Ids ``0..codes-1`` are semantic codes, th
 spare ids up to the vision vocabulary; text begins above it: bytes, merges, and the special tokens last. Text is
 byte-level BPE in which every capital letter, digit and quotation mark stands alone, so that a spelling asked for in
 a prompt is a string of single tokens that a small model can copy.
-
-The pattern of such a tokenizer (`QUOTED`) looks ahead to the end of the text from every character, so its time grows
-with the square of the length: seconds for a prompt of 32,000. `SpelledTokenizer` marks the same characters in one pass
-from the end, and cuts the rest by the plain pattern; the ids are equal.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from inkwash.core.files import write_json
+from inkwash.models.glm_image.processor import pre_tokenizer
 
 RESERVED = 128  # ids of the vision vocabulary after the codes: image start, image end, spare ones
 END_OF_TEXT, GRID_START, GRID_END, IMAGE = "<|endoftext|>", "<sop>", "<eop>", "<|image|>"
@@ -42,16 +38,6 @@ TEXT_SPECIALS = (
     IMAGE,
     "<|video|>",
 )
-PIECES = "|".join(
-    (
-        r"\p{Lu}|\p{N}|[\"'“”‘’「」]",  # a capital, a digit or a quotation mark: each alone
-        r" ?[\p{Ll}\p{Lt}\p{Lm}\p{Lo}\p{M}]+",  # other letters, with the space before them
-        r" ?[^\s\p{L}\p{N}\p{M}\"'“”‘’「」]+",  # other signs, likewise
-        r"\s+(?!\S)|\s",
-    )
-)
-# A character inside quotation marks: an odd number of straight ones follows, or a closing one before an opening one.
-QUOTED = r"""[^"](?=[^"]*"(?:[^"]*"[^"]*")*[^"]*$)|[^”](?=[^“”]*”)"""
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 BICUBIC = 3
@@ -203,72 +189,3 @@ def _build(layout: TokenLayout, text: list[str], merges: list[tuple[str, str]], 
     specials = (layout.token(layout.image_start), layout.token(layout.image_end), *TEXT_SPECIALS)
     tokenizer.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in specials])
     return tokenizer
-
-
-def pre_tokenizer(*, spelled: bool) -> pre_tokenizers.PreTokenizer:
-    """Text into pieces; `spelled` sets every character inside quotation marks alone."""
-    pieces = pre_tokenizers.Split(Regex(f"{QUOTED}|{PIECES}" if spelled else PIECES), behavior="isolated")
-    return pre_tokenizers.Sequence([pieces, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-
-
-SHORT = 256  # characters that the tokenizer's own pattern may cut
-_MARKS = frozenset('"“”')
-
-
-def is_spelled(content: bytes) -> bool:
-    """Whether a `tokenizer.json` cuts by the pattern that `SpelledTokenizer` stands for."""
-    return json.dumps(f"{QUOTED}|{PIECES}", ensure_ascii=False)[1:-1].encode() in content
-
-
-class SpelledTokenizer:
-    """The ids of a spelled tokenizer in linear time."""
-
-    def __init__(self, tokenizer: Tokenizer, *, short: int = SHORT) -> None:
-        self._short, self._whole, self._plain = short, tokenizer, Tokenizer.from_str(tokenizer.to_str())
-        self._plain.pre_tokenizer = pre_tokenizer(spelled=False)
-        added = sorted(
-            (token.content for token in tokenizer.get_added_tokens_decoder().values()), key=len, reverse=True
-        )
-        self._added = re.compile("(" + "|".join(map(re.escape, added)) + ")")
-
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """What the tokenizer itself gives."""
-        if len(text) <= self._short:
-            return list(self._whole.encode_batch([text], add_special_tokens=add_special_tokens)[0].ids)
-        pieces: list[str] = []
-        for place, part in enumerate(self._added.split(text)):
-            pieces += [part] if place % 2 else cut(part)
-        encoded = self._plain.encode_batch([pieces], is_pretokenized=True, add_special_tokens=add_special_tokens)
-        return list(encoded[0].ids)
-
-
-def cut(text: str) -> list[str]:
-    """Characters that stand alone, and the runs between them; the marks belong to the runs."""
-    alone = _alone(text)
-    pieces: list[str] = []
-    begin = 0
-    for place in (place for place, single in enumerate(alone) if single):
-        if begin < place:
-            pieces.append(text[begin:place])
-        pieces.append(text[place])
-        begin = place + 1
-    if begin < len(text):
-        pieces.append(text[begin:])
-    return pieces
-
-
-def _alone(text: str) -> list[bool]:
-    """Where `QUOTED` matches, but for the marks themselves, which every pattern sets alone."""
-    alone = [False] * len(text)
-    odd, even = False, True  # whether some end of a line lies behind an odd or an even number of straight marks
-    closes = False  # whether the next curly mark closes
-    for place in range(len(text) - 1, -1, -1):
-        character = text[place]
-        alone[place] = character not in _MARKS and (odd or closes)
-        if character == '"':
-            odd, even = even, odd
-        elif character == "\n":
-            even = True
-        elif character in "“”":
-            closes = character == "”"
-    return alone

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from inkwash.core.errors import ConfigError
 from inkwash.models.glm_image.config import VAEConfig
-from inkwash.models.glm_image.reference_part import ReferencePart
+from inkwash.models.weights import ReferencePart
 from inkwash.nn.attention import attention
 from inkwash.nn.linear import linear
 
@@ -79,30 +79,8 @@ class SpatialAttention(nn.Module):
         return x + rearrange(self.to_out[0](mixed), "b 1 (h w) c -> b c h w", h=height)
 
 
-class Downsample(nn.Module):
-    """Halve height and width; pads right and bottom only, as the released weights expect."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.pad(x, (0, 1, 0, 1)))
-
-
-class Upsample(nn.Module):
-    """Double height and width by nearest neighbour, then a 3x3 convolution."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-
-
 class ResolutionLevel(nn.Module):
-    """One resolution of the encoder or the decoder: resnet blocks, then an optional change of resolution."""
+    """One resolution of the encoder or the decoder: resnet blocks, then the sides halved, doubled or left alone."""
 
     def __init__(self, channels_in: int, channels_out: int, blocks: int, groups: int, resample: str | None) -> None:
         super().__init__()
@@ -110,16 +88,19 @@ class ResolutionLevel(nn.Module):
             ResnetBlock(channels_in if i == 0 else channels_out, channels_out, groups) for i in range(blocks)
         )
         if resample == "down":
-            self.downsamplers = nn.ModuleList([Downsample(channels_out)])
+            conv = nn.Conv2d(channels_out, channels_out, 3, stride=2)
+            self.downsamplers = nn.ModuleList([nn.ModuleDict({"conv": conv})])
         elif resample == "up":
-            self.upsamplers = nn.ModuleList([Upsample(channels_out)])
+            conv = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+            self.upsamplers = nn.ModuleList([nn.ModuleDict({"conv": conv})])
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.resnets:
             x = block(x)
-        for name in ("downsamplers", "upsamplers"):
-            if hasattr(self, name):
-                x = getattr(self, name)[0](x)
+        if hasattr(self, "downsamplers"):  # padded on the right and below only, as the released weights expect
+            return self.get_submodule("downsamplers.0.conv")(F.pad(x, (0, 1, 0, 1)))
+        if hasattr(self, "upsamplers"):
+            return self.get_submodule("upsamplers.0.conv")(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         return x
 
 

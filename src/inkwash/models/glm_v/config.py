@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm.config import (
+from inkwash.models.glm.decoder import (
     ACTIVATIONS,
     TextDecoderConfig,
     read_fields,

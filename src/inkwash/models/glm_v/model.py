@@ -19,7 +19,7 @@ from inkwash.models.glm_v import vision
 from inkwash.models.glm_v.config import GlmVConfig, MoETextConfig
 from inkwash.models.glm_v.moe import MixtureOfExperts, Router
 from inkwash.models.glm_v.vision import GlmVVisionEncoder, PatchGrid
-from inkwash.nn.cache import StaticCache
+from inkwash.nn.attention import StaticCache
 from inkwash.nn.norm import RMSNorm
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm_image.positions import grid_positions
+from inkwash.models.glm_image.ar import grid_positions
 from inkwash.models.glm_v.vision import PatchGrid
 
 TEXT, PICTURE, FILM = 0, 1, 2  # modality of a token

@@ -13,7 +13,8 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from inkwash.core.files import write_json
-from inkwash.models.glm_image.tokenizer_files import BICUBIC, CLIP_MEAN, CLIP_STD, pre_tokenizer
+from inkwash.models.glm_image.processor import pre_tokenizer
+from inkwash.models.glm_image.tokenizer_files import BICUBIC, CLIP_MEAN, CLIP_STD
 
 END_OF_TEXT, USER, OBSERVATION = "<|endoftext|>", "<|user|>", "<|observation|>"
 STOPS = (END_OF_TEXT, USER, OBSERVATION)

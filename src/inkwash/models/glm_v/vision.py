@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from inkwash.core.errors import ConfigError
 from inkwash.models.glm.decoder import ACTIVATIONS, GatedMLP, Rotary
 from inkwash.models.glm_v.config import GlmVVisionConfig
-from inkwash.nn.attention import attention
+from inkwash.nn.attention import apply_rotary_half, attention, image_rotary
 from inkwash.nn.grid import sample_grid
 from inkwash.nn.norm import RMSNorm
-from inkwash.nn.rope import apply_rotary_half, image_rotary
 
 PatchGrid: TypeAlias = tuple[int, int, int]  # temporal patches, rows and columns of patches
 

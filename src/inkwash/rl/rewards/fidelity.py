@@ -22,8 +22,8 @@ from PIL import Image
 from torch import Tensor
 
 from inkwash.data.scenes import half_size
+from inkwash.models.glm_image.ar import VisionEncoder
 from inkwash.models.glm_image.processor import PictureConfig
-from inkwash.models.glm_image.vision import VisionEncoder
 from inkwash.rl.rewards.base import RewardInput
 from inkwash.scenes.scene import covered_cells
 from inkwash.scenes.world import CELL

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from inkwash.engine.pixels import decode_latents, encode_picture, to_output
+from inkwash.engine.output import decode_latents, encode_picture, to_output
 from inkwash.models.glm_image.processor import vae_pixels
 from inkwash.models.glm_image.vae import AutoencoderKL
 

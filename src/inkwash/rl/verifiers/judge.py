@@ -151,12 +151,14 @@ def _score_of(text: str) -> Any:
 
 def open_judge(config: JudgeConfig, *, graded: bool) -> Judge:
     """The judge of a configuration, over HTTP; MissingExtraError without the package that asks."""
-    from inkwash.eval.benchmarks.chat import Endpoint, JudgeError, VisionClient
+    from inkwash.eval.benchmarks.chat import JudgeEndpoint, JudgeError, VisionClient
 
     def over_http(url: str, model: str, key: str) -> Ask:
         base = url.rstrip("/").removesuffix("/chat/completions")
         client = VisionClient(
-            Endpoint(url=base, model=model, key=key, timeout=config.timeout, tries=2, temperature=config.temperature)
+            JudgeEndpoint(
+                url=base, model=model, key=key, timeout=config.timeout, tries=2, temperature=config.temperature
+            )
         )
 
         def ask(prompt: str) -> str | None:

@@ -25,7 +25,7 @@ from inkwash.rl.verifiers.osworld import OsWorld
 from inkwash.rl.verifiers.physics import Physics
 from inkwash.rl.verifiers.spatial import Spatial
 from inkwash.rl.verifiers.verdict import Verifier
-from inkwash.rl.verifiers.video import Video
+from inkwash.rl.verifiers.video import VideoVerifier
 from inkwash.rl.verifiers.vqa import Vqa
 from inkwash.rl.verifiers.webvoyager import WebVoyager
 
@@ -53,5 +53,5 @@ VERIFIERS: Mapping[str, type[Verifier]] = {
     "grounding": Grounding,
     "long_doc": LongDoc,
     "spatial": Spatial,
-    "video": Video,
+    "video": VideoVerifier,
 }

@@ -9,7 +9,7 @@ from inkwash.rl.verifiers.verdict import Verdict, Verifier
 
 
 @dataclass(frozen=True, kw_only=True)
-class Video(Verifier):
+class VideoVerifier(Verifier):
     """The domain `video` of the paper, absent from the public system."""
 
     def decide(self, answer: str, wanted: str) -> Verdict:

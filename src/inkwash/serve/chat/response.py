@@ -9,6 +9,7 @@ from typing import Any
 
 from sse_starlette import ServerSentEvent
 
+from inkwash.engine.request import SAMPLING_FIELDS
 from inkwash.engine.see.output import Delta, VisionOutput
 from inkwash.serve.chat.completion import new_call_id, tokens_of
 from inkwash.serve.chat.generation import Answers
@@ -96,11 +97,10 @@ class ResponseAnswer:
             "previous_response_id": None,
             "reasoning": {"effort": body.reasoning.effort if body.reasoning else None, "summary": None},
             "store": False,
-            "temperature": body.temperature,
             "text": {"format": {"type": "text"} if form is None else form.model_dump(by_alias=True, exclude_none=True)},
             "tool_choice": choice if isinstance(choice, str) else choice.model_dump(),
             "tools": [tool.model_dump() for tool in body.tools],
-            "top_p": body.top_p,
+            **{name: getattr(body, name) for name in SAMPLING_FIELDS},
             "truncation": body.truncation,
             "usage": None if output is None else _usage(output),
             "metadata": body.metadata,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
 
 from inkwash.core.errors import RequestError
 from inkwash.serve.chat.fields import (
@@ -18,7 +18,7 @@ from inkwash.serve.chat.fields import (
     without_neutral,
 )
 from inkwash.serve.chat.model import AnswerRequest
-from inkwash.serve.chat.schema import MAX_TOKENS
+from inkwash.serve.chat.schema import MAX_TOKENS, SampledBody
 
 UNSUPPORTED = {  # value that asks for nothing -> why nothing else works
     "previous_response_id": (None, "nothing is stored here: send the whole conversation as input"),
@@ -74,7 +74,7 @@ class Reasoning(LenientModel):
     effort: Effort | None = None
 
 
-class ResponseBody(BaseModel):
+class ResponseBody(SampledBody):
     """The request; null means absent. Conversations are not stored: `store` and labels have no effect."""
 
     model_config = ConfigDict(
@@ -86,8 +86,6 @@ class ResponseBody(BaseModel):
     stream: bool = False
     stream_options: dict[str, Any] | None = None
     max_output_tokens: int | None = Field(None, ge=1)
-    temperature: float | None = Field(None, ge=0, le=10)
-    top_p: float | None = Field(None, ge=0, le=1)
     top_logprobs: int = Field(0, ge=0, le=20)
     tools: list[FlatTool] = Field(default_factory=list, max_length=256)
     tool_choice: Literal["auto", "none", "required"] | FlatNamedTool = "auto"
@@ -145,8 +143,7 @@ class ResponseBody(BaseModel):
             deadline_s=self.deadline_s,
             options={
                 "max_new_tokens": self.max_output_tokens or MAX_TOKENS,
-                "temperature": self.temperature,
-                "top_p": None if self.top_p is None else max(self.top_p, 1e-6),
+                **self.sampling(),
                 "logprobs": self.top_logprobs if wants_logprobs else None,
                 "rule": make_rule(schema, tools, choice, self.parallel_tool_calls),  # type: ignore[arg-type]
                 "thinking_budget": None if effort is None else EFFORTS[effort] or None,

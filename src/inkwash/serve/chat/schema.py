@@ -89,7 +89,18 @@ class Structured(StrictModel):
 _NOT_STRUCTURED = Structured.model_validate({})
 
 
-class ChatBody(BaseModel):
+class SampledBody(BaseModel):
+    """A body that says how tokens are sampled; None is the checkpoint's own."""
+
+    temperature: float | None = Field(None, ge=0, le=10)
+    top_p: float | None = Field(None, ge=0, le=1)
+
+    def sampling(self) -> dict[str, float | None]:
+        """The same for the engine, whose nucleus is never empty."""
+        return {"temperature": self.temperature, "top_p": None if self.top_p is None else max(self.top_p, 1e-6)}
+
+
+class ChatBody(SampledBody):
     """The request; null means absent, and a field that would be ignored is refused."""
 
     model_config = ConfigDict(
@@ -109,9 +120,7 @@ class ChatBody(BaseModel):
     max_tokens: int | None = Field(None, ge=-1, description="Of the answer with its thoughts; -1 is the usual bound.")
     max_completion_tokens: int | None = Field(None, ge=-1)
     n: int = Field(1, ge=1, le=MAX_ANSWERS, description="Answers; number k has seed + k.")
-    temperature: float | None = Field(None, ge=0, le=10)
     do_sample: bool | None = Field(None, description="false: the likeliest token each time.")
-    top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=-1, description="-1 and 0: no limit.")
     min_p: float | None = Field(None, ge=0, le=1)
     repetition_penalty: float | None = Field(None, gt=0, le=10)
@@ -180,8 +189,8 @@ class ChatBody(BaseModel):
             deadline_s=self.deadline_s,
             options={
                 "max_new_tokens": _positive(self.max_completion_tokens) or _positive(self.max_tokens) or MAX_TOKENS,
-                "temperature": 0.0 if self.do_sample is False else self.temperature,
-                "top_p": None if self.top_p is None else max(self.top_p, 1e-6),
+                **self.sampling(),
+                **({"temperature": 0.0} if self.do_sample is False else {}),
                 "top_k": NO_LIMIT if self.top_k in (-1, 0) else self.top_k,
                 "min_p": self.min_p,
                 "repetition_penalty": self.repetition_penalty,

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from inkwash.engine.see.pipeline import GlmVisionPipeline
-from inkwash.models.glm.config import RopeParameters
+from inkwash.models.glm.decoder import RopeParameters
 from inkwash.models.glm_v.config import GlmVConfig, GlmVVisionConfig, MoETextConfig, TextConfig
 from inkwash.models.glm_v.model import GlmV, init_weights
 from inkwash.models.glm_v.processor import GlmVProcessor

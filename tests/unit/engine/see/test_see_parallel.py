@@ -14,7 +14,7 @@ from inkwash.core.errors import ConfigError
 from inkwash.engine.ranks.shares import share_decoder
 from inkwash.engine.see.loading import load_vision_model
 from inkwash.engine.see.parallel import TensorParallelGroup
-from inkwash.models.glm.config import RopeParameters
+from inkwash.models.glm.decoder import RopeParameters
 from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
 from tests.unit.engine.see.conftest import tiny_parts
 from tests.unit.engine.see.shared import facts

@@ -15,10 +15,9 @@ from inkwash.core.errors import Cancelled, RequestError
 from inkwash.engine.request import CancelToken
 from inkwash.engine.see.output import VisionOutput
 from inkwash.engine.see.pipeline import GlmVisionPipeline, _Shown
-from inkwash.models.glm.decode import StepDecoder
-from inkwash.models.glm.decode_cpu import KEYS_STEP, RowDecoder, takes
+from inkwash.models.glm.decode import KEYS_STEP, RowDecoder, StepDecoder, takes
 from inkwash.models.glm_v.vision_input import Video, VisionPrompt
-from inkwash.nn.cache import SequenceCache, SequenceCaches
+from inkwash.nn.attention import SequenceCache, SequenceCaches
 from tests.pictures import noise_picture
 from tests.unit.engine.see.conftest import MakePipeline
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from inkwash.core.errors import Cancelled, ConfigError
 from inkwash.eval.benchmarks import chat, dpg, imgedit, oneig
-from inkwash.eval.benchmarks.chat import Endpoint, JudgeError, VisionClient
+from inkwash.eval.benchmarks.chat import JudgeEndpoint, JudgeError, VisionClient
 from inkwash.eval.benchmarks.imgedit import ImgEditJudge
 from inkwash.eval.benchmarks.parallel import in_parallel
 from inkwash.eval.benchmarks.tiif import TiifJudge
@@ -32,7 +32,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def client(url: str, **settings: Any) -> VisionClient:
-    return VisionClient(Endpoint(**{"url": url, "model": "Test-VL", "pause": 0.001, "timeout": 5.0, **settings}))
+    return VisionClient(JudgeEndpoint(**{"url": url, "model": "Test-VL", "pause": 0.001, "timeout": 5.0, **settings}))
 
 
 def yes_no(vision: VisionClient, cache: Path | None = None) -> YesNoJudge:
@@ -165,7 +165,7 @@ def test_stopping_ends_a_long_pause_at_once() -> None:
 )
 def test_settings_are_checked(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        Endpoint(**{"url": "http://x/v1", "model": "m", **settings})
+        JudgeEndpoint(**{"url": "http://x/v1", "model": "m", **settings})
 
 
 def test_oneig_questions_keep_the_exact_answer(tmp_path: Path) -> None:

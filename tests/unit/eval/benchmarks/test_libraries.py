@@ -15,7 +15,7 @@ from PIL import Image
 from inkwash.core.errors import ConfigError
 from inkwash.eval.benchmarks import cvtg2k, dpg, libraries
 from inkwash.eval.benchmarks.judges import CachedAnswers, Judges
-from inkwash.eval.benchmarks.libraries import Clip, DreamSim, Llm2Clip, Mplug, StyleJudge
+from inkwash.eval.benchmarks.libraries import ClipScorer, DreamSim, Llm2Clip, Mplug, StyleJudge
 
 PICTURE = Image.new("RGB", (8, 8), "red")
 
@@ -78,7 +78,7 @@ def clip(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_clip_cuts_long_texts_and_gives_the_cosine(clip: list[Any], weights: Path) -> None:
-    judge = Clip(weights)
+    judge = ClipScorer(weights)
     assert judge.cosine(PICTURE, "A photo depicts a cat") == pytest.approx(0.6)
     assert clip == [(str(weights), "cpu"), (["A photo depicts a cat"], True)]
     assert judge.name.startswith("clip-vit-l-14[") and len(judge.name) == len("clip-vit-l-14[]") + 8

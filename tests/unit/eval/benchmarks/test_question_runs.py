@@ -15,7 +15,7 @@ from PIL import Image
 from inkwash.core.errors import ConfigError, InkwashError, MediaError
 from inkwash.eval.benchmarks import gedit, libraries, oneig_score, self_check, tiif
 from inkwash.eval.benchmarks.benchmark import BenchmarkRun
-from inkwash.eval.benchmarks.chat import Endpoint, JudgeError, VisionClient
+from inkwash.eval.benchmarks.chat import JudgeEndpoint, JudgeError, VisionClient
 from inkwash.eval.benchmarks.judges import Judges
 from inkwash.eval.benchmarks.page import benchmark_page
 from inkwash.eval.benchmarks.pictures import grid, through_jpeg
@@ -60,7 +60,7 @@ def panel(script: Callable[[dict[str, Any]], Any], faults: int = 0, **more: Any)
         return script(body)
 
     with serving(respond) as server:
-        client = VisionClient(Endpoint(url=server.url, model="Judge", tries=6, pause=0.001, timeout=5))
+        client = VisionClient(JudgeEndpoint(url=server.url, model="Judge", tries=6, pause=0.001, timeout=5))
         yield Judges(open_reader=lambda: VlmReader(client), client=client, workers=4, stop=client.stop, **more), server
 
 
