@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from bench import walk
 
-# 45 and 466 were reached (docs/log.md); a change that needs more than the slack here says why there.
-MOST_FILES, MOST_FUNCTIONS, MOST_CLIMBS = 45, 475, 3
+# 46 and 481 were reached (docs/log.md); a change that needs more than the slack here says why there.
+MOST_FILES, MOST_FUNCTIONS, MOST_CLIMBS = 47, 490, 3
 
 
 @pytest.mark.slow
