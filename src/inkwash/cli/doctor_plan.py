@@ -63,8 +63,8 @@ def show_plan(model: str, size: Size | None, *, device_name: str | None, as_json
         print(jsonlib.dumps({**head, "plans": rows}))
         return
     said = [f"{plan.row['offload']} {taken:.1f}" for plan, taken in zip(plans, seconds, strict=True) if taken]
-    print(f"Seconds by offload: {', '.join(said)}. They are those of a quiet machine; quantized weights are not timed")
-    print("(on a CPU they are slower), and layers of a large model are estimated from small ones.")
+    print(f"Seconds by offload: {', '.join(said)}. Timed just now: what else runs here makes them longer. Quantized")
+    print("weights are not timed (on a CPU they are slower); layers of a large model are estimated from small ones.")
 
 
 @dataclass(frozen=True, kw_only=True)

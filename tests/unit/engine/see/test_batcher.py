@@ -141,6 +141,7 @@ def test_the_rounds_may_run_in_a_thread_of_somebody_else(make_pipeline: MakePipe
         assert asked.result().usage.completion_tokens == 5
 
 
+@pytest.mark.slow
 def test_the_engine_that_draws_makes_the_rounds(make_pipeline: MakePipeline, tiny_folder: Path) -> None:
     """Answers and a picture in the same scheduler, each as alone."""
     drawing = GlmImagePipeline.from_pretrained(tiny_folder)
