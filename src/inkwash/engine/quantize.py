@@ -108,6 +108,8 @@ def round_arrived(
     """Rounds the matrix of a module, by its name, once its weight is there; None where nothing is rounded."""
     if kind is None:
         return None
+    from torch import nn
+
     round_layer = rounder(stage, kind, device, dtype)
 
     def arrived(name: str) -> None:
