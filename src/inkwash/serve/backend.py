@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from inkwash.engine.open import LoadOptions
     from inkwash.engine.output import Plan
     from inkwash.engine.pipeline import GlmImagePipeline
+    from inkwash.engine.ranks.group import RankGroup
     from inkwash.engine.scheduler import Engine, EngineStats
 
 OnEvent = Callable[[Event], None]
@@ -86,6 +87,11 @@ class LocalBackend:
     def stats(self) -> EngineStats:
         """The engine's figures."""
         return self.engine.stats()
+
+    def ranks(self) -> RankGroup | None:
+        """The processes that share the model, where there are several."""
+        shared = self.engine.pipe.stages.shared
+        return None if shared is None else shared.group
 
     def close(self, *, drain: bool = True, timeout_s: float | None = None) -> None:
         """Stop the engine."""

@@ -136,7 +136,8 @@ def start_pools(settings: ServeSettings, cluster: ClusterSettings, options: Load
 
     from inkwash.serve.replicas import PictureReplica, PlannerReplica
 
-    gpus = 1 if ray.cluster_resources().get("GPU") and options.device != "cpu" else 0
+    devices = options.tensor_parallel_size  # of one machine: Ray gives an actor all of its own there
+    gpus = devices if ray.cluster_resources().get("GPU") and options.device != "cpu" else 0
     kinds: dict[str, tuple[type, int]] = {"whole": (PictureReplica, cluster.replicas)}
     if cluster.split:
         kinds = {"planner": (PlannerReplica, cluster.planners), "decoder": (PictureReplica, cluster.decoders)}
@@ -149,7 +150,7 @@ def start_pools(settings: ServeSettings, cluster: ClusterSettings, options: Load
         deployment = made.options(
             num_replicas=count,
             max_ongoing_requests=4 * ONGOING,  # `FairSemaphore` bounds the drawings; the rest is for questions
-            ray_actor_options={"num_cpus": 1, "num_gpus": gpus},
+            ray_actor_options={"num_cpus": devices, "num_gpus": gpus},
             health_check_period_s=HEALTH_S,
             graceful_shutdown_timeout_s=HEALTH_S,
             max_constructor_retry_count=STARTS,

@@ -18,6 +18,7 @@ from inkwash.engine.request import CancelToken, DrawRequest
 from inkwash.media.process import MediaProcess
 from inkwash.media.sandbox import give_back_memory
 from inkwash.serve.answers import make_answer
+from inkwash.serve.backend import LocalBackend
 from inkwash.serve.enhance import Enhanced, enhance
 from inkwash.serve.handles import PlanSigner
 from inkwash.serve.jobs import JobStore
@@ -130,6 +131,13 @@ class Service:
         """What draws an order: the backend, or one over it that reads the words back; raises NotReady (503)."""
         backend = self.ready()
         return backend if order.verify is None else VerifyingBackend(backend, order, self.words)
+
+    def restarting_s(self) -> float | None:
+        """Seconds until a lost process of a model on several devices is likely to be back; None where all are there."""
+        groups = [self.backend.ranks()] if isinstance(self.backend, LocalBackend) else []
+        if self.chat is not None and self.chat.pipe.shared is not None:
+            groups.append(self.chat.pipe.shared.group)
+        return max((each.back_in_s() for each in groups if each is not None and not each.up), default=None)
 
     def accepts(self) -> None:
         """Raise NotReady (503) where nothing new is taken any more."""

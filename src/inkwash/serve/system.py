@@ -45,7 +45,7 @@ class ModelList(BaseModel):
 
 
 class Health(BaseModel):
-    """`ready` comes after a real picture was drawn."""
+    """`ready` comes after a real picture was drawn; `restarting` while a process of a model on several devices is."""
 
     status: str
     model: str
@@ -149,9 +149,9 @@ def _no_job(job_id: str) -> RequestError:
 async def health(request: Request) -> Any:
     """200 when the server has proved that it draws and takes requests, else 503 with the state."""
     service = service_of(request)
-    stats = service.stats()
+    stats, restarting = service.stats(), service.state == "ready" and service.restarting_s() is not None
     said = Health(
-        status=service.state,
+        status="restarting" if restarting else service.state,
         model=service.settings.served_name,
         version=__version__,
         self_test=service.self_test or None,
@@ -159,7 +159,7 @@ async def health(request: Request) -> Any:
         running=None if stats is None else stats.running,
         jobs=service.worker.trouble,
     )
-    return JSONResponse(said.model_dump(exclude_none=True), status_code=200 if service.state == "ready" else 503)
+    return JSONResponse(said.model_dump(exclude_none=True), status_code=200 if said.status == "ready" else 503)
 
 
 @router.get("/metrics", tags=["server"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
