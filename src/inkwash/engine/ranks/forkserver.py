@@ -17,10 +17,12 @@ import sys
 import threading
 import warnings
 from contextlib import suppress
+from importlib import import_module
 from multiprocessing.connection import Connection
 
 from inkwash.core.errors import InkwashError
 
+PARTS = ("inkwash.engine.ranks.text", "inkwash.engine.ranks.denoise")  # what ranks will need; they need this file
 _PID = struct.Struct("<q")
 
 
@@ -72,8 +74,10 @@ class ForkServer:
 
 def main() -> None:
     """The process."""
-    from inkwash.engine.ranks import denoise, follower, text  # noqa: F401 (torch and all that a rank needs)
+    from inkwash.engine.ranks import follower  # torch from here on
 
+    for part in PARTS:
+        import_module(part)
     for number in (signal.SIGINT, signal.SIGTERM):  # the first rank decides
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a rank has ended
