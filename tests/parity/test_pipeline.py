@@ -137,7 +137,7 @@ class TestParity:
         monkeypatch.setattr(
             "inkwash.engine.ar.pick", lambda logits, numbers, rows: reference_choice(logits, None, rows[0]).tolist()
         )
-        monkeypatch.setattr(ours, "sampling", lambda *_: Sampling(codes_only=False))
+        monkeypatch.setattr(Sampling, "of", lambda *_: Sampling(codes_only=False))
         torch.manual_seed(42)
         got, _, _ = ours.generate_prior_tokens(EDIT, 256, 256, image=images or None)
         assert torch.equal(got, expected)

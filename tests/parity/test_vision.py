@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from inkwash.core.errors import ConfigError
-from inkwash.models.glm_image.ar import Grid, VisionEncoder, init_weights
+from inkwash.models.glm_image.ar import Grid, VisionEncoder, init_vision_weights
 from inkwash.models.glm_image.config import VisionConfig
 from tests.parity.ar_reference import PATCH, VISION, grid_tensor, packed, pair, pictures, relative_error
 
@@ -103,7 +103,7 @@ def test_a_size_between_patches_is_refused() -> None:
 
 def test_init_weights_starts_fresh() -> None:
     model = VisionEncoder(VisionConfig.from_dict(VISION))
-    init_weights(model, 0.01)
+    init_vision_weights(model, 0.01)
     assert model.blocks[0].attn.qkv.weight.std().item() == pytest.approx(0.01, rel=0.1)
     assert model.embeddings.position_embedding.weight.std().item() == pytest.approx(0.01, rel=0.1)
     assert torch.all(model.blocks[1].norm2.weight == 1)

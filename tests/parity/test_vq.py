@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 
-from inkwash.models.glm_image.ar import Grid, VQModel, init_weights
+from inkwash.models.glm_image.ar import Grid, VQModel, init_vq_weights
 from inkwash.models.glm_image.config import VQConfig
 from tests.parity.ar_reference import CODES, VQ, grid_tensor, packed, pair, pictures, relative_error
 
@@ -83,7 +83,7 @@ def test_ids_do_not_change_under_autocast() -> None:
 
 def test_every_code_is_its_own_nearest_whatever_its_length() -> None:
     model = VQModel(VQConfig.from_dict(VQ))
-    init_weights(model, 0.3)
+    init_vq_weights(model, 0.3)
     with torch.no_grad():
         model.quantize.embedding.weight.mul_(torch.linspace(0.1, 9, CODES)[:, None])
     directions = model.quantize.directions()

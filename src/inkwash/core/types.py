@@ -33,5 +33,10 @@ class Size(NamedTuple):
             )
         return cls(int(found[1]), int(found[2]))
 
+    @property
+    def aspect(self) -> float:
+        """Long side over short side."""
+        return max(self) / max(min(self), 1)
+
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
