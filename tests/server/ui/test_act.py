@@ -48,6 +48,9 @@ class Script:
         usage = SimpleNamespace(prompt_tokens=7, completion_tokens=3)
         return SimpleNamespace(text=self.replies.pop(0), usage=usage)
 
+    def close(self) -> None:
+        """As the server's end asks of a model; without it the end breaks off there."""
+
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Site]:

@@ -244,9 +244,14 @@ class Decoder(ReferencePart):
         def run(tokens: Tensor, count: int) -> Tensor:
             for layer, block in islice(blocks, count):
                 modulation = conditions.modulations[layer][i]
-                q, k, v = kernels.before(block, tokens, glyphs, modulation, conditions.rotary)
-                heads = attend(q, k, v, groups=conditions.groups, references=conditions.references, layer=layer)
+                heads = attend(  # queries, keys and values have no name, which would keep them through the next block
+                    *kernels.before(block, tokens, glyphs, modulation, conditions.rotary),
+                    groups=conditions.groups,
+                    references=conditions.references,
+                    layer=layer,
+                )
                 tokens = kernels.after(block, tokens, heads, glyphs, modulation)
+                del heads
             return tokens
 
         rest = self.config.num_layers - 1

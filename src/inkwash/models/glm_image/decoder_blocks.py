@@ -28,7 +28,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Self
+from typing import Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -244,10 +244,10 @@ class FeedForward(nn.Module):
         self.net = nn.ModuleList([up, nn.Identity(), nn.Linear(hidden, outputs)])
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.get_submodule("net.0.proj")(x)
+        up = cast("nn.ModuleDict", self.net[0])["proj"]
         if self.activation == "silu":
-            return self.net[2](F.silu(h))
-        return self.net[2](F.gelu(h, approximate="tanh" if self.activation == "gelu-tanh" else "none"))
+            return self.net[2](F.silu(up(x)))
+        return self.net[2](F.gelu(up(x), approximate="tanh" if self.activation == "gelu-tanh" else "none"))
 
 
 class Attention(nn.Module):
