@@ -60,24 +60,7 @@ def _chat(given: ConversationOptions) -> None:
 
     Example: inkwash chat photo.jpg
     """
-    from inkwash.cli.options import read_loras
-
-    settings = s.SeeingOptions(
-        model=given.model,
-        device=given.device,
-        dtype=given.dtype,
-        think=given.think,
-        budget=given.budget,
-        max_tokens=given.max_tokens,
-        temperature=given.temperature,
-        seed=given.seed,
-        loras=read_loras(given.lora),
-        quantize=given.quantize,
-        fence_html=given.fence_html,
-        dpi=given.dpi,
-        fps=given.fps,
-        max_frames=given.max_frames,
-    )
+    settings = s.SeeingOptions.of(given)
     waiting = [s.file_part(file) for file in given.files or []]
     s.check_model(given.model)
     conversation = ChatSession(s.open_pipeline(settings), settings, given.system, waiting)

@@ -65,30 +65,10 @@ def _describe(given: DescribeOptions) -> None:
     Example: inkwash describe poster.png -q 'Where is the text "HELLO"?' --boxes marked.png
     """
     from inkwash.cli.media import media_reader
-    from inkwash.cli.options import read_loras
     from inkwash.media.images import check_output
     from inkwash.media.kinds import kind_of
 
-    settings = s.SeeingOptions(
-        model=given.model,
-        device=given.device,
-        dtype=given.dtype,
-        think=given.think,
-        budget=given.budget,
-        max_tokens=given.max_tokens,
-        temperature=given.temperature,
-        seed=given.seed,
-        loras=read_loras(given.lora),
-        quantize=given.quantize,
-        fence_html=given.fence_html,
-        pages=given.pages,
-        password=given.password,
-        dpi=given.dpi,
-        fps=given.fps,
-        max_frames=given.max_frames,
-        start=given.start,
-        end=given.end,
-    )
+    settings = s.SeeingOptions.of(given)
     if given.question is not None and not given.question.strip():
         raise RequestError("The question is empty: leave -q out for a description.", param="question")
     kinds = [kind_of(file) for file in given.files]

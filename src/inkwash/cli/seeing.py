@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -72,6 +72,14 @@ class SeeingOptions:
     loras: tuple[tuple[Path, float], ...] = ()
     fence_html: bool = False
     quantize: str | None = None
+
+    @classmethod
+    def of(cls, given: Any) -> SeeingOptions:
+        """From a command's options of the same names; what the command does not offer stays as it is here."""
+        from inkwash.cli.options import read_loras
+
+        own = {field.name: getattr(given, field.name) for field in fields(cls) if hasattr(given, field.name)}
+        return cls(**own, loras=read_loras(given.lora))
 
     def __post_init__(self) -> None:
         from inkwash.core import limits
