@@ -257,6 +257,7 @@ class Agent:
         step = self._log.show(shot.png, self.stop.during(lambda: draw_act(shot.png, wanted)))
         asked = self.guard.vault.scrubbed({**facts, "step": step, "reasons": list(verdict.reasons)})
         agreed = self.stop.during(lambda: bool(self.confirm and self.confirm(asked)))
+        self.stop.check()  # a question that ends because the run was stopped is no answer
         return agreed, "" if agreed else "The user said no."
 
     def _carry_out(self, wanted: PixelAct, shot: Screenshot) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,23 @@ def test_a_person_confirms_risky_acts() -> None:
     nobody = MemoryScreen(element("Delete account"))
     work(said(CLICK, DONE), nobody)
     assert nobody.done == []
+
+
+@pytest.mark.parametrize("agreed", [False, True])
+def test_a_question_open_when_the_run_is_stopped_is_neither_yes_nor_no(agreed: bool) -> None:
+    stop = StopSwitch()
+
+    def confirm(event: dict[str, Any]) -> bool:
+        stop.throw()
+        return agreed
+
+    def confirm_at_once(work: Callable[[], Any], *, until: float | None = None) -> Any:
+        return work()  # the answer is there before the switch is looked at
+
+    stop.during = confirm_at_once  # type: ignore[method-assign]
+    screen, told = MemoryScreen(element("Delete account")), []
+    outcome = work(said(CLICK, DONE), screen, confirm=confirm, stop=stop, tell=lambda event: told.append(event["type"]))
+    assert (outcome.status, outcome.steps, screen.done, told) == ("stopped", 0, [], ["look", "end"])
 
 
 def test_every_act_is_confirmed_in_mode_ask() -> None:
