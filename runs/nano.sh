@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Nano from nothing, both editions: every stage continues where it was stopped, so this script can be started again at
-# any time. The second edition (runs/nano2.sh), which ships, goes on from the first one.
+# Nano from nothing, all three editions: every stage continues where it was stopped, so this script can be started again
+# at any time. The second edition (runs/nano2.sh) goes on from the first, the third (runs/nano3.sh), which ships, from the
+# second.
 #   bash runs/nano.sh [WORK]          WORK holds state, curves, reports and samples; default work/nano
 #   NANO_STEPS=20 NANO_SCENES=4 bash runs/nano.sh   a rehearsal of the whole way in minutes (the result draws nothing useful)
 # A stage lies in WORK/<stage>: log.csv, curve.png, report.html, board/ for TensorBoard, state.pt to continue from.
@@ -30,3 +31,4 @@ for source in vae teacher ar; do
 done
 
 bash runs/nano2.sh "$work/second" "$work/checkpoint"
+bash runs/nano3.sh "$work/third" "$work/second/checkpoint"

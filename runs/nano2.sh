@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # Nano's second edition, from a finished first one: several lines, two sizes, every case, digits, signs, Chinese.
 #   bash runs/nano2.sh [WORK] [START]   WORK holds state, curves and samples (default work/nano2); START is a checkpoint
-#                                       folder, default the shipped nano,
-#                                       which is itself of the second edition
+#                                       folder, default work/nano/checkpoint
 # Every stage continues where it was stopped. NANO_STEPS=20 NANO_SCENES=4 rehearses the way.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=${1:-work/nano2}
-start=${2:-src/inkwash/assets/nano}
+start=${2:-work/nano/checkpoint}
 inkwash=${INKWASH:-.venv/bin/inkwash}
 [ -x "$inkwash" ] || make setup
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}  # waiting threads sleep, which helps wherever other work runs, too

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Nano's third edition, from a finished second one: cards with pictures of things, wrapped texts, natural prompts.
 #   bash runs/nano3.sh [WORK] [START]   WORK holds state, curves and samples (default work/nano3); START is a checkpoint
-#                                       folder, default the shipped nano
+#                                       folder of the second edition, default work/nano/second/checkpoint
 # Every stage continues where it was stopped. NANO_STEPS=20 NANO_SCENES=4 rehearses the way.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=${1:-work/nano3}
-start=${2:-src/inkwash/assets/nano}
+start=${2:-work/nano/second/checkpoint}
 inkwash=${INKWASH:-.venv/bin/inkwash}
 [ -x "$inkwash" ] || make setup
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}  # waiting threads sleep, which helps wherever other work runs, too

@@ -1,4 +1,4 @@
-"""The ways to nano and to its second edition in small: two steps of every stage, the export, and a picture from it."""
+"""The whole way to nano in small: two steps of every stage, each edition from the one before, and a picture from it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,34 @@ from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.recipes import nano, nano2, nano3
 
 
-@pytest.mark.slow
-def test_every_stage_runs_and_the_result_draws(tmp_path: Path) -> None:
-    work = tmp_path / "work"
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("first")
     nano.nano_vae(work, steps=2).run()
     nano.nano_vae_refined(work, steps=2).run()
     nano.nano_tokenizer(work, steps=2, batch=2).run()
     nano.nano_decoder(work, steps=2, batch=2).run()
     nano.nano_ar(work, steps=2, batch=2).run()
-    folder = nano.export_nano(work, tmp_path / "checkpoint")
+    return nano.export_nano(work, work / "checkpoint")
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory, first: Path) -> Path:
+    work = tmp_path_factory.mktemp("second")
+    stage = nano2.nano2_tokenizer(work, first, steps=2, batch=2)
+    replace(stage, train=replace(stage.train, free_steps=1, start_batches=2)).run()
+    former = Path(shutil.copytree(first, work / "former"))
+    (former / "vision_language_encoder" / "generation_config.json").write_text('{"eos_token_id": 5, "top_k": 7}')
+    assert nano2.nano2_start(work, former, pictures=24) == work / "start"
+    nano2.nano2_vae_refined(work, steps=2).run()
+    nano2.nano2_decoder(work, steps=2, batch=2).run()
+    nano2.nano2_ar(work, steps=2, batch=2).run()
+    return nano2.nano2_export(work, work / "checkpoint")
+
+
+@pytest.mark.slow
+def test_every_stage_runs_and_the_result_draws(first: Path) -> None:
+    folder, work = first, first.parent
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     assert 20e6 < size < 60e6
     pipe = GlmImagePipeline.from_pretrained(folder)
@@ -40,18 +59,8 @@ def test_every_stage_runs_and_the_result_draws(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_second_edition_goes_on_from_the_first(tmp_path: Path) -> None:
-    work = tmp_path / "work"
-    stage = nano2.nano2_tokenizer(work, steps=2, batch=2)
-    replace(stage, train=replace(stage.train, free_steps=1, start_batches=2)).run()
-    former = Path(shutil.copytree(nano.SHIPPED, tmp_path / "former"))
-    (former / "vision_language_encoder" / "generation_config.json").write_text('{"eos_token_id": 5, "top_k": 7}')
-    start = nano2.nano2_start(work, former, pictures=24)
-    assert start == work / "start"
-    nano2.nano2_vae_refined(work, steps=2).run()
-    nano2.nano2_decoder(work, steps=2, batch=2).run()
-    nano2.nano2_ar(work, steps=2, batch=2).run()
-    folder = nano2.nano2_export(work, tmp_path / "checkpoint")
+def test_the_second_edition_goes_on_from_the_first(second: Path) -> None:
+    folder, work = second, second.parent
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     assert 40e6 < size < 60e6
     said = json.loads((folder / "vision_language_encoder" / "generation_config.json").read_text())
@@ -67,12 +76,12 @@ def test_the_second_edition_goes_on_from_the_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_third_edition_goes_on_from_the_second(tmp_path: Path) -> None:
+def test_the_third_edition_goes_on_from_the_second(tmp_path: Path, second: Path) -> None:
     work = tmp_path / "work"
-    stage = nano3.nano3_tokenizer(work, steps=2, batch=2)
+    stage = nano3.nano3_tokenizer(work, second, steps=2, batch=2)
     replace(stage, train=replace(stage.train, free_steps=1, start_batches=2)).run()
-    assert nano3.nano3_start(work, pictures=24, lines=1500) == work / "start"
-    nano3.nano3_vae_refined(work, steps=2).run()
+    assert nano3.nano3_start(work, second, pictures=24, lines=1500) == work / "start"
+    nano3.nano3_vae_refined(work, second, steps=2).run()
     nano3.nano3_decoder(work, steps=2, batch=2).run()
     nano3.nano3_ar(work, steps=2, batch=2).run()
     folder = nano3.nano3_export(work, tmp_path / "checkpoint")

@@ -36,8 +36,6 @@ BATCHES = {  # recipe: the steps whose batches are looked at, in the first and i
     "nano-tokenizer": (0,),
     "nano-decoder": (0, 5000),
     "nano-ar": (0, 5000),
-    "nano-ar-refined": (1,),
-    "nano-decoder-refined": (1,),
     "nano2-tokenizer": (0,),
     "nano2-vae-refined": (0, 2500),
     "nano2-decoder": (0, 3000),

@@ -20,11 +20,8 @@ from inkwash.train.vae import VAETraining
 
 __all__ = ["export_nano"]
 
-SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "nano"
-EDIT_KINDS = ("background", "background", "words", "words", "words", "recolor", "add", "remove", "move", "combine")
 SMALL = ((256, 128), (256, 128), (128, 128), (128, 256), (192, 192), (256, 160))
 FULL = ((256, 256), (256, 256), (256, 256), (256, 128), (128, 256), (192, 256), (384, 256), (256, 384))
-REFINED = ((256, 256), (256, 256), (256, 256), (256, 256), (256, 256), (256, 128), (128, 256), (256, 192), (192, 256))
 
 
 def nano_vae(work: Path, steps: int = 4200) -> VAEStage:
@@ -55,26 +52,9 @@ def nano_decoder(work: Path, steps: int = 7000, batch: int = 8) -> DecoderStage:
     return DecoderStage(work=work, train=DecoderTraining(steps=steps), data=data)
 
 
-def nano_decoder_refined(work: Path, start: Path = SHIPPED, steps: int = 6000, batch: int = 4) -> DecoderStage:
-    """Continue the decoder of a finished checkpoint on whole pictures."""
-    data = PictureBatches(seed=7, phases=(Phase(first=0, batch=batch, canvases=REFINED),), edits_from=0)
-    train = DecoderTraining(steps=steps, lr=5e-4, warmup=50, ema=0.995)
-    return DecoderStage(work=work, train=train, data=data, start=start)
-
-
 def nano_ar(work: Path, steps: int = 8600, batch: int = 16, language: Path = NOWHERE) -> ARStage:
     """The AR generator, edits included, previews at the end; `language` is a GLM-4-0414 checkpoint to start from."""
     phases = (Phase(first=0, batch=batch, canvases=SMALL), Phase(first=steps // 3, batch=batch, canvases=FULL))
     data = PlanBatches(seed=4, phases=phases, preview_from=steps * 55 // 100)
     train = ARTraining(steps=steps, frozen_text=language != NOWHERE)
     return ARStage(work=work, train=train, data=data, language=language)
-
-
-def nano_ar_refined(
-    work: Path, start: Path = SHIPPED, steps: int = 5000, batch: int = 16, edits: float = 0.65
-) -> ARStage:
-    """Continue the AR generator of a finished checkpoint, mostly on edits, previews kept."""
-    phases = (Phase(first=0, batch=batch, canvases=REFINED),)
-    data = PlanBatches(seed=6, phases=phases, preview_from=0, edits=edits, edit_kinds=EDIT_KINDS)
-    train = ARTraining(steps=steps, lr=5e-4, warmup=50, ema=0.995, ns_steps=3)
-    return ARStage(work=work, train=train, data=data, start=start)

@@ -29,7 +29,6 @@ from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, TokenLayout
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
 from inkwash.recipes import sizes
-from inkwash.recipes.nano import EDIT_KINDS, SHIPPED
 from inkwash.recipes.nano_parts import averaged, finished, write_processor
 from inkwash.recipes.stages import ARStage, DecoderStage, TokenizerStage, VAEStage
 from inkwash.train.ar import ARTraining
@@ -37,16 +36,20 @@ from inkwash.train.decoder import DecoderTraining
 from inkwash.train.tokenizer import TokenizerTraining, token_grid
 from inkwash.train.vae import VAETraining
 
+FIRST = Path("work/nano/checkpoint")  # the first edition, where runs/nano.sh leaves it
 CODES = 8192
 SIDE = 384  # px of a square picture without an asked size
 VOCABULARY = CODES + 1536
 CHINESE = 0.4
+EDIT_KINDS = (
+    *["background"] * 2, *["words"] * 3, "recolor", "add", "remove", "move", "combine", *["words"] * 4,
+)  # fmt: skip
 SMALL = ((256, 256), (256, 256), (384, 192), (192, 256), (320, 256))
 WHOLE = ((384, 384), (384, 384), (384, 256), (256, 384), (512, 256), (320, 320), (256, 256))
 BANNERS = ((768, 256),)  # wide enough for six words in a line
 
 
-def nano2_tokenizer(work: Path, start: Path = SHIPPED, steps: int = 2400, batch: int = 24) -> TokenizerStage:
+def nano2_tokenizer(work: Path, start: Path = FIRST, steps: int = 2400, batch: int = 24) -> TokenizerStage:
     """ViT and codebook: one code for every kind of cell."""
     data = LabelledScenes(seed=12, batch=batch, level="second", canvases=(*SMALL, *WHOLE), chinese=0.3)
     train = TokenizerTraining(steps=steps, free_steps=steps // 2, start_batches=500, warmup=50)
@@ -82,14 +85,14 @@ def nano2_ar(work: Path, steps: int = 20100, batch: int = 16) -> ARStage:
         Phase(first=steps // 8, batch=batch, canvases=(*WHOLE, *SMALL, *BANNERS)),
     )
     data = PlanBatches(
-        seed=14, phases=phases, preview_from=steps // 16, edits=0.55, edit_kinds=(*EDIT_KINDS, *["words"] * 4),
+        seed=14, phases=phases, preview_from=steps // 16, edits=0.55, edit_kinds=EDIT_KINDS,
         level="second", chinese=0.35, small_letters=0.0,
     )  # fmt: skip
     train = ARTraining(steps=steps, warmup=100, ns_steps=3, ema=0.998, schedule="wsd", decay=0.3, changed_weight=2.0)
     return ARStage(work=work, train=train, data=data, start=work / "start")
 
 
-def nano2_start(work: Path, start: Path = SHIPPED, pictures: int = 6000) -> Path:
+def nano2_start(work: Path, start: Path = FIRST, pictures: int = 6000) -> Path:
     """Carry a finished checkpoint over to the new codebook and the new tokenizer: `work`/start."""
     torch.manual_seed(0)
     make = LabelledScenes(seed=15, batch=24, level="second", noise=0.0, canvases=WHOLE, chinese=0.3)

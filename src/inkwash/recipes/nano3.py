@@ -26,7 +26,6 @@ from inkwash.models.glm_image.folder import Abilities
 from inkwash.models.glm_image.processor import CELL as TOKEN_PIXELS
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
 from inkwash.recipes import sizes
-from inkwash.recipes.nano import SHIPPED
 from inkwash.recipes.nano2 import carry_over, export_edition
 from inkwash.recipes.nano_parts import finished, write_processor
 from inkwash.recipes.stages import ARStage, DecoderStage, TokenizerStage, VAEStage
@@ -39,6 +38,7 @@ from inkwash.train.vae import VAETraining
 CODES = 16384
 SIDE = 384  # px of a square picture without an asked size
 VOCABULARY = CODES + 2560
+SECOND = Path("work/nano/second/checkpoint")  # the second edition, where runs/nano.sh leaves it
 STORED = Path("runs/nano3/tokenizer.safetensors")  # the one that took three hours of a busy machine
 AR_LAYERS = 8
 DECODER_LAYERS = 10
@@ -51,7 +51,7 @@ SMALL = ((256, 256), (320, 256), (256, 320), (384, 256))
 WHOLE = ((384, 384), (384, 384), (384, 384), (512, 384), (384, 512), (512, 512), (320, 320), (256, 256))
 
 
-def nano3_tokenizer(work: Path, start: Path = SHIPPED, steps: int = 8600, batch: int = 24) -> TokenizerStage:
+def nano3_tokenizer(work: Path, start: Path = SECOND, steps: int = 8600, batch: int = 24) -> TokenizerStage:
     """ViT and codebook: one code for every common kind of cell, chosen early and again when the ViT knows them all."""
     data = LabelledScenes(seed=32, batch=batch, level="card", canvases=(*SMALL, *WHOLE[:1]), chinese=0.45)
     train = TokenizerTraining(
@@ -80,7 +80,7 @@ def nano3_tokenizer_stored(work: Path, source: Path = STORED) -> None:
     write_result(work / "tokenizer" / "tokenizer.pt", state)
 
 
-def nano3_vae_refined(work: Path, start: Path = SHIPPED, steps: int = 6000) -> VAEStage:
+def nano3_vae_refined(work: Path, start: Path = SECOND, steps: int = 6000) -> VAEStage:
     """The autoencoder's pixel half on things, more faces, large Chinese; its latents, which the decoder draws, stay."""
     phases = ((0, 128, 6), (steps * 2 // 3, 256, 2))
     data = PixelCrops(seed=36, phases=phases, size=SIDE, levels=("card", "card", "card", "second"), chinese=CHINESE)
@@ -93,7 +93,7 @@ def nano3_decoder(work: Path, steps: int = 16000, batch: int = 6, small: int = 2
 
     The plateau may be lengthened or cut from any state before the descent: `steps` alone decides where that begins.
     """
-    small = min(small, steps // 4)
+    small = small if steps >= 2 * small else steps // 4  # the same for every length of a real run
     phases = (
         Phase(first=0, batch=batch, canvases=SMALL),
         Phase(first=small, batch=max(1, batch * 2 // 3), canvases=(*WHOLE, *SMALL)),
@@ -108,7 +108,7 @@ def nano3_decoder(work: Path, steps: int = 16000, batch: int = 6, small: int = 2
 
 def nano3_ar(work: Path, steps: int = 12000, batch: int = 16, small: int = 1500) -> ARStage:
     """The AR generator from `work`/start, `small` steps on small canvases and half of these without previews."""
-    small = min(small, steps // 4)
+    small = small if steps >= 2 * small else steps // 4  # the same for every length of a real run
     phases = (
         Phase(first=0, batch=batch, canvases=SMALL),
         Phase(first=small, batch=batch, canvases=(*WHOLE, *SMALL)),
@@ -120,7 +120,7 @@ def nano3_ar(work: Path, steps: int = 12000, batch: int = 16, small: int = 1500)
     return ARStage(work=work, train=train, data=data, start=work / "start")
 
 
-def nano3_start(work: Path, start: Path = SHIPPED, pictures: int = 6000, lines: int = 30000) -> Path:
+def nano3_start(work: Path, start: Path = SECOND, pictures: int = 6000, lines: int = 30000) -> Path:
     """Carry a finished second edition over to the new codebook and the new tokenizer: `work`/start.
 
     The decoder's table of codes learns only where a code occurs, and rare ones are most of 16384. So every row begins
@@ -183,21 +183,23 @@ def _lines(count: int) -> list[str]:
     return [DRAWING.prompt(line) for line in lines]
 
 
-def deepened(parts: GlmImageParts) -> GlmImageParts:
+def deepened(
+    parts: GlmImageParts, *, ar_layers: int = AR_LAYERS, decoder_layers: int = DECODER_LAYERS
+) -> GlmImageParts:
     """The same functions with more layers: new ones stand between the old ones and begin as the identity.
 
     A new AR layer is a copy of the one before it whose outputs are scaled by norms of weight zero; a new decoder block
     is a copy whose modulations, gates included, are zero.
     """
     text = parts.ar.config.text_config
-    taller = replace(text, num_hidden_layers=AR_LAYERS)
+    taller = replace(text, num_hidden_layers=ar_layers)
     generator = ARGenerator(replace(parts.ar.config, text_config=taller))
     zeroed = ("post_self_attn_layernorm.weight", "post_mlp_layernorm.weight")
-    layers = (text.num_hidden_layers, AR_LAYERS)
+    layers = (text.num_hidden_layers, ar_layers)
     generator.load_state_dict(spread(parts.ar.state_dict(), "model.language_model.layers.", *layers, zeroed))
-    decoder = Decoder(replace(parts.decoder.config, num_layers=DECODER_LAYERS))
+    decoder = Decoder(replace(parts.decoder.config, num_layers=decoder_layers))
     zeroed = ("norm1.linear.weight", "norm1.linear.bias")
-    layers = (parts.decoder.config.num_layers, DECODER_LAYERS)
+    layers = (parts.decoder.config.num_layers, decoder_layers)
     decoder.load_state_dict(spread(parts.decoder.state_dict(), "transformer_blocks.", *layers, zeroed))
     return replace(parts, ar=generator, decoder=decoder)
 

@@ -22,8 +22,6 @@ RECIPES = {
     "nano-tokenizer": "inkwash.recipes.nano:nano_tokenizer",
     "nano-decoder": "inkwash.recipes.nano:nano_decoder",
     "nano-ar": "inkwash.recipes.nano:nano_ar",
-    "nano-ar-refined": "inkwash.recipes.nano:nano_ar_refined",
-    "nano-decoder-refined": "inkwash.recipes.nano:nano_decoder_refined",
     "nano2-tokenizer": "inkwash.recipes.nano2:nano2_tokenizer",
     "nano2-start": "inkwash.recipes.nano2:nano2_start",
     "nano2-vae-refined": "inkwash.recipes.nano2:nano2_vae_refined",

@@ -13,6 +13,7 @@ from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, card_prom
 from inkwash.engine.notes import find_notes
 from inkwash.models.glm_image.quotes import quoted
 from inkwash.models.glm_image.weights import load_pipeline_parts
+from inkwash.models.registry import bundled_folder
 from inkwash.recipes import nano3
 from inkwash.recipes.nano_parts import finished
 from inkwash.scenes.card_meanings import card_labels
@@ -24,15 +25,16 @@ PHASES = (Phase(first=0, batch=4, canvases=((256, 256),)),)
 
 
 def test_added_layers_change_nothing_at_first() -> None:
-    old = load_pipeline_parts(nano3.SHIPPED)
-    new = nano3.deepened(old)
+    old = load_pipeline_parts(bundled_folder("nano"))
+    ar_layers, decoder_layers = old.ar.config.text_config.num_hidden_layers + 2, old.decoder.config.num_layers + 2
+    new = nano3.deepened(old, ar_layers=ar_layers, decoder_layers=decoder_layers)
     ids = torch.randint(0, 8000, (1, 24), generator=torch.Generator().manual_seed(0))
     positions = torch.arange(24).expand(3, 1, 24)
     with torch.no_grad():
         was, now = old.ar.float()(ids, positions), new.ar.float()(ids, positions)
         torch.testing.assert_close(now, was, rtol=1e-4, atol=1e-4)
-    assert new.ar.config.text_config.num_hidden_layers == nano3.AR_LAYERS
-    assert new.decoder.config.num_layers == nano3.DECODER_LAYERS
+    assert new.ar.config.text_config.num_hidden_layers == ar_layers
+    assert new.decoder.config.num_layers == decoder_layers
     inputs = {
         "latents": torch.randn(1, 16, 16, 16, generator=torch.Generator().manual_seed(1)),
         "glyphs": torch.randn(1, 5, 128, generator=torch.Generator().manual_seed(2)),
@@ -98,7 +100,7 @@ def test_a_stored_tokenizer_comes_back(tmp_path: Path) -> None:
 
 def test_codes_begin_with_what_their_cells_look_like() -> None:
     """Rows of codes that were met move by their mean latents, turned and scaled: the same angles between them."""
-    parts = load_pipeline_parts(nano3.SHIPPED)
+    parts = load_pipeline_parts(bundled_folder("nano"))
     table = parts.decoder.prior_token_embedding.weight
     before = table.detach().clone()
     data = nano3.looks_data(batch=2)
