@@ -13,8 +13,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from inkwash.core.errors import InkwashError
+from inkwash.core.heap import release_memory
 
 Batch = dict[str, Any]
+RELEASE_EVERY = 32  # batches: their shapes differ, and what one leaves free is too small for the next
 
 
 class StepDataset(Dataset[Batch | InkwashError]):
@@ -23,12 +25,16 @@ class StepDataset(Dataset[Batch | InkwashError]):
     def __init__(self, make: Callable[[int], Batch], total: int) -> None:
         self.make = make
         self.total = total
+        self._made = 0
 
     def __len__(self) -> int:
         return self.total
 
     def __getitem__(self, step: int) -> Batch | InkwashError:
         """The batch, or what it failed with: the loader would make its own sentence of an error that was raised."""
+        self._made += 1
+        if self._made % RELEASE_EVERY == 0:
+            release_memory()
         try:
             return self.make(step)
         except InkwashError as error:

@@ -130,7 +130,7 @@ def _head(override: str) -> str:
 def _prepare() -> None:
     """Memory that stays and all usable cores, before the first tensor."""
     from inkwash.core.device import set_threads
-    from inkwash.train.device import hold_memory
+    from inkwash.core.heap import hold_memory
 
     hold_memory()
     set_threads()

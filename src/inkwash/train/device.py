@@ -1,4 +1,4 @@
-"""Where training runs and how fast that chip is: devices, precision, memory that stays, the measured matmul rate.
+"""Where training runs and how fast that chip is: devices, precision, the measured matmul rate.
 
 bf16 autocast is used wherever the chip multiplies faster in it; `precision="fp32"` turns it off, for runs that have to
 agree to the last digits.
@@ -6,7 +6,6 @@ agree to the last digits.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import time
 from functools import cache
@@ -72,21 +71,6 @@ def synchronize(device: torch.device) -> None:
     """Wait for an accelerator; a CPU has nothing to wait for."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
-
-
-def hold_memory() -> bool:
-    """Ask glibc to keep freed memory instead of handing it back to the system; False where that is not possible.
-
-    A step frees and allocates the same activations again. Above 32 MB (and, under jemalloc, above 8) each of them is
-    otherwise mapped afresh and every page of it faults: 17 % of a step of nano's AR generator.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # no such function: another C library or another system
-        return False
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
-    settings = {mmap_threshold: 1 << 30, trim_threshold: (1 << 31) - 1, top_pad: 64 << 20}
-    return all(mallopt(name, value) == 1 for name, value in settings.items())
 
 
 def to_device(value: Any, device: torch.device) -> torch.Tensor:

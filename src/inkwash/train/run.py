@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from inkwash.core.errors import InkwashError
 from inkwash.core.files import atomic_path
-from inkwash.data.loader import Batch, step_batches
+from inkwash.core.heap import release_memory
+from inkwash.data.loader import RELEASE_EVERY, Batch, step_batches
 from inkwash.train.checkpoint import Shards, newest_shards, read_file, write_file
 from inkwash.train.curve import draw_curve
 from inkwash.train.device import peak_rate
@@ -117,6 +118,8 @@ class TrainingRun:
         with self._bar:
             for step, batch in enumerate(step_batches(make, first=first, total=self.total, workers=workers), first):
                 self._batch = batch
+                if step % RELEASE_EVERY == RELEASE_EVERY - 1:
+                    release_memory()
                 yield step, batch
         if self._shards is not None:
             self._shards.wait()

@@ -11,12 +11,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from inkwash.core.errors import ConfigError, InkwashError
+from inkwash.core.heap import hold_memory
 from inkwash.models.glm_image.processor import GlmImageProcessor
 from inkwash.models.glm_image.tokenizer_files import TokenLayout
 from inkwash.train.ar import ARTraining, ar_loss
 from inkwash.train.curve import draw_curve, read_log
 from inkwash.train.decoder import DecoderTraining, Draws, Inputs, inputs_loss
-from inkwash.train.device import hold_memory, matmul_rate
+from inkwash.train.device import matmul_rate
 from inkwash.train.flops import ar_step_flops, decoder_step_flops
 from inkwash.train.optim import descend, make_optimizers
 from inkwash.train.parallel import Ranks, start
