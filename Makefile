@@ -1,7 +1,7 @@
 # Everything starts here: each target does all of its own set-up on a fresh clone, in .venv beside this file.
 # Times are those of two cores; the first target also installs (1-5 minutes, by the network), and says so.
 #   make demo         draw a poster with words and say where it is (half a minute)
-#   make test-quick   the quick unit tests (tests of more than two seconds are marked slow)
+#   make test-quick   the quick unit tests (under two minutes; tests of more than about two seconds are marked slow)
 #   make test         all tests (twelve minutes on two cores), in JOBS=2 processes
 #   make check        lint, formatting, spelling and types (one minute)
 #   make docs         the documentation site, into site/ (half a minute)
@@ -51,7 +51,7 @@ test: $(STAMP)
 	$(PYTEST)
 
 test-quick: $(STAMP)
-	$(PYTEST) -q -m "not slow and not gpu and not released" tests/test_*.py tests/unit
+	$(PYTEST) -q -p no:schemathesis -p no:langsmith_plugin -m "not slow and not gpu and not released" tests/test_*.py tests/unit
 
 check: $(STAMP)
 	$(BIN)/ruff check .

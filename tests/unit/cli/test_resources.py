@@ -50,6 +50,7 @@ def test_bad_values_are_refused(inkwash: Run, arguments: tuple[str, ...], said: 
     assert outcome.code == 2 and said in outcome.err and outcome.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_plan_has_a_line_for_every_way(inkwash: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     said = json.loads(inkwash("doctor", "--plan", "nano", "--size", "64x64", "--device", "cpu", "--json").out)
     assert said["size"] == "64x64" and said["steps"] == 20

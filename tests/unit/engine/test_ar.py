@@ -81,6 +81,7 @@ def inverse_cdf(logits: Tensor, number: float) -> int:
     return kept[-1][1]
 
 
+@pytest.mark.slow
 def test_cached_plans_are_those_of_the_naive_loop(pipe: GlmImagePipeline, prompts: list[ImagePrompt]) -> None:
     rows = rows_of(pipe, prompts)
     plans = draw(pipe, rows, None)

@@ -29,6 +29,7 @@ def draw(pipe: GlmImagePipeline) -> torch.Tensor:
     return images
 
 
+@pytest.mark.slow
 def test_regions_trace_once_for_all_blocks(tiny_folder: Path) -> None:
     pipe = GlmImagePipeline.from_pretrained(tiny_folder)
     expected = draw(pipe)

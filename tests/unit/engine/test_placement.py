@@ -47,6 +47,7 @@ def forecasts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "CLEARLY", 1e6)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forecasts")
 def test_on_a_cpu_weights_are_mapped_where_they_do_not_fit(tiny_folder: Path, peaks: dict[str, int]) -> None:
     assert peaks["plain"] < peaks["packed"] < peaks["none"]
@@ -71,6 +72,7 @@ def test_a_decoder_without_room_takes_it_from_packing_and_streams(tiny_folder: P
     assert least.note is not None and "10.0 GB of the decoder do not fit" in least.note
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forecasts")
 def test_an_accelerator_takes_the_first_profile_that_fits(tiny_folder: Path) -> None:
     sizes = Sizes.of_folder(tiny_folder)

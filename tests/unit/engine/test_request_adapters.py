@@ -54,6 +54,7 @@ def test_one_of_another_model_is_left_out(tiny_folder: Path, folder: Path, caplo
     assert made.adapter_names == [] and "for another model" in caplog.text
 
 
+@pytest.mark.slow
 def test_each_request_has_its_own(pipe: GlmImagePipeline) -> None:
     """Submitted at once, with others between them; then the weights are the checkpoint's again."""
     assert pipe.adapter_names == ["colours", "words"] and pipe.adapter_weights == {}

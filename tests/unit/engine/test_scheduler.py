@@ -332,6 +332,7 @@ def test_a_plan_is_drawn_again_without_the_ar_stage(own: GlmImagePipeline, engin
         wrong.result(WAIT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 def test_partial_pictures(own: GlmImagePipeline, engine: Engine, count: int) -> None:
     drawing = DrawRequest(prompt='"HELLO"', height=64, width=64, num_inference_steps=8, seed=2)

@@ -95,6 +95,7 @@ def train_table(seed: int, steps: int, control: str = "") -> tuple[float, float,
     return rewards[0], float(reward_of(final).mean()), first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_the_token_policy_reaches_the_optimum(seed: int) -> None:
     _, after, first = train_table(seed, 80)
@@ -218,6 +219,7 @@ LOSSES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", LOSSES, ids=lambda s: "-".join(map(str, s.values())))
 def test_every_decoder_loss_lifts_its_reward(settings: dict[str, Any]) -> None:
     assert train_toy(toy_config(**settings)) > 3.0

@@ -51,6 +51,7 @@ def prepared(rollout: Rollout, tokens: Tensor, guidance: float) -> tuple[Denoise
     return denoiser, torch.cat([stages.noise(make_generator(seed), 128, 128) for seed in (1, 2)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
 def test_without_noise_the_latents_are_the_engine_s(
     rollout: Rollout, plans: list[list[PlanSample]], guidance: float

@@ -50,6 +50,7 @@ def _through(vae: AutoencoderKL, image: Image.Image) -> Image.Image:
     return Image.fromarray((decoded * 255).round().astype(np.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("background", COLORS)
 @pytest.mark.parametrize("size", THING_SIZES)
 def test_rendered_things_are_recognised(size: int, background: str) -> None:
@@ -84,6 +85,7 @@ def test_letters_shapes_and_empty_cells_are_no_things(background: str) -> None:
     assert [name for crop in crops if (name := recognize(crop, ground)[0])] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("background", COLORS)
 @pytest.mark.parametrize("told", [True, False])
 def test_things_are_found_among_text(background: str, told: bool) -> None:

@@ -184,6 +184,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_neighbour_is_one_sentence(tmp_path: Path) -> None:
     first, second = (python(NEIGHBOUR, str(rank), str(tmp_path / "store")) for rank in (0, 1))
     said, _ = first.communicate(timeout=120)

@@ -120,6 +120,7 @@ def test_what_no_mask_can_keep_is_refused_before_a_word(nano: GlmVisionPipeline,
         nano(QUESTION, rule=AnswerRule(schema=schema))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "said"),
     [

@@ -25,6 +25,7 @@ def hidden_states(pipe: GlmVisionPipeline) -> torch.Tensor:
     return found.float()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experts", [False, True])
 @pytest.mark.parametrize("kind", ["int8", "fp8"])
 def test_rounded_weights_are_smaller_and_near(tmp_path: Path, experts: bool, kind: str) -> None:

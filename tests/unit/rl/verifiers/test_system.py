@@ -241,6 +241,7 @@ def test_any_response_gets_a_score(response: str, wanted: str, tmp_path_factory:
 _SHARED: dict[str, RewardSystem] = {}
 
 
+@pytest.mark.slow
 def test_threads_do_not_change_scores(system: RewardSystem) -> None:
     pairs = [("42", "42"), ("41", "42"), ("3/4", "0.75"), ("x^2+2x+1", "(x+1)^2"), ("forty", "42"), ("1e3", "1000")]
     items = [
