@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import subprocess
 import sys
@@ -103,10 +104,11 @@ def desk(
     except KeyboardInterrupt:
         pass
     finally:
-        shell.close()
-        assistant.close()
-        if local is not None:
-            local.close()
+        with contextlib.ExitStack() as closing:  # the last one first
+            if local is not None:
+                closing.callback(local.close)
+            closing.callback(assistant.close)
+            closing.callback(shell.close)
 
 
 class LocalModel:

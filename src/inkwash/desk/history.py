@@ -94,11 +94,13 @@ class History:
 
     def close(self) -> None:
         """Forget what was deleted long ago, and close the file."""
-        with self._change() as data:
-            data.execute("DELETE FROM conversations WHERE deleted < ?", (time.time() - UNDO_S,))
-        self.sweep()
-        with self._lock:
-            self._data.close()
+        try:
+            with self._change() as data:
+                data.execute("DELETE FROM conversations WHERE deleted < ?", (time.time() - UNDO_S,))
+            self.sweep()
+        finally:
+            with self._lock:
+                self._data.close()
 
     def begin(self, title: str) -> int:
         """A new conversation; returns its number."""

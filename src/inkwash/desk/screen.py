@@ -80,8 +80,10 @@ class MssScreen:
         return Shot(image=image, box=seen, scale=image.width / seen.width)
 
     def close(self) -> None:
-        self._grabber.close()
-        self._windows.close()
+        try:
+            self._grabber.close()
+        finally:
+            self._windows.close()
 
 
 def open_screen(*, cursor: bool = False, environment: Mapping[str, str] = os.environ) -> Screen:

@@ -80,12 +80,14 @@ class Desk:
         self._count = 0
 
     def close(self) -> None:
-        """Stop what is running, and close the history."""
+        """Stop what is running, and close the history, also where the recording cannot be finished."""
         for stop in list(self._running.values()):
             stop.set()
-        if self._recorder is not None:
-            self.stop_recording()
-        self.history.close()
+        try:
+            if self._recorder is not None:
+                self.stop_recording()
+        finally:
+            self.history.close()
 
     # -- what happens outside of the page -----------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ machine does not have is told in one sentence and left out; the page itself alwa
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -90,12 +91,13 @@ class Shell:
 
     def close(self) -> None:
         """End window, tray and hotkeys."""
-        self.hotkeys.close()
-        if self._icon is not None:
-            icon, self._icon = self._icon, None
-            icon.stop()
-        if self._window is not None:
-            self._window.destroy()
+        icon, self._icon = self._icon, None
+        with contextlib.ExitStack() as closing:  # the last one first
+            if self._window is not None:
+                closing.callback(self._window.destroy)
+            if icon is not None:
+                closing.callback(icon.stop)
+            closing.callback(self.hotkeys.close)
 
     def _entry(self, action: str) -> Callable[..., None]:
         return lambda *_: self.act(action)

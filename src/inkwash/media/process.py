@@ -123,10 +123,11 @@ class MediaProcess:
             idle, busy = list(self._idle), list(self._busy)
             self._idle.clear()
             self._free.notify_all()
-        for worker in busy:  # the thread that waits for its answer hears of its death
-            worker.kill()
-        for worker in (*idle, *busy):  # one whose frames nobody asks for any more has no thread to end it
-            worker.end()
+        with contextlib.ExitStack() as ends:  # the last one first
+            for worker in (*idle, *busy):  # one whose frames nobody asks for any more has no thread to end it
+                ends.callback(worker.end)
+            for worker in busy:  # the thread that waits for its answer hears of its death
+                ends.callback(worker.kill)
 
     @contextlib.contextmanager
     def lease(self, token: str, waiting: Callable[[], None]) -> Iterator[Worker]:

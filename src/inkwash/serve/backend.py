@@ -95,8 +95,10 @@ class LocalBackend:
 
     def close(self, *, drain: bool = True, timeout_s: float | None = None) -> None:
         """Stop the engine."""
-        self.engine.close(drain=drain, timeout_s=timeout_s)
-        self.engine.pipe.close()
+        try:
+            self.engine.close(drain=drain, timeout_s=timeout_s)
+        finally:
+            self.engine.pipe.close()
 
 
 def load_backend(options: LoadOptions, *, max_queue: int) -> LocalBackend:

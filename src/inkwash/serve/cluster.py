@@ -10,6 +10,7 @@ its seed, so the picture is the same, and what the client has heard already is n
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -49,9 +50,11 @@ def load_cluster(settings: ServeSettings, cluster: ClusterSettings, options: Loa
     pools = start_pools(settings, cluster, options)
 
     def leave() -> None:
-        if home.shared:
-            delete(settings, pools)
-        home.leave()
+        try:
+            if home.shared:
+                delete(settings, pools)
+        finally:
+            home.leave()
 
     return RayBackend(pools, cluster, max_queue=settings.max_queue, leave=leave)
 
@@ -128,9 +131,10 @@ class RayBackend:
         end = None if timeout_s is None else time.monotonic() + timeout_s
         while drain and self._works and (end is None or time.monotonic() < end):
             time.sleep(0.05)
-        for work in list(self._works.values()):
-            work.stop()
-        self._leave()
+        with contextlib.ExitStack() as closing:  # the last one first
+            closing.callback(self._leave)
+            for work in list(self._works.values()):
+                closing.callback(work.stop)
 
     def _wait_s(self, requests: int) -> float:
         return max(1.0, self._mean_s * requests / max(1, self.cluster.actors))

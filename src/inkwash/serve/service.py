@@ -207,24 +207,31 @@ class Service:
             self.state, self.drain_until = "draining", time.monotonic() + self.settings.drain_s
 
     async def stop(self) -> None:
-        """After the last answer: wait for detached work, stop the engine, close the job file."""
+        """After the last answer: wait for detached work, stop the engine, close the job file, let go of the folder.
+
+        One part that fails to close keeps none of the others from it; what it failed with is raised at the end.
+        """
         self.drain()
-        await asyncio.to_thread(self.media.close)
-        pending = list(self._tasks)
-        if pending:
-            await asyncio.wait(pending, timeout=max(0.0, self.drain_until - time.monotonic()))
-        left = list(self._tasks)
+        async with contextlib.AsyncExitStack() as closing:  # the last one first
+            closing.callback(self.folder.release)
+            closing.callback(self.jobs.close)
+            closing.callback(self.words.close)
+            if self.chat is not None:
+                closing.push_async_callback(asyncio.to_thread, self.chat.pipe.close)
+            if self.backend is not None:
+                closing.push_async_callback(asyncio.to_thread, self.backend.close, drain=False, timeout_s=END_S)
+            closing.push_async_callback(self._end_tasks)
+            closing.push_async_callback(asyncio.to_thread, self.media.close)
+
+    async def _end_tasks(self) -> None:
+        """Wait for detached work until the drain is over, then cancel it."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.copy(), timeout=max(0.0, self.drain_until - time.monotonic()))
+        left = self._tasks.copy()
         for task in left:
             task.cancel()
         if left:
             await asyncio.wait(left, timeout=END_S)
-        if self.backend is not None:
-            await asyncio.to_thread(self.backend.close, drain=False, timeout_s=END_S)
-        if self.chat is not None:
-            await asyncio.to_thread(self.chat.pipe.close)
-        self.words.close()
-        self.jobs.close()
-        self.folder.release()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Work that outlives its request; `stop` waits for it."""

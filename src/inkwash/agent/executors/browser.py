@@ -364,9 +364,9 @@ class BrowserExecutor:
 
     def close(self) -> None:
         """Close the browser and forget its profile."""
-        if not self._page.is_closed():
-            self._release()
-        self._stack.close()
+        with self._stack:
+            if not self._page.is_closed():
+                self._release()
 
     def __enter__(self) -> Self:
         return self

@@ -136,8 +136,10 @@ class MiniWobWorld:
 
     def close(self) -> None:
         """Close the browser and the server."""
-        self.browser.close()
-        self.site.close()
+        try:
+            self.browser.close()
+        finally:
+            self.site.close()
 
     def __enter__(self) -> Self:
         return self

@@ -125,8 +125,10 @@ class PanelWorld:
 
     def close(self) -> None:
         """Close the browser and the server."""
-        self.browser.close()
-        self.site.close()
+        try:
+            self.browser.close()
+        finally:
+            self.site.close()
 
     def __enter__(self) -> Self:
         return self

@@ -60,9 +60,11 @@ class Site:
 
     def close(self) -> None:
         """Answer nothing more."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(2.0)
+        try:
+            self._server.shutdown()
+        finally:
+            self._server.server_close()
+            self._thread.join(2.0)
 
     def __enter__(self) -> Self:
         return self

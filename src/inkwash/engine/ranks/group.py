@@ -21,7 +21,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -133,11 +133,12 @@ class _Edition:
         self.groups[key] = connected(spec, key, self.connect, 0, len(self.followers) + 1)
 
     def end(self) -> None:
-        for follower in self.followers:
-            follower.kill()
-        for groups in self.groups.values():
-            for each in groups.values():
-                each.abort()
+        with ExitStack() as ends:  # the last one first
+            for groups in self.groups.values():
+                for each in groups.values():
+                    ends.callback(each.abort)
+            for follower in self.followers:
+                ends.callback(follower.kill)
 
 
 class RankGroup:
@@ -325,5 +326,6 @@ class RankGroup:
 
 
 def _end_all(living: list[_Edition | ForkServer]) -> None:
-    for each in reversed(living):
-        each.end()
+    with ExitStack() as ends:  # the last one first
+        for each in living:
+            ends.callback(each.end)
