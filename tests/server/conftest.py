@@ -70,7 +70,7 @@ def running(
         log_config=None,
         lifespan="on",
         timeout_graceful_shutdown=drain_s,
-        **http_options(settings.header_timeout_s),
+        **http_options(settings.header_timeout_s, settings.send_timeout_s),
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)

@@ -20,12 +20,17 @@ HELLO = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 2}
 class Held:
     """A pipeline that answers when it is let."""
 
+    shared = None  # between devices
+
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.started = 0
 
     def enable_batching(self, *_: object) -> None:
         """Nothing to prepare."""
+
+    def close(self) -> None:
+        """Nothing to end."""
 
     def stream(self, *_: object, cancel: object, **__: object) -> Iterator[object]:
         self.started += 1

@@ -22,9 +22,9 @@ from inkwash.core.errors import RequestError
 from inkwash.serve.errors import answer
 from inkwash.serve.json_body import too_large
 from inkwash.serve.metrics import Metrics
+from inkwash.serve.protocol import MIN_BYTES_PER_S
 
 HEADER = "x-request-id"
-TOTAL_FACTOR = 20  # a whole body may take so many times as long as a pause within it
 _OWN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 access_log = logs.get("inkwash.access")
 
@@ -64,6 +64,7 @@ class Access:
         headers = {name.lower(): value for name, value in scope["headers"]}
         request_id = _request_id(headers.get(HEADER.encode(), b""))
         said: dict[str, Any] = {}
+        body = _LimitedBody(receive, self.max_body_bytes, self.body_timeout_s)
         scope.setdefault("state", {}).update(request_id=request_id, said=said, stopping=self.stopping)
         status = 0
 
@@ -83,40 +84,13 @@ class Access:
             if _declared(headers.get(b"content-length", b"")) > self.max_body_bytes:
                 await answer(too_large(self.max_body_bytes))(scope, receive, sending)
             else:
-                await self.app(scope, self._limited(receive), sending)
+                await self.app(scope, body.receive, sending)
         except asyncio.CancelledError:  # the drain is over
             if status or self.stopping is None:
                 raise
             await answer(self.stopping())(scope, receive, sending)
         finally:
             self._record(scope, request_id, said, status, time.perf_counter() - started)
-
-    def _limited(self, receive: Receive) -> Receive:
-        """The body in pieces, while they come in time and are not too many; what follows the body may take its time."""
-        read, more = 0, True
-        begun = time.monotonic()
-
-        async def receiving() -> Message:
-            nonlocal read, more
-            if not more:
-                return await receive()
-            allowed = begun + TOTAL_FACTOR * self.body_timeout_s - time.monotonic()
-            try:
-                async with asyncio.timeout(max(0.0, min(self.body_timeout_s, allowed))):
-                    message = await receive()
-            except TimeoutError:
-                raise RequestError(
-                    f"The body did not come within {self.body_timeout_s:g} s: send it again, in larger pieces.",
-                    status=408,
-                    code="body_timeout",
-                ) from None
-            more = bool(message.get("more_body", False))
-            read += len(message.get("body", b""))
-            if read > self.max_body_bytes:
-                raise too_large(self.max_body_bytes)
-            return message
-
-        return receiving
 
     def _record(self, scope: Scope, request_id: str, said: dict[str, Any], status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
@@ -133,6 +107,38 @@ class Access:
             **said,
         }
         access_log.info("%s", json.dumps(line, ensure_ascii=False, default=str))
+
+
+class _LimitedBody:
+    """A body in pieces, while they come in time, fast enough and are not too many; what follows may take its time.
+
+    A pause may take `timeout_s`, and so may the whole, but for a second more for each `MIN_BYTES_PER_S` that came.
+    """
+
+    def __init__(self, receive: Receive, max_bytes: int, timeout_s: float) -> None:
+        self._receive, self.max_bytes, self.timeout_s = receive, max_bytes, timeout_s
+        self._begun, self._read, self._more = time.monotonic(), 0, True
+
+    async def receive(self) -> Message:
+        """As ASGI has it; raises RequestError 408 or 413."""
+        if not self._more:
+            return await self._receive()
+        left = self._begun + self.timeout_s + self._read / MIN_BYTES_PER_S - time.monotonic()
+        try:
+            async with asyncio.timeout(max(0.0, min(self.timeout_s, left))):
+                message = await self._receive()
+        except TimeoutError:
+            raise RequestError(
+                f"The body did not come within {self.timeout_s:g} s, or at less than {MIN_BYTES_PER_S} bytes a second: "
+                "send it again, in larger pieces.",
+                status=408,
+                code="body_timeout",
+            ) from None
+        self._more = bool(message.get("more_body", False))
+        self._read += len(message.get("body", b""))
+        if self._read > self.max_bytes:
+            raise too_large(self.max_bytes)
+        return message
 
 
 def _request_id(own: bytes) -> str:

@@ -175,7 +175,7 @@ def install(app: FastAPI) -> None:
         if error.status_code == 404 and detail == "Not Found":
             detail = f"There is nothing at {request.method} {request.url.path[:200]}{_elsewhere(request.url.path)}."
         elif error.status_code == 405:
-            detail = f"{request.url.path} does not answer {request.method}."
+            detail = f"{request.url.path[:200]} does not answer {request.method}."
         kind = _TYPES.get(error.status_code, "invalid_request_error" if error.status_code < 500 else "server_error")
         body = ErrorBody(message=detail, type=kind, code=f"http_{error.status_code}")
         return JSONResponse({"error": body.model_dump()}, status_code=error.status_code, headers=error.headers)

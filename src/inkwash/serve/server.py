@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
@@ -10,14 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI, Request
 
-from inkwash.core.errors import ConfigError, InkwashError, MissingExtraError, RequestError
+from inkwash.core.errors import ConfigError, InkwashError, MissingExtraError
 from inkwash.serve import access
 from inkwash.serve.app import make_app
 from inkwash.serve.listen import BACKLOG, bind
@@ -83,7 +83,7 @@ def serve(
         log_config=None,
         access_log=False,
         lifespan="on",
-        **http_options(settings.header_timeout_s),
+        **http_options(settings.header_timeout_s, settings.send_timeout_s),
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
         backlog=BACKLOG,
     )
@@ -145,7 +145,7 @@ def _take_signals_back() -> None:
             signal.signal(number, signal.getsignal(number))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _signals_end_here() -> Iterator[None]:
     """A signal that was obeyed is not raised again (uvicorn does), so that an orderly stop exits with 0."""
     if threading.current_thread() is not threading.main_thread():
@@ -179,7 +179,7 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     from inkwash.serve.backend import LocalBackend
     from inkwash.serve.chat import BODIES, Chat, make_chat_router
     from inkwash.serve.images import client_of
-    from inkwash.serve.waiting import AnswerQueue
+    from inkwash.serve.waiting import AnswerQueue, Enter, Leave
 
     settings = service.settings
     queue = AnswerQueue(at_once=chat.max_num_seqs, max_waiting=settings.max_queue)
@@ -194,22 +194,19 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     )
     service.chat = Chat(pipe, chat, settings.url_hosts, settings.max_image_bytes, service.media.within())
 
-    def admit(request: Request) -> Callable[[], None]:
+    def admit(request: Request) -> Enter:
         client = client_of(request)
         service.accepts()
         service.rates.spend(client)
-        leave = service.rates.enter(client)
-        try:
-            ended = queue.enter()
-        except RequestError:
-            leave()
-            raise
+        queue.check()  # before the body is read, which may take its time; a place is taken after that
 
-        def both() -> None:
-            ended()
-            leave()
+        def enter() -> Leave:
+            with contextlib.ExitStack() as places:
+                places.callback(service.rates.enter(client))
+                places.callback(queue.enter())
+                return places.pop_all().close
 
-        return both
+        return enter
 
     def run(rounds: StepFn) -> None:
         """In the engine that draws, where there is one in this process."""

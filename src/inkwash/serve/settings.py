@@ -64,7 +64,8 @@ class ServeSettings:
     allowed_hosts: tuple[str, ...] = ()  # names by which browsers may call the server, beside those of this machine
     cors_origins: tuple[str, ...] = ()  # pages that may use the API from a browser; "*" is every page
     header_timeout_s: float = 20.0  # until the headers of a request are there
-    body_timeout_s: float = 30.0  # between two pieces of a body
+    body_timeout_s: float = 30.0  # between two pieces of a body, and for a slow one as a whole
+    send_timeout_s: float = 60.0  # for an answer that its client reads slowly or not at all
     max_body_bytes: int = 256 * MEBI
     max_json_bytes: int = 64 * MEBI
     max_image_bytes: int = 50 * MEBI
@@ -94,7 +95,8 @@ class ServeSettings:
             ("concurrent_requests", 1, 1_000_000),
         ):
             _within(name, getattr(self, name), low, high)
-        for name in ("deadline_s", "drain_s", "plan_ttl_s", "job_ttl_s", "header_timeout_s", "body_timeout_s"):
+        timeouts = ("header_timeout_s", "body_timeout_s", "send_timeout_s")
+        for name in ("deadline_s", "drain_s", "plan_ttl_s", "job_ttl_s", *timeouts):
             _within(name, getattr(self, name), 0.001, 1e9)
         for host in (*self.url_hosts, *(each for each in self.allowed_hosts if each != "*")):
             if not _HOST.fullmatch(host):

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from inkwash.engine.scheduler import QueueFull
 
+Leave = Callable[[], None]  # gives a place back
+Enter = Callable[[], Leave]  # takes one, when the body of a request is there
 _SHARE = 0.2  # of the newest answer in the running mean
 
 
@@ -20,17 +22,24 @@ class AnswerQueue:
         self._begun: dict[object, float] = {}
         self._mean_s: float | None = None
 
-    def enter(self) -> Callable[[], None]:
-        """Take a place; what is returned gives it back. Raises QueueFull, with an estimate, when there is none."""
+    def check(self) -> None:
+        """Raise QueueFull, with an estimate, when there is no place; takes none."""
+        with self._lock:
+            self._check()
+
+    def _check(self) -> None:
+        if len(self._begun) >= self.at_once + self.max_waiting:
+            wait = self._wait_s()
+            raise QueueFull(
+                f"{self.max_waiting} conversations are waiting, as many as the queue holds: try again in {wait:.0f} s.",
+                retry_after=wait,
+            )
+
+    def enter(self) -> Leave:
+        """Take a place; what is returned gives it back. Raises QueueFull when there is none."""
         place = object()
         with self._lock:
-            if len(self._begun) >= self.at_once + self.max_waiting:
-                wait = self._wait_s()
-                raise QueueFull(
-                    f"{self.max_waiting} conversations are waiting, as many as the queue holds: try again in "
-                    f"{wait:.0f} s.",
-                    retry_after=wait,
-                )
+            self._check()
             self._begun[place] = self.clock()
 
         def leave() -> None:

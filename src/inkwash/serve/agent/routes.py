@@ -34,6 +34,7 @@ from inkwash.serve.chat.model import AnswerRequest, Chat
 from inkwash.serve.event_stream import SseResponse, json_event
 from inkwash.serve.json_body import read_body
 from inkwash.serve.settings import MEBI
+from inkwash.serve.waiting import Enter
 
 MAX_SMALL = MEBI  # bytes of a body without pictures
 BODIES: dict[str, Any] = {
@@ -48,7 +49,7 @@ def make_agent_router(
     folder: Path,
     *,
     allow: tuple[str, ...] = (),
-    admit: Callable[[Request], Callable[[], None]] = lambda request: lambda: None,
+    admit: Callable[[Request], Enter] = lambda request: lambda: lambda: None,
     owner: Callable[[Request], str] = lambda request: "",
     max_bytes: int = 64 * MEBI,
 ) -> APIRouter:
@@ -60,9 +61,10 @@ def make_agent_router(
     @router.post("/v1/agent/steps", response_model=AgentAnswer)
     async def steps(request: Request) -> AgentAnswer:
         """The next act for a screenshot; nothing is carried out."""
-        leave = admit(request)
+        enter = admit(request)
+        body = await read_body(request, AgentStepBody, max_bytes=max_bytes)
+        leave = enter()
         try:
-            body = await read_body(request, AgentStepBody, max_bytes=max_bytes)
             chat.check(AnswerRequest(model=body.model, messages=()))
             return await asyncio.to_thread(_step, chat, name, body)
         finally:
@@ -71,9 +73,10 @@ def make_agent_router(
     @router.post("/v1/agent/runs", status_code=201, response_model=AgentRunAnswer)
     async def begin(request: Request) -> AgentRunAnswer:
         """Start a run in a browser of this server."""
-        leave = admit(request)
+        enter = admit(request)
+        body = await read_body(request, AgentRunBody, max_bytes=MAX_SMALL)
+        leave = enter()
         try:
-            body = await read_body(request, AgentRunBody, max_bytes=MAX_SMALL)
             return runs.begin(owner(request), body, Local(chat.pipe, name)).answered
         finally:
             leave()

@@ -28,6 +28,7 @@ from inkwash.serve.chat.schema import ChatAnswer, ChatBody
 from inkwash.serve.event_stream import SseResponse
 from inkwash.serve.json_body import read_body
 from inkwash.serve.settings import MEBI
+from inkwash.serve.waiting import Enter, Leave
 
 MAX_CLIENTS = 64  # threads that wait for answers; the model makes as many at once as the settings say
 BODIES: dict[str, Any] = {"/v1/chat/completions": ChatBody, "/v1/responses": ResponseBody}
@@ -42,13 +43,13 @@ _STREAM = {"text/event-stream": {"schema": _EVENT}}
 def make_chat_router(
     chat: Chat,
     *,
-    admit: Callable[[Request], Callable[[], None]] = lambda request: lambda: None,
+    admit: Callable[[Request], Enter] = lambda request: lambda: lambda: None,
     run: Callable[[StepFn], None] | None = None,
     deadline_s: float | None = None,
     max_bytes: int = 64 * MEBI,
 ) -> APIRouter:
     """The routes around one pipeline; ``admit`` raises for clients that may not ask, before their body is read, and
-    returns what is to be called when their answer has ended. ``run``: where answers are made, as
+    returns what takes a place for the answer, once the body is there. ``run``: where answers are made, as
     `GlmVisionPipeline.enable_batching` has it. ``deadline_s``: the longest time of an answer; ``max_bytes``: of a body.
     """
     router = APIRouter(tags=["chat"])
@@ -62,9 +63,10 @@ def make_chat_router(
     @router.post("/v1/chat/completions", responses={200: {"model": ChatAnswer, "content": _STREAM}})
     async def completions(request: Request) -> Response:
         """Answer a conversation."""
-        leave = admit(request)
+        enter = admit(request)
+        body = await read_body(request, ChatBody, max_bytes=max_bytes)
+        leave = enter()
         try:
-            body = await read_body(request, ChatBody, max_bytes=max_bytes)
             answers = answers_to(body.request())
             return await _sent(request, answers, Completion(body, answers), body.stream, leave)
         except BaseException:
@@ -74,9 +76,10 @@ def make_chat_router(
     @router.post("/v1/responses", responses={200: {"model": ResponseObject, "content": _STREAM}})
     async def responses(request: Request) -> Response:
         """Answer a conversation in the newer format; nothing is stored."""
-        leave = admit(request)
+        enter = admit(request)
+        body = await read_body(request, ResponseBody, max_bytes=max_bytes)
+        leave = enter()
         try:
-            body = await read_body(request, ResponseBody, max_bytes=max_bytes)
             answers = answers_to(body.request())
             return await _sent(request, answers, ResponseAnswer(body, answers), body.stream, leave)
         except BaseException:
@@ -87,7 +90,7 @@ def make_chat_router(
 
 
 async def _sent(
-    request: Request, answers: Answers, form: Completion | ResponseAnswer, stream: bool, leave: Callable[[], None]
+    request: Request, answers: Answers, form: Completion | ResponseAnswer, stream: bool, leave: Leave
 ) -> Response:
     """The answers in their form; ``leave`` is called when they have ended, or by the caller where this raises."""
 
