@@ -192,6 +192,18 @@ def write_index(folder: Path, shards: Sequence[ShardIndex], meta: Mapping[str, A
         ) from error
 
 
+def _read_at(file: io.BufferedReader, offset: int, size: int) -> bytes:
+    """Bytes from a place, without moving the file's position: processes that were forked from this one share it."""
+    if not hasattr(os, "pread"):  # a system without forks
+        file.seek(offset)
+        return file.read(size)
+    pieces: list[bytes] = []
+    while size > 0 and (piece := os.pread(file.fileno(), size, offset)):
+        pieces.append(piece)
+        offset, size = offset + len(piece), size - len(piece)
+    return b"".join(pieces)
+
+
 @dataclass(eq=False)
 class ShardSet:
     """A folder of shards, read at random: `read(group, shard, offset)`. Cheap to send to another process."""
@@ -258,8 +270,7 @@ class ShardSet:
         return self._opened[name]
 
     def _bytes(self, name: str, file: io.BufferedReader, key: str, suffix: str, member: TarMember) -> bytes:
-        file.seek(member.offset)
-        content = file.read(member.size)
+        content = _read_at(file, member.offset, member.size)
         if zlib.crc32(content) != member.crc:
             raise DataError(f"The shard {self.folder / name}.tar is damaged at {key}.{suffix} (checksum): {_MEND}.")
         return content

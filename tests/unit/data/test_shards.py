@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 import tarfile
 from pathlib import Path
@@ -68,6 +69,17 @@ def test_a_set_travels_to_a_worker_process(folder: Path) -> None:
     shards.read("96x64", 0, 0)
     copy = pickle.loads(pickle.dumps(shards))
     assert copy.read("96x64", 1, 1).key == "000000004"
+
+
+def test_workers_that_were_forked_read_the_same_open_file_at_once(folder: Path) -> None:
+    """They share its position, so reading neither depends on it nor moves it; else each reads what others sought."""
+    shards = ShardSet(folder)
+    shards.read("96x64", 0, 0)
+    file, _ = shards._opened["96x64-00000"]
+    os.lseek(file.fileno(), 7, os.SEEK_SET)
+    for number in (2, 0, 1):
+        assert shards.read("96x64", 0, number).key == sample(number).key
+        assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == 7
 
 
 @pytest.mark.parametrize("place", [1, 2])
