@@ -76,8 +76,8 @@ def main() -> None:
             print(" | ".join(rows[-1]), flush=True)
     head = ("round", "one by one s", "at once s", "share", "one by one CPU s", "at once CPU s", "share")
     body = (
-        f"{asked.count} requests of {asked.model}, {asked.side} pixels high, {asked.steps} steps; lanes: "
-        f"{engine.lanes}, threads of each: {max(1, threads // engine.lanes)}. {unequal} of "
+        f"{asked.count} requests of {asked.model}, {asked.side} pixels high, {asked.steps} steps; decode workers: "
+        f"{engine.decode_workers}, threads of each: {max(1, threads // engine.decode_workers)}. {unequal} of "
         f"{2 * asked.rounds * asked.count} pictures differ from the same request alone.\n\n{sheet.table(head, rows)}"
     )
     print(body)

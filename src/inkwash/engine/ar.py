@@ -246,7 +246,9 @@ class Row:
     trace: Trace | None = None  # filled with what could have been drawn; on a CPU only
 
 
-def reference_codes(model: ARGenerator, prompt: ImagePrompt, cache: ReferenceCache | None = None) -> list[Tensor]:
+def reference_semantic_ids(
+    model: ARGenerator, prompt: ImagePrompt, cache: ReferenceCache | None = None
+) -> list[Tensor]:
     """Semantic tokens (rows * columns,) of each reference picture."""
     weight = model.lm_head.weight
 
@@ -256,14 +258,14 @@ def reference_codes(model: ARGenerator, prompt: ImagePrompt, cache: ReferenceCac
 
     if cache is None:
         return [encode(reference.pixels) for reference in prompt.references]
-    return [cache.get("codes", (each.pixels,), partial(encode, each.pixels)) for each in prompt.references]
+    return [cache.get("semantic_ids", (each.pixels,), partial(encode, each.pixels)) for each in prompt.references]
 
 
 @torch.no_grad()
-def read_prompt(model: ARGenerator, prompt: ImagePrompt, codes: Sequence[Tensor]) -> Prefix:
-    """Prefill one prompt whose image placeholders are filled with the references' codes."""
+def read_prompt(model: ARGenerator, prompt: ImagePrompt, semantic_ids: Sequence[Tensor]) -> Prefix:
+    """Prefill one prompt whose image placeholders are filled with the references' semantic ids."""
     config, device = model.config, model.lm_head.weight.device
-    ids = fill_placeholders(prompt.ids, codes, config.image_token_id)
+    ids = fill_placeholders(prompt.ids, semantic_ids, config.image_token_id)
     longest = config.text_config.max_position_embeddings
     if len(ids) + prompt.drawn_tokens > longest:
         raise RequestError(
@@ -275,12 +277,12 @@ def read_prompt(model: ARGenerator, prompt: ImagePrompt, codes: Sequence[Tensor]
     marks = {"image_start": config.image_start_token_id, "image_end": config.image_end_token_id}
     starts = sum(int(token) == marks["image_start"] for token in ids)
     ends = sum(int(token) == marks["image_end"] for token in ids)
-    if ends != len(codes) or starts != ends + 1:
+    if ends != len(semantic_ids) or starts != ends + 1:
         raise RequestError("The prompt contains a control token of the image vocabulary: remove it.", param="prompt")
     grids = [reference.grid for reference in prompt.references]
     positions, start = prompt_positions(ids.tolist(), grids, **marks)
     drawn = [prompt.target] if prompt.preview is None else [prompt.preview, prompt.target]
-    edited = tuple(codes[0].tolist()) if grids and grids[0] == prompt.target else ()
+    edited = tuple(semantic_ids[0].tolist()) if grids and grids[0] == prompt.target else ()
     cache = model.make_cache(1, len(ids))
     hidden = model(ids[None].to(device), positions[:, None].to(device), cache=cache)
     return Prefix(
@@ -294,14 +296,14 @@ def read_prompt(model: ARGenerator, prompt: ImagePrompt, codes: Sequence[Tensor]
     )
 
 
-def fill_placeholders(ids: Tensor, codes: Sequence[Tensor], placeholder: int) -> Tensor:
-    """Prompt ids with the image placeholders replaced, in order, by the references' codes."""
+def fill_placeholders(ids: Tensor, semantic_ids: Sequence[Tensor], placeholder: int) -> Tensor:
+    """Prompt ids with the image placeholders replaced, in order, by the references' semantic ids."""
     holes = ids == placeholder
-    if int(holes.sum()) != sum(len(each) for each in codes):
+    if int(holes.sum()) != sum(len(each) for each in semantic_ids):
         raise RequestError("The prompt contains an image placeholder token: remove it.", param="prompt")
-    if not codes:
+    if not semantic_ids:
         return ids
-    return ids.masked_scatter(holes, torch.cat(list(codes)).to(ids))
+    return ids.masked_scatter(holes, torch.cat(list(semantic_ids)).to(ids))
 
 
 def sample_plans(

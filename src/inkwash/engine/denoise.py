@@ -118,8 +118,8 @@ class Denoiser:
         device = self.decoder.proj_out.weight.device
         self.passes.clear()
         for part in self.parts(len(pictures), device):
-            own = pictures[part]
-            self.passes.append(self._pass(part, self.conditions(own, latent_size, references_of(own), device)))
+            inputs = pictures[part]
+            self.passes.append(self._pass(part, self.conditions(inputs, latent_size, references_of(inputs), device)))
 
     def parts(self, count: int, device: torch.device) -> list[slice]:
         """Which pictures go through the decoder together."""

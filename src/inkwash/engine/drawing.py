@@ -37,19 +37,19 @@ class Drawing:
         self.latent_size = prepared.height // self.latent_scale, prepared.width // self.latent_scale
         self.seeds = [seeds.reported_seed(each) for each in prepared.generators]
 
-    def plan(self, given: Plan | None = None) -> Plan:
+    def plan(self, supplied: Plan | None = None) -> Plan:
         """Prior tokens of every picture: as given, or sampled for each picture or each prompt."""
         p = self.prepared
-        if given is None:
+        if supplied is None:
             chosen = range(0, p.count, 1 if p.request.layout == "new" else p.request.num_images)
             owners, generators = [p.owners[i] for i in chosen], [p.plan_generator(i) for i in chosen]
-            codes = self.stages.codes(p.prompts)
-            tokens = self.stages.plans(p.prompts, codes, owners, generators, p.sampling, self.watch)
-            plan = make_plan(tokens, p.prompts, codes)
-        elif given.prior_token_image_ids is None:
-            plan = make_plan(given.prior_token_ids, p.prompts, self.stages.codes(p.prompts))
+            semantic_ids = self.stages.semantic_ids(p.prompts)
+            tokens = self.stages.plans(p.prompts, semantic_ids, owners, generators, p.sampling, self.watch)
+            plan = make_plan(tokens, p.prompts, semantic_ids)
+        elif supplied.prior_token_image_ids is None:
+            plan = make_plan(supplied.prior_token_ids, p.prompts, self.stages.semantic_ids(p.prompts))
         else:
-            plan = given
+            plan = supplied
         return replace(plan, prior_token_ids=self._checked_tokens(plan.prior_token_ids))
 
     @torch.no_grad()
@@ -103,10 +103,10 @@ class Drawing:
         cells = self.latent_size[0] // config.patch_size * (self.latent_size[1] // config.patch_size)
         check_tensor("prior_token_ids", tokens, (None, cells))
         tokens = repeat_to("prior_token_ids", tokens, self.prepared.batch, self.prepared.count)
-        codes = config.prior_vq_quantizer_codebook_size
-        if not bool(((tokens >= 0) & (tokens < codes)).all()):
+        codebook_size = config.prior_vq_quantizer_codebook_size
+        if not bool(((tokens >= 0) & (tokens < codebook_size)).all()):
             raise RequestError(
-                f"prior_token_ids must lie in 0..{codes - 1}, but run from {int(tokens.min())} to {int(tokens.max())}.",
+                f"prior_token_ids must lie in 0..{codebook_size - 1}, but run from {int(tokens.min())} to {int(tokens.max())}.",
                 param="prior_token_ids",
             )
         return tokens
@@ -130,11 +130,11 @@ class Drawing:
             for number, owner in enumerate(self.prepared.owners)
         ]
 
-    def _embeds(self, texts: Sequence[str], given: Tensor | None) -> list[Tensor]:
+    def _embeds(self, texts: Sequence[str], embeddings: Tensor | None) -> list[Tensor]:
         """Glyph embeddings (L, Dg) of each prompt: as given, or of its quoted texts."""
-        if given is None:
+        if embeddings is None:
             return [self.stages.glyphs(text, self.prepared.overrides.max_sequence_length) for text in texts]
-        return list(given.to(self.stages.device))
+        return list(embeddings.to(self.stages.device))
 
     def _references(self, ids: Sequence[Tensor], sizes: Sequence[Tensor]) -> list[tuple[list[KeyValue], ...]]:
         """Keys and values of every prompt's references."""
@@ -152,8 +152,8 @@ class Drawing:
         def on_step(state: StepState) -> Tensor | None:
             embeds, _ = pad_glyphs([picture.glyphs for picture in pictures])
             known = {"latents": state.latents, "prompt_embeds": embeds, "x0": state.x0}
-            shown = {name: known[name] for name in self.prepared.overrides.callback_tensors}
-            changed = callback(state.index, state.sigma, shown) or {}
+            tensors = {name: known[name] for name in self.prepared.overrides.callback_tensors}
+            changed = callback(state.index, state.sigma, tensors) or {}
             new_embeds = changed.get("prompt_embeds", embeds)
             if new_embeds is not embeds and not torch.equal(new_embeds, embeds):
                 check_tensor("prompt_embeds", new_embeds, (len(pictures), None, embeds.shape[-1]))

@@ -53,12 +53,12 @@ def step_flops(stages: Stages, height: int, width: int, request: DrawRequest) ->
     """Multiplications and additions of one decoder step of one picture: matrices and attention."""
     config = stages.parts.decoder.config
     cell = stages.parts.vae.config.scale_factor * config.patch_size
-    own = (height // cell) * (width // cell)
+    tokens = (height // cell) * (width // cell)
     seen = sum(4 * rows * columns for rows, columns in _grids(stages, request))
-    matrices = 24 * own * config.width**2
-    attention = 4 * own * config.width
-    conditional = config.num_layers * (matrices + attention * (own + seen))
-    return conditional + (config.num_layers * (matrices + attention * own) if request.guidance_scale > 1 else 0)
+    matrices = 24 * tokens * config.width**2
+    attention = 4 * tokens * config.width
+    conditional = config.num_layers * (matrices + attention * (tokens + seen))
+    return conditional + (config.num_layers * (matrices + attention * tokens) if request.guidance_scale > 1 else 0)
 
 
 def _grids(stages: Stages, request: DrawRequest) -> list[tuple[int, int]]:
@@ -90,5 +90,5 @@ class Speeds:
             self.steps += work.steps
 
     def seconds(self, work: RequestWork, *, tokens: int, pictures: float) -> float:
-        """Seconds that one lane needs for so many tokens and pictures of this kind."""
+        """Seconds that one decode worker needs for so many tokens and pictures of this kind."""
         return tokens * self.token_s + pictures * work.flops / self.flops_per_s

@@ -51,7 +51,7 @@ class Job:
     request: DrawRequest  # with its seed filled in
     work: RequestWork
     on_event: OnEvent | None
-    given: Plan | None
+    plan: Plan | None
     partial_images: int
     deadline_s: float | None
     handle: RequestHandle = field(default_factory=RequestHandle)

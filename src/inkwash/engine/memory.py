@@ -392,12 +392,12 @@ def _vision_working(ar: ARGenerator, reference: tuple[int, int], on_cpu: bool) -
 def _ar_working(ar: ARGenerator, work: ForecastInput, on_cpu: bool) -> int:
     """Prefill of one prompt, and the caches of all pictures while their tokens are drawn."""
     text = ar.config.text_config
-    codes = work.height // 32 * (work.width // 32)
+    semantic_tokens = work.height // 32 * (work.width // 32)
     preview = 0 if work.reference else 256
     read = work.prompt_tokens + (0 if work.reference is None else work.reference[0] // 32 * (work.reference[1] // 32))
     numbers = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_width
     per_token = numbers * ar.lm_head.weight.itemsize
-    slot = -(-(read + preview + codes) // SLOT_STEP) * SLOT_STEP * (numbers * 4 if on_cpu else per_token)
+    slot = -(-(read + preview + semantic_tokens) // SLOT_STEP) * SLOT_STEP * (numbers * 4 if on_cpu else per_token)
     with _counting(ar, on_cpu) as counter:
         ids = torch.empty(1, read, dtype=torch.long, device="meta")
         cache = ar.make_cache(1, read)

@@ -219,17 +219,17 @@ def _marks(prompt: str, quotes: Quotes, canonical: bool) -> Iterator[Note]:
     """Marks without a partner, with nothing between them, or of a style that the model does not read."""
     if quotes.open:
         yield Note(kind="open", values={"mark": quotes.open[0]})
-    if any(not one.shown for one in quotes.texts):
+    if any(not one.display_text for one in quotes.texts):
         yield Note(kind="empty")
     if canonical:
         return
     read = set(glyph_texts(prompt))
-    unread = [one for one in quotes.texts if one.shown and one.text not in read]
+    unread = [one for one in quotes.texts if one.display_text and one.text not in read]
     if unread:
         first = unread[0]
-        shown = ", ".join(prompt[one.start - 1 : one.end + 1] for one in unread[:_SHOWN])
-        texts = tuple(one.shown for one in unread)
-        yield Note(kind="style", values={"texts": shown, "better": f'"{first.shown}"'}, texts=texts)
+        listed = ", ".join(prompt[one.start - 1 : one.end + 1] for one in unread[:_SHOWN])
+        texts = tuple(one.display_text for one in unread)
+        yield Note(kind="style", values={"texts": listed, "better": f'"{first.display_text}"'}, texts=texts)
 
 
 def _unquoted(rest: str, limits: Abilities | None) -> list[str]:
@@ -288,57 +288,57 @@ def _letters(quotes: Quotes, limits: Abilities) -> Iterator[Note]:
     """Characters that the model has no letter for, emoji apart."""
     known = set(limits.alphabet)
     for one in quotes.texts:
-        unknown = [letter for letter in dict.fromkeys(one.shown) if letter not in known and not letter.isspace()]
+        unknown = [letter for letter in dict.fromkeys(one.display_text) if letter not in known and not letter.isspace()]
         emoji = [letter for letter in unknown if _is_emoji(letter)]
         others = [letter for letter in unknown if letter not in emoji and not _is_joiner(letter)]
         for kind, letters in (("emoji", emoji), ("letters", others)):
             if letters:
-                values = {"letters": " ".join(letters[: 2 * _SHOWN]), "text": f'"{_short(one.shown)}"'}
-                yield Note(kind=kind, values=values, texts=(one.shown,))
+                values = {"letters": " ".join(letters[: 2 * _SHOWN]), "text": f'"{_short(one.display_text)}"'}
+                yield Note(kind=kind, values=values, texts=(one.display_text,))
 
 
 def _room(prompt: str, quotes: Quotes, size: Size | None, limits: Abilities) -> Iterator[Note]:
     """Texts that are wider than a line, and more lines than a picture has."""
     if size is None:
         return
-    lettering, texts = limits.lettering, [one for one in quotes.texts if one.shown]
+    lettering, texts = limits.lettering, [one for one in quotes.texts if one.display_text]
     lines = 0
     for number, one in enumerate(texts):
         before = prompt[texts[number - 1].end + 1 if number else 0 : one.start - 1]
         after = prompt[one.end + 1 : texts[number + 1].start - 1 if number + 1 < len(texts) else len(prompt)]
         large = _asks_for_large(before, after, lettering)
-        room = lettering.characters(size.width, large=large)
-        rows, fits = _rows(one, room, lettering)
+        longest = lettering.characters(size.width, large=large)
+        rows, fits = _rows(one, longest, lettering)
         lines += rows
         if not fits:
             yield Note(
                 kind="long",
                 values={
-                    "text": f'"{_short(one.shown)}"',
-                    "count": str(len(one.shown)),
-                    "room": str(room),
+                    "text": f'"{_short(one.display_text)}"',
+                    "count": str(len(one.display_text)),
+                    "room": str(longest),
                     "width": str(size.width),
                     "large": "@large" if large else "",
                 },
-                texts=(one.shown,),
+                texts=(one.display_text,),
             )
     if lines > lettering.rows(size.height):
         yield Note(kind="lines", values={"count": str(lines), "room": str(lettering.rows(size.height))})
 
 
-def _rows(one: Quoted, room: int, lettering: Lettering) -> tuple[int, bool]:
+def _rows(one: Quoted, longest: int, lettering: Lettering) -> tuple[int, bool]:
     """How many lines a text takes, and whether it fits into them."""
-    text = one.shown
-    if not lettering.wraps or len(text) <= room:
-        return 1, len(text) <= room
+    text = one.display_text
+    if not lettering.wraps or len(text) <= longest:
+        return 1, len(text) <= longest
     rows, used = 1, 0
     pieces = list(text) if HAN.fullmatch(text) else text.split()
     for piece in pieces:
         gap = 1 if used and len(pieces) != len(text) else 0
-        if used + gap + len(piece) > room and used:
+        if used + gap + len(piece) > longest and used:
             rows, used, gap = rows + 1, 0, 0
         used += gap + len(piece)
-    return rows, all(len(piece) <= room for piece in pieces)
+    return rows, all(len(piece) <= longest for piece in pieces)
 
 
 def _asks_for_large(before: str, after: str, lettering: Lettering) -> bool:
@@ -346,8 +346,8 @@ def _asks_for_large(before: str, after: str, lettering: Lettering) -> bool:
     for word in map(re.escape, lettering.large_words):
         if HAN.search(word) and re.search(rf"{word}\S{{0,4}}的?$", before[-12:]):
             return True
-        asked = rf"^[^,.;]{{0,40}}\b(?:in (?:\w+ ){{0,2}}{word}\b|{word}(?: \w+){{0,3}} {_LETTERS_ASKED})"
-        if re.search(asked, after[:90], re.IGNORECASE):
+        pattern = rf"^[^,.;]{{0,40}}\b(?:in (?:\w+ ){{0,2}}{word}\b|{word}(?: \w+){{0,3}} {_LETTERS_ASKED})"
+        if re.search(pattern, after[:90], re.IGNORECASE):
             return True
     return False
 
@@ -359,7 +359,7 @@ def _unknown(rest: str, quotes: Quotes, limits: Abilities) -> Iterator[Note]:
     """
     rest = _RECIPIENT.sub(lambda match: " " * len(match[0]), rest)
     stripped = blanked(rest, names_of(limits).places(rest))
-    written = {word.lower() for one in quotes.texts for word in WORD.findall(one.shown)}
+    written = {word.lower() for one in quotes.texts for word in WORD.findall(one.display_text)}
     words = [word for word in WORD.findall(stripped) if not HAN.search(word) and not _is_plain(word)]
     parts = {part for one in limits.pictures for name in one.words for part in name.lower().split()}
     known = written | parts | {f"{part}s" for part in parts}
@@ -373,9 +373,9 @@ def _unknown(rest: str, quotes: Quotes, limits: Abilities) -> Iterator[Note]:
     found = list(dict.fromkeys([*words, *(piece for run in HAN.findall(stripped) for piece in _leftovers(run))]))
     if found:
         more = len(found) - _SHOWN
-        shown = ", ".join(f'"{_short(word)}"' for word in found[:_SHOWN])
+        listed = ", ".join(f'"{_short(word)}"' for word in found[:_SHOWN])
         values = {
-            "words": shown if more <= 0 else f"@more|{shown}|{more}",
+            "words": listed if more <= 0 else f"@more|{listed}|{more}",
             "things": _such_as(limits.things),
         }
         yield Note(kind="unknown", values=values)
@@ -383,10 +383,10 @@ def _unknown(rest: str, quotes: Quotes, limits: Abilities) -> Iterator[Note]:
 
 def _foreign(words: Sequence[str]) -> str | None:
     """The language that at least two words tell of, neither English nor Chinese."""
-    said = {word.lower() for word in words}
-    told = {language: len(said & telling) for language, telling in plain_words.FOREIGN.items()}
-    language = max(told, key=lambda name: told[name])
-    return language if told[language] > 1 else None
+    lowered = {word.lower() for word in words}
+    matches = {language: len(lowered & telling) for language, telling in plain_words.FOREIGN.items()}
+    language = max(matches, key=lambda name: matches[name])
+    return language if matches[language] > 1 else None
 
 
 def _leftovers(run: str) -> Iterator[str]:
@@ -419,9 +419,9 @@ def _names_something(rest: str, limits: Abilities) -> bool:
 
 
 def _outside_size(size: Size, limits: Abilities) -> Note:
-    own = limits.sizes
-    sides = {"shortest": str(own.shortest), "longest": str(own.longest)}
-    return Note(kind="size", param="size", values={"size": str(size), "aspect": f"{own.aspect:g}", **sides})
+    sizes = limits.sizes
+    sides = {"shortest": str(sizes.shortest), "longest": str(sizes.longest)}
+    return Note(kind="size", param="size", values={"size": str(size), "aspect": f"{sizes.aspect:g}", **sides})
 
 
 def looks_like_a_photograph(image: Image.Image) -> bool:

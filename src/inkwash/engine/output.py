@@ -135,9 +135,9 @@ def upsample(tokens: Tensor, grid: Grid) -> Tensor:
     return repeat(square, "h w -> (h p w q)", p=UPSAMPLE, q=UPSAMPLE)
 
 
-def join_references(codes: Sequence[Tensor], grids: Sequence[Grid]) -> tuple[Tensor, Tensor]:
-    """Codes of a prompt's references as one tensor of upsampled ids, and their upsampled grids (k, 3)."""
-    ids = [upsample(each, grid) for each, grid in zip(codes, grids, strict=True)]
+def join_references(semantic_ids: Sequence[Tensor], grids: Sequence[Grid]) -> tuple[Tensor, Tensor]:
+    """Semantic ids of a prompt's references as one tensor of upsampled ids, and their upsampled grids (k, 3)."""
+    ids = [upsample(each, grid) for each, grid in zip(semantic_ids, grids, strict=True)]
     sizes = [[1, rows * UPSAMPLE, columns * UPSAMPLE] for rows, columns in grids]
     joined = torch.cat(ids) if ids else torch.empty(0, dtype=torch.long)
     return joined, torch.tensor(sizes, dtype=torch.long).reshape(-1, 3)

@@ -101,9 +101,13 @@ def _tokens(work: ForecastInput) -> int:
 def _ar(stand_in: StandIn, dtype: torch.dtype, device: torch.device, layers: int, tokens: int, trained: bool) -> float:
     """Reading one prompt, then all tokens at the cost of those in the middle; off a CPU all pictures share them."""
     sizes, work = stand_in.sizes, stand_in.work
-    codes = sizes.ar.text_config.vision_vocab_size  # a token's row is looked up, however many there are
-    text = replace(sizes.ar.text_config, num_hidden_layers=layers, vocab_size=codes + 8, pad_token_id=codes)
-    ids = {"image_token_id": codes + 1, "image_start_token_id": codes + 2, "image_end_token_id": codes + 3}
+    vocab_size = sizes.ar.text_config.vision_vocab_size  # a token's row is looked up, however many there are
+    text = replace(sizes.ar.text_config, num_hidden_layers=layers, vocab_size=vocab_size + 8, pad_token_id=vocab_size)
+    ids = {
+        "image_token_id": vocab_size + 1,
+        "image_start_token_id": vocab_size + 2,
+        "image_end_token_id": vocab_size + 3,
+    }
     config = ARConfig(text_config=text, vision_config=NO_VISION, vq_config=NO_CODES, **ids)
     model = _filled(lambda: ARGenerator(config), dtype, device)
     drawn = _tokens(work)
@@ -152,9 +156,9 @@ def _decoder(stand_in: StandIn, dtype: torch.dtype, device: torch.device, layers
     ids = torch.zeros(tokens, dtype=torch.long, device=device)
     keys = []
     if work.reference is not None:
-        own = work.reference[0] // sizes.vae.scale_factor, work.reference[1] // sizes.vae.scale_factor
-        latent = torch.zeros(1, sizes.decoder.in_channels, *own, device=device)
-        own_ids = torch.zeros(1, own[0] // 2 * (own[1] // 2), dtype=torch.long, device=device)
+        grid = work.reference[0] // sizes.vae.scale_factor, work.reference[1] // sizes.vae.scale_factor
+        latent = torch.zeros(1, sizes.decoder.in_channels, *grid, device=device)
+        own_ids = torch.zeros(1, grid[0] // 2 * (grid[1] // 2), dtype=torch.long, device=device)
         keys = [decoder.encode_reference(latent, own_ids, torch.zeros(1, 2, device=device))]
     picture = DenoiseInput(prior_ids=ids, glyphs=glyphs, no_glyphs=glyphs[:2], references=tuple(keys))
     rows = 1 if device.type == "cpu" else work.pictures

@@ -41,12 +41,12 @@ from inkwash.engine.prepared import (
 from inkwash.engine.quantize import parse_quantize
 from inkwash.engine.ranks.drawing import SharedDrawing, load_shared
 from inkwash.engine.request import (
-    AskedSampling,
     CancelToken,
     DrawRequest,
     Layout,
     ProgressCallback,
     Quality,
+    SamplingOverrides,
     Watch,
     picture_size,
 )
@@ -142,16 +142,16 @@ class GlmImagePipeline(ReferenceSurface):
         device = pick_device(None if device_map in (None, "auto", "balanced") else device_map)
         folder = resolve(pretrained_model_name_or_path, revision=revision, access=access)
         kinds = {} if quantize is None else parse_quantize(quantize)
-        asked = torch_dtype if dtype is None else dtype
-        if asked is None and any(stated_kind(folder / part) for part in FOLDERS.values()):
-            asked = torch.bfloat16  # what its other tensors are stored in
+        wanted_dtype = torch_dtype if dtype is None else dtype
+        if wanted_dtype is None and any(stated_kind(folder / part) for part in FOLDERS.values()):
+            wanted_dtype = torch.bfloat16  # what its other tensors are stored in
         if tensor_parallel_size != 1:
             if kinds or options or offload not in ("auto", "none"):
                 raise ConfigError(
                     "Several devices share the checkpoint's plain weights: leave quantize, offload and parts given by "
                     "name out, or use one device."
                 )
-            numbers, others = part_dtypes(asked, device)
+            numbers, others = part_dtypes(wanted_dtype, device)
             shared = load_shared(
                 folder, dtype=numbers, dtypes=others, device=device, world=tensor_parallel_size, variant=variant
             )
@@ -159,10 +159,14 @@ class GlmImagePipeline(ReferenceSurface):
             return pipe._frozen()
         placement: Placement | None = None
         if offload == "auto":
-            given = asked if isinstance(asked, torch.dtype) or asked is None else part_dtypes(asked, device)[0]
-            placement = choose(folder, device=device, dtype=given, quantize=kinds, variant=variant)
-            offload, asked = placement.profile, asked or placement.dtype
-        numbers, others = part_dtypes(asked, device)
+            main_dtype = (
+                wanted_dtype
+                if isinstance(wanted_dtype, torch.dtype) or wanted_dtype is None
+                else part_dtypes(wanted_dtype, device)[0]
+            )
+            placement = choose(folder, device=device, dtype=main_dtype, quantize=kinds, variant=variant)
+            offload, wanted_dtype = placement.profile, wanted_dtype or placement.dtype
+        numbers, others = part_dtypes(wanted_dtype, device)
         source: dict[str, Any] = {
             "folder": folder,
             "dtype": numbers,
@@ -237,8 +241,8 @@ class GlmImagePipeline(ReferenceSurface):
     def set_adapters(self, adapter_names: str | Sequence[str], adapter_weights: float | Sequence[float] = 1.0) -> None:
         """Exactly these adapters act, each with its weight (one number serves all); an empty list is none."""
         names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
-        given = adapter_weights
-        weights = [float(given)] * len(names) if isinstance(given, int | float) else list(given)
+        factors = adapter_weights
+        weights = [float(factors)] * len(names) if isinstance(factors, int | float) else list(factors)
         if len(weights) != len(names):
             raise RequestError(f"{len(names)} adapters got {len(weights)} weights: give one for each.", param="lora")
         self._adapters.set(dict(zip(names, weights, strict=True)))
@@ -335,7 +339,7 @@ class GlmImagePipeline(ReferenceSurface):
     def _draw(
         self,
         prepared: Prepared,
-        given: Plan | None,
+        prior: Plan | None,
         watch: Watch,
         clock: Stopwatch,
         *,
@@ -346,7 +350,7 @@ class GlmImagePipeline(ReferenceSurface):
         with torch.autocast(self.device.type, enabled=False), self._calls.begin(steering):  # stages have number types
             drawing = Drawing(self.stages, prepared, watch)
             with clock.stage("prior"):
-                plan = drawing.plan(given)
+                plan = drawing.plan(prior)
             with clock.stage("denoise"):
                 latents = drawing.denoise(plan, on_step, callback, steering)
             with clock.stage("decode"):
@@ -379,11 +383,11 @@ class GlmImagePipeline(ReferenceSurface):
         height, width = picture_size(height, width)
         plan_generators = [seeds.plan_generator(each) for each in seeds.per_picture(generator, len(texts))]
         prompts = self.stages.prompts(texts, images, height, width)
-        codes = self.stages.codes(prompts)
-        sampling = Sampling.of(self.parts.defaults, AskedSampling(temperature=temperature, top_p=top_p))
+        semantic_ids = self.stages.semantic_ids(prompts)
+        sampling = Sampling.of(self.parts.defaults, SamplingOverrides(temperature=temperature, top_p=top_p))
         owners = range(len(texts))
-        tokens = self.stages.plans(prompts, codes, owners, plan_generators, sampling, Watch(progress, cancel))
-        plan = make_plan(tokens, prompts, codes)
+        tokens = self.stages.plans(prompts, semantic_ids, owners, plan_generators, sampling, Watch(progress, cancel))
+        plan = make_plan(tokens, prompts, semantic_ids)
         target = torch.device(device) if device is not None else self.device
         image_ids, grids = plan.prior_token_image_ids, plan.source_image_grid_thw
         return (

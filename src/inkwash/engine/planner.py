@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class Draft(PlanSequence):
+class RequestSequence(PlanSequence):
     """A sequence of one request, and the pictures that will be drawn from it."""
 
     job: Job = field(kw_only=True)
     prompt: ImagePrompt = field(kw_only=True)
-    codes: list[Tensor] = field(kw_only=True)
+    semantic_ids: list[Tensor] = field(kw_only=True)
     pictures: list[int] = field(kw_only=True)
 
     @property
@@ -50,7 +50,7 @@ class Hooks:
     """What the planner reports to: a finished plan, a finished preview, a request that failed."""
 
     planned: Callable[[Job, int, Plan], None]
-    previewed: Callable[[Draft, Tensor], None]
+    previewed: Callable[[RequestSequence, Tensor], None]
     failed: Callable[[Job, InkwashError], object]
 
 
@@ -61,8 +61,8 @@ class Planner:
         self.pipe, self.count, self.speeds, self.hooks = pipe, slots, speeds, hooks
         self._slots: Slots | None = None
         self._edition = -1
-        self._waiting: deque[Draft] = deque()
-        self._active: list[Draft] = []
+        self._waiting: deque[RequestSequence] = deque()
+        self._active: list[RequestSequence] = []
 
     @property
     def busy(self) -> bool:
@@ -101,82 +101,90 @@ class Planner:
     def _step(self, limit: int | None) -> None:
         slots = self._current_slots()
         while self._waiting and slots.free:
-            draft = self._waiting.popleft()
-            if not draft.job.ended and self._guarded(draft, partial(slots.join, draft)):
-                self._active.append(draft)
-                draft.job.count_tokens(draft.count)
+            sequence = self._waiting.popleft()
+            if not sequence.job.ended and self._guarded(sequence, partial(slots.join, sequence)):
+                self._active.append(sequence)
+                sequence.job.count_tokens(sequence.count)
         self._settle(slots)
         chosen = self._active[:limit]
         if not chosen:
             return
         start = time.perf_counter()
-        before = [draft.count for draft in chosen]
+        before = [sequence.count for sequence in chosen]
         self._advance(slots, chosen)
-        drawn = [draft.count - count for draft, count in zip(chosen, before, strict=True)]
+        drawn = [sequence.count - count for sequence, count in zip(chosen, before, strict=True)]
         if any(drawn):
             self.speeds.saw_tokens(sum(drawn), time.perf_counter() - start)
-        for draft, tokens in zip(chosen, drawn, strict=True):
+        for sequence, tokens in zip(chosen, drawn, strict=True):
             if tokens:
-                draft.job.count_tokens(tokens)
-            if draft.count - tokens < draft.preview_tokens <= draft.count:
-                self.hooks.previewed(draft, slots.plan(draft)[: draft.preview_tokens])
+                sequence.job.count_tokens(tokens)
+            if sequence.count - tokens < sequence.preview_tokens <= sequence.count:
+                self.hooks.previewed(sequence, slots.plan(sequence)[: sequence.preview_tokens])
         self._settle(slots)
 
     def _prepare(self, job: Job) -> None:
         request, stages = job.request, self.pipe.stages
         prepared = job.prepared = self.pipe.prepare(request)
-        if job.given is not None:
-            plan = Drawing(stages, prepared, Watch(cancel=job.cancel)).plan(job.given)
+        if job.plan is not None:
+            plan = Drawing(stages, prepared, Watch(cancel=job.cancel)).plan(job.plan)
             for index in range(request.num_images):
                 self.hooks.planned(job, index, plan.of_picture(index))
             return
         prompt = prepared.prompts[0]
-        codes = [each.cpu() for each in stages.codes([prompt])[0]]
+        semantic_ids = [each.cpu() for each in stages.semantic_ids([prompt])[0]]
         with stages.resident("ar"):
-            prefix = read_prompt(stages.parts.ar, prompt, codes)
+            prefix = read_prompt(stages.parts.ar, prompt, semantic_ids)
         shared = request.layout == "same"
         for index in range(1 if shared else request.num_images):
             uniforms = torch.rand(prefix.tokens, generator=prepared.plan_generator(index))
             pictures = list(range(request.num_images)) if shared else [index]
             self._waiting.append(
-                Draft(prefix, uniforms, prepared.sampling, job=job, prompt=prompt, codes=codes, pictures=pictures)
+                RequestSequence(
+                    prefix,
+                    uniforms,
+                    prepared.sampling,
+                    job=job,
+                    prompt=prompt,
+                    semantic_ids=semantic_ids,
+                    pictures=pictures,
+                )
             )
 
     def _settle(self, slots: Slots) -> None:
         """Let go of sequences that are done or that nobody waits for."""
-        for draft in [each for each in self._active if each.finished or each.job.ended]:
-            self._active.remove(draft)
-            if draft.finished and not draft.job.ended:
-                self._guarded(draft, partial(self._hand_out, slots, draft))
-            slots.leave(draft)
-        self._waiting = deque(draft for draft in self._waiting if not draft.job.ended)
+        for sequence in [each for each in self._active if each.finished or each.job.ended]:
+            self._active.remove(sequence)
+            if sequence.finished and not sequence.job.ended:
+                self._guarded(sequence, partial(self._hand_out, slots, sequence))
+            slots.leave(sequence)
+        self._waiting = deque(sequence for sequence in self._waiting if not sequence.job.ended)
 
-    def _hand_out(self, slots: Slots, draft: Draft) -> None:
-        tokens = slots.plan(draft)
-        rows, columns = draft.prompt.target
+    def _hand_out(self, slots: Slots, sequence: RequestSequence) -> None:
+        tokens = slots.plan(sequence)
+        rows, columns = sequence.prompt.target
         prior = upsample(tokens[-rows * columns :], (rows, columns))[None]
-        plan = make_plan(prior, [draft.prompt], [draft.codes])
-        draft.job.planned = time.monotonic()
-        for index in draft.pictures:
-            self.hooks.planned(draft.job, index, plan)
+        plan = make_plan(prior, [sequence.prompt], [sequence.semantic_ids])
+        sequence.job.planned = time.monotonic()
+        for index in sequence.pictures:
+            self.hooks.planned(sequence.job, index, plan)
 
-    def _advance(self, slots: Slots, drafts: list[Draft]) -> None:
+    def _advance(self, slots: Slots, sequences: list[RequestSequence]) -> None:
         """One step for all; if it fails, one by one, so that the one at fault is found and the others go on."""
         try:
-            slots.advance(drafts)
+            slots.advance(sequences)
             return
         except Exception as error:
-            if len(drafts) == 1:
-                self.hooks.failed(drafts[0].job, as_outcome(error, drafts[0].job.handle))
+            if len(sequences) == 1:
+                self.hooks.failed(sequences[0].job, as_outcome(error, sequences[0].job.handle))
                 return
-        for each in drafts:
+        for each in sequences:
             self._guarded(each, partial(slots.advance, [each]))
 
-    def _guarded(self, draft: Draft, work: Callable[[], object]) -> bool:
+    def _guarded(self, sequence: RequestSequence, work: Callable[[], object]) -> bool:
         try:
             work()
         except Exception as error:
-            self.hooks.failed(draft.job, as_outcome(error, draft.job.handle))
+            self.hooks.failed(sequence.job, as_outcome(error, sequence.job.handle))
             return False
         return True
 

@@ -67,9 +67,9 @@ class Overrides:
 
     def steps(self, request: DrawRequest) -> int:
         """Steps of the decoder: the quality's share of those asked for; given timesteps or sigmas say it themselves."""
-        given = self.timesteps if self.timesteps is not None else self.sigmas
+        values = self.timesteps if self.timesteps is not None else self.sigmas
         quality = find_quality(request.quality)
-        if given is None:
+        if values is None:
             return quality.steps(request.num_inference_steps)
         if quality.step_share < 1:
             raise RequestError(
@@ -77,7 +77,7 @@ class Overrides:
                 "given: pass fewer of them, or a quality that takes all steps.",
                 param="quality",
             )
-        return limits.check_steps(len(given))
+        return limits.check_steps(len(values))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,12 +147,12 @@ class Prepared:
         )
 
 
-def _generators(requests: Sequence[DrawRequest], given: Generators) -> list[torch.Generator]:
+def _generators(requests: Sequence[DrawRequest], generators: Generators) -> list[torch.Generator]:
     """A generator for each picture: as given, or of each request's own seed; without seeds one is drawn for all."""
-    if given is not None or all(request.seed is None for request in requests):
-        return seeds.per_picture(given, sum(request.num_images for request in requests))
-    own = [None if each.seed is None else seeds.make_generator(each.seed) for each in requests]
-    pairs = zip(own, requests, strict=True)
+    if generators is not None or all(request.seed is None for request in requests):
+        return seeds.per_picture(generators, sum(request.num_images for request in requests))
+    seeded = [None if each.seed is None else seeds.make_generator(each.seed) for each in requests]
+    pairs = zip(seeded, requests, strict=True)
     return [made for seed, request in pairs for made in seeds.per_picture(seed, request.num_images)]
 
 
@@ -307,8 +307,8 @@ def as_requests(
 def check_one_source(prompts: Sequence[str] | None, prompt_embeds: Tensor | None, plan: Plan | None) -> None:
     """Exactly one of prompt and prompt_embeds; embeddings alone cannot be planned from."""
     if (prompts is None) == (prompt_embeds is None):
-        said = "neither" if prompts is None else "both"
-        raise RequestError(f"Give either prompt or prompt_embeds; {said} of them was given.", param="prompt")
+        which = "neither" if prompts is None else "both"
+        raise RequestError(f"Give either prompt or prompt_embeds; {which} of them was given.", param="prompt")
     if prompts is None and plan is None:
         raise RequestError(
             "prompt_embeds hold only the quoted texts, not the picture: give prior_token_ids with them, or a prompt.",

@@ -22,7 +22,7 @@ _TAKEN = "\0"  # a letter of the reading that another text has claimed; matches 
 
 def quoted_texts(prompt: str) -> list[str]:
     """The texts that a picture of the prompt must show, in their order, in any style of quotes; blank ones left out."""
-    return [one.shown for one in quoted(prompt).texts if letters(one.text)]
+    return [one.display_text for one in quoted(prompt).texts if letters(one.text)]
 
 
 def letters(text: str) -> str:
@@ -60,8 +60,8 @@ class Comparison:
     def score(self) -> float:
         """Ordered normalised edit similarity in [0, 1] with the over-length penalty."""
         matched = self.wanted - sum(match.distance for match in self.texts)
-        asked = self.wanted + self.surplus
-        return matched / asked if asked else 1.0
+        total = self.wanted + self.surplus
+        return matched / total if total else 1.0
 
     @property
     def perfect(self) -> bool:
@@ -95,9 +95,9 @@ def edit_target(prompt: str, before: Iterable[str]) -> WantedTexts:
     is wanted where nothing new is quoted (make "HELLO" blue). The other letters of the picture may stay or go.
     """
     source = letters("".join(before))
-    asked = quoted_texts(prompt)
-    there = _found(asked, source)
-    new = [text for text in asked if text not in there]
+    quotes = quoted_texts(prompt)
+    there = _found(quotes, source)
+    new = [text for text in quotes if text not in there]
     removed = not new and _REMOVES.search(outside(prompt)) is not None
     gone = there if removed or (new and _REPLACES.search(outside(prompt))) else []
     wanted = new or ([] if removed else there)

@@ -1,4 +1,4 @@
-"""What reference pictures cost once: their codes and the decoder's keys, kept by content and bounded in bytes.
+"""What reference pictures cost once: their semantic ids and the decoder's keys, kept by content and bounded in bytes.
 
 Someone who edits step by step sends the same picture again and again, and each of n samples reads it anew. An entry's
 name is a digest of the pixels and of all else that it depends on, so requests share entries whoever sent them, and a

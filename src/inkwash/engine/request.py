@@ -89,7 +89,7 @@ class Watch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskedSampling:
+class SamplingOverrides:
     """How semantic tokens are to be sampled; None leaves a value to the checkpoint."""
 
     temperature: float | None = None
@@ -106,11 +106,11 @@ class AskedSampling:
         return {name: getattr(self, name) for name in SAMPLING_FIELDS}
 
 
-SAMPLING_FIELDS = tuple(each.name for each in fields(AskedSampling))
+SAMPLING_FIELDS = tuple(each.name for each in fields(SamplingOverrides))
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawRequest(AskedSampling):
+class DrawRequest(SamplingOverrides):
     """One prompt and its settings, checked when it is made; None leaves a setting to the checkpoint.
 
     Picture k of n has seed `seed + k`; a request without a seed gets one when it is drawn. Command line, API and page
@@ -213,30 +213,30 @@ class Quality:
         """Whether nothing is left out."""
         return self.step_share == 1.0 and self.guidance_interval == EVERYWHERE and self.full_share == 1.0
 
-    def steps(self, asked: int) -> int:
+    def steps(self, steps: int) -> int:
         """Steps to take where `asked` are an exact drawing's."""
-        return max(1, round(asked * self.step_share))
+        return max(1, round(steps * self.step_share))
 
     def guided(self, sigma: float) -> bool:
         """Whether guidance is computed at this noise level."""
         low, high = self.guidance_interval
         return low <= sigma <= high
 
-    def trade(self, asked: int) -> str:
+    def trade(self, steps: int) -> str:
         """What is traded, in one line for the user."""
         if self.exact:
             return "exact: nothing is left out"
-        said = []
-        if self.steps(asked) != asked:
-            said.append(f"{self.steps(asked)} of {asked} steps")
+        parts = []
+        if self.steps(steps) != steps:
+            parts.append(f"{self.steps(steps)} of {steps} steps")
         else:
-            said.append(f"{asked} steps")
+            parts.append(f"{steps} steps")
         if self.guidance_interval != EVERYWHERE:
             low, high = self.guidance_interval
-            said.append(f"guidance only at noise levels {low:g} to {high:g}")
+            parts.append(f"guidance only at noise levels {low:g} to {high:g}")
         if self.full_share < 1.0:
-            said.append(f"all blocks in {self.full_share:.0%} of them only, the first block in the rest")
-        return f"{self.name}: " + ", ".join(said)
+            parts.append(f"all blocks in {self.full_share:.0%} of them only, the first block in the rest")
+        return f"{self.name}: " + ", ".join(parts)
 
 
 QUALITIES: dict[str, Quality] = {

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from inkwash.core import limits
 from inkwash.core.errors import RequestError
-from inkwash.engine.request import AskedSampling
+from inkwash.engine.request import SamplingOverrides
 from inkwash.models.glm_image.ar import Grid
 from inkwash.models.glm_image.folder import ModelDefaults
 from inkwash.nn.finite import NotFiniteError
@@ -65,17 +65,17 @@ class Sampling:
             raise RequestError(f"top_k is {self.top_k}, but must be at least 1, or None for no limit.", param="top_k")
 
     @classmethod
-    def of(cls, own: ModelDefaults, asked: AskedSampling) -> Sampling:
+    def of(cls, defaults: ModelDefaults, overrides: SamplingOverrides) -> Sampling:
         """What is asked for over the model's own.
 
         A nucleus that is asked for takes the place of the checkpoint's min-p: they are two ways to leave codes out.
         """
-        asked_nucleus = asked.top_p is not None and asked.top_p < 1
+        has_nucleus = overrides.top_p is not None and overrides.top_p < 1
         return cls(
-            temperature=own.temperature if asked.temperature is None else asked.temperature,
-            top_p=own.top_p if asked.top_p is None else asked.top_p,
-            top_k=own.top_k,
-            min_p=0.0 if asked_nucleus else own.min_p,
+            temperature=defaults.temperature if overrides.temperature is None else overrides.temperature,
+            top_p=defaults.top_p if overrides.top_p is None else overrides.top_p,
+            top_k=defaults.top_k,
+            min_p=0.0 if has_nucleus else defaults.min_p,
         )
 
 
@@ -185,9 +185,9 @@ def pick(logits: Tensor, uniforms: Sequence[float], rows: Sequence[Sampling]) ->
     """
     temperatures = torch.tensor([row.temperature or 1.0 for row in rows])
     chances = (logits.float() / temperatures[:, None]).softmax(dim=-1)
-    largest, codes = chances.max(dim=-1)
+    largest, likeliest = chances.max(dim=-1)
     tokens = []
-    for number, (row, chance, code) in enumerate(zip(rows, largest.tolist(), codes.tolist(), strict=True)):
+    for number, (row, chance, code) in enumerate(zip(rows, largest.tolist(), likeliest.tolist(), strict=True)):
         if not chance > 0:  # NaN
             raise NotFiniteError(GENERATOR)
         if row.temperature == 0:
@@ -318,7 +318,7 @@ class GridProposer:
     def __init__(self, grids: Sequence[Grid], edited: Sequence[int] = ()) -> None:
         self._places = _places(tuple(grids))
         self._edited = [NONE] * (len(self._places) - len(edited)) + list(edited)
-        self._codes: list[int] = []
+        self._tokens: list[int] = []
         self._after_three: dict[tuple[int, int, int], int] = {}
         self._after_two: dict[tuple[int, int], int] = {}
         self._odds: dict[tuple[int, bool], float] = {}  # of a way, after a wrong guess and after a right one
@@ -327,29 +327,29 @@ class GridProposer:
     def add(self, token: int) -> None:
         """The next code was drawn."""
         code = token
-        if self._codes:
+        if self._tokens:
             after, candidates = self._right, self._candidates()
             self._right = self._best(candidates, after)[1] == code
             for way, guess in candidates:
                 self._odds[way, after] = KEEP * self._odds.get((way, after), AT_FIRST) + (1 - KEEP) * (guess == code)
         left, above, corner = self._around()
         self._after_three[left, above, corner] = self._after_two[left, above] = code
-        self._codes.append(code)
+        self._tokens.append(code)
 
     def propose(self, most: int) -> list[int]:
         """Up to `most` codes that probably come next, as far as reading them pays."""
-        codes, known = self._codes, len(self._codes)
+        tokens, known = self._tokens, len(self._tokens)
         end = min(known + most, len(self._places))
         right, all_right = self._right, 1.0
-        while len(codes) < end:
+        while len(tokens) < end:
             way, guess = self._best(self._candidates(), right)
             all_right *= self._odds.get((way, right), AT_FIRST)
             if all_right < WORTH:
                 break
-            codes.append(guess)
+            tokens.append(guess)
             right = True  # or else the next one does not count
-        found = codes[known:]
-        del codes[known:]
+        found = tokens[known:]
+        del tokens[known:]
         return found
 
     def _best(self, candidates: Sequence[tuple[int, int]], right: bool) -> tuple[int, int]:
@@ -357,7 +357,7 @@ class GridProposer:
 
     def _candidates(self) -> list[tuple[int, int]]:
         """The ways that have a guess at the next code, and their guesses."""
-        at = len(self._codes)
+        at = len(self._tokens)
         left, above, corner = self._around()
         found = []
         if (code := self._after_three.get((left, above, corner))) is not None:
@@ -368,16 +368,16 @@ class GridProposer:
         if self._edited[at] != NONE:
             found.append((SAME_PLACE, self._edited[at]))
         elif before != NONE:
-            found.append((SAME_PLACE, self._codes[before]))
-        return [*found, (LAST, self._codes[-1])]
+            found.append((SAME_PLACE, self._tokens[before]))
+        return [*found, (LAST, self._tokens[-1])]
 
     def _around(self) -> tuple[int, int, int]:
         """The codes on the left of the next place, above it, and above on the right."""
-        place, codes = self._places[len(self._codes)], self._codes
+        place, tokens = self._places[len(self._tokens)], self._tokens
         return (
-            NONE if place.left == NONE else codes[place.left],
-            NONE if place.above == NONE else codes[place.above],
-            NONE if place.corner == NONE else codes[place.corner],
+            NONE if place.left == NONE else tokens[place.left],
+            NONE if place.above == NONE else tokens[place.above],
+            NONE if place.corner == NONE else tokens[place.corner],
         )
 
 

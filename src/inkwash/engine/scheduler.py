@@ -5,7 +5,7 @@
     picture = ticket.result().images[0]
 
 Any thread may submit, abort and ask for figures. Plans of all requests are drawn together (`planner.py`), pictures one
-by one in lanes beside it; a picture is the same alone and in company. How it works, with figures: docs/engine.md.
+by one by decode workers beside it; a picture is the same alone and in company. How it works, with figures: docs/engine.md.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from inkwash.engine.jobs import DeadlinePassed, Job, OnEvent, as_outcome
 from inkwash.engine.output import Plan
 from inkwash.engine.partials import draw_preview, show_guess, spread_steps
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.planner import Draft, Hooks, Planner, weights_edition
+from inkwash.engine.planner import Hooks, Planner, RequestSequence, weights_edition
 from inkwash.engine.reference_cache import CacheStats, ReferenceCache
 from inkwash.engine.request import DrawRequest, Progress
 
@@ -41,8 +41,10 @@ __all__ = ["DeadlinePassed", "Engine", "EngineClosed", "EngineStats", "QueueFull
 log = logs.get(__name__)
 
 MAX_PARTIALS = 3
-FEW_ROWS = 4  # plans drawn together while lanes are idle: on a CPU a row of eight is no cheaper than one of four
-MAX_LANES = 4  # by default, on a CPU: more lanes of fewer threads each would make a lone request wait longer
+FEW_ROWS = (
+    4  # plans drawn together while decode workers are idle: on a CPU a row of eight is no cheaper than one of four
+)
+MAX_DECODE_WORKERS = 4  # by default, on a CPU: more workers of fewer threads each would make a lone request wait longer
 REFERENCE_BYTES = 2**28
 END_S = 1.0  # for threads whose requests were aborted, where there is a limit
 Task = Callable[[], None]
@@ -78,7 +80,7 @@ class EngineStats:
     tokens: int
     tokens_per_s: float  # of all sequences together, while they are drawn
     steps: int
-    step_s: float  # of one picture in one lane
+    step_s: float  # of one picture by one decode worker
     estimated_wait_s: float  # of a request that came now
     references: CacheStats
 
@@ -92,27 +94,27 @@ class Engine:
         *,
         max_queue: int = 64,
         slots: int = 8,
-        lanes: int | None = None,
+        decode_workers: int | None = None,
         reference_cache_bytes: int = REFERENCE_BYTES,
         plans_only: bool = False,
     ) -> None:
-        """max_queue: requests that may wait. slots: plans drawn together. lanes: pictures drawn beside each other.
+        """max_queue: requests that may wait. slots: plans drawn together. decode_workers: pictures drawn beside each other.
         plans_only: a result is its plan, without pictures; they are drawn elsewhere (`submit(..., plan=...)`).
 
-        On a CPU a lane computes with an equal share of torch's threads, and None makes one lane of each thread, up to
-        four; with one lane, a lone picture has all threads to itself. On an accelerator None is one lane, beside
-        which the plans of later pictures are drawn on a stream of their own.
+        On a CPU a decode worker computes with an equal share of torch's threads, and None makes one worker of each
+        thread, up to four; with one, a lone picture has all threads to itself. On an accelerator None is one worker,
+        beside which the plans of later pictures are drawn on a stream of their own.
         """
         limits.check_whole("max_queue", max_queue, 1, 1_000_000)
         limits.check_whole("slots", slots, 1, 1024)
         on_cpu = pipe.device.type == "cpu"
         self._threads_before = torch.get_num_threads()
-        self.lanes = lanes or (min(self._threads_before, MAX_LANES) if on_cpu else 1)
-        limits.check_whole("lanes", self.lanes, 1, 1024)
+        self.decode_workers = decode_workers or (min(self._threads_before, MAX_DECODE_WORKERS) if on_cpu else 1)
+        limits.check_whole("decode_workers", self.decode_workers, 1, 1024)
         self.pipe, self.max_queue, self.slots, self.plans_only = pipe, max_queue, slots, plans_only
         self._references = ReferenceCache(reference_cache_bytes)
         pipe.stages = replace(pipe.stages, references=self._references)
-        self._threads = max(1, self._threads_before // self.lanes) if on_cpu else None
+        self._threads = max(1, self._threads_before // self.decode_workers) if on_cpu else None
         self._stream = torch.cuda.Stream(pipe.device) if pipe.device.type == "cuda" else None
         self._speeds = Speeds()
         hooks = Hooks(planned=self._planned, previewed=self._previewed, failed=self._end)
@@ -122,13 +124,13 @@ class Engine:
         self._changed = threading.Condition()
         self._jobs: dict[str, Job] = {}
         self._queue: deque[Job] = deque()
-        self._looks: deque[tuple[Job, Task]] = deque()  # previews, which are quick and overdue at once
+        self._previews: deque[tuple[Job, Task]] = deque()  # previews, which are quick and overdue at once
         self._pictures: deque[tuple[Job, Task]] = deque()
         self._planning, self._drawing, self._closing = False, 0, False
         self._background: deque[StepFn] = deque()  # other work that waits for a thread
         self._in_background, self._extra = False, False
         self._counts = dict.fromkeys(("finished", "cancelled", "failed", "rejected", "pictures"), 0)
-        workers = self.lanes if on_cpu else self.lanes + 1
+        workers = self.decode_workers if on_cpu else self.decode_workers + 1
         self._workers = [
             threading.Thread(target=self._work, name=f"inkwash-engine-{number}", daemon=True)
             for number in range(workers)
@@ -175,7 +177,7 @@ class Engine:
     def run_in_background(self, step: StepFn) -> None:
         """Call a step of other work, such as answers of a vision model, until it returns False.
 
-        They come before everything else, in one thread at a time: one more than the lanes need, which plans meanwhile.
+        They come before everything else, in one thread at a time: one more than the decode workers, which plans meanwhile.
         """
         with self._changed:
             if self._closing:
@@ -259,15 +261,15 @@ class Engine:
         if self._background and not self._in_background:
             self._in_background = True
             return self._run_background
-        if self._drawing < self.lanes:
-            for _, look in self._take(self._looks):
-                return self._in_lane(look)
+        if self._drawing < self.decode_workers:
+            for _, preview in self._take(self._previews):
+                return self._on_decode_worker(preview)
         if not self._planning and (self._planner.busy or self._admissible()):
             self._planning = True
             return self._plan
-        if self._drawing < self.lanes:
+        if self._drawing < self.decode_workers:
             for _, picture in self._take(self._pictures):
-                return self._in_lane(picture)
+                return self._on_decode_worker(picture)
         return None
 
     def _run_background(self) -> None:
@@ -292,7 +294,7 @@ class Engine:
             if not job.ended:
                 yield job, task
 
-    def _in_lane(self, task: Task) -> Task:
+    def _on_decode_worker(self, task: Task) -> Task:
         self._drawing += 1
 
         def run() -> None:
@@ -325,18 +327,18 @@ class Engine:
                     self._reset_planner()
 
     def _rows_to_advance(self) -> int | None:
-        """How many sequences to advance: all, or on a CPU with idle lanes only the oldest few.
+        """How many sequences to advance: all, or on a CPU with idle decode workers only the oldest few.
 
-        Computing time there grows with the rows, so the first plans are finished sooner and no lane waits for all.
+        Computing time there grows with the rows, so the first plans are finished sooner and no decode worker waits for all.
         """
-        idle = self.lanes - 1 - self._drawing
+        idle = self.decode_workers - 1 - self._drawing
         if self._threads is None or self._pictures or idle <= 0:
             return None
         return max(idle, FEW_ROWS)
 
     def _admissible(self) -> bool:
-        """Whether the oldest waiting request may start: slots are free, and not too many plans wait for a lane."""
-        ahead = len(self._pictures) < self.slots + 2 * self.lanes
+        """Whether the oldest waiting request may start: slots are free, and not too many plans wait to be decoded."""
+        ahead = len(self._pictures) < self.slots + 2 * self.decode_workers
         return bool(self._queue) and self._planner.room and ahead and self._weights_fit(self._queue[0])
 
     def _check_adapters(self, request: DrawRequest) -> None:
@@ -412,29 +414,29 @@ class Engine:
             self._pictures.append((job, lambda: self._draw(job, index, plan)))
             self._changed.notify_all()
 
-    def _previewed(self, draft: Draft, tokens: Tensor) -> None:
-        if draft.job.partial_images and not self.plans_only:
-            for index in draft.pictures:
-                look = self._look(draft, index, tokens)
+    def _previewed(self, sequence: RequestSequence, tokens: Tensor) -> None:
+        if sequence.job.partial_images and not self.plans_only:
+            for index in sequence.pictures:
+                preview = self._preview_task(sequence, index, tokens)
                 with self._changed:
-                    self._looks.append((draft.job, look))
+                    self._previews.append((sequence.job, preview))
                     self._changed.notify_all()
 
-    def _look(self, draft: Draft, index: int, tokens: Tensor) -> Task:
-        job = draft.job
+    def _preview_task(self, sequence: RequestSequence, index: int, tokens: Tensor) -> Task:
+        job = sequence.job
 
-        def look() -> None:
+        def draw() -> None:
             if index in job.denoised:
                 return  # the picture itself is already being drawn
             try:
-                image = draw_preview(self.pipe, job.picture_request(index), tokens, draft.prompt.target, job.cancel)
-            except Exception as error:  # a look is a courtesy: the request goes on without it
+                image = draw_preview(self.pipe, job.picture_request(index), tokens, sequence.prompt.target, job.cancel)
+            except Exception as error:  # a preview is a courtesy: the request goes on without it
                 if not job.ended:
                     log.warning("no preview for request %s: %s", job.handle.id, error)
                 return
             job.tell(events.Partial(index=index, image=image, kind="preview"))
 
-        return look
+        return draw
 
     def _draw(self, job: Job, index: int, plan: Plan) -> None:
         """Denoise and decode one picture."""
@@ -468,7 +470,7 @@ class Engine:
 
     def _guesses(self, job: Job, index: int) -> StepCallback | None:
         """The callback that shows the decoder's guesses, at the steps where partial pictures are due."""
-        previewed = job.given is None and not job.request.images
+        previewed = job.plan is None and not job.request.images
         due = spread_steps(job.work.steps, job.partial_images - previewed) if job.partial_images > previewed else []
         if not due:
             return None
@@ -511,22 +513,22 @@ class Engine:
     # ---- estimates, under the lock
 
     def _left_s(self, job: Job) -> float:
-        """Seconds that one lane needs for the rest of a request."""
+        """Seconds that one decode worker needs for the rest of a request."""
         tokens = max(0, job.work.sequences * job.work.tokens - job.drawn_tokens)
         done = sum(list(job.denoised.values())) / max(1, job.work.steps)
         return self._speeds.seconds(job.work, tokens=tokens, pictures=max(0.0, job.work.pictures - done))
 
     def _waiting_s(self) -> float:
         """Seconds until all accepted work is done."""
-        return sum(self._left_s(job) for job in self._jobs.values()) / self.lanes
+        return sum(self._left_s(job) for job in self._jobs.values()) / self.decode_workers
 
     def _own_s(self, job: Job) -> float:
-        """Seconds of a request once it is alone: its plans, then its pictures, as many at once as there are lanes."""
-        rounds = -(-job.work.pictures // self.lanes)
+        """Seconds of a request once it is alone: its plans, then its pictures, as many at once as there are decode workers."""
+        rounds = -(-job.work.pictures // self.decode_workers)
         return self._speeds.seconds(job.work, tokens=job.work.sequences * job.work.tokens, pictures=rounds)
 
     def _queue_full(self) -> QueueFull:
-        """Room comes when the first running request ends, and it has a lane to itself at best."""
+        """Room comes when the first running request ends, and it has a decode worker to itself at best."""
         running = [self._left_s(job) for job in self._jobs.values() if job not in self._queue]
         wait = max(1.0, min(running, default=0.0))
         return QueueFull(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from inkwash.core import seeds
 from inkwash.core.device import one_thread
-from inkwash.engine.ar import SLOTS, Row, Slots, fill_plans, make_slots, read_prompt, reference_codes
+from inkwash.engine.ar import SLOTS, Row, Slots, fill_plans, make_slots, read_prompt, reference_semantic_ids
 from inkwash.engine.offload import Residency
 from inkwash.engine.output import Plan, encode_picture, join_references, split_references, upsample
 from inkwash.engine.ranks.drawing import SharedDrawing
@@ -70,19 +70,19 @@ class Stages:
     ) -> list[ImagePrompt]:
         """Token ids, grids and pixels of every prompt."""
         prepare, read = self.parts.processor.prepare, self.parts.drawing.prompt
-        return [prepare(read(text), height, width, own) for text, own in zip(texts, images, strict=True)]
+        return [prepare(read(text), height, width, references) for text, references in zip(texts, images, strict=True)]
 
-    def codes(self, prompts: Sequence[ImagePrompt]) -> list[list[Tensor]]:
+    def semantic_ids(self, prompts: Sequence[ImagePrompt]) -> list[list[Tensor]]:
         """Semantic tokens of every prompt's references."""
         if not any(prompt.references for prompt in prompts):
             return [[] for _ in prompts]
         with self.resident("vision"):
-            return [reference_codes(self.parts.ar, prompt, self.references) for prompt in prompts]
+            return [reference_semantic_ids(self.parts.ar, prompt, self.references) for prompt in prompts]
 
     def plans(
         self,
         prompts: Sequence[ImagePrompt],
-        codes: Sequence[Sequence[Tensor]],
+        semantic_ids: Sequence[Sequence[Tensor]],
         owners: Sequence[int],
         generators: Sequence[torch.Generator],
         sampling: Sampling,
@@ -91,7 +91,10 @@ class Stages:
         """Prior tokens (P, N) of P plans; plan i belongs to prompt `owners[i]` and draws from `generators[i]`."""
         watch.check()
         with self.resident("ar"):
-            prefixes = [read_prompt(self.parts.ar, prompt, own) for prompt, own in zip(prompts, codes, strict=True)]
+            prefixes = [
+                read_prompt(self.parts.ar, prompt, references)
+                for prompt, references in zip(prompts, semantic_ids, strict=True)
+            ]
             rows = [
                 Row(prefixes[owner], torch.rand(prefixes[owner].tokens, generator=generator))
                 for owner, generator in zip(owners, generators, strict=True)
@@ -111,12 +114,14 @@ class Stages:
 
     @torch.no_grad()
     def reference_keys(self, prompt: ImagePrompt, ids: Tensor, sizes: Tensor) -> tuple[list[KeyValue], ...]:
-        """The decoder's keys and values of a prompt's references, from their pixels and upsampled codes."""
+        """The decoder's keys and values of a prompt's references, from their pixels and prior ids."""
         grids = [reference.grid for reference in prompt.references]
         keys = []
-        for reference, own in zip(prompt.references, split_references(ids, sizes, grids), strict=True):
-            make = partial(self._encode_reference, reference.picture, own)
-            keys.append(self.references.get("keys", (reference.picture, own), make) if self.references else make())
+        for reference, prior_ids in zip(prompt.references, split_references(ids, sizes, grids), strict=True):
+            make = partial(self._encode_reference, reference.picture, prior_ids)
+            keys.append(
+                self.references.get("keys", (reference.picture, prior_ids), make) if self.references else make()
+            )
         return tuple(keys)
 
     def _encode_reference(self, picture: Tensor, ids: Tensor) -> list[KeyValue]:
@@ -146,20 +151,20 @@ class Stages:
 
     def natural_size(self, images: Sequence[Sequence[Image.Image]]) -> tuple[int, int]:
         """Height and width when none is asked for: those of the first reference, else what the VAE was trained on."""
-        for own in images:
-            if own:
-                rows, columns = self.parts.processor.pictures.grid(own[0].height, own[0].width)
+        for references in images:
+            if references:
+                rows, columns = self.parts.processor.pictures.grid(references[0].height, references[0].width)
                 return rows * CELL, columns * CELL
         side = self.parts.vae.config.sample_size // CELL * CELL
         return side, side
 
 
-def make_plan(tokens: Tensor, prompts: Sequence[ImagePrompt], codes: Sequence[Sequence[Tensor]]) -> Plan:
-    """Tokens of the pictures and the codes of their references, as `generate_prior_tokens` returns them."""
+def make_plan(tokens: Tensor, prompts: Sequence[ImagePrompt], semantic_ids: Sequence[Sequence[Tensor]]) -> Plan:
+    """Tokens of the pictures and the semantic ids of their references, as `generate_prior_tokens` returns them."""
     if not any(prompt.references for prompt in prompts):
         return Plan(tokens)
     pairs = [
-        join_references([each.cpu() for each in own], [reference.grid for reference in prompt.references])
-        for prompt, own in zip(prompts, codes, strict=True)
+        join_references([each.cpu() for each in references], [reference.grid for reference in prompt.references])
+        for prompt, references in zip(prompts, semantic_ids, strict=True)
     ]
     return Plan(tokens, [ids for ids, _ in pairs], [sizes for _, sizes in pairs])

@@ -148,7 +148,7 @@ class ReferenceSurface:
     @property
     def components(self) -> dict[str, Any]:
         """All parts under the reference's names; `GlmImagePipeline(**pipe.components)` shares them."""
-        return {name: getattr(self.parts, own) for name, own in PARTS.items()} | {"tokenizer": None}
+        return {name: getattr(self.parts, attribute) for name, attribute in PARTS.items()} | {"tokenizer": None}
 
     processor = PipelinePart(GlmImageProcessor)
     text_encoder = PipelinePart(GlyphEncoder)
@@ -364,27 +364,27 @@ class ReferenceSurface:
 
 def joined(base: GlmImageParts | None, components: dict[str, Any]) -> GlmImageParts:
     """Parts from the reference's names, over those of a checkpoint where some are missing."""
-    given = {name: part for name, part in components.items() if part is not None}
-    if unknown := sorted(given.keys() - PARTS.keys() - {"tokenizer"}):
+    parts = {name: part for name, part in components.items() if part is not None}
+    if unknown := sorted(parts.keys() - PARTS.keys() - {"tokenizer"}):
         raise ConfigError(f"There is no part {unknown[0]!r}: the parts are {', '.join(PARTS)}.")
-    given.pop("tokenizer", None)
-    for name, part in given.items():
+    parts.pop("tokenizer", None)
+    for name, part in parts.items():
         vars(ReferenceSurface)[name].check(part)
     if base is not None:
-        return GlmImageParts(**{**vars(base), **{PARTS[name]: part for name, part in given.items()}})
-    if missing := [name for name in PARTS if name not in given]:
+        return GlmImageParts(**{**vars(base), **{PARTS[name]: part for name, part in parts.items()}})
+    if missing := [name for name in PARTS if name not in parts]:
         raise ConfigError(f"A pipeline needs {missing[0]} as well: use from_pretrained, or give all parts.")
-    return GlmImageParts(**{PARTS[name]: part for name, part in given.items()})
+    return GlmImageParts(**{PARTS[name]: part for name, part in parts.items()})
 
 
-def part_dtypes(asked: NumberTypes | None, device: torch.device) -> tuple[torch.dtype, dict[str, torch.dtype]]:
+def part_dtypes(wanted: NumberTypes | None, device: torch.device) -> tuple[torch.dtype, dict[str, torch.dtype]]:
     """The number type of the parts, and those of parts that have another."""
-    if not isinstance(asked, Mapping):
-        return pick_dtype(asked, device), {}
-    if unknown := sorted(asked.keys() - PARTS.keys() - {"default", "tokenizer"}):
+    if not isinstance(wanted, Mapping):
+        return pick_dtype(wanted, device), {}
+    if unknown := sorted(wanted.keys() - PARTS.keys() - {"default", "tokenizer"}):
         raise ConfigError(f"There is no part {unknown[0]!r} to have a number type: the parts are {', '.join(PARTS)}.")
-    default = pick_dtype(asked.get("default", torch.float32), device)
-    return default, {name: pick_dtype(kind, device) for name, kind in asked.items() if name in PARTS}
+    default = pick_dtype(wanted.get("default", torch.float32), device)
+    return default, {name: pick_dtype(kind, device) for name, kind in wanted.items() if name in PARTS}
 
 
 def shard_bytes(size: int | str | None, default: int) -> int:

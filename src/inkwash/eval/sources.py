@@ -16,7 +16,7 @@ from PIL import Image
 
 from inkwash.core import limits
 from inkwash.core.errors import ConfigError
-from inkwash.engine.request import AskedSampling, DrawRequest
+from inkwash.engine.request import DrawRequest, SamplingOverrides
 from inkwash.eval.run import Draw
 from inkwash.eval.tasks.edits import EditCase
 from inkwash.eval.tasks.scenes import Case
@@ -32,7 +32,7 @@ SOURCES = ("ar", "teacher", "vae", "truth")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawConfig(AskedSampling):
+class DrawConfig(SamplingOverrides):
     """How the model is asked; picture i has seed + i."""
 
     seed: int = 0

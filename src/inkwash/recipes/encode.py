@@ -76,8 +76,8 @@ class SampleEncoder:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What belongs to the data set: by these prints training knows whether its networks speak the same codes."""
-        return {"codes": self.vq.config.num_embeddings, **prints(self.vq, self.vae, self.processor)}
+        """What belongs to the data set: by these fingerprints training knows whether its networks speak the same codes."""
+        return {"codes": self.vq.config.num_embeddings, **checkpoint_fingerprints(self.vq, self.vae, self.processor)}
 
     @torch.no_grad()
     def __call__(self, pictures: Sequence[OpenedExample]) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
@@ -94,8 +94,8 @@ class SampleEncoder:
             )
             arrays["ids"] = prompt.ids.numpy().astype(np.int32)
             for number, reference in enumerate(prompt.references):
-                codes = self.vq.encode(self.vision(reference.pixels[None].to(self.device)))
-                arrays[f"reference{number}.tokens"] = _ids(codes.view(reference.grid))
+                semantic_ids = self.vq.encode(self.vision(reference.pixels[None].to(self.device)))
+                arrays[f"reference{number}.tokens"] = _ids(semantic_ids.view(reference.grid))
                 arrays[f"reference{number}.latents"] = self._encode(reference.picture[None])[0]
             found.append(({"texts": glyph_texts(picture.prompt)}, arrays))
         return found
@@ -141,16 +141,16 @@ def _ids(tokens: Tensor) -> np.ndarray:
     return tokens.cpu().numpy().astype(np.int32)
 
 
-def prints(vq: VQModel, vae: AutoencoderKL, processor: GlmImageProcessor) -> dict[str, str]:
+def checkpoint_fingerprints(vq: VQModel, vae: AutoencoderKL, processor: GlmImageProcessor) -> dict[str, str]:
     """Short hashes of what gives stored numbers their meaning: codebook, autoencoder, tokenizer."""
     return {
-        "codebook": _print(vq.quantize.embedding.weight, vq.quant_conv.weight),
-        "autoencoder": _print(*list(vae.parameters())[:4]),
+        "codebook": _fingerprint(vq.quantize.embedding.weight, vq.quant_conv.weight),
+        "autoencoder": _fingerprint(*list(vae.parameters())[:4]),
         "tokenizer": hashlib.sha256(processor.files["tokenizer.json"]).hexdigest()[:16],
     }
 
 
-def _print(*tensors: Tensor) -> str:
+def _fingerprint(*tensors: Tensor) -> str:
     """A hash that does not depend on the number type a checkpoint was loaded in."""
     digest = hashlib.sha256()
     for tensor in tensors:

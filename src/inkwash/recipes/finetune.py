@@ -23,7 +23,7 @@ from inkwash.data.folder import read_source
 from inkwash.data.shards import ShardSet
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
 from inkwash.models.registry import resolve
-from inkwash.recipes.encode import encode_examples, prints
+from inkwash.recipes.encode import checkpoint_fingerprints, encode_examples
 from inkwash.train.finetune import Tuning, tune_ar, tune_decoder
 from inkwash.train.lock import lock_folder
 from inkwash.train.lora import LoRA, join_for_diffusers, save_adapter
@@ -127,9 +127,12 @@ def _shards(work: Path, data: Path, model: str, side: int, max_skipped: float, d
 
 def check_codes(shards: Path, parts: GlmImageParts) -> None:
     """Raise ConfigError when data was encoded by other networks than those about to learn from it."""
-    told, own = ShardSet(shards).meta, prints(parts.ar.model.vqmodel, parts.vae, parts.processor)
-    for what, value in own.items():
-        if told.get(what) != value:
+    stored, expected = (
+        ShardSet(shards).meta,
+        checkpoint_fingerprints(parts.ar.model.vqmodel, parts.vae, parts.processor),
+    )
+    for what, value in expected.items():
+        if stored.get(what) != value:
             raise ConfigError(
                 f"{shards} was encoded with another {what} than this checkpoint's: encode the data again."
             )

@@ -334,5 +334,5 @@ def plan_logps(
     with autocast(device, precision):
         hidden = model(rows.ids, rows.positions, mask=rows.mask())[rows.weight > 0]
         logits = model.lm_head(hidden[part.choice.to(device)])
-    codes = logits[:, : model.config.vq_config.num_embeddings]
-    return token_logps(codes, part.tokens.to(device), part.ids.to(device), part.there.to(device), temperature)
+    code_logits = logits[:, : model.config.vq_config.num_embeddings]
+    return token_logps(code_logits, part.tokens.to(device), part.ids.to(device), part.there.to(device), temperature)

@@ -75,7 +75,7 @@ class SampledAnswer:
     """One answer: its tokens behind the prompt, which of them were put in, and whether it is right."""
 
     lesson: SftExample
-    given: tuple[int, ...]
+    forced_places: tuple[int, ...]
     right: bool
     forced: bool
 
@@ -235,7 +235,9 @@ def answer_group(
             grids=prompt.grids,
         )
         right = run.finish == "stop" and mark(ask.turn, reply_of(run.text))
-        found.append(SampledAnswer(lesson=lesson, given=tuple(run.given), right=right, forced=run.forced))
+        found.append(
+            SampledAnswer(lesson=lesson, forced_places=tuple(run.forced_places), right=right, forced=run.forced)
+        )
     return found
 
 
@@ -252,7 +254,7 @@ def answer_part(answers: Sequence[SampledAnswer], advantages: Any, kept: Any, pa
     choices, advantage, weight = [], [], []
     for answer, value, counts in zip(answers, advantages.tolist(), kept.tolist(), strict=True):
         own = torch.ones(answer.lesson.said, dtype=torch.bool)
-        own[list(answer.given)] = False
+        own[list(answer.forced_places)] = False
         choices.append(own)
         said = int(own.sum())
         advantage.append(torch.full((said,), float(value)))

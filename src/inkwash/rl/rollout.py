@@ -18,7 +18,7 @@ from inkwash.core.seeds import make_generator
 from inkwash.engine.ar import Row, read_prompt, sample_plans
 from inkwash.engine.denoise import DenoiseInput, Denoiser
 from inkwash.engine.output import decode_latents, to_output, upsample
-from inkwash.engine.request import AskedSampling, Watch
+from inkwash.engine.request import SamplingOverrides, Watch
 from inkwash.engine.sampling import Sampling, Trace
 from inkwash.engine.stages import Stages
 from inkwash.models.glm.decode import fuse_for_decode
@@ -183,4 +183,4 @@ def plan_rows(samples: Sequence[PlanSample], config: ARConfig) -> ARBatch:
 
 def sampling_of(parts: GlmImageParts) -> Sampling:
     """How the checkpoint itself samples its plans."""
-    return Sampling.of(parts.defaults, AskedSampling())
+    return Sampling.of(parts.defaults, SamplingOverrides())

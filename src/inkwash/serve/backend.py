@@ -116,7 +116,9 @@ def load_planner(options: LoadOptions, *, max_queue: int) -> LocalBackend:
     from inkwash.engine.scheduler import Engine
 
     pipe = open_planner(options)
-    return LocalBackend(Engine(pipe, max_queue=max_queue, lanes=1, plans_only=True), model_info(pipe, options.model))
+    return LocalBackend(
+        Engine(pipe, max_queue=max_queue, decode_workers=1, plans_only=True), model_info(pipe, options.model)
+    )
 
 
 def model_info(pipe: GlmImagePipeline, name: str) -> ModelInfo:

@@ -310,8 +310,8 @@ def velocity_loss(
     no_glyphs = drop < config.drop_glyphs + config.drop_both
     no_prior = (drop >= config.drop_glyphs) & (drop < config.drop_glyphs + config.drop_both + config.drop_prior)
     kept = [[] if dropped else list(row) for dropped, row in zip(no_glyphs.tolist(), texts, strict=True)]
-    codes = decoder.config.prior_vq_quantizer_codebook_size
-    ids = torch.where(draws.wrong < config.corrupt, (draws.code * codes).long(), ids)
+    codebook_size = decoder.config.prior_vq_quantizer_codebook_size
+    ids = torch.where(draws.wrong < config.corrupt, (draws.code * codebook_size).long(), ids)
     sigma = torch.sigmoid(draws.level)
     noise = draws.noise
     noisy = add_noise(clean, noise, sigma.view(-1, 1, 1, 1))

@@ -24,12 +24,12 @@ from inkwash.train.tokenizer import Codebook, clip_normalize, perplexity
 class PixelTokenizer(nn.Module):
     """Pictures to `grid` (rows * columns) codes and back; `line` takes the codes from learned queries."""
 
-    def __init__(self, config: VisionConfig, codes: VQConfig, grid: tuple[int, int], *, line: bool) -> None:
+    def __init__(self, config: VisionConfig, codebook: VQConfig, grid: tuple[int, int], *, line: bool) -> None:
         super().__init__()
         self.grid, self.patch, self.line = grid, config.patch_size, line
         count, width = grid[0] * grid[1], config.hidden_size
         self.vision = VisionEncoder(config)
-        self.vq = VQModel(codes)
+        self.vq = VQModel(codebook)
         self.queries = nn.Parameter(0.02 * torch.randn(count, width))
         self.places = nn.Parameter(0.02 * torch.randn(count, width))
         self.blocks = nn.ModuleList([VisionBlock(config) for _ in range(config.depth)])

@@ -124,14 +124,14 @@ class Codebook:
     @torch.no_grad()
     def start(self, features: Tensor, rounds: int = 8) -> None:
         """k-means on unit vectors (M, E), starting from a random choice of them."""
-        codes = len(self.counts)
-        centres = features[torch.randperm(len(features))[:codes]].clone()
-        if len(centres) < codes:
-            extra = centres[torch.randint(len(centres), (codes - len(centres),))]
+        size = len(self.counts)
+        centres = features[torch.randperm(len(features))[:size]].clone()
+        if len(centres) < size:
+            extra = centres[torch.randint(len(centres), (size - len(centres),))]
             centres = torch.cat([centres, F.normalize(extra + 0.05 * torch.randn_like(extra), dim=-1)])
         for _ in range(rounds):
             ids = torch.cat([(part @ centres.T).argmax(1) for part in features.split(8192)])
-            counts = torch.bincount(ids, minlength=codes).float()
+            counts = torch.bincount(ids, minlength=size).float()
             sums = torch.zeros_like(centres).index_add_(0, ids, features)
             lost = counts == 0
             sums[lost] = features[torch.randint(len(features), (int(lost.sum()),))]
@@ -172,8 +172,8 @@ class Codebook:
     def revive(self, usage: Tensor, z: Tensor, ids: Tensor) -> int:
         """Move codes without any use in `usage` onto the features that their code represents worst."""
         dead = (usage == 0).nonzero().flatten()
-        codes = F.embedding(ids, self.vq.quantize.directions())
-        worst = (z - codes).square().sum(1).argsort(descending=True)[: max(1, len(z) // 8)]
+        vectors = F.embedding(ids, self.vq.quantize.directions())
+        worst = (z - vectors).square().sum(1).argsort(descending=True)[: max(1, len(z) // 8)]
         chosen = worst[torch.randperm(len(worst))[: len(dead)]]
         dead = dead[: len(chosen)]
         self.sums[dead] = z[chosen]

@@ -15,7 +15,7 @@ from PIL import Image
 from inkwash.core.errors import Cancelled, InkwashError, MediaError
 from inkwash.engine.defaults import ModelDefaults
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.request import AskedSampling, DrawRequest
+from inkwash.engine.request import DrawRequest, SamplingOverrides
 from inkwash.engine.sampling import Sampling
 from inkwash.media.images import load_image, read_metadata
 from inkwash.models.registry import defaults_of, model_defaults
@@ -81,7 +81,7 @@ def test_a_folder_says_how_it_wants_to_be_drawn_with(inkwash: Run, pipeline: typ
 
 def test_the_page_stands_on_what_the_model_draws_with() -> None:
     pipe = GlmImagePipeline.from_pretrained("nano")
-    sampling, stands = Sampling.of(pipe.parts.defaults, AskedSampling()), model_defaults("nano")
+    sampling, stands = Sampling.of(pipe.parts.defaults, SamplingOverrides()), model_defaults("nano")
     assert (stands.side, stands.side) == pipe.stages.natural_size([])
     own = pipe.parts.drawing
     assert (stands.steps, stands.guidance) == (own.num_inference_steps, own.guidance_scale)

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from inkwash.core.errors import RequestError
-from inkwash.engine.ar import Row, fill_placeholders, read_prompt, reference_codes, sample_plans
+from inkwash.engine.ar import Row, fill_placeholders, read_prompt, reference_semantic_ids, sample_plans
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
@@ -34,7 +34,7 @@ def prompts(pipe: GlmImagePipeline) -> list[ImagePrompt]:
 
 
 def rows_of(pipe: GlmImagePipeline, prompts: list[ImagePrompt]) -> list[Row]:
-    prefixes = [read_prompt(pipe.parts.ar, prompt, reference_codes(pipe.parts.ar, prompt)) for prompt in prompts]
+    prefixes = [read_prompt(pipe.parts.ar, prompt, reference_semantic_ids(pipe.parts.ar, prompt)) for prompt in prompts]
     return [
         Row(prefix, torch.rand(prefix.tokens, generator=torch.Generator().manual_seed(number)))
         for number, prefix in enumerate(prefixes)
@@ -49,7 +49,7 @@ def draw(pipe: GlmImagePipeline, rows: list[Row], rows_per_pass: int | None) -> 
 def naive_plan(pipe: GlmImagePipeline, prompt: ImagePrompt, uniforms: Tensor, limit: int = 40) -> list[int]:
     """Without cache, fused step or batch: the whole sequence again for every token, up to a limit."""
     model, config = pipe.parts.ar, pipe.parts.ar.config
-    ids = fill_placeholders(prompt.ids, reference_codes(model, prompt), config.image_token_id)
+    ids = fill_placeholders(prompt.ids, reference_semantic_ids(model, prompt), config.image_token_id)
     grids = [reference.grid for reference in prompt.references]
     marks = {"image_start": config.image_start_token_id, "image_end": config.image_end_token_id}
     positions, start = prompt_positions(ids.tolist(), grids, **marks)

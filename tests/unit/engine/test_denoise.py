@@ -62,7 +62,7 @@ def test_one_pass_and_passes_of_one_agree(pipe: GlmImagePipeline) -> None:
 
 def test_shared_references_are_those_of_each_row(pipe: GlmImagePipeline) -> None:
     prompt = pipe.parts.processor.prepare("x", *SIZE, [Image.linear_gradient("L").resize((128, 160)).convert("RGB")])
-    plan = make_plan(torch.empty(0), [prompt], pipe.stages.codes([prompt]))
+    plan = make_plan(torch.empty(0), [prompt], pipe.stages.semantic_ids([prompt]))
     assert plan.prior_token_image_ids is not None and plan.source_image_grid_thw is not None
     keys = pipe.stages.reference_keys(prompt, plan.prior_token_image_ids[0], plan.source_image_grid_thw[0])
     plain = pictures_of(pipe)
@@ -154,7 +154,7 @@ def test_halves_have_the_same_bits_on_any_number_of_threads(
 
 def test_halves_see_their_own_references(pipe: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     prompt = pipe.parts.processor.prepare("x", *SIZE, [Image.linear_gradient("L").resize((128, 160)).convert("RGB")])
-    plan = make_plan(torch.empty(0), [prompt], pipe.stages.codes([prompt]))
+    plan = make_plan(torch.empty(0), [prompt], pipe.stages.semantic_ids([prompt]))
     assert plan.prior_token_image_ids is not None and plan.source_image_grid_thw is not None
     keys = pipe.stages.reference_keys(prompt, plan.prior_token_image_ids[0], plan.source_image_grid_thw[0])
     seen = [replace(pictures_of(pipe)[2], references=keys)]

@@ -84,7 +84,7 @@ def test_latents_of_a_callback_are_checked(own: GlmImagePipeline) -> None:
 
 
 def test_a_request_fails_and_the_engine_draws_the_next(own: GlmImagePipeline) -> None:
-    engine = Engine(GlmImagePipeline(own.parts), lanes=1)
+    engine = Engine(GlmImagePipeline(own.parts), decode_workers=1)
     request = DrawRequest(
         prompt="x", images=(PICTURE,), height=64, width=64, num_inference_steps=2, guidance_scale=1.5, seed=1
     )

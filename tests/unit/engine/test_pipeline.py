@@ -18,7 +18,7 @@ from PIL import Image
 from inkwash.core.errors import ConfigError, InkwashError, RequestError, WeightsError
 from inkwash.engine.output import GlmImagePipelineOutput
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.request import AskedSampling, DrawRequest
+from inkwash.engine.request import DrawRequest, SamplingOverrides
 from inkwash.engine.sampling import Sampling
 from inkwash.models.glm_image.folder import DrawingDefaults
 from tests.pictures import noise_picture
@@ -225,7 +225,7 @@ def test_threads_share_a_pipeline(pipe: GlmImagePipeline) -> None:
 
 def test_generation_settings_come_from_the_checkpoint(pipe: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     def sampled(temperature: float | None = None, top_p: float | None = None) -> Sampling:
-        return Sampling.of(pipe.parts.defaults, AskedSampling(temperature=temperature, top_p=top_p))
+        return Sampling.of(pipe.parts.defaults, SamplingOverrides(temperature=temperature, top_p=top_p))
 
     monkeypatch.setattr(pipe.parts, "generation", {"temperature": 0.5, "top_p": 0.3, "top_k": 7})
     sampling = sampled()
@@ -234,7 +234,7 @@ def test_generation_settings_come_from_the_checkpoint(pipe: GlmImagePipeline, mo
     assert (sampling.temperature, sampling.top_p) == (0.0, 1.0)
     monkeypatch.setattr(pipe.parts, "generation", {"temperature": 1.0, "top_p": 1.0, "min_p": 0.1})
     kept = [
-        Sampling.of(pipe.parts.defaults, AskedSampling(temperature=temperature, top_p=top_p)).min_p
+        Sampling.of(pipe.parts.defaults, SamplingOverrides(temperature=temperature, top_p=top_p)).min_p
         for temperature, top_p in ((None, None), (0.5, None), (None, 1.0))
     ]
     assert kept == [0.1] * 3 and sampled(0.9, 0.75).min_p == 0.0  # a nucleus takes its place

@@ -73,7 +73,7 @@ def test_each_request_has_its_own(pipe: GlmImagePipeline) -> None:
         alone.append(np.asarray(pipe.draw(ask(None)).images[0]))
     pipe.set_adapters([])
     assert len({picture.tobytes() for picture in alone}) == 4, "each choice draws another picture"
-    with Engine(pipe, lanes=2) as engine:
+    with Engine(pipe, decode_workers=2) as engine:
         handles = [engine.submit(ask(choice)) for choice in choices * 2]
         pictures: list[Image.Image] = [handle.result(WAIT).images[0] for handle in handles]
         assert engine.submit(ask(None)).result(WAIT).images[0].size == (64, 64)
@@ -88,7 +88,7 @@ def test_those_that_act_on_all_come_back(pipe: GlmImagePipeline) -> None:
     pipe.set_adapters(["colours"], [2.0])
     try:
         usual = np.asarray(pipe.draw(ask(None)).images[0])
-        with Engine(pipe, lanes=1) as engine:
+        with Engine(pipe, decode_workers=1) as engine:
             other = engine.submit(ask(()))
             again = engine.submit(ask(None))
             assert not np.array_equal(np.asarray(other.result(WAIT).images[0]), usual)
@@ -103,7 +103,7 @@ def test_what_cannot_be_is_one_sentence_and_harms_no_other(
     with pytest.raises(RequestError, match="must be a number from -10 to 10"):
         ask((("words", 11.0),))
     plain = np.asarray(pipe.draw(ask(None)).images[0])
-    with Engine(pipe, lanes=1) as engine:
+    with Engine(pipe, decode_workers=1) as engine:
         with pytest.raises(RequestError, match="no adapter 'letters': loaded are colours, words"):
             engine.submit(ask((("letters", 1.0),)))
         merge = pipe._adapters._merge

@@ -37,7 +37,7 @@ def own(pipe: GlmImagePipeline) -> GlmImagePipeline:
 
 @pytest.fixture
 def engine(own: GlmImagePipeline) -> Iterator[Engine]:
-    made = Engine(own, lanes=2)
+    made = Engine(own, decode_workers=2)
     yield made
     made.close(drain=False)
 
@@ -159,7 +159,7 @@ def test_an_abort_acts_within_one_token_or_step_and_harms_nobody(
 
 
 def test_callbacks_may_abort_each_other(engine: Engine) -> None:
-    """Both are inside their callbacks, each in a lane of its own, when each stops the other."""
+    """Both are inside their callbacks, each on a decode worker of its own, when each stops the other."""
     handles: dict[str, RequestHandle] = {}
     together = threading.Barrier(2)
     answers: list[bool] = []
@@ -208,7 +208,7 @@ def test_a_full_queue_refuses_with_an_estimate_and_takes_again(
 ) -> None:
     gate = threading.Event()
     slow_down(monkeypatch, gate)
-    with Engine(own, lanes=1, slots=1, max_queue=2) as engine:
+    with Engine(own, decode_workers=1, slots=1, max_queue=2) as engine:
         first = engine.submit(ask())
         until(lambda: engine.stats().queued == 0)
         heard = Heard()
@@ -246,7 +246,7 @@ def test_estimates_grow_with_the_work(own: GlmImagePipeline) -> None:
 def test_a_deadline_ends_its_request_only(own: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch, waits: bool) -> None:
     gate = threading.Event()
     slow_down(monkeypatch, gate)
-    with Engine(own, lanes=1, slots=1 if waits else 4) as engine:
+    with Engine(own, decode_workers=1, slots=1 if waits else 4) as engine:
         patient = engine.submit(ask("patient"))
         heard = Heard()
         hurried = engine.submit(ask(), on_event=heard, deadline_s=0.15)
@@ -294,7 +294,7 @@ def test_an_error_fails_its_own_request_only(
         monkeypatch.setattr(type(own.stages.parts.processor), "prepare", failing_prepare)
     else:
         monkeypatch.setattr(CpuSlots, "advance", failing_advance)
-    with Engine(own, lanes=2) as engine:
+    with Engine(own, decode_workers=2) as engine:
         handles = [engine.submit(ask("one")), engine.submit(bad), engine.submit(ask("two"))]
         with pytest.raises(InkwashError) as caught:
             handles[1].result(WAIT)
@@ -353,11 +353,11 @@ def test_partial_pictures(own: GlmImagePipeline, engine: Engine, count: int) -> 
 
 
 def test_the_preview_comes_before_the_plan_is_done(own: GlmImagePipeline) -> None:
-    """Two lanes, one of them idle while the plan is drawn: the preview is there before the picture has begun."""
+    """Two decode workers, one idle while the plan is drawn: the preview is there before the picture has begun."""
     heard = Heard()
     # The preview takes four steps, and the rest of the plan hardly any time: the picture must not be done before it.
     request = DrawRequest(prompt='"HELLO"', height=256, width=256, num_inference_steps=20, seed=2)
-    with Engine(own, lanes=2) as engine:
+    with Engine(own, decode_workers=2) as engine:
         engine.submit(request, on_event=heard, partial_images=1).result(WAIT)
     preview = heard.of(events.Partial)
     assert len(preview) == 1 and preview[0].kind == "preview"
@@ -386,7 +386,7 @@ def test_callbacks_that_fail_harm_nobody(engine: Engine) -> None:
 
 def test_closing_drains_or_aborts(own: GlmImagePipeline) -> None:
     before, others = torch.get_num_threads(), set(threading.enumerate())
-    drained = Engine(own, lanes=2)
+    drained = Engine(own, decode_workers=2)
     handles = [drained.submit(ask()) for _ in range(3)]
     drained.close()
     assert all(handle.done() and handle.error() is None for handle in handles)
@@ -395,7 +395,7 @@ def test_closing_drains_or_aborts(own: GlmImagePipeline) -> None:
     assert caught.value.status == 503
     long = ask(height=256, width=256, num_inference_steps=200)
     for settings in ({"drain": False}, {"drain": True, "timeout_s": 0.05}):
-        hurried = Engine(own, lanes=2)
+        hurried = Engine(own, decode_workers=2)
         handles = [hurried.submit(long) for _ in range(3)]
         hurried.close(**settings)
         for handle in handles:
@@ -423,7 +423,9 @@ def test_new_weights_forget_what_was_kept_of_references(own: GlmImagePipeline, e
 def test_weights_that_come_and_go(tiny_folder: Path, own: GlmImagePipeline) -> None:
     """With an offload profile the stages take turns, and the pictures stay the same."""
     asked = [ask("a", seed=1), DrawRequest(prompt="b", height=64, width=64, num_inference_steps=2, seed=2)]
-    with Engine(GlmImagePipeline.from_pretrained(tiny_folder, offload="stage", device_map="cpu"), lanes=2) as engine:
+    with Engine(
+        GlmImagePipeline.from_pretrained(tiny_folder, offload="stage", device_map="cpu"), decode_workers=2
+    ) as engine:
         handles = [engine.submit(request) for request in asked]
         for request, handle in zip(asked, handles, strict=True):
             assert same(handle.result(WAIT).images[0], own.draw(request).images[0])

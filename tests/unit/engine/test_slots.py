@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from inkwash.engine.ar import CpuSlots, DeviceSlots, PlanSequence, Prefix, Slots, read_prompt, reference_codes
+from inkwash.engine.ar import CpuSlots, DeviceSlots, PlanSequence, Prefix, Slots, read_prompt, reference_semantic_ids
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.sampling import Sampling
 from inkwash.models.glm.decode import (
@@ -39,7 +39,7 @@ def prefixes(pipe: GlmImagePipeline) -> list[Prefix]:
         prepare('"HELLO"', 128, 64, [picture, picture]),
         prepare("Four", 64, 96, [picture]),
     ]
-    return [read_prompt(ar, prompt, reference_codes(ar, prompt)) for prompt in prompts]
+    return [read_prompt(ar, prompt, reference_semantic_ids(ar, prompt)) for prompt in prompts]
 
 
 def cpu_slots(pipe: GlmImagePipeline, count: int) -> CpuSlots:

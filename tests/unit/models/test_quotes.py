@@ -43,7 +43,7 @@ def test_every_style_quotes(marks: str, text: str) -> None:
 )
 def test_by_hand(prompt: str, texts: list[str], alone: tuple[str, ...]) -> None:
     found = quoted(prompt)
-    assert [one.shown for one in found.texts] == texts and found.open == alone
+    assert [one.display_text for one in found.texts] == texts and found.open == alone
 
 
 def test_canonical_prompts_stay_as_they_are() -> None:

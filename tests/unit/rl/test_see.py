@@ -52,10 +52,10 @@ def test_what_was_put_in_does_not_count(parts: GlmVParts, answers: list[SampledA
     """Thoughts of six tokens are ended by force; the tags that end them are no choice of the model's."""
     assert len(answers) == 3 and any(answer.forced for answer in answers)
     part = answer_part(answers, np.array([1.0, -1.0, 0.5]), np.array([True, True, False]), 0)
-    said, given = sum(answer.lesson.said for answer in answers), sum(len(answer.given) for answer in answers)
+    said, given = sum(answer.lesson.said for answer in answers), sum(len(answer.forced_places) for answer in answers)
     assert len(part.tokens) == said - given and given > 0
     first = answers[0]
-    own = [t for i, t in enumerate(first.lesson.ids[-first.lesson.said :].tolist()) if i not in first.given]
+    own = [t for i, t in enumerate(first.lesson.ids[-first.lesson.said :].tolist()) if i not in first.forced_places]
     assert part.tokens[: len(own)].tolist() == own
     assert float(part.weight[: len(own)].sum()) == pytest.approx(1.0)
     assert float(part.weight.sum()) == pytest.approx(2.0)  # the third answer's group taught nothing
@@ -75,7 +75,7 @@ def test_the_training_path_says_what_the_engine_s_steps_said(parts: GlmVParts, a
     wanted = [
         float(law[i - 1, lesson.ids[i]])
         for place, i in enumerate(range(len(lesson.ids) - lesson.said, len(lesson.ids)))
-        if place not in answers[0].given
+        if place not in answers[0].forced_places
     ]
     assert logp.tolist() == pytest.approx(wanted, abs=1e-4) and bool((entropy >= 0).all())
     again = rolled_by(parts.model, part, CPU)

@@ -155,10 +155,10 @@ class PhoneExecutor:
         elif act.kind == "type":
             return self._type(wanted, stop)
         elif act.kind == "key":
-            codes = [_KEYCODES.get(key) for key in act.keys]
-            if len(codes) != 1 or codes[0] is None:
+            key_codes = [_KEYCODES.get(key) for key in act.keys]
+            if len(key_codes) != 1 or key_codes[0] is None:
                 return f"A phone has no key {'+'.join(act.keys)}."
-            self._input(stop, "keyevent", codes[0])
+            self._input(stop, "keyevent", key_codes[0])
         elif act.kind in ("home", "back"):
             self._input(stop, "keyevent", f"KEYCODE_{act.kind.upper()}")
         elif act.kind == "open_app":

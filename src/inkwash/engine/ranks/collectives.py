@@ -58,8 +58,8 @@ class Collectives:
         sizes = [torch.Size(shape).numel() for shape in shapes]
         outgoing = torch.cat([part.reshape(-1) for part in parts])
         incoming = outgoing.new_empty(sum(sizes))
-        given = [part.numel() for part in parts]
-        self.group.alltoall_base(incoming, outgoing, sizes, given, dist.AllToAllOptions()).wait()
+        input_sizes = [part.numel() for part in parts]
+        self.group.alltoall_base(incoming, outgoing, sizes, input_sizes, dist.AllToAllOptions()).wait()
         return [part.view(tuple(shape)) for part, shape in zip(incoming.split(sizes), shapes, strict=True)]
 
     def abort(self) -> None:
@@ -83,8 +83,8 @@ def connector(store: dist.Store, rank: int, device: torch.device) -> Connect:
         place = list(ranks).index(rank)
         if len(ranks) == 1:
             return Collectives(0, 1, device)
-        own = dist.PrefixStore(name, store)
-        return Collectives(place, len(ranks), device, _process_group(own, place, len(ranks), device))
+        prefixed = dist.PrefixStore(name, store)
+        return Collectives(place, len(ranks), device, _process_group(prefixed, place, len(ranks), device))
 
     return connect
 

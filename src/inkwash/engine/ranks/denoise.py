@@ -115,10 +115,10 @@ class TokenSplit:
         if self.team.world == 1:
             return see(q, k, v)
         batch, _, tokens, width = q.shape
-        own = _size(self.heads[self.team.rank])
+        local_heads = _size(self.heads[self.team.rank])
         mine = [torch.stack([each[:, heads] for each in (q, k, v)]) for heads in self.heads]
         sizes = [(_size(glyphs), _size(images)) for glyphs, images in zip(self.glyphs, self.images, strict=True)]
-        theirs = self.team.exchange(mine, [(3, batch, own, sum(size), width) for size in sizes])
+        theirs = self.team.exchange(mine, [(3, batch, local_heads, sum(size), width) for size in sizes])
         parts = [part.split(size, dim=3) for part, size in zip(theirs, sizes, strict=True)]
         joint = torch.cat([*(glyph for glyph, _ in parts), *(image for _, image in parts)], dim=3)
         seen = see(*joint.unbind(0))  # (B, own heads, all tokens, head_dim)
@@ -150,10 +150,10 @@ class SplitRows:
 
     def tokens(self, decoder: Decoder, latents: Tensor, index: int, cache: StepCache | None) -> Tensor:
         """This rank's image tokens (B, n, numbers of a patch) after step `index` of the decoder."""
-        own, images = self.conditions, self.split.images[self.split.team.rank]
-        x = decoder.embed(latents, own, images)
-        x = decoder.pass_blocks(x, own, index, cache, self.split.attend)
-        return decoder.project(x[:, own.glyph.shape[1] :], own.final[index])
+        conditions, images = self.conditions, self.split.images[self.split.team.rank]
+        x = decoder.embed(latents, conditions, images)
+        x = decoder.pass_blocks(x, conditions, index, cache, self.split.attend)
+        return decoder.project(x[:, conditions.glyph.shape[1] :], conditions.final[index])
 
     def shape(self, rank: int) -> tuple[int, int]:
         """How many rows and image tokens a rank of the team has."""
@@ -182,17 +182,17 @@ class SplitPass:
         count, total, guided = part.stop - part.start, rows.prior.shape[0], denoiser.guided
         share = denoiser.quality.full_share
         full = full_steps(rows, share) if share < 1 else None
-        own: dict[str, SplitRows | None] = {"rows": None, "conditional": None, "unconditional": None}
+        halves: dict[str, SplitRows | None] = {"rows": None, "conditional": None, "unconditional": None}
         if guided and len(groups) > 1:
             first = HALVES[0] in groups
             half = rows.part(0, count) if first else rows.part(count, total)
-            own["conditional" if first else "unconditional"] = SplitRows.of(half, heads, team_of(groups, guided))
+            halves["conditional" if first else "unconditional"] = SplitRows.of(half, heads, team_of(groups, guided))
         else:
             conditional = rows.part(0, count) if guided else rows
-            own["conditional"] = SplitRows.of(conditional, heads, groups[ALL])
-            own["rows"] = SplitRows.of(rows, heads, groups[ALL]) if guided else None
+            halves["conditional"] = SplitRows.of(conditional, heads, groups[ALL])
+            halves["rows"] = SplitRows.of(rows, heads, groups[ALL]) if guided else None
         caches = [None if full is None else StepCache(full) for _ in range(2)]
-        return cls(pictures=part, groups=groups, cache=caches[0], other_cache=caches[1], **own)
+        return cls(pictures=part, groups=groups, cache=caches[0], other_cache=caches[1], **halves)
 
     def step(self, decoder: Decoder, latents: Tensor, index: int, guided: bool) -> Tensor | None:
         """This rank's image tokens; None where it has nothing to do."""
@@ -215,17 +215,17 @@ class SplitPass:
             other.note()
         return made
 
-    def gather(self, own: Tensor, guided: bool) -> list[Tensor]:
+    def gather(self, tokens: Tensor, guided: bool) -> list[Tensor]:
         """On the first rank: all image tokens of the conditional and, in a guided step, of the unconditional rows."""
         everyone = self.groups[ALL]
         rows = self.rows if guided and self.rows is not None else self.conditional
         assert rows is not None
         halves = guided and self.rows is None
         size = rows.split.team.world
-        parts = [own]
+        parts = [tokens]
         for rank in range(1, 2 * size if halves else size):
-            shape = (*rows.shape(rank % size), own.shape[2])
-            parts.append(everyone.receive(own.new_empty(shape), rank))
+            shape = (*rows.shape(rank % size), tokens.shape[2])
+            parts.append(everyone.receive(tokens.new_empty(shape), rank))
         if halves:
             return [torch.cat(parts[:size], dim=1), torch.cat(parts[size:], dim=1)]
         whole = torch.cat(parts, dim=1)
@@ -351,15 +351,15 @@ class SharedDecoder:
         parts = denoiser.parts(len(pictures), device)
         whole = [references_of(pictures[part]) for part in parts]
         bare = replace(denoiser, decoder=None)  # type: ignore[arg-type]
-        told = [replace(each, references=()).cpu() for each in pictures]
+        inputs = [replace(each, references=()).cpu() for each in pictures]
         ahead = [ReferencesAhead.of(each) for each in whole]
-        with self.group.step(KEY, "prepare", handle, bare, told, latent_size, ahead, dropped) as groups:
+        with self.group.step(KEY, "prepare", handle, bare, inputs, latent_size, ahead, dropped) as groups:
             edition, team = self.group.edition, team_of(groups, denoiser.guided)
             heads, passes = shares(self.heads, team.world)[team.rank], []
             for part, references in zip(parts, whole, strict=True):
                 send_references(references, groups[ALL])
-                own = None if references is None else cut_heads(references, heads)
-                rows = denoiser.conditions(pictures[part], latent_size, own, device)
+                local = None if references is None else cut_heads(references, heads)
+                rows = denoiser.conditions(pictures[part], latent_size, local, device)
                 passes.append(SplitPass.of(denoiser, part, rows, self.heads, groups))
         run = _Run(handle, edition, passes)
         weakref.finalize(run, self._dropped.append, handle).atexit = False
@@ -367,12 +367,12 @@ class SharedDecoder:
 
     def velocity(self, run: _Run, number: int, latents: Tensor, index: int, guided: bool) -> list[Tensor]:
         """Velocities of the conditional and, in a guided step, of the unconditional rows of one pass, fp32."""
-        own, latents = run.passes[number], latents.contiguous()
-        told = (run.handle, number, index, guided, tuple(latents.shape))
-        with self.group.step(KEY, "velocity", *told, edition=run.edition) as groups:
-            made = own.step(self.decoder, groups[ALL].broadcast(latents), index, guided)
+        split, latents = run.passes[number], latents.contiguous()
+        arguments = (run.handle, number, index, guided, tuple(latents.shape))
+        with self.group.step(KEY, "velocity", *arguments, edition=run.edition) as groups:
+            made = split.step(self.decoder, groups[ALL].broadcast(latents), index, guided)
             assert made is not None, "the first rank has conditional rows"
-            tokens = own.gather(made, guided)
+            tokens = split.gather(made, guided)
         return [self.decoder.unpatch(each, latents.shape).float() for each in tokens]
 
 

@@ -84,8 +84,8 @@ def main() -> None:
     warnings.simplefilter("ignore", DeprecationWarning)
     link = socket.socket(fileno=int(sys.argv[1]))
     while True:
-        asked, descriptors, *_ = socket.recv_fds(link, 1, 1)
-        if not asked:
+        message, descriptors, *_ = socket.recv_fds(link, 1, 1)
+        if not message:
             os._exit(0)
         pid = os.fork()
         if pid == 0:

@@ -77,12 +77,12 @@ class _Turns:
 class _Follower:
     """A process and the socket to it, which a thread of its own listens at."""
 
-    def __init__(self, server: ForkServer, told: FollowerStart) -> None:
+    def __init__(self, server: ForkServer, start: FollowerStart) -> None:
         self.pid, self.link = server.fork()
         self.gone = False
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._ended = threading.Event()
-        self.link.send_bytes(pickle.dumps(told))
+        self.link.send_bytes(pickle.dumps(start))
         threading.Thread(target=self._listen, name="inkwash-rank", daemon=True).start()
 
     def _listen(self) -> None:
@@ -257,11 +257,11 @@ class RankGroup:
         if not self._server.alive:
             self._server = ForkServer()
         store = host_store()
-        told = [
+        starts = [
             FollowerStart(rank=rank, world=self.world, device=str(self._kind), threads=self._threads, port=store.port)
             for rank in range(1, self.world)
         ]
-        followers = tuple(_Follower(self._server, each) for each in told)
+        followers = tuple(_Follower(self._server, each) for each in starts)
         edition = _Edition(number, followers, connector(store, 0, self.device), store, {})
         self._living[:] = [self._server, edition]
         try:

@@ -118,17 +118,17 @@ class _ExpertShare(nn.Module):
     def __init__(self, whole: MixtureOfExperts, ranks: Adder) -> None:
         super().__init__()
         each = len(whole.experts) // ranks.world
-        self.own = range(ranks.rank * each, (ranks.rank + 1) * each)
+        self.local = range(ranks.rank * each, (ranks.rank + 1) * each)
         self.ranks = ranks
         self.gate, self.shared_experts = whole.gate, whole.shared_experts
-        self.experts = nn.ModuleDict({str(number): whole.experts[number] for number in self.own})
+        self.experts = nn.ModuleDict({str(number): whole.experts[number] for number in self.local})
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) -> (B, L, D)."""
         tokens = x.flatten(0, 1)
         chosen, weights = self.gate(tokens)
         out: Tensor = self.shared_experts(tokens)
-        for number in self.own:
+        for number in self.local:
             rows, places = (chosen == number).nonzero(as_tuple=True)
             if len(rows):
                 weighted = self.experts[str(number)](tokens[rows]) * weights[rows, places][:, None]
@@ -156,10 +156,10 @@ def _share_attention(attn: GroupedAttention, name: str, text: TextDecoderConfig,
     """Query heads are dealt out; key heads too, or several processes share one where there are fewer of them."""
     dim, world, rank = text.head_width, ranks.world, ranks.rank
     heads, kv = text.num_attention_heads // world, text.num_key_value_heads
-    own = max(1, kv // world)
+    local_heads = max(1, kv // world)
     first = rank * kv // world
     queries = slice(rank * heads * dim, (rank + 1) * heads * dim)
-    keys = slice(first * dim, (first + own) * dim)
+    keys = slice(first * dim, (first + local_heads) * dim)
     cuts: dict[str, Cut] = {f"{name}o_proj.weight": _columns(queries)}
     for matrix, rows in (("q_proj", queries), ("k_proj", keys), ("v_proj", keys)):
         for leaf in ("weight", "bias"):
@@ -171,13 +171,13 @@ def _share_attention(attn: GroupedAttention, name: str, text: TextDecoderConfig,
 
 def _share_mlp(mlp: GatedMLP, name: str, ranks: Adder) -> dict[str, Cut]:
     inner = mlp.gate_proj.out_features // ranks.world
-    own = slice(ranks.rank * inner, (ranks.rank + 1) * inner)
+    local = slice(ranks.rank * inner, (ranks.rank + 1) * inner)
     mlp.gate_proj, mlp.up_proj = (_linear(old, outputs=inner) for old in (mlp.gate_proj, mlp.up_proj))
     mlp.down_proj = _linear(mlp.down_proj, inputs=inner)
     return {
-        f"{name}gate_proj.weight": _rows(own),
-        f"{name}up_proj.weight": _rows(own),
-        f"{name}down_proj.weight": _columns(own),
+        f"{name}gate_proj.weight": _rows(local),
+        f"{name}up_proj.weight": _rows(local),
+        f"{name}down_proj.weight": _columns(local),
     }
 
 
@@ -192,14 +192,14 @@ def _linear(old: nn.Linear, *, outputs: int | None = None, inputs: int | None = 
     )
 
 
-def _rows(own: slice) -> Cut:
-    return lambda tensor: tensor[own]
+def _rows(local: slice) -> Cut:
+    return lambda tensor: tensor[local]
 
 
-def _columns(own: slice) -> Cut:
-    return lambda tensor: tensor[:, own]
+def _columns(local: slice) -> Cut:
+    return lambda tensor: tensor[:, local]
 
 
-def _halves(own: slice, whole: int) -> Cut:
+def _halves(local: slice, whole: int) -> Cut:
     """The same rows of the gate and of what it gates."""
-    return lambda tensor: torch.cat([tensor[own], tensor[whole:][own]])
+    return lambda tensor: torch.cat([tensor[local], tensor[whole:][local]])

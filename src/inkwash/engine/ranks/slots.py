@@ -47,17 +47,17 @@ class SharedSlots(CpuSlots):
         ids: list[int] = []
         places, spans, lines, starts = [], [], [], []
         held = [self._held[sequence.slot] for sequence in sequences if sequence.slot is not None]
-        for slot, (sequence, guesses, own) in enumerate(zip(sequences, ahead, held, strict=True)):
+        for slot, (sequence, guesses, state) in enumerate(zip(sequences, ahead, held, strict=True)):
             index = sequence.count - 1
             start, read = sequence.prefix.length + index, [sequence.drawn[index], *guesses]
             places.append((slot, start, len(ids), len(read)))
             spans += [(slot, start + 1 + further) for further in range(len(read))]
-            lines.append(own.tables[index : index + len(read)])
+            lines.append(state.tables[index : index + len(read)])
             starts.append(start)
             ids += read
-        rotary, caches = torch.cat(lines), [own.cache for own in held]
+        rotary, caches = torch.cat(lines), [state.cache for state in held]
         if self._on_cpu:
-            cache = SharedSequences(caches, [own.layers for own in held])
+            cache = SharedSequences(caches, [state.layers for state in held])
             return self.rows.forward(torch.tensor(ids), rotary, cache, places, spans)
         device = self.model.lm_head.weight.device
         return self._step.forward_rows(torch.tensor(ids, device=device), rotary, caches, starts).float().cpu()

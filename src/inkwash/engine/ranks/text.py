@@ -131,8 +131,8 @@ def cache_of(cache: StaticCache, dtype: torch.dtype | None) -> StaticCache:
 class SharedCache(StaticCache):
     """The first rank's part of a cache that every rank has for its heads."""
 
-    def __init__(self, text: SharedText, own: StaticCache, handle: int, edition: int) -> None:
-        self.max_length, self.k, self.v = own.max_length, own.k, own.v
+    def __init__(self, text: SharedText, local: StaticCache, handle: int, edition: int) -> None:
+        self.max_length, self.k, self.v = local.max_length, local.k, local.v
         self.text, self.handle, self.edition = text, handle, edition
         weakref.finalize(self, text.dropped.append, handle).atexit = False
 
@@ -179,8 +179,8 @@ class SharedText:
         handle = next(self._handles)
         dropped = [self.dropped.popleft() for _ in range(len(self.dropped))]
         with self.group.step(KEY, "make", handle, batch, max_length, dtype, dropped):
-            own, edition = cache_of(self._make_cache(batch, max_length), dtype), self.group.edition
-        return SharedCache(self, own, handle, edition)
+            local, edition = cache_of(self._make_cache(batch, max_length), dtype), self.group.edition
+        return SharedCache(self, local, handle, edition)
 
     def forward(
         self, x: Tensor, positions: Tensor, cache: StaticCache | None, start: int | Tensor, mask: Tensor | None
@@ -189,8 +189,8 @@ class SharedText:
         assert mask is None and isinstance(start, int), "prompts are read one by one"
         assert cache is None or isinstance(cache, SharedCache)
         handle, edition = (None, None) if cache is None else (cache.handle, cache.edition)
-        told = (handle, start, WireTensor.of(positions), tuple(x.shape))
-        with self.group.step(KEY, "prefill", *told, edition=edition) as groups:
+        arguments = (handle, start, WireTensor.of(positions), tuple(x.shape))
+        with self.group.step(KEY, "prefill", *arguments, edition=edition) as groups:
             return self._forward(groups[ALL].broadcast(x.contiguous()), positions, cache, start, mask)
 
 
@@ -209,14 +209,14 @@ class SharedStepDecoder(StepDecoder):
 
     def pass_rows(self, x: Tensor, rotary: Tensor, caches: Sequence[StaticCache], starts: Sequence[int]) -> Tensor:
         handles, edition = handles_of(caches)
-        told = (tuple(x.shape), WireTensor.of(rotary), handles, list(starts))
-        with self.text.group.step(KEY, "tokens", *told, edition=edition) as groups:
+        arguments = (tuple(x.shape), WireTensor.of(rotary), handles, list(starts))
+        with self.text.group.step(KEY, "tokens", *arguments, edition=edition) as groups:
             return super().pass_rows(groups[ALL].broadcast(x), rotary, caches, starts)
 
     def pass_block(self, x: Tensor, rotary: Tensor, cache: StaticCache, start: int) -> Tensor:
         handles, edition = handles_of([cache])
-        told = (tuple(x.shape), WireTensor.of(rotary), handles[0], start)
-        with self.text.group.step(KEY, "block", *told, edition=edition) as groups:
+        arguments = (tuple(x.shape), WireTensor.of(rotary), handles[0], start)
+        with self.text.group.step(KEY, "block", *arguments, edition=edition) as groups:
             return super().pass_block(groups[ALL].broadcast(x), rotary, cache, start)
 
 
@@ -227,8 +227,8 @@ class SharedRowDecoder(RowDecoder):
 
     def pass_rows(self, x: Tensor, rotary: Tensor, cache: Any, places: Any, rows: Sequence[tuple[int, int]]) -> Tensor:
         assert isinstance(cache, SharedSequences)
-        told = (tuple(x.shape), WireTensor.of(rotary), cache.handles, list(places), list(rows))
-        with self.step.text.group.step(KEY, "rows", *told, edition=cache.edition) as groups:
+        arguments = (tuple(x.shape), WireTensor.of(rotary), cache.handles, list(places), list(rows))
+        with self.step.text.group.step(KEY, "rows", *arguments, edition=cache.edition) as groups:
             return super().pass_rows(groups[ALL].broadcast(x), rotary, cache, places, rows)
 
 

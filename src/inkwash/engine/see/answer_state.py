@@ -97,7 +97,7 @@ class AnswerRecord:
     ids: list[int] = field(default_factory=list)
     thinking_tokens: int = 0
     forced: bool = False
-    given: list[int] = field(default_factory=list)  # places of tokens that were put in, not chosen
+    forced_places: list[int] = field(default_factory=list)  # places of tokens that were put in, not chosen
     finish: FinishReason = "length"
     stopped_by: str | int | None = None  # the text or token of `Budget.stop` or `stop_ids` that ended it
     logprobs: list[TokenLogprob] = field(default_factory=list)
@@ -176,7 +176,7 @@ class AnswerState:
         run = self.run
         masked = self._masked and not self._forced
         if self._forced:
-            run.given.append(len(run.ids))
+            run.forced_places.append(len(run.ids))
         token = self._agree(self._choose_next(masked))
         if token == CANCELLED:
             return self._finish("cancelled")
@@ -199,16 +199,16 @@ class AnswerState:
         if masked and self._mask is not None:
             self._mask.take(token)
         reason = self._reason(token)
-        said = self._emit()
+        text = self._emit()
         if self.done:
-            return said
+            return text
         if reason is not None:
-            return said + self._finish(reason, END_ANSWER if masked and self._answer.tagged else "")
+            return text + self._finish(reason, END_ANSWER if masked and self._answer.tagged else "")
         if self._expected and self._expected[0] == token:
             self._logits, self._expected, self.pending = self._logits[1:], self._expected[1:], []
         else:
             self.pending = [token]
-        return said
+        return text
 
     def _choose_next(self, masked: bool) -> int:
         if self._cancel is not None and self._cancel.cancelled:
@@ -252,9 +252,9 @@ class AnswerState:
                 self._end("stop")
             elif not last:
                 keep = overlap(run.text[start:], stops)
-        said = run.text[self._emitted : len(run.text) - keep]
-        self._emitted += len(said)
-        return said
+        text = run.text[self._emitted : len(run.text) - keep]
+        self._emitted += len(text)
+        return text
 
     def _forget_noted(self, characters: int) -> None:
         """Drop the notes on tokens that are cut off with so many characters."""

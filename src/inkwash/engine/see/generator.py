@@ -183,8 +183,8 @@ class AnswerGenerator:
         cache = SequenceCaches(layers) if self.shared is None else SharedSequences([s.cache for s in states], layers)
         rotary = torch.cat([state.rotary for state in states])
         logits = rows.forward(torch.tensor(ids), rotary, cache, places, spans).clone()  # no inference tensor
-        for state, own in zip(states, logits.split([len(each.pending) for each in states]), strict=True):
-            state.set_logits(own)
+        for state, rows_logits in zip(states, logits.split([len(each.pending) for each in states]), strict=True):
+            state.set_logits(rows_logits)
 
     def _tables(self, first: int, count: int) -> Tensor:
         """Tables (count, 2 R) of text positions from `first` on."""

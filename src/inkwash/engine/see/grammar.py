@@ -72,8 +72,8 @@ def _calls(tools: Sequence[Mapping[str, Any]], tokens: Mapping[str, int]) -> lis
             pair = f'{tag[KEY]} {_quoted(key)} {tag[END_KEY]} "\\n" {tag[VALUE]} {name}v {tag[END_VALUE]} "\\n"'
             lines += [f"{name}: {pair}", f"{name}v: {value}"]
             parts.append(name if key in needed else f"{name}?")
-        said = " ".join([tag[CALL], _quoted(f"{function['name']}\n"), *parts, tag[END_CALL]])
-        lines.append(f"call{number}: {said}")
+        rule = " ".join([tag[CALL], _quoted(f"{function['name']}\n"), *parts, tag[END_CALL]])
+        lines.append(f"call{number}: {rule}")
     return lines
 
 

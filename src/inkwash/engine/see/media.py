@@ -221,8 +221,8 @@ def _digest(content: bytes | Path, *more: object) -> str:
 
 def _picture(source: Any, rules: MediaRules) -> Picture:
     if isinstance(source, Image.Image):
-        given = load_image(source, max_pixels=rules.max_pixels)
-        return Picture(given.width, given.height, lambda size=None: given, _digest(given.tobytes(), given.size))
+        image = load_image(source, max_pixels=rules.max_pixels)
+        return Picture(image.width, image.height, lambda size=None: image, _digest(image.tobytes(), image.size))
     content = content_of(source, rules, "image")
     width, height = _measured(content, rules)
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from inkwash.engine.request import SAMPLING_FIELDS, AskedSampling
+from inkwash.engine.request import SAMPLING_FIELDS, SamplingOverrides
 from inkwash.engine.sampling import PLAIN, Sampling
 from inkwash.engine.see.grammar import AnswerRule
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerOptions(AskedSampling):
+class AnswerOptions(SamplingOverrides):
     """Settings of one answer; None is the checkpoint's own, and a temperature of 0 is greedy.
 
     thinking_budget: tokens of thought after which the answer is forced; 0 forbids thoughts on any checkpoint.
@@ -45,11 +45,11 @@ class AnswerOptions(AskedSampling):
     call_pieces: bool = False
     keep_marks: bool = False
 
-    def sampling(self, own: Mapping[str, Any]) -> Sampling:
+    def sampling(self, defaults: Mapping[str, Any]) -> Sampling:
         """Over the settings of the checkpoint's generation_config.json."""
         names = (*SAMPLING_FIELDS, "top_k", "min_p")
-        stored = {name: own[name] for name in names if own.get(name)}
-        asked = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        if not own.get("do_sample", False):
+        stored = {name: defaults[name] for name in names if defaults.get(name)}
+        overrides = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if not defaults.get("do_sample", False):
             stored["temperature"] = 0.0
-        return replace(PLAIN, **{**stored, **asked})
+        return replace(PLAIN, **{**stored, **overrides})

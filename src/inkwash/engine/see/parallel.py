@@ -43,9 +43,9 @@ class TensorParallelGroup:
 
     def agree(self, value: int) -> int:
         """What the first process says."""
-        said = torch.tensor(value, dtype=torch.int64, device=self.device)
-        dist.broadcast(said, src=0)
-        return int(said)
+        shared = torch.tensor(value, dtype=torch.int64, device=self.device)
+        dist.broadcast(shared, src=0)
+        return int(shared)
 
     def share(self, value: Any) -> Any:
         """Any object of the first process."""

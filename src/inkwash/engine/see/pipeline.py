@@ -166,8 +166,8 @@ class GlmVisionPipeline:
     def set_adapters(self, adapter_names: str | Sequence[str], adapter_weights: float | Sequence[float] = 1.0) -> None:
         """Exactly these adapters act, each with its weight (one number serves all); an empty list is none."""
         names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
-        given = adapter_weights
-        weights = [float(given)] * len(names) if isinstance(given, int | float) else list(given)
+        factors = adapter_weights
+        weights = [float(factors)] * len(names) if isinstance(factors, int | float) else list(factors)
         if len(weights) != len(names):
             raise RequestError(f"{len(names)} adapters got {len(weights)} weights: give one for each.", param="lora")
         self._adapters.set(dict(zip(names, weights, strict=True)))
@@ -263,21 +263,21 @@ class GlmVisionPipeline:
         options: fields of `AnswerOptions`, such as temperature, max_new_tokens, stop, rule.
         """
         began = time.perf_counter()
-        asked, own = AnswerOptions(**options), self.parts.generation
-        sampling = asked.sampling(own)
-        penalty = asked.repetition_penalty
+        settings, defaults = AnswerOptions(**options), self.parts.generation
+        sampling = settings.sampling(defaults)
+        penalty = settings.repetition_penalty
         budget = Budget(
-            max_new_tokens=asked.max_new_tokens,
-            thinking=asked.thinking_budget,
-            detect_loops=asked.stop_loops,
-            repetition_penalty=own.get("repetition_penalty") or 1.0 if penalty is None else penalty,
-            frequency_penalty=asked.frequency_penalty,
-            presence_penalty=asked.presence_penalty,
-            logit_bias=self._known_tokens(asked.logit_bias or {}),
-            stop=tuple(asked.stop),
-            stop_ids=frozenset(asked.stop_token_ids),
-            mask=None if asked.rule is None else self._masks.start(asked.rule),
-            logprobs=asked.logprobs,
+            max_new_tokens=settings.max_new_tokens,
+            thinking=settings.thinking_budget,
+            detect_loops=settings.stop_loops,
+            repetition_penalty=defaults.get("repetition_penalty") or 1.0 if penalty is None else penalty,
+            frequency_penalty=settings.frequency_penalty,
+            presence_penalty=settings.presence_penalty,
+            logit_bias=self._known_tokens(settings.logit_bias or {}),
+            stop=tuple(settings.stop),
+            stop_ids=frozenset(settings.stop_token_ids),
+            mask=None if settings.rule is None else self._masks.start(settings.rule),
+            logprobs=settings.logprobs,
         )
         rules = (media or self.media).within(cancel.is_cancelled) if cancel is not None else media or self.media
         if isinstance(messages, VisionPrompt):
@@ -292,8 +292,8 @@ class GlmVisionPipeline:
         generator = make_generator(seed)
         run = AnswerRecord(prompt=prompt)
         self.answers.answer_length(run, budget)  # raises for a conversation that is too long
-        parsed = tools if asked.parse_tools else None
-        shown = _Shown(parsed or (), fenced=asked.fence_html, call_pieces=asked.call_pieces)
+        parsed = tools if settings.parse_tools else None
+        deltas = _DeltaSplitter(parsed or (), fenced=settings.fence_html, call_pieces=settings.call_pieces)
         held = contextlib.ExitStack()
         decoded: contextlib.AbstractContextManager[Any] = self._decoded(run, rules, cancel)
         if not isinstance(
@@ -302,7 +302,7 @@ class GlmVisionPipeline:
             held.enter_context(decoded)
             decoded = held
         pieces = self._pieces(run, sampling, budget, generator, decoded, cancel)
-        answer = _stream(run, pieces, parsed, shown, asked.keep_marks, asked.fence_html, began)
+        answer = _stream(run, pieces, parsed, deltas, settings.keep_marks, settings.fence_html, began)
         weakref.finalize(answer, held.close).atexit = False  # of an answer that nobody has begun to read
         return answer
 
@@ -351,8 +351,8 @@ class GlmVisionPipeline:
         self.answers.features.clear()
 
 
-class _Shown:
-    """What of the parsed pieces is shown: calls apart from the text, raw HTML fenced where that was asked for."""
+class _DeltaSplitter:
+    """Turns parsed pieces into deltas: calls apart from the text, raw HTML fenced where that was asked for."""
 
     def __init__(self, tools: Sequence[Mapping[str, Any]], *, fenced: bool, call_pieces: bool) -> None:
         self._calls = ToolCallStream(tools) if tools else None
@@ -368,8 +368,8 @@ class _Shown:
                 if isinstance(part, CallPiece):
                     if self._call_pieces:
                         yield Delta("call", "", part)
-                elif shown := self._fence.feed(part) if self._fence else part:
-                    yield Delta("answer", shown)
+                elif unfenced := self._fence.feed(part) if self._fence else part:
+                    yield Delta("answer", unfenced)
 
     def finish(self) -> Iterator[Delta]:
         """What was held and is no call; one that is cut short is text where it was not told of."""
@@ -386,7 +386,7 @@ def _stream(
     run: AnswerRecord,
     texts: Iterator[str],
     tools: Sequence[Mapping[str, Any]] | None,
-    shown: _Shown,
+    deltas: _DeltaSplitter,
     keep_marks: bool,
     fence_html: bool,
     began: float,
@@ -396,11 +396,11 @@ def _stream(
     noted, first = 0, None
     for text in texts:
         first = time.perf_counter() - began if first is None else first
-        for delta in shown.deltas(parser.feed(text)):
+        for delta in deltas.deltas(parser.feed(text)):
             fresh = tuple(run.logprobs[noted:]) if delta.kind != "thought" else ()
             noted += len(fresh)
             yield dataclasses.replace(delta, logprobs=fresh) if fresh else delta
-    rest = [*shown.deltas(parser.finish()), *shown.finish()]
+    rest = [*deltas.deltas(parser.finish()), *deltas.finish()]
     if not rest and len(run.logprobs) > noted:
         rest = [Delta("answer", "")]
     for delta in rest:

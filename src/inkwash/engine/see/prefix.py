@@ -48,11 +48,11 @@ def prompt_keys(prompt: VisionPrompt) -> Keys:
     places = np.flatnonzero(prompt.modality.numpy())
     at = 0
     for vision_input in prompt.vision_inputs:
-        own = hash(
+        digest = hash(
             (secrets.randbits(64) if vision_input.key is None else vision_input.key, vision_input.grid)
         )  # no key: equal to nothing
         spots = places[at : at + vision_input.tokens]
-        keys[spots] = -1 - (np.arange(vision_input.tokens, dtype=np.int64) ^ (own & 0x3FFF_FFFF_FFFF_FFFF))
+        keys[spots] = -1 - (np.arange(vision_input.tokens, dtype=np.int64) ^ (digest & 0x3FFF_FFFF_FFFF_FFFF))
         at += vision_input.tokens
     return keys
 

@@ -94,9 +94,9 @@ class TokenMasks:
         grammar = rule.grammar({token.content: number for number, token in added.items()})
         matcher = LLMatcher(table, LLMatcher.grammar_from_lark(grammar), log_level=0)
         if matcher.is_error():
-            said = " ".join(matcher.get_error().partition("\n")[0].split())  # its other lines show our grammar
+            reason = " ".join(matcher.get_error().partition("\n")[0].split())  # its other lines show our grammar
             raise RequestError(
-                f"The answer cannot be held to this schema: {said[:300].rstrip('.')}.",
+                f"The answer cannot be held to this schema: {reason[:300].rstrip('.')}.",
                 code="invalid_schema",
                 param="tools" if rule.calls else "response_format",
             )
@@ -135,9 +135,9 @@ class TokenMask:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            said = str(self._matcher.get_error()).partition("<state>")[0].partition("\n")[0].strip().rstrip(".")
+            reason = str(self._matcher.get_error()).partition("<state>")[0].partition("\n")[0].strip().rstrip(".")
             raise RequestError(
-                f"The schema of the answer is too complex to be followed: {said[:200]}.",
+                f"The schema of the answer is too complex to be followed: {reason[:200]}.",
                 code="invalid_schema",
                 param="response_format",
             )

@@ -187,9 +187,9 @@ class VQModel(nn.Module):
         """
         z, directions = self.project(features), self.quantize.directions()
         ids = self.quantize.nearest(z, directions)
-        codes = F.embedding(ids, directions)
-        loss = F.mse_loss(z, codes.detach()) + self.beta * F.mse_loss(codes, z.detach())
-        return z + (codes - z).detach(), ids, loss
+        vectors = F.embedding(ids, directions)
+        loss = F.mse_loss(z, vectors.detach()) + self.beta * F.mse_loss(vectors, z.detach())
+        return z + (vectors - z).detach(), ids, loss
 
     def project(self, features: Tensor) -> Tensor:
         """Features on the unit sphere of the codes, fp32 (B, N, E)."""

@@ -37,7 +37,7 @@ class Quoted:
     mark: str  # the opening one
 
     @property
-    def shown(self) -> str:
+    def display_text(self) -> str:
         """The text as it is to be drawn: without the spaces that French puts inside its marks."""
         return self.text.strip()
 
@@ -77,7 +77,7 @@ def canonical(prompt: str) -> str:
     for one in quoted(prompt).texts:
         if one.mark == STRAIGHT:
             continue
-        pieces += [prompt[last : one.start - 1], STRAIGHT, one.shown.replace(STRAIGHT, ""), STRAIGHT]
+        pieces += [prompt[last : one.start - 1], STRAIGHT, one.display_text.replace(STRAIGHT, ""), STRAIGHT]
         last = one.end + 1
     return "".join(pieces) + prompt[last:]
 

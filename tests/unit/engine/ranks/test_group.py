@@ -49,7 +49,7 @@ def test_processes_draw_what_one_draws(alone: GlmImagePipeline, shared: GlmImage
 def test_a_lost_rank_fails_what_needs_it_and_comes_back(alone: GlmImagePipeline, shared: GlmImagePipeline) -> None:
     group = group_of(shared)
     edition, begun = group.edition, time.monotonic()
-    with Engine(shared, lanes=1) as engine:
+    with Engine(shared, decode_workers=1) as engine:
         ticket = engine.submit(replace(REQUEST, width=256, height=256))
         while not engine.stats().running or not engine.stats().tokens:
             time.sleep(0.01)
