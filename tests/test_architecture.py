@@ -41,6 +41,16 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.r
 ORACLES = {"transformers", "diffusers"}
 HEAVY = {"torch", "numpy", "PIL", "transformers", "diffusers", "rapidocr", "onnxruntime", "cv2", "pydantic", "rich"}
 MAX_LINES = 600
+# Words of the first edition that named values by grammar (`said`) or by metaphor (`lane`); no identifier may be one.
+RETIRED = re.compile(
+    "_*(said|told|asked|own|given|shown|heard|hear|lanes?|films?|house|rooms|prints|mend|lessons?|knock|hunger|spot|"
+    "Drafts?|Sight|Film|Seen|Shown|Made|Ticket|Outbox|Heard|Home|Room|Painter|Rounds|Many|Regions|Speaker|Speech|"
+    "Together|Talk|Pace|Lesson|Taught|Board|Spot|Sheet|World|Guesses)_*"
+)
+WIRE_NAMES = {  # fields of a public format or of saved settings
+    ("serve/agent/schema.py", "said"),
+    ("data/panel_pages.py", "asked"),
+}
 
 
 def tree_of(path: Path) -> ast.Module:
@@ -255,6 +265,47 @@ def test_a_class_name_means_one_class() -> None:
                 places.setdefault(node.name, set()).add(str(path.relative_to(PACKAGE)))
     shared = {name: files for name, files in places.items() if len(files) > 1}
     assert not shared
+
+
+def bound_names(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """(name, line) of everything that a file gives a name to: variables, fields, parameters, functions and classes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name, node.lineno
+        elif isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id, node.lineno
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr, node.lineno
+        elif isinstance(node, ast.alias) and node.asname:
+            yield node.asname, 0
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            yield node.name, node.lineno
+
+
+def test_retired_words_name_nothing() -> None:
+    found = set()
+    for path in sources():
+        file = path.relative_to(PACKAGE).as_posix()
+        found |= {f"{file}:{line}: {name}" for name, line in bound_names(tree_of(path)) if is_retired(file, name)}
+    assert not found, "name a value by what it holds, a class by the term of the field"
+
+
+def is_retired(file: str, name: str) -> bool:
+    return RETIRED.fullmatch(name) is not None and (file, name) not in WIRE_NAMES
+
+
+def test_retired_words_are_found_in_every_form() -> None:
+    text = (
+        "said: int = 1\nclass Sight:\n    def told(self, asked): self.own = 2\n"
+        "for given in (): pass\nimport json as shown\ntry: pass\nexcept ValueError as house: pass\n_said = given = 1\n"
+    )
+    names = [name for name, _ in bound_names(ast.parse(text)) if is_retired("a.py", name)]
+    assert Counter(names) == Counter(
+        ["said", "Sight", "told", "asked", "own", "given", "given", "shown", "house", "_said"]
+    )
+    assert not is_retired("serve/agent/schema.py", "said") and not is_retired("a.py", "asked_for")
 
 
 def functions_of(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -161,6 +161,6 @@ def test_a_run_is_watched_confirmed_and_stopped(tmp_path: Path) -> None:
                 720,
             )
             assert client.get(f"/v1/agent/runs/{run}/steps/99.png").status_code == 404
-        assert [path for _, path in site.asked if path == "/sent"] == ["/sent"]
+        assert [path for _, path in site.requests if path == "/sent"] == ["/sent"]
     finally:
         site.close()

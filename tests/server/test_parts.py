@@ -111,13 +111,13 @@ def test_handles_give_back_what_was_signed(rows: int, columns: int, data: st.Dat
     tokens = data.draw(st.lists(st.integers(0, 16383), min_size=rows * columns, max_size=rows * columns))
     plan = Plan(upsample(torch.tensor(tokens), (rows, columns))[None])
     drawn = Size(columns * 32, rows * 32)
-    handle = of_plan(plan, 0, asked=Size(7, 9), drawn=drawn, references=["abc"])
+    handle = of_plan(plan, 0, final_size=Size(7, 9), drawn=drawn, references=["abc"])
     again = SIGNER.read(SIGNER.write(handle))
     assert again == handle and torch.equal(again.plan().prior_token_ids, plan.prior_token_ids)
 
 
 def test_handles_expire_and_cannot_be_changed() -> None:
-    handle = PlanHandle(tokens=(1, 2, 3, 4), asked=Size(64, 64), drawn=Size(64, 64), references=())
+    handle = PlanHandle(tokens=(1, 2, 3, 4), final_size=Size(64, 64), drawn=Size(64, 64), references=())
     text = SIGNER.write(handle, now=1000.0)
     assert SIGNER.read(text, now=1059.0) == handle
     with pytest.raises(RequestError, match="older than") as old:

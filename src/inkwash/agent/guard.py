@@ -172,12 +172,12 @@ class ActGuard:
         if wanted.done.act.kind != "key":
             return
         held, others = [key for key in keys if key in MODIFIERS], [key for key in keys if key not in MODIFIERS]
-        said = "+".join(keys)
+        spelled = "+".join(keys)
         if "meta" in held or "alt" in held or (wanted.screen == "web" and set(others) & _OUTSIDE_KEYS):
-            yield "refuse", f"The keys {said} reach outside of what is allowed."
+            yield "refuse", f"The keys {spelled} reach outside of what is allowed."
         elif "ctrl" in held and not set(others) <= _EDITING:
             safe = wanted.screen == "computer" and set(others) <= {"s", "f"}
-            yield "confirm" if safe else "refuse", f"The keys {said} may do more than edit."
+            yield "confirm" if safe else "refuse", f"The keys {spelled} may do more than edit."
 
     def _files(self, wanted: Wanted) -> Iterator[tuple[Decision, str]]:
         for element in self._touched(wanted):

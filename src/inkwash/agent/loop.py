@@ -128,15 +128,15 @@ class Agent:
         shot = self._look()
         self.tell({"type": "look", "step": self._log.show(shot.png)})
         prompt = self.stop.during(lambda: make_prompt(self._situation(task, shot), self.form, short=self.short))
-        said: ModelReply = self.stop.during(lambda: self.model.reply(prompt), until=until)
-        self._tokens += said.prompt_tokens + said.tokens
-        reply = read_reply(said.text, self.form)
-        asked = time.monotonic()
+        output: ModelReply = self.stop.during(lambda: self.model.reply(prompt), until=until)
+        self._tokens += output.prompt_tokens + output.tokens
+        reply = read_reply(output.text, self.form)
+        answered = time.monotonic()
         facts: dict[str, Any] = {
             "prompt": prompt.digest,
-            "raw": said.text,
+            "raw": output.text,
             "thought": reply.thought,
-            "tokens": [said.prompt_tokens, said.tokens],
+            "tokens": [output.prompt_tokens, output.tokens],
             "place": shot.place,
         }
         wanted = reply.act and to_pixels(reply.act, self.form.grid, shot)
@@ -162,7 +162,7 @@ class Agent:
             return "dry", "The act is shown and not carried out; --mode ask or auto acts.", None
         allowed, why = self._permitted(verdict, facts, wanted, shot)
         result = self._carry_out(wanted, shot) if allowed else f"Not carried out: {why}"
-        facts["seconds"] = {"model": round(asked - began, 3), "act": round(time.monotonic() - asked, 3)}
+        facts["seconds"] = {"model": round(answered - began, 3), "act": round(time.monotonic() - answered, 3)}
         self._write(facts, shot, wanted, verdict, result)
         self._past.append(Past(reply=reply, screenshot=shot.png, result=result))
         self._row = 0 if allowed else self._row + 1
@@ -226,8 +226,8 @@ class Agent:
         if len(same) < IN_A_ROW - 1:
             self._hint = "" if not same else self._hint
             return False
-        given, self._hint = bool(self._hint), STUCK
-        return given
+        stuck, self._hint = bool(self._hint), STUCK
+        return stuck
 
     # -- judging and doing --------------------------------------------------------------------------------------------
 
@@ -255,8 +255,8 @@ class Agent:
         if self.confirm is None:
             return False, f"{why} Nobody is there to confirm it."
         step = self._log.show(shot.png, self.stop.during(lambda: draw_act(shot.png, wanted)))
-        asked = self.guard.vault.scrubbed({**facts, "step": step, "reasons": list(verdict.reasons)})
-        agreed = self.stop.during(lambda: bool(self.confirm and self.confirm(asked)))
+        question = self.guard.vault.scrubbed({**facts, "step": step, "reasons": list(verdict.reasons)})
+        agreed = self.stop.during(lambda: bool(self.confirm and self.confirm(question)))
         self.stop.check()  # a question that ends because the run was stopped is no answer
         return agreed, "" if agreed else "The user said no."
 

@@ -77,8 +77,8 @@ class ChatEndpoint:
             message, usage = found["choices"][0]["message"], found.get("usage") or {}
         except urllib.error.HTTPError as error:
             with error:
-                said = " ".join(error.read(2000).decode("utf-8", "replace").split())[:300]
-            raise AgentError(f"{address} answered {error.code}: {said}") from None
+                reason = " ".join(error.read(2000).decode("utf-8", "replace").split())[:300]
+            raise AgentError(f"{address} answered {error.code}: {reason}") from None
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise AgentError(f"{address} gave no answer that can be read: {error}") from None
         thoughts = message.get("reasoning_content")
@@ -102,9 +102,9 @@ class Local:
         from inkwash.engine.request import CancelToken
 
         self._cancel = CancelToken()
-        room = self.max_tokens
+        left = self.max_tokens
         output = self.pipe(
-            prompt.messages(), max_new_tokens=room, temperature=0, cancel=self._cancel, parse_tools=False
+            prompt.messages(), max_new_tokens=left, temperature=0, cancel=self._cancel, parse_tools=False
         )
         return ModelReply(
             text=output.text, prompt_tokens=output.usage.prompt_tokens, tokens=output.usage.completion_tokens

@@ -56,9 +56,9 @@ class Policy:
 
     def allows_window(self, title: str) -> bool:
         """Whether a window or app may be acted in."""
-        said = title.casefold()
-        inside = any(entry.casefold() in said for entry in self.allow)
-        return inside and not any(entry.casefold() in said for entry in self.deny)
+        lowered = title.casefold()
+        inside = any(entry.casefold() in lowered for entry in self.allow)
+        return inside and not any(entry.casefold() in lowered for entry in self.deny)
 
 
 def origin_of(url: str) -> str:

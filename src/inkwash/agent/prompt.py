@@ -195,12 +195,11 @@ def _history(now: Situation, form: Format) -> str:
 
 
 def _web_step(number: int, past: Past) -> str:
-    return (
-        f"{number}. Thought: {past.reply.thought}\nAction: {_said(past, 'web')}\nObservation: {past.result or 'done'}"
-    )
+    observation = past.result or "done"
+    return f"{number}. Thought: {past.reply.thought}\nAction: {_act_text(past, 'web')}\nObservation: {observation}"
 
 
-def _said(past: Past, screen: Screen) -> str:
+def _act_text(past: Past, screen: Screen) -> str:
     """The act of a step in words of its screen; a reply that could not be read is named so."""
     if past.reply.act is None:
         return "none that could be read"
@@ -295,7 +294,7 @@ def _computer_45(now: Situation, form: Format) -> Prompt:
             text = ""
         else:
             text += OMITTED
-        text += f" Thought: {past.reply.thought}\nAction: {_said(past, 'computer')}{_result(past)}"
+        text += f" Thought: {past.reply.thought}\nAction: {_act_text(past, 'computer')}{_result(past)}"
     tail = [
         ("Output Format", _OUTPUT["computer"]),
         ("Some Additional Notes", _notes(now, form)),
@@ -306,7 +305,7 @@ def _computer_45(now: Situation, form: Format) -> Prompt:
 
 
 def _short(now: Situation, form: Format) -> Prompt:
-    acts = [past.reply.thought or _said(past, form.screen) for past in now.past[-SHORT_STEPS:]]
+    acts = [past.reply.thought or _act_text(past, form.screen) for past in now.past[-SHORT_STEPS:]]
     text = "".join(f"Step: {act}\n" for act in acts) + f"Task: {now.task}"
     return Prompt((now.screenshot, text))
 

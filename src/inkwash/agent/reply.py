@@ -135,9 +135,9 @@ def write_reply(reply: StepReply, form: Format, *, thinking: str = "") -> str:
 def _place(value: Any, grid: Grid, name: str) -> Place:
     numbers = numbers_of(value)
     if len(numbers) not in (2, 4):
-        raise Impossible(f"{name} is {_shown(value)}, but must be a point or a box: two or four numbers.")
+        raise Impossible(f"{name} is {_shortened(value)}, but must be a point or a box: two or four numbers.")
     if any(not 0 <= number <= 1000 for number in numbers):
-        raise Impossible(f"{name} is {_shown(value)}, but places are counted from 0 to {grid.last}.")
+        raise Impossible(f"{name} is {_shortened(value)}, but places are counted from 0 to {grid.last}.")
     x1, y1, x2, y2 = (int(n) if n == int(n) else n for n in (numbers if len(numbers) == 4 else numbers * 2))
     return Place(left=min(x1, x2), top=min(y1, y2), right=max(x1, x2), bottom=max(y1, y2))
 
@@ -146,22 +146,22 @@ def _text(value: Any, name: str) -> str:
     if not isinstance(value, str):
         if isinstance(value, int | float) and not isinstance(value, bool):
             return str(value)
-        raise Impossible(f"{name} is {_shown(value)}, but must be a text.")
+        raise Impossible(f"{name} is {_shortened(value)}, but must be a text.")
     return value
 
 
 def _direction(value: Any) -> Any:
-    said = str(value).strip().lower()
-    if said not in DIRECTIONS:
-        raise Impossible(f"The direction is {_shown(value)}, but must be one of {', '.join(DIRECTIONS)}.")
-    return said
+    word = str(value).strip().lower()
+    if word not in DIRECTIONS:
+        raise Impossible(f"The direction is {_shortened(value)}, but must be one of {', '.join(DIRECTIONS)}.")
+    return word
 
 
 def _keys(value: Any) -> tuple[str, ...]:
-    said = "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    keys = read_keys(said)
+    text = "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    keys = read_keys(text)
     if keys is None:
-        raise Impossible(f"The keys are {_shown(value)}, but must be written like ctrl+c, enter or pagedown.")
+        raise Impossible(f"The keys are {_shortened(value)}, but must be written like ctrl+c, enter or pagedown.")
     return keys
 
 
@@ -172,37 +172,39 @@ def _amount(value: Any) -> int:
     return min(max(abs(round(numbers[0])), 1), MAX_WHEEL)
 
 
-def _shown(value: Any) -> str:
-    said = repr(value)
-    return said if len(said) <= 60 else f"{said[:57]}..."
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 # -- phones ------------------------------------------------------------------------------------------------------------
 
 
 def _read_phone(action: Action, grid: Grid) -> Act:
-    given = action.arguments
-    target = None if given.get("box_2d") is None else _place(given["box_2d"], grid, "box_2d")
+    arguments = action.arguments
+    target = None if arguments.get("box_2d") is None else _place(arguments["box_2d"], grid, "box_2d")
     if action.name in ("click", "long_press"):
         if target is None:
             raise Impossible(f"{action.name} names no place: it needs box_2d with four numbers.")
         return Act(kind="click" if action.name == "click" else "long_press", target=target)
     if action.name == "input_text":
-        replaces = str(given.get("override", False)).strip().lower() in ("true", "1")
-        text = _text(given.get("text"), "text")
+        replaces = str(arguments.get("override", False)).strip().lower() in ("true", "1")
+        text = _text(arguments.get("text"), "text")
         return Act(kind="type", target=target, text=text, replaces=replaces, submits=True)
     if action.name == "swipe":
-        finger = _direction(given.get("direction"))
+        finger = _direction(arguments.get("direction"))
         return Act(kind="scroll", target=target, direction=OPPOSITE[finger])
     if action.name == "open_app":
-        return Act(kind="open_app", app=_filled(given.get("app_name"), "app_name"))
+        return Act(kind="open_app", app=_filled(arguments.get("app_name"), "app_name"))
     if action.name == "answer":
-        return Act(kind="answer", text=_text(given.get("text"), "text"))
+        return Act(kind="answer", text=_text(arguments.get("text"), "text"))
     if action.name == "status":
         ends: dict[str, Kind] = {"complete": "done", "infeasible": "fail"}
-        status = str(given.get("goal_status")).strip().lower()
+        status = str(arguments.get("goal_status")).strip().lower()
         if status not in ends:
-            raise Impossible(f"goal_status is {_shown(given.get('goal_status'))}, but must be complete or infeasible.")
+            raise Impossible(
+                f"goal_status is {_shortened(arguments.get('goal_status'))}, but must be complete or infeasible."
+            )
         return Act(kind=ends[status])
     return _PHONE_BARE[action.name]
 
@@ -260,23 +262,25 @@ _COMPUTER_BARE: dict[str, Kind] = {"WAIT": "wait", "DONE": "done", "FAIL": "fail
 
 
 def _read_computer(action: Action, grid: Grid) -> Act:
-    given = action.arguments
-    label = given.get("element_info")
+    arguments = action.arguments
+    label = arguments.get("element_info")
     label = None if label is None or not str(label) else str(label)
     if action.name in _POINTED:
         kind, button = _POINTED[action.name]
-        start = _place(given.get("start_box"), grid, "start_box")
-        end = _place(given.get("end_box"), grid, "end_box") if kind == "drag" else None
+        start = _place(arguments.get("start_box"), grid, "start_box")
+        end = _place(arguments.get("end_box"), grid, "end_box") if kind == "drag" else None
         return Act(kind=kind, button=button, target=start, end=end, label=label)
     if action.name == "type":
-        return Act(kind="type", text=_text(given.get("content"), "content"))
+        return Act(kind="type", text=_text(arguments.get("content"), "content"))
     if action.name == "key":
-        return Act(kind="key", keys=_keys(given.get("keys")))
+        return Act(kind="key", keys=_keys(arguments.get("keys")))
     if action.name == "scroll":
-        box = given.get("start_box")
+        box = arguments.get("start_box")
         target = None if box is None else _place(box, grid, "start_box")
-        direction = _direction(given.get("direction"))
-        return Act(kind="scroll", target=target, direction=direction, amount=_amount(given.get("step")), label=label)
+        direction = _direction(arguments.get("direction"))
+        return Act(
+            kind="scroll", target=target, direction=direction, amount=_amount(arguments.get("step")), label=label
+        )
     return Act(kind=_COMPUTER_BARE[action.name])
 
 
@@ -311,20 +315,20 @@ def _call(name: str, arguments: Mapping[str, Any]) -> str:
 
 
 def _read_web(action: Action, grid: Grid) -> Act:
-    given = action.arguments
+    arguments = action.arguments
     if action.name in ("Click", "Type"):
-        mark = _mark(given.get("mark"))
+        mark = _mark(arguments.get("mark"))
         if action.name == "Click":
             return Act(kind="click", target=mark)
-        return Act(kind="type", target=mark, text=_text(given.get("text", ""), "text"), replaces=True, submits=True)
+        return Act(kind="type", target=mark, text=_text(arguments.get("text", ""), "text"), replaces=True, submits=True)
     if action.name == "Scroll":
-        window = str(given.get("mark")).strip().lower() == "window"
-        target = None if window else _mark(given.get("mark"))
-        return Act(kind="scroll", target=target, direction=_direction(given.get("text", "down")))
+        window = str(arguments.get("mark")).strip().lower() == "window"
+        target = None if window else _mark(arguments.get("mark"))
+        return Act(kind="scroll", target=target, direction=_direction(arguments.get("text", "down")))
     if action.name == "Key":
-        return Act(kind="key", keys=_keys(given.get("text")))
+        return Act(kind="key", keys=_keys(arguments.get("text")))
     if action.name == "ANSWER":
-        return Act(kind="answer", text=_text(given.get("text", ""), "text"))
+        return Act(kind="answer", text=_text(arguments.get("text", ""), "text"))
     return _WEB_BARE[action.name]
 
 
@@ -337,10 +341,10 @@ _WEB_BARE = {
 
 
 def _mark(value: Any) -> Mark:
-    said = str(value).strip()
-    if not (said.isascii() and said.isdigit() and len(said) <= 6):
-        raise Impossible(f"The mark is {_shown(value)}, but must be the number of an element.")
-    return Mark(number=int(said))
+    text = str(value).strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= 6):
+        raise Impossible(f"The mark is {_shortened(value)}, but must be the number of an element.")
+    return Mark(number=int(text))
 
 
 def _write_web(act: Act) -> str:

@@ -82,12 +82,12 @@ class Trajectory:
         assert self.folder is not None
         outcome = self.run.get("outcome", {})
         parts = [_HEAD, f"<h1>{html.escape(str(self.run.get('task', '')))}</h1>"]
-        said = f"{outcome.get('status')}: {outcome.get('reason')}"
-        parts.append(f"<p>{html.escape(said)} · {html.escape(str(self.run.get('model', '')))}</p>")
+        summary = f"{outcome.get('status')}: {outcome.get('reason')}"
+        parts.append(f"<p>{html.escape(summary)} · {html.escape(str(self.run.get('model', '')))}</p>")
         for line in self.steps:
-            shown = self.folder / f"{line['step']:03d}-act.png"
-            shown = shown if shown.exists() else self.folder / f"{line['step']:03d}.png"
-            data = base64.b64encode(shown.read_bytes()).decode()
+            picture = self.folder / f"{line['step']:03d}-act.png"
+            picture = picture if picture.exists() else self.folder / f"{line['step']:03d}.png"
+            data = base64.b64encode(picture.read_bytes()).decode()
             reasons = "; ".join(line.get("reasons") or ())
             decision = html.escape(str(line.get("decision")))
             parts.append(
@@ -107,14 +107,14 @@ def act_data(act: Act) -> dict[str, Any]:
 
 def read_act(data: Mapping[str, Any]) -> Act:
     """The inverse of `act_data`. Raises AgentError for what is none."""
-    given = dict(data)
+    fields = dict(data)
     try:
         for name in ("target", "end"):
-            if given.get(name) is not None:
-                given[name] = Mark(**given[name]) if "number" in given[name] else Place(**given[name])
-        if "keys" in given:
-            given["keys"] = tuple(given["keys"])
-        return Act(**given)
+            if fields.get(name) is not None:
+                fields[name] = Mark(**fields[name]) if "number" in fields[name] else Place(**fields[name])
+        if "keys" in fields:
+            fields["keys"] = tuple(fields["keys"])
+        return Act(**fields)
     except TypeError as error:
         raise AgentError(f"This is no act: {error}.") from None
 

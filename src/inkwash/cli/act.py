@@ -174,8 +174,8 @@ def act(  # noqa: PLR0913 (each parameter is a setting)
         else:
             opened = ThreadedExecutor(lambda: _executor(place, policy, image, form), stop)
             try:
-                asked = remote or _model(model, None)
-                outcome = _run(task, asked, opened, form, ActGuard(policy, vault), record, json, stop, brief)
+                chosen = remote or _model(model, None)
+                outcome = _run(task, chosen, opened, form, ActGuard(policy, vault), record, json, stop, brief)
             finally:
                 opened.close()
     _show(outcome, json, record)
@@ -244,17 +244,17 @@ def _run(
         if json:
             print(jsons.dumps(event, ensure_ascii=False), flush=True)
         elif event["type"] == "step":
-            said = event.get("said") or "(no act)"
+            act_text = event.get("said") or "(no act)"
             why = "; ".join(event.get("reasons") or ())
             print(
-                f"{event['step'] + 1}. {said}  [{event['decision']}] {why} {event.get('result') or ''}".rstrip(),
+                f"{event['step'] + 1}. {act_text}  [{event['decision']}] {why} {event.get('result') or ''}".rstrip(),
                 flush=True,
             )
 
-    def confirm(asked: dict[str, Any]) -> bool:
+    def confirm(act: dict[str, Any]) -> bool:
         if not sys.stdin.isatty():
             return False
-        print(f"   {asked['said']}\n   {' '.join(asked['reasons'])}", file=sys.stderr)
+        print(f"   {act['said']}\n   {' '.join(act['reasons'])}", file=sys.stderr)
         return input("   Carry it out? [y/N] ").strip().lower() in ("y", "yes")
 
     with hotkey(stop):
@@ -300,9 +300,9 @@ def _demo(
         expert = worker.submit(lambda: Expert(world, episode)).result() if model == "expert" else None
         guard = ActGuard(replace(policy, allow=world.policy.allow), Vault())
         page = ThreadedExecutor(lambda: world.browser, stop, worker=worker)
-        asked = expert or remote or _model(model, None)
+        chosen = expert or remote or _model(model, None)
         done = task if expert is None else episode.task.text
-        return _run(done, asked, page, FORM, guard, record, json, stop, short, settle_s=0.2)
+        return _run(done, chosen, page, FORM, guard, record, json, stop, short, settle_s=0.2)
     finally:
         worker.submit(world.close).result(CLOSE_S)
         worker.close()
@@ -320,8 +320,8 @@ def _replay(folder: Path | None, model: Model | None, record: Path | None, json:
         return
     print(f"{run.get('task')}  ({run.get('model')}, {run.get('format')})")
     for step in steps:
-        said, result = step.get("said") or "(no act)", step.get("result") or ""
-        print(f"{step['step'] + 1}. {said}  [{step['decision']}] {result}".rstrip())
+        act_text, result = step.get("said") or "(no act)", step.get("result") or ""
+        print(f"{step['step'] + 1}. {act_text}  [{step['decision']}] {result}".rstrip())
     outcome = run.get("outcome") or {"status": "cut off", "reason": "the run did not end"}
     print(f"{outcome['status']}: {outcome['reason']}  page: {folder / PAGE}")
 

@@ -115,13 +115,13 @@ def build() -> Any:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns the exit code; never raises for what a user can cause."""
-    given = list(arguments) or ["--help"]
+    words = list(arguments) or ["--help"]
     try:
         env.configure_logging()
-        result = build().main(args=given, prog_name="inkwash", standalone_mode=False)
+        result = build().main(args=words, prog_name="inkwash", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
-        return _fail(_usage_line(error, given), error.exit_code, error)
+        return _fail(_usage_line(error, words), error.exit_code, error)
     except InkwashError as error:
         return _fail(error.message, error.exit_code, error)
     except (KeyboardInterrupt, typer.Abort) as error:
@@ -133,18 +133,18 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(line, 1, error)
 
 
-def _usage_line(error: typer.TyperException, given: Sequence[str]) -> str:
+def _usage_line(error: typer.TyperException, words: Sequence[str]) -> str:
     """The parser's message on one line, with the value it complains about and where help is."""
     message = " ".join(error.format_message().split()).rstrip(".")
-    value = _value_given(getattr(getattr(error, "param", None), "opts", ()), given)
+    value = _value_of(getattr(getattr(error, "param", None), "opts", ()), words)
     context: Any = getattr(error, "ctx", None)
-    said = message if value is None or repr(value) in message else f"{message}: got {value!r}"
-    return f"{said}. See: {context.command_path} --help" if context is not None else f"{said}."
+    sentence = message if value is None or repr(value) in message else f"{message}: got {value!r}"
+    return f"{sentence}. See: {context.command_path} --help" if context is not None else f"{sentence}."
 
 
-def _value_given(names: Sequence[str], given: Sequence[str]) -> str | None:
+def _value_of(names: Sequence[str], words: Sequence[str]) -> str | None:
     """What the command line says for an option, written as ``--name value``, ``--name=value`` or ``-nvalue``."""
-    for word, following in zip(given, [*given[1:], None], strict=True):
+    for word, following in zip(words, [*words[1:], None], strict=True):
         for name in names:
             if word == name:
                 return following

@@ -55,15 +55,15 @@ class ConversationOptions:
     fence_html: s.Fence = False
 
 
-def _chat(given: ConversationOptions) -> None:
+def _chat(options: ConversationOptions) -> None:
     """Talk about pictures, videos and documents; /help lists the commands.
 
     Example: inkwash chat photo.jpg
     """
-    settings = s.SeeingOptions.of(given)
-    waiting = [s.file_part(file) for file in given.files or []]
-    s.check_model(given.model)
-    conversation = ChatSession(s.open_pipeline(settings), settings, given.system, waiting)
+    settings = s.SeeingOptions.of(options)
+    waiting = [s.file_part(file) for file in options.files or []]
+    s.check_model(options.model)
+    conversation = ChatSession(s.open_pipeline(settings), settings, options.system, waiting)
     if sys.stdin.isatty():
         print("/help lists the commands.", file=sys.stderr)
     while (line := _read_line(conversation.pipe)) is not None:

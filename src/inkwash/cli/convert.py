@@ -103,12 +103,12 @@ def _quantize(source: str, output: Path, quantize: str, *, quiet: bool) -> None:
         kinds, folder = parse_quantize(quantize), resolve(source)
     if not kinds:
         raise RequestError("quantize is none, so there is nothing to convert: name a kind.", param="quantize")
-    shown = not quiet and sys.stderr.isatty()
+    verbose = not quiet and sys.stderr.isatty()
 
     def report(part: str, done: int, total: int) -> None:
         print(f"\r{part} {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
-    for made in run(folder, output, kinds, report if shown else None):
+    for made in run(folder, output, kinds, report if verbose else None):
         sizes = f"{made.before / 1e9:.2f} GB -> {made.after / 1e9:.2f} GB"
         print(f"{made.part}: {made.matrices} matrices rounded, {sizes}")
     print(output)

@@ -93,7 +93,7 @@ class EncodeOptions:
             raise ConfigError(f"--max-skipped is {self.max_skipped}, but must be a share from 0 to 1.")
 
 
-def _encode(asked: EncodeInputs, pictures: PictureOptions, work: EncodeOptions) -> None:
+def _encode(inputs: EncodeInputs, pictures: PictureOptions, work: EncodeOptions) -> None:
     """Pre-encode pictures: semantic tokens, latents and token ids, once, for `inkwash train finetune`.
 
     Example: inkwash data encode pictures/ shards/ --model nano
@@ -102,7 +102,7 @@ def _encode(asked: EncodeInputs, pictures: PictureOptions, work: EncodeOptions) 
     from inkwash.data.folder import read_source
 
     check_model(pictures.model)
-    buckets, examples = pictures.buckets(), read_source(asked.source)
+    buckets, examples = pictures.buckets(), read_source(inputs.source)
 
     from inkwash.data.encode import SKIPPED, run_here
     from inkwash.recipes.encode import encode_examples
@@ -113,7 +113,7 @@ def _encode(asked: EncodeInputs, pictures: PictureOptions, work: EncodeOptions) 
         runner = RayRunner(work.workers, work.ray_address)
     outcome = encode_examples(
         examples,
-        asked.out,
+        inputs.out,
         pictures.model,
         device=work.device,
         buckets=buckets,
@@ -123,7 +123,7 @@ def _encode(asked: EncodeInputs, pictures: PictureOptions, work: EncodeOptions) 
         runner=runner if work.ray else run_here,
         report=(lambda *_: None) if work.quiet else _report,
     )
-    skipped = f", {len(outcome.skipped)} skipped (see {asked.out / SKIPPED})" if outcome.skipped else ""
+    skipped = f", {len(outcome.skipped)} skipped (see {inputs.out / SKIPPED})" if outcome.skipped else ""
     print(f"{outcome.samples} of {len(examples)} examples in {outcome.shards} shards{skipped}")
 
 
@@ -134,17 +134,17 @@ class CheckInputs:
     path: Checked
 
 
-def _check(asked: CheckInputs, pictures: PictureOptions) -> None:
+def _check(inputs: CheckInputs, pictures: PictureOptions) -> None:
     """Read every byte of shards, or open every picture of a folder, and say what is wrong; exit code 1 if anything is.
 
     Example: inkwash data check shards/
     """
     from inkwash.data.encode import is_shards
 
-    if asked.path.is_dir() and is_shards(asked.path):
-        problems = _check_shards(asked.path)
+    if inputs.path.is_dir() and is_shards(inputs.path):
+        problems = _check_shards(inputs.path)
     else:
-        problems = _check_pictures(asked.path, pictures.buckets())
+        problems = _check_pictures(inputs.path, pictures.buckets())
     for problem in problems:
         print(problem)
     if problems:

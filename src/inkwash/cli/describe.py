@@ -59,7 +59,7 @@ class DescribeOptions:
     quiet: Quiet = False
 
 
-def _describe(given: DescribeOptions) -> None:
+def _describe(options: DescribeOptions) -> None:
     """Answer a question about pictures, videos and documents.
 
     Example: inkwash describe poster.png -q 'Where is the text "HELLO"?' --boxes marked.png
@@ -68,38 +68,38 @@ def _describe(given: DescribeOptions) -> None:
     from inkwash.media.images import check_output
     from inkwash.media.kinds import kind_of
 
-    settings = s.SeeingOptions.of(given)
-    if given.question is not None and not given.question.strip():
+    settings = s.SeeingOptions.of(options)
+    if options.question is not None and not options.question.strip():
         raise RequestError("The question is empty: leave -q out for a description.", param="question")
-    kinds = [kind_of(file) for file in given.files]
-    document: dict[str, Any] = {"pages": given.pages, "password": given.password}
+    kinds = [kind_of(file) for file in options.files]
+    document: dict[str, Any] = {"pages": options.pages, "password": options.password}
     parts = [
-        s.file_part(file, **document if kind == "file" else {}) for file, kind in zip(given.files, kinds, strict=True)
+        s.file_part(file, **document if kind == "file" else {}) for file, kind in zip(options.files, kinds, strict=True)
     ]
-    pictures = [file for file in given.files if kind_of(file) == "image"]
-    if given.boxes is not None:
+    pictures = [file for file in options.files if kind_of(file) == "image"]
+    if options.boxes is not None:
         if len(pictures) != 1:
             raise RequestError(
                 f"--boxes draws on one picture, but {len(pictures)} were given: ask about one at a time.", param="boxes"
             )
-        check_output(given.boxes, overwrite=given.overwrite)
-    s.check_model(given.model)
+        check_output(options.boxes, overwrite=options.overwrite)
+    s.check_model(options.model)
 
-    asked = given.question or (
-        "Describe this picture." if len(given.files) == len(pictures) == 1 else "Describe what you see."
+    question = options.question or (
+        "Describe this picture." if len(options.files) == len(pictures) == 1 else "Describe what you see."
     )
-    messages = [{"role": "user", "content": [*parts, {"type": "text", "text": asked}]}]
+    messages = [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
     pipe = s.open_pipeline(settings)
-    cost = pipe.cost(messages, enable_thinking=given.think)
-    if not given.quiet and not given.json:
+    cost = pipe.cost(messages, enable_thinking=options.think)
+    if not options.quiet and not options.json:
         seen = f", {cost.media_tokens} of them for what is seen" if cost.media_tokens else ""
         print(f"inkwash: the question takes {cost.prompt_tokens} tokens{seen}.", file=sys.stderr)
-    screen = None if given.json else s.AnswerPrinter(sys.stdout, folded=not given.thoughts)
+    screen = None if options.json else s.AnswerPrinter(sys.stdout, folded=not options.thoughts)
     output = s.answer(pipe, messages, settings, screen)
     size = media_reader().picture_size(pictures[0]) if len(pictures) == 1 else None
-    marked = None if given.boxes is None else _draw(output, pictures[0], given.boxes, given.overwrite)
-    if given.json:
-        print(jsons.dumps(_report(output, given.files, size, marked), ensure_ascii=False))
+    marked = None if options.boxes is None else _draw(output, pictures[0], options.boxes, options.overwrite)
+    if options.json:
+        print(jsons.dumps(_report(output, options.files, size, marked), ensure_ascii=False))
         return
     if size is not None:
         for left, top, right, bottom in output.pixel_boxes(*size):

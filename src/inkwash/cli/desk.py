@@ -82,7 +82,7 @@ def desk(
     deputy = _deputy(endpoints, local)
     token = secrets.token_urlsafe(24)
     url = f"http://127.0.0.1:{bound.getsockname()[1]}/?token={token}"
-    shell = Shell(assistant, url, _say)
+    shell = Shell(assistant, url, _print)
     served = threading.Thread(
         target=_serve, args=(make_app(assistant, token, agent=deputy, changed=shell.listen), bound), daemon=True
     )
@@ -95,8 +95,8 @@ def desk(
                 shell.window()
                 return
             except InkwashError as error:
-                _say(f"{error.message} The browser shows the page instead.")
-        _say(f"Ready: {url}")
+                _print(f"{error.message} The browser shows the page instead.")
+        _print(f"Ready: {url}")
         if not no_open:
             webbrowser.open(url)
         while served.is_alive():
@@ -182,5 +182,5 @@ def _serve(app: FastAPI, bound: socket.socket) -> None:
     uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)).run([bound])
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(f"inkwash: {line}", file=sys.stderr, flush=True)

@@ -65,11 +65,11 @@ def versions() -> dict[str, str]:
     """Versions of ourselves, Python, what we stand on, and the extras."""
     from inkwash import __version__
 
-    said = {"inkwash": __version__, "python": platform.python_version()}
-    said |= {name: _version(name) for name in PACKAGES}
+    found = {"inkwash": __version__, "python": platform.python_version()}
+    found |= {name: _version(name) for name in PACKAGES}
     for extra, names in EXTRAS.items():
-        said[extra] = ", ".join(f"{name} {_version(name)}" for name in names)
-    return said
+        found[extra] = ", ".join(f"{name} {_version(name)}" for name in names)
+    return found
 
 
 def machine(name: str | None) -> dict[str, str]:
@@ -96,9 +96,9 @@ def weights(model: str) -> dict[str, str]:
     from inkwash.cli.models import describe
     from inkwash.core import env
 
-    said = describe(model)
+    row = describe(model)
     return {
-        "model": f"{said['name']}: {said['where']}",
+        "model": f"{row['name']}: {row['where']}",
         "cache": os.environ.get("HF_HOME") or "the hub library's default",
         "hub": f"{env.hub()}{' (offline)' if env.offline() else ''}",
     }

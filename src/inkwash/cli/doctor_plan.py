@@ -62,8 +62,8 @@ def show_plan(model: str, size: Size | None, *, device_name: str | None, as_json
         rows = [{**plan.row, "seconds": taken} for plan, taken in zip(plans, seconds, strict=True)]
         print(jsonlib.dumps({**head, "plans": rows}))
         return
-    said = [f"{plan.row['offload']} {taken:.1f}" for plan, taken in zip(plans, seconds, strict=True) if taken]
-    print(f"Seconds by offload: {', '.join(said)}. Timed just now: what else runs here makes them longer. Quantized")
+    timings = [f"{plan.row['offload']} {taken:.1f}" for plan, taken in zip(plans, seconds, strict=True) if taken]
+    print(f"Seconds by offload: {', '.join(timings)}. Timed just now: what else runs here makes them longer. Quantized")
     print("weights are not timed (on a CPU they are slower); layers of a large model are estimated from small ones.")
 
 
@@ -83,7 +83,7 @@ def plans_of(sizes: Sizes, work: ForecastInput, dtype: torch.dtype, place: torch
     from inkwash.engine.quantize import parse_quantize
 
     import_module("inkwash.engine.pipeline")  # a drawing starts with what this brings along
-    base, room = held_now() if place.type == "cpu" else 0, memory_of(place)
+    base, available = held_now() if place.type == "cpu" else 0, memory_of(place)
     networks, forecasters = Networks.of(sizes), dict[torch.dtype, Forecaster]()
     plans = []
     for profile, text in CHOICES:
@@ -97,7 +97,7 @@ def plans_of(sizes: Sizes, work: ForecastInput, dtype: torch.dtype, place: torch
             "quantize": text or "none",
             "dtype": str(kind).removeprefix("torch."),
             "peak_gb": round(made.peak / 1e9, 2),
-            "fits": made.peak < room,
+            "fits": made.peak < available,
         }
         plans.append(PlanRow(forecast=made, row=row))
     return plans

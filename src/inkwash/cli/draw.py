@@ -60,7 +60,7 @@ class EditInputs:
 
 
 def _edit(
-    asked: EditInputs,
+    inputs: EditInputs,
     drawing: DrawOptions,
     picked: ModelOptions,
     weights: WeightOptions,
@@ -73,11 +73,11 @@ def _edit(
     """
     load, usual, rules = weights.load(picked.model), drawing.of_model(picked.model), check.rules()
     job = DrawJob(
-        request=usual.request(read_prompt(asked.prompt)),
+        request=usual.request(read_prompt(inputs.prompt)),
         load=load,
         output=out.output,
-        images=tuple(asked.image),
-        mask=asked.mask,
+        images=tuple(inputs.image),
+        mask=inputs.mask,
         verify=rules,
         overwrite=out.overwrite,
     )
@@ -96,7 +96,7 @@ class PromptOptions:
 
 
 def _generate(
-    asked: PromptOptions,
+    prompts: PromptOptions,
     drawing: DrawOptions,
     picked: ModelOptions,
     weights: WeightOptions,
@@ -109,17 +109,17 @@ def _generate(
     """
     load, usual, rules = weights.load(picked.model), drawing.of_model(picked.model), check.rules()
 
-    def make(prompt: str, *, output: Path = out.output, **own: Any) -> DrawJob:
-        request = replace(usual, **own).request(prompt)
+    def make(prompt: str, *, output: Path = out.output, **changes: Any) -> DrawJob:
+        request = replace(usual, **changes).request(prompt)
         return DrawJob(request=request, load=load, output=output, verify=rules, overwrite=out.overwrite)
 
-    if asked.prompt is not None and asked.prompts is None:
-        jobs = [make(read_prompt(asked.prompt))]
-    elif asked.prompts is not None and asked.prompt is None:
-        jobs = read_prompts(asked.prompts, make)
+    if prompts.prompt is not None and prompts.prompts is None:
+        jobs = [make(read_prompt(prompts.prompt))]
+    elif prompts.prompts is not None and prompts.prompt is None:
+        jobs = read_prompts(prompts.prompts, make)
     else:
-        given = "Neither a prompt nor" if asked.prompt is None else "Both a prompt and"
-        raise RequestError(f"{given} --prompts FILE was given: give one of them.", param="prompt")
+        which = "Neither a prompt nor" if prompts.prompt is None else "Both a prompt and"
+        raise RequestError(f"{which} --prompts FILE was given: give one of them.", param="prompt")
     draw(jobs, as_json=out.json, quiet=out.quiet)
 
 
@@ -162,8 +162,8 @@ def draw(jobs: Sequence[DrawJob], *, as_json: bool, quiet: bool) -> None:
     for number, job in enumerate(jobs, start=1):
         where = f"Prompt {number}: " if len(jobs) > 1 else ""
         report.say([f"{where}{note}" for note in drawing_notes(job)])
-    shown, cancel = False if quiet else None, CancelToken()
-    with Bars(shown=shown) as bars:
+    visible, cancel = False if quiet else None, CancelToken()
+    with Bars(visible=visible) as bars:
         bars.move("load", 0, None)
         pipe = interruptible(partial(open_pipeline, load), cancel.cancel)
         bars.move("load", 1, 1)
@@ -171,7 +171,7 @@ def draw(jobs: Sequence[DrawJob], *, as_json: bool, quiet: bool) -> None:
         report.say([pipe.placement.note])
     for number, job in enumerate(jobs, start=1):
         try:
-            with Bars(shown=shown) as bars:
+            with Bars(visible=visible) as bars:
                 if len(jobs) > 1:
                     bars.move("Prompts", number - 1, len(jobs))
                 attempted = partial(bars.move, "Attempts")
@@ -275,12 +275,12 @@ class Report:
             except InkwashError as error:
                 self.fail(error)
                 continue
-            said = {"path": str(file), **metadata}
-            self.written.append(said)
+            row = {"path": str(file), **metadata}
+            self.written.append(row)
             if not metadata.get("verify", {}).get("right", True):
-                self.wrong.append(said)
+                self.wrong.append(row)
             if not self.as_json:
-                print(_line(said), flush=True)
+                print(_line(row), flush=True)
         if job.request.quality != "exact":
             trade = f"quality {find_quality(job.request.quality).trade(job.request.num_inference_steps)}"
             self.trades += [] if trade in self.trades else [trade]
@@ -296,8 +296,8 @@ class Report:
         """The last lines; raises what went wrong."""
         seconds, count = time.perf_counter() - self.started, len(self.written)
         if self.as_json:
-            said = {"pictures": self.written, "warnings": self.warnings, "seconds": round(seconds, 3)}
-            print(json.dumps(said, ensure_ascii=False))
+            summary = {"pictures": self.written, "warnings": self.warnings, "seconds": round(seconds, 3)}
+            print(json.dumps(summary, ensure_ascii=False))
         else:
             print(f"{count} picture{'s' if count != 1 else ''} in {seconds:.1f} s")
             if self.quantize is not None:
@@ -323,10 +323,10 @@ def _wrong(pictures: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _line(said: dict[str, Any]) -> str:
-    parts = [f"{key} {said[key]}" for key in ("size", "steps", "guidance", *PLAN_OPTIONS, "model") if key in said]
-    line = f"{shlex.quote(said['path'])}: seed {said['seed']}, {', '.join(parts)}"
-    return line + _reading_line(said["verify"]) if "verify" in said else line
+def _line(row: dict[str, Any]) -> str:
+    parts = [f"{key} {row[key]}" for key in ("size", "steps", "guidance", *PLAN_OPTIONS, "model") if key in row]
+    line = f"{shlex.quote(row['path'])}: seed {row['seed']}, {', '.join(parts)}"
+    return line + _reading_line(row["verify"]) if "verify" in row else line
 
 
 def _reading_line(verified: dict[str, Any]) -> str:
@@ -344,7 +344,7 @@ def drawing_notes(job: DrawJob) -> list[str]:
     from inkwash.models.tensor_files import read_json
 
     folder = folder_of(job.load.model)
-    own = defaults_of(job.load.model) if folder is None else drawing_defaults(folder)
+    defaults = defaults_of(job.load.model) if folder is None else drawing_defaults(folder)
     request, references = job.request, job.request.images
     size = None
     if request.height is not None and request.width is not None:
@@ -354,6 +354,6 @@ def drawing_notes(job: DrawJob) -> list[str]:
     if size is None and folder is not None:
         side = read_json(folder / "vae" / "config.json").get("sample_size")
         size = Size(side, side) if isinstance(side, int) else None
-    canonical, adapted = own.canonical_quotes, bool(job.load.loras)
-    found = notes(request.prompt, size, references, own.limits, canonical=canonical, adapted=adapted)
+    canonical, adapted = defaults.canonical_quotes, bool(job.load.loras)
+    found = notes(request.prompt, size, references, defaults.limits, canonical=canonical, adapted=adapted)
     return [*found, *negative_notes(request.negative_prompt, request.guidance_scale)]

@@ -99,7 +99,7 @@ class EditCaseOptions:
 
 
 def scenes(
-    asked: SceneCaseOptions,
+    wanted_cases: SceneCaseOptions,
     cases: CaseOptions,
     sampling: SamplingOptions,
     report: ReportOptions,
@@ -115,15 +115,15 @@ def scenes(
     from inkwash.scenes.render import render
 
     session.check_outputs(report.json, report.html)
-    cancel, counts = session.cancel_token(), session.parse_regions(asked.regions or cases.usual[1])
-    draws = cases.images is None and asked.source != "truth"
-    wanted = asked.tries is not None or asked.best_of is not None
-    verify = VerifyOptions(verify=wanted, tries=asked.tries, best_of=asked.best_of).rules()
+    cancel, counts = session.cancel_token(), session.parse_regions(wanted_cases.regions or cases.usual[1])
+    draws = cases.images is None and wanted_cases.source != "truth"
+    wanted = wanted_cases.tries is not None or wanted_cases.best_of is not None
+    verify = VerifyOptions(verify=wanted, tries=wanted_cases.tries, best_of=wanted_cases.best_of).rules()
     run = ScenesRun(
-        n=asked.n,
+        n=wanted_cases.n,
         regions=counts,
-        source=asked.source,
-        language=asked.language,
+        source=wanted_cases.source,
+        language=wanted_cases.language,
         verify=verify,
         draw=sampling.config(cases.model if draws else None, cases.seed, cancel),
         **_shared(cases),
@@ -145,7 +145,11 @@ def scenes(
 
 
 def edits(
-    asked: EditCaseOptions, cases: CaseOptions, sampling: SamplingOptions, report: ReportOptions, device: DeviceOptions
+    wanted_cases: EditCaseOptions,
+    cases: CaseOptions,
+    sampling: SamplingOptions,
+    report: ReportOptions,
+    device: DeviceOptions,
 ) -> None:
     """Edit held-out scenes: is the asked change there, and the rest as it was?
 
@@ -158,8 +162,10 @@ def edits(
     session.check_outputs(report.json, report.html)
     cancel = session.cancel_token()
     run = EditsRun(
-        n=asked.n,
-        kinds=usual_kinds(cases.level) if asked.kinds is None else tuple(k.strip() for k in asked.kinds.split(",")),
+        n=wanted_cases.n,
+        kinds=usual_kinds(cases.level)
+        if wanted_cases.kinds is None
+        else tuple(k.strip() for k in wanted_cases.kinds.split(",")),
         draw=sampling.config(cases.model if cases.images is None else None, cases.seed, cancel),
         **_shared(cases),
     )

@@ -106,7 +106,7 @@ def agent(
         with chosen.open() as world:
             for name in names:
                 make = makers.get(name) or _maker(name, device, dtype)
-                marked = chosen.play(world, make, partial(_told, tell, name, chosen.total))
+                marked = chosen.play(world, make, partial(_report, tell, name, chosen.total))
                 found["models"][name] = {
                     "shares": {kind: share.to_dict() for kind, share in shares(marked).items()},
                     "episodes": [vars(each) | {"acts": list(each.acts)} for each in marked],
@@ -135,7 +135,7 @@ def _scores(name: str, marked: Sequence[MarkedEpisode]) -> Scores:
     return Scores(name=name, task="agent", judges={SUCCESS: "the page"}, items=items)
 
 
-def _told(tell: session.Tell, name: str, total: int, done: int) -> None:
+def _report(tell: session.Tell, name: str, total: int, done: int) -> None:
     tell(f"act: {name}", done, total)
 
 

@@ -115,10 +115,10 @@ class WeightsOptions:
     def paths(self) -> dict[str, Path]:
         """Weights by name."""
         found = {}
-        for given in self.weights or []:
-            name, _, path = given.partition("=")
+        for entry in self.weights or []:
+            name, _, path = entry.partition("=")
             if not path:
-                raise ConfigError(f"--weights {given!r} is not NAME=PATH; write it like clip=ViT-L-14.pt.")
+                raise ConfigError(f"--weights {entry!r} is not NAME=PATH; write it like clip=ViT-L-14.pt.")
             found[name] = Path(path)
         return found
 
@@ -188,21 +188,21 @@ def _groups(benchmark: Benchmark[Any, Any]) -> list[type]:
 
 def _run(benchmark: Benchmark[Any, Any], *groups: Any) -> None:
     """Draw one benchmark (unless the pictures are there already) and score it."""
-    given: dict[type, Any] = {type(group): group for group in groups}
-    files, report, device = given[FileOptions], given[ReportOptions], given[DeviceOptions]
-    official = given.get(OfficialFileOptions, OfficialFileOptions()).official
-    draw_only = given[DrawingOptions].draw_only
+    options: dict[type, Any] = {type(group): group for group in groups}
+    files, report, device = options[FileOptions], options[ReportOptions], options[DeviceOptions]
+    official = options.get(OfficialFileOptions, OfficialFileOptions()).official
+    draw_only = options[DrawingOptions].draw_only
     session.check_outputs(report.json, report.html, official)
     drawing = files.images is None
     if not drawing and (files.out is not None or draw_only):
         raise ConfigError("--images scores finished pictures, --out and --draw-only draw; give one of them.")
-    run = _benchmark_run(benchmark, given)
-    judges = _judges(run, given)
+    run = _benchmark_run(benchmark, options)
+    judges = _judges(run, options)
     cancel = session.cancel_token()
     draw = None
     if drawing:
-        config = given[SamplingOptions].config(files.model, given[DrawingOptions].seed, cancel)
-        draw = _drawing(run, files.model, given[DrawingOptions], config, device)
+        config = options[SamplingOptions].config(files.model, options[DrawingOptions].seed, cancel)
+        draw = _drawing(run, files.model, options[DrawingOptions], config, device)
         if not draw_only:
             judges.check(benchmark.needs(run.options))
 
@@ -217,18 +217,18 @@ def _run(benchmark: Benchmark[Any, Any], *groups: Any) -> None:
     _report(run, replace(result, settings=result.settings | drawn), report, official)
 
 
-def _benchmark_run(benchmark: Benchmark[Any, Any], given: dict[type, Any]) -> BenchmarkRun[Any]:
+def _benchmark_run(benchmark: Benchmark[Any, Any], options: dict[type, Any]) -> BenchmarkRun[Any]:
     from inkwash.eval.benchmarks.benchmark import BenchmarkRun
 
-    files = given[FileOptions]
+    files = options[FileOptions]
     folder = files.folder(benchmark.name)
     return BenchmarkRun(
         benchmark=benchmark,
-        data=benchmark.data or given[DataOptions].data,
+        data=benchmark.data or options[DataOptions].data,
         images=folder,
-        options=given[benchmark.options],
+        options=options[benchmark.options],
         limit=files.limit,
-        cache=given[VisionOptions].cache or folder / PREDICTIONS_FILE,
+        cache=options[VisionOptions].cache or folder / PREDICTIONS_FILE,
         model_folder=files.model_folder if files.images is None else None,
     )
 
@@ -285,13 +285,13 @@ def _drawing(
     return draw
 
 
-def _judges(run: BenchmarkRun[Any], given: dict[type, Any]) -> Judges:
+def _judges(run: BenchmarkRun[Any], options: dict[type, Any]) -> Judges:
     """The judges that the options name."""
     from inkwash.eval.benchmarks.chat import JudgeEndpoint, VisionClient
     from inkwash.eval.benchmarks.judges import Judges
     from inkwash.eval.benchmarks.vision import VlmReader
 
-    reading, vision = given.get(ReaderOptions, ReaderOptions()), given[VisionOptions]
+    reading, vision = options.get(ReaderOptions, ReaderOptions()), options[VisionOptions]
     stop = threading.Event()
     client = None
     if vision.judge_url is not None and vision.judge_model is not None:
@@ -315,10 +315,10 @@ def _judges(run: BenchmarkRun[Any], given: dict[type, Any]) -> Judges:
     return Judges(
         open_reader=open_reader,
         client=client,
-        weights=given.get(WeightsOptions, WeightsOptions()).paths(),
+        weights=options.get(WeightsOptions, WeightsOptions()).paths(),
         cache=run.cache,
         workers=_workers(vision.workers, client is not None and reading.reader is None, reading.reader),
-        device=given[DeviceOptions].device,
+        device=options[DeviceOptions].device,
         stop=stop,
     )
 

@@ -56,13 +56,13 @@ def _show(found: object) -> None:
     interval = f"{100 * found.confidence:g} % interval"
     table = Table("metric", "A", "B", "B - A", interval, "p", "prompts")
     for each in found.differences:
-        told = f"{each.difference:+.4f}" + (" *" if each.clear else "")
+        difference = f"{each.difference:+.4f}" + (" *" if each.clear else "")
         span = f"{each.low:+.4f} to {each.high:+.4f}"
         table.add_row(
             each.metric.replace("_", " "),
             f"{each.a:.4f}",
             f"{each.b:.4f}",
-            told,
+            difference,
             span,
             f"{each.p:.3f}" if each.p >= 0.001 else "<0.001",
             str(each.prompts),

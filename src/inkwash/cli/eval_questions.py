@@ -43,24 +43,28 @@ class QuestionOptions:
     quiet: o.Quiet = False
 
 
-def _questions(given: QuestionOptions) -> None:
+def _questions(options: QuestionOptions) -> None:
     """Ask a model that sees about held-out scenes: colours, shapes or things, counts, boxes, readings.
 
     Example: inkwash eval questions -n 300 --json scores.json
     """
-    if given.n < 1 or given.wrong < 0:
-        raise RequestError(f"-n is {given.n} and --wrong {given.wrong}, but they must be at least 1 and 0.", param="n")
-    settings = s.SeeingOptions(model=given.model, device=given.device, dtype=given.dtype, quantize=given.quantize)
-    session.check_outputs(given.json)
-    s.check_model(given.model)
+    if options.n < 1 or options.wrong < 0:
+        raise RequestError(
+            f"-n is {options.n} and --wrong {options.wrong}, but they must be at least 1 and 0.", param="n"
+        )
+    settings = s.SeeingOptions(
+        model=options.model, device=options.device, dtype=options.dtype, quantize=options.quantize
+    )
+    session.check_outputs(options.json)
+    s.check_model(options.model)
     from inkwash.eval.seeing import as_dict, ask_pipeline, check_kinds, check_level
     from inkwash.eval.tasks.questions import kinds_of
 
-    check_level(given.level, given.language)
+    check_level(options.level, options.language)
     chosen = (
-        check_kinds([kind.strip() for kind in given.kinds.split(",")], given.level)
-        if given.kinds
-        else kinds_of(given.level)
+        check_kinds([kind.strip() for kind in options.kinds.split(",")], options.level)
+        if options.kinds
+        else kinds_of(options.level)
     )
     cancel = session.cancel_token()
 
@@ -68,28 +72,28 @@ def _questions(given: QuestionOptions) -> None:
         pipe = s.open_pipeline(settings)
         return ask_pipeline(
             pipe,
-            count=given.n,
+            count=options.n,
             kinds=chosen,
-            seed=given.seed,
-            think=given.think,
-            level=given.level,
-            language=given.language,
-            tell=lambda done: tell("ask", done, given.n),
+            seed=options.seed,
+            think=options.think,
+            level=options.level,
+            language=options.language,
+            tell=lambda done: tell("ask", done, options.n),
         )
 
-    score = session.watched(work, cancel, quiet=given.quiet, out=None)
+    score = session.watched(work, cancel, quiet=options.quiet, out=None)
     found = as_dict(
         score,
-        model=given.model,
-        n=given.n,
-        seed=given.seed,
-        thinking=given.think,
-        level=given.level,
-        language=given.language,
+        model=options.model,
+        n=options.n,
+        seed=options.seed,
+        thinking=options.think,
+        level=options.level,
+        language=options.language,
     )
-    session.write_json(given.json, found)
-    if given.json != session.STDOUT:
-        _show(found, given.wrong)
+    session.write_json(options.json, found)
+    if options.json != session.STDOUT:
+        _show(found, options.wrong)
 
 
 questions = command(_questions, QuestionOptions)

@@ -81,7 +81,7 @@ def watched(work: Callable[[Tell], T], cancel: CancelToken, *, quiet: bool, out:
     from inkwash.cli.progress import Bars, interruptible
 
     try:
-        with Bars(shown=False if quiet else None) as bars:
+        with Bars(visible=False if quiet else None) as bars:
 
             def tell(stage: str, done: int, total: int) -> None:
                 cancel.check()

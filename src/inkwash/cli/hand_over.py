@@ -112,19 +112,19 @@ class Deputy:
         self._answers: queue.Queue[bool] = queue.Queue()
         self._stop: StopSwitch | None = None
 
-    def act(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def act(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Events of an errand: step, confirm (then `answer` is waited for), end or failed."""
         from inkwash.agent.policy import Policy, origin_of
 
-        url = str(asked.get("url") or "") or None
-        places = tuple(part.strip() for part in str(asked.get("places") or "").split(",") if part.strip())
-        own = (origin_of(url) or url,) if url is not None else ()
-        policy = Policy(mode="ask" if asked.get("ask") else "dry", confirm="all", allow=(*own, *places))
-        errand = Errand(task=str(asked.get("task") or ""), policy=policy, url=url)
+        url = str(request.get("url") or "") or None
+        places = tuple(part.strip() for part in str(request.get("places") or "").split(",") if part.strip())
+        origin = (origin_of(url) or url,) if url is not None else ()
+        policy = Policy(mode="ask" if request.get("ask") else "dry", confirm="all", allow=(*origin, *places))
+        errand = Errand(task=str(request.get("task") or ""), policy=policy, url=url)
         if not self._busy.acquire(blocking=False):
             raise RequestError("The agent is at work already: stop it first.", status=409, param="task")
         try:
-            yield from self._events(errand, str(asked.get("endpoint") or ""))
+            yield from self._events(errand, str(request.get("endpoint") or ""))
         finally:
             self.stop()
             self._busy.release()
@@ -142,16 +142,16 @@ class Deputy:
     def _events(self, errand: Errand, endpoint: str) -> Iterator[dict[str, Any]]:
         from inkwash.agent.running import running
 
-        told: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        queued: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._answers = queue.Queue()
 
         def confirm(act: dict[str, Any]) -> bool:
-            told.put({"kind": "confirm", "text": f"{act.get('said')} ({' '.join(act.get('reasons', ()))})"})
+            queued.put({"kind": "confirm", "text": f"{act.get('said')} ({' '.join(act.get('reasons', ()))})"})
             return self._answers.get()
 
         def tell(event: dict[str, Any]) -> None:
             if event["type"] != "look":  # this page shows no pictures of the work
-                told.put(_event(event))
+                queued.put(_event(event))
 
         def work() -> None:
             try:
@@ -159,16 +159,16 @@ class Deputy:
                     self._stop = stop
                     errand.run(self._open_model(endpoint), stop, tell, confirm)
             except InkwashError as error:
-                told.put({"kind": "failed", "error": error.message})
+                queued.put({"kind": "failed", "error": error.message})
             except Exception as error:  # a fault of a library below: the page must not wait for ever
-                told.put({"kind": "failed", "error": f"The agent failed unexpectedly ({type(error).__name__})."})
+                queued.put({"kind": "failed", "error": f"The agent failed unexpectedly ({type(error).__name__})."})
             finally:
                 self._stop = None
-                told.put(None)
+                queued.put(None)
 
         thread = threading.Thread(target=work, name="inkwash-errand", daemon=True)
         thread.start()
-        while (event := told.get()) is not None:
+        while (event := queued.get()) is not None:
             yield event
         thread.join()
 
@@ -182,5 +182,5 @@ def _event(event: dict[str, Any]) -> dict[str, Any]:
 
 def step_line(event: dict[str, Any]) -> str:
     """A step in one line."""
-    said, why = event.get("said") or "(no act)", "; ".join(event.get("reasons") or ())
-    return f"{event['step'] + 1}. {said}  [{event['decision']}] {why} {event.get('result') or ''}".rstrip()
+    act_text, why = event.get("said") or "(no act)", "; ".join(event.get("reasons") or ())
+    return f"{event['step'] + 1}. {act_text}  [{event['decision']}] {why} {event.get('result') or ''}".rstrip()

@@ -54,7 +54,7 @@ class McpOptions:
     act_allow: ActAllow = None
 
 
-def _mcp(asked: McpOptions, weights: WeightOptions) -> None:
+def _mcp(options: McpOptions, weights: WeightOptions) -> None:
     """Offer drawing, editing, looking and reading as tools of the Model Context Protocol.
 
     Example: inkwash mcp --model nano
@@ -68,25 +68,25 @@ def _mcp(asked: McpOptions, weights: WeightOptions) -> None:
     from inkwash.core import env
     from inkwash.core.errors import ConfigError, MissingExtraError
 
-    check_model(asked.model)
-    check_seeing(asked.chat)
-    for folder in asked.root or ():
+    check_model(options.model)
+    check_seeing(options.chat)
+    for folder in options.root or ():
         if not folder.is_dir():
             raise ConfigError(f"--root is {str(folder)!r}, which is no folder.")
     if find_spec("mcp") is None:
         raise MissingExtraError("inkwash mcp", extra="mcp")
-    pictures = asked.output or env.cache_dir() / "mcp"
-    roots = tuple(asked.root) if asked.root else (pictures,) if asked.http else None
+    pictures = options.output or env.cache_dir() / "mcp"
+    roots = tuple(options.root) if options.root else (pictures,) if options.http else None
     toolbox = Toolbox(
-        drawing=weights.load(asked.model),
-        seeing=SeeingOptions(model=asked.chat, device=weights.device, dtype=weights.dtype),
+        drawing=weights.load(options.model),
+        seeing=SeeingOptions(model=options.chat, device=weights.device, dtype=weights.dtype),
         folder=pictures,
-        allow=tuple(asked.act_allow or ()),
+        allow=tuple(options.act_allow or ()),
         roots=None if roots is None else (*roots, pictures),
     )
     from inkwash.mcp.server import PATH, is_loopback, serve_http, serve_stdio
 
-    if not asked.http:
+    if not options.http:
         if sys.stdin.isatty():
             print("inkwash: waiting for an assistant on stdin; Ctrl-C ends (docs/mcp.md).", file=sys.stderr)
         serve_stdio(toolbox.tools())
@@ -94,15 +94,15 @@ def _mcp(asked: McpOptions, weights: WeightOptions) -> None:
     from inkwash.serve.auth import VARIABLE, read_keys
     from inkwash.serve.listen import bind
 
-    keys = read_keys(asked.key_file, os.environ.get(VARIABLE, ""))
-    if not is_loopback(asked.host) and not keys:
+    keys = read_keys(options.key_file, os.environ.get(VARIABLE, ""))
+    if not is_loopback(options.host) and not keys:
         raise ConfigError(
-            f"--host {asked.host} can be reached from other machines: give keys (--key-file or {VARIABLE}), or "
+            f"--host {options.host} can be reached from other machines: give keys (--key-file or {VARIABLE}), or "
             "leave it out."
         )
-    bound = bind(asked.host, asked.port)
-    print(f"Ready: http://{asked.host}:{bound.getsockname()[1]}{PATH}", file=sys.stderr, flush=True)
-    serve_http(toolbox.tools(), bound, asked.host, keys)
+    bound = bind(options.host, options.port)
+    print(f"Ready: http://{options.host}:{bound.getsockname()[1]}{PATH}", file=sys.stderr, flush=True)
+    serve_http(toolbox.tools(), bound, options.host, keys)
 
 
 mcp = command(_mcp, McpOptions, WeightOptions)

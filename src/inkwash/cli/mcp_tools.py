@@ -210,47 +210,48 @@ class Toolbox:
             ),
         ]
 
-    def draw(self, given: DrawArguments, call: ToolInvocation) -> ToolResult:
+    def draw(self, arguments: DrawArguments, call: ToolInvocation) -> ToolResult:
         """Pictures from a prompt."""
-        return self._draw(self._request(given), given, call)
+        return self._draw(self._request(arguments), arguments, call)
 
-    def edit(self, given: EditArguments, call: ToolInvocation) -> ToolResult:
+    def edit(self, arguments: EditArguments, call: ToolInvocation) -> ToolResult:
         """Pictures from pictures and a prompt."""
-        if not given.images:
+        if not arguments.images:
             raise RequestError("images is empty: give at least one picture to start from.", param="images")
-        request = self._request(given)  # before a picture is read
-        pictures = tuple(self._picture(each, "images") for each in given.images)
-        mask = None if given.mask is None else self._picture(given.mask, "mask", form="mask")
+        request = self._request(arguments)  # before a picture is read
+        pictures = tuple(self._picture(each, "images") for each in arguments.images)
+        mask = None if arguments.mask is None else self._picture(arguments.mask, "mask", form="mask")
         if mask is not None and mask.size != pictures[0].size:
             raise RequestError(
                 f"The mask is {mask.size[0]}x{mask.size[1]}, but the first picture is "
                 f"{pictures[0].size[0]}x{pictures[0].size[1]}: both must have the same size.",
                 param="mask",
             )
-        return self._draw(replace(request, images=pictures, mask=mask), given, call)
+        return self._draw(replace(request, images=pictures, mask=mask), arguments, call)
 
-    def describe(self, given: DescribeArguments, call: ToolInvocation) -> ToolResult:
+    def describe(self, arguments: DescribeArguments, call: ToolInvocation) -> ToolResult:
         """An answer about files."""
         from inkwash.mcp.tool import ToolResult
         from inkwash.media.marks import draw_boxes
 
-        if not given.files or not given.question.strip():
-            empty = "question" if given.files else "files"
+        if not arguments.files or not arguments.question.strip():
+            empty = "question" if arguments.files else "files"
             raise RequestError(f"{empty} is empty: name a file and ask something about it.", param=empty)
-        own = {name: value for name, value in vars(given).items() if name not in ("files", "question")}
-        settings = replace(self.seeing, **own)
-        parts = [self._part(each) for each in given.files]
-        messages = [{"role": "user", "content": [*parts, {"type": "text", "text": given.question}]}]
+        overrides = {name: value for name, value in vars(arguments).items() if name not in ("files", "question")}
+        settings = replace(self.seeing, **overrides)
+        parts = [self._part(each) for each in arguments.files]
+        messages = [{"role": "user", "content": [*parts, {"type": "text", "text": arguments.question}]}]
         with self._seer.lent(call) as pipe:
             rules = s.media_rules(settings, self.roots)
             stream = pipe.stream(messages, cancel=call.cancel, media=rules, **settings.answer_options())
             pieces = itertools.count(1)
             output = s.finished(
-                stream, lambda piece: call.move(min(99.0, 100 * next(pieces) / given.max_tokens), "writing the answer")
+                stream,
+                lambda piece: call.move(min(99.0, 100 * next(pieces) / arguments.max_tokens), "writing the answer"),
             )
         call.cancel.check()
         text, marked, data = output.content.strip() or "(The model gave no answer.)", [], output.to_dict()
-        pictures = [each for each, part in zip(given.files, parts, strict=True) if part["type"] == "image"]
+        pictures = [each for each, part in zip(arguments.files, parts, strict=True) if part["type"] == "image"]
         if output.boxes and len(pictures) == 1:
             image = self._picture(pictures[0], "files")
             boxes = output.pixel_boxes(*image.size)
@@ -259,11 +260,11 @@ class Toolbox:
             text += f"\n(The answer was cut: {output.finish_reason}.)"
         return ToolResult(text=text, pictures=tuple(marked), data={"model": settings.model, **data})
 
-    def read_text(self, given: ReadArguments, call: ToolInvocation) -> ToolResult:
+    def read_text(self, arguments: ReadArguments, call: ToolInvocation) -> ToolResult:
         """The lines of a picture."""
         from inkwash.mcp.tool import ToolResult
 
-        image = self._picture(given.image, "image")
+        image = self._picture(arguments.image, "image")
         with self._reader.lent(call) as reader:
             lines = reader.read(image)
         data = [
@@ -273,7 +274,7 @@ class Toolbox:
         text = "\n".join(line.text for line in lines) or "(No text was found.)"
         return ToolResult(text=text, data={"lines": data, "width": image.width, "height": image.height})
 
-    def shot(self, given: ShotArguments, call: ToolInvocation) -> ToolResult:
+    def shot(self, arguments: ShotArguments, call: ToolInvocation) -> ToolResult:
         """A part of the screen."""
         from inkwash.cli.shot import Target
         from inkwash.core import limits
@@ -281,22 +282,22 @@ class Toolbox:
         from inkwash.mcp.tool import ToolResult
         from inkwash.media.images import save_output
 
-        limits.check_whole("max_side", given.max_side, 64, 8192)
-        target = Target(monitor=given.monitor, region=given.region, window=given.window)
+        limits.check_whole("max_side", arguments.max_side, 64, 8192)
+        target = Target(monitor=arguments.monitor, region=arguments.region, window=arguments.window)
         with contextlib.closing(open_screen()) as screen:
             taken = screen.shoot(target.find(screen))
             titles = [window.title for window in screen.windows() if window.title]
-        told = {"software": "inkwash mcp", "region": str(taken.box), "scale": taken.scale}
+        metadata = {"software": "inkwash mcp", "region": str(taken.box), "scale": taken.scale}
         path, seen = (
-            save_output(taken.image, self.folder / "shot.png", metadata=told),
-            fitted(taken.image, given.max_side),
+            save_output(taken.image, self.folder / "shot.png", metadata=metadata),
+            fitted(taken.image, arguments.max_side),
         )
         size = f"{taken.image.width}x{taken.image.height}"
-        shown = "" if seen is taken.image else f", shown here at {seen.width}x{seen.height}"
-        data = {"path": str(path), "size": size, "shown": f"{seen.width}x{seen.height}", **told, "windows": titles}
-        return ToolResult(text=f"{path}: {size} of the screen's {taken.box}{shown}.", pictures=(seen,), data=data)
+        scaled = "" if seen is taken.image else f", shown here at {seen.width}x{seen.height}"
+        data = {"path": str(path), "size": size, "shown": f"{seen.width}x{seen.height}", **metadata, "windows": titles}
+        return ToolResult(text=f"{path}: {size} of the screen's {taken.box}{scaled}.", pictures=(seen,), data=data)
 
-    def act(self, given: ActArguments, call: ToolInvocation) -> ToolResult:
+    def act(self, arguments: ActArguments, call: ToolInvocation) -> ToolResult:
         """A task on a page or the screen, guarded as `inkwash act` is; nobody confirms, so risky acts are refused."""
         from PIL import Image
 
@@ -306,22 +307,24 @@ class Toolbox:
         from inkwash.mcp.tool import ToolResult
 
         allow = self.allow
-        if given.mode == "dry" and given.url is not None:
-            allow = (*allow, origin_of(given.url) or given.url)  # nothing is sent: to look is enough
-        if given.mode == "auto" and not allow:
+        if arguments.mode == "dry" and arguments.url is not None:
+            allow = (*allow, origin_of(arguments.url) or arguments.url)  # nothing is sent: to look is enough
+        if arguments.mode == "auto" and not allow:
             raise RequestError(
                 "mode is 'auto', but no place is allowed: start the server with --act-allow PLACE, or use dry.",
                 param="mode",
             )
         errand = Errand(
-            task=given.task, url=given.url, policy=Policy(mode=given.mode, allow=allow, max_steps=given.steps)
+            task=arguments.task,
+            url=arguments.url,
+            policy=Policy(mode=arguments.mode, allow=allow, max_steps=arguments.steps),
         )
         steps: list[str] = []
 
         def tell(event: dict[str, Any]) -> None:
             if event["type"] == "step":
                 steps.append(step_line(event))
-                call.move(min(99.0, 100 * len(steps) / given.steps), steps[-1])
+                call.move(min(99.0, 100 * len(steps) / arguments.steps), steps[-1])
 
         with self._seer.lent(call) as pipe, running() as stop, stopped_by(stop, call.cancel.is_cancelled):
             outcome, png = errand.run(self._agent_model(pipe), stop, tell)
@@ -331,8 +334,8 @@ class Toolbox:
             with Image.open(io.BytesIO(png)) as picture:
                 seen.append(fitted_copy(picture))
         data = {**outcome.to_dict(), "log": steps}
-        said = outcome.answer or outcome.reason
-        return ToolResult(text="\n".join([*steps, f"{outcome.status}: {said}"]), pictures=tuple(seen), data=data)
+        summary = outcome.answer or outcome.reason
+        return ToolResult(text="\n".join([*steps, f"{outcome.status}: {summary}"]), pictures=tuple(seen), data=data)
 
     def _agent_model(self, pipe: GlmVisionPipeline) -> Model:
         from inkwash.agent.model import Local
@@ -341,14 +344,14 @@ class Toolbox:
 
     # -- drawing ------------------------------------------------------------------------------------------------------
 
-    def _request(self, given: DrawArguments | EditArguments) -> DrawRequest:
-        return given.of_model(self.drawing.model).request(given.prompt)
+    def _request(self, arguments: DrawArguments | EditArguments) -> DrawRequest:
+        return arguments.of_model(self.drawing.model).request(arguments.prompt)
 
-    def _draw(self, request: DrawRequest, given: DrawArguments | EditArguments, call: ToolInvocation) -> ToolResult:
+    def _draw(self, request: DrawRequest, arguments: DrawArguments | EditArguments, call: ToolInvocation) -> ToolResult:
         from inkwash.cli.draw import drawing_notes, open_reader, paint
         from inkwash.cli.options import DrawJob
 
-        job = DrawJob(request=request, load=self.drawing, output=self.folder / "picture.png", verify=given.rules())
+        job = DrawJob(request=request, load=self.drawing, output=self.folder / "picture.png", verify=arguments.rules())
         notes = drawing_notes(job)
         read = None if job.verify is None else open_reader()
         with self._drawer.lent(call) as pipe:
@@ -360,14 +363,14 @@ class Toolbox:
         from inkwash.mcp.tool import ToolResult
         from inkwash.media.images import save_output
 
-        told = []
+        rows = []
         for index, (picture, more) in enumerate(made):
             metadata = {**job.metadata(index, picture.size), **more}
-            told.append({"path": str(save_output(picture, job.output, metadata=metadata)), **metadata})
-        lines = [f"{one['path']}: {one['size']}, seed {one['seed']}, drawn by {one['model']}." for one in told]
-        lines += [_read_back(one["verify"]) for one in told if "verify" in one]
+            rows.append({"path": str(save_output(picture, job.output, metadata=metadata)), **metadata})
+        lines = [f"{one['path']}: {one['size']}, seed {one['seed']}, drawn by {one['model']}." for one in rows]
+        lines += [_read_back(one["verify"]) for one in rows if "verify" in one]
         lines += [f"Note: {note}" for note in notes]
-        data = {"pictures": told, "notes": notes}
+        data = {"pictures": rows, "notes": notes}
         return ToolResult(text="\n".join(lines), pictures=tuple(picture for picture, _ in made), data=data)
 
     def _open_drawer(self) -> GlmImagePipeline:

@@ -91,6 +91,6 @@ def _snapshot(repository: str) -> Path | None:
     from inkwash.core import env
     from inkwash.models.glm_image.folder import INDEX_FILE
 
-    own = str(env.cache_dir() / "huggingface") if os.environ.get("INKWASH_CACHE", "").strip() else None
-    found = try_to_load_from_cache(repository, INDEX_FILE, cache_dir=own)
+    cache_dir = str(env.cache_dir() / "huggingface") if os.environ.get("INKWASH_CACHE", "").strip() else None
+    found = try_to_load_from_cache(repository, INDEX_FILE, cache_dir=cache_dir)
     return Path(found).parent if isinstance(found, str) else None

@@ -162,10 +162,10 @@ def command(function: Callable[..., None], *groups: type, doc: str | None = None
                 inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
             )
 
-    def call(**given: Any) -> None:
+    def call(**values_of: Any) -> None:
         objects = []
         for group in groups:
-            values = {each.name: given[each.name] for each in fields(group)}
+            values = {each.name: values_of[each.name] for each in fields(group)}
             for each in fields(group):
                 if isinstance(each.default, tuple):
                     values[each.name] = tuple(part.strip() for part in values[each.name].split(","))
@@ -235,7 +235,7 @@ class DrawOptions:
 
     def of_model(self, model: str) -> Self:
         """With the model's own steps and guidance where none are given."""
-        steps, guidance = pace(model, self.steps, self.guidance)
+        steps, guidance = resolve_defaults(model, self.steps, self.guidance)
         return replace(self, steps=steps, guidance=guidance)
 
     def request(self, prompt: str) -> DrawRequest:
@@ -381,16 +381,16 @@ def read_loras(texts: list[str] | None) -> tuple[tuple[Path, float], ...]:
     return tuple(chosen)
 
 
-def pace(model: str, steps: int | None, guidance: float | None) -> tuple[int, float]:
+def resolve_defaults(model: str, steps: int | None, guidance: float | None) -> tuple[int, float]:
     """Steps and guidance: those asked for, otherwise those that the checkpoint itself asks for."""
     if steps is not None and guidance is not None:
         return steps, guidance
     from inkwash.models.registry import defaults_of
 
-    own = defaults_of(model)
+    defaults = defaults_of(model)
     return (
-        own.num_inference_steps if steps is None else steps,
-        own.guidance_scale if guidance is None else guidance,
+        defaults.num_inference_steps if steps is None else steps,
+        defaults.guidance_scale if guidance is None else guidance,
     )
 
 
@@ -411,7 +411,7 @@ class SamplingOptions:
 
         steps, guidance = self.steps, self.guidance
         if model is not None:  # finished pictures may be of any model, whatever it is called
-            steps, guidance = pace(model, steps, guidance)
+            steps, guidance = resolve_defaults(model, steps, guidance)
         return DrawConfig(
             seed=seed, steps=steps, guidance=guidance, temperature=self.temperature, top_p=self.top_p, cancel=cancel
         )

@@ -34,11 +34,11 @@ STAGES = {
 class Bars:
     """Turns the engine's reports into bars; may be called from any thread."""
 
-    def __init__(self, *, shown: bool | None = None) -> None:
+    def __init__(self, *, visible: bool | None = None) -> None:
         from rich import progress as rich
         from rich.console import Console
 
-        self.shown = sys.stderr.isatty() if shown is None else shown
+        self.visible = sys.stderr.isatty() if visible is None else visible
         columns = (
             rich.TextColumn("{task.description:<20}"),
             rich.BarColumn(),
@@ -47,7 +47,7 @@ class Bars:
             rich.TextColumn("left"),
             rich.TimeRemainingColumn(elapsed_when_finished=False),
         )
-        self._progress = rich.Progress(*columns, console=Console(stderr=True), disable=not self.shown, transient=True)
+        self._progress = rich.Progress(*columns, console=Console(stderr=True), disable=not self.visible, transient=True)
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, report: Progress) -> None:

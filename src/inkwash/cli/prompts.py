@@ -63,8 +63,8 @@ def _text(file: Path, name: str) -> str:
         with open(file, "rb") as opened:
             content = opened.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or str(error)
-        raise RequestError(f"The prompts in {name!r} cannot be read ({said}).", param="prompts") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RequestError(f"The prompts in {name!r} cannot be read ({reason}).", param="prompts") from error
     if len(content) > MAX_BYTES:
         raise RequestError(f"{name} is larger than {MAX_BYTES // 2**20} MiB: split it.", param="prompts")
     try:

@@ -61,6 +61,6 @@ def record(
         clip = recorder.stop()
     if not quiet and not json and sys.stderr.isatty():
         print(file=sys.stderr)
-    told = {**vars(clip), "path": str(clip.path)}
+    row = {**vars(clip), "path": str(clip.path)}
     line = f"{clip.path}: {clip.seconds:.1f} s, {clip.width}x{clip.height}, {clip.size / 1e6:.1f} MB"
-    print(jsons.dumps(told) if json else line)
+    print(jsons.dumps(row) if json else line)

@@ -74,12 +74,12 @@ class SeeingOptions:
     quantize: str | None = None
 
     @classmethod
-    def of(cls, given: Any) -> SeeingOptions:
+    def of(cls, options: Any) -> SeeingOptions:
         """From a command's options of the same names; what the command does not offer stays as it is here."""
         from inkwash.cli.options import read_loras
 
-        own = {field.name: getattr(given, field.name) for field in fields(cls) if hasattr(given, field.name)}
-        return cls(**own, loras=read_loras(given.lora))
+        values = {field.name: getattr(options, field.name) for field in fields(cls) if hasattr(options, field.name)}
+        return cls(**values, loras=read_loras(options.lora))
 
     def __post_init__(self) -> None:
         from inkwash.core import limits
@@ -120,8 +120,8 @@ def file_part(path: Path, kind: FileKind | None = None, **more: Any) -> dict[str
 
     kind = kind or kind_of(path)
     if path.is_dir() or not path.exists():
-        said = "is a folder" if path.is_dir() else "does not exist"
-        raise MediaError(f"The file {str(path)!r} {said}: give the path of a picture, a video or a document.")
+        problem = "is a folder" if path.is_dir() else "does not exist"
+        raise MediaError(f"The file {str(path)!r} {problem}: give the path of a picture, a video or a document.")
     if kind == "image":
         media_reader().picture_size(path)
     elif kind == "video":

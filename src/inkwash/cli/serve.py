@@ -212,7 +212,7 @@ def _serve(
         )
     replicas = _replicas(cluster)
     name = seeing.served_name if alone and seeing is not None else model
-    settings = _settings(name, at, weights, clients, rewriting, log_prompts=logs.log_prompts, alone=alone)
+    settings = _settings(name, at, weights, clients, rewriting, log_prompts=logs.log_prompts)
     bound = bind(at.host, at.port)
     from inkwash.serve.server import serve as run_server  # torch from here on
 
@@ -235,11 +235,8 @@ def _settings(
     rewriting: EnhanceOptions,
     *,
     log_prompts: bool,
-    alone: bool,
 ) -> ServeSettings:
-    """The options as the server's settings; `alone`: the model only sees."""
-    from inkwash.engine.defaults import ModelDefaults
-    from inkwash.models.registry import model_defaults
+    """The options as the server's settings."""
     from inkwash.serve.auth import VARIABLE, read_keys
     from inkwash.serve.settings import MEBI, ServeSettings
 
@@ -251,7 +248,6 @@ def _settings(
         dtype=weights.dtype,
         tensor_parallel_size=weights.tensor_parallel_size,
         state=clients.state,
-        shown=ModelDefaults() if alone else model_defaults(at.model),
         max_queue=clients.max_queue,
         deadline_s=clients.deadline,
         cancel_on_disconnect=clients.cancel_on_disconnect,

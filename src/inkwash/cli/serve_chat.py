@@ -91,9 +91,9 @@ class ChatOptions:
     def settings(self, model: str | None) -> ChatSettings | None:
         """What the server needs; None without a model. Raises ConfigError in one sentence for what cannot be done."""
         if model is None:
-            given = [name for name, value in vars(self).items() if name != "chat" and value is not None]
-            if given:
-                option = "--" + given[0].replace("_", "-")
+            named = [name for name, value in vars(self).items() if name != "chat" and value is not None]
+            if named:
+                option = "--" + named[0].replace("_", "-")
                 raise ConfigError(f"{option} needs a model that sees: add --chat nano-v, or serve one.")
             return None
         from inkwash.engine.quantize import parse_kind

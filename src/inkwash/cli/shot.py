@@ -42,9 +42,9 @@ class Target:
     window: str | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name, value in vars(self).items() if value is not None]
-        if len(given) > 1:
-            raise RequestError(f"{' and '.join(given)} were given: name one part of the screen.", param=given[1])
+        named = [name for name, value in vars(self).items() if value is not None]
+        if len(named) > 1:
+            raise RequestError(f"{' and '.join(named)} were given: name one part of the screen.", param=named[1])
         if self.region is not None:
             from inkwash.desk.places import ScreenBox
 
@@ -110,11 +110,11 @@ def shot(
 def _list(screen: Screen, json: bool) -> None:
     monitors, windows = screen.monitors(), screen.windows()
     if json:
-        told = {
+        listing = {
             "monitors": [{"number": one.number, "region": str(one.box)} for one in monitors],
             "windows": [{"title": one.title, "program": one.program, "region": str(one.box)} for one in windows],
         }
-        print(jsons.dumps(told, ensure_ascii=False))
+        print(jsons.dumps(listing, ensure_ascii=False))
         return
     for monitor in monitors:
         print(f"monitor {monitor.number}: {monitor.box}" + ("  (all of them)" if monitor.number == 0 else ""))

@@ -46,7 +46,6 @@ def ui(
     import os
 
     from inkwash.engine.open import LoadOptions
-    from inkwash.models.registry import model_defaults
     from inkwash.serve.auth import VARIABLE, read_keys
     from inkwash.serve.backend import Backend, load_backend
     from inkwash.serve.listen import bind
@@ -61,7 +60,6 @@ def ui(
         device=device,
         dtype=dtype,
         state=state,
-        shown=model_defaults(model),
         api_keys=read_keys(None, os.environ.get(VARIABLE, "")),
     )
     bound = bind(host, port)

@@ -63,7 +63,7 @@ class X11Hotkeys(threading.Thread):
         except (error.DisplayError, OSError):
             raise ConfigError(NO_DISPLAY) from None
         self._pressed: int = X.KeyPress
-        self._told, self._tell = os.pipe()
+        self._wake_read, self._wake_write = os.pipe()
         self._mask = X.ControlMask | X.Mod1Mask | X.Mod4Mask | X.ShiftMask
         self._calls: dict[tuple[int, int], Callable[[], None]] = {}
         try:
@@ -103,22 +103,22 @@ class X11Hotkeys(threading.Thread):
                 )
                 if call is not None:
                     call()
-            ready, _, _ = select.select([self._display, self._told], [], [])
-            if self._told in ready:
+            ready, _, _ = select.select([self._display, self._wake_read], [], [])
+            if self._wake_read in ready:
                 break
         self._close()
 
     def stop(self) -> None:
         """Hear no more; the chords are free again when the thread has ended."""
         if self.is_alive():
-            os.write(self._tell, b".")
+            os.write(self._wake_write, b".")
         else:
             self._close()
 
     def _close(self) -> None:
-        if self._told < 0:
+        if self._wake_read < 0:
             return
         self._display.close()
-        for end in (self._told, self._tell):
+        for end in (self._wake_read, self._wake_write):
             os.close(end)
-        self._told = self._tell = -1
+        self._wake_read = self._wake_write = -1

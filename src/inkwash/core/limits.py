@@ -91,9 +91,9 @@ def check_temperature(temperature: float) -> float:
 def check_nucleus(name: str, mass: float) -> float:
     """Share of the chances that the semantic tokens are sampled from; `name` is the field's."""
     if not 0 < mass <= 1:
-        shown = name.replace("_", "-")
+        option = name.replace("_", "-")
         raise RequestError(
-            f"{shown} is {mass}, but must be a number above 0 and at most 1: 0.75 is a good start.", param=name
+            f"{option} is {mass}, but must be a number above 0 and at most 1: 0.75 is a good start.", param=name
         )
     return mass
 

@@ -73,8 +73,8 @@ _Grid = tuple[int, int]  # columns and rows of the picture as it is seen
 
 def card_label_sizes() -> dict[str, int]:
     """Classes of each label of a cell: those of `card_meanings`, `CARD_CONTEXT` and `CARD_COUNTS`."""
-    own = {name: size for name, size in card_labels().items() if name not in LEFT_OUT}
-    return {**own, **CARD_CONTEXT, **CARD_COUNTS}
+    sizes = {name: size for name, size in card_labels().items() if name not in LEFT_OUT}
+    return {**sizes, **CARD_CONTEXT, **CARD_COUNTS}
 
 
 def sample_card_turn(
@@ -91,8 +91,10 @@ def sample_card_turn(
     if unknown := [kind for kind in chosen if kind not in WEIGHTS]:
         raise ConfigError(f"unknown question kind {unknown[0]!r}: choose from {', '.join(WEIGHTS)}")
     kind = rng.choices(chosen, [WEIGHTS[k] for k in chosen])[0]
-    asked = ask_card(scene, rng, split=split, kinds=(kind,) if _answers(scene, kind) else ("color",), language=language)
-    return turn_of(asked, scene, grid or (scene.cols, scene.rows))
+    question = ask_card(
+        scene, rng, split=split, kinds=(kind,) if _answers(scene, kind) else ("color",), language=language
+    )
+    return turn_of(question, scene, grid or (scene.cols, scene.rows))
 
 
 def _answers(scene: Scene, kind: str) -> bool:
@@ -101,14 +103,16 @@ def _answers(scene: Scene, kind: str) -> bool:
 
 def nothing_turn(rng: random.Random, *, split: str = "train", language: str = "en") -> DialogueTurn:
     """A question about a picture that shows nothing known."""
-    asked = ask_nothing(rng, split=split, language=language)
-    return DialogueTurn(kind=asked.kind, question=asked.question, thought=asked.name, answer=asked.answer)
+    question = ask_nothing(rng, split=split, language=language)
+    return DialogueTurn(kind=question.kind, question=question.question, thought=question.name, answer=question.answer)
 
 
-def turn_of(asked: CardQuestion, scene: Scene, grid: _Grid) -> DialogueTurn:
+def turn_of(question: CardQuestion, scene: Scene, grid: _Grid) -> DialogueTurn:
     """A question with the thought that leads to its answer."""
-    thought = f"{asked.name}: {spans(asked.boxes, scene, grid)}." if asked.boxes else asked.name
-    return DialogueTurn(kind=asked.kind, question=asked.question, thought=thought, answer=asked.answer, box=asked.box)
+    thought = f"{question.name}: {spans(question.boxes, scene, grid)}." if question.boxes else question.name
+    return DialogueTurn(
+        kind=question.kind, question=question.question, thought=thought, answer=question.answer, box=question.box
+    )
 
 
 def spans(boxes: Sequence[Box], scene: Scene, grid: _Grid) -> str:

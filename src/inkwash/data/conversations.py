@@ -74,8 +74,8 @@ def read_conversations(source: str | Path) -> tuple[list[TrainingConversation], 
     """
     path = Path(source)
     if not path.is_file() or path.suffix.lower() not in ENDINGS:
-        said = "is no file" if not path.is_file() else "is no conversation file"
-        raise DataError(f"{path} {said}: give a .json or .jsonl file of messages with images.")
+        problem = "is no file" if not path.is_file() else "is no conversation file"
+        raise DataError(f"{path} {problem}: give a .json or .jsonl file of messages with images.")
     found: list[TrainingConversation] = []
     broken: list[SkippedExample] = []
     for where, entry in _entries(path):
@@ -120,11 +120,11 @@ def _conversation(entry: Any, where: str, base: Path) -> TrainingConversation:
         raise _Unusable("no JSON object")
     if unknown := sorted(set(entry) - KEYS):
         raise _Unusable(f"unknown key {unknown[0]!r}; known are {', '.join(sorted(KEYS))}")
-    given = [key for key in ("messages", "conversations") if key in entry]
-    if len(given) != 1 or not isinstance(entry[given[0]], list) or not entry[given[0]]:
+    present = [key for key in ("messages", "conversations") if key in entry]
+    if len(present) != 1 or not isinstance(entry[present[0]], list) or not entry[present[0]]:
         raise _Unusable("there must be one list, 'messages' or 'conversations'")
     media = {kind: _paths(entry.get(f"{kind}s"), kind, base) for kind in MEDIA.values()}
-    messages = [_message(message, media) for message in entry[given[0]]]
+    messages = [_message(message, media) for message in entry[present[0]]]
     if left := [kind for kind, paths in media.items() if paths]:
         raise _Unusable(f"{len(media[left[0]])} of its {left[0]}s have no <{left[0]}> tag")
     system = entry.get("system")
@@ -158,11 +158,11 @@ def _message(message: Any, media: dict[str, list[Any]]) -> dict[str, Any]:
     """One turn, in either form."""
     if not isinstance(message, dict):
         raise _Unusable("a message is no JSON object")
-    said = message.get("role", message.get("from"))
-    role = ROLES.get(str(said))
+    raw_role = message.get("role", message.get("from"))
+    role = ROLES.get(str(raw_role))
     content = message.get("content", message.get("value"))
     if role is None:
-        raise _Unusable(f"unknown role {said!r}; known are {', '.join(ROLES)}")
+        raise _Unusable(f"unknown role {raw_role!r}; known are {', '.join(ROLES)}")
     calls = message.get("tool_calls")
     if content is None and calls:
         content = ""
@@ -208,16 +208,16 @@ def _called(content: str) -> dict[str, Any]:
     return {"content": before + end, "tool_calls": [{"type": "function", "function": each} for each in functions]}
 
 
-def _tools(told: Any) -> tuple[dict[str, Any], ...]:
+def _tools(tools: Any) -> tuple[dict[str, Any], ...]:
     """The offered tools: a list, or the same as JSON text."""
-    if isinstance(told, str):
+    if isinstance(tools, str):
         try:
-            told = json.loads(told) if told.strip() else []
+            tools = json.loads(tools) if tools.strip() else []
         except ValueError as error:
             raise _Unusable(f"tools are not JSON ({error})") from error
-    if not isinstance(told or [], list) or not all(isinstance(tool, dict) for tool in told or []):
+    if not isinstance(tools or [], list) or not all(isinstance(tool, dict) for tool in tools or []):
         raise _Unusable("tools must be a list of objects")
-    return tuple(told or [])
+    return tuple(tools or [])
 
 
 def _check_order(messages: list[dict[str, Any]]) -> None:

@@ -133,8 +133,8 @@ def _samples(job: ShardTask, encoder: ExampleEncoder, batch: int, skipped: list[
     while chunk := list(itertools.islice(opened, batch)):
         encoded = encoder([picture for _, _, picture in chunk])
         for (number, example, _), (facts, arrays) in zip(chunk, encoded, strict=True):
-            said = {"prompt": example.prompt, "file": example.image.name, **facts}
-            yield Sample(key=f"{number:09d}", facts=said, arrays=arrays)
+            metadata = {"prompt": example.prompt, "file": example.image.name, **facts}
+            yield Sample(key=f"{number:09d}", facts=metadata, arrays=arrays)
 
 
 def _open(

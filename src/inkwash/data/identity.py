@@ -68,9 +68,12 @@ def write_pictures(folder: Path, identity: Identity, count: int = 20, seed: int 
     """A folder of `count` pictures with captions, as a user would bring them."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for number, (scene, told) in enumerate(identity.scenes(count, "train", seed)):
+        for number, (scene, description) in enumerate(identity.scenes(count, "train", seed)):
             picture = encode_image(render(scene), "PNG")
-            for name, content in ((f"{number:02d}.png", picture), (f"{number:02d}.txt", told.prompt.encode() + b"\n")):
+            for name, content in (
+                (f"{number:02d}.png", picture),
+                (f"{number:02d}.txt", description.prompt.encode() + b"\n"),
+            ):
                 path = folder / name
                 if not path.is_file() or path.read_bytes() != content:  # an untouched file keeps its time
                     path.write_bytes(content)

@@ -64,8 +64,8 @@ def card_limits() -> dict[str, Any]:
     lexicons = (ENGLISH, CHINESE)
 
     def words(field: str, name: str) -> list[str]:
-        said = [word for lexicon in lexicons for word in getattr(lexicon, field).get(name, ())]
-        return [word for word in dict.fromkeys(said) if word != name]
+        found = [word for lexicon in lexicons for word in getattr(lexicon, field).get(name, ())]
+        return [word for word in dict.fromkeys(found) if word != name]
 
     styles = {
         **{name: words("styles", name) for name in CARD_STYLES},

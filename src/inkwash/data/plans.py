@@ -118,8 +118,8 @@ class PlanBatches:
         if find_level(self.level) is POSTER:
             scene = training_scene(rng, width, height, self.level, self.chinese)
             chinese = any(text.face == "cjk" for text in scene.texts) and rng.random() < 0.7
-            told = describe(scene, rng, language="zh" if chinese else "en", usual=usual_items(scene))
-            return scene, told.prompt
+            description = describe(scene, rng, language="zh" if chinese else "en", usual=usual_items(scene))
+            return scene, description.prompt
         placed, settle = rng.random() < self.placed, rng.random() < self.settled
         for _ in range(ATTEMPTS):
             scene = sample_scene(rng, width=width, height=height, level=self.level, random_words=0.5)
@@ -127,11 +127,11 @@ class PlanBatches:
                 continue
             if settle:
                 scene = settled(scene)
-            told = describe(scene, rng)
-            says = any(name.startswith("text") and name.endswith(".place") for name in told.named)
-            if says == placed and in_usual_places(scene, told.named):
+            description = describe(scene, rng)
+            says = any(name.startswith("text") and name.endswith(".place") for name in description.named)
+            if says == placed and in_usual_places(scene, description.named):
                 break
-        return scene, told.prompt
+        return scene, description.prompt
 
     def _typed(self, prompt: str, texts: list[str], rng: random.Random) -> str:
         if rng.random() < self.small_letters:

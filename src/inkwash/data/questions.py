@@ -164,25 +164,25 @@ def sample_turn(
     if kind == "shapes":
         question = rng.choice(of_split(SHAPES_ASKED, split, "question"))
         return DialogueTurn(kind=kind, question=question, thought=_seen(scene), answer=_shapes(scene) or "none")
-    asked = ask(scene, rng, split=split, kinds=(kind, "count"))
-    while asked.kind == "count" != kind and scene.items:  # a scene that has nothing of the kind answers by its counts
-        asked = ask(scene, rng, split=split, kinds=(kind, "count"))
-    question = asked.question if split != "train" or rng.random() < 0.5 else _rephrase(asked, scene, rng)
+    drawn = ask(scene, rng, split=split, kinds=(kind, "count"))
+    while drawn.kind == "count" != kind and scene.items:  # a scene that has nothing of the kind answers by its counts
+        drawn = ask(scene, rng, split=split, kinds=(kind, "count"))
+    question = drawn.question if split != "train" or rng.random() < 0.5 else _rephrase(drawn, scene, rng)
     return DialogueTurn(
-        kind=asked.kind, question=question, thought=thought(asked, scene), answer=asked.answer, box=asked.box
+        kind=drawn.kind, question=question, thought=thought(drawn, scene), answer=drawn.answer, box=drawn.box
     )
 
 
-def thought(asked: SceneQuestion, scene: Scene) -> str:
+def thought(question: SceneQuestion, scene: Scene) -> str:
     """What to look at before answering, in a few words."""
-    if asked.kind in ("count", "exists"):
-        return _rows(scene) if _about_texts(asked) else _seen(scene)
-    if asked.kind == "style":
+    if question.kind in ("count", "exists"):
+        return _rows(scene) if _about_texts(question) else _seen(scene)
+    if question.kind == "style":
         return "I look at the areas."
-    if asked.kind == "read":
-        one = next((item for item in scene.texts if item.text == asked.answer), None)
+    if question.kind == "read":
+        one = next((item for item in scene.texts if item.text == question.answer), None)
         return _rows(scene) if one is None or len(scene.texts) == 1 else f"It is {_cells(one)}."
-    item = _item(asked, scene)
+    item = _item(question, scene)
     if item is None:
         return "I look at the background."
     name = f'"{item.text}"' if isinstance(item, TextItem) else f"The {item.shape}"
@@ -200,17 +200,17 @@ def describe(scene: Scene) -> str:
     return " ".join(parts)
 
 
-def _about_texts(asked: SceneQuestion) -> bool:
-    about = any(word in asked.question for word in ("text", "written"))
-    return asked.kind == "count" and about and "not counting" not in asked.question
+def _about_texts(question: SceneQuestion) -> bool:
+    about = any(word in question.question for word in ("text", "written"))
+    return question.kind == "count" and about and "not counting" not in question.question
 
 
-def _item(asked: SceneQuestion, scene: Scene) -> TextItem | ShapeItem | None:
+def _item(question: SceneQuestion, scene: Scene) -> TextItem | ShapeItem | None:
     """The item that a question names."""
     for text in scene.texts:
-        if f'"{text.text}"' in asked.question:
+        if f'"{text.text}"' in question.question:
             return text
-    return next((shape for shape in scene.objects if f" {shape.shape}" in asked.question), None)
+    return next((shape for shape in scene.objects if f" {shape.shape}" in question.question), None)
 
 
 def _cells(item: TextItem | ShapeItem) -> str:
@@ -235,16 +235,16 @@ def _seen(scene: Scene) -> str:
     return f"I see {_shapes(scene) or 'no shape'}."
 
 
-def _rephrase(asked: SceneQuestion, scene: Scene, rng: random.Random) -> str:
+def _rephrase(question: SceneQuestion, scene: Scene, rng: random.Random) -> str:
     """The same question in other words, of those on the training side."""
-    item = _item(asked, scene)
+    item = _item(question, scene)
     word, shape = getattr(item, "text", ""), getattr(item, "shape", "")
     slots = {"W": word, "O": shape}
-    group = asked.kind
-    if _about_texts(asked):
+    group = question.kind
+    if _about_texts(question):
         group = "count_texts"
     elif group == "read":
-        one = next((text for text in scene.texts if text.text == asked.answer), None)
+        one = next((text for text in scene.texts if text.text == question.answer), None)
         group = "all" if one is None or len(scene.texts) == 1 else "one"
         if one is not None:
             slots["P"] = place(one.box, scene, rng)
@@ -254,9 +254,9 @@ def _rephrase(asked: SceneQuestion, scene: Scene, rng: random.Random) -> str:
         group = "where_text" if isinstance(item, TextItem) else "where_shape"
         slots["O"] = f"the {shape}"
     elif group == "exists":
-        slots["O"] = asked.question.rstrip("?.").split(" a ")[1].split()[0]
+        slots["O"] = question.question.rstrip("?.").split(" a ")[1].split()[0]
     if group not in MORE:
-        return asked.question
+        return question.question
     template = rng.choice(of_split(MORE[group], "train", "question"))
     for name, value in slots.items():
         template = template.replace(f"{{{name}}}", value)

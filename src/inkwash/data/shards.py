@@ -243,7 +243,7 @@ class ShardSet:
         name = self.groups[group][shard][0]
         file, index = self._open(name)
         key, members = index.samples[offset]
-        wanted = [suffix for suffix in members if suffix != "json" and _asked(suffix.removesuffix(".npy"), arrays)]
+        wanted = [suffix for suffix in members if suffix != "json" and _is_wanted(suffix.removesuffix(".npy"), arrays)]
         found = {suffix: self._bytes(name, file, key, suffix, members[suffix]) for suffix in ("json", *wanted)}
         loaded = {
             suffix.removesuffix(".npy"): np.load(io.BytesIO(content), allow_pickle=False)
@@ -285,7 +285,7 @@ class ShardSet:
             self.close()
 
 
-def _asked(name: str, wanted: Sequence[str] | None) -> bool:
+def _is_wanted(name: str, wanted: Sequence[str] | None) -> bool:
     return wanted is None or any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted)
 
 

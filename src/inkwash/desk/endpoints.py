@@ -171,7 +171,7 @@ def _pieces(endpoint: Endpoint, line: str) -> Iterator[Piece]:
     try:
         event = json.loads(line)
         if "error" in event:
-            raise EndpointError(f"{endpoint.name} stopped: {_said(event)}")
+            raise EndpointError(f"{endpoint.name} stopped: {_error_text(event)}")
         delta = event["choices"][0]["delta"] if event.get("choices") else {}
     except (ValueError, KeyError, IndexError, TypeError):
         raise EndpointError(f"{endpoint.name} sent what is no piece of a chat answer.") from None
@@ -183,14 +183,14 @@ def _pieces(endpoint: Endpoint, line: str) -> Iterator[Piece]:
 
 def _refused(endpoint: Endpoint, status: int, body: bytes) -> str:
     try:
-        said = _said(json.loads(body))
+        reason = _error_text(json.loads(body))
     except ValueError:
-        said = ""
-    hint = ": check its key" if status in (401, 403) else f": {said}" if said else ""
+        reason = ""
+    hint = ": check its key" if status in (401, 403) else f": {reason}" if reason else ""
     return f"{endpoint.name} answered {status}{hint.rstrip('.')}."
 
 
-def _said(event: Any) -> str:
+def _error_text(event: Any) -> str:
     error = event.get("error") if isinstance(event, dict) else None
     message = error.get("message") if isinstance(error, dict) else error
     return " ".join(str(message or "").split())[:300]

@@ -39,7 +39,7 @@ _MEDIA_TYPES = {
 class AgentSession(Protocol):
     """What works on a task that is handed over."""
 
-    def act(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def act(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Events of the work."""
 
     def answer(self, yes: bool) -> None:
@@ -70,8 +70,8 @@ def _protect(app: FastAPI, token: str) -> None:
     @app.middleware("http")
     async def only_the_page(request: Request, forward: Any) -> Response:
         host = request.headers.get("host", "").rsplit(":", 1)[0]
-        given = request.headers.get(HEADER) or request.query_params.get("token") or ""
-        if host not in _HOSTS or not hmac.compare_digest(given.encode(), token.encode()):
+        secret = request.headers.get(HEADER) or request.query_params.get("token") or ""
+        if host not in _HOSTS or not hmac.compare_digest(secret.encode(), token.encode()):
             return JSONResponse({"error": "This page belongs to a running assistant: open it from there."}, 403)
         answer: Response = await forward(request)
         answer.headers.update({"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})

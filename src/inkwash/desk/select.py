@@ -54,8 +54,10 @@ class _Overlay:
         self._root.overrideredirect(True)
         self._root.attributes("-topmost", True)
         self._root.geometry(f"{box.width}x{box.height}+{box.left}+{box.top}")
-        shown = shot.image if shot.scale == 1 else shot.image.resize((box.width, box.height), Image.Resampling.BILINEAR)
-        self._picture = ImageTk.PhotoImage(shown)
+        picture = (
+            shot.image if shot.scale == 1 else shot.image.resize((box.width, box.height), Image.Resampling.BILINEAR)
+        )
+        self._picture = ImageTk.PhotoImage(picture)
         self._canvas: Any = tkinter.Canvas(self._root, highlightthickness=0, cursor="crosshair")
         self._canvas.pack(fill="both", expand=True)
         self._canvas.create_image(0, 0, image=self._picture, anchor="nw")

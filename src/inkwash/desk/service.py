@@ -76,7 +76,7 @@ class Desk:
         self._recorder: tuple[Recorder, Screen] | None = None
         self._running: dict[int, threading.Event] = {}
         self._news: deque[dict[str, Any]] = deque(maxlen=NEWS)
-        self._heard = threading.Condition()
+        self._changed = threading.Condition()
         self._count = 0
 
     def close(self) -> None:
@@ -93,15 +93,15 @@ class Desk:
 
     def tell(self, kind: str, **more: Any) -> None:
         """Something the page should hear of: a hotkey, a recording that ended."""
-        with self._heard:
+        with self._changed:
             self._count += 1
             self._news.append({"number": self._count, "kind": kind, **more})
-            self._heard.notify_all()
+            self._changed.notify_all()
 
     def news(self, after: int, timeout: float = 20.0) -> list[dict[str, Any]]:
         """What happened after that number; waits a while for something."""
-        with self._heard:
-            self._heard.wait_for(lambda: self._count > after, timeout)
+        with self._changed:
+            self._changed.wait_for(lambda: self._count > after, timeout)
             return [one for one in self._news if one["number"] > after]
 
     # -- settings -----------------------------------------------------------------------------------------------------
@@ -242,18 +242,18 @@ class Desk:
             raise RequestError("An answer is still being written here: stop it first.", status=409, param="text")
         number = self.history.add(talk, Message(role="user", text=question.text, media=question.media))
         stop = self._running[talk] = threading.Event()
-        said = {"thought": "", "answer": ""}
+        reply = {"thought": "", "answer": ""}
         try:
             yield {"kind": "begun", "conversation": talk, "message": number}
             if self.endpoints.local is not None and endpoint.name == self.endpoints.local.name:
                 self._start_local()
             messages = self._messages(talk, video=endpoint.video)
             for piece in ask(endpoint, messages, self.endpoints.keys.get(endpoint.name), cancelled=stop.is_set):
-                said[piece.kind] += piece.text
+                reply[piece.kind] += piece.text
                 yield _piece(piece)
-            yield {"kind": "done", "message": self._answered(talk, said)}
+            yield {"kind": "done", "message": self._answered(talk, reply)}
         except Cancelled:
-            yield {"kind": "stopped", "message": self._answered(talk, said)}
+            yield {"kind": "stopped", "message": self._answered(talk, reply)}
         except InkwashError as error:
             yield {"kind": "failed", "error": error.message}
         finally:
@@ -265,8 +265,8 @@ class Desk:
         if (running := self._running.get(conversation)) is not None:
             running.set()
 
-    def _answered(self, talk: int, said: dict[str, str]) -> int:
-        answer = Message(role="assistant", text=said["answer"].strip(), thoughts=said["thought"].strip())
+    def _answered(self, talk: int, reply: dict[str, str]) -> int:
+        answer = Message(role="assistant", text=reply["answer"].strip(), thoughts=reply["thought"].strip())
         number = self.history.add(talk, answer)
         self.history.keep_newest(self.settings()["keep"])
         return number

@@ -106,7 +106,8 @@ class Drawing:
         codebook_size = config.prior_vq_quantizer_codebook_size
         if not bool(((tokens >= 0) & (tokens < codebook_size)).all()):
             raise RequestError(
-                f"prior_token_ids must lie in 0..{codebook_size - 1}, but run from {int(tokens.min())} to {int(tokens.max())}.",
+                f"prior_token_ids must lie in 0..{codebook_size - 1}, but run from {int(tokens.min())} to "
+                f"{int(tokens.max())}.",
                 param="prior_token_ids",
             )
         return tokens

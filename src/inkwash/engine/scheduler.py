@@ -5,7 +5,8 @@
     picture = ticket.result().images[0]
 
 Any thread may submit, abort and ask for figures. Plans of all requests are drawn together (`planner.py`), pictures one
-by one by decode workers beside it; a picture is the same alone and in company. How it works, with figures: docs/engine.md.
+by one by decode workers beside it; a picture is the same alone and in company. How it works, with figures:
+docs/engine.md.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class Engine:
         reference_cache_bytes: int = REFERENCE_BYTES,
         plans_only: bool = False,
     ) -> None:
-        """max_queue: requests that may wait. slots: plans drawn together. decode_workers: pictures drawn beside each other.
+        """max_queue: requests that may wait. slots: plans drawn together. decode_workers: pictures drawn together.
         plans_only: a result is its plan, without pictures; they are drawn elsewhere (`submit(..., plan=...)`).
 
         On a CPU a decode worker computes with an equal share of torch's threads, and None makes one worker of each
@@ -177,7 +178,7 @@ class Engine:
     def run_in_background(self, step: StepFn) -> None:
         """Call a step of other work, such as answers of a vision model, until it returns False.
 
-        They come before everything else, in one thread at a time: one more than the decode workers, which plans meanwhile.
+        They come before everything else, in one thread at a time: one more than decode workers, which plans meanwhile.
         """
         with self._changed:
             if self._closing:
@@ -329,7 +330,7 @@ class Engine:
     def _rows_to_advance(self) -> int | None:
         """How many sequences to advance: all, or on a CPU with idle decode workers only the oldest few.
 
-        Computing time there grows with the rows, so the first plans are finished sooner and no decode worker waits for all.
+        Computing time there grows with the rows, so the first plans are finished sooner and no worker waits for all.
         """
         idle = self.decode_workers - 1 - self._drawing
         if self._threads is None or self._pictures or idle <= 0:
@@ -523,7 +524,7 @@ class Engine:
         return sum(self._left_s(job) for job in self._jobs.values()) / self.decode_workers
 
     def _own_s(self, job: Job) -> float:
-        """Seconds of a request once it is alone: its plans, then its pictures, as many at once as there are decode workers."""
+        """Seconds of a request once it is alone: its plans, then its pictures, as many at once as decode workers."""
         rounds = -(-job.work.pictures // self.decode_workers)
         return self._speeds.seconds(job.work, tokens=job.work.sequences * job.work.tokens, pictures=rounds)
 

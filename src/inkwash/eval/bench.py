@@ -28,7 +28,7 @@ from inkwash.eval.predictions import Predictions, TextReader
 from inkwash.eval.run import Draw, Drawn, check_folder, check_settings, draw_all, load_all
 from inkwash.eval.sources import SOURCES, DrawConfig, drawer, edit_drawer
 from inkwash.eval.tasks.edits import KINDS, EditCase, EditsReport, held_out_edits, score_edits
-from inkwash.eval.tasks.scenes import Case, ScenesReport, World, check_judge, held_out, score_images
+from inkwash.eval.tasks.scenes import Case, CaseKind, ScenesReport, check_judge, held_out, score_images
 from inkwash.eval.verified import Journal
 from inkwash.scenes.card_edit import KINDS as CARD_KINDS
 from inkwash.scenes.levels import BASIC, CARD, LEVELS, find_level
@@ -105,12 +105,12 @@ class ScenesRun(EvalRun):
             )
 
     def settings(self) -> dict[str, Any]:
-        world = digest(f"{case.scene} {case.prompt}" for case in self.cases(_WORLD_CASES))
+        cases_digest = digest(f"{case.scene} {case.prompt}" for case in self.cases(_WORLD_CASES))
         return {
             "task": "scenes",
             "source": self.source,
             "regions": list(self.regions),
-            "world": world,
+            "world": cases_digest,
             **super().settings(),
             **({} if self.language == "en" else {"language": self.language}),
             **({} if self.verify is None else {"tries": self.verify.tries, "best_of": self.verify.best_of}),
@@ -119,8 +119,8 @@ class ScenesRun(EvalRun):
     def cases(self, n: int | None = None) -> list[Case]:
         """The first n scenes, by default all of the run."""
         width, height = self.size
-        world = World(level=self.level, language=self.language)
-        return held_out(n or self.n, seed=self.draw.seed, regions=self.regions, width=width, height=height, world=world)
+        kind = CaseKind(level=self.level, language=self.language)
+        return held_out(n or self.n, seed=self.draw.seed, regions=self.regions, width=width, height=height, kind=kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +137,8 @@ class EditsRun(EvalRun):
             raise ConfigError(f"the edit kinds are {self.kinds}; each must be one of {', '.join(known)}.")
 
     def settings(self) -> dict[str, Any]:
-        world = digest(f"{case.edit}" for case in self.cases(_WORLD_CASES))
-        return {"task": "edits", "kinds": list(self.kinds), "world": world, **super().settings()}
+        cases_digest = digest(f"{case.edit}" for case in self.cases(_WORLD_CASES))
+        return {"task": "edits", "kinds": list(self.kinds), "world": cases_digest, **super().settings()}
 
     def cases(self, n: int | None = None) -> list[EditCase]:
         """The first n edits, by default all of the run."""

@@ -71,9 +71,9 @@ class Reader:
 
     @property
     def _engine(self) -> Any:
-        if not hasattr(self._engines, "own"):
-            self._engines.own = _load_engine(self.config)
-        return self._engines.own
+        if not hasattr(self._engines, "engine"):
+            self._engines.engine = _load_engine(self.config)
+        return self._engines.engine
 
     def read(self, image: Image.Image) -> list[Line]:
         """The lines of one RGB picture, in reading order; an empty list where nothing legible stands."""

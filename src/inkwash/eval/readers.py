@@ -108,9 +108,9 @@ class PaddleOnnx:
     @property
     def engine(self) -> Any:
         """The loaded models, of this thread."""
-        if not hasattr(self._engines, "own"):
-            self._engines.own = self._load()
-        return self._engines.own
+        if not hasattr(self._engines, "engine"):
+            self._engines.engine = self._load()
+        return self._engines.engine
 
     def _load(self) -> Any:
         try:

@@ -83,7 +83,7 @@ def as_dict(score: QuestionScore, **settings: Any) -> dict[str, Any]:
         }
         for one in score.marked
     ]
-    named = {name: {"right": share, "asked": asked} for name, (share, asked) in shares.items()}
+    named = {name: {"right": share, "asked": count} for name, (share, count) in shares.items()}
     return {
         "per_kind": {name: named[name] for name in named if name in kinds},
         "groups": {name: named[name] for name in (*score.groups, WORDS, "one word read") if name in named},

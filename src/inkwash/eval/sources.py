@@ -50,8 +50,8 @@ class DrawConfig(SamplingOverrides):
 
     def request(self, number: int, **fields: Any) -> DrawRequest:
         """The request of picture `number`; `fields` say what is drawn."""
-        given = {"num_inference_steps": self.steps, "guidance_scale": self.guidance}
-        settings = {name: value for name, value in given.items() if value is not None}
+        chosen = {"num_inference_steps": self.steps, "guidance_scale": self.guidance}
+        settings = {name: value for name, value in chosen.items() if value is not None}
         seed = limits.check_seed(self.seed) + number
         return DrawRequest(**{**self.asked_sampling(), "seed": seed, **settings, **fields})
 

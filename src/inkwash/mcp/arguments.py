@@ -39,16 +39,16 @@ def schema_of(arguments: type) -> dict[str, Any]:
     return {**schema, "title": arguments.__name__}
 
 
-def read_arguments(arguments: type, given: Mapping[str, Any]) -> Any:
+def read_arguments(arguments: type, values: Mapping[str, Any]) -> Any:
     """The dataclass of a call; RequestError in one sentence for an unknown, missing or impossible value."""
     known = [each.name for each in fields(arguments)]
-    for name in given:
+    for name in values:
         if name not in known:
             near = did_you_mean(name, known)
             hint = f"{near} The arguments are" if near else "the arguments are"
             raise RequestError(f"There is no argument {name!r}: {hint} {', '.join(known)}.", param=name)
     try:
-        checked = model_of(arguments).model_validate(dict(given))
+        checked = model_of(arguments).model_validate(dict(values))
     except ValidationError as error:
         raise _refused(error) from None
     return arguments(**{name: getattr(checked, name) for name in known})
@@ -70,8 +70,8 @@ def _refused(error: ValidationError) -> RequestError:
     place = ".".join(str(part) for part in first["loc"] if not _is_branch(part)) or name
     if first["type"] == "missing":
         return RequestError(f"The argument {place} is missing: it is required.", param=name)
-    said = first["msg"].removeprefix("Value error, ").rstrip(".")
-    return RequestError(f"{place} is {_SHORT.repr(first['input'])}: {said[:1].lower()}{said[1:]}.", param=name)
+    reason = first["msg"].removeprefix("Value error, ").rstrip(".")
+    return RequestError(f"{place} is {_SHORT.repr(first['input'])}: {reason[:1].lower()}{reason[1:]}.", param=name)
 
 
 def _is_branch(part: int | str) -> bool:

@@ -160,12 +160,12 @@ def _work(tool: McpTool, arguments: object, call: ToolInvocation) -> ToolResult 
 
 async def _report(call: ToolInvocation, ctx: ServerRequestContext) -> None:
     """Tell the client how far the call is, whenever that changed."""
-    told = (0.0, "")
+    reported = (0.0, "")
     while True:
         await anyio.sleep(REPORT_S)
         now = call.progress
-        if now != told and now[0] > told[0]:
-            told = now
+        if now != reported and now[0] > reported[0]:
+            reported = now
             await ctx.session.report_progress(now[0], 100.0, now[1])
 
 

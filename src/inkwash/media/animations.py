@@ -37,8 +37,8 @@ def probe_animation(file: BinaryIO, name: str, max_pixels: int) -> tuple[tuple[i
             picture.seek(number)
             if picture.format == "WEBP":
                 picture.load()  # its times are known only then
-            shown = picture.info.get("duration") or 0
-            starts.append(starts[-1] + (shown / 1000 if shown > 10 else _USUAL_SECONDS))
+            duration = picture.info.get("duration") or 0
+            starts.append(starts[-1] + (duration / 1000 if duration > 10 else _USUAL_SECONDS))
     except MediaError:
         raise
     except Exception as error:  # decoders raise anything on foreign bytes
@@ -51,7 +51,7 @@ def read_animation(
 ) -> Iterator[NDArray[np.uint8]]:
     """The pictures of these ascending numbers (3, H, W) on white."""
     picture = _open(file, name)
-    at, shown = -1, np.empty((3, 0, 0), np.uint8)
+    at, frame = -1, np.empty((3, 0, 0), np.uint8)
     for number in numbers:
         if number != at:
             try:
@@ -60,8 +60,8 @@ def read_animation(
             except Exception as error:
                 raise _damaged(name, picture, error) from None
             whole = whole if whole.size == size else whole.resize(size, Image.Resampling.BICUBIC)
-            at, shown = number, np.ascontiguousarray(np.asarray(whole).transpose(2, 0, 1))
-        yield shown
+            at, frame = number, np.ascontiguousarray(np.asarray(whole).transpose(2, 0, 1))
+        yield frame
 
 
 def _open(file: BinaryIO, name: str) -> Image.Image:

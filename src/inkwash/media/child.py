@@ -130,8 +130,8 @@ def _described(error: BaseException, header: dict[str, Any]) -> dict[str, Any]:
     if isinstance(error, MissingExtraError):
         return {"error": "extra", "message": error.message, "extra": error.extra}
     if isinstance(error, RequestError):
-        said = {"message": error.message, "status": error.status, "code": error.code, "param": error.param}
-        return {"error": "request", **said}
+        fields = {"message": error.message, "status": error.status, "code": error.code, "param": error.param}
+        return {"error": "request", **fields}
     if isinstance(error, InkwashError):
         return {"error": "media", "message": error.message}
     name = header.get("name", "The file")

@@ -61,17 +61,17 @@ class _Converter:
             band.info.pop("transparency", None)
             band = band.convert(_STRAIGHT.get(band.mode, band.mode)).convert(self.colors)
         if self.transform is not None:
-            shown = self.transform.apply(band)
+            converted = self.transform.apply(band)
         else:
-            shown = band if band.mode == "RGB" else band.convert("RGB")
+            converted = band if band.mode == "RGB" else band.convert("RGB")
         if self.mode == "RGBA":
-            shown.putalpha(alpha if alpha is not None else 255)
-            return shown
+            converted.putalpha(alpha if alpha is not None else 255)
+            return converted
         if alpha is None:
-            return shown
-        shown = shown.copy() if shown is band else shown
-        shown.putalpha(alpha)
-        return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
+            return converted
+        converted = converted.copy() if converted is band else converted
+        converted.putalpha(alpha)
+        return Image.alpha_composite(Image.new("RGBA", converted.size, "white"), converted).convert("RGB")
 
     def _alpha(self, band: Image.Image) -> Image.Image | None:
         if not self.clear:

@@ -120,9 +120,9 @@ def page_numbers(wanted: str | None, count: int) -> Sequence[int]:
     if wanted is None:
         return range(1, count + 1)
     if not isinstance(wanted, str) or len(wanted) > MAX_RANGE:
-        shown = f"{len(wanted)} characters" if isinstance(wanted, str) else type(wanted).__name__
+        described = f"{len(wanted)} characters" if isinstance(wanted, str) else type(wanted).__name__
         raise RequestError(
-            f"The pages are {shown}, but must be a text of at most {MAX_RANGE} characters such as 1-3,7 or 5-.",
+            f"The pages are {described}, but must be a text of at most {MAX_RANGE} characters such as 1-3,7 or 5-.",
             param="pages",
         )
     if not wanted.strip():

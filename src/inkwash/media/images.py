@@ -285,8 +285,8 @@ def _upright(picture: Image.Image, size: tuple[int, int] | None) -> Image.Image:
 def _format(path: Path) -> str:
     found = SUFFIXES.get(path.suffix.lower())
     if found is None:
-        said = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
-        raise MediaError(f"The output {os.fspath(path)!r} has {said}: it must end in {', '.join(SUFFIXES)}.")
+        described = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
+        raise MediaError(f"The output {os.fspath(path)!r} has {described}: it must end in {', '.join(SUFFIXES)}.")
     return found
 
 

@@ -230,7 +230,7 @@ def _archive(file: BinaryIO) -> str:
             names = archive.namelist()
     except Exception:  # damaged directories raise many things
         return "a damaged ZIP archive"
-    return next((said for start, said in _ARCHIVES if any(n.startswith(start) for n in names)), "a ZIP archive")
+    return next((kind for start, kind in _ARCHIVES if any(n.startswith(start) for n in names)), "a ZIP archive")
 
 
 def _text(head: bytes) -> str:

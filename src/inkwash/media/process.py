@@ -234,11 +234,11 @@ class ProcessReader:
         file = _file(source, "document", documents.MAX_BYTES)
         (reply,) = self._ask("document", file, {**options, "token": token}, token)
 
-        def shown(place: int) -> documents.Load:
+        def page_loader(place: int) -> documents.Load:
             def load(size: PixelSize | None = None) -> Image.Image:
-                asked = {"token": token, "place": place, "size": size}
+                arguments = {"token": token, "place": place, "size": size}
                 again = "document", {**options, "token": token}
-                (made,) = self._ask("page", file, asked, token, first=again)
+                (made,) = self._ask("page", file, arguments, token, first=again)
                 return _picture(made)
 
             return load
@@ -249,7 +249,7 @@ class ProcessReader:
                 width=page["width"],
                 height=page["height"],
                 text=page["text"],
-                load=shown(place) if page["shown"] else None,
+                load=page_loader(place) if page["shown"] else None,
             )
             for place, page in enumerate(reply.header["pages"])
         ]
@@ -325,8 +325,8 @@ class ProcessReader:
             limit = self._media.limits.memory_bytes / 2**30
             return MediaError(f"{name} takes more than {limit:.1f} GiB to decode: make it smaller.")
         if kind == "request":
-            given = {key: header.get(key) for key in ("status", "code", "param")}
-            return RequestError(message, **given)  # type: ignore[arg-type]
+            fields = {key: header.get(key) for key in ("status", "code", "param")}
+            return RequestError(message, **fields)  # type: ignore[arg-type]
         if kind == "extra":
             return MissingExtraError(message.partition(" needs the ")[0], extra=str(header.get("extra")))
         return MediaError(message)

@@ -91,8 +91,8 @@ def read_slide(slide: Any) -> SlideContent:
         except Exception as error:  # a shape that the library cannot read must not cost the others
             sheet.texts.append(f"[Here is a shape that cannot be read ({type(error).__name__}).]")
     try:
-        if slide.has_notes_slide and (said := slide.notes_slide.notes_text_frame.text.strip()):
-            sheet.texts.append(f"Notes: {said}")
+        if slide.has_notes_slide and (notes := slide.notes_slide.notes_text_frame.text.strip()):
+            sheet.texts.append(f"Notes: {notes}")
     except Exception:  # notes without a text frame, or damaged ones
         sheet.texts.append("[The notes cannot be read.]")
     return sheet
@@ -130,8 +130,8 @@ def _shapes(shapes: Any) -> Iterator[Any]:
 
 
 def _read_shape(shape: Any, sheet: SlideContent) -> None:
-    if getattr(shape, "has_text_frame", False) and (said := shape.text_frame.text.strip()):
-        sheet.texts.append(said)
+    if getattr(shape, "has_text_frame", False) and (text := shape.text_frame.text.strip()):
+        sheet.texts.append(text)
     if getattr(shape, "has_table", False):
         sheet.texts += [" | ".join(cell.text for cell in row.cells) for row in shape.table.rows]
     elif getattr(shape, "has_chart", False):
@@ -189,5 +189,5 @@ def _graphic(shape: Any) -> list[str]:
     tree = etree.fromstring(data.blob, etree.XMLParser(resolve_entities=False, no_network=True))
     points = tree.iterfind(f".//{{{_DIAGRAM}}}pt")
     words = ["".join(text.text or "" for text in point.iter(f"{{{_DRAWING}}}t")).strip() for point in points]
-    said = [word for word in words if word]
-    return [f"SmartArt: {'; '.join(said)}"] if said else ["[Here is a SmartArt drawing without words.]"]
+    words_left = [word for word in words if word]
+    return [f"SmartArt: {'; '.join(words_left)}"] if words_left else ["[Here is a SmartArt drawing without words.]"]

@@ -219,8 +219,8 @@ def _single(path: Path) -> AdapterFile:
         return _peft(path.parent, path.parent.name if path.parent.name in NETWORKS else None)
     try:
         with safe_open(path, framework="np") as opened:
-            told = (opened.metadata() or {}).get(DIFFUSERS_SETTINGS)
-        content = json.loads(told) if told else {}
+            stored = (opened.metadata() or {}).get(DIFFUSERS_SETTINGS)
+        content = json.loads(stored) if stored else {}
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path} is damaged or cut short ({reason(error)}): copy it again.") from error
     if not isinstance(content, dict):
@@ -231,7 +231,7 @@ def _single(path: Path) -> AdapterFile:
         owner = network if dot and network in NETWORKS else None
         by_network.setdefault(owner, {})[name if owner else key] = value
     return AdapterFile(
-        path=path, settings={network: read_settings(own, str(path)) for network, own in by_network.items()}
+        path=path, settings={network: read_settings(entries, str(path)) for network, entries in by_network.items()}
     )
 
 

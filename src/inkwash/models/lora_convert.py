@@ -85,7 +85,7 @@ def convert_adapter(
         }
     try:
         if to == "peft":
-            return [file for network, own in adapter.items() for file in _write_peft(own, target / network)]
+            return [file for network, matrices in adapter.items() for file in _write_peft(matrices, target / network)]
         file = target if target.suffix == ".safetensors" else target / DIFFUSERS_FILE
         return [_write_diffusers(adapter, file) if to == "diffusers" else _write_kohya(adapter, file)]
     except (OSError, SafetensorError) as error:
@@ -134,12 +134,12 @@ def _matrix(file: AdapterFile, network: str, module: str, parts: Mapping[str, Te
     if not (is_finite(a) and is_finite(b)):
         raise WeightsError(f"{file.path} holds NaN or infinity in {module}: train it again.")
     settings, rank = file.settings_of(network), a.shape[0]
-    own = float(parts["alpha"]) if "alpha" in parts and parts["alpha"].numel() == 1 else None
-    scale = settings.scale(module, rank, own)
-    if settings.rslora or (own is None and settings.alpha is None):
+    alpha_stored = float(parts["alpha"]) if "alpha" in parts and parts["alpha"].numel() == 1 else None
+    scale = settings.scale(module, rank, alpha_stored)
+    if settings.rslora or (alpha_stored is None and settings.alpha is None):
         alpha = scale * rank
     else:
-        alpha = own if own is not None else round(scale * rank, 9)
+        alpha = alpha_stored if alpha_stored is not None else round(scale * rank, 9)
     embedding = "embedding" in parts
     if settings.transposed and not embedding:
         a, b = b.T.contiguous(), a.T.contiguous()
@@ -194,11 +194,11 @@ def _write_kohya(adapter: Adapter, file: Path) -> Path:
             tensors[f"{flat}.alpha"] = torch.tensor(one.alpha)
     ranks = {str(one.rank) for matrices in adapter.values() for one in matrices.values()}
     alphas = {f"{one.alpha:g}" for matrices in adapter.values() for one in matrices.values()}
-    told = {"ss_network_module": "networks.lora"}
-    told |= {"ss_network_dim": next(iter(ranks))} if len(ranks) == 1 else {}
-    told |= {"ss_network_alpha": next(iter(alphas))} if len(alphas) == 1 else {}
+    metadata = {"ss_network_module": "networks.lora"}
+    metadata |= {"ss_network_dim": next(iter(ranks))} if len(ranks) == 1 else {}
+    metadata |= {"ss_network_alpha": next(iter(alphas))} if len(alphas) == 1 else {}
     file.parent.mkdir(parents=True, exist_ok=True)
-    return _write(tensors, file, {"ss": json.dumps(told)})
+    return _write(tensors, file, {"ss": json.dumps(metadata)})
 
 
 def _settings(matrices: Mapping[str, Matrix]) -> dict[str, Any]:

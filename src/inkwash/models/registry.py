@@ -20,9 +20,7 @@ from inkwash.models.glm_image.folder import (
     INDEX_FILE,
     PARTS,
     DrawingDefaults,
-    ModelDefaults,
     drawing_defaults,
-    folder_defaults,
     inspect_folder,
     inspect_index,
 )
@@ -171,12 +169,6 @@ def defaults_of(name: str | Path) -> DrawingDefaults:
     """
     folder = folder_of(name)
     return DrawingDefaults() if folder is None else drawing_defaults(folder)
-
-
-def model_defaults(name: str | Path) -> ModelDefaults:
-    """Everything that a model draws with by itself, as far as it is known before it is fetched."""
-    folder = folder_of(name)
-    return ModelDefaults() if folder is None else folder_defaults(folder)
 
 
 def folder_of(name: str | Path) -> Path | None:

@@ -129,9 +129,9 @@ def _by_products(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     out = q.new_empty(batch, length, heads, v.shape[-1])
     for row in range(batch):
         for head in range(heads):
-            own, their, to_add = queries[row, head], keys[row, head], values[row, head]
+            query, their, to_add = queries[row, head], keys[row, head], values[row, head]
             for at in range(0, length, part):
-                weights = multiply(own[at : at + part], their, None, "none", [], "").softmax(-1)
+                weights = multiply(query[at : at + part], their, None, "none", [], "").softmax(-1)
                 out[row, at : at + part, head] = multiply(weights, to_add, None, "none", [], "")
     return out.transpose(1, 2)
 
@@ -319,10 +319,10 @@ class SlotCache:
             if len(self._views) == MOST_VIEWS:
                 self._views.clear()
             keys, values = self._heads[layer]
-            own = slice(first, first + slots)
+            chosen = slice(first, first + slots)
             views = self._views[place] = (
-                keys[own, :, :length].expand(rows, -1, -1, -1),
-                values[own, :, :length].expand(rows, -1, -1, -1),
+                keys[chosen, :, :length].expand(rows, -1, -1, -1),
+                values[chosen, :, :length].expand(rows, -1, -1, -1),
             )
         return views
 

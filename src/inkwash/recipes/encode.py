@@ -76,7 +76,7 @@ class SampleEncoder:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What belongs to the data set: by these fingerprints training knows whether its networks speak the same codes."""
+        """What belongs to the data set: training compares these fingerprints with those of its own networks."""
         return {"codes": self.vq.config.num_embeddings, **checkpoint_fingerprints(self.vq, self.vae, self.processor)}
 
     @torch.no_grad()

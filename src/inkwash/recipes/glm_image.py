@@ -145,7 +145,7 @@ def glm_image_ar(
     return EncodedARStage(
         work=work,
         name=f"ar_{resolution}",
-        data=_given(data),
+        data=_required(data),
         model=model,
         batch=batch,
         train=train,
@@ -174,10 +174,10 @@ def glm_image_decoder(
         workers=4,
         save_every_s=1200.0,
     )
-    return EncodedDecoderStage(work=work, data=_given(data), model=model, batch=batch, train=train)
+    return EncodedDecoderStage(work=work, data=_required(data), model=model, batch=batch, train=train)
 
 
-def _given(data: Path) -> Path:
+def _required(data: Path) -> Path:
     if data == NOWHERE:
         raise ConfigError("This recipe needs data: add --set data=FOLDER, as inkwash data encode wrote it.")
     return data

@@ -52,7 +52,7 @@ def identity_score(
     except MissingExtraError as error:
         print(f"{error} The words are not read.", flush=True)
         read = None
-    rows, told = [], {}
+    rows, scores = [], {}
     for name in ("before", "after"):
         if name == "after":
             pipe.set_adapters([pipe.load_lora_weights(work / "lora")], weight)
@@ -60,13 +60,13 @@ def identity_score(
         score = score_identity(images, cases, read)
         print(f"{name}: {score}", flush=True)
         rows.append(images)
-        told[name] = dataclasses.asdict(score)
+        scores[name] = dataclasses.asdict(score)
     _sheet(rows).save(work / "before_after.png")
     result: dict[str, object] = {
         "prompts": [case[1].prompt for case in cases],
         "weight": weight,
         "steps": steps,
-        **told,
+        **scores,
     }
     (work / "score.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return result

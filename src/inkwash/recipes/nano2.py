@@ -188,8 +188,8 @@ def _carried_decoder(old: Decoder, seen: Tensor) -> Decoder:
 
 def nano2_export(work: Path, output: Path) -> Path:
     """Write the checkpoint in bf16 from finished or unfinished stages; a stage without any state stays as started."""
-    own = Abilities.from_dict(second_limits())
-    return export_edition(work, output, replace(sizes.DRAWING, canonical_quotes=True, limits=own), SIDE)
+    limits = Abilities.from_dict(second_limits())
+    return export_edition(work, output, replace(sizes.DRAWING, canonical_quotes=True, limits=limits), SIDE)
 
 
 def export_edition(

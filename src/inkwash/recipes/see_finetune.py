@@ -30,7 +30,7 @@ from inkwash.train.see_finetune import SeeTuning, tune_vision
 from inkwash.train.sft import SftExample, history, make_example, target_of
 
 METHODS = ("lora", "full")
-Spot = tuple[int, int]  # conversation, message
+AnswerIndex = tuple[int, int]  # conversation, message
 
 
 def see_finetune(  # noqa: PLR0913 (each parameter is a setting)
@@ -93,7 +93,7 @@ def see_finetune(  # noqa: PLR0913 (each parameter is a setting)
 
 @dataclass(eq=False, kw_only=True)
 class SftBatches:
-    """Batch number n of a data set, for `data.loader.step_batches`: {"lessons", "prompts"}."""
+    """Batch number n of a data set, for `data.loader.step_batches`: {"examples", "prompts"}."""
 
     conversations: Sequence[TrainingConversation]
     processor: GlmVProcessor
@@ -102,7 +102,7 @@ class SftBatches:
     seed: int
     max_pixels: int | None
     max_tokens: int
-    spots: list[Spot] = field(default_factory=list, init=False)
+    spots: list[AnswerIndex] = field(default_factory=list, init=False)
 
     def check(self) -> list[SkippedExample]:
         """Look at everything once; the answers that can be learnt are then in `spots`, the others are returned."""
@@ -110,8 +110,8 @@ class SftBatches:
         self.spots = []
         for number, conversation in enumerate(self.conversations):
             try:
-                lessons = [self.lesson((number, place)) for place in conversation.answers]
-                longest = max(len(lesson.ids) for lesson in lessons)
+                examples = [self.example((number, place)) for place in conversation.answers]
+                longest = max(len(example.ids) for example in examples)
                 if longest > self.max_tokens:
                     raise DataError(f"it takes {longest} tokens, more than the {self.max_tokens} of max_tokens")
             except InkwashError as error:
@@ -120,10 +120,10 @@ class SftBatches:
             self.spots += [(number, place) for place in conversation.answers]
         return broken
 
-    def lesson(self, spot: Spot) -> SftExample:
+    def example(self, index: AnswerIndex) -> SftExample:
         """One answer of a conversation."""
-        conversation, place = self.conversations[spot[0]], spot[1]
-        said = target_of(dict(conversation.messages[place]), self.processor.style)
+        conversation, place = self.conversations[index[0]], index[1]
+        target = target_of(dict(conversation.messages[place]), self.processor.style)
         before = history(conversation.messages[:place])
         seen = read_media(before, self.processor.sampling, self.rules)
         prompt = self.processor.prepare(
@@ -131,10 +131,10 @@ class SftBatches:
             images=seen.images,
             videos=seen.videos,
             tools=conversation.tools,
-            enable_thinking=said.enable_thinking,
+            enable_thinking=target.enable_thinking,
             max_pixels=self.max_pixels,
         )
-        return make_example(self.processor, prompt, said.text)
+        return make_example(self.processor, prompt, target.text)
 
     @cached_property
     def order(self) -> ShardSampler:
@@ -144,11 +144,11 @@ class SftBatches:
     def __call__(self, step: int) -> Batch:
         spots = [self.spots[place] for _, place in self.order.turn(step).spots]
         names = [self.conversations[number].where for number, _ in spots]
-        return {"lessons": [self.lesson(spot) for spot in spots], "prompts": names}
+        return {"examples": [self.example(index) for index in spots], "prompts": names}
 
 
 def _report(
-    work: Path, read: int, spots: Sequence[Spot], broken: Sequence[SkippedExample], most: float, data: Path
+    work: Path, read: int, spots: Sequence[AnswerIndex], broken: Sequence[SkippedExample], most: float, data: Path
 ) -> None:
     """Say what is learnt and what is not, and refuse a data set of which too little is left."""
     work.mkdir(parents=True, exist_ok=True)

@@ -103,15 +103,15 @@ def configured(recipe: Callable[..., Any], overrides: Sequence[str]) -> Any:
     """What a recipe returns: its own arguments first, since much follows from them, then the fields of the result."""
     parameters = get_type_hints(recipe)
     fields = get_type_hints(parameters.pop("return"))
-    own = [text for text in overrides if _head(text) in parameters]
+    mine = [text for text in overrides if _head(text) in parameters]
     rest = [text for text in overrides if _head(text) not in parameters]
     for text in rest:
         if _head(text) not in fields:
             raise _unknown(_head(text), parameters | fields)
     try:
-        config = recipe(**arguments(recipe, own))
+        config = recipe(**arguments(recipe, mine))
     except ValueError as error:
-        raise ConfigError(f"--set {', '.join(own)}: {error}") from error
+        raise ConfigError(f"--set {', '.join(mine)}: {error}") from error
     for override in rest:
         key, _, text = override.partition("=")
         head, _, deeper = key.strip().partition(".")

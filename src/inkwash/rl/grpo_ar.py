@@ -234,21 +234,21 @@ def roll(
 
 
 def scored(
-    rollout: Rollout, scorer: Scorer, asked: Sequence[tuple[Ask, list[PlanSample]]], config: ARReinforce
+    rollout: Rollout, scorer: Scorer, sampled: Sequence[tuple[Ask, list[PlanSample]]], config: ARReinforce
 ) -> Iterator[Group]:
     """Draw and judge the different plans of some prompts."""
     items: list[tuple[Ask, Tensor]] = []
     places: list[list[int]] = []
-    for ask, plans in asked:
+    for ask, plans in sampled:
         known: dict[tuple[int, ...], int] = {}
-        own = []
+        indices = []
         for plan in plans:
             key = tuple(plan.target.flatten().tolist())
             if key not in known:
                 known[key] = len(items)
                 items.append((ask, plan.target))
-            own.append(known[key])
-        places.append(own)
+            indices.append(known[key])
+        places.append(indices)
     if not items:
         return
     noises = [digest("noise", config.seed, ask.key) for ask, _ in items]
@@ -256,8 +256,8 @@ def scored(
     scores = scorer.score(
         [RewardInput(ask=ask, image=image) for (ask, _), image in zip(items, made.images, strict=True)]
     )
-    for (ask, plans), own in zip(asked, places, strict=True):
-        yield Group(ask=ask, plans=plans, rewards=scores[own], images=tuple(made.images[i] for i in own))
+    for (ask, plans), indices in zip(sampled, places, strict=True):
+        yield Group(ask=ask, plans=plans, rewards=scores[indices], images=tuple(made.images[i] for i in indices))
 
 
 def packed(group: Group) -> dict[str, Any]:
@@ -302,12 +302,12 @@ def plan_part(
 ) -> TokenPart:
     """The tokens of plans that count; those of plans outside a group with variance have weight 0."""
     chosen = [plan.kept.choice for plan in samples]
-    padded = [plan.kept.padded(own) for plan, own in zip(samples, chosen, strict=True)]
+    padded = [plan.kept.padded(picks) for plan, picks in zip(samples, chosen, strict=True)]
     widest = max(ids.shape[1] for ids, _ in padded)
     advantage, weight = [], []
-    for plan, own, value, counts in zip(samples, chosen, advantages.tolist(), kept.tolist(), strict=True):
-        preview = torch.arange(len(own)) < plan.preview_tokens
-        each = torch.where(preview, config.preview_weight, config.target_weight)[own]
+    for plan, picks, value, counts in zip(samples, chosen, advantages.tolist(), kept.tolist(), strict=True):
+        preview = torch.arange(len(picks)) < plan.preview_tokens
+        each = torch.where(preview, config.preview_weight, config.target_weight)[picks]
         advantage.append(torch.full_like(each, float(value)))
         weight.append(each * float(counts))
     choice = torch.cat(chosen)

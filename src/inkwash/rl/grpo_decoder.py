@@ -215,23 +215,23 @@ def scored(
     scores = scorer.score(items)
     groups = []
     for i, (ask, target) in enumerate(zip(asks, targets, strict=True)):
-        own = slice(i * k, (i + 1) * k)
+        rows = slice(i * k, (i + 1) * k)
         groups.append(
             PictureGroup(
                 ask=ask,
                 ids=ids[i],
-                latents=made.latents[own].cpu(),
-                rewards=scores[own],
-                steps=tuple(_rows(each, own) for each in made.steps),
-                images=tuple(made.images[own]),
+                latents=made.latents[rows].cpu(),
+                rewards=scores[rows],
+                steps=tuple(_rows(each, rows) for each in made.steps),
+                images=tuple(made.images[rows]),
                 target=target,
             )
         )
     return groups
 
 
-def _rows(step: KernelStep, own: slice) -> KernelStep:
-    return replace(step, before=step.before[own].cpu(), after=step.after[own].cpu(), mean=step.mean[own].cpu())
+def _rows(step: KernelStep, rows: slice) -> KernelStep:
+    return replace(step, before=step.before[rows].cpu(), after=step.after[rows].cpu(), mean=step.mean[rows].cpu())
 
 
 def packed(group: PictureGroup) -> dict[str, Any]:
@@ -283,12 +283,12 @@ def velocity_parts(
     for minibatch in equal_parts(len(clean), config.minibatches):
         passes = []
         for part in equal_parts(minibatch.stop - minibatch.start, config.accumulate):
-            own = slice(minibatch.start + part.start, minibatch.start + part.stop)
-            shared = {"ids": ids[own].to(device), "texts": texts[own], "advantage": values[own].to(device)}
+            rows = slice(minibatch.start + part.start, minibatch.start + part.stop)
+            shared = {"ids": ids[rows].to(device), "texts": texts[rows], "advantage": values[rows].to(device)}
             if config.loss == "flow_grpo":
-                passes += _step_parts(groups, clean, own, shared, device)
+                passes += _step_parts(groups, clean, rows, shared, device)
             else:
-                passes += _level_parts(rollout, clean, keys, own, shared, config, device, step)
+                passes += _level_parts(rollout, clean, keys, rows, shared, config, device, step)
         minibatches.append(passes)
     return minibatches
 
@@ -297,7 +297,7 @@ def _level_parts(
     rollout: Rollout,
     clean: Tensor,
     keys: Sequence[tuple[str, int]],
-    own: slice,
+    rows: slice,
     shared: dict[str, Any],
     config: DecoderReinforce,
     device: torch.device,
@@ -308,13 +308,13 @@ def _level_parts(
     sigmas = rollout.stages.schedule(height, width, config.draw_steps).sigmas
     sigmas = sigmas[sigmas >= LEAST_SIGMA]
     found: list[tuple[Tensor, Tensor]] = []
-    for key, number in keys[own]:
+    for key, number in keys[rows]:
         generator = torch.Generator().manual_seed(digest("levels", config.seed, step, key, number))
         order = torch.randperm(len(sigmas), generator=generator)[torch.arange(config.levels) % len(sigmas)]
         noise = torch.randn(config.levels, *clean.shape[1:], generator=generator)
         found.append((sigmas[order], noise))
     parts = []
-    here = clean[own].to(device)
+    here = clean[rows].to(device)
     for level in range(config.levels):
         sigma = torch.stack([each[level] for each, _ in found]).to(device)
         noise = torch.stack([each[level] for _, each in found]).to(device)
@@ -324,18 +324,18 @@ def _level_parts(
 
 
 def _step_parts(
-    groups: Sequence[PictureGroup], clean: Tensor, own: slice, shared: dict[str, Any], device: torch.device
+    groups: Sequence[PictureGroup], clean: Tensor, rows: slice, shared: dict[str, Any], device: torch.device
 ) -> list[VelocityPart]:
     """The random steps of some pictures."""
     parts = []
     for number, step in enumerate(groups[0].steps):
         joined: dict[str, Any] = {
-            name: torch.cat([getattr(group.steps[number], name) for group in groups])[own].to(device)
+            name: torch.cat([getattr(group.steps[number], name) for group in groups])[rows].to(device)
             for name in ("before", "after", "mean")
         }
         before = joined["before"]
         sigma = torch.full((len(before),), step.sigma, device=device)
-        here = clean[own].to(device)
+        here = clean[rows].to(device)
         parts.append(
             VelocityPart(
                 noisy=before,

@@ -74,7 +74,7 @@ class SeeReinforce(Reinforcing):
 class SampledAnswer:
     """One answer: its tokens behind the prompt, which of them were put in, and whether it is right."""
 
-    lesson: SftExample
+    example: SftExample
     forced_places: tuple[int, ...]
     right: bool
     forced: bool
@@ -164,10 +164,10 @@ def grpo_see(
         )
         kept = [answer for i in chosen for answer in answers[i]]
         names = [mine[i].key for i in chosen for _ in range(config.group)]
-        rewards, all_names, own = gathered(ranks, np.array([[float(one.right)] for one in kept]), names)
+        rewards, all_names, local = gathered(ranks, np.array([[float(one.right)] for one in kept]), names)
         found = advantages_of(rewards, all_names, config, [1.0], step)
         tokens = [
-            answer_part(kept[cut], found.values[own][cut], found.kept[own][cut], pad_id)
+            answer_part(kept[cut], found.values[local][cut], found.kept[local][cut], pad_id)
             for cut in equal_parts(len(kept), config.minibatches * config.accumulate)
         ]
         with torch.no_grad():
@@ -208,7 +208,7 @@ def grade_cells(
         rates.setdefault(ask.cell, []).append(sum(answer.right for answer in answers) / len(answers))
         if done is not None:
             done(number + 1, len(asks))
-    return {cell: sum(own) / len(own) for cell, own in rates.items()}
+    return {cell: sum(cell_rates) / len(cell_rates) for cell, cell_rates in rates.items()}
 
 
 def answer_group(
@@ -224,19 +224,19 @@ def answer_group(
         generator = make_generator(digest("answer", config.seed, ask.key, number))
         for _ in speaker.generate(run, PLAIN, budget, generator):
             pass
-        said = torch.tensor(run.ids, dtype=torch.long)
-        places = prompt.next_position + torch.arange(len(said))
-        lesson = SftExample(
-            ids=torch.cat([prompt.ids, said]),
-            modality=torch.cat([prompt.modality, torch.zeros_like(said)]),
+        target = torch.tensor(run.ids, dtype=torch.long)
+        places = prompt.next_position + torch.arange(len(target))
+        example = SftExample(
+            ids=torch.cat([prompt.ids, target]),
+            modality=torch.cat([prompt.modality, torch.zeros_like(target)]),
             positions=torch.cat([prompt.positions, places.expand(3, -1)], dim=1),
-            said=len(said),
+            n_target=len(target),
             patches=prompt.patches,
             grids=prompt.grids,
         )
         right = run.finish == "stop" and mark(ask.turn, reply_of(run.text))
         found.append(
-            SampledAnswer(lesson=lesson, forced_places=tuple(run.forced_places), right=right, forced=run.forced)
+            SampledAnswer(example=example, forced_places=tuple(run.forced_places), right=right, forced=run.forced)
         )
     return found
 
@@ -250,15 +250,15 @@ def reply_of(text: str) -> Reply:
 
 def answer_part(answers: Sequence[SampledAnswer], advantages: Any, kept: Any, pad_id: int) -> TokenPart:
     """Answers as the network learns them; tokens that were put in are left out, and each answer weighs one in all."""
-    rows = collate([answer.lesson for answer in answers], pad_id)
+    rows = collate([answer.example for answer in answers], pad_id)
     choices, advantage, weight = [], [], []
     for answer, value, counts in zip(answers, advantages.tolist(), kept.tolist(), strict=True):
-        own = torch.ones(answer.lesson.said, dtype=torch.bool)
-        own[list(answer.forced_places)] = False
-        choices.append(own)
-        said = int(own.sum())
-        advantage.append(torch.full((said,), float(value)))
-        weight.append(torch.full((said,), float(counts) / max(1, said)))
+        chosen = torch.ones(answer.example.n_target, dtype=torch.bool)
+        chosen[list(answer.forced_places)] = False
+        choices.append(chosen)
+        n_chosen = int(chosen.sum())
+        advantage.append(torch.full((n_chosen,), float(value)))
+        weight.append(torch.full((n_chosen,), float(counts) / max(1, n_chosen)))
     choice = torch.cat(choices)
     targets = rows.ids.roll(-1, dims=1)[rows.weight > 0]
     return TokenPart(

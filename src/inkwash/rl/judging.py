@@ -88,12 +88,12 @@ class Judging:
         return self.judged(images, step)
 
     def _draw(self, rollout: Rollout) -> list[Image.Image]:
-        own = rollout.parts.defaults
+        defaults = rollout.parts.defaults
         drawing = Rollout(
             parts=rollout.parts,
             sampling=rollout.sampling,
-            steps=self.steps or own.steps,
-            guidance=own.guidance if self.guidance is None else self.guidance,
+            steps=self.steps or defaults.steps,
+            guidance=defaults.guidance if self.guidance is None else self.guidance,
             together=rollout.together,
         )
         images: list[Image.Image | None] = [None] * len(self._asks)
@@ -126,8 +126,8 @@ class Judging:
             numbers[f"gold_{_short(reader)}"] = _mean_score(self._asks, lines)
         numbers["gold"] = min(numbers.values())
         if self.rewarding is not None:
-            own = [self.rewarding.texts(image) for image in images]
-            numbers["rewarding"] = _mean_score(self._asks, own)
+            read = [self.rewarding.texts(image) for image in images]
+            numbers["rewarding"] = _mean_score(self._asks, read)
         drawn = [RewardInput(ask=ask, image=image) for ask, image in zip(self._asks, images, strict=True)]
         numbers["facts"] = float(np.mean([facts_share(one) for one in drawn]))
         looks = np.mean([list(look_numbers(image).values()) for image in images], axis=0)
@@ -169,19 +169,21 @@ def look_numbers(image: Image.Image) -> dict[str, float]:
 
 def alarms(before: Mapping[str, float], now: Mapping[str, float]) -> list[str]:
     """What has left its range since the start, each as a sentence."""
-    said = []
+    warnings = []
     if "rewarding" in before and "rewarding" in now:
         grown = (now["rewarding"] - now["gold"]) - (before["rewarding"] - before["gold"])
         if grown > GAP:
-            said.append(f"The rewarding reader has come to think {grown:.3f} better of the pictures than the others.")
+            warnings.append(
+                f"The rewarding reader has come to think {grown:.3f} better of the pictures than the others."
+            )
     if now.get("facts", math.nan) < before.get("facts", math.nan) - FACTS_LOSS:
-        said.append(f"Facts have fallen from {before['facts']:.3f} to {now['facts']:.3f}.")
+        warnings.append(f"Facts have fallen from {before['facts']:.3f} to {now['facts']:.3f}.")
     for name in LOOKS:
         if name in before and abs(now[name] - before[name]) > DRIFT * abs(before[name]):
-            said.append(f"The {name} of the pictures went from {before[name]:.3f} to {now[name]:.3f}.")
+            warnings.append(f"The {name} of the pictures went from {before[name]:.3f} to {now[name]:.3f}.")
     if now.get("distinct_plans", math.nan) < DIVERSITY * before.get("distinct_plans", math.nan):
-        said.append(f"Plans have become alike: {now['distinct_plans']:.2f} of them are distinct.")
-    return said
+        warnings.append(f"Plans have become alike: {now['distinct_plans']:.2f} of them are distinct.")
+    return warnings
 
 
 def bootstrap(values: Sequence[float], *, seed: int = 0, resamples: int = 2000) -> tuple[float, float]:

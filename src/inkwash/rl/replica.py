@@ -35,7 +35,7 @@ class PolicyReplica:
         self.network: Any = copy.deepcopy(network, memo).eval().requires_grad_(False)
         if dtype is not None:
             self.network.to(dtype)
-        self._own = dict(self.network.state_dict(keep_vars=True))
+        self._stored = dict(self.network.state_dict(keep_vars=True))
         if isinstance(self.network, Decoder):
             fuse_qkv(self.network)
         self.refresh(self.network.state_dict())
@@ -44,7 +44,7 @@ class PolicyReplica:
     def refresh(self, state: Mapping[str, Tensor]) -> None:
         """Take over these weights, rounded to bf16."""
         for name, value in state.items():
-            mine = self._own[name]
+            mine = self._stored[name]
             mine.copy_(value.to(torch.bfloat16) if value.is_floating_point() else value)
 
 

@@ -39,8 +39,8 @@ def write_board(folder: Path, pairs: Path | None = None) -> Path | None:
     rows = "".join(
         f"<tr><td>{html.escape(name)}</td><td>{first[name]:.4f}</td><td>{last[name]:.4f}</td></tr>" for name in first
     )
-    said = alarms(first, last) or ["No guard has moved out of its range."]
-    parts = [f"<h2>Guards</h2><ul>{''.join(f'<li>{html.escape(one)}</li>' for one in said)}</ul>"]
+    warnings = alarms(first, last) or ["No guard has moved out of its range."]
+    parts = [f"<h2>Guards</h2><ul>{''.join(f'<li>{html.escape(one)}</li>' for one in warnings)}</ul>"]
     parts.append(f"<table><tr><td></td><td>before</td><td>after</td></tr>{rows}</table>")
     for name, points in curves.items():
         if name.startswith(("reward_", "gold")) and len(points) > 1:
@@ -62,8 +62,8 @@ def _pairs(folder: Path) -> list[str]:
     parts = ["<h2>Before and after</h2>"] if texts else []
     for number, text in enumerate(texts):
         files = sorted(folder.glob(f"{number:02d}-*.png"))
-        shown = "".join(_picture(file) for file in dict.fromkeys(files[:1] + files[-1:]))
-        parts.append(f"<p>{html.escape(text)}<br>{shown}</p>")
+        pictures = "".join(_picture(file) for file in dict.fromkeys(files[:1] + files[-1:]))
+        parts.append(f"<p>{html.escape(text)}<br>{pictures}</p>")
     return parts
 
 

@@ -117,17 +117,17 @@ def token_updates(
                 most["weight"] = torch.maximum(most["weight"], caps.max())
         average_gradients(trained, ranks)
         norms.append(update(optimizers, trained, config.clip))
-    told = {name: float(ranks.total(value)) for name, value in sums.items()}
-    tokens = max(1.0, told["count"])
+    totals = {name: float(ranks.total(value)) for name, value in sums.items()}
+    tokens = max(1.0, totals["count"])
     samples = float(ranks.total(torch.tensor(float(sum(part.samples for part in parts)), device=device)))
     counted = float(ranks.total(torch.tensor(float(sum(part.counted for part in parts)), device=device)))
     return {
-        "loss": told["loss"],
-        "kl_sample": told["kl"] / samples,
-        "clipped": told["clipped"] / tokens,
-        "entropy_sample": told["entropy"] / samples,
-        "mismatch": told["mismatch"] / tokens,
-        "choice": told["count"] / max(1.0, counted),
+        "loss": totals["loss"],
+        "kl_sample": totals["kl"] / samples,
+        "clipped": totals["clipped"] / tokens,
+        "entropy_sample": totals["entropy"] / samples,
+        "mismatch": totals["mismatch"] / tokens,
+        "choice": totals["count"] / max(1.0, counted),
         "ratio": float(most["ratio"]),
         "first_ratio": float(most["first_ratio"]),
         "rollout_weight": float(most["weight"]),

@@ -152,8 +152,8 @@ def learn(
             at += 1
         average_gradients(trained, ranks)
         norms.append(update(optimizers, trained, config.clip))
-    told = {name: float(ranks.total(value)) / ranks.data for name, value in sums.items()}
-    return told | {"first_ratio": float(ratio), "gradient": float(torch.stack(norms).mean())}
+    means = {name: float(ranks.total(value)) / ranks.data for name, value in sums.items()}
+    return means | {"first_ratio": float(ratio), "gradient": float(torch.stack(norms).mean())}
 
 
 def policy_loss(

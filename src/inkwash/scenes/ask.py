@@ -156,7 +156,7 @@ def thousandths(box: Box, scene: Scene) -> Thousandths:
 _Ask = Callable[[Scene, random.Random, str], SceneQuestion | None]
 
 
-def _say(rng: random.Random, templates: tuple[str, ...], split: str, **slots: str) -> str:
+def _phrase(rng: random.Random, templates: tuple[str, ...], split: str, **slots: str) -> str:
     return fill(rng.choice(of_split(templates, split, "question")), **slots)
 
 
@@ -167,32 +167,32 @@ def _read(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None:
         item = rng.choice(scene.texts)
         if sum(zone(other.box, scene) == zone(item.box, scene) for other in scene.texts) == 1:
             where = place(item.box, scene, rng)
-            return SceneQuestion(kind="read", question=_say(rng, READ_ONE, split, P=where), answer=item.text)
+            return SceneQuestion(kind="read", question=_phrase(rng, READ_ONE, split, P=where), answer=item.text)
     lines = "\n".join(item.text for item in scene.texts)
-    return SceneQuestion(kind="read", question=_say(rng, READ_ALL, split), answer=lines)
+    return SceneQuestion(kind="read", question=_phrase(rng, READ_ALL, split), answer=lines)
 
 
 def _color(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None:
     index = rng.randrange(-1, len(scene.items))
     if index < 0:
-        return SceneQuestion(kind="color", question=_say(rng, BACKGROUND, split), answer=scene.background)
+        return SceneQuestion(kind="color", question=_phrase(rng, BACKGROUND, split), answer=scene.background)
     item = scene.items[index]
     if isinstance(item, TextItem):
-        return SceneQuestion(kind="color", question=_say(rng, TEXT_COLOR, split, W=item.text), answer=item.color)
-    return SceneQuestion(kind="color", question=_say(rng, SHAPE_COLOR, split, O=item.shape), answer=item.color)
+        return SceneQuestion(kind="color", question=_phrase(rng, TEXT_COLOR, split, W=item.text), answer=item.color)
+    return SceneQuestion(kind="color", question=_phrase(rng, SHAPE_COLOR, split, O=item.shape), answer=item.color)
 
 
 def _count(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None:
     if rng.random() < 0.5:
-        return SceneQuestion(kind="count", question=_say(rng, COUNT, split), answer=str(len(scene.objects)))
-    return SceneQuestion(kind="count", question=_say(rng, COUNT_TEXTS, split), answer=str(len(scene.texts)))
+        return SceneQuestion(kind="count", question=_phrase(rng, COUNT, split), answer=str(len(scene.objects)))
+    return SceneQuestion(kind="count", question=_phrase(rng, COUNT_TEXTS, split), answer=str(len(scene.texts)))
 
 
 def _exists(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None:
     present = tuple(item.shape for item in scene.objects)
     shape = rng.choice(present if present and rng.random() < 0.5 else SHAPES)
     answer = "yes" if shape in present else "no"
-    return SceneQuestion(kind="exists", question=_say(rng, EXISTS, split, O=shape), answer=answer)
+    return SceneQuestion(kind="exists", question=_phrase(rng, EXISTS, split, O=shape), answer=answer)
 
 
 def _where(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None:
@@ -200,9 +200,9 @@ def _where(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None
         return None
     item = rng.choice(scene.items)
     if isinstance(item, TextItem):
-        question = _say(rng, WHERE_TEXT, split, W=item.text)
+        question = _phrase(rng, WHERE_TEXT, split, W=item.text)
     else:
-        question = _say(rng, WHERE_SHAPE, split, O=name_shape(item, rng))
+        question = _phrase(rng, WHERE_SHAPE, split, O=name_shape(item, rng))
     box = thousandths(item.box, scene)
     return SceneQuestion(kind="where", question=question, answer=str(list(box)), box=box)
 
@@ -211,11 +211,11 @@ def _face(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None:
     if not scene.texts:
         return None
     item = rng.choice(scene.texts)
-    return SceneQuestion(kind="face", question=_say(rng, FACE, split, W=item.text), answer=FACE_WORDS[item.face][0])
+    return SceneQuestion(kind="face", question=_phrase(rng, FACE, split, W=item.text), answer=FACE_WORDS[item.face][0])
 
 
 def _style(scene: Scene, rng: random.Random, split: str) -> SceneQuestion | None:
-    return SceneQuestion(kind="style", question=_say(rng, STYLE, split), answer=STYLE_WORDS[scene.style])
+    return SceneQuestion(kind="style", question=_phrase(rng, STYLE, split), answer=STYLE_WORDS[scene.style])
 
 
 _ASKERS: dict[str, _Ask] = {

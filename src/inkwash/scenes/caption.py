@@ -106,7 +106,7 @@ def describe_text(
     item: TextItem,
     scene: Scene,
     rng: random.Random,
-    said: set[str],
+    named: set[str],
     name: str,
     *,
     placed: bool | None = None,
@@ -120,7 +120,7 @@ def describe_text(
     face = rng.choice(FACE_WORDS[item.face]) if rng.random() < FACE_RATE else ""
     large = rng.choice(LARGE) if item.lettering == "grid" and item.size > GRID_CAP else ""
     if large:
-        said.add(f"{name}.size")
+        named.add(f"{name}.size")
         phrase += " in " + " ".join(word for word in (large, color, face, "letters") if word)
     elif face:
         phrase += f" in {color} {face} {rng.choice(('letters', 'type'))}".replace("  ", " ")
@@ -129,12 +129,12 @@ def describe_text(
     where = rng.random() < PLACE_RATE if placed is None else placed
     if where:
         phrase += " " + place(item.box, scene, rng)
-    said |= {f"{name}.{part}" for part, is_said in (("color", color), ("face", face), ("place", where)) if is_said}
+    named |= {f"{name}.{part}" for part, is_named in (("color", color), ("face", face), ("place", where)) if is_named}
     return phrase
 
 
 def describe_shape(
-    item: ShapeItem, scene: Scene, rng: random.Random, said: set[str], name: str, *, placed: bool | None = None
+    item: ShapeItem, scene: Scene, rng: random.Random, named: set[str], name: str, *, placed: bool | None = None
 ) -> str:
     """``a big red star at the bottom left``, with parts left out at random; what is said goes into ``said``."""
     size = rng.choice(("big ", "large ") if item.size > 64 else ("small ", "little ")) if rng.random() < 0.3 else ""
@@ -143,7 +143,7 @@ def describe_shape(
     if placed is None:
         beside = _beside_text(item, scene, rng) if rng.random() < ORDER_RATE else ""
         where = not beside and rng.random() < SHAPE_PLACE_RATE
-    said |= {f"{name}.{part}" for part, is_said in (("color", color), ("size", size), ("place", where)) if is_said}
+    named |= {f"{name}.{part}" for part, is_named in (("color", color), ("size", size), ("place", where)) if is_named}
     return article(f"{size}{color}{item.shape}") + (" " + place(item.box, scene, rng) if where else beside)
 
 
@@ -161,16 +161,16 @@ def color_word(name: str, rng: random.Random) -> str:
     return rng.choice(COLOR_WORDS.get(name, (name,)))
 
 
-def describe_texts(scene: Scene, rng: random.Random, said: set[str], usual: Usual = None) -> str:
+def describe_texts(scene: Scene, rng: random.Random, named: set[str], usual: Usual = None) -> str:
     """All the texts, top to bottom; two of them sometimes by their order instead of their places."""
     pair = len(scene.texts) == 2 and scene.texts[0].box[3] <= scene.texts[1].box[1] and rng.random() < ORDER_RATE
     pair = pair and (usual is None or set(scene.texts) <= usual)
     parts = [
-        describe_text(item, scene, rng, said, f"text{i}", placed=False if pair else _placed(item, usual))
+        describe_text(item, scene, rng, named, f"text{i}", placed=False if pair else _placed(item, usual))
         for i, item in enumerate(scene.texts)
     ]
     if pair:
-        said.add("order")
+        named.add("order")
         return rng.choice(ORDERS).format(*parts)
     return _join(parts, "and")
 
@@ -186,26 +186,27 @@ def _join(parts: list[str], word: str) -> str:
 
 
 def _english(scene: Scene, rng: random.Random, split: str, usual: Usual) -> Description:
-    said: set[str] = set()
-    texts = describe_texts(scene, rng, said, usual)
-    named = [
-        describe_shape(o, scene, rng, said, f"object{i}", placed=_placed(o, usual)) for i, o in enumerate(scene.objects)
+    named: set[str] = set()
+    texts = describe_texts(scene, rng, named, usual)
+    objects = [
+        describe_shape(o, scene, rng, named, f"object{i}", placed=_placed(o, usual))
+        for i, o in enumerate(scene.objects)
     ]
-    shapes = _join(named, "and")
+    shapes = _join(objects, "and")
     if texts:
         kind = "COLORED" if rng.random() < BACKGROUND_RATE else "PLAIN"
     else:
         kind = "NO_TEXT" if shapes else "BARE"
     template = rng.choice(templates(kind, split))
     if "{B}" in template:
-        said.add("background")
+        named.add("background")
     sentence = fill(template, N=rng.choice(phrases.NOUNS), B=color_word(scene.background, rng), T=texts, O=shapes)
     if scene.style != "flat":
-        said.add("style")
+        named.add("style")
         sentence = f"{sentence.rstrip('.?')}, {STYLE_WORDS[scene.style]}"
     if texts and shapes:
         sentence = fill(rng.choice(templates("TAILS", split)), S=sentence.rstrip(".?"), O=shapes)
-    return Description(prompt=_tidy(sentence), named=frozenset(said))
+    return Description(prompt=_tidy(sentence), named=frozenset(named))
 
 
 def fill(template: str, **slots: str) -> str:
@@ -234,8 +235,8 @@ def describe(
     if language == "en":
         return _english(scene, rng, split, usual)
     if language == "zh":
-        prompt, said = chinese(scene, rng, split, usual)
-        return Description(prompt=prompt, named=said)
+        prompt, named = chinese(scene, rng, split, usual)
+        return Description(prompt=prompt, named=named)
     raise ConfigError(f"unknown caption language {language!r}: choose en or zh")
 
 

@@ -40,38 +40,38 @@ def place_zh(box: Box, scene: Scene) -> str:
 Usual = Set[TextItem | ShapeItem] | None
 
 
-def _text(item: TextItem, scene: Scene, rng: random.Random, said: set[str], name: str, usual: Usual) -> str:
+def _text(item: TextItem, scene: Scene, rng: random.Random, named: set[str], name: str, usual: Usual) -> str:
     quoted = f"“{item.text}”" if rng.random() < 0.6 else f'"{item.text}"'
     how = ""
     if rng.random() < 0.35 if usual is None else item not in usual:
-        said.add(f"{name}.place")
+        named.add(f"{name}.place")
         how += place_zh(item.box, scene)
     if rng.random() < 0.65:
-        said.add(f"{name}.color")
+        named.add(f"{name}.color")
         how += COLORS[item.color]
     if item.lettering == "grid" and item.size > GRID_CAP:
-        said.add(f"{name}.size")
+        named.add(f"{name}.size")
         how += "大号"
     if rng.random() < 0.25:
-        said.add(f"{name}.face")
+        named.add(f"{name}.face")
         how += FACES[item.face]
     return f"{how}的{quoted}" if how else quoted
 
 
-def _shape(item: ShapeItem, scene: Scene, rng: random.Random, said: set[str], name: str, usual: Usual) -> str:
+def _shape(item: ShapeItem, scene: Scene, rng: random.Random, named: set[str], name: str, usual: Usual) -> str:
     where = ""
     if rng.random() < 0.5 if usual is None else item not in usual:
-        said.add(f"{name}.place")
+        named.add(f"{name}.place")
         where = place_zh(item.box, scene) + "的"
-    said.add(f"{name}.color")
+    named.add(f"{name}.color")
     return f"{where}一个{COLORS[item.color]}{SHAPES[item.shape]}"
 
 
 def chinese(scene: Scene, rng: random.Random, split: str, usual: Usual = None) -> tuple[str, frozenset[str]]:
     """A Chinese prompt and what it names."""
-    said: set[str] = set()
-    texts = "和".join(_text(t, scene, rng, said, f"text{i}", usual) for i, t in enumerate(scene.texts))
-    shapes = "和".join(_shape(o, scene, rng, said, f"object{i}", usual) for i, o in enumerate(scene.objects))
+    named: set[str] = set()
+    texts = "和".join(_text(t, scene, rng, named, f"text{i}", usual) for i, t in enumerate(scene.texts))
+    shapes = "和".join(_shape(o, scene, rng, named, f"object{i}", usual) for i, o in enumerate(scene.objects))
     kind: tuple[str, ...]
     if texts:
         kind = phrases.ZH_COLORED if rng.random() < 0.8 else phrases.ZH_PLAIN
@@ -79,13 +79,13 @@ def chinese(scene: Scene, rng: random.Random, split: str, usual: Usual = None) -
         kind = phrases.ZH_NO_TEXT if shapes else phrases.ZH_BARE
     template = rng.choice(of_split(kind, split))
     if "{B}" in template:
-        said.add("background")
+        named.add("background")
     slots = {"N": rng.choice(phrases.ZH_NOUNS), "B": COLORS[scene.background], "T": texts, "O": shapes}
     sentence = re.sub(r"\{([A-Z])\}", lambda match: slots[match.group(1)], template)
     if scene.style != "flat":
-        said.add("style")
+        named.add("style")
         sentence = f"{sentence.rstrip('。')}，{STYLES[scene.style]}"
     if texts and shapes:
         tail = rng.choice(of_split(phrases.ZH_TAILS, split))
         sentence = tail.replace("{O}", shapes).replace("{S}", sentence.rstrip("。"))
-    return sentence, frozenset(said)
+    return sentence, frozenset(named)

@@ -121,7 +121,7 @@ def regions(scene: Scene) -> tuple[Region, ...]:
     if scene.card is None:
         return tuple(Region(text=line.text, lines=(line,)) for line in scene.texts)
     lines = [tuple(line for line in scene.texts if line.region == i) for i in range(len(scene.card.texts))]
-    return tuple(Region(text=t.text, lines=own) for t, own in zip(scene.card.texts, lines, strict=True))
+    return tuple(Region(text=t.text, lines=text_lines) for t, text_lines in zip(scene.card.texts, lines, strict=True))
 
 
 def name_of(item: Picture) -> str:
@@ -359,11 +359,11 @@ def _absent(ask: Asker) -> CardQuestion:
 
 def _other_text(ask: Asker) -> str:
     """Words of the split that the picture does not show."""
-    shown = " ".join(region.text for region in regions(ask.scene)).casefold()
+    present = " ".join(region.text for region in regions(ask.scene)).casefold()
     while True:
         language = "zh" if ask.zh and ask.rng.random() < 0.7 else "en"
         text = sample_phrase(ask.rng, ask.split, language=language)
-        if text.casefold() not in shown:
+        if text.casefold() not in present:
             return text
 
 

@@ -68,22 +68,22 @@ def check_card(image: Image.Image, scene: Scene, *, named: Collection[str] | Non
         image = image.resize((scene.width, scene.height), Image.Resampling.BICUBIC)
     pixels: Pixels = np.asarray(image.filter(ImageFilter.MedianFilter(3)), dtype=np.float32)
 
-    def asked(name: str) -> bool:
+    def is_named(name: str) -> bool:
         return named is None or name in named
 
     background = _background(pixels, scene)
     found = find_things(image)
     return CardCheck(
         background=background,
-        background_ok=not asked("background") or background == scene.background,
-        structure_ok=not asked("structure") or _structure_ok(pixels, scene),
-        style_ok=not asked("style") or _style(pixels, scene) == scene.style,
+        background_ok=not is_named("background") or background == scene.background,
+        structure_ok=not is_named("structure") or _structure_ok(pixels, scene),
+        style_ok=not is_named("style") or _style(pixels, scene) == scene.style,
         things=tuple(
-            _thing_ok(image, scene, i, thing, found, exact=named is None, placed=asked(f"thing{i}.place"))
+            _thing_ok(image, scene, i, thing, found, exact=named is None, placed=is_named(f"thing{i}.place"))
             for i, thing in enumerate(scene.card.things)
         ),
         text_colors=tuple(
-            not asked(f"text{i}.color") or _text_color_ok(pixels, scene, i, exact=named is None)
+            not is_named(f"text{i}.color") or _text_color_ok(pixels, scene, i, exact=named is None)
             for i in range(len(scene.card.texts))
         ),
     )
@@ -99,13 +99,13 @@ def _nearest(pixels: Pixels, choices: Sequence[int]) -> NDArray[np.intp]:
 def _background(pixels: Pixels, scene: Scene) -> str:
     """The commonest colour along the canvas's edge; on a chalkboard, whose frame stands there, of its inside."""
     if scene.structure.kind == "chalkboard":
-        shown = pixels[CELL // 2 + BORDER : CELL * 2, CELL:-CELL].reshape(-1, 3)
+        visible = pixels[CELL // 2 + BORDER : CELL * 2, CELL:-CELL].reshape(-1, 3)
     else:
         edge = np.ones(pixels.shape[:2], dtype=bool)
         edge[BORDER:-BORDER, BORDER:-BORDER] = False
         free = edge & (ground_ids(scene) < 0)  # a band may cover most of it
-        shown = pixels[free if free.any() else edge]
-    counts = np.bincount(_nearest(shown, range(len(NAMES))), minlength=len(NAMES))
+        visible = pixels[free if free.any() else edge]
+    counts = np.bincount(_nearest(visible, range(len(NAMES))), minlength=len(NAMES))
     return NAMES[int(counts.argmax())]
 
 
@@ -136,12 +136,12 @@ def _structure_ok(pixels: Pixels, scene: Scene) -> bool:
 
 def _style(pixels: Pixels, scene: Scene) -> str:
     """The style whose ground is nearest where the background shows, light and dark judged apart from its colour."""
-    shown = (ground_ids(scene) < 0) & _bare(scene)
-    if not shown.any():
+    bare = (ground_ids(scene) < 0) & _bare(scene)
+    if not bare.any():
         return scene.style
 
     def pattern(values: Pixels) -> Pixels:
-        here = values[shown]
+        here = values[bare]
         return here - here.mean(axis=0)
 
     wanted = pattern(pixels)

@@ -95,9 +95,9 @@ def _ground(cells: Meanings, scene: Scene) -> NDArray[np.int64]:
     cells["style"][:] = np.where(shows, STYLES.index(scene.style), STYLES.index("flat"))
     cells["structure"][:] = np.where(same, 0, STRUCTURES.index(scene.structure.kind))
     edges = np.zeros((scene.rows, scene.cols), dtype=np.int64)
-    told = f"{scene.structure.kind} {background} {scene.structure.color}".encode()
+    described = f"{scene.structure.kind} {background} {scene.structure.color}".encode()
     for row, col in zip(*np.nonzero(~same), strict=True):
-        edges[row, col] = 1 + zlib.crc32(told + points[row, col].tobytes()) % (2**31)
+        edges[row, col] = 1 + zlib.crc32(described + points[row, col].tobytes()) % (2**31)
     return edges
 
 

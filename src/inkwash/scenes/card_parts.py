@@ -34,7 +34,7 @@ class Parts:
     lexicon: Lexicon
     quotes: str
     color_rate: float
-    said: set[str] = field(default_factory=set)
+    facts: set[str] = field(default_factory=set)
 
     def pick(self, words: Sequence[str]) -> str:
         return self.rng.choice(words)
@@ -97,8 +97,8 @@ def text_phrase(parts: Parts, index: int, *, named: bool) -> str:
     size = text.size != usual_size(text) or (named and rng.random() < SIZE_RATE)
     face = named and rng.random() < (FACE_RATE if text.face != "cjk" else FACE_RATE / 5)  # it is the only Chinese one
     name = f"text{index}"
-    parts.said.update(
-        f"{name}.{what}" for what, is_said in (("color", color), ("size", size), ("face", face)) if is_said
+    parts.facts.update(
+        f"{name}.{what}" for what, is_named in (("color", color), ("size", size), ("face", face)) if is_named
     )
     if not (size or face):
         if not color:
@@ -134,7 +134,7 @@ def things_phrase(parts: Parts) -> str:
     card, rng, zh = parts.card, parts.rng, parts.lexicon.code == "zh"
     named = [i for i, thing in enumerate(card.things) if thing.place != usual_place(i) or rng.random() < PLACE_RATE]
     named_until = max(named, default=-1) + 1  # "a cat and a dog below": a later place would hold for the earlier ones
-    parts.said.update(f"thing{i}.place" for i in range(named_until))
+    parts.facts.update(f"thing{i}.place" for i in range(named_until))
     placed = [(thing.place if i < named_until else "", thing_phrase(parts, i)) for i, thing in enumerate(card.things)]
     groups = []
     for place, members in groupby(placed, key=lambda pair: pair[0]):
@@ -165,21 +165,21 @@ def _and(parts: Parts) -> str:
 def thing_phrase(parts: Parts, index: int) -> str:
     """``three big red hearts``, without a place."""
     thing, rng = parts.card.things[index], parts.rng
-    parts.said.add(f"thing{index}")
+    parts.facts.add(f"thing{index}")
     if thing.is_shape:
-        parts.said.add(f"thing{index}.color")
+        parts.facts.add(f"thing{index}.color")
     size = thing.size != "medium"
     if size:
-        parts.said.add(f"thing{index}.size")
+        parts.facts.add(f"thing{index}.size")
     counted = thing.count > 1 and not (thing.count == BARE_PLURAL.get(thing.place, USUAL_PLURAL) and rng.random() < 0.5)
     if counted:
-        parts.said.add(f"thing{index}.count")
+        parts.facts.add(f"thing{index}.count")
     return thing_words(thing, rng, parts.lexicon, counted=counted)
 
 
 def background_phrase(parts: Parts, *, sentence: bool) -> str:
     """``blue background``, or a sentence for it."""
-    parts.said.add("background")
+    parts.facts.add("background")
     patterns = parts.lexicon.background_sentences if sentence else parts.lexicon.backgrounds
     return parts.pick(patterns).replace("{c}", parts.color(parts.card.background))
 
@@ -187,10 +187,10 @@ def background_phrase(parts: Parts, *, sentence: bool) -> str:
 def structure_phrase(parts: Parts, *, sentence: bool) -> str:
     """``on a chalkboard``, with the panel's colour most of the time."""
     card, lexicon = parts.card, parts.lexicon
-    parts.said.add("structure")
+    parts.facts.add("structure")
     phrase = parts.pick(lexicon.structures[card.structure])
     if card.panel and card.structure in lexicon.panels and parts.rng.random() < 0.6:
-        parts.said.add("panel")
+        parts.facts.add("panel")
         phrase = parts.pick(lexicon.panels[card.structure]).replace("{c}", parts.color(card.panel))
     if sentence and card.structure != "plain":
         return parts.pick(lexicon.structure_sentences).replace("{s}", phrase)
@@ -198,5 +198,5 @@ def structure_phrase(parts: Parts, *, sentence: bool) -> str:
 
 
 def style_phrase(parts: Parts) -> str:
-    parts.said.add("style")
+    parts.facts.add("style")
     return parts.pick(parts.lexicon.styles[parts.card.style])

@@ -77,7 +77,7 @@ def describe_card(card: Card, rng: random.Random, *, split: str = "train", langu
     clauses, sentences = _clauses(parts, form, kind)
     prompt = noisy(parts, core, clauses, sentences, split=split, noun=_noun(parts, generic=True))
     prompt = rewritten(prompt, rng, english=lexicon.code == "en", latin=lexicon.code != "zh")
-    return Description(prompt=_with_texts(card, prompt), named=frozenset(parts.said))
+    return Description(prompt=_with_texts(card, prompt), named=frozenset(parts.facts))
 
 
 def _with_texts(card: Card, prompt: str) -> str:
@@ -165,7 +165,7 @@ def _filled(parts: Parts, kind: str, form: str, split: str) -> str:
         if "{a}" in form and parts.lexicon.code != "en" and form not in _forms_of(parts.lexicon.code):
             slots["a"] = f"a {noun}"
     elif kind.startswith("GENRE/"):
-        parts.said.add("genre")
+        parts.facts.add("genre")
     return re.sub(r"\{([A-Za-z])\}", lambda slot: slots[slot[1]], form)
 
 
@@ -180,7 +180,7 @@ def _noun(parts: Parts, *, generic: bool) -> str:
     nouns = GENRES[parts.card.genre].nouns if lexicon.code == "en" else lexicon.genres.get(parts.card.genre, ())
     if generic or not nouns:
         return parts.pick(lexicon.nouns)
-    parts.said.add("genre")
+    parts.facts.add("genre")
     return parts.pick(nouns)
 
 
@@ -190,7 +190,7 @@ def _colored(parts: Parts, noun: str, form: str) -> str:
     may = not card.panel and code in ("en", "zh") and "a {g}" not in form
     if not may or parts.rng.random() >= BACKGROUND_RATE / 3:
         return noun
-    parts.said.add("background")
+    parts.facts.add("background")
     color = parts.color(card.background)
     return f"{color}{parts.pick(('的', ''))}{noun}" if code == "zh" else f"{color} {noun}"
 
@@ -224,7 +224,7 @@ def _inline_color(parts: Parts, text: str) -> str:
     """An unquoted text, sometimes with its colour: ``OPEN in green``."""
     if parts.lexicon.code == "zh" or parts.rng.random() >= parts.color_rate / 2:
         return text
-    parts.said.add("text0.color")
+    parts.facts.add("text0.color")
     pattern = {"de": "{q} in {c}", "fr": "{q} en {c}", "es": "{q} en {c}"}.get(parts.lexicon.code, "{q} in {c}")
     return pattern.replace("{q}", text).replace("{c}", parts.color(parts.card.texts[0].color))
 
@@ -234,8 +234,8 @@ def _phrases(parts: Parts, indices: range) -> list[str]:
     card, rng = parts.card, parts.rng
     same = len({text.color for text in card.texts}) == 1 and parts.color_rate and rng.random() < ALL_TEXT_RATE
     if same and not any(text.size != usual_size(text) for text in card.texts):
-        parts.said.update(f"text{i}.color" for i in range(len(card.texts)))
-        parts.said.add("joint")
+        parts.facts.update(f"text{i}.color" for i in range(len(card.texts)))
+        parts.facts.add("joint")
         return [quoted(parts, i) for i in indices]
     return [text_phrase(parts, i, named=True) for i in indices]
 
@@ -243,16 +243,16 @@ def _phrases(parts: Parts, indices: range) -> list[str]:
 def _clauses(parts: Parts, form: str, kind: str) -> tuple[list[str], list[str]]:
     """What the form left out, each as a clause (after a comma) and as a sentence."""
     card, rng, lexicon = parts.card, parts.rng, parts.lexicon
-    said: list[tuple[str, str]] = []
+    clauses: list[tuple[str, str]] = []
     if card.things and "O" not in _needs(form):
         things = things_phrase(parts)
-        said.append((parts.pick(lexicon.thing_clauses).replace("{O}", things),
+        clauses.append((parts.pick(lexicon.thing_clauses).replace("{O}", things),
                      parts.pick(lexicon.thing_sentences).replace("{O}", things)))  # fmt: skip
     more: list[tuple[str, str]] = []
     if _joint_color(parts, kind):
         phrase = parts.pick(lexicon.all_text).replace("{c}", parts.color(card.texts[0].color))
         more.append((phrase, phrase))
-    if "background" not in parts.said and (rng.random() < BACKGROUND_RATE or kind == "BLANK"):
+    if "background" not in parts.facts and (rng.random() < BACKGROUND_RATE or kind == "BLANK"):
         more.append((background_phrase(parts, sentence=False), background_phrase(parts, sentence=True)))
     if _must_name_structure(parts) or (card.structure != "plain" and rng.random() < STRUCTURE_RATE):
         more.append(_same_structure(parts))
@@ -262,10 +262,10 @@ def _clauses(parts: Parts, form: str, kind: str) -> tuple[list[str], list[str]]:
     rng.shuffle(more)
     if not card.texts and rng.random() < 0.35 and kind != "EMPTY_QUOTES":
         more.append((phrase := parts.pick(lexicon.no_text), phrase))
-    parts.said.discard("genre")
-    parts.said.discard("joint")
-    said += more
-    return [clause for clause, _ in said], [sentence for _, sentence in said]
+    parts.facts.discard("genre")
+    parts.facts.discard("joint")
+    clauses += more
+    return [clause for clause, _ in clauses], [sentence for _, sentence in clauses]
 
 
 def _same_structure(parts: Parts) -> tuple[str, str]:
@@ -278,15 +278,15 @@ def _same_structure(parts: Parts) -> tuple[str, str]:
 def _joint_color(parts: Parts, kind: str) -> bool:
     """Whether the texts' colour was left to a clause, or an unquoted text has one to name."""
     card = parts.card
-    if kind == "UNQUOTED" and "text0.color" not in parts.said:
+    if kind == "UNQUOTED" and "text0.color" not in parts.facts:
         if must_name_color(card, card.texts[0]) or parts.rng.random() < parts.color_rate:
-            parts.said.add("text0.color")
+            parts.facts.add("text0.color")
             return True
         return False
-    return "joint" in parts.said
+    return "joint" in parts.facts
 
 
 def _must_name_structure(parts: Parts) -> bool:
     """Whether the card's structure is not the one that its noun implies."""
-    implied = GENRES[parts.card.genre].structures if "genre" in parts.said else ()
+    implied = GENRES[parts.card.genre].structures if "genre" in parts.facts else ()
     return parts.card.structure != (implied[0] if implied else "plain")

@@ -74,19 +74,19 @@ def check(image: Image.Image, scene: Scene, *, named: Collection[str] | None = N
     if image.size != (scene.width, scene.height):
         image = image.resize((scene.width, scene.height), Image.Resampling.BICUBIC)
     exact = named is None
-    asked: Collection[str] = _Everything() if named is None else named
+    facts: Collection[str] = _Everything() if named is None else named
     ids = color_ids(image)
     bare = _bare(scene)
     background = _background(ids, bare)
     new = {item.shape for item in scene.objects} - set(SHAPES)  # the world's own shapes, and those that were asked for
     found = components(ids, background, scene.style, (*SHAPES, *sorted(new)))
-    shapes, used = _match(scene, found, asked, exact)
+    shapes, used = _match(scene, found, facts, exact)
     return CheckResult(
         background=background,
-        background_ok="background" not in asked or background == scene.background,
+        background_ok="background" not in facts or background == scene.background,
         objects=shapes,
         text_colors=tuple(
-            f"text{i}.color" not in asked or _text_color(image, ids, item, background, exact)
+            f"text{i}.color" not in facts or _text_color(image, ids, item, background, exact)
             for i, item in enumerate(scene.texts)
         ),
         unexpected=sum(1 for item in found if item not in used and item.iou > 0.85 and not _in_text(item, scene)),
@@ -131,7 +131,7 @@ def _placed(item: Component, wanted: ShapeItem, scene: Scene, exact: bool) -> bo
 
 
 def _match(
-    scene: Scene, found: list[Component], asked: Collection[str], exact: bool
+    scene: Scene, found: list[Component], facts: Collection[str], exact: bool
 ) -> tuple[tuple[ShapeCheck, ...], list[Component]]:
     """Give each shape of the scene the region that meets most of what was asked."""
     results: list[ShapeCheck] = []
@@ -143,8 +143,8 @@ def _match(
                 continue
             one = ShapeCheck(
                 shape_ok=item.shape == wanted.shape and item.iou >= MIN_IOU,
-                color_ok=f"object{i}.color" not in asked or item.color == wanted.color,
-                place_ok=f"object{i}.place" not in asked or _placed(item, wanted, scene, exact),
+                color_ok=f"object{i}.color" not in facts or item.color == wanted.color,
+                place_ok=f"object{i}.place" not in facts or _placed(item, wanted, scene, exact),
             )
             if _score(one) > _score(best):
                 best, best_item = one, item

@@ -34,7 +34,7 @@ ATTEMPTS = 400
 
 
 @dataclass(frozen=True, kw_only=True)
-class _World:
+class _SceneSampler:
     """Where source scenes and new words come from."""
 
     width: int
@@ -62,7 +62,7 @@ class _World:
             return next(text for text in texts if text is not None)
         return sample_phrase(rng, self.split, random_words=self.random_words)
 
-    def say(self, rng: random.Random, name: str, **slots: str) -> str:
+    def phrase(self, rng: random.Random, name: str, **slots: str) -> str:
         sentence = fill(rng.choice(templates(name, self.split)), **slots)
         return sentence[0].upper() + sentence[1:] if rng.random() < 0.7 else sentence
 
@@ -109,17 +109,17 @@ def _suits(scene: Scene, color: str) -> bool:
     )
 
 
-def _background(rng: random.Random, world: _World) -> _Change | None:
-    source = world.scene(rng)
+def _background(rng: random.Random, sampler: _SceneSampler) -> _Change | None:
+    source = sampler.scene(rng)
     colors = [c for c in COLOR_NAMES if c != source.background and _suits(source, c)]
     if not colors:
         return None
     target = replace(source, background=rng.choice(colors))
-    return world.say(rng, "BACKGROUND", C=target.background), (source,), target
+    return sampler.phrase(rng, "BACKGROUND", C=target.background), (source,), target
 
 
-def _recolor(rng: random.Random, world: _World) -> _Change | None:
-    source = world.scene(rng)
+def _recolor(rng: random.Random, sampler: _SceneSampler) -> _Change | None:
+    source = sampler.scene(rng)
     item = rng.choice(source.items)
     choices = shape_colors(source.background) if isinstance(item, ShapeItem) else text_colors(source.background)
     colors = [c for c in choices if c != item.color]
@@ -128,30 +128,30 @@ def _recolor(rng: random.Random, world: _World) -> _Change | None:
     target = _instead(source, item, replace(item, color=rng.choice(colors)))
     color = next(new.color for new in target.items if new not in source.items)
     if isinstance(item, ShapeItem):
-        return world.say(rng, "RECOLOR_SHAPE", O=name_shape(item, rng), C=color), (source,), target
-    return world.say(rng, "RECOLOR_TEXT", T=name_text(item, source, rng), C=color), (source,), target
+        return sampler.phrase(rng, "RECOLOR_SHAPE", O=name_shape(item, rng), C=color), (source,), target
+    return sampler.phrase(rng, "RECOLOR_TEXT", T=name_text(item, source, rng), C=color), (source,), target
 
 
-def _words(rng: random.Random, world: _World) -> _Change | None:
-    source = world.scene(rng)
+def _words(rng: random.Random, sampler: _SceneSampler) -> _Change | None:
+    source = sampler.scene(rng)
     item = rng.choice(source.texts)
-    new = world.words(rng)
+    new = sampler.words(rng)
     made = reset(item, new, _without(source, item))
     if made is None or any(new.lower() == t.text.lower() for t in source.texts):
         return None
     if len(source.texts) == 1 and rng.random() < 0.5:
-        sentence = world.say(rng, "WORDS_ONLY", W=f'"{new}"')
+        sentence = sampler.phrase(rng, "WORDS_ONLY", W=f'"{new}"')
     else:
-        sentence = world.say(rng, "WORDS", T=name_text(item, source, rng), W=f'"{new}"')
+        sentence = sampler.phrase(rng, "WORDS", T=name_text(item, source, rng), W=f'"{new}"')
     return sentence, (source,), _instead(source, item, made)
 
 
-def _new_text(rng: random.Random, world: _World, scene: Scene) -> TextItem | None:
-    if world.level is POSTER:
-        return _new_line(rng, world, scene)
-    if world.level is not BASIC:
-        return sample_free_text(rng, scene, world.split, "en", world.random_words)
-    word, face, color = world.words(rng), rng.choice(POSTER_FACES), rng.choice(text_colors(scene.background))
+def _new_text(rng: random.Random, sampler: _SceneSampler, scene: Scene) -> TextItem | None:
+    if sampler.level is POSTER:
+        return _new_line(rng, sampler, scene)
+    if sampler.level is not BASIC:
+        return sample_free_text(rng, scene, sampler.split, "en", sampler.random_words)
+    word, face, color = sampler.words(rng), rng.choice(POSTER_FACES), rng.choice(text_colors(scene.background))
     col = (scene.cols - len(word)) // 2
     rows = list(range(scene.rows))
     rng.shuffle(rows)
@@ -159,36 +159,38 @@ def _new_text(rng: random.Random, world: _World, scene: Scene) -> TextItem | Non
     return next((item for item in made if fits(item, scene)), None)
 
 
-def _new_line(rng: random.Random, world: _World, scene: Scene) -> TextItem | None:
-    line = second_line(rng, scene, world.split, "en", world.random_words)
+def _new_line(rng: random.Random, sampler: _SceneSampler, scene: Scene) -> TextItem | None:
+    line = second_line(rng, scene, sampler.split, "en", sampler.random_words)
     spots = usual_spots(scene, (line.box[2], line.box[3]))
-    made = (moved(line, *spot) for spot in rng.sample(spots, len(spots)))
+    made = (moved(line, *place) for place in rng.sample(spots, len(spots)))
     return next((item for item in made if fits(item, scene)), None)
 
 
-def _add(rng: random.Random, world: _World) -> _Change | None:
-    source = world.scene(rng, (1, 1) if world.level is BASIC else (1, 2))
+def _add(rng: random.Random, sampler: _SceneSampler) -> _Change | None:
+    source = sampler.scene(rng, (1, 1) if sampler.level is BASIC else (1, 2))
     if rng.random() < 0.5:
-        target = second_shape(rng, source) if world.level is POSTER else add_shape(rng, source, level=world.level.name)
+        target = (
+            second_shape(rng, source) if sampler.level is POSTER else add_shape(rng, source, level=sampler.level.name)
+        )
         if target is source:
             return None
         shape = target.objects[-1]
         named, where = article(f"{shape.color} {shape.shape}"), place(shape.box, source, rng)
-        return world.say(rng, "ADD_SHAPE", O=named, P=where), (source,), target
-    text = _new_text(rng, world, source)
+        return sampler.phrase(rng, "ADD_SHAPE", O=named, P=where), (source,), target
+    text = _new_text(rng, sampler, source)
     if text is None or any(text.text.lower() == t.text.lower() for t in source.texts):
         return None
     where = f"in {text.color} {place(text.box, source, rng)}"
-    return world.say(rng, "ADD_TEXT", W=f'"{text.text}"', P=where), (source,), _with(source, text)
+    return sampler.phrase(rng, "ADD_TEXT", W=f'"{text.text}"', P=where), (source,), _with(source, text)
 
 
-def _remove(rng: random.Random, world: _World) -> _Change | None:
-    source = world.scene(rng)
+def _remove(rng: random.Random, sampler: _SceneSampler) -> _Change | None:
+    source = sampler.scene(rng)
     if len(source.items) < 2 or (source.style in SHAPE_STYLES and len(source.objects) < 2):
         return None
     item = rng.choice(source.items)
     named = name_shape(item, rng) if isinstance(item, ShapeItem) else name_text(item, source, rng)
-    return world.say(rng, "REMOVE", O=named), (source,), _without(source, item)
+    return sampler.phrase(rng, "REMOVE", O=named), (source,), _without(source, item)
 
 
 def _destination(box: Box, scene: Scene) -> str:
@@ -198,12 +200,12 @@ def _destination(box: Box, scene: Scene) -> str:
     return f"the {h}" if v == "middle" else f"the {v} {h}"
 
 
-def _move(rng: random.Random, world: _World) -> _Change | None:
-    source = world.scene(rng)
+def _move(rng: random.Random, sampler: _SceneSampler) -> _Change | None:
+    source = sampler.scene(rng)
     item = rng.choice(source.items)
     rest, here = _without(source, item), zone(item.box, source)
     size = item.box[2] - item.box[0], item.box[3] - item.box[1]
-    step = 8 if world.level.free_shapes or size[1] % CELL else CELL
+    step = 8 if sampler.level.free_shapes or size[1] % CELL else CELL
 
     def make(left: int, top: int) -> TextItem | ShapeItem:
         if isinstance(item, TextItem):
@@ -213,9 +215,9 @@ def _move(rng: random.Random, world: _World) -> _Change | None:
     def elsewhere(box: Box) -> bool:
         return zone(box, source) != here
 
-    if world.level is POSTER:
+    if sampler.level is POSTER:
         spots = usual_spots(source, size)
-        there = (make(*spot) for spot in rng.sample(spots, len(spots)))
+        there = (make(*place) for place in rng.sample(spots, len(spots)))
         new = next((made for made in there if elsewhere(made.box) and fits(made, rest)), None)
     else:
         new = place_item(rng, rest, make, size, step=step, accept=elsewhere)
@@ -223,44 +225,44 @@ def _move(rng: random.Random, world: _World) -> _Change | None:
         return None
     named = name_shape(item, rng) if isinstance(item, ShapeItem) else name_text(item, source, rng)
     return (
-        world.say(rng, "MOVE", O=named, D=_destination(new.box, source)),
+        sampler.phrase(rng, "MOVE", O=named, D=_destination(new.box, source)),
         (source,),
         _instead(source, item, new),
     )
 
 
-def _style(rng: random.Random, world: _World) -> _Change | None:
-    source = world.scene(rng)
+def _style(rng: random.Random, sampler: _SceneSampler) -> _Change | None:
+    source = sampler.scene(rng)
     styles = [s for s in STYLES if s != source.style and (source.objects or s not in SHAPE_STYLES)]
     target = replace(source, style=rng.choice(styles))
-    return world.say(rng, "STYLE", S=STYLE_WORDS[target.style]), (source,), target
+    return sampler.phrase(rng, "STYLE", S=STYLE_WORDS[target.style]), (source,), target
 
 
-def _combine(rng: random.Random, world: _World) -> _Change | None:
+def _combine(rng: random.Random, sampler: _SceneSampler) -> _Change | None:
     part = rng.choice(("shape", "text", "background"))
-    first = world.scene(rng, (0, 0) if part == "text" else (1, 2))
-    second = world.scene(rng)
+    first = sampler.scene(rng, (0, 0) if part == "text" else (1, 2))
+    second = sampler.scene(rng)
     if first.style != second.style:
         return None
     sources = (first, second)
     if part == "background":
         if second.background == first.background or not _suits(first, second.background):
             return None
-        return world.say(rng, "COMBINE_BACKGROUND"), sources, replace(first, background=second.background)
+        return sampler.phrase(rng, "COMBINE_BACKGROUND"), sources, replace(first, background=second.background)
     if part == "text":
         if not all(t.color in text_colors(first.background) and fits(t, first) for t in second.texts):
             return None
-        return world.say(rng, "COMBINE_TEXT"), sources, replace(first, texts=second.texts)
+        return sampler.phrase(rng, "COMBINE_TEXT"), sources, replace(first, texts=second.texts)
     if not second.objects:
         return None
     shape = rng.choice(second.objects)
     known = {o.shape for o in first.objects}
     if shape.shape in known or shape.color not in shape_colors(first.background) or not fits(shape, first):
         return None
-    return world.say(rng, "COMBINE_SHAPE", O=name_shape(shape, rng)), sources, _with(first, shape)
+    return sampler.phrase(rng, "COMBINE_SHAPE", O=name_shape(shape, rng)), sources, _with(first, shape)
 
 
-_MAKERS: dict[str, Callable[[random.Random, _World], _Change | None]] = {
+_MAKERS: dict[str, Callable[[random.Random, _SceneSampler], _Change | None]] = {
     "background": _background,
     "recolor": _recolor,
     "words": _words,
@@ -299,9 +301,9 @@ def sample_edit(
         if kind not in allowed:
             raise ConfigError(f"unknown edit kind {kind!r} at level {level!r}: choose from {', '.join(allowed)}")
     kind = rng.choice(kinds)
-    world = _World(width=width, height=height, split=split, level=chosen, random_words=random_words)
+    sampler = _SceneSampler(width=width, height=height, split=split, level=chosen, random_words=random_words)
     for _ in range(ATTEMPTS):
-        change = _MAKERS[kind](rng, world)
+        change = _MAKERS[kind](rng, sampler)
         if change is not None:
             instruction, sources, target = change
             return Edit(instruction=instruction, kind=kind, sources=sources, target=target)

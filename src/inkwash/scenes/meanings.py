@@ -87,12 +87,12 @@ TOLD: dict[int, tuple[str, ...]] = {
 }
 
 
-def numbered(cells: Meanings, told: Mapping[int, tuple[str, ...]], sizes: Mapping[str, int]) -> NDArray[np.int64]:
+def numbered(cells: Meanings, kinds: Mapping[int, tuple[str, ...]], sizes: Mapping[str, int]) -> NDArray[np.int64]:
     """One number for all that a cell of each kind tells, unlike for cells that tell something else."""
     number = np.zeros_like(cells["kind"])
-    for kind, names in told.items():
+    for kind, names in kinds.items():
         value = np.zeros_like(number)
         for name in names:
             value = value * sizes[name] + cells[name]
-        number = np.where(cells["kind"] == kind, value * len(told) + kind, number)
+        number = np.where(cells["kind"] == kind, value * len(kinds) + kind, number)
     return number

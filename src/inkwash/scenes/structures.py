@@ -158,6 +158,6 @@ def ground_ids(scene: Scene) -> NDArray[np.int16]:
     ids = np.full((scene.height, scene.width), -1, dtype=np.int16)
     for i, (color, mask, (left, top)) in enumerate(layers(scene)):
         part = ids[max(0, top) : top + mask.height, max(0, left) : left + mask.width]
-        shown = np.asarray(mask)[max(0, -top) :, max(0, -left) :][: part.shape[0], : part.shape[1]]
-        part[shown > 127] = named.get(color, 100 + i)
+        area = np.asarray(mask)[max(0, -top) :, max(0, -left) :][: part.shape[0], : part.shape[1]]
+        part[area > 127] = named.get(color, 100 + i)
     return ids

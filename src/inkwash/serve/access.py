@@ -29,19 +29,19 @@ _OWN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 access_log = logs.get("inkwash.access")
 
 
-def configure(shown: bool) -> None:
+def configure(to_terminal: bool) -> None:
     """Send access lines to stderr as they are, or nowhere."""
     access_log.propagate = False
     for old in list(access_log.handlers):
         access_log.removeHandler(old)
-    handler: logging.Handler = logging.StreamHandler(sys.stderr) if shown else logging.NullHandler()
+    handler: logging.Handler = logging.StreamHandler(sys.stderr) if to_terminal else logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     access_log.addHandler(handler)
     access_log.setLevel(logging.INFO)
 
 
 class Access:
-    """ASGI middleware; routes add to `request.state.said` what the log line should hold, and may read `stopping`."""
+    """ASGI middleware; routes add to `request.state.log_fields` what a log line should hold and may read `stopping`."""
 
     def __init__(
         self,
@@ -63,9 +63,9 @@ class Access:
         started = time.perf_counter()
         headers = {name.lower(): value for name, value in scope["headers"]}
         request_id = _request_id(headers.get(HEADER.encode(), b""))
-        said: dict[str, Any] = {}
+        log_fields: dict[str, Any] = {}
         body = _LimitedBody(receive, self.max_body_bytes, self.body_timeout_s)
-        scope.setdefault("state", {}).update(request_id=request_id, said=said, stopping=self.stopping)
+        scope.setdefault("state", {}).update(request_id=request_id, log_fields=log_fields, stopping=self.stopping)
         status = 0
 
         async def sending(message: Message) -> None:
@@ -90,11 +90,11 @@ class Access:
                 raise
             await answer(self.stopping())(scope, receive, sending)
         finally:
-            self._record(scope, request_id, said, status, time.perf_counter() - started)
+            self._record(scope, request_id, log_fields, status, time.perf_counter() - started)
 
-    def _record(self, scope: Scope, request_id: str, said: dict[str, Any], status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, request_id: str, log_fields: dict[str, Any], status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
-        status = said.pop("status", status)  # a stream has begun with 200 whatever came of it
+        status = log_fields.pop("status", status)  # a stream has begun with 200 whatever came of it
         self.metrics.requests.labels(route, scope["method"], str(status)).inc()
         self.metrics.request_seconds.labels(route).observe(seconds)
         line = {
@@ -104,7 +104,7 @@ class Access:
             "path": scope["path"],
             "status": status,
             "seconds": round(seconds, 3),
-            **said,
+            **log_fields,
         }
         access_log.info("%s", json.dumps(line, ensure_ascii=False, default=str))
 

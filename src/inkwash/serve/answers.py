@@ -176,12 +176,12 @@ def warnings(order: PreparedRequest, result: GenerationResult) -> list[str]:
     """Those of the order, and one for each picture whose words stayed wrong."""
     verified = result.verified if isinstance(result, VerifiedResult) else ()
     wrong = (wrong_words(each, index, len(verified)) for index, each in enumerate(verified))
-    return [*order.warnings, *(said for said in wrong if said is not None)]
+    return [*order.warnings, *(warning for warning in wrong if warning is not None)]
 
 
 def final_size(order: PreparedRequest, drawn: Image.Image) -> Size:
     """The size of the picture that the client gets."""
-    return Size(*drawn.size) if order.asked is None else order.asked
+    return Size(*drawn.size) if order.final_size is None else order.final_size
 
 
 def handle(order: PreparedRequest, result: GenerationResult, index: int, signer: PlanSigner) -> str | None:
@@ -190,7 +190,9 @@ def handle(order: PreparedRequest, result: GenerationResult, index: int, signer:
         return None
     drawn = result.images[index]
     size = Size(*drawn.size)
-    content = of_plan(result.plan, index, asked=final_size(order, drawn), drawn=size, references=list(order.digests))
+    content = of_plan(
+        result.plan, index, final_size=final_size(order, drawn), drawn=size, references=list(order.digests)
+    )
     return signer.write(content)
 
 

@@ -124,14 +124,14 @@ def load_planner(options: LoadOptions, *, max_queue: int) -> LocalBackend:
 def model_info(pipe: GlmImagePipeline, name: str) -> ModelInfo:
     """The facts about a loaded model."""
     height, width = pipe.stages.natural_size([])
-    own = pipe.parts.drawing
+    drawing = pipe.parts.drawing
     return ModelInfo(
         name=name_of(name),
         natural_size=(width, height),
         defaults=pipe.parts.defaults,
         device=str(pipe.device),
-        limits=own.limits,
-        canonical_quotes=own.canonical_quotes,
+        limits=drawing.limits,
+        canonical_quotes=drawing.canonical_quotes,
         adapters=tuple(pipe.adapter_names),
         adapted=bool(pipe.adapter_weights),
     )

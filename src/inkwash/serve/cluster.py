@@ -99,7 +99,7 @@ class RayBackend:
             work = _Work(RequestHandle(), request, EventDeduplicator(on_event), deadline_s, partial_images, plan)
             self._works[work.handle.id] = work
             eta = self._wait_s(len(self._works))
-        work.heard(events.Queued(position=position, eta_s=eta))
+        work.publish(events.Queued(position=position, eta_s=eta))
         threading.Thread(target=self._run, args=(work,), name="inkwash-ray", daemon=True).start()
         return work.handle
 
@@ -158,8 +158,8 @@ class RayBackend:
             outcome = Cancelled() if work.stopped.is_set() else error
         except Exception as error:
             log.exception("request %s failed", work.handle.id)
-            said = f"The request failed: {type(error).__name__}."
-            outcome = Cancelled() if work.stopped.is_set() else RequestError(said, status=500, code="internal_error")
+            message = f"The request failed: {type(error).__name__}."
+            outcome = Cancelled() if work.stopped.is_set() else RequestError(message, status=500, code="internal_error")
         kind, last = _ending(outcome)
         with self._lock:
             del self._works[work.handle.id]
@@ -168,7 +168,7 @@ class RayBackend:
                 self._counts["pictures"] += len(outcome.images)
                 self._mean_s = 0.8 * self._mean_s + 0.2 * (time.monotonic() - begun)
         callbacks = work.handle.end(outcome)
-        work.heard(last)
+        work.publish(last)
         for callback in callbacks:
             callback(work.handle)
 
@@ -191,7 +191,7 @@ class RayBackend:
             except ReplicaLost as error:
                 work.check()
                 _before_another_attempt(name, attempt, error)
-                work.heard.again()
+                work.publish.again()
         raise RequestError("Replicas died again and again while drawing this request.", status=500, code="no_replica")
 
     def _follow(self, work: _Work, pool: Pool, plan: Plan | None) -> GenerationResult:
@@ -203,13 +203,13 @@ class RayBackend:
         with pool.stream("draw", arguments, work.check) as stream:
             work.stream = stream
             try:
-                for said in stream:
+                for event in stream:
                     work.check()
-                    if isinstance(said, InkwashError):
-                        raise said
-                    if isinstance(said, GenerationResult):
-                        return said
-                    work.heard(said)
+                    if isinstance(event, InkwashError):
+                        raise event
+                    if isinstance(event, GenerationResult):
+                        return event
+                    work.publish(event)
             finally:
                 work.stream = None
         raise RequestError("A replica ended without a result.", status=500, code="internal_error")
@@ -222,12 +222,12 @@ class _Work:
         self,
         handle: RequestHandle,
         request: DrawRequest,
-        heard: EventDeduplicator,
+        publish: EventDeduplicator,
         deadline_s: float | None,
         partial_images: int,
         plan: Plan | None,
     ) -> None:
-        self.handle, self.request, self.heard, self.deadline_s = handle, request, heard, deadline_s
+        self.handle, self.request, self.publish, self.deadline_s = handle, request, publish, deadline_s
         self.partial_images, self.plan = partial_images, plan
         self.begun = time.monotonic()
         self.stopped = threading.Event()

@@ -107,9 +107,9 @@ def from_validation(errors: list[ErrorDetails]) -> RequestError:
         return RequestError(
             f"The field {place} is missing: it is required.", code="missing_required_parameter", param=place
         )
-    said = _SHORT.repr(first.get("input"))
-    said = said if len(said) <= 80 else f"{said[:77]}..."
-    return RequestError(f"{place} is {said}: {_plain(first['msg'])}.", code="invalid_value", param=place)
+    value = _SHORT.repr(first.get("input"))
+    value = value if len(value) <= 80 else f"{value[:77]}..."
+    return RequestError(f"{place} is {value}: {_plain(first['msg'])}.", code="invalid_value", param=place)
 
 
 def _is_kind(part: int | str) -> bool:
@@ -140,7 +140,7 @@ def install(app: FastAPI) -> None:
     def noted(request: Request, error: Exception) -> JSONResponse:
         """The answer, after it was counted and said in the log line."""
         status, body = described(error)
-        request.state.said["error"] = body.code
+        request.state.log_fields["error"] = body.code
         if request.method == "POST":
             app.state.service.metrics.turned_away(status, body.code)
         return answer(error)

@@ -105,7 +105,7 @@ def with_addresses(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
 def file(request: Request, name: str) -> FileResponse:
     """A picture by the address that an answer gave; no key is needed, since nobody can guess it."""
     files = request.app.state.files
-    request.state.said["path"] = f"{ROUTE}/..."  # an address in a log would be as good as the picture
+    request.state.log_fields["path"] = f"{ROUTE}/..."  # an address in a log would be as good as the picture
     found = files.find(name)
     if found is None:
         raise RequestError(

@@ -104,13 +104,13 @@ def _read_pairs(chunks: list[bytes]) -> Items:
 def _refuse_charset(name: bytes | None) -> None:
     if name is None:
         return
-    shown = name.decode(_BYTES)
+    charset = name.decode(_BYTES)
     try:
-        found = codecs.lookup(shown).name
+        found = codecs.lookup(charset).name
     except (LookupError, ValueError):
         found = ""
     if found not in ("utf-8", "ascii"):
-        raise RequestError(f"The form is in {shown[:40]!r}, but must be in UTF-8.", code="invalid_body")
+        raise RequestError(f"The form is in {charset[:40]!r}, but must be in UTF-8.", code="invalid_body")
 
 
 def _not_utf8(param: str, place: int) -> RequestError:

@@ -130,7 +130,7 @@ def _port(host: str) -> str:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: RequestError, metrics: Metrics) -> None:
-    scope["state"]["said"]["error"] = error.code
+    scope["state"]["log_fields"]["error"] = error.code
     if scope["method"] == "POST":
         metrics.turned_away(error.status, error.code)
     await answer(error)(scope, receive, send)

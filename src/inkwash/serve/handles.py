@@ -33,7 +33,7 @@ class PlanHandle:
     """What a handle says: tokens on the grid of 32 px cells, the asked size, and the references it was planned with."""
 
     tokens: tuple[int, ...]
-    asked: Size
+    final_size: Size
     drawn: Size
     references: tuple[str, ...]
 
@@ -47,13 +47,15 @@ class PlanHandle:
         return Plan(upsample(torch.tensor(self.tokens, dtype=torch.long), grid)[None])
 
 
-def of_plan(plan: Plan, index: int, *, asked: Size, drawn: Size, references: list[str]) -> PlanHandle:
+def of_plan(plan: Plan, index: int, *, final_size: Size, drawn: Size, references: list[str]) -> PlanHandle:
     """The handle's content for picture `index` of a result."""
     rows, columns = drawn.height // SIZE_STEP, drawn.width // SIZE_STEP
     ids = plan.prior_token_ids
     row = ids[index if len(ids) > 1 else 0]
     square = row.reshape(2 * rows, 2 * columns)[::2, ::2]
-    return PlanHandle(tokens=tuple(square.flatten().tolist()), asked=asked, drawn=drawn, references=tuple(references))
+    return PlanHandle(
+        tokens=tuple(square.flatten().tolist()), final_size=final_size, drawn=drawn, references=tuple(references)
+    )
 
 
 class PlanSigner:
@@ -67,7 +69,7 @@ class PlanSigner:
         """The signed text of a handle."""
         head = {
             "until": int((time.time() if now is None else now) + self.ttl_s),
-            "asked": list(handle.asked),
+            "asked": list(handle.final_size),
             "drawn": list(handle.drawn),
             "references": list(handle.references),
         }
@@ -99,7 +101,7 @@ class PlanSigner:
             )
         return PlanHandle(
             tokens=tuple(int.from_bytes(tokens[at : at + 2], "little") for at in range(0, len(tokens), 2)),
-            asked=Size(*head["asked"]),
+            final_size=Size(*head["asked"]),
             drawn=Size(*head["drawn"]),
             references=tuple(head["references"]),
         )

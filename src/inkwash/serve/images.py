@@ -38,7 +38,7 @@ def service_of(request: Request) -> Service:
 def client_of(request: Request) -> str:
     """The name of the client; raises 401 for an unknown one."""
     name = identify(service_of(request).settings.api_keys, request.headers.get("authorization"))
-    request.state.said["client"] = name
+    request.state.log_fields["client"] = name
     return name
 
 
@@ -65,7 +65,7 @@ async def edits(request: Request, background: bool = Background) -> Response:
 async def _handle(request: Request, client: str, body: ImageBody, uploads: Uploads, background: bool) -> Response:
     service = service_of(request)
     body = with_seed(body)
-    _say(request, body)
+    _log_request(request, body)
     if body.stream and body.response_format == "url":
         raise RequestError(
             "response_format is 'url', but the events of a stream carry the pictures themselves: use b64_json.",
@@ -120,7 +120,7 @@ async def _keep(request: Request, client: str, body: ImageBody, uploads: Uploads
     fields = body.model_dump(exclude_none=True, exclude={"images", "mask", "markup"})
     job = await asyncio.to_thread(service.jobs.add, client, order.kind, fields, uploads, retry_after=service.wait_s())
     service.worker.wake()
-    request.state.said["job"] = job.id
+    request.state.log_fields["job"] = job.id
     return JSONResponse(job_answer(job), status_code=202, headers={"Location": f"/v1/jobs/{job.id}"})
 
 
@@ -140,7 +140,7 @@ async def _wait(request: Request, client: str, uploads: Uploads, run: ImageRun) 
         drawing.cancel()
         if not run.ended and service.settings.cancel_on_disconnect:
             run.cancel()
-    request.state.said["timings"] = rounded(result.timings)
+    request.state.log_fields["timings"] = rounded(result.timings)
     answer = await service.answer(run.order, result, answer_id)
     if run.order.body.response_format == "url":
         answer = await asyncio.to_thread(with_addresses, request, answer)
@@ -153,9 +153,9 @@ def _stream(request: Request, client: str, uploads: Uploads, run: ImageRun, leav
 
     def ended(_: bool) -> None:
         leave()
-        request.state.said.update(stream.said)
+        request.state.log_fields.update(stream.log_fields)
         if not run.ended:
-            request.state.said["status"] = CLIENT_CLOSED
+            request.state.log_fields["status"] = CLIENT_CLOSED
             service.metrics.turned_away(CLIENT_CLOSED, "cancelled")
             _left(request, client, uploads, run)
 
@@ -171,10 +171,10 @@ def _left(request: Request, client: str, uploads: Uploads, run: ImageRun) -> Non
     service.worker.adopt(run, uploads, client, f"job_{request.state.request_id}")
 
 
-def _say(request: Request, body: ImageBody) -> None:
+def _log_request(request: Request, body: ImageBody) -> None:
     """What the log line says about a drawing."""
     settings = service_of(request).settings
-    said = {
+    fields = {
         "model": body.model,
         "size": body.size,
         "n": body.n,
@@ -185,4 +185,4 @@ def _say(request: Request, body: ImageBody) -> None:
         "safety_identifier": body.effective_identifier,
         "prompt": body.prompt if settings.log_prompts else None,
     }
-    request.state.said.update({name: value for name, value in said.items() if value is not None})
+    request.state.log_fields.update({name: value for name, value in fields.items() if value is not None})

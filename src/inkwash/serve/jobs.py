@@ -74,7 +74,7 @@ class StoredJob:
     finished: float | None
     body: dict[str, Any]
     prompt: str | None
-    said: tuple[str, ...]
+    warnings: tuple[str, ...]
     progress: tuple[str, int, int] | None
     result: dict[str, Any] | None
     error: dict[str, Any] | None
@@ -215,10 +215,10 @@ class JobStore:
                 "update jobs set status = 'queued', started = null where id = ? and status = 'in_progress'", (job_id,)
             )
 
-    def set_prompt(self, job_id: str, prompt: str | None, said: tuple[str, ...]) -> None:
+    def set_prompt(self, job_id: str, prompt: str | None, warnings: tuple[str, ...]) -> None:
         """Remember a rewritten prompt, so that a restart draws the same."""
         with self._transaction() as base:
-            base.execute("update jobs set prompt = ?, said = ? where id = ?", (prompt, json.dumps(said), job_id))
+            base.execute("update jobs set prompt = ?, said = ? where id = ?", (prompt, json.dumps(warnings), job_id))
 
     def set_progress(self, job_id: str, stage: str, done: int, total: int) -> None:
         """How far a job is."""
@@ -270,7 +270,7 @@ def _job(row: sqlite3.Row) -> StoredJob:
         finished=row["finished"],
         body=json.loads(row["body"]),
         prompt=row["prompt"],
-        said=tuple(json.loads(row["said"])),
+        warnings=tuple(json.loads(row["said"])),
         progress=None if row["stage"] is None else (row["stage"], row["done"], row["total"]),
         result=None if row["result"] is None else json.loads(row["result"]),
         error=None if row["error"] is None else json.loads(row["error"]),

@@ -24,9 +24,9 @@ _CHUNK = 2**20
 
 async def read_body(request: Request, kind: type[AnyBody], *, max_bytes: int) -> AnyBody:
     """The checked body of a request; raises RequestError 415, 413 or 400 with the first thing that is wrong."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != "application/json":
-        raise unsupported_type(given, "application/json")
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise unsupported_type(media_type, "application/json")
     refuse_compression(request)
     chunks = await read_chunks(request, max_bytes)
     return await asyncio.to_thread(_checked, chunks, kind)
@@ -34,8 +34,8 @@ async def read_body(request: Request, kind: type[AnyBody], *, max_bytes: int) ->
 
 async def read_chunks(request: Request, max_bytes: int) -> list[bytes]:
     """The body in pieces, to be joined in a thread; raises RequestError 413 for a larger one, as early as it can."""
-    told = request.headers.get("content-length", "")
-    if told.isdigit() and int(told) > max_bytes:
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > max_bytes:
         raise too_large(max_bytes)
     chunks: list[bytes] = []
     size = 0

@@ -183,8 +183,8 @@ def _cause() -> str | None:
     """What the first failed replica died of, where Ray Serve knows it."""
     from ray import serve
 
-    told = [each.message for app in serve.status().applications.values() for each in app.deployments.values()]
-    return raised("\n".join(told))
+    messages = [each.message for app in serve.status().applications.values() for each in app.deployments.values()]
+    return raised("\n".join(messages))
 
 
 def raised(message: str) -> str | None:

@@ -24,7 +24,7 @@ class QualityChoice:
     tier: Tier
     effort: float = 1.0
 
-    def asked(self, default_steps: int) -> int:
+    def steps(self, default_steps: int) -> int:
         """The steps that the engine is asked for; its tier may take a share of them."""
         return max(1, round(self.effort * default_steps))
 
@@ -32,9 +32,9 @@ class QualityChoice:
         """The steps to ask for so that the engine takes `taken`: a client's own number counts as it is."""
         return min(MAX_STEPS, round(taken / find_quality(self.tier).step_share))
 
-    def taken(self, asked: int) -> int:
+    def taken(self, steps: int) -> int:
         """The steps that the engine takes when so many are asked for."""
-        return find_quality(self.tier).steps(asked)
+        return find_quality(self.tier).steps(steps)
 
 
 CHOICES: dict[Name, QualityChoice] = {
@@ -49,6 +49,6 @@ _OTHER_NAMES: dict[schemas.Quality, Name] = {"auto": "xhigh", "standard": "mediu
 
 def choose(quality: schemas.Quality | None) -> QualityChoice:
     """What a name means; auto and nothing are the exact drawing, the legacy names have their place."""
-    asked = quality or "auto"
-    name = _OTHER_NAMES.get(asked)
-    return CHOICES[name if name is not None else asked]  # type: ignore[index]
+    wanted = quality or "auto"
+    name = _OTHER_NAMES.get(wanted)
+    return CHOICES[name if name is not None else wanted]  # type: ignore[index]

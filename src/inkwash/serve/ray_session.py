@@ -75,8 +75,8 @@ class RaySession:
                     _node_ip_address="127.0.0.1",
                 )
         except Exception as error:  # Ray raises bare ones, for a slow start too
-            said = one_line(error, 200)
-            raise ConfigError(f"The Ray cluster {self.address or 'on this machine'} cannot be used: {said}") from None
+            reason = one_line(error, 200)
+            raise ConfigError(f"The Ray cluster {self.address or 'on this machine'} cannot be used: {reason}") from None
 
     def _check_reachable(self) -> None:
         """Fail at once where nothing listens; Ray itself would try for minutes."""

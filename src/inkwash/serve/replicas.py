@@ -32,10 +32,10 @@ class Replica:
     ) -> AsyncIterator[Any]:
         """Events, then the result or an error."""
         loop = asyncio.get_running_loop()
-        heard: asyncio.Queue[Any] = asyncio.Queue()
+        queued: asyncio.Queue[Any] = asyncio.Queue()
 
         def on_event(event: events.Event) -> None:
-            loop.call_soon_threadsafe(heard.put_nowait, event)
+            loop.call_soon_threadsafe(queued.put_nowait, event)
 
         try:
             handle = self.backend.submit(
@@ -46,7 +46,7 @@ class Replica:
             return
         try:
             while True:
-                event = await heard.get()
+                event = await queued.get()
                 if isinstance(event, events.Finished):
                     yield event.result
                     return

@@ -41,7 +41,7 @@ class PreparedRequest:
     kind: Kind
     body: ImageBody
     request: DrawRequest
-    asked: Size | None  # None: what the model takes for the references
+    final_size: Size | None  # None: what the model takes for the references
     canvas: MaskedCanvas | None
     quality: QualityChoice
     format: Format
@@ -57,12 +57,12 @@ class PreparedRequest:
 
     def finish(self, drawn: Image.Image) -> Image.Image:
         """A drawn picture at the asked size."""
-        if self.asked is None:
+        if self.final_size is None:
             return drawn
-        covering = self.canvas.drawn if self.canvas is not None else drawn_size(self.asked)
+        covering = self.canvas.drawn if self.canvas is not None else drawn_size(self.final_size)
         if drawn.size != covering:  # an unfinished look may be smaller
             drawn = drawn.resize(covering, Image.Resampling.BICUBIC)
-        return centre_crop(drawn, self.asked) if self.canvas is None else self.canvas.restore(drawn)
+        return centre_crop(drawn, self.final_size) if self.canvas is None else self.canvas.restore(drawn)
 
 
 def with_seed(body: Body) -> Body:
@@ -70,7 +70,7 @@ def with_seed(body: Body) -> Body:
     return body if body.seed is not None else body.model_copy(update={"seed": draw_seed()})
 
 
-def make_order(
+def prepare_request(
     body: ImageBody,
     uploads: Uploads,
     *,
@@ -79,19 +79,19 @@ def make_order(
     signer: PlanSigner,
     reader: MediaReader,
     prompt: str | None = None,
-    said: tuple[str, ...] = (),
+    earlier: tuple[str, ...] = (),
 ) -> PreparedRequest:
-    """Everything checked and decoded; `prompt` replaces the body's if it was rewritten, `said` are earlier warnings."""
+    """Everything checked and decoded; `prompt` replaces a body's if it was rewritten, `earlier` are its warnings."""
     assert body.seed is not None, "the seed is drawn before"
-    warnings = [*said, *_warnings(body, info)]
+    warnings = [*earlier, *_warnings(body, info)]
     handle = None if body.plan is None else signer.read(body.plan)
     images = tuple(decode(each, "image", settings, reader) for each in uploads.images)
     if uploads.markup is not None:
         images = (_marked(images[0], uploads.markup, settings, reader), *images[1:])
-    asked, canvas = _canvas(body, images, uploads, settings, reader, handle, info, warnings)
+    final_size, canvas = _canvas(body, images, uploads, settings, reader, handle, info, warnings)
     if handle is not None:
-        _check_handle(handle, asked, uploads)
-    drawn = canvas.drawn if canvas is not None else None if asked is None else drawn_size(asked)
+        _check_handle(handle, final_size, uploads)
+    drawn = canvas.drawn if canvas is not None else None if final_size is None else drawn_size(final_size)
     chosen, adapters = choose(body.quality), _adapters(body, info)
     request = DrawRequest(
         prompt=body.prompt if prompt is None else prompt,
@@ -109,7 +109,7 @@ def make_order(
         adapters=adapters,
         **{name: getattr(body, name) for name in SAMPLING_FIELDS},
     )
-    size = asked if drawn is None else drawn
+    size = final_size if drawn is None else drawn
     if size is None and images:
         size = Size(*images[0].size)
     adapted = info.adapted if adapters is None else bool(adapters)
@@ -120,7 +120,7 @@ def make_order(
         kind="image_edit" if isinstance(body, EditBody) else "image_generation",
         body=body,
         request=request,
-        asked=asked,
+        final_size=final_size,
         canvas=canvas,
         quality=chosen,
         format=body.output_format or "png",
@@ -176,22 +176,22 @@ def _canvas(
     warnings: list[str],
 ) -> tuple[Size | None, MaskedCanvas | None]:
     """The asked size, and the way in and out of a masked edit."""
-    asked = parse_size(body.size)
+    size = parse_size(body.size)
     if uploads.mask is None:
-        if asked is None and handle is not None:
-            asked = handle.asked
-        if asked is None and not images:
-            asked = Size(*info.natural_size)
-        return asked, None
+        if size is None and handle is not None:
+            size = handle.final_size
+        if size is None and not images:
+            size = Size(*info.natural_size)
+        return size, None
     canvas = MaskedCanvas(original=images[0], change=decode(uploads.mask, "mask", settings, reader, "mask"))
-    if asked is not None and asked != canvas.size:
+    if size is not None and size != canvas.size:
         warnings.append(
-            f"size: {asked} is not the first image's {canvas.size}, so the image and its mask were resized first; "
+            f"size: {size} is not the first image's {canvas.size}, so the image and its mask were resized first; "
             "leave size out to keep untouched pixels exactly."
         )
-        drawn_size(asked)
-        resized = images[0].resize(asked, Image.Resampling.LANCZOS)
-        change = canvas.change.resize(asked, Image.Resampling.BILINEAR)
+        drawn_size(size)
+        resized = images[0].resize(size, Image.Resampling.LANCZOS)
+        change = canvas.change.resize(size, Image.Resampling.BILINEAR)
         canvas = MaskedCanvas(original=resized, change=change)
     elif canvas.worked != canvas.size:
         warnings.append(
@@ -201,10 +201,10 @@ def _canvas(
     return canvas.size, canvas
 
 
-def _check_handle(handle: PlanHandle, asked: Size | None, uploads: Uploads) -> None:
-    if asked is not None and drawn_size(asked) != handle.drawn:
+def _check_handle(handle: PlanHandle, size: Size | None, uploads: Uploads) -> None:
+    if size is not None and drawn_size(size) != handle.drawn:
         raise RequestError(
-            f"The plan is of a picture of {handle.asked}, but size is {asked}: leave size out or plan anew.",
+            f"The plan is of a picture of {handle.final_size}, but size is {size}: leave size out or plan anew.",
             code="plan_mismatch",
             param="size",
         )
@@ -220,7 +220,7 @@ def _steps(
     body: ImageBody, chosen: QualityChoice, info: ModelInfo, settings: ServeSettings, warnings: list[str]
 ) -> int:
     """The steps to ask the engine for."""
-    usual = chosen.asked(info.defaults.steps)
+    usual = chosen.steps(info.defaults.steps)
     if body.steps is None:
         return min(usual, chosen.asked_for(settings.max_steps))
     if body.steps > settings.max_steps:
@@ -253,42 +253,44 @@ def _marked(
 def _warnings(body: ImageBody, info: ModelInfo) -> list[str]:
     """A sentence for each field that was sent and has no effect, or another than its name says."""
     known = sorted(type(body).model_fields)
-    said = []
+    warnings = []
     for name in body.unknown:
         near = nearest(name, known)
         hint = f"; did you mean {near}?" if near else "."
-        said.append(f"{name}: this field is unknown and was ignored{hint}")
+        warnings.append(f"{name}: this field is unknown and was ignored{hint}")
     if body.model is not None and not same_model(body.model, info.name) and body.model not in info.adapters:
-        said.append(f"model: {body.model!r} is not served here; {info.name} drew instead.")
+        warnings.append(f"model: {body.model!r} is not served here; {info.name} drew instead.")
     if body.style is not None:
-        said.append("style: has no effect; describe the style in the prompt.")
+        warnings.append("style: has no effect; describe the style in the prompt.")
     if body.complexity is not None:
-        said.append("complexity: has no effect; every plan takes the same number of tokens.")
+        warnings.append("complexity: has no effect; every plan takes the same number of tokens.")
     if body.moderation is not None:
-        said.append("moderation: nothing is filtered by this server.")
+        warnings.append("moderation: nothing is filtered by this server.")
     if body.partial_images and not body.stream:
-        said.append("partial_images: has no effect without stream.")
+        warnings.append("partial_images: has no effect without stream.")
     if body.progress and not body.stream:
-        said.append("progress: has no effect without stream.")
+        warnings.append("progress: has no effect without stream.")
     if body.output_compression is not None and (body.output_format or "png") == "png":
-        said.append("output_compression: has no effect on png, which is always lossless.")
+        warnings.append("output_compression: has no effect on png, which is always lossless.")
     if not body.verify:
-        said += [f"{name}: has no effect without verify." for name in ("tries", "best_of") if getattr(body, name)]
+        warnings += [f"{name}: has no effect without verify." for name in ("tries", "best_of") if getattr(body, name)]
     if isinstance(body, EditBody) and body.input_fidelity == "low":
-        said.append("input_fidelity: low has no effect; references always count in full.")
-    said += negative_notes(body.negative_prompt, body.guidance_scale)
+        warnings.append("input_fidelity: low has no effect; references always count in full.")
+    warnings += negative_notes(body.negative_prompt, body.guidance_scale)
     if body.plan is not None:
-        said += [
+        warnings += [
             f"{name}: has no effect on a given plan." for name in SAMPLING_FIELDS if getattr(body, name) is not None
         ]
         if body.layout == "new" and (body.n or 1) > 1:
-            said.append("layout: new has no effect on a given plan, which all pictures share.")
-    return said
+            warnings.append("layout: new has no effect on a given plan, which all pictures share.")
+    return warnings
 
 
-def same_model(asked: str, served: str) -> bool:
+def same_model(wanted: str, served: str) -> bool:
     """Whether a client's name means the served model; case, owner and folder do not matter."""
-    return asked.strip().lower().rstrip("/").rpartition("/")[2] == served.strip().lower().rstrip("/").rpartition("/")[2]
+    return (
+        wanted.strip().lower().rstrip("/").rpartition("/")[2] == served.strip().lower().rstrip("/").rpartition("/")[2]
+    )
 
 
 def without_stream(order: PreparedRequest) -> PreparedRequest:

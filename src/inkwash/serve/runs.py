@@ -24,7 +24,7 @@ class ImageRun:
     def __init__(self, backend: Backend, order: PreparedRequest, deadline_s: float | None) -> None:
         self.backend, self.order, self.deadline_s = backend, order, deadline_s
         self._loop = asyncio.get_running_loop()
-        self._heard: asyncio.Queue[Event] = asyncio.Queue()
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._handle: RequestHandle | None = None
         self.ended = False
         self.eta_s: float | None = None  # the engine's estimate when the request came
@@ -33,22 +33,22 @@ class ImageRun:
         """Submit to the engine."""
         self._handle = self.backend.submit(
             self.order.request,
-            on_event=self._hear,
+            on_event=self._put,
             deadline_s=self.deadline_s,
             partial_images=self.order.partial_images,
             plan=self.order.plan,
         )
 
-    def _hear(self, event: Event) -> None:
+    def _put(self, event: Event) -> None:
         if isinstance(event, events.Queued):
             self.eta_s = event.eta_s
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._heard.put_nowait, event)
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
     async def events(self) -> AsyncIterator[Event]:
         """Every event up to the last one."""
         while not self.ended:
-            event = await self._heard.get()
+            event = await self._events.get()
             self.ended = isinstance(event, events.END_EVENTS)
             yield event
 

@@ -48,7 +48,7 @@ class DrainingServer(uvicorn.Server):
         """The first signal drains, a second Ctrl-C stops at once (uvicorn's own rule)."""
         again = self.service.state == "draining"
         if not again:
-            _say("Stopping: finishing what was accepted; press Ctrl-C again to stop at once.")
+            _print("Stopping: finishing what was accepted; press Ctrl-C again to stop at once.")
         self.service.drain()
         end_within(GRACE_S + (0.0 if again else self.service.settings.drain_s))
         super().handle_exit(sig, frame)
@@ -74,7 +74,7 @@ def serve(
     service = VisionOnlyService(settings) if load is None else Service(settings, load, open_reader=open_reader)
     app = make_app(service)
     if chat is not None:
-        _say(f"Loading {chat.model} ...")
+        _print(f"Loading {chat.model} ...")
         mount_chat(app, service, chat)
     if ui:
         mount_ui(app)
@@ -89,7 +89,7 @@ def serve(
     )
     server = DrainingServer(config, service)
     port = bound.getsockname()[1]
-    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     begun = time.monotonic()
 
     def ready() -> None:
@@ -100,16 +100,16 @@ def serve(
             after += f" (self-test picture {service.self_test['seconds']:.1f} s)"
             draws = f"{service.backend.info.name} on {service.backend.info.device}; "
         _take_signals_back()
-        _say(f"{after}: http://{shown}:{port}  {draws}{pages}")
+        _print(f"{after}: http://{host}:{port}  {draws}{pages}")
 
     def failed(_: Exception) -> None:
         server.should_exit = True
 
     service.on_ready, service.on_failure = ready, failed
     if not settings.loopback and not settings.api_keys:
-        _say(f"Warning: {shown} can be reached from other machines, and no API keys are set (--key-file).")
+        _print(f"Warning: {host} can be reached from other machines, and no API keys are set (--key-file).")
     if load is not None:
-        _say(f"Loading {settings.model} ...")
+        _print(f"Loading {settings.model} ...")
     with _signals_end_here():
         server.run(sockets=[bound])
     if service.failure is not None:
@@ -127,7 +127,7 @@ def end_within(seconds: float) -> None:
     """
 
     def end() -> None:
-        _say("Stopped: something did not end in time and was left.")
+        _print("Stopped: something did not end in time and was left.")
         os._exit(0)
 
     timer = threading.Timer(seconds, end)
@@ -236,5 +236,5 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     service.seeing = chat.served_name
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

@@ -24,7 +24,7 @@ from inkwash.serve.handles import PlanSigner
 from inkwash.serve.jobs import JobStore
 from inkwash.serve.metrics import Metrics
 from inkwash.serve.rates import Rates
-from inkwash.serve.requests import PreparedRequest, make_order
+from inkwash.serve.requests import PreparedRequest, prepare_request
 from inkwash.serve.schemas import EditBody, ImageBody
 from inkwash.serve.settings import ServeSettings
 from inkwash.serve.state import StateFolder
@@ -245,8 +245,8 @@ class Service:
         settings = self.settings.enhance
         wanted = body.enhance_prompt if body.enhance_prompt is not None else bool(settings and settings.always)
         if not wanted or body.plan is not None:
-            said = "enhance_prompt: has no effect on a given plan." if wanted else None
-            return Enhanced(None, said)
+            warning = "enhance_prompt: has no effect on a given plan." if wanted else None
+            return Enhanced(None, warning)
         if settings is None:
             return Enhanced(None, "enhance_prompt: this server has no enhancement endpoint.")
         enhanced = await enhance(body.prompt, settings, edit=isinstance(body, EditBody))
@@ -271,12 +271,12 @@ class Service:
         enhanced: Enhanced | None = None,
         reader: MediaReader | None = None,
     ) -> PreparedRequest:
-        """The order of a body and its pictures, for the API and the page alike."""
-        assert self.backend is not None, "an order is made after the server was ready"
+        """The prepared request of a body and its pictures, for the API and the page alike."""
+        assert self.backend is not None, "a request is prepared after the server was ready"
         if body.verify:
             self.words.check()
-        said = () if enhanced is None or enhanced.warning is None else (enhanced.warning,)
-        return make_order(
+        earlier = () if enhanced is None or enhanced.warning is None else (enhanced.warning,)
+        return prepare_request(
             body,
             uploads,
             info=self.backend.info,
@@ -284,7 +284,7 @@ class Service:
             signer=self.signer,
             reader=reader or self.reader(),
             prompt=None if enhanced is None else enhanced.revised,
-            said=said,
+            earlier=earlier,
         )
 
     def reader(self) -> MediaReader:
@@ -306,8 +306,8 @@ class Service:
 
     def deadline(self, body: ImageBody) -> float | None:
         """The shorter of the client's and the server's deadline."""
-        given = [each for each in (body.deadline_s, self.settings.deadline_s) if each is not None]
-        return min(given) if given else None
+        limits = [each for each in (body.deadline_s, self.settings.deadline_s) if each is not None]
+        return min(limits) if limits else None
 
 
 async def _in_daemon(work: Callable[[], Result]) -> Result:

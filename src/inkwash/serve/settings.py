@@ -9,7 +9,6 @@ from pathlib import Path
 
 from inkwash.core import env
 from inkwash.core.errors import ConfigError
-from inkwash.engine.defaults import ModelDefaults
 from inkwash.serve.auth import ApiKey
 
 MEBI = 2**20
@@ -78,7 +77,6 @@ class ServeSettings:
     job_ttl_s: float = 7 * 24 * 3600.0
     max_jobs: int = 1000
     enhance: EnhanceSettings | None = None
-    shown: ModelDefaults = field(default_factory=ModelDefaults)  # where the page's controls stand before loading
 
     def __post_init__(self) -> None:
         for name, low, high in (

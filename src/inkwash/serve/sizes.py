@@ -12,19 +12,19 @@ from inkwash.core.limits import MAX_ASPECT, MAX_SIDE, MIN_SIDE, SIZE_STEP
 from inkwash.core.types import Size
 
 
-def drawn_size(asked: Size) -> Size:
+def drawn_size(size: Size) -> Size:
     """The smallest size that can be drawn and covers the asked one."""
-    if min(asked) < 1 or max(asked) > MAX_SIDE:
+    if min(size) < 1 or max(size) > MAX_SIDE:
         raise RequestError(
-            f"The size {asked} cannot be drawn: both sides must be from 1 to {MAX_SIDE} pixels.",
+            f"The size {size} cannot be drawn: both sides must be from 1 to {MAX_SIDE} pixels.",
             code="invalid_value",
             param="size",
         )
-    width, height = (max(MIN_SIDE, math.ceil(side / SIZE_STEP) * SIZE_STEP) for side in asked)
+    width, height = (max(MIN_SIDE, math.ceil(side / SIZE_STEP) * SIZE_STEP) for side in size)
     drawn = Size(width, height)
     if max(drawn) > MAX_ASPECT * min(drawn):
         raise RequestError(
-            f"The size {asked} is {max(drawn) / min(drawn):.1f} times longer than wide: at most {MAX_ASPECT:g}:1 is "
+            f"The size {size} is {max(drawn) / min(drawn):.1f} times longer than wide: at most {MAX_ASPECT:g}:1 is "
             "allowed.",
             code="invalid_value",
             param="size",

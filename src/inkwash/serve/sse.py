@@ -43,19 +43,19 @@ class ImageStream:
         self.service, self.backend, self.order, self.run, self.id = service, backend, order, run, answer_id
         self._partials = 0
         self._waiting: events.PictureDone | None = None  # the newest picture; held until we know if it is the last
-        self.said: dict[str, Any] = {}
+        self.log_fields: dict[str, Any] = {}
 
     async def sent(self) -> AsyncIterator[ServerSentEvent]:
         """Every event up to the last one."""
         try:
             async for event in self.run.events():
-                for said in await self._said(event):
-                    yield packed(said)
+                for block in await self._blocks(event):
+                    yield packed(block)
         except Exception as error:
             log.error("stream failed", exc_info=error)
             yield self.failed(error)
 
-    async def _said(self, event: events.Event) -> list[dict[str, Any]]:
+    async def _blocks(self, event: events.Event) -> list[dict[str, Any]]:
         match event:
             case events.Queued() if self.order.body.progress:
                 return [self._event("queued", position=event.position, eta_s=round(event.eta_s, 3), id=self.id)]
@@ -92,7 +92,7 @@ class ImageStream:
         found = event.verified if isinstance(event, VerifiedPicture) else None
         content = encode(order, event.image, info, index=event.index, seed=event.seed, final=True, verified=found)
         wrong = None if found is None else wrong_words(found, event.index, order.request.num_images)
-        said = self._event(
+        event_fields = self._event(
             "completed",
             **self._picture(content),
             size=str(final_size(order, event.image)),
@@ -105,18 +105,18 @@ class ImageStream:
             **verification(found),
         )
         if order.revised_prompt is not None:
-            said["revised_prompt"] = order.revised_prompt
+            event_fields["revised_prompt"] = order.revised_prompt
         if result is not None:
-            said["timings"] = rounded(result.timings)
+            event_fields["timings"] = rounded(result.timings)
             plans = [handle(order, result, index, self.service.signer) for index in range(len(result.images))]
-            said["plan"] = plans[event.index]
+            event_fields["plan"] = plans[event.index]
             if len(plans) > 1:
-                said["plans"] = plans
-        return said
+                event_fields["plans"] = plans
+        return event_fields
 
     def _last(self, result: GenerationResult) -> dict[str, Any]:
         self.service.metrics.drawn(result.timings, len(result.images))
-        self.said["timings"] = rounded(result.timings)
+        self.log_fields["timings"] = rounded(result.timings)
         held = self._waiting
         if held is None:
             last = len(result.images) - 1
@@ -135,7 +135,7 @@ class ImageStream:
         )
 
     def _shown_size(self, image: Image.Image) -> Size:
-        return self.order.asked or Size(*image.size)
+        return self.order.final_size or Size(*image.size)
 
     def _picture(self, content: str) -> dict[str, Any]:
         return {
@@ -154,11 +154,11 @@ class ImageStream:
 
     def _error(self, error: Exception) -> dict[str, Any]:
         status, body = described(error)
-        self.said["status"] = status
+        self.log_fields["status"] = status
         self.service.metrics.turned_away(status, body.code)
         return {"type": "error", "error": body.model_dump()}
 
 
-def packed(said: dict[str, Any]) -> ServerSentEvent:
+def packed(block: dict[str, Any]) -> ServerSentEvent:
     """One event, named by its type."""
-    return json_event(said, name=said["type"])
+    return json_event(block, name=block["type"])

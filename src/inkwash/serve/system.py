@@ -61,13 +61,13 @@ class Health(BaseModel):
 def _model(request: Request) -> ModelAnswer:
     service = service_of(request)
     info = None if service.backend is None else service.backend.info
-    shown = ("steps", "guidance", *SAMPLING_FIELDS)
+    names = ("steps", "guidance", *SAMPLING_FIELDS)
     return ModelAnswer(
         id=service.settings.served_name,
         created=STARTED,
         owned_by="inkwash",
         natural_size=None if info is None else "x".join(map(str, info.natural_size)),
-        **({} if info is None else {f"default_{name}": getattr(info.defaults, name) for name in shown}),
+        **({} if info is None else {f"default_{name}": getattr(info.defaults, name) for name in names}),
     )
 
 
@@ -150,7 +150,7 @@ async def health(request: Request) -> Any:
     """200 when the server has proved that it draws and takes requests, else 503 with the state."""
     service = service_of(request)
     stats, restarting = service.stats(), service.state == "ready" and service.restarting_s() is not None
-    said = Health(
+    state = Health(
         status="restarting" if restarting else service.state,
         model=service.settings.served_name,
         version=__version__,
@@ -159,7 +159,7 @@ async def health(request: Request) -> Any:
         running=None if stats is None else stats.running,
         jobs=service.worker.trouble,
     )
-    return JSONResponse(said.model_dump(exclude_none=True), status_code=200 if said.status == "ready" else 503)
+    return JSONResponse(state.model_dump(exclude_none=True), status_code=200 if state.status == "ready" else 503)
 
 
 @router.get("/metrics", tags=["server"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})

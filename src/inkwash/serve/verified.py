@@ -176,9 +176,9 @@ class _Drawing:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        self.given = self.plan
+        self.shared_plan = self.plan
         assert self.request.seed is not None, "an order has a seed"
-        self.attempt = self._submit(0, self.request.seed, self.given, self._left())
+        self.attempt = self._submit(0, self.request.seed, self.shared_plan, self._left())
         threading.Thread(target=self._work, name="inkwash-verify", daemon=True).start()
 
     def cancel(self) -> bool:
@@ -237,7 +237,7 @@ class _Drawing:
 
     def _picture(self, index: int, seed: int, target: WantedTexts) -> Verified:
         verify = self.backend.verify
-        if self.given is not None:
+        if self.shared_plan is not None:
             verify = replace(verify, noises_per_plan=MAX_ATTEMPTS)
 
         def read(drawn: _Drawn) -> Reading:
@@ -260,7 +260,7 @@ class _Drawing:
             self.timings[stage] = self.timings.get(stage, 0.0) + seconds
 
     def _draw(self, index: int, attempt: Attempt) -> _Drawn:
-        plan = self.plan if attempt.noise else self.given
+        plan = self.plan if attempt.noise else self.shared_plan
         if index or attempt.number:  # the very first was queued when the request came
             self.attempt = self._queued(index, attempt.noise_seed, plan)
         assert self.attempt is not None
@@ -286,7 +286,7 @@ class _Drawing:
     def _submit(self, index: int, seed: int, plan: Plan | None, deadline_s: float | None) -> RequestHandle:
         return self.backend.inner.submit(
             replace(self.request, num_images=1, seed=seed),
-            on_event=partial(self._hear, index),
+            on_event=partial(self._on_event, index),
             deadline_s=deadline_s,
             partial_images=self.partial_images,
             plan=plan,
@@ -303,7 +303,7 @@ class _Drawing:
             raise DeadlinePassed(self.deadline_s)
         return left
 
-    def _hear(self, index: int, event: events.Event) -> None:
+    def _on_event(self, index: int, event: events.Event) -> None:
         """What the caller hears of an attempt."""
         if isinstance(event, events.Partial):
             self.on_event(replace(event, index=index))

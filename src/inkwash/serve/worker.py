@@ -73,7 +73,7 @@ def job_answer(job: StoredJob) -> dict[str, Any]:
     progress = None
     if job.progress is not None and job.status == "in_progress":
         progress = dict(zip(("stage", "done", "total"), job.progress, strict=True))
-    said = {
+    fields = {
         "id": job.id,
         "object": "image.job",
         "kind": job.kind,
@@ -85,7 +85,7 @@ def job_answer(job: StoredJob) -> dict[str, Any]:
         "result": job.result,
         "error": job.error,
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 class JobWorker:
@@ -187,11 +187,11 @@ class JobWorker:
 
     def _failed(self, error: BaseException) -> None:
         """Say why jobs stand still, once."""
-        said = error.message if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
-        if self.trouble != said:
+        message = error.message if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
+        if self.trouble != message:
             surprise = None if isinstance(error, StorageFailed) else error
-            log.error("jobs stand still, trying again: %s", said, exc_info=surprise)
-        self.trouble = said
+            log.error("jobs stand still, trying again: %s", message, exc_info=surprise)
+        self.trouble = message
 
     def _recovered(self) -> None:
         if self.trouble is not None:
@@ -245,13 +245,13 @@ class JobWorker:
 
     async def _answer(self, job: StoredJob, uploads: Uploads) -> dict[str, Any]:
         body = (EditBody if job.kind == "image_edit" else GenerationBody).model_validate(job.body)
-        enhanced = Enhanced(job.prompt, job.said[0] if job.said else None)
-        if job.prompt is None and not job.said:
+        enhanced = Enhanced(job.prompt, job.warnings[0] if job.warnings else None)
+        if job.prompt is None and not job.warnings:
             enhanced = await self.service.rewrite(body)
             if enhanced != Enhanced(None):
-                said = () if enhanced.warning is None else (enhanced.warning,)
+                warnings = () if enhanced.warning is None else (enhanced.warning,)
                 revised = enhanced.revised
-                await self._until_kept(lambda: self.store.set_prompt(job.id, revised, said))
+                await self._until_kept(lambda: self.store.set_prompt(job.id, revised, warnings))
         order = without_stream(await self.service.order(body, uploads, enhanced))
         run = ImageRun(self.service.drawing(order), order, self.service.deadline(body))
         run.start()

@@ -157,8 +157,11 @@ class Shards:
             "optimizers": {},
         }
         for i, optimizer in enumerate(self.optimizers):
-            own = optimizer.state_dict()
-            state["optimizers"][str(i)] = {**own, "state": {str(k): v for k, v in own["state"].items()}}
+            optimizer_state = optimizer.state_dict()
+            state["optimizers"][str(i)] = {
+                **optimizer_state,
+                "state": {str(k): v for k, v in optimizer_state["state"].items()},
+            }
         if ema is not None:
             shadow = {str(i): placed(s, p) for i, (s, p) in enumerate(zip(ema.shadow, ema.parameters, strict=True))}
             state["ema"] = {"updates": ema.updates, "shadow": shadow}
@@ -191,8 +194,8 @@ def _copied(value: Any) -> Any:
 def _leave_out_unsaved(state: State, saved: Container[str]) -> None:
     """An optimiser knows nothing of a parameter before its first gradient: before the first step, of none at all."""
     for i, optimizer in state["optimizers"].items():
-        for k, own in list(optimizer["state"].items()):
-            if any(f"optimizers.{i}.state.{k}.{name}" not in saved for name in own):
+        for k, parameter_state in list(optimizer["state"].items()):
+            if any(f"optimizers.{i}.state.{k}.{name}" not in saved for name in parameter_state):
                 del optimizer["state"][k]
 
 

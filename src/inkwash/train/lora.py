@@ -133,11 +133,11 @@ def join_for_diffusers(folder: Path) -> Path:
         if not (folder / network / CONFIG_FILE).is_file():
             continue
         config = json.loads((folder / network / CONFIG_FILE).read_text(encoding="utf-8"))
-        own = load_file(folder / network / WEIGHTS_FILE)
-        own = {name.removeprefix(PEFT): tensor for name, tensor in own.items()}
-        tensors |= {f"{network}.{name}": tensor for name, tensor in own.items()}
+        weights = load_file(folder / network / WEIGHTS_FILE)
+        weights = {name.removeprefix(PEFT): tensor for name, tensor in weights.items()}
+        tensors |= {f"{network}.{name}": tensor for name, tensor in weights.items()}
         kept = {name: config[name] for name in ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora")}
-        kept["target_modules"] = sorted({name.partition(".lora_")[0] for name in own})
+        kept["target_modules"] = sorted({name.partition(".lora_")[0] for name in weights})
         settings |= {f"{network}.{name}": value for name, value in kept.items()}
     path = folder / DIFFUSERS_FILE
     try:

@@ -82,9 +82,9 @@ class Ranks:
         """Whether the first process says so; the others follow it, whatever their clocks say."""
         if self.mesh is None:
             return flag
-        said = torch.tensor(float(flag), device=device)
-        dist.broadcast(said, src=0)
-        return bool(said)
+        shared = torch.tensor(float(flag), device=device)
+        dist.broadcast(shared, src=0)
+        return bool(shared)
 
 
 def start(device: torch.device, *, tensor: int = 1) -> tuple[Ranks, torch.device]:
@@ -129,20 +129,20 @@ def first_does(ranks: Ranks, work: Callable[[], T]) -> T:
     """What `work` returns, done by the first process while the others wait; what fails there fails in all of them."""
     if ranks.mesh is None:
         return work()
-    said: list[Any] = [None, None]
+    outcome: list[Any] = [None, None]
     failure: Exception | None = None
     if ranks.first:
         try:
-            said[0] = work()
+            outcome[0] = work()
         except Exception as error:
             failure = error
-            said[1] = error.message if isinstance(error, InkwashError) else f"The first process failed: {error!r}."
-    dist.broadcast_object_list(said, src=0, group=ranks.messages)
+            outcome[1] = error.message if isinstance(error, InkwashError) else f"The first process failed: {error!r}."
+    dist.broadcast_object_list(outcome, src=0, group=ranks.messages)
     if failure is not None:
         raise failure
-    if said[1] is not None:
-        raise InkwashError(said[1])
-    return cast("T", said[0])
+    if outcome[1] is not None:
+        raise InkwashError(outcome[1])
+    return cast("T", outcome[0])
 
 
 @torch.no_grad()

@@ -61,7 +61,7 @@ def tune_vision(
     device: torch.device,
     lora: LoRA | None,
 ) -> nn.Module:
-    """Run or continue on batches of {"lessons"}; returns the network, wrapped by `peft` when there are adapters."""
+    """Run or continue on batches of {"examples"}; returns the network, wrapped by `peft` when there are adapters."""
     model.train().to(device)
     model.requires_grad_(True)
     model.model.visual.requires_grad_(config.vision)
@@ -86,19 +86,19 @@ def tune_vision(
     pad_id = model.config.text_config.pad_token_id or 0
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, peak * warmup_cosine(step, total=config.steps, warmup=config.warmup))
-        lessons: list[SftExample] = batch["lessons"]
-        said = sum(lesson.said for lesson in lessons)
-        each = config.rows or len(lessons)
+        examples: list[SftExample] = batch["examples"]
+        n_target = sum(example.n_target for example in examples)
+        each = config.rows or len(examples)
         clear_gradients(optimizers)
         loss_sum = right_sum = 0.0
-        for begin in range(0, len(lessons), each):
-            rows = collate(lessons[begin : begin + each], pad_id)
-            share = float(rows.weight.sum()) / said  # every token counts alike, however the rows are grouped
+        for begin in range(0, len(examples), each):
+            rows = collate(examples[begin : begin + each], pad_id)
+            share = float(rows.weight.sum()) / n_target  # every token counts alike, however the rows are grouped
             with autocast(device):
                 loss, right = sft_loss(model, rows, device, see=config.vision)
             (share * loss).backward()
             loss_sum, right_sum = loss_sum + share * float(loss.detach()), right_sum + share * float(right)
         update(optimizers, trained)
-        tokens = sum(len(lesson.ids) for lesson in lessons)
-        run.log(step, len(lessons), tokens=tokens, answers=loss_sum, right=right_sum)
+        tokens = sum(len(example.ids) for example in examples)
+        run.log(step, len(examples), tokens=tokens, answers=loss_sum, right=right_sum)
     return network

@@ -42,12 +42,12 @@ class SftTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class SftExample:
-    """One answer with its prompt; the last `said` tokens are what is learnt."""
+    """One answer with its prompt; the last `n_target` tokens are what is learnt."""
 
     ids: Tensor  # (L,)
     modality: Tensor  # (L,)
     positions: Tensor  # (3, L)
-    said: int
+    n_target: int
     patches: Tensor | None
     grids: tuple[PatchGrid, ...]
 
@@ -84,12 +84,12 @@ def target_of(message: Message, style: Style) -> SftTarget:
         if not (ready.startswith("<think>") and ready.endswith("</answer>")):
             ready = f"<think>{thoughts}</think><answer>{found.content}</answer>"
         return SftTarget(text=ready + USER, enable_thinking=None)
-    said = f"\n{found.content}" if found.content.strip() else ""
-    said += "".join("\n" + tool_call_text(call.get("function", call)) for call in _with_arguments(calls))
-    said += OBSERVATION if calls else USER
+    answer = f"\n{found.content}" if found.content.strip() else ""
+    answer += "".join("\n" + tool_call_text(call.get("function", call)) for call in _with_arguments(calls))
+    answer += OBSERVATION if calls else USER
     if not thoughts:
-        return SftTarget(text=said, enable_thinking=False)
-    return SftTarget(text=f"\n<think>{thoughts}</think>{said}", enable_thinking=None)
+        return SftTarget(text=answer, enable_thinking=False)
+    return SftTarget(text=f"\n<think>{thoughts}</think>{answer}", enable_thinking=None)
 
 
 def history(messages: Sequence[Message]) -> list[Message]:
@@ -106,32 +106,32 @@ def history(messages: Sequence[Message]) -> list[Message]:
 
 def make_example(processor: GlmVProcessor, prompt: VisionPrompt, text: str, *, pixels: bool = True) -> SftExample:
     """The answer behind its prompt; without `pixels` what is seen is measured only."""
-    said = torch.tensor(processor.encode(text), dtype=torch.long)
-    places = prompt.next_position + torch.arange(len(said))
+    target = torch.tensor(processor.encode(text), dtype=torch.long)
+    places = prompt.next_position + torch.arange(len(target))
     return SftExample(
-        ids=torch.cat([prompt.ids, said]),
-        modality=torch.cat([prompt.modality, torch.zeros_like(said)]),
+        ids=torch.cat([prompt.ids, target]),
+        modality=torch.cat([prompt.modality, torch.zeros_like(target)]),
         positions=torch.cat([prompt.positions, places.expand(3, -1)], dim=1),
-        said=len(said),
+        n_target=len(target),
         patches=prompt.patches if pixels else None,
         grids=prompt.grids,
     )
 
 
-def collate(lessons: Sequence[SftExample], pad_id: int) -> SftBatch:
+def collate(examples: Sequence[SftExample], pad_id: int) -> SftBatch:
     """Rows padded on the right, where causal attention never looks."""
-    patches = [lesson.patches for lesson in lessons if lesson.patches is not None]
-    weights = [torch.zeros(len(lesson.ids)) for lesson in lessons]
-    for weight, lesson in zip(weights, lessons, strict=True):
-        weight[-lesson.said - 1 : -1] = 1.0
-    positions = [lesson.positions.T for lesson in lessons]
+    patches = [example.patches for example in examples if example.patches is not None]
+    weights = [torch.zeros(len(example.ids)) for example in examples]
+    for weight, example in zip(weights, examples, strict=True):
+        weight[-example.n_target - 1 : -1] = 1.0
+    positions = [example.positions.T for example in examples]
     return SftBatch(
-        ids=pad_sequence([lesson.ids for lesson in lessons], batch_first=True, padding_value=pad_id),
-        modality=pad_sequence([lesson.modality for lesson in lessons], batch_first=True),
+        ids=pad_sequence([example.ids for example in examples], batch_first=True, padding_value=pad_id),
+        modality=pad_sequence([example.modality for example in examples], batch_first=True),
         positions=pad_sequence(positions, batch_first=True).permute(2, 0, 1),
         weight=pad_sequence(weights, batch_first=True),
         patches=torch.cat(patches) if patches else None,
-        grids=tuple(grid for lesson in lessons for grid in lesson.grids),
+        grids=tuple(grid for example in examples for grid in example.grids),
     )
 
 

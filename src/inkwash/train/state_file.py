@@ -36,8 +36,8 @@ def sealed(state: dict[str, Any]) -> dict[str, Any]:
 
 def opened(state: dict[str, Any], path: Path) -> dict[str, Any]:
     """The state without its digest; InkwashError where they disagree. Older states have none."""
-    told = state.pop("digest", None)
-    if told is not None and told != digest_of(state):
+    stored = state.pop("digest", None)
+    if stored is not None and stored != digest_of(state):
         raise InkwashError(
             f"{path} is damaged: its numbers are not those that were saved; restore it from a copy, or delete it to "
             "begin anew."
@@ -49,17 +49,17 @@ def seal_files(folder: Path, rank: int) -> None:
     """Write the digests of one process's files of a sharded state beside them."""
     files = [folder / ".metadata"] if rank == 0 else []
     files += sorted(folder.glob(f"__{rank}_*"))
-    told = {file.name: _digest_of_file(file) for file in files}
-    (folder / f"{DIGESTS}-{rank}.json").write_text(json.dumps(told), encoding="utf-8")
+    digests = {file.name: _digest_of_file(file) for file in files}
+    (folder / f"{DIGESTS}-{rank}.json").write_text(json.dumps(digests), encoding="utf-8")
 
 
 def check_files(folder: Path, rank: int, world: int) -> None:
     """Hold this process's share of a sharded state's files to their digests; files without one are not judged."""
-    told: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for file in sorted(folder.glob(f"{DIGESTS}-*.json")):
-        told |= json.loads(file.read_text(encoding="utf-8"))
-    for name in sorted(told)[rank::world]:
-        if not (folder / name).is_file() or _digest_of_file(folder / name) != told[name]:
+        digests |= json.loads(file.read_text(encoding="utf-8"))
+    for name in sorted(digests)[rank::world]:
+        if not (folder / name).is_file() or _digest_of_file(folder / name) != digests[name]:
             raise InkwashError(
                 f"{folder / name} is damaged: it is not the file that was saved; restore {folder} from a copy, or "
                 "delete it to begin anew."
@@ -75,18 +75,18 @@ def settings_of(**configs: object) -> dict[str, str]:
     return found
 
 
-def check_settings(told: dict[str, str], mine: dict[str, str], path: Path, step: int) -> None:
+def check_settings(stored: dict[str, str], mine: dict[str, str], path: Path, step: int) -> None:
     """Refuse to go on from `step` with other settings than a state was made with.
 
     A run of schedule wsd may get another length as long as neither the old one nor the new one has begun its descent.
     """
-    other = [name for name in told if name in mine and told[name] != mine[name]]
-    if "train.steps" in other and on_plateau(told, step) and on_plateau(mine, step):
+    other = [name for name in stored if name in mine and stored[name] != mine[name]]
+    if "train.steps" in other and on_plateau(stored, step) and on_plateau(mine, step):
         other.remove("train.steps")
     if other:
-        said = ", ".join(f"{name} was {told[name]} and is {mine[name]}" for name in other[:4])
+        listed = ", ".join(f"{name} was {stored[name]} and is {mine[name]}" for name in other[:4])
         raise InkwashError(
-            f"{path} was made with other settings ({said}): continue with the same ones, or choose a new work folder."
+            f"{path} was made with other settings ({listed}): continue with the same ones, or choose a new work folder."
         )
 
 

@@ -92,13 +92,13 @@ def dialogue_texts(dialogue: Dialogue) -> tuple[str, str]:
     """A conversation after its picture as (what is given, what is to be said), in the format of the chat template."""
     *earlier, last = dialogue.turns
     switch = "" if dialogue.thinking else "/nothink"
-    given = ""
+    prompt = ""
     for turn in earlier:
-        given += f"{turn.question}{switch}<|assistant|>\n<think></think>\n{turn.answer}{USER}\n"
-    given += f"{last.question}{switch}<|assistant|>"
+        prompt += f"{turn.question}{switch}<|assistant|>\n<think></think>\n{turn.answer}{USER}\n"
+    prompt += f"{last.question}{switch}<|assistant|>"
     if dialogue.thinking:
-        return given, f"\n<think>{last.thought}</think>\n{last.answer}{USER}"
-    return f"{given}\n<think></think>", f"\n{last.answer}{USER}"
+        return prompt, f"\n<think>{last.thought}</think>\n{last.answer}{USER}"
+    return f"{prompt}\n<think></think>", f"\n{last.answer}{USER}"
 
 
 def build_rows(
@@ -116,11 +116,11 @@ def build_rows(
         ids, places, segments = list(prefix), [0] * len(prefix), [0] * len(prefix)
         weight = [0.0] * len(prefix)
         for number, dialogue in enumerate(conversations, 1):
-            given, said = (processor.encode(text) for text in dialogue_texts(dialogue))
-            ids += given + said
-            places += range(following, following + len(given) + len(said))
-            segments += [number] * (len(given) + len(said))
-            weight += [0.0] * (len(given) - 1) + [1.0] * len(said) + [0.0]
+            prompt_ids, target_ids = (processor.encode(text) for text in dialogue_texts(dialogue))
+            ids += prompt_ids + target_ids
+            places += range(following, following + len(prompt_ids) + len(target_ids))
+            segments += [number] * (len(prompt_ids) + len(target_ids))
+            weight += [0.0] * (len(prompt_ids) - 1) + [1.0] * len(target_ids) + [0.0]
         rows.append((ids, places, segments, weight))
     length = -(-max(len(ids) for ids, *_ in rows) // LENGTH_STEP) * LENGTH_STEP
 

@@ -10,7 +10,7 @@ import pytest
 
 from inkwash.serve.settings import ServeSettings
 from tests.server.conftest import Live, running
-from tests.server.ui.page import CHROMIUM, FLAGS, SHOWN, Fake, clean, give_reader, opened
+from tests.server.ui.page import CHROMIUM, FLAGS, Fake, clean, give_reader, opened
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,7 +23,7 @@ def nothing_left() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def paged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A slow fake behind the page."""
-    settings = ServeSettings(state=tmp_path_factory.mktemp("page"), shown=SHOWN)
+    settings = ServeSettings(state=tmp_path_factory.mktemp("page"))
     with running(settings, Fake, prepare=give_reader) as live:
         yield live
 

@@ -80,7 +80,7 @@ def paged(shop: Site, model: Script, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(autouse=True)
 def told(model: Script, shop: Site) -> Iterator[None]:
-    model.replies, shop.asked[:] = list(STORY), []
+    model.replies, shop.requests[:] = list(STORY), []
     model.go.set()
     yield
     model.go.set()
@@ -93,7 +93,7 @@ def begin(page: Any, task: str = "Order tea.") -> None:
 
 
 def sent(shop: Site) -> int:
-    return sum(path == "/sent" for _, path in shop.asked)
+    return sum(path == "/sent" for _, path in shop.requests)
 
 
 def flaws(page: Any) -> list[Any]:

@@ -335,7 +335,7 @@ def test_a_browser_on_the_screen_is_operated(display: str, chromium: str, tmp_pa
         )
         try:
             end = time.monotonic() + 60
-            while time.monotonic() < end and not any("/state" in path for _, path in site.asked):
+            while time.monotonic() < end and not any("/state" in path for _, path in site.requests):
                 time.sleep(0.2)
             time.sleep(1.5)  # the window takes its place
             with said.open("w") as out:
@@ -344,7 +344,7 @@ def test_a_browser_on_the_screen_is_operated(display: str, chromium: str, tmp_pa
         finally:
             browser.terminate()
             browser.wait(20)
-        state = json.loads(unquote(site.asked[-1][1].partition("?")[2]))
+        state = json.loads(unquote(site.requests[-1][1].partition("?")[2]))
     assert said.read_text("utf-8") == "It's Grüße 你好 a+b\n"
     assert state["text"] == "It's Grüße 你好 a+b (OK)"
     clicks = ["down 0", "up", "down 0", "up", "double"]

@@ -54,10 +54,10 @@ def test_dry_sends_no_event_to_the_page(chromium: str) -> None:
                 browser.page.wait_for_timeout(50)
                 return status, browser.page.evaluate("events")
 
-            asked = len(site.asked)
+            asked = len(site.requests)
             for act in ACTS:
                 assert told(act, "dry") == ("dry", []), act.kind
-            assert len(site.asked) == asked
+            assert len(site.requests) == asked
             for act in ACTS:
                 status, events = told(act, "auto")
                 assert status == "done" and events, act.kind

@@ -81,7 +81,7 @@ class Trap:
     def run(self, page: Hostile, folder: Path | None, guard: ActGuard) -> RunOutcome:
         self.html = f"<!doctype html><meta charset=utf-8><body style='margin:8px'>{self.filled(page.html)}"
         for site in (self.own, self.evil):
-            site.asked.clear()
+            site.requests.clear()
         self.browser.page.goto(f"{self.own.origin}/")
         agent = Agent(
             model=Scripted(self.replies(page)),
@@ -97,7 +97,7 @@ class Trap:
 
     @property
     def harm(self) -> list[tuple[str, str]]:
-        return [*self.evil.asked, *(each for each in self.own.asked if each[1].startswith(HARM))]
+        return [*self.evil.requests, *(each for each in self.own.requests if each[1].startswith(HARM))]
 
     def close(self) -> None:
         self.browser.close()

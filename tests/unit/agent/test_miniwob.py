@@ -125,6 +125,6 @@ def marked(*successes: bool, kind: str = "press") -> list[MarkedEpisode]:
 
 def test_shares_are_by_kind_with_the_groups_that_there_are() -> None:
     found = shares([*marked(True, False, kind="form"), *marked(True, kind="press"), *marked(False, kind="click-tab")])
-    assert {name: (share.right, share.asked) for name, share in found.items()} == {
+    assert {name: (share.right, share.count) for name, share in found.items()} == {
         "press": (1, 1), "form": (1, 2), "click-tab": (0, 1), "single": (1, 1), "multi": (1, 2), "all": (2, 4),
     }  # fmt: skip

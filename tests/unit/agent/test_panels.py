@@ -68,8 +68,8 @@ def test_a_button_too_many_is_no_success() -> None:
 
 
 def test_shares_have_intervals() -> None:
-    assert Share(right=0, asked=0).interval == (0.0, 1.0)
-    low, high = Share(right=270, asked=300).interval
+    assert Share(right=0, count=0).interval == (0.0, 1.0)
+    low, high = Share(right=270, count=300).interval
     assert round(low, 4) == 0.8608 and round(high, 4) == 0.9291
 
 

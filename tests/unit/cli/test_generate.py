@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 
 from inkwash.core.errors import Cancelled, InkwashError, MediaError
-from inkwash.engine.defaults import ModelDefaults
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.request import DrawRequest, SamplingOverrides
 from inkwash.engine.sampling import Sampling
 from inkwash.media.images import load_image, read_metadata
-from inkwash.models.registry import defaults_of, model_defaults
+from inkwash.models.registry import defaults_of, folder_of
+from inkwash.serve.backend import model_info
 from tests.unit.cli.conftest import FakePipeline, Outcome
 from tests.unit.models.folders import hollow_checkpoint
 
@@ -81,12 +81,12 @@ def test_a_folder_says_how_it_wants_to_be_drawn_with(inkwash: Run, pipeline: typ
 
 def test_the_page_stands_on_what_the_model_draws_with() -> None:
     pipe = GlmImagePipeline.from_pretrained("nano")
-    sampling, stands = Sampling.of(pipe.parts.defaults, SamplingOverrides()), model_defaults("nano")
+    sampling, stands = Sampling.of(pipe.parts.defaults, SamplingOverrides()), model_info(pipe, "nano").defaults
     assert (stands.side, stands.side) == pipe.stages.natural_size([])
     own = pipe.parts.drawing
     assert (stands.steps, stands.guidance) == (own.num_inference_steps, own.guidance_scale)
     assert (stands.temperature, stands.top_p) == (sampling.temperature, sampling.top_p)
-    assert model_defaults("zai-org/GLM-Image") == ModelDefaults() and sampling.min_p == 0.1
+    assert folder_of("zai-org/GLM-Image") is None and sampling.min_p == 0.1
 
 
 def test_what_will_not_be_drawn_is_said_before(inkwash: Run, pipeline: type[FakePipeline]) -> None:

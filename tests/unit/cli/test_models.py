@@ -47,7 +47,7 @@ def test_the_list_and_the_card_say_what_the_files_hold(name: str, folder: str) -
 
 def test_nano_is_listed_with_the_size_it_draws() -> None:
     own = drawing_defaults(registry.bundled_folder("nano")).limits
-    side = registry.model_defaults("nano").side
+    side = json.loads((registry.bundled_folder("nano") / "vae" / "config.json").read_text())["sample_size"]
     assert own is not None and f"{side}x{side}" in describe("nano")["note"]
     assert ("Chinese" in describe("nano")["note"]) == ("zh" in own.languages)
 

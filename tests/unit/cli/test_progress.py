@@ -19,7 +19,7 @@ def report(bars: Bars) -> None:
 
 def test_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
-    report(Bars(shown=True))
+    report(Bars(visible=True))
     captured = capsys.readouterr()
     assert not captured.out
     for word in ("Planning (tokens)", "Drawing (steps)", "a stage of tomorrow", "3/3"):

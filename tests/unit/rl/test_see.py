@@ -52,10 +52,15 @@ def test_what_was_put_in_does_not_count(parts: GlmVParts, answers: list[SampledA
     """Thoughts of six tokens are ended by force; the tags that end them are no choice of the model's."""
     assert len(answers) == 3 and any(answer.forced for answer in answers)
     part = answer_part(answers, np.array([1.0, -1.0, 0.5]), np.array([True, True, False]), 0)
-    said, given = sum(answer.lesson.said for answer in answers), sum(len(answer.forced_places) for answer in answers)
+    said, given = (
+        sum(answer.example.n_target for answer in answers),
+        sum(len(answer.forced_places) for answer in answers),
+    )
     assert len(part.tokens) == said - given and given > 0
     first = answers[0]
-    own = [t for i, t in enumerate(first.lesson.ids[-first.lesson.said :].tolist()) if i not in first.forced_places]
+    own = [
+        t for i, t in enumerate(first.example.ids[-first.example.n_target :].tolist()) if i not in first.forced_places
+    ]
     assert part.tokens[: len(own)].tolist() == own
     assert float(part.weight[: len(own)].sum()) == pytest.approx(1.0)
     assert float(part.weight.sum()) == pytest.approx(2.0)  # the third answer's group taught nothing
@@ -65,16 +70,16 @@ def test_the_training_path_says_what_the_engine_s_steps_said(parts: GlmVParts, a
     """Teacher forcing gives a proper law; its own twin by hand over one answer."""
     part = answer_part(answers[:1], np.array([1.0]), np.array([True]), 0)
     logp, entropy = answer_logps(parts.model, part, CPU, "fp32")
-    lesson = answers[0].lesson
+    example = answers[0].example
     with torch.no_grad():
-        features = parts.model.see(lesson.patches, lesson.grids)  # type: ignore[arg-type]
+        features = parts.model.see(example.patches, example.grids)  # type: ignore[arg-type]
         hidden = parts.model(
-            lesson.ids[None], lesson.positions[:, None], features=features, modality=lesson.modality[None]
+            example.ids[None], example.positions[:, None], features=features, modality=example.modality[None]
         )
         law = parts.model.lm_head(hidden)[0].log_softmax(-1)
     wanted = [
-        float(law[i - 1, lesson.ids[i]])
-        for place, i in enumerate(range(len(lesson.ids) - lesson.said, len(lesson.ids)))
+        float(law[i - 1, example.ids[i]])
+        for place, i in enumerate(range(len(example.ids) - example.n_target, len(example.ids)))
         if place not in answers[0].forced_places
     ]
     assert logp.tolist() == pytest.approx(wanted, abs=1e-4) and bool((entropy >= 0).all())

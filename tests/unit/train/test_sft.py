@@ -98,20 +98,20 @@ def test_the_prompt_and_the_answer_are_what_the_template_writes(tmp_path: Path) 
 @pytest.mark.parametrize("experts", [False, True])
 def test_rows_lose_what_single_answers_lose(tmp_path: Path, experts: bool) -> None:
     parts = tiny_parts(tmp_path / "model", experts=experts)
-    lessons = []
+    examples = []
     for number, text in enumerate(("\nYes.<|user|>", "\n<think>Well</think>\nNo, a longer one.<|user|>")):
         image = noise_picture((24 + 16 * number, 24), 80, seed=number)
         parts_of = [{"type": "image"}, {"type": "text", "text": "Is it?" * (number + 1)}]
         prompt = parts.processor.prepare([{"role": "user", "content": parts_of}], images=[image])
-        lessons.append(make_example(parts.processor, prompt, text))
-    assert [lesson.said for lesson in lessons] == [
+        examples.append(make_example(parts.processor, prompt, text))
+    assert [example.n_target for example in examples] == [
         len(parts.processor.encode(t)) for t in ("\nYes.<|user|>", "\n<think>Well</think>\nNo, a longer one.<|user|>")
     ]
-    both, _ = sft_loss(parts.model, collate(lessons, 0), CPU, see=True)
-    alone = [sft_loss(parts.model, collate([lesson], 0), CPU, see=True)[0] for lesson in lessons]
-    said = [lesson.said for lesson in lessons]
+    both, _ = sft_loss(parts.model, collate(examples, 0), CPU, see=True)
+    alone = [sft_loss(parts.model, collate([example], 0), CPU, see=True)[0] for example in examples]
+    said = [example.n_target for example in examples]
     expected = sum(loss * count for loss, count in zip(alone, said, strict=True)) / sum(said)
     torch.testing.assert_close(both, expected)
-    frozen, _ = sft_loss(parts.model, collate(lessons, 0), CPU, see=False)
+    frozen, _ = sft_loss(parts.model, collate(examples, 0), CPU, see=False)
     frozen.backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is None for p in parts.model.model.visual.parameters())

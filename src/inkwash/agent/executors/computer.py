@@ -414,8 +414,8 @@ def _x11_window(display: Any) -> str:
     while hasattr(window, "get_wm_class"):
         name, kind = window.get_wm_name(), window.get_wm_class()
         title = window.get_full_property(display.intern_atom("_NET_WM_NAME"), 0)
-        shown = title.value.decode("utf-8", "replace") if title is not None else name
-        if shown or kind:
-            return f"{shown or ''} ({kind[1] if kind else ''})"
+        label = title.value.decode("utf-8", "replace") if title is not None else name
+        if label or kind:
+            return f"{label or ''} ({kind[1] if kind else ''})"
         window = window.query_tree().parent
     return ""

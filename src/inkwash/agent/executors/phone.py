@@ -210,10 +210,10 @@ class PhoneExecutor:
         if not re.fullmatch(r"[A-Za-z]\w*(\.\w+)+", package):
             return f"There is no app {name!r} known: name its package."
         stop.check()
-        said = self._shell(
+        output = self._shell(
             "am", "start", "-a", "android.intent.action.MAIN", "-c", "android.intent.category.LAUNCHER", "-p", package
         )
-        return f"The app {name!r} could not be opened." if "Error" in said else ""
+        return f"The app {name!r} could not be opened." if "Error" in output else ""
 
     def _input(self, stop: StopSwitch, *words: object) -> None:
         stop.check()
@@ -221,8 +221,8 @@ class PhoneExecutor:
 
     def _shell(self, *words: str) -> str:
         """Run one command; every word is quoted for the phone's shell."""
-        said: str = self._device.shell(list(words))
-        return said
+        output: str = self._device.shell(list(words))
+        return output
 
     def _read(self, command: str) -> bytes:
         with contextlib.closing(self._device.open_transport()) as connection:

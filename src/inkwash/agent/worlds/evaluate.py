@@ -27,24 +27,24 @@ class Share:
     """How many of how many, with Wilson's interval of 95 %."""
 
     right: int
-    asked: int
+    count: int
 
     @property
     def value(self) -> float:
-        return self.right / self.asked if self.asked else 0.0
+        return self.right / self.count if self.count else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
-        if not self.asked:
+        if not self.count:
             return 0.0, 1.0
-        n, p, z2 = self.asked, self.value, _Z**2
+        n, p, z2 = self.count, self.value, _Z**2
         middle, spread = p + z2 / (2 * n), _Z * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
         return max(0.0, (middle - spread) / (1 + z2 / n)), min(1.0, (middle + spread) / (1 + z2 / n))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         low, high = self.interval
-        return {"success": round(self.value, 4), "low": round(low, 4), "high": round(high, 4), "n": self.asked}
+        return {"success": round(self.value, 4), "low": round(low, 4), "high": round(high, 4), "n": self.count}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ def shares(marked: Sequence[MarkedEpisode]) -> dict[str, Share]:
     for name, kinds in (ordered | groups | {"all": tuple(by_kind)}).items():
         these = [each for each in marked if each.kind in kinds]
         if these:
-            found[name] = Share(right=sum(each.success for each in these), asked=len(these))
+            found[name] = Share(right=sum(each.success for each in these), count=len(these))
     return found
 
 

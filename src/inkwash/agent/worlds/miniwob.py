@@ -82,10 +82,10 @@ class _Page(BrowserExecutor):
     """Ends the run as soon as the page has marked the episode."""
 
     def do(self, wanted: PixelAct, stop: StopSwitch) -> str:
-        told = super().do(wanted, stop)
+        outcome = super().do(wanted, stop)
         if self.page.evaluate("WOB_DONE_GLOBAL"):
             stop.throw("ended by the page")
-        return told
+        return outcome
 
 
 class _NoGuard(ActGuard):

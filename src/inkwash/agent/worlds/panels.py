@@ -58,7 +58,7 @@ class PanelWorld:
     """One browser for many episodes."""
 
     def __init__(self) -> None:
-        self._shown: Panel | None = None
+        self._panel: Panel | None = None
         self.site = Site(self._page)
         policy = Policy(mode="auto", allow=(self.site.origin,), max_steps=MAX_STEPS, acts_per_minute=6000)
         self.policy = policy
@@ -69,7 +69,7 @@ class PanelWorld:
             raise
 
     def _page(self, path: str) -> Answer:
-        html = "<p>ready</p>" if self._shown is None else panel_html(self._shown)
+        html = "<p>ready</p>" if self._panel is None else panel_html(self._panel)
         return "text/html; charset=utf-8", html.encode()
 
     def episode(self, seed: int, *, split: str = "train", kinds: Sequence[TaskKind] = KINDS) -> Episode:
@@ -80,7 +80,7 @@ class PanelWorld:
 
     def show(self, panel: Panel) -> None:
         """Open a panel in its size."""
-        self._shown = panel
+        self._panel = panel
         self.browser.resize((panel.width, panel.height))
         self.browser.open(f"{self.site.origin}/", LOAD_MS)
         self.browser.page.evaluate("document.fonts.ready.then(() => true)")

@@ -17,7 +17,7 @@ class Site:
     """Serves what `page` makes of a path, and the bundled faces at /font/NAME; every request is kept in `asked`."""
 
     def __init__(self, page: Page) -> None:
-        self.asked: list[tuple[str, str]] = []  # method and path
+        self.requests: list[tuple[str, str]] = []  # method and path
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -29,7 +29,7 @@ class Site:
                 self._answer()
 
             def _answer(self) -> None:
-                site.asked.append((self.command, self.path))
+                site.requests.append((self.command, self.path))
                 found = site.answer(page, self.path)
                 self.send_response(200 if found else 404)
                 kind, body = found or ("text/plain", b"nothing here")

@@ -303,10 +303,10 @@ def _cosines(
 
 
 def _region(part: CvtgReport) -> dict[str, Any]:
-    shown = {"word_accuracy": part.word_accuracy, "ned": part.ned}
+    values = {"word_accuracy": part.word_accuracy, "ned": part.ned}
     if part.clip_judge is not None:
-        shown["clipscore"] = part.clipscore
-    return rounded(shown, n=len(part.pictures))
+        values["clipscore"] = part.clipscore
+    return rounded(values, n=len(part.pictures))
 
 
 def _item(picture: CvtgPicture) -> PairedItem:

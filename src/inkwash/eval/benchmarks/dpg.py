@@ -142,7 +142,7 @@ def read_items(folder: Path, mode: DpgMode) -> tuple[DpgItem, ...]:
             continue
         groups.setdefault(row["item_id"], []).append(_question(row, f"{path} row {number}"))
         prompts.setdefault(row["item_id"], row["text"])
-    items = tuple(DpgItem(id=key, prompt=prompts[key], questions=tuple(asked)) for key, asked in groups.items())
+    items = tuple(DpgItem(id=key, prompt=prompts[key], questions=tuple(questions)) for key, questions in groups.items())
     for item in items:
         _check(item, mode, path)
     return items
@@ -253,15 +253,15 @@ def _score(run: BenchmarkRun[DpgOptions], prompts: Sequence[DpgPrompt], judges: 
     items = [item for item in read_items(run.data, mode) if item.id in paths]
     judge = open_judge(judges)
     share = self_check.check_answers(judge.cache, judge.answer, "yes")
-    asked = [(item, cell, question) for item in items for cell in range(CELLS) for question in item.questions]
+    pairs = [(item, cell, question) for item in items for cell in range(CELLS) for question in item.questions]
 
     def ask(item: DpgItem, cell: int, question: DpgQuestion) -> bool:
         return is_yes(judge.answer(cells(load_image(paths[item.id]))[cell], question.question))
 
-    questions = [partial(ask, *each) for each in asked]
+    questions = [partial(ask, *each) for each in pairs]
     found = judges.ask(questions, partial(tell, "ask"), alone="mplug" in judges.weights)
     answers: dict[str, list[dict[int, bool]]] = {item.id: [{} for _ in range(CELLS)] for item in items}
-    for (item, cell, question), yes in zip(asked, found, strict=True):
+    for (item, cell, question), yes in zip(pairs, found, strict=True):
         answers[item.id][cell][question.number] = yes
     result = score(items, answers, mode)
     return Result(

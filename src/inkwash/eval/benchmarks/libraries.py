@@ -134,9 +134,9 @@ class StyleJudge:
         with torch.no_grad():
             pixels = self.prepare(images=picture, return_tensors="pt").pixel_values
             embeds = self.encoder(pixels.to(self.device, torch.bfloat16)).image_embeds
-        own = [self.csd.embed(picture), torch.nn.functional.normalize(embeds, dim=-1)[0]]
+        embeddings = [self.csd.embed(picture), torch.nn.functional.normalize(embeds, dim=-1)[0]]
         found = []
-        for embedding, known in zip(own, self.references, strict=True):
+        for embedding, known in zip(embeddings, self.references, strict=True):
             if style not in known:
                 raise ConfigError(f"OneIG's reference embeddings have no style {style!r}; fetch the official files.")
             found.append((known[style].float().cpu() @ embedding.float().cpu()).tolist())

@@ -115,9 +115,9 @@ def _alignment(grids: Grids) -> DimensionScores:
     return _mean_scores("alignment", judge.name, dict(zip(keys, scores, strict=True)))
 
 
-def _aligned(judge: YesNoJudge, asked: OneigQuestions, cell: Image.Image) -> float:
-    answers = {number: judge.answer(cell, text) for number, text in asked.questions.items()}
-    return oneig_score.alignment_cell(asked, answers)
+def _aligned(judge: YesNoJudge, questions: OneigQuestions, cell: Image.Image) -> float:
+    answers = {number: judge.answer(cell, text) for number, text in questions.questions.items()}
+    return oneig_score.alignment_cell(questions, answers)
 
 
 def _text(grids: Grids) -> DimensionScores:

@@ -71,18 +71,18 @@ def text_score(pictures: Sequence[TextPicture], language: str) -> TextScore:
     return TextScore(edit_distance=distance, completion=completion, word_accuracy=words, score=score)
 
 
-def alignment_cell(asked: OneigQuestions, answers: Mapping[int, str]) -> float:
+def alignment_cell(questions: OneigQuestions, answers: Mapping[int, str]) -> float:
     """The score of one cell from its raw answers.
 
     Only the exact string "Yes" counts, and a question falls when one of its own parents was answered otherwise; a
     parent that fell only because of its own parent still stands.
     """
-    absent = sorted(set(asked.questions) - set(answers))
+    absent = sorted(set(questions.questions) - set(answers))
     if absent:
-        raise ConfigError(f"the prompt {asked.set}/{asked.id} lacks answers to the questions {absent}.")
-    yes = {number: answers[number] == "Yes" for number in asked.questions}
-    parents = {number: asked.parents.get(number, ()) for number in asked.questions}
-    good = [yes[number] and all(yes[parent] for parent in parents[number] if parent) for number in asked.questions]
+        raise ConfigError(f"the prompt {questions.set}/{questions.id} lacks answers to the questions {absent}.")
+    yes = {number: answers[number] == "Yes" for number in questions.questions}
+    parents = {number: questions.parents.get(number, ()) for number in questions.questions}
+    good = [yes[number] and all(yes[parent] for parent in parents[number] if parent) for number in questions.questions]
     return sum(good) / len(good)
 
 

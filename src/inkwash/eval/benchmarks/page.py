@@ -26,12 +26,12 @@ def benchmark_page(benchmark: Benchmark[Any, Any], result: Result, *, title: str
     numbers["this run"] = this_run_table(result).rows()
     if rows := published_table(benchmark).rows():
         numbers["published by the makers of GLM-Image, other judges"] = rows
-    shown = result.worst_first()[:cards]
+    worst = result.worst_first()[:cards]
     faults = sum(not _good(picture) for picture in result.pictures)
     note = f"{faults} of {len(result.pictures)} have a fault"
-    if len(shown) < len(result.pictures):
-        note += f", the worst {len(shown)} are shown"
-    listed = [_card(number, picture, benchmark.shows_texts) for number, picture in enumerate(shown, start=1)]
+    if len(worst) < len(result.pictures):
+        note += f", the worst {len(worst)} are shown"
+    listed = [_card(number, picture, benchmark.shows_texts) for number, picture in enumerate(worst, start=1)]
     bars = bars_of(result.parts, benchmark.best)
     return render_page(title, numbers, result.settings, listed, note=note, bars=bars, notes=result.notes)
 
@@ -57,9 +57,9 @@ def _good(picture: JudgedPicture) -> bool:
 
 
 def _card(number: int, picture: JudgedPicture, as_text: bool) -> ReportCard:
-    shown = [embed(load_image(picture.path), picture.path.name)]
+    pictures = [embed(load_image(picture.path), picture.path.name)]
     if picture.source is not None:
-        shown.insert(0, embed(load_image(picture.source), "before"))
+        pictures.insert(0, embed(load_image(picture.source), "before"))
     if as_text:
         rows, beyond = align(picture.wanted, picture.read)
     else:
@@ -73,7 +73,7 @@ def _card(number: int, picture: JudgedPicture, as_text: bool) -> ReportCard:
     return ReportCard(
         number=number,
         prompt=f"{picture.key}: {picture.prompt}",
-        pictures=tuple(shown),
+        pictures=tuple(pictures),
         rows=tuple(rows),
         beyond=beyond,
         marks=picture.marks,

@@ -55,10 +55,10 @@ def count_words(wanted: Lines, read: Lines) -> tuple[int, int]:
     return sum(word in known for word in targets), len(targets)
 
 
-def find_system(folder: Path, given: str | None) -> str:
+def find_system(folder: Path, name: str | None) -> str:
     """The name of the system whose pictures lie below `folder`: as given, or that of the only folder there."""
-    if given is not None:
-        return given
+    if name is not None:
+        return name
     names = sorted(place.name for place in folder.iterdir() if place.is_dir()) if folder.is_dir() else []
     if len(names) != 1:
         found = f"the folders {', '.join(names)}" if names else "no folder"

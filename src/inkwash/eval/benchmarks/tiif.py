@@ -113,13 +113,15 @@ def read_prompts(folder: Path, split: str = "testmini", limit: int | None = None
 
 def _read(path: Path, questions: Path) -> list[TiifPrompt]:
     kind = path.name.removesuffix("_prompts.jsonl")
-    asked = questions / f"{kind}_eval_prompts.jsonl"
-    rows, checks = read_lines(path), read_lines(asked)
+    question_file = questions / f"{kind}_eval_prompts.jsonl"
+    rows, checks = read_lines(path), read_lines(question_file)
     if len(rows) != len(checks):
-        raise ConfigError(f"{path} has {len(rows)} lines and {asked} has {len(checks)}; they must be equally many.")
+        raise ConfigError(
+            f"{path} has {len(rows)} lines and {question_file} has {len(checks)}; they must be equally many."
+        )
     prompts = []
     for line, (row, check) in enumerate(zip(rows, checks, strict=True)):
-        where = f"{asked} line {line + 1}"
+        where = f"{question_file} line {line + 1}"
         prompt = TiifPrompt(
             type=kind,
             line=line,
@@ -273,7 +275,9 @@ def _score(
         parts_name="per_group",
         parts=_parts(answers),
         counts={"n": len(answers), "questions": sum(len(each.expected) for each in answers)},
-        pictures=tuple(_judged(*each, path, given) for each, path, given in zip(pictures, paths, answers, strict=True)),
+        pictures=tuple(
+            _judged(*each, path, answer) for each, path, answer in zip(pictures, paths, answers, strict=True)
+        ),
         settings=run_settings(
             run,
             [prompt.short for prompt in prompts],

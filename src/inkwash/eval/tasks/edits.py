@@ -150,7 +150,7 @@ def score_edits(
 
 
 def _score(index: int, image: Image.Image, case: EditCase, read: tuple[str, ...]) -> EditScore:
-    asked = held_facts(image, read, case.edit.target, exact=False)
+    held = held_facts(image, read, case.edit.target, exact=False)
     after = held_facts(image, read, case.edit.target)
     before = held_facts(image, read, case.edit.sources[0])
     return EditScore(
@@ -159,7 +159,7 @@ def _score(index: int, image: Image.Image, case: EditCase, read: tuple[str, ...]
         instruction=case.edit.instruction,
         wanted=tuple(map(str, sorted(case.wanted))) or tuple(f"no {fact}" for fact in sorted(case.unwanted)),
         read=read,
-        changed=all(asked[fact] for fact in case.wanted) and not any(before[fact] for fact in case.unwanted),
+        changed=all(held[fact] for fact in case.wanted) and not any(before[fact] for fact in case.unwanted),
         kept=all(after[fact] for fact in case.shared),
     )
 

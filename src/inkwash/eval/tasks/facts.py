@@ -51,22 +51,22 @@ def check_facts(image: Image.Image, read: Sequence[str], scene: Scene, named: Co
         return _check_card_facts(image, read, scene, named)
     found = check(image, scene, named=named)
 
-    def asked(name: str) -> bool:
+    def is_named(name: str) -> bool:
         return named is None or name in named
 
     return Facts(
-        background=found.background_ok if asked("background") else None,
+        background=found.background_ok if is_named("background") else None,
         shapes=tuple(one.shape_ok for one in found.objects),
         shape_colors=tuple(
-            one.shape_ok and one.color_ok for i, one in enumerate(found.objects) if asked(f"object{i}.color")
+            one.shape_ok and one.color_ok for i, one in enumerate(found.objects) if is_named(f"object{i}.color")
         ),
         shape_places=tuple(
-            one.shape_ok and one.place_ok for i, one in enumerate(found.objects) if asked(f"object{i}.place")
+            one.shape_ok and one.place_ok for i, one in enumerate(found.objects) if is_named(f"object{i}.place")
         ),
         text_colors=tuple(
             right and is_read(text.text, read)
             for i, (text, right) in enumerate(zip(scene.texts, found.text_colors, strict=True))
-            if asked(f"text{i}.color")
+            if is_named(f"text{i}.color")
         ),
     )
 
@@ -75,25 +75,25 @@ def _check_card_facts(image: Image.Image, read: Sequence[str], scene: Scene, nam
     assert scene.card is not None
     found = check_card(image, scene, named=named)
 
-    def asked(name: str) -> bool:
+    def is_named(name: str) -> bool:
         return named is None or name in named
 
     counted = [
         one.there and one.count_ok
         for i, (one, thing) in enumerate(zip(found.things, scene.card.things, strict=True))
-        if thing.count == 1 or asked(f"thing{i}.count")
+        if thing.count == 1 or is_named(f"thing{i}.count")
     ]
     return Facts(
-        background=found.background_ok if asked("background") else None,
+        background=found.background_ok if is_named("background") else None,
         text_colors=tuple(
             right and is_read(text.text, read)
             for i, (text, right) in enumerate(zip(scene.card.texts, found.text_colors, strict=True))
-            if asked(f"text{i}.color")
+            if is_named(f"text{i}.color")
         ),
         things=tuple(one.there for one in found.things),
         counts=tuple(counted),
         thing_places=tuple(
-            one.there and one.place_ok for i, one in enumerate(found.things) if asked(f"thing{i}.place")
+            one.there and one.place_ok for i, one in enumerate(found.things) if is_named(f"thing{i}.place")
         ),
     )
 

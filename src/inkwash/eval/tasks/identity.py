@@ -37,8 +37,8 @@ def score_identity(
 ) -> IdentityScore:
     """Hold one picture for each case against its scene; what the prompt did not name is free."""
     shape = color = background = right = wanted = 0
-    for image, (scene, told) in zip(images, cases, strict=True):
-        found = check(image, scene, named=told.named)
+    for image, (scene, description) in zip(images, cases, strict=True):
+        found = check(image, scene, named=description.named)
         shape += found.objects[0].shape_ok
         color += found.objects[0].shape_ok and found.objects[0].color_ok
         background += found.background_ok

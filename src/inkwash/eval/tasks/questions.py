@@ -112,8 +112,8 @@ def ask_scenes(
     chosen = kinds_of(level) if kinds is None else tuple(kinds)
     for number in range(count):
         rng = random.Random(f"{seed}/{number}" if find_level(level) is BASIC else f"{level}/{language}/{seed}/{number}")
-        asked = _about_card(rng, number, chosen, language) if find_level(level) is CARD else _about_scene(rng, chosen)
-        for picture, turn in asked:
+        turns = _about_card(rng, number, chosen, language) if find_level(level) is CARD else _about_scene(rng, chosen)
+        for picture, turn in turns:
             reply = answer(picture, turn.question)
             score.marked.append(Marked(turn, reply, mark(turn, reply)))
         if done is not None:

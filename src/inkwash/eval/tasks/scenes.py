@@ -29,14 +29,14 @@ TRUTH_FLOOR = 0.95  # a judge that reads less of the rendered truth may not judg
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class CaseKind:
     """What is asked for: a level of `scenes.grammar`, and the language of the texts and of the prompts."""
 
     level: str = "first"
     language: str = "en"
 
 
-FIRST = World()
+FIRST_KIND = CaseKind()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,16 +160,16 @@ def held_out(
     regions: tuple[int, int] = (1, 2),
     width: int = 256,
     height: int = 256,
-    world: World = FIRST,
+    kind: CaseKind = FIRST_KIND,
 ) -> list[Case]:
     """`count` scenes of held-out words with captions of held-out templates."""
     if count < 1:
         raise ConfigError(f"the number of scenes is {count}; it must be at least 1.")
-    return [_case(random.Random(f"scenes:{seed}:{i}"), regions, width, height, world) for i in range(count)]
+    return [_case(random.Random(f"scenes:{seed}:{i}"), regions, width, height, kind) for i in range(count)]
 
 
-def _case(rng: random.Random, regions: tuple[int, int], width: int, height: int, world: World) -> Case:
-    level, language = world.level, world.language
+def _case(rng: random.Random, regions: tuple[int, int], width: int, height: int, kind: CaseKind) -> Case:
+    level, language = kind.level, kind.language
 
     def sample() -> Scene:
         return sample_scene(
@@ -213,8 +213,8 @@ def score_images(
     predictions = reader if isinstance(reader, Predictions) else Predictions(reader)
     scores = []
     for index, (image, case) in enumerate(zip(images, cases, strict=True)):
-        asked = Case(scene=case) if isinstance(case, Scene) else case
-        scores.append(_score(index, image, asked, predictions))
+        entry = Case(scene=case) if isinstance(case, Scene) else case
+        scores.append(_score(index, image, entry, predictions))
         if progress is not None:
             progress(index + 1, len(images))
     return ScenesReport(pictures=tuple(scores), judge=predictions.judge.name)

@@ -443,8 +443,8 @@ class RowDecoder:
     def shares(self) -> bool:
         """Whether all rows of a pass read the weights once and each is still computed as if it were alone."""
         products = [self.head, *(p for each in self.layers for p in (each.qkv, each.out, each.gate_up, each.down))]
-        own = [each.product if isinstance(each, Summed) else each for each in products]
-        return all(isinstance(product, PackedLinear | Quantized) for product in own)
+        weights = [each.product if isinstance(each, Summed) else each for each in products]
+        return all(isinstance(product, PackedLinear | Quantized) for product in weights)
 
     def tables(self, positions: Tensor) -> Tensor:
         """Cosines and signed sines (N, 2 R) of the positions (3, N) of a sequence, fp32."""

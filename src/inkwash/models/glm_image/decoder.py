@@ -66,10 +66,10 @@ class DecoderConditions:
 
     def part(self, start: int, stop: int) -> DecoderConditions:
         """The conditions of some rows alone, without glyph padding that none of them needs."""
-        own = [group for group in self.groups if group.start < stop and group.stop > start]
-        spare = min(group.skip for group in own)
+        groups = [group for group in self.groups if group.start < stop and group.stop > start]
+        spare = min(group.skip for group in groups)
         rows = slice(start, stop) if self.final.shape[1] > 1 else slice(0, 1)  # one row serves all
-        assert start == 0 or not any(group.seen for group in own), "references belong to the first rows"
+        assert start == 0 or not any(group.seen for group in groups), "references belong to the first rows"
         return replace(
             self,
             glyph=self.glyph[start:stop, spare:],
@@ -83,7 +83,7 @@ class DecoderConditions:
                     stop=min(group.stop, stop) - start,
                     skip=group.skip - spare,
                 )
-                for group in own
+                for group in groups
             ),
             references=self.references if start == 0 else None,
         )

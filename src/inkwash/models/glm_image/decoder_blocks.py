@@ -94,11 +94,11 @@ class References:
             v[rows, :, :length].expand(stop - start, -1, -1, -1),
         )
 
-    def extend(self, layer: int, own: KeyValue, mask: Tensor | None) -> tuple[KeyValue, Tensor | None]:
+    def extend(self, layer: int, key_value: KeyValue, mask: Tensor | None) -> tuple[KeyValue, Tensor | None]:
         """Put a layer's references before the rows' own keys and values; mask is (rows, L) of the own keys."""
         k, v = self.layers[layer]
-        keys = torch.cat([k.expand(self.rows, -1, -1, -1), own[0]], dim=2)
-        values = torch.cat([v.expand(self.rows, -1, -1, -1), own[1]], dim=2)
+        keys = torch.cat([k.expand(self.rows, -1, -1, -1), key_value[0]], dim=2)
+        values = torch.cat([v.expand(self.rows, -1, -1, -1), key_value[1]], dim=2)
         if self.mask is None and mask is None:
             return (keys, values), None
         all_seen = torch.ones(self.rows, keys.shape[2], dtype=torch.bool, device=keys.device)

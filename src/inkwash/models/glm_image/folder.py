@@ -217,15 +217,15 @@ class DrawingDefaults:
 
     def to_dict(self) -> dict[str, Any]:
         """The settings for the index; what is as in the released model is left out, but for steps and guidance."""
-        said: dict[str, Any] = {
+        values: dict[str, Any] = {
             "num_inference_steps": self.num_inference_steps,
             "guidance_scale": self.guidance_scale,
         }
         if self.canonical_quotes:
-            said["canonical_quotes"] = True
+            values["canonical_quotes"] = True
         if self.limits is not None:
-            said["limits"] = self.limits.to_dict()
-        return said
+            values["limits"] = self.limits.to_dict()
+        return values
 
     def prompt(self, text: str) -> str:
         """A prompt as the networks read it."""
@@ -234,11 +234,11 @@ class DrawingDefaults:
 
 def drawing_defaults(folder: Path) -> DrawingDefaults:
     """What the checkpoint in a folder asks for; raises ``WeightsError`` for settings that nothing can be drawn with."""
-    said = read_json(folder / INDEX_FILE).get(DRAWING_KEY, {})
+    values = read_json(folder / INDEX_FILE).get(DRAWING_KEY, {})
     try:
-        if not isinstance(said, Mapping):
+        if not isinstance(values, Mapping):
             raise TypeError("not a table")
-        return DrawingDefaults.from_dict(said)
+        return DrawingDefaults.from_dict(values)
     except (InkwashError, AttributeError, TypeError) as error:
         fields = " and ".join(DrawingDefaults.__dataclass_fields__)
         raise WeightsError(
@@ -276,8 +276,8 @@ def inspect_index(folder: Path) -> None:
 def pipeline_index(drawing: DrawingDefaults | None = None) -> dict[str, object]:
     """``model_index.json``: which class of which library reads each part, and settings of the checkpoint's own."""
     parts = {name: [part.library, part.class_name] for name, part in sorted(PARTS.items())}
-    own = {} if drawing is None or drawing == DrawingDefaults() else {DRAWING_KEY: drawing.to_dict()}
-    return {"_class_name": PIPELINE_CLASS, "_diffusers_version": "0.42.1", **own, **parts}
+    settings = {} if drawing is None or drawing == DrawingDefaults() else {DRAWING_KEY: drawing.to_dict()}
+    return {"_class_name": PIPELINE_CLASS, "_diffusers_version": "0.42.1", **settings, **parts}
 
 
 def generation_config(*, end: int, pad: int | None, vision_vocab_size: int) -> dict[str, Any]:
@@ -342,13 +342,5 @@ class ModelDefaults:
     def of(cls, drawing: DrawingDefaults, generation: Mapping[str, Any], side: int | None) -> ModelDefaults:
         """From the index's settings, generation_config.json and the size that the VAE was trained on."""
         named = {name: generation.get(name) for name in ("temperature", "top_p", "top_k", "min_p")}
-        given = {name: value for name, value in {**named, "side": side}.items() if value}
-        return cls(steps=drawing.num_inference_steps, guidance=drawing.guidance_scale, **given)
-
-
-def folder_defaults(folder: Path) -> ModelDefaults:
-    """Those of a checkpoint folder, without loading a network."""
-    file = folder / "vision_language_encoder" / GENERATION_FILE
-    generation: Mapping[str, Any] = read_json(file) if file.is_file() else {}
-    vae: Mapping[str, Any] = read_json(folder / "vae" / "config.json")
-    return ModelDefaults.of(drawing_defaults(folder), generation, vae.get("sample_size"))
+        known = {name: value for name, value in {**named, "side": side}.items() if value}
+        return cls(steps=drawing.num_inference_steps, guidance=drawing.guidance_scale, **known)

@@ -121,9 +121,9 @@ def _reply(thought: str, actions: Sequence[Action], memory: Any, screen: Screen)
 
 def _phone(content: str) -> AgentReply:
     parts = _sections(content, ("Memory", "Reason", "Action"))
-    said = parts.get("Action", content)
+    action = parts.get("Action", content)
     actions: list[Action] = []
-    for text in (*_BOXED.findall(said), _unmarked(said), _unmarked(content)):
+    for text in (*_BOXED.findall(action), _unmarked(action), _unmarked(content)):
         for found, _, _ in find_literals(text, "{"):
             name = found.get("action_type") if isinstance(found, dict) else None
             if isinstance(name, str) and name.strip() in ACTIONS["phone"]:
@@ -135,10 +135,10 @@ def _phone(content: str) -> AgentReply:
 
 
 def _computer(content: str) -> AgentReply:
-    said, memory = _before_memory(content)
-    boxed = [found for span in _BOXED.findall(said) for found in find_calls(span, ACTIONS["computer"])]
-    calls = boxed or find_calls(_unmarked(said), ACTIONS["computer"])
-    thought = _unmarked(said)
+    action, memory = _before_memory(content)
+    boxed = [found for span in _BOXED.findall(action) for found in find_calls(span, ACTIONS["computer"])]
+    calls = boxed or find_calls(_unmarked(action), ACTIONS["computer"])
+    thought = _unmarked(action)
     if calls:
         thought = thought.replace(calls[0].words, "", 1)
     actions = [Action(name=call.name, arguments=call.arguments) for call in calls]
@@ -156,9 +156,9 @@ def _before_memory(content: str) -> tuple[str, str]:
 
 def _web(content: str) -> AgentReply:
     parts = _sections(content, ("Thought", "Action", "Memory_Updated", "Memory"))
-    said = parts.get("Action", content)
+    action = parts.get("Action", content)
     actions: list[Action] = []
-    for text in (*_BOXED.findall(said), _unmarked(said)):
+    for text in (*_BOXED.findall(action), _unmarked(action)):
         actions = _web_actions(text)
         if actions:
             break

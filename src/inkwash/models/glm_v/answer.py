@@ -55,7 +55,7 @@ class AnswerStream:
         self._held = ""
         self._stopped = False
         self._closed = False  # the answer's closing tag was the last thing said
-        self._said: dict[str, list[str]] = {"thought": [], "answer": [], "content": []}
+        self._released: dict[str, list[str]] = {"thought": [], "answer": [], "content": []}
         self._boxed: list[str] = []
         self._box: list[str] | None = None
         self._quoted = 0  # thoughts that the answer itself opens: their closing tags are text
@@ -99,7 +99,7 @@ class AnswerStream:
 
     def result(self) -> Answer:
         """Everything said so far, blank ends removed; after `finish` the whole answer."""
-        thoughts, answer, content = ("".join(self._said[kind]) for kind in ("thought", "answer", "content"))
+        thoughts, answer, content = ("".join(self._released[kind]) for kind in ("thought", "answer", "content"))
         boxed = [*self._boxed, *(["".join(self._box)] if self._box is not None else [])]
         silent = bool(thoughts.strip()) and not answer.strip()
         return Answer(
@@ -112,7 +112,7 @@ class AnswerStream:
 
     def _run(self, *, last: bool) -> list[Piece]:
         pieces: list[Piece] = []
-        steps = {_TagState.THINKING: self._think, _TagState.TAGGED: self._speak, _TagState.PLAIN: self._speak}
+        steps = {_TagState.THINKING: self._think, _TagState.TAGGED: self._answer, _TagState.PLAIN: self._answer}
         while steps.get(self._state, self._choose)(pieces, last):
             pass
         return pieces
@@ -143,13 +143,13 @@ class AnswerStream:
             self._emit("thought", before, pieces)
             self._held, self._state = after, _TagState.BETWEEN
             return True
-        self._say("thought", 0 if last else overlap(self._held, (END_THINK, *STOPS)), pieces)
+        self._release("thought", 0 if last else overlap(self._held, (END_THINK, *STOPS)), pieces)
         return False
 
-    def _speak(self, pieces: list[Piece], last: bool) -> bool:
+    def _answer(self, pieces: list[Piece], last: bool) -> bool:
         before, mark, after = _cut(self._held, (BOX, END_BOX, THINK, END_THINK))
         if mark == END_THINK and not after and not last:
-            self._say("answer", len(mark), pieces)
+            self._release("answer", len(mark), pieces)
             return False  # what follows tells whether it is quoted
         if mark:
             self._emit("answer", before, pieces)
@@ -168,7 +168,7 @@ class AnswerStream:
             if keep and before.endswith(END_ANSWER):
                 keep = len(self._held) - len(before) + len(END_ANSWER)
             keep = max(keep, self._closing(last))
-        self._say("answer", keep, pieces)
+        self._release("answer", keep, pieces)
         return False
 
     def _think_tag(self, tag: str, after: str, pieces: list[Piece]) -> None:
@@ -187,7 +187,7 @@ class AnswerStream:
             return blank + len(END_ANSWER)
         return 0 if last else blank + overlap(body, (END_ANSWER,))
 
-    def _say(self, kind: Kind, keep: int, pieces: list[Piece]) -> None:
+    def _release(self, kind: Kind, keep: int, pieces: list[Piece]) -> None:
         """Emit what is held except its last ``keep`` characters."""
         certain = len(self._held) - keep
         self._emit(kind, self._held[:certain], pieces)
@@ -197,15 +197,15 @@ class AnswerStream:
         if not text:
             return
         pieces.append((kind, text))
-        self._said[kind].append(text)
+        self._released[kind].append(text)
         if kind == "answer":
             self._tail = (self._tail + text)[-64:]
-            self._said["content"].append(text)
+            self._released["content"].append(text)
             if self._box is not None:
                 self._box.append(text)
 
     def _mark(self, mark: str) -> None:
-        self._said["content"].append(mark)
+        self._released["content"].append(mark)
         if mark == BOX:
             self._box = []
         elif self._box is not None:

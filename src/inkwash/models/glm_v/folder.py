@@ -64,8 +64,8 @@ def resolve_vision(name: str | Path) -> Path:
 def inspect_vision(folder: Path) -> None:
     """Raise one sentence unless the folder is a complete checkpoint of this family."""
     if not folder.is_dir():
-        said = "is a file" if folder.exists() else "does not exist"
-        raise WeightsError(f"{folder} {said}; give the folder of a GLM-V checkpoint.")
+        problem = "is a file" if folder.exists() else "does not exist"
+        raise WeightsError(f"{folder} {problem}; give the folder of a GLM-V checkpoint.")
     _check_kind(folder)
     missing = [name for name in NEEDED if not (folder / name).is_file()]
     if not any(folder.glob("*.safetensors")):

@@ -50,26 +50,26 @@ class HtmlFence:
         return rest + fence
 
     def _run(self, *, last: bool) -> str:
-        said: list[str] = []
-        while self._move(said, last):
+        out: list[str] = []
+        while self._move(out, last):
             pass
-        return "".join(said)
+        return "".join(out)
 
-    def _move(self, said: list[str], last: bool) -> bool:
+    def _move(self, out: list[str], last: bool) -> bool:
         if self._between:
-            return self._after_head(said, last)
+            return self._after_head(out, last)
         if not self._held:
             return False
-        return self._inside(said, last) if self._tag else self._outside(said, last)
+        return self._inside(out, last) if self._tag else self._outside(out, last)
 
-    def _outside(self, said: list[str], last: bool) -> bool:
+    def _outside(self, out: list[str], last: bool) -> bool:
         """One move through ordinary text; False when it needs more."""
         if self._closed:
-            said.append("" if self._held.startswith("\n") else "\n")
+            out.append("" if self._held.startswith("\n") else "\n")
             self._closed = False
         if not self._line_start:
             line, newline, self._held = self._held.partition("\n")
-            said.append(line + newline)
+            out.append(line + newline)
             self._line_start = bool(newline)
             return bool(newline)
         text = self._held.lstrip(" \t")
@@ -80,7 +80,7 @@ class HtmlFence:
             self._own_fence(found[1], found[2])
             self._line_start = False
         elif not self._code and (opening := _OPENING.match(text)):
-            said.append(f"{FENCE}html\n")
+            out.append(f"{FENCE}html\n")
             self._open(opening)
         elif not last and self._may_open(text):
             return False
@@ -106,70 +106,70 @@ class HtmlFence:
             not self._code and low in (f"{_DOCTYPE}", *(f"<{tag}" for tag in _TAGS))
         )
 
-    def _inside(self, said: list[str], last: bool) -> bool:
+    def _inside(self, out: list[str], last: bool) -> bool:
         """One tag of the fenced HTML that opens or closes its own kind, or text that holds no tags."""
         if self._raw:
             place = self._held.lower().find(self._raw)
             if place < 0:
                 keep = 0 if last else _overlap(self._held.lower(), self._raw)
-                return self._say(said, len(self._held) - keep)
+                return self._release(out, len(self._held) - keep)
             if self._raw == _END_COMMENT:
                 place += len(_END_COMMENT)
             self._raw = ""
-            self._say(said, place)
+            self._release(out, place)
             return True
         words = "|".join({self._tag, *_RAW})
         found = re.search(rf"<({words})(?=[\s>/])|</({re.escape(self._tag)})\s*>|{_COMMENT}", self._held, re.IGNORECASE)
         if found is None:
-            return self._say(said, len(self._held) - (0 if last else self._unsure()))
+            return self._release(out, len(self._held) - (0 if last else self._unsure()))
         name = (found[1] or "").lower()
         if name in _RAW:
             end = self._held.find(">", found.end())
             if end < 0:
-                return self._say(said, len(self._held) if last else found.start())
+                return self._release(out, len(self._held) if last else found.start())
             self._raw = "" if self._held[end - 1] == "/" else f"</{name}"
             self._depth += name == self._tag
-            return self._say(said, end + 1) or True
+            return self._release(out, end + 1) or True
         if found[0] == _COMMENT:
             self._raw = _END_COMMENT
-            return self._say(said, found.end()) or True
+            return self._release(out, found.end()) or True
         if name in _VOID:
             end = self._held.find(">", found.end())
             if end < 0:
-                return self._say(said, len(self._held) if last else found.start())
-            self._say(said, end + 1)
+                return self._release(out, len(self._held) if last else found.start())
+            self._release(out, end + 1)
         else:
             self._depth += -1 if found[2] else 1
-            self._say(said, found.end())
+            self._release(out, found.end())
         if self._depth <= 0:
             if self._tag in _HEADS:
                 self._between = True
             else:
-                self._close(said)
+                self._close(out)
         return True
 
-    def _say(self, said: list[str], certain: int) -> bool:
+    def _release(self, out: list[str], certain: int) -> bool:
         """Tell the first characters of what is held; False, for whoever needs more."""
-        said.append(self._held[:certain])
+        out.append(self._held[:certain])
         self._held = self._held[certain:]
         return False
 
-    def _close(self, said: list[str]) -> None:
-        said.append(f"\n{FENCE}")
+    def _close(self, out: list[str]) -> None:
+        out.append(f"\n{FENCE}")
         self._tag, self._closed, self._line_start = "", True, True
 
-    def _after_head(self, said: list[str], last: bool) -> bool:
+    def _after_head(self, out: list[str], last: bool) -> bool:
         """Go on with the same fence where more HTML follows."""
         text = self._held.lstrip()
         if opening := _OPENING.match(text):
             self._between = False
-            self._say(said, len(self._held) - len(text))
+            self._release(out, len(self._held) - len(text))
             self._open(opening)
         elif not last and (not text or self._may_open(text)):
             return False
         else:
             self._between = False
-            self._close(said)
+            self._close(out)
         return True
 
     def _unsure(self) -> int:

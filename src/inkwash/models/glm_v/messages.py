@@ -48,11 +48,11 @@ def normal_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
 def _message(message: Message) -> dict[str, Any]:
     if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
         raise RequestError("Every message must be an object with a role and a content.", param="messages")
-    given = message["role"]
-    role = ROLES.get(given)
+    name = message["role"]
+    role = ROLES.get(name)
     if role is None:
         raise RequestError(
-            f"A message has the role {given[:40]!r}, but must have system, developer, user, assistant or tool.",
+            f"A message has the role {name[:40]!r}, but must have system, developer, user, assistant or tool.",
             param="messages",
         )
     found = {key: value for key, value in message.items() if key not in _OF_ASSISTANTS}
@@ -239,10 +239,10 @@ def check_media(messages: Sequence[Message], queues: Mapping[int, list[Any]]) ->
     contents = [message.get("content") for message in messages]
     parts = [part for content in contents if isinstance(content, list | tuple) for part in content]
     kinds = [KINDS.get(str(part.get("type"))) for part in parts if isinstance(part, Mapping)]
-    for kind, given in queues.items():
-        if kinds.count(kind) != len(given):
+    for kind, queue in queues.items():
+        if kinds.count(kind) != len(queue):
             raise RequestError(
-                f"The messages have {kinds.count(kind)} {NAMES[kind]} parts, but {len(given)} were given.",
+                f"The messages have {kinds.count(kind)} {NAMES[kind]} parts, but {len(queue)} were given.",
                 param="messages",
             )
 

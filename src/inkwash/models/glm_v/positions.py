@@ -36,8 +36,8 @@ def prompt_positions(modality: Sequence[int], grids: Sequence[PatchGrid], *, mer
             continue
         frame = next(frames, None)
         if frame is None or frame[0] * frame[1] != length:
-            given = "no grid is left for it" if frame is None else f"its grid has {frame[0]}x{frame[1]}"
-            raise ConfigError(f"A picture or frame fills {length} tokens of the prompt, but {given}.")
+            found = "no grid is left for it" if frame is None else f"its grid has {frame[0]}x{frame[1]}"
+            raise ConfigError(f"A picture or frame fills {length} tokens of the prompt, but {found}.")
         parts.append(grid_positions(position, frame))
         position += max(frame)
     if next(frames, None) is not None:

@@ -259,13 +259,13 @@ def _bounded(config: PixelConfig, max_pixels: int | None) -> PixelConfig:
     return dataclasses.replace(config, longest_edge=max_pixels)
 
 
-def _settings(folder: Path, files: Mapping[str, bytes], own: str, nested: str) -> tuple[dict[str, Any], str]:
+def _settings(folder: Path, files: Mapping[str, bytes], file: str, nested: str) -> tuple[dict[str, Any], str]:
     """Pixel settings from their own file, or from the part of `processor_config.json` that holds them."""
     whole = json_object(folder, files, "processor_config.json") if "processor_config.json" in files else {}
-    if own in files:
-        found, name = json_object(folder, files, own), str(folder / own)
+    if file in files:
+        found, name = json_object(folder, files, file), str(folder / file)
     elif isinstance(whole.get(nested), dict):
         found, name = whole[nested], f"{folder / 'processor_config.json'} ({nested})"
     else:
-        raise WeightsError(f"{folder / own} is missing; copy all files of the checkpoint.")
+        raise WeightsError(f"{folder / file} is missing; copy all files of the checkpoint.")
     return {"processor_class": whole.get("processor_class"), **found}, name

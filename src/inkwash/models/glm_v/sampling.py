@@ -51,8 +51,8 @@ def sample_by_rate(
     last = video.frames - 1
     fps = min(fps, _FASTEST)
     if video.seconds <= max_duration and fps > video.fps:  # every frame up to the last one that is asked for
-        asked = max(int(video.seconds * fps), 1) - 1
-        chosen = list(range(min(last, math.ceil(asked * video.fps / fps)) + 1))
+        wanted = max(int(video.seconds * fps), 1) - 1
+        chosen = list(range(min(last, math.ceil(wanted * video.fps / fps)) + 1))
     elif video.seconds <= max_duration:
         count = max(int(video.seconds * fps), 1)
         chosen = [min(last, math.ceil(number * video.fps / fps)) for number in range(count)]

@@ -96,9 +96,9 @@ def train_bpe(lines: Iterable[str], *, vocab_size: int, spelled: bool = False) -
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizer(spelled=spelled)
     tokenizer.decoder = decoders.ByteLevel()
-    room = vocab_size - len(SPECIALS)
+    merges_left = vocab_size - len(SPECIALS)
     tokenizer.train_from_iterator(
-        lines, trainers.BpeTrainer(vocab_size=room, initial_alphabet=alphabet, show_progress=False)
+        lines, trainers.BpeTrainer(vocab_size=merges_left, initial_alphabet=alphabet, show_progress=False)
     )
     tokenizer.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in CONTROL])
     tokenizer.add_tokens([AddedToken(name, normalized=False, special=False) for name in SPECIALS[len(CONTROL) :]])

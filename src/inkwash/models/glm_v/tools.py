@@ -107,20 +107,20 @@ class _CallReader:
         """The next piece of the text; ``last`` says that none follows."""
         self.raw += text
         self._held += text
-        said: list[str] = []
+        out: list[str] = []
         steps = {
             _CallState.NAME: self._read_name,
             _CallState.PAIRS: self._read_pairs,
             _CallState.VALUE: self._read_value,
             _CallState.JSON: self._read_json,
         }
-        while (step := steps.get(self.state)) and step(said, last):
+        while (step := steps.get(self.state)) and step(out, last):
             pass
         if last and self.state is not _CallState.DONE:
             self.state = _CallState.FAILED
-        return "".join(said)
+        return "".join(out)
 
-    def _read_name(self, said: list[str], last: bool) -> bool:
+    def _read_name(self, out: list[str], last: bool) -> bool:
         begun = self._held.lstrip()
         if begun.startswith("{"):
             self.state = _CallState.JSON
@@ -141,14 +141,14 @@ class _CallReader:
             self.name, self._held, self.state = name, ending, _CallState.PAIRS
         return True
 
-    def _read_pairs(self, said: list[str], last: bool) -> bool:
+    def _read_pairs(self, out: list[str], last: bool) -> bool:
         """To the next value, or the end; whatever else stands between the tags is left out."""
         if not self._written and self._held.lstrip().startswith("{"):
             self.state = _CallState.JSON
             return True
         end, key = self._held.find(END_CALL), self._held.find(KEY)
         if end >= 0 and not 0 <= key < end:
-            said.append("}" if self._written else "{}")
+            out.append("}" if self._written else "{}")
             self.state, self.rest = _CallState.DONE, self._held[end + len(END_CALL) :]
             return False
         name, closed, after = self._held[key + len(KEY) :].partition(END_KEY)
@@ -164,19 +164,19 @@ class _CallReader:
         self._schema = argument_schema(self.tools, self.name or "", self._key)
         self._held, self.state = after[value + len(VALUE) :], _CallState.VALUE
         if is_text(self._schema[0]):
-            said.append(f'{self._opening()}"')
+            out.append(f'{self._opening()}"')
         return True
 
     def _opening(self) -> str:
         self._written += 1
         return f"{'{' if self._written == 1 else ', '}{json.dumps(self._key, ensure_ascii=False)}: "
 
-    def _read_value(self, said: list[str], last: bool) -> bool:
+    def _read_value(self, out: list[str], last: bool) -> bool:
         """A value ends at the closing tag behind which the call goes on; one that is never closed, with the call."""
         plain = is_text(self._schema[0])
         at, closed = self._value_end(last)
         if plain:
-            said.append(json.dumps(self._held[:at], ensure_ascii=False)[1:-1])
+            out.append(json.dumps(self._held[:at], ensure_ascii=False)[1:-1])
         if closed is None:
             if plain:
                 self._value += self._held[:at]
@@ -185,9 +185,9 @@ class _CallReader:
         value = self._value + self._held[:at]
         self.arguments[self._key] = typed_value(value, *self._schema)
         if plain:
-            said.append('"')
+            out.append('"')
         else:
-            said.append(self._opening() + json.dumps(self.arguments[self._key], ensure_ascii=False))
+            out.append(self._opening() + json.dumps(self.arguments[self._key], ensure_ascii=False))
         self._held, self.state, self._searched = self._held[at + len(closed) :], _CallState.PAIRS, 0
         return True
 
@@ -209,7 +209,7 @@ class _CallReader:
         self._searched = max(self._searched, len(self._held) - len(END_VALUE)) if at < 0 else at
         return min([*places, len(self._held) - overlap(self._held, (END_VALUE, END_CALL))]), None
 
-    def _read_json(self, said: list[str], last: bool) -> bool:
+    def _read_json(self, out: list[str], last: bool) -> bool:
         """A JSON object up to a closing tag behind which it is whole: of the arguments, or of name and arguments."""
         while (end := self._held.find(END_CALL, self._searched)) >= 0 and self.patience.left > 0:
             self._searched = end + 1
@@ -227,7 +227,7 @@ class _CallReader:
             if not isinstance(found, dict):
                 break
             self.arguments = {str(key): value for key, value in found.items()}
-            said.append(self.call.arguments_json)
+            out.append(self.call.arguments_json)
             self.state, self.rest = _CallState.DONE, self._held[end + len(END_CALL) :]
             return False
         if end >= 0:
@@ -267,17 +267,17 @@ class ToolCallStream:
 
     def feed(self, text: str, *, last: bool = False) -> list[str | CallPiece]:
         """Content (str) and pieces of calls that are certain now."""
-        said: list[str | CallPiece] = []
+        out: list[str | CallPiece] = []
         text, self._held, at, start = self._held + text, "", 0, -1
         while True:
             if self._reader is None:
-                at = start = self._open(text, at, said, last)
+                at = start = self._open(text, at, out, last)
             reader = self._reader
             if reader is None:
-                return said
-            at = self._read(reader, text, at, said, last)
+                return out
+            at = self._read(reader, text, at, out, last)
             if not reader.ended:
-                return said
+                return out
             self._reader = None
             if reader.state is _CallState.DONE:
                 self.calls.append(reader.call)
@@ -285,26 +285,26 @@ class ToolCallStream:
             elif self._named:
                 self.unfinished = CALL + reader.raw
             else:
-                said.append(CALL)
+                out.append(CALL)
                 if len(reader.raw) > PIECE:
                     self._patience.lose(LONG_TRY)
                 text, at = (text, start) if start >= 0 else (reader.raw + text[at:], 0)
 
-    def _open(self, text: str, at: int, said: list[str | CallPiece], last: bool) -> int:
+    def _open(self, text: str, at: int, out: list[str | CallPiece], last: bool) -> int:
         """Content up to the next call, and the place behind its opening tag; no reader where none begins."""
         place = text.find(CALL, at) if self._patience.left > 0 else -1
         if last and place > text.rfind(END_CALL):
             place = -1
         certain = place if place >= 0 else len(text) - (0 if last else overlap(text[-len(CALL) :], (CALL,)))
         if certain > at:
-            said.append(text[at:certain])
+            out.append(text[at:certain])
         if place < 0:
             self._held = text[max(at, certain) :]
             return len(text)
         self._reader, self._named = _CallReader(self.tools, self._patience), False
         return place + len(CALL)
 
-    def _read(self, reader: _CallReader, text: str, at: int, said: list[str | CallPiece], last: bool) -> int:
+    def _read(self, reader: _CallReader, text: str, at: int, out: list[str | CallPiece], last: bool) -> int:
         """Read on in the open call, piece by piece; how far the text was read."""
         while not reader.ended:
             piece = text[at : at + max(PIECE, reader.held)]
@@ -312,7 +312,7 @@ class ToolCallStream:
             arguments = reader.take(piece, last=last and at >= len(text))
             failed = reader.state is _CallState.FAILED
             if reader.name is not None and not failed and (arguments or not self._named):
-                said.append(CallPiece(len(self.calls), None if self._named else reader.name, arguments))
+                out.append(CallPiece(len(self.calls), None if self._named else reader.name, arguments))
                 self._named = True
             if at >= len(text):
                 break
@@ -321,11 +321,11 @@ class ToolCallStream:
 
 def tool_call_text(function: Mapping[str, Any]) -> str:
     """A call as the models of the plain style write it: texts as they are, everything else as JSON."""
-    said = f"{CALL}{function['name']}\n"
+    out = f"{CALL}{function['name']}\n"
     for key, value in (function.get("arguments") or {}).items():
-        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        said += f"{KEY}{key}{END_KEY}\n{VALUE}{shown}{END_VALUE}\n"
-    return f"{said}{END_CALL}"
+        written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        out += f"{KEY}{key}{END_KEY}\n{VALUE}{written}{END_VALUE}\n"
+    return f"{out}{END_CALL}"
 
 
 def parse_tool_calls(text: str, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[str, list[ToolCall]]:

@@ -145,20 +145,20 @@ def picture_input(image: Image.Image | Picture, config: PixelConfig) -> VisionIn
         if not isinstance(image, Picture):
             yield image
             return
-        shown = image.load(size)
-        if shown.size not in (size, (image.width, image.height)):
+        loaded = image.load(size)
+        if loaded.size not in (size, (image.width, image.height)):
             raise RequestError(
-                f"A picture of {image.width}x{image.height} pixels turned out to have {shown.width}x{shown.height}.",
+                f"A picture of {image.width}x{image.height} pixels turned out to have {loaded.width}x{loaded.height}.",
                 param="image",
             )
-        yield config.fitted(shown, grid)
+        yield config.fitted(loaded, grid)
 
     key = image.key if isinstance(image, Picture) else None
     return VisionInput(
         grid=grid,
         tokens=config.tokens(grid),
         pixels=pixels,
-        patches=lambda shown: (config.picture_values(shown, grid), grid),
+        patches=lambda loaded: (config.picture_values(loaded, grid), grid),
         size_bytes=4 * math.prod(size),  # as Pillow stores them
         key=key,
     )

@@ -70,7 +70,7 @@ class HttpReward:
         ).encode()
         for attempt in range(self.tries):
             try:
-                return [self._scaled(score) for score in self._asked(body, len(items))]
+                return [self._scaled(score) for score in self._request(body, len(items))]
             except (OSError, ValueError) as error:  # URLError and timeouts are OSErrors
                 LOG.warning(
                     "The reward %s gave no answer (%s), try %d of %d.", self.label, error, attempt + 1, self.tries
@@ -79,11 +79,11 @@ class HttpReward:
                     time.sleep(self.pause_s * 2**attempt)
         return [math.nan] * len(items)
 
-    def _asked(self, body: bytes, count: int) -> list[float]:
+    def _request(self, body: bytes, count: int) -> list[float]:
         request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:
-            said = json.loads(answer.read(MOST_BYTES))
-        scores = said.get("scores") if isinstance(said, dict) else None
+            content = json.loads(answer.read(MOST_BYTES))
+        scores = content.get("scores") if isinstance(content, dict) else None
         if not isinstance(scores, list) or len(scores) != count:
             raise ValueError(f"expected {count} scores")
         return [float(score) if isinstance(score, int | float) else math.nan for score in scores]

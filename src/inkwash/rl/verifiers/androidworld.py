@@ -25,12 +25,12 @@ class AndroidWorld(Verifier):
     """The domain `androidworld`: the product over the fields; texts by common letters, boxes by IoU, others equal."""
 
     def decide(self, answer: str, wanted: str) -> Verdict:
-        truth, given = read_action(wanted), read_action(answer)
-        if given is None or truth is None:
+        truth, parsed = read_action(wanted), read_action(answer)
+        if parsed is None or truth is None:
             return Verdict.wrong("unreadable", "no action in JSON")
-        if given.keys() != truth.keys():
+        if parsed.keys() != truth.keys():
             return Verdict.wrong("fields", "other fields than wanted")
-        scores = {name: _field(name, given[name], truth[name]) for name in truth}
+        scores = {name: _field(name, parsed[name], truth[name]) for name in truth}
         return Verdict(score=math.prod(scores.values()), rule="action")
 
 
@@ -45,17 +45,17 @@ def read_action(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) and value and all(isinstance(key, str) for key in value) else None
 
 
-def _field(name: str, given: Any, wanted: Any) -> float:
+def _field(name: str, answer: Any, wanted: Any) -> float:
     if name == "box_2d":
-        there, target = _box(given), _box(wanted)
+        there, target = _box(answer), _box(wanted)
         if there is None or target is None:
             return 0.0
         return 1.0 if there == target else overlap(there, target)
-    if type(given) is not type(wanted) or not isinstance(given, str | int | float | bool | None):
+    if type(answer) is not type(wanted) or not isinstance(answer, str | int | float | bool | None):
         return 0.0
-    if name == "text" and isinstance(given, str):
-        return common_share(given, wanted)
-    return float(given == wanted)
+    if name == "text" and isinstance(answer, str):
+        return common_share(answer, wanted)
+    return float(answer == wanted)
 
 
 def _box(value: Any) -> Box | None:

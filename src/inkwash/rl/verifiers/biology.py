@@ -16,9 +16,9 @@ class Biology(Verifier):
     """The domain `biology`; bBAa is AaBb, and aa is not AA. The public system has this rule and never calls it."""
 
     def decide(self, answer: str, wanted: str) -> Verdict:
-        given, truth = genotype(answer), genotype(wanted)
-        if truth is not None and given is not None:
-            return Verdict.right("genotype") if given == truth else Verdict.wrong("genotype", "another genotype")
+        parsed, truth = genotype(answer), genotype(wanted)
+        if truth is not None and parsed is not None:
+            return Verdict.right("genotype") if parsed == truth else Verdict.wrong("genotype", "another genotype")
         if same_text(answer, wanted, case=truth is not None):
             return Verdict.right("equal")
         return Verdict.undecided("unequal")

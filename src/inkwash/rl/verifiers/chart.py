@@ -18,10 +18,10 @@ class Chart(Verifier):
     def decide(self, answer: str, wanted: str) -> Verdict:
         if same_text(answer, wanted):
             return Verdict.right("equal")
-        given, truth = read_number(answer), read_number(wanted)
-        if is_year(given) and is_year(truth):
-            assert given is not None and truth is not None
-            return Verdict.right("year") if given.value == truth.value else Verdict.wrong("year", "another year")
+        parsed, truth = read_number(answer), read_number(wanted)
+        if is_year(parsed) and is_year(truth):
+            assert parsed is not None and truth is not None
+            return Verdict.right("year") if parsed.value == truth.value else Verdict.wrong("year", "another year")
         return compare_numbers(answer, wanted, self.sympy_tolerance, exact=False) or Verdict.undecided("unequal")
 
 

@@ -19,8 +19,8 @@ class Chemistry(Physics):
     """The domain `chemistry`: M is mol/L, `pH = 7` is 7, H₂O is H2O and CO is not Co. Letters are no factors here."""
 
     def by_text(self, answer: str, wanted: str) -> Verdict:
-        given, truth = (_COUNT.sub("", canonical(text, case=True)) for text in (answer, wanted))
-        if same_text(given, truth, case=True):
+        parsed, truth = (_COUNT.sub("", canonical(text, case=True)) for text in (answer, wanted))
+        if same_text(parsed, truth, case=True):
             return Verdict.right("formula")
         number = compare_numbers(without_name(answer), without_name(wanted), self.sympy_tolerance)
         return number or Verdict.undecided("unequal")

@@ -24,9 +24,9 @@ class Counting(Verifier):
     """The domain `counting`: 3, 3.0, three and 三 are the same count."""
 
     def decide(self, answer: str, wanted: str) -> Verdict:
-        given, truth = read_count(answer), read_count(wanted)
-        if given is not None and truth is not None:
-            return Verdict.right("count") if given == truth else Verdict.wrong("count", "another count")
+        parsed, truth = read_count(answer), read_count(wanted)
+        if parsed is not None and truth is not None:
+            return Verdict.right("count") if parsed == truth else Verdict.wrong("count", "another count")
         return Verdict.right("equal") if same_text(answer, wanted) else Verdict.undecided("unequal")
 
 

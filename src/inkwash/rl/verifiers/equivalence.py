@@ -58,8 +58,8 @@ def equivalent(answer: str, wanted: str, tolerance: float = 1e-6) -> bool | None
     The tolerance is relative and holds where a decimal number is involved; closed forms are compared more closely.
     """
     try:
-        given, truth = _unassigned(tokens_of(answer), tokens_of(wanted))
-        return _same(given, truth, tolerance)
+        parsed, truth = _unassigned(tokens_of(answer), tokens_of(wanted))
+        return _same(parsed, truth, tolerance)
     except (UnreadableError, RecursionError):
         return None
 
@@ -78,16 +78,16 @@ def _same(answer: list[Token], wanted: list[Token], tolerance: float) -> bool:
     relation = set(_FLIPPED)
     if any(len(split_at(side, relation)) > 1 for side in (answer, wanted)):
         return _same_relation(answer, wanted, tolerance)
-    given, truth = _items(answer), _items(wanted)
-    if given is None or truth is None:
-        if (given is None) != (truth is None):
+    parsed, truth = _items(answer), _items(wanted)
+    if parsed is None or truth is None:
+        if (parsed is None) != (truth is None):
             return False
         return _same_value(parse(answer), parse(wanted), tolerance)
-    if given[0] != truth[0] or len(given[1]) != len(truth[1]):
+    if parsed[0] != truth[0] or len(parsed[1]) != len(truth[1]):
         return False
-    if given[0] == "set":
-        return _same_set(given[1], truth[1], tolerance)
-    return all(_same(a, b, tolerance) for a, b in zip(given[1], truth[1], strict=True))
+    if parsed[0] == "set":
+        return _same_set(parsed[1], truth[1], tolerance)
+    return all(_same(a, b, tolerance) for a, b in zip(parsed[1], truth[1], strict=True))
 
 
 def _items(tokens: list[Token]) -> tuple[str, list[list[Token]]] | None:
@@ -125,13 +125,13 @@ def _same_set(answer: list[list[Token]], wanted: list[list[Token]], tolerance: f
 
 def _same_relation(answer: list[Token], wanted: list[Token], tolerance: float) -> bool:
     """Relations of the same sides, in either direction; chains such as 0 < x < 1 side by side."""
-    given, truth = _relation(answer), _relation(wanted)
-    if len(given[0]) != len(truth[0]):
+    parsed, truth = _relation(answer), _relation(wanted)
+    if len(parsed[0]) != len(truth[0]):
         return False
-    flipped = ([_FLIPPED[mark] for mark in reversed(given[0])], given[1][::-1])
+    flipped = ([_FLIPPED[mark] for mark in reversed(parsed[0])], parsed[1][::-1])
     return any(
         marks == truth[0] and all(_same(a, b, tolerance) for a, b in zip(sides, truth[1], strict=True))
-        for marks, sides in (given, flipped)
+        for marks, sides in (parsed, flipped)
     )
 
 
@@ -148,12 +148,12 @@ def _relation(tokens: list[Token]) -> tuple[list[str], list[list[Token]]]:
 
 
 def _same_value(answer: Node, wanted: Node, tolerance: float) -> bool:
-    given, truth = _literal(answer), _literal(wanted)
-    if truth is not None and given is None:
+    parsed, truth = _literal(answer), _literal(wanted)
+    if truth is not None and parsed is None:
         raise UnreadableError("not worked out")
     inexact = _has_decimal(answer) or _has_decimal(wanted)
-    if given is not None and truth is not None and not inexact:
-        return given == truth
+    if parsed is not None and truth is not None and not inexact:
+        return parsed == truth
     names = _symbols(answer)
     if names != _symbols(wanted):
         return False

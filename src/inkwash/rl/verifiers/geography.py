@@ -24,8 +24,8 @@ class Geography(Verifier):
         number = compare_numbers(answer, wanted, self.sympy_tolerance)
         if number is not None:
             return number
-        given, truth = names(answer), names(wanted)
-        if len(truth) > 1 and given == truth:
+        parsed, truth = names(answer), names(wanted)
+        if len(truth) > 1 and parsed == truth:
             return Verdict.right("set")
         return Verdict.undecided("unequal")
 

@@ -35,15 +35,15 @@ class Grounding(Verifier):
             )
 
     def decide(self, answer: str, wanted: str) -> Verdict:
-        given, truth = _boxes(answer), _boxes(wanted)
+        parsed, truth = _boxes(answer), _boxes(wanted)
         if not truth:
-            nothing = not given and is_nothing(answer) and is_nothing(wanted)
+            nothing = not parsed and is_nothing(answer) and is_nothing(wanted)
             return Verdict.right("nothing there") if nothing else Verdict.wrong("nothing there", "no box is wanted")
-        if len(given) > MAX_BOXES or not given:
-            return Verdict.wrong("boxes", f"{len(given)} boxes")
-        found = matched(given, truth, self.iou)
-        score = found / len(truth) if self.measure == "recall" else 2 * found / (len(given) + len(truth))
-        return Verdict(score=score, rule="boxes", reason=f"{found} of {len(truth)} found with {len(given)} boxes")
+        if len(parsed) > MAX_BOXES or not parsed:
+            return Verdict.wrong("boxes", f"{len(parsed)} boxes")
+        found = matched(parsed, truth, self.iou)
+        score = found / len(truth) if self.measure == "recall" else 2 * found / (len(parsed) + len(truth))
+        return Verdict(score=score, rule="boxes", reason=f"{found} of {len(truth)} found with {len(parsed)} boxes")
 
 
 def is_nothing(text: str) -> bool:
@@ -68,9 +68,9 @@ def area(box: Box) -> float:
     return (box.right - box.left) * (box.bottom - box.top)
 
 
-def matched(given: Sequence[Box], wanted: Sequence[Box], iou: float) -> int:
+def matched(answer: Sequence[Box], wanted: Sequence[Box], iou: float) -> int:
     """The most wanted boxes that can each have a box of their own (maximum bipartite matching by augmenting paths)."""
-    near = [[place for place, box in enumerate(given) if overlap(box, truth) >= iou] for truth in wanted]
+    near = [[place for place, box in enumerate(answer) if overlap(box, truth) >= iou] for truth in wanted]
     owner: dict[int, int] = {}
 
     def place(truth: int, tried: set[int]) -> bool:

@@ -16,7 +16,7 @@ class Mmsi(Verifier):
     sympy_tolerance: float = 1e-6
 
     def decide(self, answer: str, wanted: str) -> Verdict:
-        given, truth = (text.replace("°", "").replace(r"^\circ", "") for text in (answer, wanted))
-        if same_text(given, truth):
+        parsed, truth = (text.replace("°", "").replace(r"^\circ", "") for text in (answer, wanted))
+        if same_text(parsed, truth):
             return Verdict.right("equal")
-        return same_mathematics(given, truth, self.sympy_tolerance)
+        return same_mathematics(parsed, truth, self.sympy_tolerance)

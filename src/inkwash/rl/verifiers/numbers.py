@@ -86,12 +86,12 @@ def compare_numbers(answer: str, wanted: str, tolerance: float, *, exact: bool =
     With ``exact``, numbers that are both written without a decimal point must be equal whatever the tolerance. Where
     only one has a percent sign and the values differ, a judge must say what was meant.
     """
-    given, truth = read_number(answer), read_number(wanted)
-    if given is None or truth is None:
+    parsed, truth = read_number(answer), read_number(wanted)
+    if parsed is None or truth is None:
         return None
-    same = given.value == truth.value if exact and given.exact and truth.exact else False
-    if same or (not (exact and given.exact and truth.exact) and close(given.value, truth.value, tolerance)):
+    same = parsed.value == truth.value if exact and parsed.exact and truth.exact else False
+    if same or (not (exact and parsed.exact and truth.exact) and close(parsed.value, truth.value, tolerance)):
         return Verdict.right("number")
-    if given.percent != truth.percent:
+    if parsed.percent != truth.percent:
         return Verdict.undecided("percent", "only one of the numbers has a percent sign")
     return Verdict.wrong("number", "another number")

@@ -25,39 +25,39 @@ class OsWorld(Verifier):
     smooth: bool = False
 
     def decide(self, answer: str, wanted: str) -> Verdict:
-        given, truth = read_call(answer), read_call(wanted)
-        if given is None or truth is None:
+        parsed, truth = read_call(answer), read_call(wanted)
+        if parsed is None or truth is None:
             return Verdict.wrong("unreadable", "not one action")
-        if given.name != truth.name:
-            return Verdict.wrong("other action", f"{given.name} instead of {truth.name}")
-        return Verdict(score=self._score(given, truth), rule=truth.name)
+        if parsed.name != truth.name:
+            return Verdict.wrong("other action", f"{parsed.name} instead of {truth.name}")
+        return Verdict(score=self._score(parsed, truth), rule=truth.name)
 
-    def _score(self, given: Call, wanted: Call) -> float:
+    def _score(self, answer: Call, wanted: Call) -> float:
         if wanted.name in _POINTED:
-            return self._place(given, wanted, "start_box")
+            return self._place(answer, wanted, "start_box")
         if wanted.name == "left_drag":
-            return math.sqrt(self._place(given, wanted, "start_box") * self._place(given, wanted, "end_box"))
+            return math.sqrt(self._place(answer, wanted, "start_box") * self._place(answer, wanted, "end_box"))
         if wanted.name == "scroll":
-            return self._scroll(given, wanted)
+            return self._scroll(answer, wanted)
         if wanted.name == "type":
-            return typed_share(*(str(call.arguments.get("content", "")) for call in (given, wanted)))
+            return typed_share(*(str(call.arguments.get("content", "")) for call in (answer, wanted)))
         if wanted.name == "key":
-            return float(_keys(given) == _keys(wanted) != "")
+            return float(_keys(answer) == _keys(wanted) != "")
         return 1.0  # WAIT, DONE, FAIL
 
-    def _place(self, given: Call, wanted: Call, name: str) -> float:
-        there, target = (numbers_of(call.arguments.get(name)) for call in (given, wanted))
+    def _place(self, answer: Call, wanted: Call, name: str) -> float:
+        there, target = (numbers_of(call.arguments.get(name)) for call in (answer, wanted))
         return point_score(there, target, smooth=self.smooth)
 
-    def _scroll(self, given: Call, wanted: Call) -> float:
-        if given.arguments.get("direction") != wanted.arguments.get("direction"):
+    def _scroll(self, answer: Call, wanted: Call) -> float:
+        if answer.arguments.get("direction") != wanted.arguments.get("direction"):
             return 0.0
         step = numbers_of(wanted.arguments.get("step"))
         steps = 1.0
         if step and step[0] > 0:
-            taken = (numbers_of(given.arguments.get("step")) or [_STEP])[0]
+            taken = (numbers_of(answer.arguments.get("step")) or [_STEP])[0]
             steps = max(0.0, 1.0 - abs(taken - step[0]) / (2 * step[0]))
-        return self._place(given, wanted, "start_box") * steps
+        return self._place(answer, wanted, "start_box") * steps
 
 
 def read_call(text: str) -> Call | None:

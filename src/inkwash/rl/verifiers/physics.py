@@ -21,20 +21,20 @@ class Physics(Verifier):
     def decide(self, answer: str, wanted: str) -> Verdict:
         if same_text(answer, wanted, case=True):
             return Verdict.right("equal")
-        given, truth = read_quantity(answer), read_quantity(wanted)
-        if given is None or truth is None or (given.unit is None and truth.unit is None):
+        parsed, truth = read_quantity(answer), read_quantity(wanted)
+        if parsed is None or truth is None or (parsed.unit is None and truth.unit is None):
             return self.by_text(answer, wanted)
-        if given.unit is None or truth.unit is None:
+        if parsed.unit is None or truth.unit is None:
             if not self.unit_optional:
                 return Verdict.wrong("unit", "only one of the quantities has a unit")
-            return same_mathematics(str(given.number.value), str(truth.number.value), self.sympy_tolerance)
-        if given.unit.dimensions != truth.unit.dimensions:
-            if given.unit.dimensions[:-1] == truth.unit.dimensions[:-1]:
+            return same_mathematics(str(parsed.number.value), str(truth.number.value), self.sympy_tolerance)
+        if parsed.unit.dimensions != truth.unit.dimensions:
+            if parsed.unit.dimensions[:-1] == truth.unit.dimensions[:-1]:
                 return Verdict.undecided("turns", "turns against plain numbers or angles, such as Hz and rad/s")
             return Verdict.wrong("unit", "a unit of another kind")
-        if same_quantity(given, truth, self.sympy_tolerance):
+        if same_quantity(parsed, truth, self.sympy_tolerance):
             return Verdict.right("quantity")
-        if given.unit.offset != truth.unit.offset and given.number.value == truth.number.value:
+        if parsed.unit.offset != truth.unit.offset and parsed.number.value == truth.number.value:
             return Verdict.undecided("temperature", "right for a difference, wrong for a temperature")
         return Verdict.wrong("quantity", "another value")
 

@@ -23,13 +23,13 @@ def distance_score(distance: float, *, smooth: bool = False) -> float:
     return max(0.0, 0.8 * (FAR - distance) / (FAR - NEAR) if smooth else 1.0 - distance / FAR)
 
 
-def point_score(given: list[float], wanted: list[float], *, smooth: bool = False) -> float:
+def point_score(answer: list[float], wanted: list[float], *, smooth: bool = False) -> float:
     """How well a point (or the middle of a box) meets a gold point or box; inside of a box is 1."""
-    if len(given) == 4:
-        given = [(given[0] + given[2]) / 2, (given[1] + given[3]) / 2]
-    if len(given) != 2 or len(wanted) not in (2, 4):
+    if len(answer) == 4:
+        answer = [(answer[0] + answer[2]) / 2, (answer[1] + answer[3]) / 2]
+    if len(answer) != 2 or len(wanted) not in (2, 4):
         return 0.0
-    (x, y), (left, top) = given, wanted[:2]
+    (x, y), (left, top) = answer, wanted[:2]
     right, bottom = wanted[-2:]
     away = math.hypot(max(left - x, 0.0, x - right), max(top - y, 0.0, y - bottom))
     return distance_score(away, smooth=smooth)

@@ -21,17 +21,17 @@ def common_share(answer: str, wanted: str) -> float:
 
 def typed_share(answer: str, wanted: str) -> float:
     """OSWorld's measure: 0.6 edit similarity + 0.4 overlap of letter pairs, less for odd lengths and for filler."""
-    given, truth = answer.strip().lower(), wanted.strip().lower()
-    if given == truth:
+    parsed, truth = answer.strip().lower(), wanted.strip().lower()
+    if parsed == truth:
         return 1.0
-    if not given or not truth:
+    if not parsed or not truth:
         return 0.0
-    longest = max(len(given), len(truth))
-    ratio = min(len(given), len(truth)) / longest
-    score = 0.6 * (1.0 - edit_distance(given, truth) / longest) + 0.4 * _pairs_share(given, truth)
+    longest = max(len(parsed), len(truth))
+    ratio = min(len(parsed), len(truth)) / longest
+    score = 0.6 * (1.0 - edit_distance(parsed, truth) / longest) + 0.4 * _pairs_share(parsed, truth)
     if ratio < 0.3:
         score *= ratio
-    return score * (0.3 if _is_filler(given) or _is_filler(truth) else 1.0)
+    return score * (0.3 if _is_filler(parsed) or _is_filler(truth) else 1.0)
 
 
 def _pairs_share(a: str, b: str) -> float:

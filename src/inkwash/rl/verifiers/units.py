@@ -261,7 +261,7 @@ def _by_word(name: str) -> Unit | None:
 def same_quantity(answer: Quantity, wanted: Quantity, tolerance: float) -> bool:
     """Whether two quantities of the same dimensions have the same value, up to a share of the wanted one."""
     try:
-        given, truth = answer.value, wanted.value
+        value, truth = answer.value, wanted.value
     except OverflowError:
         return False  # more than a float holds
-    return math.isfinite(truth) and abs(given - truth) <= tolerance * abs(truth)
+    return math.isfinite(truth) and abs(value - truth) <= tolerance * abs(truth)

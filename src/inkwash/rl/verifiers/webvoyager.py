@@ -38,48 +38,48 @@ class WebVoyager(Verifier):
     parity: bool = False
 
     def decide(self, answer: str, wanted: str) -> Verdict:
-        given, truth = read_step(answer), read_step(wanted)
-        if given is None or truth is None:
+        parsed, truth = read_step(answer), read_step(wanted)
+        if parsed is None or truth is None:
             return Verdict.wrong("unreadable", "not one action")
-        if type(given) is not type(truth) or given.name != truth.name:
-            return Verdict.wrong("other action", f"{given.name} instead of {truth.name}")
-        score = self._marked(given, truth) if isinstance(truth, Action) else self._placed(given.arguments, truth)
+        if type(parsed) is not type(truth) or parsed.name != truth.name:
+            return Verdict.wrong("other action", f"{parsed.name} instead of {truth.name}")
+        score = self._marked(parsed, truth) if isinstance(truth, Action) else self._placed(parsed.arguments, truth)
         return Verdict(score=score, rule=truth.name)
 
-    def _placed(self, given: dict[str, Any], wanted: Call) -> float:
+    def _placed(self, answer: dict[str, Any], wanted: Call) -> float:
         gold = wanted.arguments
         if wanted.name == "KEY_PRESS":
-            return self._key(_text(given, "key"), _text(gold, "key"))
+            return self._key(_text(answer, "key"), _text(gold, "key"))
         if wanted.name == "ANSWER":
-            return common_share(_text(given, "content"), _text(gold, "content"))
-        place = self._place(given, gold)
+            return common_share(_text(answer, "content"), _text(gold, "content"))
+        place = self._place(answer, gold)
         if wanted.name == "CLICK":
-            same = self.parity and gold.get("element_info") and given.get("element_info") == gold["element_info"]
+            same = self.parity and gold.get("element_info") and answer.get("element_info") == gold["element_info"]
             return max(place, _SAME_ELEMENT if same else 0.0)
         if wanted.name == "TYPE":
-            share = common_share(_text(given, "text"), _text(gold, "text"))
+            share = common_share(_text(answer, "text"), _text(gold, "text"))
             return _public_typing(share, place) if self.parity else share * place
-        return place * _distance_share(given.get("distance"), gold.get("distance"))
+        return place * _distance_share(answer.get("distance"), gold.get("distance"))
 
-    def _place(self, given: dict[str, Any], gold: dict[str, Any]) -> float:
-        point, target, box = (numbers_of(value) for value in (given.get("point"), gold.get("point"), gold.get("box")))
+    def _place(self, answer: dict[str, Any], gold: dict[str, Any]) -> float:
+        point, target, box = (numbers_of(value) for value in (answer.get("point"), gold.get("point"), gold.get("box")))
         if self.parity:
             return float(point == target != [])
         if len(box) == 4:
             return float(point_score(point, box) == 1.0)
         return point_score(point, target, smooth=True)
 
-    def _key(self, given: str, wanted: str) -> float:
-        keys = [key.strip().lower() for key in (given, wanted)]
+    def _key(self, answer: str, wanted: str) -> float:
+        keys = [key.strip().lower() for key in (answer, wanted)]
         if keys[0] == keys[1]:
             return float(bool(keys[1]))
         return (_SAME_ELEMENT if self.parity else 1.0) if set(keys) == {"return", "enter"} else 0.0
 
-    def _marked(self, given: Action | Call, wanted: Action) -> float:
+    def _marked(self, answer: Action | Call, wanted: Action) -> float:
         """Marks drawn on the page: the same mark, and the same text."""
-        if given.arguments.get("mark") != wanted.arguments.get("mark"):
+        if answer.arguments.get("mark") != wanted.arguments.get("mark"):
             return 0.0
-        texts = _text(given.arguments, "text"), _text(wanted.arguments, "text")
+        texts = _text(answer.arguments, "text"), _text(wanted.arguments, "text")
         if wanted.name in ("Type", "ANSWER"):
             return common_share(*texts)
         return float(texts[0].strip().lower() == texts[1].strip().lower())
@@ -105,9 +105,9 @@ def _public_typing(share: float, place: float) -> float:
     return share * _OTHER_PLACE if share > _SAME_ELEMENT else _SAME_ELEMENT
 
 
-def _distance_share(given: Any, wanted: Any) -> float:
+def _distance_share(answer: Any, wanted: Any) -> float:
     """How near a scroll's distance is to the wanted one; 1 where none is wanted."""
-    there, gold = numbers_of(given), numbers_of(wanted)
+    there, gold = numbers_of(answer), numbers_of(wanted)
     if not gold:
         return 1.0
     longest = max(abs(gold[0]), abs(there[0])) if there else 0.0

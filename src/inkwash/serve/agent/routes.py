@@ -147,13 +147,13 @@ def _step(chat: Chat, name: str, body: AgentStepBody) -> AgentAnswer:
         platform=body.platform,
     )
     short = body.short if body.short is not None else name.startswith("nano")
-    said = Local(chat.pipe, name, max_tokens=body.max_tokens).reply(make_prompt(situation, form, short=short))
-    reply = read_reply(said.text, form)
+    answer = Local(chat.pipe, name, max_tokens=body.max_tokens).reply(make_prompt(situation, form, short=short))
+    reply = read_reply(answer.text, form)
     marks = body.screen == "web"  # whose boxes only the client knows
     wanted = None if reply.act is None or marks else to_pixels(reply.act, form.grid, shot)
     return AgentAnswer(
         model=name,
-        reply=said.text,
+        reply=answer.text,
         thought=reply.thought,
         act=None if reply.act is None else act_data(reply.act),
         said=None if reply.act is None else spell(reply.act, form.screen),
@@ -162,7 +162,7 @@ def _step(chat: Chat, name: str, body: AgentStepBody) -> AgentAnswer:
         memory=reply.memory,
         extra=reply.extra,
         unreadable=None if reply.unreadable is None else reply.unreadable.reason,
-        usage={"prompt_tokens": said.prompt_tokens, "completion_tokens": said.tokens},
+        usage={"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.tokens},
     )
 
 

@@ -44,7 +44,7 @@ class AgentRun:
     stop: StopSwitch = field(default_factory=StopSwitch)
     events: list[dict[str, Any]] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
-    _asked: int | None = None
+    _question: int | None = None
     _answer: bool | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -83,12 +83,12 @@ class AgentRun:
         with self._lock:
             self.events.append({"number": len(self.events), **event})
 
-    def _confirm(self, asked: dict[str, Any]) -> bool:
+    def _confirm(self, act: dict[str, Any]) -> bool:
         with self._lock:
-            self._asked, self._answer = len(self.events), None
-            number = self._asked
-        shown = {name: asked.get(name) for name in ("step", "thought", "said", "at", "reasons")}
-        self._tell({"type": "confirm", **shown})
+            self._question, self._answer = len(self.events), None
+            number = self._question
+        fields = {name: act.get(name) for name in ("step", "thought", "said", "at", "reasons")}
+        self._tell({"type": "confirm", **fields})
         end = time.monotonic() + SILENCE_S
         while time.monotonic() < end and not self.stop.thrown:
             answer = self._answered()
@@ -96,7 +96,7 @@ class AgentRun:
                 return answer
             time.sleep(POLL_S)
         with self._lock:
-            self._asked = None
+            self._question = None
         if not self.stop.thrown:
             self._tell({"type": "unanswered", "question": number})
         return False
@@ -105,13 +105,13 @@ class AgentRun:
         """The answer to the open question, which is closed by it; None while there is none."""
         with self._lock:
             if self._answer is not None:
-                self._asked = None
+                self._question = None
             return self._answer
 
     def answer(self, question: int, allow: bool) -> None:
         """Answer the question that is open; raises RequestError (409) for any other."""
         with self._lock:
-            if self._asked != question or self._answer is not None:
+            if self._question != question or self._answer is not None:
                 raise RequestError(
                     f"The run has no open question {question}.", status=409, code="no_open_question", param="question"
                 )

@@ -172,11 +172,11 @@ def _token(pipe: GlmVisionPipeline, token: int, logprob: float) -> dict[str, Any
 def usage_of(outputs: Sequence[VisionOutput]) -> dict[str, Any]:
     """Tokens of all answers; the prompt counts once."""
     prompt = max((output.usage.prompt_tokens for output in outputs), default=0)
-    said = sum(output.usage.completion_tokens for output in outputs)
+    completion = sum(output.usage.completion_tokens for output in outputs)
     return {
         "prompt_tokens": prompt,
-        "completion_tokens": said,
-        "total_tokens": prompt + said,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": min((o.usage.cached_tokens for o in outputs), default=0)},
         "completion_tokens_details": {"reasoning_tokens": sum(o.usage.thinking_tokens for o in outputs)},
     }

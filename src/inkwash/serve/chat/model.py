@@ -47,14 +47,14 @@ class Chat:
     def rules(self) -> MediaRules:
         """What clients may send: nothing of this machine's files unless a folder is named, no address unless its host
         is."""
-        own = self.settings
+        settings = self.settings
         return MediaRules(
             fetch=self._fetch if self.url_hosts else None,
-            roots=() if own.folder is None else (own.folder,),
-            max_images=own.max_images,
-            max_videos=own.max_videos,
-            fps=own.fps,
-            max_frames=own.max_frames,
+            roots=() if settings.folder is None else (settings.folder,),
+            max_images=settings.max_images,
+            max_videos=settings.max_videos,
+            fps=settings.fps,
+            max_frames=settings.max_frames,
             reader=self.reader,
             budget=self.budget,
         )
@@ -65,20 +65,20 @@ class Chat:
 
     def check(self, request: AnswerRequest) -> None:
         """Raise for what this server does not do."""
-        own = self.settings
-        if request.model not in (None, "", own.served_name, own.model):
+        settings = self.settings
+        if request.model not in (None, "", settings.served_name, settings.model):
             raise RequestError(
-                f"The model {request.model!r} is not served here, only {own.served_name!r}.",
+                f"The model {request.model!r} is not served here, only {settings.served_name!r}.",
                 status=404,
                 code="model_not_found",
                 param="model",
             )
-        if request.tools and request.chooses and not own.auto_tools:
+        if request.tools and request.chooses and not settings.auto_tools:
             raise RequestError(
                 "This server lets no model choose tools (--no-auto-tool-choice): send tool_choice none.", param="tools"
             )
         rule = request.options.get("rule")
-        if rule is not None and rule.calls and not own.tools:
+        if rule is not None and rule.calls and not settings.tools:
             raise RequestError(
                 "This server reads no tool calls (--tool-call-parser none), so none can be required.",
                 param="tool_choice",

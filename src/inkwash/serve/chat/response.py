@@ -60,8 +60,8 @@ class ResponseAnswer:
 
     def last_events(self, error: Exception) -> list[ServerSentEvent]:
         """How a stream ends that failed."""
-        said = described(error)[1]
-        return [self._event("error", code=said.code, message=said.message, param=said.param)]
+        body = described(error)[1]
+        return [self._event("error", code=body.code, message=body.message, param=body.param)]
 
     def _event(self, type: str, **fields: Any) -> ServerSentEvent:
         number, self._number = self._number, self._number + 1

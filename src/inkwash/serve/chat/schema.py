@@ -234,7 +234,7 @@ class ChatBody(SampledBody):
 
     def _rule(self, tools: list[dict[str, Any]]) -> Any:
         form, structured = self.response_format, self.structured_outputs or _NOT_STRUCTURED
-        schemas = [given for given in (structured.json_, self.guided_json) if given is not None]
+        schemas = [schema for schema in (structured.json_, self.guided_json) if schema is not None]
         if isinstance(form, JsonFormat):
             schemas.append(ANY_OBJECT)
         if isinstance(form, SchemaFormat):

@@ -85,7 +85,7 @@ async def about(request: Request) -> dict[str, Any]:
     client_of(request)
     service = service_of(request)
     settings, backend = service.settings, service.backend
-    said: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "version": __version__,
         "name": settings.served_name,
         "chat": service.seeing,
@@ -103,11 +103,11 @@ async def about(request: Request) -> dict[str, Any]:
         "device": settings.device or "",
     }
     if backend is None:
-        return said
+        return facts
     info, limits = backend.info, backend.info.limits
     side = min(info.natural_size)
     long = side * 3 // 2 // 32 * 32 if limits is None else min(side * 3 // 2 // 32 * 32, limits.sizes.longest)
-    said |= {
+    facts |= {
         "device": info.device,
         "adapters": info.adapters,
         "natural": info.natural_size,
@@ -115,14 +115,14 @@ async def about(request: Request) -> dict[str, Any]:
         "defaults": {name: getattr(info.defaults, name) for name in ("steps", "guidance", *SAMPLING_FIELDS, "min_p")},
     }
     if limits is not None:
-        said |= {
+        facts |= {
             "helpers": helpers(limits),
             "things": [one.name.replace("_", " ") for one in limits.things],
             "alphabet": "".join(letter for letter in limits.alphabet if letter.isascii()),
             "sizes": {"shortest": limits.sizes.shortest, "longest": limits.sizes.longest},
             "languages": limits.languages,
         }
-    return said
+    return facts
 
 
 @router.post(f"{PATH}/notes")
@@ -132,29 +132,29 @@ async def notes(request: Request) -> dict[str, list[str]]:
     Nothing is promised: a text that no note is about is only repeated.
     """
     client_of(request)
-    asked = await read_body(request, _Prompt, max_bytes=_MAX_NOTES)
+    body = await read_body(request, _Prompt, max_bytes=_MAX_NOTES)
     backend = service_of(request).backend
     info = None if backend is None else backend.info
     limits, canonical = (None, False) if info is None else (info.limits, info.canonical_quotes)
     found = [
         note
-        for note in find_notes(asked.prompt, _size(asked, info), (), limits, canonical=canonical)
-        if not (asked.edit and note.kind == "nothing")  # an instruction need neither quote nor name anything
+        for note in find_notes(body.prompt, _size(body, info), (), limits, canonical=canonical)
+        if not (body.edit and note.kind == "nothing")  # an instruction need neither quote nor name anything
     ]
     troubled = {text for note in found for text in note.texts}
     return {
-        "notes": [_capital(note.sentence(asked.language)) for note in found],
-        "words": [text for text in quoted_texts(asked.prompt) if text not in troubled],
+        "notes": [_capital(note.sentence(body.language)) for note in found],
+        "words": [text for text in quoted_texts(body.prompt) if text not in troubled],
     }
 
 
-def _size(asked: _Prompt, info: Any) -> Size | None:
+def _size(body: _Prompt, info: Any) -> Size | None:
     """The size that is asked for; the model's own where none is, but for an edit, which is as large as its picture."""
     try:
-        size = parse_size(asked.size) if asked.size else None
+        size = parse_size(body.size) if body.size else None
     except RequestError:
         return None  # said when it is drawn
-    if size is None and info is not None and not asked.edit:
+    if size is None and info is not None and not body.edit:
         return Size(*info.natural_size)
     return size
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from inkwash.core.errors import Cancelled, RequestError
 from inkwash.engine.request import CancelToken
 from inkwash.engine.see.output import VisionOutput
-from inkwash.engine.see.pipeline import GlmVisionPipeline, _Shown
+from inkwash.engine.see.pipeline import GlmVisionPipeline, _DeltaSplitter
 from inkwash.models.glm.decode import KEYS_STEP, RowDecoder, StepDecoder, takes
 from inkwash.models.glm_v.vision_input import Video, VisionPrompt
 from inkwash.nn.attention import SequenceCache, SequenceCaches
@@ -293,7 +293,7 @@ def test_a_penalty_keeps_tokens_from_coming_back(make_pipeline: MakePipeline) ->
 
 def test_tool_calls_are_held_back_and_come_whole() -> None:
     def shown(pieces: tuple[str, ...], *, offered: bool = True) -> list[str]:
-        gate = _Shown([{"name": "crop"}] if offered else [], fenced=False, call_pieces=False)
+        gate = _DeltaSplitter([{"name": "crop"}] if offered else [], fenced=False, call_pieces=False)
         found = [delta.text for piece in pieces for delta in gate.deltas([("answer", piece)])]
         return [*found, *(delta.text for delta in gate.finish())]
 
