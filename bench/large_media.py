@@ -39,7 +39,7 @@ def video(folder: Path) -> dict[str, Any]:
     import av
     import numpy as np
 
-    path = folder / "film.mp4"
+    path = folder / "video.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=30)
         stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"

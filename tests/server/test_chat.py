@@ -225,7 +225,7 @@ def test_an_address_on_an_allowed_host(
 
 
 def video_part(tmp_path: Path) -> dict[str, Any]:
-    content = write_video(tmp_path / "film.mp4").read_bytes()
+    content = write_video(tmp_path / "video.mp4").read_bytes()
     url = f"data:video/mp4;base64,{base64.b64encode(content).decode()}"
     return {"type": "video_url", "video_url": {"url": url}}
 

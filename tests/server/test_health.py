@@ -98,7 +98,7 @@ def test_a3_a_disk_that_is_full(settings: Callable[..., ServeSettings]) -> None:
 
 
 def test_a4_playlists_in_a_videos_place(live: Live, tmp_path: Path) -> None:
-    video = write_video(tmp_path / "film.mp4")
+    video = write_video(tmp_path / "video.mp4")
     texts = [f"ffconcat version 1.0\nfile {video}\n", "v=0\nc=IN IP4 127.0.0.1\nm=video 9999 RTP/AVP 96\n"]
     statuses: list[int] = []
 
@@ -111,7 +111,7 @@ def test_a4_playlists_in_a_videos_place(live: Live, tmp_path: Path) -> None:
 
 def test_a5_pictures_and_rates_beyond_sense(live: Live, tmp_path: Path) -> None:
     huge = part("image_url", png((10_000, 10_000), "1"), "image/png")
-    video = part("video_url", write_video(tmp_path / "film.mp4", frames=6).read_bytes(), "video/mp4", fps=1e9)
+    video = part("video_url", write_video(tmp_path / "video.mp4", frames=6).read_bytes(), "video/mp4", fps=1e9)
     statuses: list[int] = []
     stays_healthy(live, lambda: statuses.extend(ask(live, each).status_code for each in (huge, video)))
     assert set(statuses) <= {200, 400}

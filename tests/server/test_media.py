@@ -131,7 +131,7 @@ def test_a_client_that_leaves_takes_its_process_along(live: Live, stream: bool) 
 
 
 def test_playlists_open_nothing(live: Live, tmp_path: Path) -> None:
-    video = write_video(tmp_path / "film.mp4")
+    video = write_video(tmp_path / "video.mp4")
     for text, kind in (
         (f"ffconcat version 1.0\nfile {video}\n", "an FFmpeg playlist"),
         ("v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 9999 RTP/AVP 96\n", "an SDP description"),
@@ -185,7 +185,7 @@ def test_what_never_fits_into_the_budget_is_413(live: Live, monkeypatch: pytest.
 
 
 def test_a_rate_beyond_sense_is_every_frame(live: Live, tmp_path: Path) -> None:
-    video = write_video(tmp_path / "film.mp4", frames=6).read_bytes()
+    video = write_video(tmp_path / "video.mp4", frames=6).read_bytes()
     with healthy(live):
         answers = [ask(live, part("video_url", video, "video/mp4", fps=fps)) for fps in (1e9, 1e300)]
     assert all(answer.status_code in (200, 400) for answer in answers)

@@ -101,7 +101,7 @@ class Endpoints:
                 entries = json.loads(self.file.read_text(encoding="utf-8"))
                 self._known = {each["name"]: Endpoint(**each) for each in entries}
             except (ValueError, TypeError, KeyError) as error:
-                raise ConfigError(f"{self.file} cannot be read ({type(error).__name__}): mend or delete it.") from None
+                raise ConfigError(f"{self.file} cannot be read ({type(error).__name__}): fix or delete it.") from None
 
     def all(self) -> list[Endpoint]:
         """The local one first."""

@@ -80,21 +80,21 @@ def choose(
     dtype: torch.dtype | None,
     quantize: Mapping[str, str] | None = None,
     variant: str | None = None,
-    room: int | None = None,
+    free_bytes: int | None = None,
 ) -> Placement:
-    """The profile for a checkpoint folder; `dtype` None lets the memory decide. `room`: free bytes, else looked up.
+    """The profile for a checkpoint folder; `dtype` None lets the memory decide. `free_bytes` of memory, else looked up.
 
     Raises ConfigError where no profile fits.
     """
     stored = _look(folder, variant)
-    room = free_memory(device) if room is None else room
+    free_bytes = free_memory(device) if free_bytes is None else free_bytes
     usual = torch.float32 if device.type == "cpu" and not stored.kinds else torch.bfloat16
     wanted = dtype or usual
-    if stored.numbers * wanted.itemsize * CLEARLY <= room:
+    if stored.numbers * wanted.itemsize * CLEARLY <= free_bytes:
         return Placement(profile="none", dtype=wanted)
     from inkwash.engine.memory import Forecaster, ForecastInput, Sizes  # only what may not fit is forecast
 
-    usable = int(USABLE * room)
+    usable = int(USABLE * free_bytes)
     sizes = Sizes.of_folder(folder)
     side = min(SIDE, sizes.vae.sample_size // 32 * 32)
     work = ForecastInput(height=side, width=side)
@@ -109,7 +109,7 @@ def choose(
             return _fitting(made, usable, "stage", wanted)
     if dtype is not None and dtype != stored.dtype:
         raise ConfigError(
-            f"{folder} does not fit into {room / GB:.1f} GB in {_name(dtype)}, and they are mapped as they are stored "
+            f"{folder} does not fit into {free_bytes / GB:.1f} GB in {_name(dtype)}, and they are mapped as they are stored "
             f"only: leave --dtype out or choose {_name(stored.dtype)}."
         )
     return _mapped(folder, Forecaster(sizes, work, dtype=stored.dtype, device=device), stored, usable)

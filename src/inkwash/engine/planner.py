@@ -70,7 +70,7 @@ class Planner:
         return bool(self._active or self._waiting)
 
     @property
-    def room(self) -> bool:
+    def has_free_slot(self) -> bool:
         """Whether another request's sequences would find a slot now."""
         return len(self._active) + len(self._waiting) < self.count
 

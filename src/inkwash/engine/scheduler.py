@@ -340,7 +340,7 @@ class Engine:
     def _admissible(self) -> bool:
         """Whether the oldest waiting request may start: slots are free, and not too many plans wait to be decoded."""
         ahead = len(self._pictures) < self.slots + 2 * self.decode_workers
-        return bool(self._queue) and self._planner.room and ahead and self._weights_fit(self._queue[0])
+        return bool(self._queue) and self._planner.has_free_slot and ahead and self._weights_fit(self._queue[0])
 
     def _check_adapters(self, request: DrawRequest) -> None:
         known = self.pipe.adapter_names

@@ -62,7 +62,7 @@ class ToolInvocation:
 
 @dataclass(frozen=True, kw_only=True)
 class McpTool:
-    """A tool; `run` works in a thread of its own, and raises InkwashError for what the caller can mend."""
+    """A tool; `run` works in a thread of its own, and raises InkwashError for what the caller can fix."""
 
     name: str
     title: str

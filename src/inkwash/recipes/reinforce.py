@@ -245,7 +245,7 @@ def rl_see(
     torch.manual_seed(train.seed)
     state = grpo_see(parts, source, work / "see", train, device=place, lora=adapters, ranks=ranks, grades=grades)
     out = work / ("checkpoint" if adapters is None else "lora")
-    first_does(ranks, lambda: _write_sight(out, folder, model, state, adapters))
+    first_does(ranks, lambda: _write_vision(out, folder, model, state, adapters))
     finish(ranks)
     if ranks.first:
         print(f"Finished: inkwash describe FILE {'--model' if adapters is None else '--lora'} {out}", flush=True)
@@ -259,7 +259,7 @@ def _grade(file: Path, parts: GlmVParts, source: QuestionSource, train: SeeReinf
     file.write_text(json.dumps(rates, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _write_sight(out: Path, folder: Path, model: str, state: dict[str, Tensor], adapters: LoRA | None) -> None:
+def _write_vision(out: Path, folder: Path, model: str, state: dict[str, Tensor], adapters: LoRA | None) -> None:
     parts = load_glm_v(folder, dtype=torch.float32)
     if adapters is None:
         parts.model.load_state_dict(state)

@@ -202,11 +202,11 @@ def _text_blocks(card: Card, area: Area, way: _Try, *, whole: bool) -> list[_Blo
         large = text.size == "large" and keep > 0
         keep -= text.size == "large"
         step = LARGE_STEP if large else 1
-        room = columns // step
-        lines = wrap(text.text, room)
-        if large and (len(lines) > MAX_LARGE_LINES or _broken(text.text, room)):
+        space = columns // step
+        lines = wrap(text.text, space)
+        if large and (len(lines) > MAX_LARGE_LINES or _broken(text.text, space)):
             return None
-        if (whole and _broken(text.text, room)) or len(lines) > MAX_LINES:
+        if (whole and _broken(text.text, space)) or len(lines) > MAX_LINES:
             return None
         blocks.append(_Block(height=step * len(lines), lines=lines, text=text, step=step))
     return blocks
@@ -235,14 +235,14 @@ def _stack(
     total = sum(block.height for block in blocks) + sum(gaps)
     if header:
         total += 1 - (gaps[0] if gaps else 0) if not above else 0
-    room = bottom - top
+    space = bottom - top
     if card.structure == "bubble" and not below:
-        room -= 1  # the bubble's tail
-    if total > room or (card.structure == "ribbon" and sum(block.height for block in texts) > RIBBON_ROWS):
+        space -= 1  # the bubble's tail
+    if total > space or (card.structure == "ribbon" and sum(block.height for block in texts) > RIBBON_ROWS):
         return None
     if header and above:
         return None
-    row = top if header else top + (room - total) // 2
+    row = top if header else top + (space - total) // 2
     lines: list[TextItem] = []
     items: list[ThingItem | ShapeItem] = []
     first = last = row
@@ -273,9 +273,9 @@ def _set(block: _Block, row: int, left: int, right: int, *, aligned: bool) -> It
 def _row_of_things(card: Card, block: _Block, row: int, left: int, right: int) -> Iterator[ThingItem | ShapeItem]:
     assert block.thing is not None
     cells, count = block.side // CELL, block.thing.count
-    room = right - left - count * cells
-    gap = 1 if count > 1 and room >= count - 1 else 0
-    col = left + (room - gap * (count - 1)) // 2
+    space = right - left - count * cells
+    gap = 1 if count > 1 and space >= count - 1 else 0
+    col = left + (space - gap * (count - 1)) // 2
     for i in range(count):
         yield thing_item(card, block.thing, row, col + i * (cells + gap), block.side)
 

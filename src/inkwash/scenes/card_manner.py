@@ -99,8 +99,8 @@ def _around(parts: Parts, text: str, split: str, noun: str) -> str:
         end = after[: rng.choice((0, 1, 1, 2))]
     if not text.endswith((".", "。", "?", "？", "!")) and end:
         text += "。" if zh else "."
-    room = LONGEST_WORDS - len(text.split()) - sum(len(sentence.split()) for sentence in end)
-    while start and sum(len(sentence.split()) for sentence in start) > room:
+    space = LONGEST_WORDS - len(text.split()) - sum(len(sentence.split()) for sentence in end)
+    while start and sum(len(sentence.split()) for sentence in start) > space:
         start.pop()
     return gap.join((*start, text, *end))
 

@@ -161,8 +161,8 @@ def _new_text(rng: random.Random, sampler: _SceneSampler, scene: Scene) -> TextI
 
 def _new_line(rng: random.Random, sampler: _SceneSampler, scene: Scene) -> TextItem | None:
     line = second_line(rng, scene, sampler.split, "en", sampler.random_words)
-    spots = usual_spots(scene, (line.box[2], line.box[3]))
-    made = (moved(line, *place) for place in rng.sample(spots, len(spots)))
+    corners = usual_spots(scene, (line.box[2], line.box[3]))
+    made = (moved(line, *corner) for corner in rng.sample(corners, len(corners)))
     return next((item for item in made if fits(item, scene)), None)
 
 
@@ -216,8 +216,8 @@ def _move(rng: random.Random, sampler: _SceneSampler) -> _Change | None:
         return zone(box, source) != here
 
     if sampler.level is POSTER:
-        spots = usual_spots(source, size)
-        there = (make(*place) for place in rng.sample(spots, len(spots)))
+        corners = usual_spots(source, size)
+        there = (make(*corner) for corner in rng.sample(corners, len(corners)))
         new = next((made for made in there if elsewhere(made.box) and fits(made, rest)), None)
     else:
         new = place_item(rng, rest, make, size, step=step, accept=elsewhere)

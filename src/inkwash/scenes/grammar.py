@@ -53,8 +53,8 @@ def _text_rows(rng: random.Random, rows: int, count: int) -> list[int]:
 
 def _column(rng: random.Random, cols: int, letters: int) -> int:
     """Mostly centred; otherwise pushed to the left or right edge."""
-    room = cols - letters
-    return rng.choice((0, room)) if rng.random() < 0.15 else room // 2
+    space = cols - letters
+    return rng.choice((0, space)) if rng.random() < 0.15 else space // 2
 
 
 def add_shape(rng: random.Random, scene: Scene, *, level: str = "first", exclude: tuple[str, ...] = ()) -> Scene:

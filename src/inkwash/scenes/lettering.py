@@ -122,10 +122,10 @@ def reset(item: TextItem, text: str, scene: Scene) -> TextItem | None:
 def _reset_grid(item: TextItem, text: str, scene: Scene) -> TextItem | None:
     row, col = item.cells[0]
     step = item.size // GRID_CAP
-    room, old_room = scene.cols - step * len(text), scene.cols - step * len(item.text)
-    if room < 0:
+    space, old_space = scene.cols - step * len(text), scene.cols - step * len(item.text)
+    if space < 0:
         return None
-    col = room // 2 if col == old_room // 2 else 0 if col == 0 else room if col == old_room else min(col, room)
+    col = space // 2 if col == old_space // 2 else 0 if col == 0 else space if col == old_space else min(col, space)
     made = grid_text(text, row, col, face=item.face, color=item.color, size=item.size)
     return made if fits(made, scene) else None
 

@@ -92,7 +92,7 @@ def sample_panel(
     labels = _Labels(rng, split)
     title = labels.next().capitalize()
     columns = 2 if chosen in ("grid", "card") else 1
-    room = [height - 44 - style.gap] * columns
+    space = [height - 44 - style.gap] * columns
     found: list[Widget] = []
     inside: tuple[str, ...] = ()
     for _ in range(rng.randint(2, 8)):
@@ -101,10 +101,10 @@ def sample_panel(
             continue
         cost = HEIGHTS[widget.kind] + style.gap + (10 if chosen == "card" else 0)
         cost += 22 * len(widget.options) if widget.kind == "radio" and columns == 2 else 0
-        place = max(range(columns), key=room.__getitem__)
-        if room[place] < cost:
+        place = max(range(columns), key=space.__getitem__)
+        if space[place] < cost:
             continue
-        room[place] -= cost
+        space[place] -= cost
         found.append(widget)
         if widget.kind == "tabs":
             inside = tuple(labels.next() for _ in widget.options)

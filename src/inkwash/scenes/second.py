@@ -70,9 +70,9 @@ def _spread(rng: random.Random, scene: Scene, lines: Sequence[TextItem]) -> tupl
     placed = []
     for line, third in zip(lines, thirds, strict=True):
         step = line.size // GRID_CAP
-        room, low = scene.cols - step * len(line.text), scene.rows - step
+        space, low = scene.cols - step * len(line.text), scene.rows - step
         edge = 1 if scene.rows >= 8 else 0
-        placed.append(_at(line, (edge, low // 2, low - edge)[third], rng.choice((room // 2, room // 2, 0, room))))
+        placed.append(_at(line, (edge, low // 2, low - edge)[third], rng.choice((space // 2, space // 2, 0, space))))
     apart = all(a.box[3] <= b.box[1] for a, b in pairwise(placed))
     return tuple(placed) if apart else None
 
@@ -93,11 +93,11 @@ def line_text(rng: random.Random, split: str, longest: int, random_words: float)
     else:
         pattern = " ".join(["{w}"] * rng.choices(*WORDS_IN_LINE)[0])
     count = pattern.count("{w}")
-    room = (longest - (len(pattern) - 3 * count)) // max(1, count)  # a price has no words
-    if room < 3:
+    space = (longest - (len(pattern) - 3 * count)) // max(1, count)  # a price has no words
+    if space < 3:
         return None
     for _ in range(count):
-        pattern = pattern.replace("{w}", sample_cased(rng, split, min(8, room), style, random_words), 1)
+        pattern = pattern.replace("{w}", sample_cased(rng, split, min(8, space), style, random_words), 1)
     text = pattern.replace("{n}", str(rng.randint(1, 99))).replace("{m}", f"{rng.randint(0, 59):02d}")
     return text if len(text) <= longest else None
 

@@ -36,9 +36,9 @@ def just(peak: int) -> int:
 
 
 def test_much_memory_holds_everything(tiny_folder: Path) -> None:
-    made = choose(tiny_folder, device=CPU, dtype=None, room=10**11)
+    made = choose(tiny_folder, device=CPU, dtype=None, free_bytes=10**11)
     assert (made.profile, made.dtype, made.note) == ("none", torch.float32, None)
-    assert choose(tiny_folder, device=CUDA, dtype=None, room=10**11).dtype == torch.bfloat16
+    assert choose(tiny_folder, device=CUDA, dtype=None, free_bytes=10**11).dtype == torch.bfloat16
 
 
 @pytest.fixture
@@ -51,15 +51,15 @@ def forecasts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("forecasts")
 def test_on_a_cpu_weights_are_mapped_where_they_do_not_fit(tiny_folder: Path, peaks: dict[str, int]) -> None:
     assert peaks["plain"] < peaks["packed"] < peaks["none"]
-    fits = choose(tiny_folder, device=CPU, dtype=None, room=just(peaks["none"]))
+    fits = choose(tiny_folder, device=CPU, dtype=None, free_bytes=just(peaks["none"]))
     assert fits.profile == "none"
-    less = choose(tiny_folder, device=CPU, dtype=None, room=just(peaks["none"] - 4096))
+    less = choose(tiny_folder, device=CPU, dtype=None, free_bytes=just(peaks["none"] - 4096))
     assert less.profile == "map" and less.packs
     assert less.note is not None and "--offload map" in less.note
     with pytest.raises(ConfigError, match=r"reads .* for every token .*inkwash convert"):
-        choose(tiny_folder, device=CPU, dtype=None, room=just(peaks["plain"]))
+        choose(tiny_folder, device=CPU, dtype=None, free_bytes=just(peaks["plain"]))
     with pytest.raises(ConfigError, match="leave --dtype out"):
-        choose(tiny_folder, device=CPU, dtype=torch.float64, room=just(peaks["packed"]))
+        choose(tiny_folder, device=CPU, dtype=torch.float64, free_bytes=just(peaks["packed"]))
 
 
 def test_a_decoder_without_room_takes_it_from_packing_and_streams(tiny_folder: Path, peaks: dict[str, int]) -> None:
@@ -80,11 +80,11 @@ def test_an_accelerator_takes_the_first_profile_that_fits(tiny_folder: Path) -> 
     made = Forecaster(sizes, ForecastInput(height=side, width=side), dtype=torch.bfloat16, device=CUDA)
     for profile, below in (("none", "stage"), ("stage", "block")):
         peak = made.forecast(profile).peak  # type: ignore[arg-type]
-        assert choose(tiny_folder, device=CUDA, dtype=None, room=just(peak)).profile == profile
-        got = choose(tiny_folder, device=CUDA, dtype=None, room=just(peak - 4096))
+        assert choose(tiny_folder, device=CUDA, dtype=None, free_bytes=just(peak)).profile == profile
+        got = choose(tiny_folder, device=CUDA, dtype=None, free_bytes=just(peak - 4096))
         assert got.profile == below and got.note is not None
     with pytest.raises(ConfigError, match="does not fit"):
-        choose(tiny_folder, device=CUDA, dtype=None, room=just(made.forecast("block").peak - 4096))
+        choose(tiny_folder, device=CUDA, dtype=None, free_bytes=just(made.forecast("block").peak - 4096))
 
 
 def test_a_mapped_checkpoint_draws_the_same_picture(

@@ -68,7 +68,7 @@ def slow_pdf(rectangles: int = 400_000) -> bytes:
 
 def test_the_same_as_in_this_process(media: MediaProcess, tmp_path: Path) -> None:
     here, there = InProcess(), media.within()
-    video, slides = write_video(tmp_path / "film.mp4", times=[*range(20), 40, 90]), make_slides()
+    video, slides = write_video(tmp_path / "video.mp4", times=[*range(20), 40, 90]), make_slides()
     path = tmp_path / "a.png"
     path.write_bytes(NOISE)
     for source in (NOISE, path):
@@ -218,7 +218,7 @@ def test_the_processes_end_with_their_owner() -> None:
 
 
 def test_frames_that_nobody_asks_for_any_more_leave_no_socket_open(tmp_path: Path) -> None:
-    video = write_video(tmp_path / "film.mp4", frames=2)
+    video = write_video(tmp_path / "video.mp4", frames=2)
     with MediaProcess() as media:
         reader = media.within()
         stacks = reader.frames(video, [0, 1], facts=reader.video(video))

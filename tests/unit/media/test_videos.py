@@ -45,7 +45,7 @@ def write_video(
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_video(tmp_path_factory.mktemp("films") / "film.mp4")
+    return write_video(tmp_path_factory.mktemp("films") / "video.mp4")
 
 
 def numbers(path: Path | bytes, wanted: list[int], size: tuple[int, int] = (64, 48)) -> list[int]:
@@ -72,7 +72,7 @@ def test_a_jump_arrives_at_the_same_frame(video: Path, monkeypatch: pytest.Monke
 
 
 def test_a_container_that_states_no_frames_is_counted(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "film.mkv", frames=23)
+    path = write_video(tmp_path / "video.mkv", frames=23)
     assert probe_video(path).frames == 23
     assert numbers(path, [22]) == [22]
 
@@ -83,7 +83,7 @@ def test_stacks_are_bounded(video: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_is_no_film_gets_a_sentence(tmp_path: Path, video: Path) -> None:
-    text = tmp_path / "film.mp4"
+    text = tmp_path / "video.mp4"
     text.write_text("no film")
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(video.read_bytes()[:3000])
@@ -94,7 +94,7 @@ def test_what_is_no_film_gets_a_sentence(tmp_path: Path, video: Path) -> None:
 
 
 def test_a_film_that_breaks_off_is_an_error_not_a_shorter_film(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "film.mkv")
+    path = write_video(tmp_path / "video.mkv")
     whole = probe_video(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(MediaError, match="damaged or cut short"):

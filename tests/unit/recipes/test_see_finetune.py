@@ -43,9 +43,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         said = {"role": "assistant", "content": f"<think>I look.</think>\n<answer>{color}</answer>"}
         more = [{"role": "user", "content": "Sure?"}, {"role": "assistant", "content": "yes"}]
         entries.append({"messages": [question, said, *more], "images": [f"{number}.png"]})
-    write_video(folder / "film.mp4")
+    write_video(folder / "video.mp4")
     turns = [{"role": "user", "content": "<video>What?"}, {"role": "assistant", "content": "a film"}]
-    entries.append({"messages": turns, "videos": ["film.mp4"]})
+    entries.append({"messages": turns, "videos": ["video.mp4"]})
     (folder / "talks.json").write_text(json.dumps(entries))
     return folder / "talks.json"
 

@@ -42,7 +42,7 @@ from inkwash.models.glm_v.folder import resolve_vision
 from inkwash.models.glm_v.html import HtmlFence
 from inkwash.models.glm_v.html import fence_html as fenced
 from inkwash.models.glm_v.messages import normal_messages
-from inkwash.models.glm_v.positions import FILM, PICTURE
+from inkwash.models.glm_v.positions import PICTURE, VIDEO_FRAME
 from inkwash.models.glm_v.tools import CallPiece, ToolCall, ToolCallStream, parse_tool_calls
 from inkwash.models.glm_v.vision_input import VisionPrompt
 from inkwash.models.glm_v.weights import GlmVParts, save_glm_v
@@ -447,9 +447,9 @@ def _output(
 def _tokens(prompt: VisionPrompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Tokens of each picture, and of each video."""
     kinds = prompt.modality[prompt.modality != 0]
-    found: dict[int, list[int]] = {PICTURE: [], FILM: []}
+    found: dict[int, list[int]] = {PICTURE: [], VIDEO_FRAME: []}
     at = 0
     for vision_input in prompt.vision_inputs:
         found[int(kinds[at])].append(vision_input.tokens)
         at += vision_input.tokens
-    return tuple(found[PICTURE]), tuple(found[FILM])
+    return tuple(found[PICTURE]), tuple(found[VIDEO_FRAME])

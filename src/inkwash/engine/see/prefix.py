@@ -28,7 +28,7 @@ from inkwash.nn.attention import StaticCache
 
 PATCHES_AT_ONCE = 16384
 USABLE = 0.9  # of the memory that is free, for keys and values
-ROOM = 256  # places beyond what is asked for, so that the next turn often fits
+SPARE = 256  # places beyond what is asked for, so that the next turn often fits
 
 Keys = NDArray[np.int64]
 
@@ -74,12 +74,12 @@ class PrefixCache:
         with self._lock:
             return max((_shared(kept.keys, keys) for kept in self._kept.values() if kept.cache.alive), default=0)
 
-    def take(self, keys: Keys, room: int) -> tuple[StaticCache, int]:
-        """A cache with at least ``len(keys) + room`` places, and how many of the first ``keys`` it holds already.
+    def take(self, keys: Keys, spare: int) -> tuple[StaticCache, int]:
+        """A cache with at least ``len(keys) + spare`` places, and how many of the first ``keys`` it holds already.
 
         At least the last token is left to compute: its logits are needed.
         """
-        needed = keys_read(len(keys) + room)
+        needed = keys_read(len(keys) + spare)
         with self._lock:
             for name in [name for name, kept in self._kept.items() if not kept.cache.alive]:
                 del self._kept[name]
@@ -87,13 +87,13 @@ class PrefixCache:
             best = max(shared, key=lambda name: shared[name], default=None)
             length = 0 if best is None else min(shared[best], len(keys) - 1)
             if best is None or length == 0:
-                return self._new(needed + ROOM), 0
+                return self._new(needed + SPARE), 0
             kept = self._kept[best]
             if length >= min(kept.prompt, len(kept.keys)) - 1 and kept.cache.max_length >= needed:
                 del self._kept[best]  # the same conversation goes on: in place
                 return kept.cache, length
             self._kept.move_to_end(best)
-            cache = self._new(needed + ROOM)
+            cache = self._new(needed + SPARE)
             cache.copy_from(kept.cache, length)
             if length >= min(kept.prompt, len(kept.keys)) - 1:
                 self._kept.pop(best, None)  # moved to a larger cache

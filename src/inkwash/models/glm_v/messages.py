@@ -15,10 +15,10 @@ from typing import Any
 
 from inkwash.core.errors import InkwashError, RequestError
 from inkwash.models.glm_v.answer import Style, history_text
-from inkwash.models.glm_v.positions import FILM, PICTURE
+from inkwash.models.glm_v.positions import PICTURE, VIDEO_FRAME
 
-KINDS = {"image": PICTURE, "image_url": PICTURE, "video": FILM, "video_url": FILM}
-NAMES = {PICTURE: "image", FILM: "video"}
+KINDS = {"image": PICTURE, "image_url": PICTURE, "video": VIDEO_FRAME, "video_url": VIDEO_FRAME}
+NAMES = {PICTURE: "image", VIDEO_FRAME: "video"}
 ROLES = {
     "system": "system",
     "developer": "system",

@@ -31,7 +31,7 @@ from inkwash.models.glm_v.messages import (
     template_message,
 )
 from inkwash.models.glm_v.pixels import PixelConfig
-from inkwash.models.glm_v.positions import FILM, PICTURE, prompt_positions
+from inkwash.models.glm_v.positions import PICTURE, VIDEO_FRAME, prompt_positions
 from inkwash.models.glm_v.sampling import VideoStats, sample_by_length, sample_by_rate
 from inkwash.models.glm_v.vision import PatchGrid
 from inkwash.models.glm_v.vision_input import Picture, Video, VisionInput, VisionPrompt, picture_input, video_input
@@ -159,10 +159,10 @@ class GlmVProcessor:
         text = self.render(
             messages, tools=tools, enable_thinking=enable_thinking, add_generation_prompt=add_generation_prompt
         )
-        queues: dict[int, list[Any]] = {PICTURE: list(images), FILM: list(videos)}
+        queues: dict[int, list[Any]] = {PICTURE: list(images), VIDEO_FRAME: list(videos)}
         check_media(messages, queues)
         pieces = re.split(f"({re.escape(IMAGE)}|{re.escape(VIDEO)})", text)
-        tokens = {PICTURE: IMAGE, FILM: VIDEO}
+        tokens = {PICTURE: IMAGE, VIDEO_FRAME: VIDEO}
         check_places(messages, {kind: pieces.count(token) for kind, token in tokens.items()}, tokens)
         return self._prompt(*self._see(pieces, queues, max_pixels))
 
@@ -215,7 +215,7 @@ class GlmVProcessor:
     ) -> tuple[str, list[VisionInput]]:
         """Text with every placeholder written out, and what stands in its places."""
         pictures, videos = (_bounded(config, max_pixels) for config in (self.pictures, self.videos))
-        images, movies = iter(queues[PICTURE]), iter(queues[FILM])
+        images, movies = iter(queues[PICTURE]), iter(queues[VIDEO_FRAME])
         written: list[str] = []
         vision_inputs: list[VisionInput] = []
         for piece in pieces:
@@ -238,7 +238,7 @@ class GlmVProcessor:
     def _prompt(self, text: str, vision_inputs: Sequence[VisionInput]) -> VisionPrompt:
         ids = torch.tensor(self.encode(text), dtype=torch.long)
         inside = (ids == self.token_id(BEGIN_VIDEO)).cumsum(0) > (ids == self.token_id(END_VIDEO)).cumsum(0)
-        modality = torch.where(inside, FILM, PICTURE) * (ids == self.token_id(IMAGE))
+        modality = torch.where(inside, VIDEO_FRAME, PICTURE) * (ids == self.token_id(IMAGE))
         grids = [vision_input.grid for vision_input in vision_inputs]
         positions, following = prompt_positions(modality.tolist(), grids, merge=self.pictures.merge_size)
         return VisionPrompt(

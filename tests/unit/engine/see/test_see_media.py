@@ -59,7 +59,7 @@ def test_a_picture_is_measured_and_not_decoded(png: Path, monkeypatch: pytest.Mo
 
 
 def test_files_become_what_they_are(png: Path, tmp_path: Path) -> None:
-    video, paper = write_video(tmp_path / "film.mp4"), tmp_path / "paper.pdf"
+    video, paper = write_video(tmp_path / "video.mp4"), tmp_path / "paper.pdf"
     paper.write_bytes(make_pdf(3))
     data = f"data:application/pdf;base64,{base64.b64encode(make_pdf(2)).decode()}"
     seen = read(
@@ -74,7 +74,7 @@ def test_files_become_what_they_are(png: Path, tmp_path: Path) -> None:
 
 
 def test_a_film_is_sampled_by_the_rule_or_as_asked(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "film.mp4")  # 4 s at 10 frames per second
+    path = write_video(tmp_path / "video.mp4")  # 4 s at 10 frames per second
     (video,) = read({"type": "video", "video": path}).videos
     assert video.indices == [0, 5, 10, 15, 20, 25, 30, 35] and video.seconds == [0.0, 1.0, 2.0, 3.0]
     (video,) = read({"type": "video", "video": str(path), "fps": 1, "start": 2}).videos
@@ -168,7 +168,7 @@ def test_a_film_may_be_a_list_of_files(png: Path, tmp_path: Path) -> None:
 
 
 def test_a_video_sent_as_a_file_is_sampled_by_the_checkpoints_own_rule(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "film.mp4")
+    path = write_video(tmp_path / "video.mp4")
     newer = VideoSampling(by_length=True)
     for rule in (RULE, newer):
         found = [
