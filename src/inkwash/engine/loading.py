@@ -109,8 +109,8 @@ def choose(
             return _fitting(made, usable, "stage", wanted)
     if dtype is not None and dtype != stored.dtype:
         raise ConfigError(
-            f"{folder} does not fit into {free_bytes / GB:.1f} GB in {_name(dtype)}, and they are mapped as they are stored "
-            f"only: leave --dtype out or choose {_name(stored.dtype)}."
+            f"{folder} does not fit into {free_bytes / GB:.1f} GB in {_name(dtype)}, and they are mapped as they are "
+            f"stored only: leave --dtype out or choose {_name(stored.dtype)}."
         )
     return _mapped(folder, Forecaster(sizes, work, dtype=stored.dtype, device=device), stored, usable)
 

@@ -23,7 +23,7 @@ TEXT, PICTURE, VIDEO_FRAME = 0, 1, 2  # modality of a token
 def prompt_positions(modality: Sequence[int], grids: Sequence[PatchGrid], *, merge: int) -> tuple[Tensor, int]:
     """Positions (3, L) of a prompt and the position of the first token generated after it.
 
-    ``modality`` is one of TEXT, PICTURE, VIDEO_FRAME per token; ``grids`` are in patches and in the order of the prompt.
+    ``modality`` is one of TEXT, PICTURE, VIDEO_FRAME per token; ``grids`` are in patches, in the order of the prompt.
     """
     frames = iter([(rows // merge, columns // merge) for time, rows, columns in grids for _ in range(time)])
     parts: list[Tensor] = []
