@@ -11,7 +11,7 @@ Plans are drawn with continuous batching: they take a slot, draw one token per s
     slots.leave(sequence)
 
 Prompts of any length, sizes of any kind, with and without references, each with its own sampling settings, share the
-steps. `CpuSlots` computes every row as if it were alone (`models/glm/decode.py`). `DeviceSlots` keeps all of a step
+steps. `CpuSlots` computes every row as if it were alone (`models/glm/row_decode.py`). `DeviceSlots` keeps all of a step
 on an accelerator: the same kernels on the same memory every time, and nothing waits for it. All slots compute in every
 step, those of nobody on leftovers; last tokens, places, masks and random numbers stay on the device, and the host only
 counts. On CUDA a step is captured once as a graph and replayed, so that a token costs what its kernels cost; a capture
@@ -35,7 +35,8 @@ from inkwash.core.errors import RequestError
 from inkwash.engine.reference_cache import ReferenceCache
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import GENERATOR, GridProposer, Proposer, Sampling, SamplingRows, Trace, choose_rows, pick
-from inkwash.models.glm.decode import RowDecoder, StepDecoder, keys_read
+from inkwash.models.glm.decode import StepDecoder
+from inkwash.models.glm.row_decode import RowDecoder, keys_read
 from inkwash.models.glm_image.ar import ARGenerator, Grid, decode_positions, prompt_positions
 from inkwash.models.glm_image.processor import ImagePrompt
 from inkwash.nn.attention import SlotCache, StaticCache

@@ -26,6 +26,7 @@ from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.core.seeds import draw_seed
 from inkwash.engine import events
+from inkwash.engine.adapter_switch import AdapterSwitch
 from inkwash.engine.denoise import StepCallback, StepState
 from inkwash.engine.estimate import Speeds, work_of
 from inkwash.engine.handle import GenerationResult, RequestHandle
@@ -42,9 +43,8 @@ __all__ = ["DeadlinePassed", "Engine", "EngineClosed", "EngineStats", "QueueFull
 log = logs.get(__name__)
 
 MAX_PARTIALS = 3
-FEW_ROWS = (
-    4  # plans drawn together while decode workers are idle: on a CPU a row of eight is no cheaper than one of four
-)
+# Plans drawn together while decode workers are idle: on a CPU a row of eight is no cheaper than one of four.
+FEW_ROWS = 4
 MAX_DECODE_WORKERS = 4  # by default, on a CPU: more workers of fewer threads each would make a lone request wait longer
 REFERENCE_BYTES = 2**28
 END_S = 1.0  # for threads whose requests were aborted, where there is a limit
@@ -121,7 +121,7 @@ class Engine:
         hooks = Hooks(planned=self._planned, previewed=self._previewed, failed=self._end)
         self._planner = Planner(pipe, slots, self._speeds, hooks)
         self._edition = -1
-        self._usual: dict[str, float] | None = None  # adapters to go back to, while a request's own ones act
+        self._adapters = AdapterSwitch(pipe)
         self._changed = threading.Condition()
         self._jobs: dict[str, Job] = {}
         self._queue: deque[Job] = deque()
@@ -159,7 +159,7 @@ class Engine:
         if deadline_s is not None:
             limits.check_real("deadline_s", deadline_s, 0.001, 1e7)
         request = replace(request, seed=draw_seed() if request.seed is None else request.seed)
-        self._check_adapters(request)
+        self._adapters.check(request)
         work = work_of(self.pipe.stages, request, planned=plan is not None)
         job = Job(request, work, on_event, plan, partial_images, deadline_s)
         with self._changed:
@@ -342,38 +342,19 @@ class Engine:
         ahead = len(self._pictures) < self.slots + 2 * self.decode_workers
         return bool(self._queue) and self._planner.has_free_slot and ahead and self._weights_fit(self._queue[0])
 
-    def _check_adapters(self, request: DrawRequest) -> None:
-        known = self.pipe.adapter_names
-        for name, _ in request.adapters or ():
-            if name not in known:
-                listed = ", ".join(known) or "none"
-                raise RequestError(f"There is no adapter {name[:80]!r}: loaded are {listed}.", param="lora")
-
-    def _adapters_for(self, job: Job) -> dict[str, float]:
-        """Those that a request's pictures are drawn with: its own, or the engine's usual ones."""
-        if job.request.adapters is not None:
-            return {name: weight for name, weight in job.request.adapters if weight != 0.0}
-        return self.pipe.adapter_weights if self._usual is None else self._usual
-
     def _weights_fit(self, job: Job) -> bool:
         """Whether the adapters that act are a request's, or may be changed because nothing else is under way."""
-        if self._adapters_for(job) == self.pipe.adapter_weights:
+        if self._adapters.acts_for(job.request):
             return True
         return not (self._drawing or self._planner.busy) and len(self._jobs) == len(self._queue)
 
     def _admit(self, job: Job) -> None:
         """Let a request's adapters act, then read its prompt."""
-        wanted, acting = self._adapters_for(job), self.pipe.adapter_weights
-        if wanted != acting:
-            try:
-                self.pipe.set_adapters(list(wanted), list(wanted.values()))
-            except Exception as error:
-                self._end(job, as_outcome(error, job.handle))
-                return
-            if job.request.adapters is None:
-                self._usual = None
-            elif self._usual is None:
-                self._usual = acting
+        try:
+            self._adapters.apply(job.request)
+        except Exception as error:
+            self._end(job, as_outcome(error, job.handle))
+            return
         self._planner.admit(job)
 
     def _reset_planner(self) -> None:

@@ -15,7 +15,8 @@ from inkwash.core.errors import ConfigError, RequestError, WeightsError
 from inkwash.engine.convert import convert
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.see.loading import load_vision_model
-from inkwash.models.glm.decode import RowDecoder, fuse_for_decode
+from inkwash.models.glm.decode import fuse_for_decode
+from inkwash.models.glm.row_decode import RowDecoder
 from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.models.glm_v.folder import BUNDLED as SIGHT
 from inkwash.models.glm_v.weights import load_glm_v

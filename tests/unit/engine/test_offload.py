@@ -16,7 +16,8 @@ from inkwash.core.errors import ConfigError, RequestError
 from inkwash.engine.offload import BLOCKS, Residency
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.quantize import is_quantized, parse_quantize
-from inkwash.models.glm.decode import RowDecoder, fuse_for_decode
+from inkwash.models.glm.decode import fuse_for_decode
+from inkwash.models.glm.row_decode import RowDecoder
 
 pytestmark = pytest.mark.slow
 

@@ -14,15 +14,8 @@ from torch import Tensor
 from inkwash.engine.ar import CpuSlots, DeviceSlots, PlanSequence, Prefix, Slots, read_prompt, reference_semantic_ids
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.sampling import Sampling
-from inkwash.models.glm.decode import (
-    KEYS_STEP,
-    RowByRow,
-    RowDecoder,
-    _runs,
-    forget_for_decode,
-    fuse_for_decode,
-    keys_read,
-)
+from inkwash.models.glm.decode import forget_for_decode, fuse_for_decode
+from inkwash.models.glm.row_decode import KEYS_STEP, RowByRow, RowDecoder, _runs, keys_read
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.nn.attention import SlotCache
 from inkwash.nn.linear import PackedLinear, can_pack

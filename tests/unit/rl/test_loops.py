@@ -116,7 +116,8 @@ def test_forward_process_losses_run_on_a_checkpoint(loss: str, tmp_path: Path) -
 @pytest.mark.slow
 def test_a_replica_holds_rounded_weights_and_merged_adapters(tmp_path: Path) -> None:
     """Its values fit in bf16; an adapter's product is in them; packing takes the engine's fast way."""
-    from inkwash.models.glm.decode import RowDecoder, fuse_for_decode
+    from inkwash.models.glm.decode import fuse_for_decode
+    from inkwash.models.glm.row_decode import RowDecoder
 
     parts = tiny_parts(tmp_path)
     model = parts.ar

@@ -15,7 +15,7 @@ from torch import Tensor
 from inkwash.engine.ar import CpuSlots, PlanSequence
 from inkwash.engine.ranks.text import SharedRowDecoder, SharedSequences, SharedStepDecoder, SharedText
 from inkwash.engine.sampling import GridProposer
-from inkwash.models.glm.decode import keys_read
+from inkwash.models.glm.row_decode import keys_read
 from inkwash.nn.attention import SequenceCache, StaticCache
 
 

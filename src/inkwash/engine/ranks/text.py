@@ -25,8 +25,9 @@ from inkwash.engine.ranks.commands import Groups
 from inkwash.engine.ranks.group import RankGroup
 from inkwash.engine.ranks.shares import LAYERS, fill_share, share_decoder
 from inkwash.engine.ranks.wire import WireTensor
-from inkwash.models.glm.decode import CausalModel, RowDecoder, StepDecoder
+from inkwash.models.glm.decode import CausalModel, StepDecoder
 from inkwash.models.glm.decoder import TextDecoder
+from inkwash.models.glm.row_decode import RowDecoder
 from inkwash.models.weights import StoredTensors
 from inkwash.nn.attention import SequenceCache, SequenceCaches, StaticCache
 

@@ -26,7 +26,8 @@ from inkwash.engine.see.prefix import (
     prompt_keys,
     unread_inputs,
 )
-from inkwash.models.glm.decode import RowDecoder, StepDecoder, takes
+from inkwash.models.glm.decode import StepDecoder
+from inkwash.models.glm.row_decode import RowDecoder, takes
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.positions import next_positions
 from inkwash.models.glm_v.processor import GlmVProcessor

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from inkwash.core.device import free_memory
 from inkwash.core.errors import RequestError
-from inkwash.models.glm.decode import keys_read
+from inkwash.models.glm.row_decode import keys_read
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.vision import PatchGrid
 from inkwash.models.glm_v.vision_input import VisionInput, VisionPrompt

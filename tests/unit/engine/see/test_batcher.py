@@ -17,7 +17,8 @@ from inkwash.engine.scheduler import Engine, EngineClosed
 from inkwash.engine.see.batcher import AnswerBatcher, in_thread
 from inkwash.engine.see.output import VisionOutput
 from inkwash.engine.see.pipeline import GlmVisionPipeline
-from inkwash.models.glm.decode import KEYS_STEP, RowDecoder, StepDecoder
+from inkwash.models.glm.decode import StepDecoder
+from inkwash.models.glm.row_decode import KEYS_STEP, RowDecoder
 from inkwash.nn.attention import SequenceCache, SequenceCaches
 from tests.unit.engine.see.conftest import MakePipeline
 from tests.unit.engine.see.test_see_pipeline import BLUE, MIXED, RED, finish, picture, turn, video

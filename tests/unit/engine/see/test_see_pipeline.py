@@ -15,7 +15,8 @@ from inkwash.core.errors import Cancelled, RequestError
 from inkwash.engine.request import CancelToken
 from inkwash.engine.see.output import VisionOutput
 from inkwash.engine.see.pipeline import GlmVisionPipeline, _DeltaSplitter
-from inkwash.models.glm.decode import KEYS_STEP, RowDecoder, StepDecoder, takes
+from inkwash.models.glm.decode import StepDecoder
+from inkwash.models.glm.row_decode import KEYS_STEP, RowDecoder, takes
 from inkwash.models.glm_v.vision_input import Video, VisionPrompt
 from inkwash.nn.attention import SequenceCache, SequenceCaches
 from tests.pictures import noise_picture
