@@ -7,6 +7,7 @@ Everything in `__all__` is the public Python interface. Names are imported when 
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from inkwash.engine.see.pipeline import GlmVisionPipeline
     from inkwash.engine.verify import Reading, Verified, Verify, draw_verified
     from inkwash.eval.ocr import Reader
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent as a library: programs configure logging
 
 __version__ = "0.1.0"
 __all__ = [

@@ -21,7 +21,6 @@ import sys
 from pathlib import Path
 
 from inkwash.core.errors import ConfigError
-from inkwash.core.log import ROOT
 
 VARIABLES = tuple(f"INKWASH_{name}" for name in ("DEBUG", "LOG", "CACHE", "THREADS", "DEVICE", "HUB", "OFFLINE"))
 HUBS = ("huggingface", "modelscope")
@@ -82,7 +81,7 @@ def configure_logging() -> None:
     level = (os.environ.get("INKWASH_LOG", "").strip() or ("DEBUG" if debug() else "WARNING")).upper()
     if level not in _LEVELS:
         raise ConfigError(f"INKWASH_LOG is {level!r}, but must be one of {', '.join(_LEVELS)}.")
-    logger = logging.getLogger(ROOT)
+    logger = logging.getLogger("inkwash")
     for old in [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]:
         logger.removeHandler(old)
     handler = logging.StreamHandler(sys.stderr)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import threading
 import time
 from collections import deque
@@ -16,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.desk import attachments, hotkeys
 from inkwash.desk.endpoints import Endpoints, Piece, ask
@@ -27,7 +27,7 @@ from inkwash.desk.screen import Screen, find_monitor, find_window
 from inkwash.media.kinds import kind_of
 from inkwash.media.reader import MediaReader
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 512 * 2**20
 NEWS = 50  # things that happened and the page has not heard of yet

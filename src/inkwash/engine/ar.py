@@ -20,6 +20,7 @@ that fails is logged once and steps are then launched one kernel at a time.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -29,7 +30,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from inkwash.core import log as logs
 from inkwash.core.device import one_thread, return_memory
 from inkwash.core.errors import RequestError
 from inkwash.engine.reference_cache import ReferenceCache
@@ -433,7 +433,7 @@ class DeviceSlots(Slots):
                 self._token()
             self._graph = graph
         except RuntimeError as error:
-            logs.get(__name__).warning("AR steps are not captured as a graph: %s", error)
+            logging.getLogger(__name__).warning("AR steps are not captured as a graph: %s", error)
             self._capturable = False
         for each, value in zip(state, before, strict=True):
             each.copy_(value)

@@ -6,6 +6,7 @@ last one, and no lock is held while a callback runs. The job's own lock is held 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,6 @@ from functools import partial
 
 from PIL import Image
 
-from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.core.seeds import following_seed
 from inkwash.engine import events
@@ -26,7 +26,7 @@ from inkwash.engine.output import GlmImagePipelineOutput, Plan, join_pictures
 from inkwash.engine.prepared import Prepared
 from inkwash.engine.request import CancelToken, DrawRequest, TokenCounts
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 
 OnEvent = Callable[[Event], None]
 

@@ -7,12 +7,12 @@ Commands, server and replicas all load through here. Importing this module loads
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from inkwash.core import device as devices
-from inkwash.core import log as logs
 from inkwash.core.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def open_pipeline(options: LoadOptions) -> GlmImagePipeline:
         try:
             pipe.offer_lora(path)
         except WeightsError as error:  # of a folder with many, one must not cost the others
-            logs.get(__name__).warning("an adapter was left out: %s", error.message)
+            logging.getLogger(__name__).warning("an adapter was left out: %s", error.message)
     return pipe
 
 

@@ -11,6 +11,7 @@ docs/engine.md.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -22,7 +23,6 @@ import torch
 from torch import Tensor
 
 from inkwash.core import limits
-from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.core.seeds import draw_seed
 from inkwash.engine import events
@@ -40,7 +40,7 @@ from inkwash.engine.request import DrawRequest, Progress
 
 __all__ = ["DeadlinePassed", "Engine", "EngineClosed", "EngineStats", "QueueFull"]
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 
 MAX_PARTIALS = 3
 # Plans drawn together while decode workers are idle: on a CPU a row of eight is no cheaper than one of four.

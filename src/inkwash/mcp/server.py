@@ -25,16 +25,14 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inkwash import __version__
-from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, RequestError
-from inkwash.core.log import ROOT
 from inkwash.core.text import did_you_mean
 from inkwash.mcp.arguments import read_arguments, schema_of
 from inkwash.mcp.tool import McpTool, ToolInvocation, ToolResult
 from inkwash.media.images import encode_image
 from inkwash.serve.auth import ApiKey, identify
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 
 PATH = "/mcp"
 REPORT_S = 0.2
@@ -203,4 +201,4 @@ def _failed(sentence: str) -> types.CallToolResult:
 def _quiet_sdk() -> None:
     """The SDK's warnings about clients belong to our log's level, not to a handler of last resort."""
     for name in ("mcp", "uvicorn"):
-        logging.getLogger(name).parent = logging.getLogger(ROOT)
+        logging.getLogger(name).parent = logging.getLogger("inkwash")

@@ -8,6 +8,7 @@ says which of them have left their range.
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import shutil
@@ -20,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inkwash.core import log
 from inkwash.core.errors import ConfigError
 from inkwash.engine.readback import compare
 from inkwash.eval.ocr import ReaderConfig
@@ -32,7 +32,7 @@ from inkwash.rl.rewards.facts import facts_share
 from inkwash.rl.rollout import Rollout
 from inkwash.scenes.segment import color_ids
 
-LOG = log.get(__name__)
+LOG = logging.getLogger(__name__)
 GAP = 0.02  # by which the rewarding reader may come to think better of pictures than the reporting ones
 DRIFT = 0.1  # share by which the four numbers of a picture may move
 FACTS_LOSS = 0.01

@@ -7,13 +7,12 @@ usual place and size, so that a generator which samples with a nucleus never has
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
 from inkwash.core.errors import ConfigError
 from inkwash.scenes.things import THING_NAMES
-from inkwash.scenes.world import CARD_COLORS, CARD_FACES, CARD_TEXT_COLORS, SHAPES, STRUCTURES, contrast
+from inkwash.scenes.world import CARD_COLORS, CARD_FACES, CARD_TEXT_COLORS, SHAPES, STRUCTURES, check_name, contrast
 
 ROLES = ("title", "line", "detail")
 SIZES = ("large", "small")
@@ -35,10 +34,10 @@ class CardText:
     size: str
 
     def __post_init__(self) -> None:
-        _check("role", self.role, ROLES)
-        _check("size", self.size, SIZES)
-        _check("color", self.color, CARD_COLORS)
-        _check("face", self.face, CARD_FACES)
+        check_name("role", self.role, ROLES)
+        check_name("size", self.size, SIZES)
+        check_name("color", self.color, CARD_COLORS)
+        check_name("face", self.face, CARD_FACES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +56,9 @@ class CardThing:
     color: str = ""
 
     def __post_init__(self) -> None:
-        _check("thing", self.thing, SHAPES if self.color else THING_NAMES)
-        _check("place", self.place, PLACES)
-        _check("size", self.size, THING_SIZES)
+        check_name("thing", self.thing, SHAPES if self.color else THING_NAMES)
+        check_name("place", self.place, PLACES)
+        check_name("size", self.size, THING_SIZES)
         if not 1 <= self.count <= 6:
             raise ConfigError(f"count {self.count} must be 1 to 6")
 
@@ -82,11 +81,11 @@ class Card:
     language: str = "en"
 
     def __post_init__(self) -> None:
-        _check("background", self.background, CARD_COLORS)
-        _check("structure", self.structure, STRUCTURES)
-        _check("style", self.style, CARD_STYLES)
+        check_name("background", self.background, CARD_COLORS)
+        check_name("structure", self.structure, STRUCTURES)
+        check_name("style", self.style, CARD_STYLES)
         if self.panel:
-            _check("panel", self.panel, CARD_COLORS)
+            check_name("panel", self.panel, CARD_COLORS)
 
     @property
     def ground(self) -> str:
@@ -96,11 +95,6 @@ class Card:
     def ground_of(self, text: CardText) -> str:
         """The colour that one text stands on."""
         return self.background if self.structure == "slide" and text.role != "title" else self.ground
-
-
-def _check(what: str, value: str, allowed: Collection[str]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"unknown {what} {value!r}: choose one of {', '.join(allowed)}")
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,17 +21,13 @@ from inkwash.scenes.world import (
     SHAPES,
     STRUCTURES,
     STYLES,
+    check_name,
 )
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are outside
 Cell = tuple[int, int]  # row, column
 
 TRIES = 200
-
-
-def _check_name(what: str, value: str, allowed: Collection[str]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"unknown {what} {value!r}: choose one of {', '.join(allowed)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +48,9 @@ class TextItem:
     region: int = 0  # which of a card's texts this is a line of
 
     def __post_init__(self) -> None:
-        _check_name("face", self.face, FACES)
-        _check_name("color", self.color, CARD_COLORS)
-        _check_name("lettering", self.lettering, ("grid", "free"))
+        check_name("face", self.face, FACES)
+        check_name("color", self.color, CARD_COLORS)
+        check_name("lettering", self.lettering, ("grid", "free"))
         if not self.text or '"' in self.text:
             raise ConfigError(f"text {self.text!r} cannot be drawn: it must be non-empty and hold no double quote")
 
@@ -70,8 +66,8 @@ class ShapeItem:
     region: int = 0  # which of a card's things this belongs to
 
     def __post_init__(self) -> None:
-        _check_name("shape", self.shape, (*SHAPES, *NEW_SHAPES))
-        _check_name("color", self.color, COLORS)
+        check_name("shape", self.shape, (*SHAPES, *NEW_SHAPES))
+        check_name("color", self.color, COLORS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +80,7 @@ class ThingItem:
     region: int = 0  # which of a card's things this belongs to
 
     def __post_init__(self) -> None:
-        _check_name("thing", self.thing, THING_NAMES)
+        check_name("thing", self.thing, THING_NAMES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +95,9 @@ class Structure:
     box: Box = (0, 0, 0, 0)
 
     def __post_init__(self) -> None:
-        _check_name("structure", self.kind, STRUCTURES)
+        check_name("structure", self.kind, STRUCTURES)
         if self.color:
-            _check_name("panel", self.color, CARD_COLORS)
+            check_name("panel", self.color, CARD_COLORS)
 
 
 PLAIN = Structure(kind="plain")
@@ -127,8 +123,8 @@ class Scene:
 
     def __post_init__(self) -> None:
         check_sides(self.width, self.height)
-        _check_name("background", self.background, COLORS if self.card is None else CARD_COLORS)
-        _check_name("style", self.style, STYLES)
+        check_name("background", self.background, COLORS if self.card is None else CARD_COLORS)
+        check_name("style", self.style, STYLES)
 
     @property
     def pictures(self) -> tuple[ThingItem | ShapeItem, ...]:

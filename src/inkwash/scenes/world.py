@@ -5,7 +5,10 @@ Every table's order is part of the label contract of ``labels.py`` (a label is a
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
+
+from inkwash.core.errors import ConfigError
 
 CELL = 32
 MIN_SIDE, MAX_SIDE = 128, 1024
@@ -65,6 +68,12 @@ def luminance(rgb: RGB) -> float:
     """Relative luminance of sRGB (WCAG 2.2), 0 to 1."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in rgb)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def check_name(what: str, value: str, allowed: Collection[str]) -> None:
+    """Raise ConfigError for a name that is none of the allowed ones."""
+    if value not in allowed:
+        raise ConfigError(f"unknown {what} {value!r}: choose one of {', '.join(allowed)}")
 
 
 def contrast(a: str, b: str) -> float:

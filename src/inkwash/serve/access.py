@@ -17,7 +17,6 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inkwash.core import log as logs
 from inkwash.core.errors import RequestError
 from inkwash.serve.errors import answer
 from inkwash.serve.json_body import too_large
@@ -26,7 +25,7 @@ from inkwash.serve.protocol import MIN_BYTES_PER_S
 
 HEADER = "x-request-id"
 _OWN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-access_log = logs.get("inkwash.access")
+access_log = logging.getLogger("inkwash.access")
 
 
 def configure(to_terminal: bool) -> None:

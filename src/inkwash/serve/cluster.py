@@ -11,13 +11,13 @@ its seed, so the picture is the same, and what the client has heard already is n
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, MissingExtraError, RequestError
 from inkwash.engine import events
 from inkwash.engine.events import Event
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from inkwash.engine.output import Plan
     from inkwash.serve.settings import ClusterSettings, ServeSettings
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 
 ATTEMPTS = 6
 

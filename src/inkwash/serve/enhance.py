@@ -6,16 +6,16 @@ answer that loses one of them is thrown away. Whatever fails, the original promp
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from inkwash.core import log as logs
 from inkwash.engine.readback import quoted_texts
 from inkwash.serve.schemas import MAX_PROMPT
 from inkwash.serve.settings import EnhanceSettings
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 
 RULES = """You prepare prompts for a text-to-image model. Rewrite the user's prompt so that a painter who has never \
 seen the idea could paint it.

@@ -7,6 +7,7 @@ with a sentence that tells nothing about the server's inside.
 from __future__ import annotations
 
 import errno
+import logging
 import math
 import os
 import re
@@ -21,10 +22,9 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, ConfigError, InkwashError, MediaError, RequestError
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 
 _SHORT = reprlib.Repr()  # looks at the beginning only, however large a value is
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import logging
 import os
 import re
 import threading
@@ -20,13 +21,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse
 
-from inkwash.core import log as logs
 from inkwash.core.errors import RequestError
 
 TTL_S = 3600.0
 MAX_BYTES = 2**30  # of all pictures together; beyond it the oldest go first
 ROUTE = "/v1/images/files"
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 _NAME = re.compile(r"[0-9a-f]{64}\.(?:png|jpeg|webp)")
 
 router = APIRouter(tags=["images"])

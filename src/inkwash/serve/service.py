@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from inkwash.core import log as logs
 from inkwash.core.errors import InkwashError, RequestError, WeightsError
 from inkwash.engine.request import CancelToken, DrawRequest
 from inkwash.media.process import MediaProcess
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from inkwash.serve.chat import Chat
     from inkwash.serve.runs import ImageRun
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 State = Literal["loading", "testing", "ready", "draining", "failed"]

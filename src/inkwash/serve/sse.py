@@ -7,6 +7,7 @@ and, for n > 1, all plan handles. An error after the first byte is an `error` ev
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from sse_starlette import ServerSentEvent
 
-from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled
 from inkwash.core.types import Size
 from inkwash.engine import events
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from inkwash.serve.runs import ImageRun
     from inkwash.serve.service import Service
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 
 
 class ImageStream:

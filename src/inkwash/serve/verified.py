@@ -8,6 +8,7 @@ kept, one end. A thread of its own draws the attempts of `engine.verify` one aft
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, InkwashError, MissingExtraError, RequestError
 from inkwash.core.limits import MAX_SEED
 from inkwash.engine import events
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from inkwash.serve.backend import Backend, ModelInfo, OnEvent
     from inkwash.serve.requests import PreparedRequest
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 LONGEST_WAIT_S = 1.0  # for room in a full queue, between two attempts
 
 OpenReader = Callable[[], "ReadPicture"]  # MissingExtraError where there is nothing to read with

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, Field
 
-from inkwash.core import log as logs
 from inkwash.core.errors import Cancelled, RequestError
 from inkwash.engine import events
 from inkwash.engine.scheduler import EngineClosed, QueueFull
@@ -37,7 +37,7 @@ from inkwash.serve.uploads import Uploads
 if TYPE_CHECKING:
     from inkwash.serve.service import Service
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 Kept = TypeVar("Kept")
 
 AT_ONCE = 4

@@ -7,6 +7,7 @@ the group again. It ends with the first rank, too, whatever it is waiting for th
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import sys
@@ -18,12 +19,11 @@ import torch
 import torch.distributed as dist
 
 from inkwash.core import env
-from inkwash.core import log as logs
 from inkwash.core.errors import InkwashError
 from inkwash.engine.ranks.collectives import HOST, connector, device_of
 from inkwash.engine.ranks.commands import FollowerStart, LoadPart, RunMethod, connected, receive
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 
 WATCH_S = 1.0
 

@@ -12,6 +12,7 @@ followers are ended and started again, and whoever needed what they held gets `R
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import queue
@@ -27,13 +28,12 @@ from typing import Any, Self, TypeVar
 
 import torch
 
-from inkwash.core import log as logs
 from inkwash.core.errors import InkwashError, RequestError
 from inkwash.engine.ranks.collectives import Collectives, check_devices, connector, device_of, host_store
 from inkwash.engine.ranks.commands import FollowerStart, Groups, LoadPart, PartSpec, RunMethod, connected, receive
 from inkwash.engine.ranks.forkserver import ForkServer
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 TRIES_PAUSE_S = 2.0  # between two starts where the first failed; doubled each time, up to a minute

@@ -11,6 +11,7 @@ it: callers bring pictures and videos in memory, and what turns out to be missin
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -21,7 +22,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from inkwash.core import log as logs
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import MOST, Sampling
 from inkwash.engine.see.answer_state import AnswerRecord, AnswerState, Budget
@@ -29,7 +29,7 @@ from inkwash.engine.see.generator import AnswerGenerator
 from inkwash.engine.see.prefix import Keys, prompt_keys
 from inkwash.nn.attention import StaticCache
 
-log = logs.get(__name__)
+log = logging.getLogger(__name__)
 
 StepFn = Callable[[], bool]
 SLOTS = 8

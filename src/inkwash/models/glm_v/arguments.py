@@ -7,11 +7,11 @@ read as such.
 
 from __future__ import annotations
 
-import ast
 import json
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from inkwash.models.glm_v.literals import python_value
 
 MAX_DEPTH = 16  # of unions and references
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -143,7 +143,7 @@ def _readings(text: str) -> Iterator[Any]:
     yield from _json(text)
     yield from _json(text.replace("\\n", "\n").replace('\\"', '"'))
     try:
-        yield json.loads(json.dumps(_literal(text), allow_nan=False))
+        yield json.loads(json.dumps(python_value(text), allow_nan=False))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return
 
@@ -161,9 +161,3 @@ def _json(text: str) -> list[Any]:
 def python_literal(text: str) -> Any:
     """The JSON value or Python literal that a text is; None where it is neither."""
     return next(_readings(text), None)
-
-
-def _literal(text: str) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an odd backslash in a foreign text is no warning of ours
-        return ast.literal_eval(text)

@@ -23,7 +23,7 @@ _DECODER = json.JSONDecoder(strict=False)
 def read_literal(text: str) -> Any:
     """The value that a text is; raises ValueError where it is none."""
     for source in (text, _ZEROS.sub(lambda found: found[1] or "", text)):
-        for read in (_json, _python):
+        for read in (_json, python_value):
             try:
                 return read(source)
             except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -86,7 +86,8 @@ def _json(text: str) -> Any:
     return json.loads(text, strict=False)
 
 
-def _python(text: str) -> Any:
+def python_value(text: str) -> Any:
+    """The value of a Python literal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an odd backslash in a foreign text is no warning of ours
         return ast.literal_eval(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import math
 import time
 import urllib.error
@@ -17,12 +18,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from inkwash.core import log
 from inkwash.media.images import encode_image
 from inkwash.rl.rewards.base import RewardInput
 
 MOST_BYTES = 2**24  # of an answer
-LOG = log.get(__name__)
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

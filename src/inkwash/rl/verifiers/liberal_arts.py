@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from inkwash.rl.verifiers.normalization import same_text
-from inkwash.rl.verifiers.verdict import Verdict, Verifier
+from inkwash.rl.verifiers.verdict import EqualityVerifier
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiberalArts(Verifier):
+class LiberalArts(EqualityVerifier):
     """The domain `liberal_arts`."""
-
-    def decide(self, answer: str, wanted: str) -> Verdict:
-        return Verdict.right("equal") if same_text(answer, wanted) else Verdict.undecided("unequal")

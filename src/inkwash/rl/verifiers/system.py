@@ -8,13 +8,13 @@ a hacked reward shows.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inkwash.core import log
 from inkwash.core.errors import ConfigError, InkwashError
 from inkwash.rl.verifiers.config import Domain, SystemConfig, read_config
 from inkwash.rl.verifiers.extraction import answer_part, extract, extract_wanted
@@ -24,7 +24,7 @@ from inkwash.rl.verifiers.verdict import Verdict, Verifier
 
 MIN_REWARD = 0.0
 ABSTAINED = "abstained"
-_log = log.get(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

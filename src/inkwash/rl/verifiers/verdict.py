@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+from inkwash.rl.verifiers.normalization import same_text
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -44,3 +46,11 @@ class Verifier(ABC):
     @abstractmethod
     def decide(self, answer: str, wanted: str) -> Verdict:
         """The verdict of the rules."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EqualityVerifier(Verifier):
+    """Equal texts are right; what is not equal is left to a judge."""
+
+    def decide(self, answer: str, wanted: str) -> Verdict:
+        return Verdict.right("equal") if same_text(answer, wanted) else Verdict.undecided("unequal")
