@@ -140,8 +140,8 @@ class _LimitedBody:
         return message
 
 
-def _request_id(own: bytes) -> str:
-    text = own.decode("latin-1")
+def _request_id(header: bytes) -> str:
+    text = header.decode("latin-1")
     return text if _OWN_ID.fullmatch(text) else f"req_{secrets.token_hex(12)}"
 
 
