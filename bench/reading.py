@@ -19,7 +19,8 @@ from inkwash.core.device import usable_cores
 from inkwash.eval.benchmarks import cvtg2k
 from inkwash.eval.benchmarks.parallel import in_parallel
 from inkwash.eval.benchmarks.self_check import render_texts
-from inkwash.eval.ocr import Reader, ReaderConfig
+from inkwash.eval.ocr import Reader
+from inkwash.eval.readers import PLAIN
 
 WORDS = [
     "grand",
@@ -56,7 +57,7 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 def reading(pictures: int, threads: int) -> tuple[float, float]:
     """Read rendered pictures."""
-    rng, reader = random.Random(0), Reader(ReaderConfig(join_tracking=False))
+    rng, reader = random.Random(0), Reader(PLAIN)
     images = [image for _ in range(pictures) if (image := render_texts(texts(rng))) is not None]
     tasks = [partial(reader.texts, image) for image in images]
     return timed(lambda: in_parallel(tasks, workers=threads, stop=threading.Event()))

@@ -293,8 +293,8 @@ def _reading(predictions: Predictions, image: Image.Image) -> Reading:
 
 
 def _unjoined(run: ScenesRun, cases: Sequence[Case], drawn: Drawn, tell: StageProgress) -> float:
-    """Word accuracy of the same pictures when every space that the recogniser sees counts as one."""
-    strict = Reader(replace(reader_config(run.level), join_tracking=False))
+    """Word accuracy of the same pictures when each is read once and every space that the recogniser sees counts."""
+    strict = Reader(replace(reader_config(run.level), join_tracking=False, squeeze=1.0))
     predictions = Predictions(strict, run.out / PREDICTIONS_FILE if run.out else None)
     progress = partial(tell, "read again, unjoined")
     return round(score_images(drawn.images, cases, predictions, progress=progress).word_accuracy, 6)

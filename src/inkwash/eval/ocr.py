@@ -2,8 +2,9 @@
 
 The weights are inside the rapidocr wheel, so nothing is downloaded; those of PP-OCRv4, a second reader, are inside an
 older wheel. A judge's name carries its version and settings: numbers of two judges must never stand in one table. Small
-pictures are enlarged before they are read, because letters below about eight pixels are lost on every reader. Lines
-come back in reading order: rows from the top, each from the left.
+pictures are enlarged before they are read, because letters below about eight pixels are lost on every reader; pictures
+with wide letters are read once more, squeezed (`squeeze`). Lines come back in reading order: rows from the top, each
+from the left.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from PIL import Image
 from inkwash.core.errors import ConfigError, MissingExtraError
 from inkwash.engine.verify import Reading
 from inkwash.eval.spacing import join_letterspaced, plain_width
+from inkwash.eval.squeeze import Box, Recognised, better_readings, letters_are_wide
 
 V4_PACKAGE = "rapidocr-onnxruntime"
-Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class ReaderConfig:
     detect_side: int = 320  # and its shorter side, for finding lines only
     min_score: float = 0.5  # lines the recogniser is less sure of are dropped
     join_tracking: bool = True  # see `spacing`
+    squeeze: float = 0.4  # share of the width at which wide letters are read again (see `squeeze`); 1: never
     threads: int = 1
     version: str = "v6"  # or v4, whose weights are those of the package rapidocr-onnxruntime
 
@@ -43,6 +45,8 @@ class ReaderConfig:
             )
         if not 0.0 <= self.min_score < 1.0:
             raise ConfigError(f"reader min_score is {self.min_score}; it must lie in [0, 1).")
+        if not 0.2 <= self.squeeze <= 1.0:
+            raise ConfigError(f"reader squeeze is {self.squeeze}; it must lie in [0.2, 1].")
         if self.threads < 1:
             raise ConfigError(f"reader threads is {self.threads}; at least 1 is needed.")
         if self.version not in ("v6", "v4"):
@@ -77,33 +81,47 @@ class Reader:
 
     def read(self, image: Image.Image) -> list[Line]:
         """The lines of one RGB picture, in reading order; an empty list where nothing legible stands."""
-        import numpy as np
-
         scale = max(1.0, self.config.enlarge_to / max(image.size))
         picture = image.convert("RGB")
         if scale > 1.0:
             picture = picture.resize(
                 (round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC
             )
+        found = self._recognise(picture, detect_side=self.config.detect_side)
+        if self.config.squeeze < 1.0 and letters_are_wide(found):
+            found = better_readings(found, self._recognise_squeezed(picture))
+        return reading_order([self._line(line, scale) for line in found])
+
+    def _recognise(self, picture: Image.Image, *, detect_side: int) -> list[Recognised]:
+        """The lines of a picture; lines are looked for with its shorter side brought to that length at least."""
+        import numpy as np
+
+        detector = self._engine.text_det  # None before the first picture, which is looked at as configured
+        if detector is not None:
+            detector.limit_side_len = detect_side
         blue_first = np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])  # the library wants BGR arrays
         result = self._engine(blue_first, return_word_box=True)
         if result.txts is None:
             return []
         letters = result.word_results if len(result.word_results) == len(result.txts) else [()] * len(result.txts)
-        return reading_order(
-            [
-                self._line(text, float(score), _bounds(corners), spots, scale)
-                for text, score, corners, spots in zip(result.txts, result.scores, result.boxes, letters, strict=True)
-            ]
-        )
+        return [
+            Recognised(text=plain_width(text), score=float(score), box=_bounds(corners), centres=_centres(spots))
+            for text, score, corners, spots in zip(result.txts, result.scores, result.boxes, letters, strict=True)
+        ]
 
-    def _line(self, text: str, score: float, box: Box, spots: Sequence[Any], scale: float) -> Line:
-        text = plain_width(text)
+    def _recognise_squeezed(self, picture: Image.Image) -> list[Recognised]:
+        """The same with the picture squeezed, at the same height of lines."""
+        width = max(1, round(picture.width * self.config.squeeze))
+        narrow = picture.resize((width, picture.height), Image.Resampling.BOX)
+        side = max(1, round(self.config.detect_side * min(narrow.size) / min(picture.size)))
+        return [line.widened(picture.width / width) for line in self._recognise(narrow, detect_side=side)]
+
+    def _line(self, found: Recognised, scale: float) -> Line:
+        text = found.text
         if self.config.join_tracking:
-            placed = [_bounds(corners) for _, _, corners in spots if corners is not None]
-            text = join_letterspaced(text, [(left + right) / 2 for left, _, right, _ in placed], box[3] - box[1])
-        left, top, right, bottom = (side / scale for side in box)
-        return Line(text=text, score=score, box=(left, top, right, bottom))
+            text = join_letterspaced(text, found.centres, found.height)
+        left, top, right, bottom = (side / scale for side in found.box)
+        return Line(text=text, score=found.score, box=(left, top, right, bottom))
 
     def texts(self, image: Image.Image) -> list[str]:
         """Only the strings of `read`."""
@@ -139,11 +157,17 @@ def _bounds(corners: Any) -> Box:
     return min(xs), min(ys), max(xs), max(ys)
 
 
+def _centres(spots: Sequence[Any]) -> tuple[float, ...]:
+    placed = [_bounds(corners) for _, _, corners in spots if corners is not None]
+    return tuple((left + right) / 2 for left, _, right, _ in placed)
+
+
 def _judge_name(config: ReaderConfig) -> str:
     from importlib.metadata import version
 
     settings = f"side={config.detect_side},enlarge={config.enlarge_to},score={config.min_score:g}"
     settings += ",join" if config.join_tracking else ""
+    settings += f",squeeze={config.squeeze:g}" if config.squeeze < 1.0 else ""
     if config.version == "v4":
         return f"ppocrv4-mobile[rapidocr-onnxruntime=={version(V4_PACKAGE)},{settings}]"
     return f"ppocrv6-small[rapidocr=={version('rapidocr')},{settings}]"

@@ -31,6 +31,8 @@ from inkwash.media.images import encode_image
 READERS = ("rapidocr", "rapidocr-v4", "tesseract", "paddle")
 OFFICIAL = ("en_PP-OCRv3_det_infer", "en_PP-OCRv4_rec_infer", "ch_ppocr_mobile_v2.0_cls_infer")
 OFFICIAL_ONNX = ("ea07c15d", "e8770c96")  # SHA-256 of the ONNX conversions of the first two
+# Joining and squeezing are made for scenes: of plainly rendered benchmark texts joining read "OCEANS NOW" as one word.
+PLAIN = ReaderConfig(join_tracking=False, squeeze=1.0)
 _SECONDS = 120  # a picture that takes tesseract longer than this is given up
 _SMALL = 512  # pixels of the longer side below which tesseract gets an enlarged picture
 
@@ -51,9 +53,8 @@ def open_reader(
         assert models is not None
         return PaddleOnnx(models) if (models / "rec.onnx").is_file() else Paddle(models)
     if name == "rapidocr-v4":
-        return Reader(replace(config or ReaderConfig(join_tracking=False), version="v4"))
-    # Joining is made for scenes: of plainly rendered benchmark texts it read "OCEANS NOW" as one word.
-    return Reader(config or ReaderConfig(join_tracking=False))
+        return Reader(replace(config or PLAIN, version="v4"))
+    return Reader(config or PLAIN)
 
 
 class Tesseract:

@@ -3,7 +3,8 @@
 A recogniser often reads `BOILED`, set with wide tracking, as `BOILE D` or `B O I L E D`; Word Accuracy then counts a
 legible word as wrong. It also says where each letter stands, and that decides: in a line whose letters stand far apart
 for their height, a space that is no wider than the distances around it is tracking, and a gap of a whole missing letter
-is a space that was not read. Ordinary lines are never touched.
+is a space that was not read. Single letters that stand further apart than tracking goes (`P & R`) are words. Ordinary
+lines are never touched.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 WIDE = 0.75  # letter distance over line height; ordinary capitals measured 0.60-0.65, tracked ones mostly 0.8-0.95
+APART = 1.4  # of the line height; single letters of a tracked word measured up to 1.05, single words from 1.6
 GAP = 1.7  # of the letter distance, and no space was read there
 EVEN = 1.3  # a word space in ordinary type measured 1.4 and more of the letter distance
 
@@ -38,8 +40,8 @@ def join_letterspaced(text: str, centres: Sequence[float], height: float) -> str
     ends = _piece_ends(pieces)
     inside = [step for i, step in enumerate(steps, start=1) if i not in ends]
     pitch = statistics.median(inside or steps)
-    if inside and pitch < WIDE * height:
-        return text  # ordinary type; a line of single letters only is spaced whatever its height
+    if pitch < WIDE * height if inside else pitch > APART * height:
+        return text  # ordinary type, or words of one letter; other lines of single letters only are tracked
     joined = letters[0]
     for i, step in enumerate(steps, start=1):
         apart = step >= (EVEN if i in ends else GAP) * pitch
