@@ -21,7 +21,7 @@ from PIL import Image
 from inkwash.core.errors import ConfigError, MissingExtraError
 from inkwash.engine.verify import Reading
 from inkwash.eval.spacing import join_letterspaced, plain_width
-from inkwash.eval.squeeze import Box, Recognised, better_readings, letters_are_wide
+from inkwash.eval.squeeze import Box, Recognised, better_readings, letters_are_wide, rows_apart
 
 V4_PACKAGE = "rapidocr-onnxruntime"
 
@@ -92,10 +92,11 @@ class Reader:
             found = better_readings(found, self._recognise_squeezed(picture))
         return reading_order([self._line(line, scale) for line in found])
 
-    def _recognise(self, picture: Image.Image, *, detect_side: int) -> list[Recognised]:
+    def _recognise(self, picture: Image.Image, *, detect_side: int, apart: bool = False) -> list[Recognised]:
         """The lines of a picture; lines are looked for with its shorter side brought to that length at least."""
         import numpy as np
 
+        self._engine.apart = apart
         detector = self._engine.text_det  # None before the first picture, which is looked at as configured
         if detector is not None:
             detector.limit_side_len = detect_side
@@ -114,7 +115,8 @@ class Reader:
         width = max(1, round(picture.width * self.config.squeeze))
         narrow = picture.resize((width, picture.height), Image.Resampling.BOX)
         side = max(1, round(self.config.detect_side * min(narrow.size) / min(picture.size)))
-        return [line.widened(picture.width / width) for line in self._recognise(narrow, detect_side=side)]
+        lines = self._recognise(narrow, detect_side=side, apart=True)
+        return [line.widened(picture.width / width) for line in lines]
 
     def _line(self, found: Recognised, scale: float) -> Line:
         text = found.text
@@ -196,6 +198,12 @@ def _check_extra() -> None:
 def _load_engine(config: ReaderConfig) -> Any:
     from rapidocr import ModelType, OCRVersion, RapidOCR
 
+    class Engine(RapidOCR):
+        apart = False  # whether lines are cut out without the tips of their neighbours
+
+        def crop_text_regions(self, img: Any, det_boxes: Any) -> Any:
+            return super().crop_text_regions(img, rows_apart(det_boxes) if self.apart else det_boxes)
+
     params: dict[str, Any] = {
         "Global.log_level": "error",
         "Global.use_cls": False,  # nothing in our pictures stands upside down
@@ -219,4 +227,4 @@ def _load_engine(config: ReaderConfig) -> Any:
             "Rec.model_type": ModelType.MOBILE,
             "Rec.model_path": str(recogniser),
         }
-    return RapidOCR(params=params)
+    return Engine(params=params)

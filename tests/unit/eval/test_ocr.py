@@ -58,6 +58,7 @@ def test_a_blank_picture_has_no_lines(reader: Reader) -> None:
 def test_the_name_tells_the_settings(reader: Reader) -> None:
     other = Reader(ReaderConfig(detect_side=512))
     assert other.name != reader.name and "512" in other.name
+    assert "squeeze=0.4" in reader.name and "squeeze" not in Reader(ReaderConfig(squeeze=1.0)).name
 
 
 def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +67,9 @@ def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
         Reader()
 
 
-@pytest.mark.parametrize("bad", [{"detect_side": 8}, {"min_score": 1.0}, {"threads": 0}, {"enlarge_to": -1}])
+@pytest.mark.parametrize(
+    "bad", [{"detect_side": 8}, {"min_score": 1.0}, {"threads": 0}, {"enlarge_to": -1}, {"squeeze": 0.1}]
+)
 def test_settings_are_checked(bad: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         ReaderConfig(**bad)  # type: ignore[arg-type]

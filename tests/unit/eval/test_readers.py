@@ -124,4 +124,4 @@ def test_what_is_missing_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_default_reads_without_joining() -> None:
     reader = open_reader("rapidocr")
-    assert isinstance(reader, Reader) and not reader.config.join_tracking
+    assert isinstance(reader, Reader) and not reader.config.join_tracking and reader.config.squeeze == 1.0

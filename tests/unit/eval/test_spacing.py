@@ -32,6 +32,15 @@ def test_ordinary_lines_are_left_alone(text: str, centres: list[float], height: 
     assert join_letterspaced(text, centres, height) == text
 
 
+@pytest.mark.parametrize("read", ["P & R", "P&R", "P &R"])
+def test_letters_of_a_grid_with_empty_cells_between_are_words(read: str) -> None:
+    assert join_letterspaced(read, [32.0, 96.0, 160.0], 38.0) == "P & R"
+
+
+def test_a_word_of_low_letters_is_no_row_of_words() -> None:
+    assert join_letterspaced("comma", [32.0, 96.0, 160.0, 224.0, 288.0], 48.0) == "comma"
+
+
 def test_without_geometry_nothing_is_guessed() -> None:
     assert join_letterspaced("A D D", [1.0, 2.0], 1.0) == "A D D"
     assert join_letterspaced("A B", [10.0, 40.0], 20.0) == "A B"
