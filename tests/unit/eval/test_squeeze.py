@@ -14,7 +14,7 @@ from inkwash.eval.bench import reader_config
 from inkwash.eval.metrics import score_words, words
 from inkwash.eval.ocr import Reader
 from inkwash.eval.squeeze import Recognised, better_readings, letters_are_wide, rows_apart
-from inkwash.eval.tasks.scenes import World, held_out
+from inkwash.eval.tasks.scenes import CaseKind, held_out
 from inkwash.scenes.render import render
 from inkwash.scenes.scene import Scene
 
@@ -139,7 +139,7 @@ def reader() -> Reader:
 
 
 def cards(*numbers: int) -> list[Scene]:
-    cases = held_out(max(numbers) + 1, seed=7, regions=(1, 5), width=384, height=384, world=World(level="card"))
+    cases = held_out(max(numbers) + 1, seed=7, regions=(1, 5), width=384, height=384, kind=CaseKind(level="card"))
     return [cases[number].scene for number in numbers]
 
 
