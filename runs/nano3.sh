@@ -26,9 +26,17 @@ else
 fi
 [ -d "$work/start" ] || "$inkwash" train nano3-start --set "work=$work" --set "start=$start"
 stage nano3-vae-refined --set "start=$start"  # the pixel half, on things, more faces and large Chinese
-stage nano3-decoder
-stage nano3-ar
-"$inkwash" train nano3-export --set "work=$work" --set "output=$work/checkpoint"
+stage nano3-decoder --set steps="${NANO_STEPS:-6400}"
+stage nano3-ar --set steps="${NANO_STEPS:-5450}"
+
+# A second run from the weights of the first, mostly on pictures of the default size
+again="$work/again"
+[ -d "$again/start" ] || "$inkwash" train nano3-export --set "work=$work" --set "output=$again/start"
+first=$work work=$again
+stage nano3-decoder --set again=true
+stage nano3-ar --set again=true
+work=$first
+"$inkwash" train nano3-export --set "work=$again" --set "output=$work/checkpoint"
 
 score=(--model "$work/checkpoint" --dtype bfloat16 --batch 1)
 "$inkwash" eval natural "${score[@]}" --json "$work/natural.json"

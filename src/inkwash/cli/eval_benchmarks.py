@@ -86,7 +86,8 @@ class ReaderOptions:
     """Who reads."""
 
     reader: Annotated[
-        str | None, typer.Option("--reader", help="What reads: rapidocr (default, offline), tesseract or paddle.")
+        str | None,
+        typer.Option("--reader", help="What reads: rapidocr (default, offline), rapidocr-v4, tesseract or paddle."),
     ] = None
     reader_models: Annotated[
         Path | None, typer.Option("--reader-models", metavar="DIR", help="PaddleOCR models for --reader paddle.")

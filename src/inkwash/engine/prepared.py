@@ -10,7 +10,7 @@ second half reads the arguments that a call of the reference takes (texts, pictu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -156,11 +156,26 @@ def _generators(requests: Sequence[DrawRequest], generators: Generators) -> list
     return [made for seed, request in pairs for made in seeds.per_picture(seed, request.num_images)]
 
 
+OWN = {"prompt", "images", "negative_prompt", "seed"}  # what requests that are drawn together may differ in
+
+
+def _check_alike(requests: Sequence[DrawRequest]) -> None:
+    """Refuse requests with different settings: one batch has one schedule, one guidance and one size."""
+    for field_ in fields(DrawRequest):
+        values = [getattr(each, field_.name) for each in requests]
+        if field_.name not in OWN and any(value is not values[0] and value != values[0] for value in values):
+            raise RequestError(
+                f"Requests that are drawn together have one {field_.name}, not several: draw them one by one.",
+                param=field_.name,
+            )
+
+
 def prepare(
     stages: Stages, requests: Sequence[DrawRequest], sampling: Sampling, overrides: Overrides | None = None
 ) -> Prepared:
     """Everything that pictures of these requests need before the first network runs."""
     overrides, first = overrides or Overrides(), requests[0]
+    _check_alike(requests)
     images = [[as_rgb(each) for each in request.images] for request in requests]
     height, width = picture_size(first.height, first.width, stages.natural_size(images))
     schedule = stages.schedule(height, width, overrides.steps(first), overrides.timesteps, overrides.sigmas)

@@ -23,6 +23,7 @@ WIDE = 0.55  # letter distance over line height: ordinary type measured 0.40-0.4
 SHARE = 1 / 3  # of the letters of a picture that are wide, from which on it is read again
 SURE = 0.9  # of the recogniser's confidence: right readings measured 0.96 and more, wrong ones mostly less
 FAVOUR = 0.03  # by which a letter of the squeezed reading may be less sure: the other one was made of odd letters
+CERTAIN = 0.99  # of the recogniser's confidence in a line, with which it seldom adds a letter
 SPACE = 1.45  # of the letter distance: wider is a space where one reading has one and the other has none
 _BOTH = 0.5  # share of the lower line's height from which on two readings are about the same line
 
@@ -88,7 +89,7 @@ def better_readings(plain: Sequence[Recognised], squeezed: Sequence[Recognised])
     for ours, theirs in _same_places(plain, squeezed):
         if ours and theirs and _in_one(ours).same_letters(_in_one(theirs)):
             kept.append(_spaced(_in_one(ours), _in_one(theirs).text))
-        elif theirs and _evidence(theirs, SURE - FAVOUR) >= _evidence(ours, SURE):
+        elif theirs and _evidence(theirs, SURE - _favour(ours, theirs)) >= _evidence(ours, SURE):
             kept += theirs
         else:
             kept += ours
@@ -119,6 +120,17 @@ def _in_one(lines: Sequence[Recognised]) -> Recognised:
         box=(min(lefts), min(tops), max(rights), max(bottoms)),
         centres=tuple(centre for line in row for centre in line.centres),
     )
+
+
+def _favour(plain: Sequence[Recognised], squeezed: Sequence[Recognised]) -> float:
+    """What the squeezed reading is granted: nothing where it lost letters of which the other one is certain, as
+    capitals of ordinary type do when they are squeezed."""
+    certain = all(line.score >= CERTAIN for line in plain)
+    return 0.0 if certain and _alphanumeric(squeezed) < _alphanumeric(plain) else FAVOUR
+
+
+def _alphanumeric(lines: Sequence[Recognised]) -> int:
+    return sum(character.isalnum() for line in lines for character in line.text)
 
 
 def _evidence(lines: Sequence[Recognised], sure: float) -> float:

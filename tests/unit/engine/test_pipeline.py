@@ -163,6 +163,19 @@ def test_requests_that_are_drawn_together_have_seeds_of_their_own(pipe: GlmImage
         assert [image.tobytes() for image in images] == [image.tobytes() for image in expected]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"guidance_scale": 3.0}, {"num_inference_steps": 3}, {"width": 64}, {"num_images": 2}, {"quality": "low"}],
+)
+def test_requests_that_are_drawn_together_have_one_of_each_setting(
+    pipe: GlmImagePipeline, change: dict[str, Any]
+) -> None:
+    one = DrawRequest(prompt='"A"', height=64, width=96, num_inference_steps=2)
+    with pytest.raises(RequestError, match=f"have one {next(iter(change))}, not several"):
+        pipe.draw([one, replace(one, prompt='"B"', **change)])
+    assert len(pipe.draw([one, replace(one, prompt='"B"', negative_prompt='"C"', seed=3)]).images) == 2
+
+
 def test_a_picture_of_what_was_prepared_is_the_picture_of_the_request(pipe: GlmImagePipeline) -> None:
     request = DrawRequest(prompt='"A"', height=64, width=96, num_inference_steps=2, num_images=3, seed=8)
     whole, prepared = pipe.draw(request), pipe.prepare(request)

@@ -65,6 +65,7 @@ def test_latin_words_beside_chinese_are_seen() -> None:
         ([line("Who? Two!", 0.93)], [line("Who?Two!")], ["Who? Two!"]),  # the same letters, better placed
         ([line("cycling")], [line("cycl ing")], ["cycling"]),
         ([line("Omelette")], [line("0melette", 0.94)], ["Omelette"]),
+        ([line("Feel Better Soon", 0.999)], [line("Feel etter Soon", 0.994)], ["Feel Better Soon"]),  # ordinary type
         ([line("Hand"), line("dmade", 0.97, at=(200, 0))], [line("Hand made", 0.98)], ["Hand made"]),
     ],
 )
