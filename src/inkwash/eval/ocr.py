@@ -198,7 +198,7 @@ def _check_extra() -> None:
 def _load_engine(config: ReaderConfig) -> Any:
     from rapidocr import ModelType, OCRVersion, RapidOCR
 
-    class Engine(RapidOCR):
+    class RapidOcrEngine(RapidOCR):
         apart = False  # whether lines are cut out without the tips of their neighbours
 
         def crop_text_regions(self, img: Any, det_boxes: Any) -> Any:
@@ -227,4 +227,4 @@ def _load_engine(config: ReaderConfig) -> Any:
             "Rec.model_type": ModelType.MOBILE,
             "Rec.model_path": str(recogniser),
         }
-    return Engine(params=params)
+    return RapidOcrEngine(params=params)
