@@ -8,7 +8,7 @@ import torch
 
 from inkwash.core.errors import RequestError
 from inkwash.engine.see import prefix
-from inkwash.engine.see.prefix import ROOM, USABLE, PrefixCache
+from inkwash.engine.see.prefix import SPARE, USABLE, PrefixCache
 from inkwash.models.glm_v.folder import BUNDLED
 from inkwash.models.glm_v.weights import load_model
 
@@ -28,7 +28,7 @@ def test_memory_is_linear_in_tokens_and_counted_before(caches: PrefixCache, monk
     text = caches.model.config.text_config
     token = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_width * 4
     assert long.k.nbytes + long.v.nbytes - short.k.nbytes - short.v.nbytes == 576 * token
-    monkeypatch.setattr(prefix, "free_memory", lambda _device: int((640 + ROOM) * token / USABLE) + 8)
+    monkeypatch.setattr(prefix, "free_memory", lambda _device: int((640 + SPARE) * token / USABLE) + 8)
     caches.take(keys(0, 640), 0)
     with pytest.raises(RequestError, match="up to 960 tokens") as caught:
         caches.take(keys(0, 704), 0)
@@ -39,7 +39,7 @@ def test_others_go_before_a_conversation_is_refused(caches: PrefixCache, monkeyp
     for first in (1000, 2000):
         cache, _ = caches.take(keys(first, 64), 0)
         caches.give(cache, keys(first, 64), [], 64)
-    size = caches.model.make_cache(1, 64 + ROOM)
+    size = caches.model.make_cache(1, 64 + SPARE)
     needed = size.k.nbytes + size.v.nbytes
     free = [needed // 2]
 
