@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from inkwash.core.device import set_threads
+from inkwash.core.heap import hold_memory
 from inkwash.models.glm_image import ar, decoder, glyph
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.decoder import Decoder
@@ -28,7 +29,7 @@ from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.recipes import sizes
 from inkwash.train.ar import ARBatch, ar_loss
 from inkwash.train.decoder import DecoderTraining, FrozenParts, velocity_loss
-from inkwash.train.device import autocast, hold_memory, matmul_rate, to_device
+from inkwash.train.device import autocast, matmul_rate, to_device
 from inkwash.train.optim import EMA, clear_gradients, make_optimizers, update
 
 CPU = torch.device("cpu")
