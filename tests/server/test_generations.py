@@ -67,7 +67,7 @@ def test_the_official_client_gets_the_picture_of_the_engine(nano: Live) -> None:
         "model": "nano", "seed": 5, "steps": 2, "tier": "exact", "guidance_scale": 2.2, "layout": "same",
         "drawn_size": "128x96", "planned": True,
     }  # fmt: skip
-    assert [each["seed"] for each in extra["data"]] == [5, 6]  # type: ignore[index,union-attr]
+    assert [each["seed"] for each in extra["data"]] == [5, 6]  # type: ignore[attr-defined,index,union-attr]
     assert {"prior", "denoise", "decode", "total"} <= set(extra["timings"])  # type: ignore[call-overload]
     assert extra["warnings"] == [
         'prompt: "HELLO" has 5 characters, but 4 fit into a line of 128 px: the rest is lost.',

@@ -58,8 +58,8 @@ def test_notes_know_sizes_and_edits(paged: Live) -> None:
         b"[]",
         b'{"prompt": "a", "size": ' + b"9" * 5_000,
     ):
-        said = paged.http.post("/ui/notes", content=content, headers={"Content-Type": "application/json"})
-        assert said.status_code == 400 and said.json()["error"]["code"] == "invalid_body"
+        refused = paged.http.post("/ui/notes", content=content, headers={"Content-Type": "application/json"})
+        assert refused.status_code == 400 and refused.json()["error"]["code"] == "invalid_body"
     large = paged.http.post("/ui/notes", json={"prompt": "x" * 300_000})
     assert large.status_code == 413, "before it is parsed"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import shutil
+import subprocess
 import time
 import zipfile
 from pathlib import Path
@@ -145,7 +147,7 @@ def test_an_archive_that_would_burst_is_not_opened(monkeypatch: pytest.MonkeyPat
 
 
 def test_slides_without_an_office_are_text_and_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     first, second, picture = read_document(make_slides(), suffix=".pptx")
     assert (first.text, second.text) == ("Slide 1:\nTitle 1", "Slide 2:\nTitle 2\na | b")
     assert picture.load is not None and picture.load().size == (picture.width, picture.height) == (30, 20)
@@ -157,10 +159,10 @@ def test_an_office_turns_slides_into_pages(monkeypatch: pytest.MonkeyPatch) -> N
     def convert(command: list[str], **_: object) -> None:
         Path(command[-1]).with_suffix(".pdf").write_bytes(make_pdf(2))
 
-    monkeypatch.setattr(documents.shutil, "which", lambda _: "/usr/bin/soffice")
-    monkeypatch.setattr(documents.subprocess, "run", convert)
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/soffice")
+    monkeypatch.setattr(subprocess, "run", convert)
     assert len(read_document(make_slides(), suffix=".pptx")) == 2
-    monkeypatch.setattr(documents.subprocess, "run", lambda *_, **__: None)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: None)
     with pytest.raises(MediaError, match="could not be converted"):
         read_document(make_slides(), suffix=".pptx")
 
@@ -185,7 +187,7 @@ def saved(show: Any) -> bytes:
 
 @pytest.fixture
 def no_office(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
 
 
 @pytest.mark.usefixtures("no_office")

@@ -20,6 +20,7 @@ from PIL import Image, ImageCms
 
 from inkwash.core.errors import MediaError
 from inkwash.media import images
+from inkwash.media.colors import converted
 from inkwash.media.images import (
     check_writable,
     encode_image,
@@ -274,7 +275,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(images.os, "fsync" if moment == "write" else "replace", stop)
+    monkeypatch.setattr(os, "fsync" if moment == "write" else "replace", stop)
     with pytest.raises(KeyboardInterrupt):
         save_image(halves(BLUE, RED), path, metadata={"seed": 2})
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["out.png"]
@@ -429,7 +430,7 @@ def test_a_picture_is_resized_as_pillow_does_and_a_huge_jpeg_is_reduced_first(mo
     assert load_image(content, size=(40, 30)).tobytes() == exact.tobytes()
     monkeypatch.setattr(images, "EXACT_PIXELS", 1000)
     seen: list[tuple[int, int]] = []
-    plain = images.converted
+    plain = converted
     monkeypatch.setattr(images, "converted", lambda picture, mode: seen.append(picture.size) or plain(picture, mode))
     assert load_image(content, size=(40, 30)).size == (40, 30)
     assert seen == [(80, 60)]

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
 import zlib
@@ -88,10 +89,13 @@ def test_the_same_as_in_this_process(media: MediaProcess, tmp_path: Path) -> Non
         assert [(p.number, p.width, p.height, p.text) for p in mine] == [
             (p.number, p.width, p.height, p.text) for p in theirs
         ]
-        for a, b in zip(mine, theirs, strict=True):
-            assert (a.load is None) == (b.load is None)
-            if a.load is not None and b.load is not None:
-                assert a.load().tobytes() == b.load().tobytes() and a.load((9, 8)).tobytes() == b.load((9, 8)).tobytes()
+        for ours, other in zip(mine, theirs, strict=True):
+            assert (ours.load is None) == (other.load is None)
+            if ours.load is not None and other.load is not None:
+                assert (
+                    ours.load().tobytes() == other.load().tobytes()
+                    and ours.load((9, 8)).tobytes() == other.load((9, 8)).tobytes()
+                )
 
 
 def test_refusals_keep_their_class_and_sentence(media: MediaProcess, tmp_path: Path) -> None:
@@ -240,8 +244,8 @@ def test_a_process_that_does_not_start_leaves_no_socket_open(monkeypatch: pytest
     def fails(*_: object, **__: object) -> None:
         raise BlockingIOError("no more processes")
 
-    monkeypatch.setattr(process.socket, "socketpair", pair)
-    monkeypatch.setattr(process.subprocess, "Popen", fails)
+    monkeypatch.setattr(socket, "socketpair", pair)
+    monkeypatch.setattr(subprocess, "Popen", fails)
     with MediaProcess() as media, pytest.raises(BlockingIOError):
         media.within().picture_size(NOISE)
     assert [link.fileno() for link in made] == [-1, -1]
@@ -259,12 +263,12 @@ def test_no_network_and_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "    try:\n        socket.socket(family)\n        os._exit(1)\n    except PermissionError:\n        pass\n"
         "socket.socketpair()\nos._exit(0)\n"
     )
-    real = process.subprocess.Popen
+    real = subprocess.Popen
 
     def started(command: list[str], **options: object) -> object:
         return real([command[0], str(script)], **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(process.subprocess, "Popen", started)
+    monkeypatch.setattr(subprocess, "Popen", started)
     media = MediaProcess()
     media.warm()
     (worker,) = media._idle

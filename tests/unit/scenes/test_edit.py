@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from inkwash.core.errors import ConfigError
 from inkwash.scenes.caption import zone
 from inkwash.scenes.check import check
-from inkwash.scenes.edit import KINDS, Edit, sample_edit
+from inkwash.scenes.edit import KINDS, sample_edit
 from inkwash.scenes.render import render
-from inkwash.scenes.scene import Scene, TextItem, intersect
+from inkwash.scenes.scene import Edit, Scene, TextItem, intersect
 from inkwash.scenes.words import is_held_out
 from inkwash.scenes.world import CELL
 
