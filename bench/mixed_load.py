@@ -242,7 +242,7 @@ class Client:
         self._talk(http, "chat", parts)
 
     def video(self, http: httpx2.Client) -> None:
-        url = data_url("video/mp4", self.media["film"])
+        url = data_url("video/mp4", self.media["video"])
         parts = [{"type": "video_url", "video_url": {"url": url}}, {"type": "text", "text": "What happens?"}]
         self._talk(http, "video", parts)
 
@@ -319,7 +319,7 @@ def load(server: Server, minutes: float, clients: int) -> tuple[Tally, list[tupl
     """The load itself; what clients saw, and the memory by seconds."""
     tally, begun = Tally(), time.monotonic()
     end, done = begun + 60 * minutes, threading.Event()
-    media = {"film": video(), "document": document()}
+    media = {"video": video(), "document": document()}
     threads = [
         threading.Thread(target=Client(number, server, tally, media).run, args=(end,)) for number in range(clients)
     ]

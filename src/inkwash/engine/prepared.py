@@ -156,17 +156,16 @@ def _generators(requests: Sequence[DrawRequest], generators: Generators) -> list
     return [made for seed, request in pairs for made in seeds.per_picture(seed, request.num_images)]
 
 
-OWN = {"prompt", "images", "negative_prompt", "seed"}  # what requests that are drawn together may differ in
+MAY_DIFFER = {"prompt", "images", "negative_prompt", "seed"}  # between requests that are drawn together
 
 
 def _check_alike(requests: Sequence[DrawRequest]) -> None:
     """Refuse requests with different settings: one batch has one schedule, one guidance and one size."""
-    for field_ in fields(DrawRequest):
-        values = [getattr(each, field_.name) for each in requests]
-        if field_.name not in OWN and any(value is not values[0] and value != values[0] for value in values):
+    first, *others = requests
+    for name in [setting.name for setting in fields(DrawRequest) if setting.name not in MAY_DIFFER]:
+        if any(getattr(other, name) != getattr(first, name) for other in others):
             raise RequestError(
-                f"Requests that are drawn together have one {field_.name}, not several: draw them one by one.",
-                param=field_.name,
+                f"Requests that are drawn together have one {name}, not several: draw them one by one.", param=name
             )
 
 

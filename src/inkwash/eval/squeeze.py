@@ -87,8 +87,9 @@ def better_readings(plain: Sequence[Recognised], squeezed: Sequence[Recognised])
     """
     kept: list[Recognised] = []
     for ours, theirs in _same_places(plain, squeezed):
-        if ours and theirs and _in_one(ours).same_letters(_in_one(theirs)):
-            kept.append(_spaced(_in_one(ours), _in_one(theirs).text))
+        rows = (_in_one(ours), _in_one(theirs)) if ours and theirs else None
+        if rows is not None and rows[0].same_letters(rows[1]):
+            kept.append(_spaced(rows[0], rows[1].text))
         elif theirs and _evidence(theirs, SURE - _favour(ours, theirs)) >= _evidence(ours, SURE):
             kept += theirs
         else:
@@ -123,8 +124,10 @@ def _in_one(lines: Sequence[Recognised]) -> Recognised:
 
 
 def _favour(plain: Sequence[Recognised], squeezed: Sequence[Recognised]) -> float:
-    """What the squeezed reading is granted: nothing where it lost letters of which the other one is certain, as
-    capitals of ordinary type do when they are squeezed."""
+    """What the squeezed reading is granted: nothing where it lost letters of which the other one is certain.
+
+    Capitals of ordinary type are lost so.
+    """
     certain = all(line.score >= CERTAIN for line in plain)
     return 0.0 if certain and _alphanumeric(squeezed) < _alphanumeric(plain) else FAVOUR
 

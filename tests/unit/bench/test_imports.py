@@ -12,4 +12,4 @@ BENCH = Path(__file__).parents[3] / "bench"
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in BENCH.glob("*.py")))
 def test_the_script_can_be_imported(name: str) -> None:
-    importlib.import_module(f"bench.{name}")
+    assert importlib.import_module(f"bench.{name}").__doc__, "a script says what it measures"
