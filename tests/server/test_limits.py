@@ -184,6 +184,42 @@ def test_bodies_are_limited_before_they_are_read(settings: Callable[..., ServeSe
         assert draw(live).status_code == 200
 
 
+def test_large_bodies_share_one_budget_and_small_ones_pass(settings: Callable[..., ServeSettings]) -> None:
+    large, form = SMALL + b"\0" * (3 * MEBI), "/v1/images/edits"
+
+    def edit(content: bytes = large) -> Any:
+        return live.http.post(form, data={"prompt": "a", "size": "64x64"}, files={"image": content})
+
+    def unsaid() -> Any:
+        """The same body, without a declared length."""
+        sized = live.http.build_request("POST", form, data={"prompt": "a", "size": "64x64"}, files={"image": large})
+        kind = {"Content-Type": sized.headers["content-type"]}
+        content = sized.read()
+        pieces = (content[start : start + 2**16] for start in range(0, len(content), 2**16))
+        return live.http.post(form, content=pieces, headers=kind)
+
+    with running(settings(max_bodies_bytes=4 * MEBI), FakeBackend) as live:
+        backend = backend_of(live)
+        backend.gate = threading.Event()
+        answers: list[Any] = []
+        first = threading.Thread(target=lambda: answers.append(edit()))
+        first.start()
+        live.wait(lambda: bool(backend._works))
+        for refused in (edit(), unsaid()):
+            assert refused.status_code == 503 and refused.json()["error"]["code"] == "bodies_full"
+            assert refused.headers["retry-after"] == "5" and "4 MiB" in refused.json()["error"]["message"]
+        small = threading.Thread(target=lambda: answers.append(edit(SMALL)))
+        small.start()
+        live.wait(lambda: len(backend._works) == 2)
+        backend.gate.set()
+        for each in (first, small):
+            each.join(20)
+        assert [each.status_code for each in answers] == [200, 200]
+        assert (edit().status_code, unsaid().status_code) == (200, 200), "what was held is given back"
+        oversized = SMALL + b"\0" * (6 * MEBI)
+        assert edit(oversized).status_code == 200, "one alone is held to its own limit only"
+
+
 @pytest.mark.parametrize("log_prompts", [False, True])
 def test_the_log_holds_no_prompt_unless_asked(settings: Callable[..., ServeSettings], log_prompts: bool) -> None:
     lines: list[str] = []

@@ -60,6 +60,7 @@ CorsOrigins = Annotated[
     typer.Option("--cors-origin", metavar="ORIGIN", help="Page that may use the API from a browser, or *; again."),
 ]
 MaxBody = Annotated[int, typer.Option("--max-body-mb", help="Largest request in MiB.")]
+MaxBodies = Annotated[int, typer.Option("--max-bodies-mb", help="MiB of requests held at once; more get 503.")]
 MaxJson = Annotated[int, typer.Option("--max-json-mb", help="Largest JSON body in MiB; files of forms do not count.")]
 MaxPixels = Annotated[float, typer.Option("--max-image-mp", help="Largest reference picture in millions of pixels.")]
 MaxSteps = Annotated[int, typer.Option("--max-steps", help="Most denoising steps a client may ask for.")]
@@ -115,6 +116,7 @@ class ClientOptions:
     allowed_host: AllowedHosts = None
     cors_origin: CorsOrigins = None
     max_body_mb: MaxBody = 256
+    max_bodies_mb: MaxBodies = 512
     max_json_mb: MaxJson = 64
     max_image_mp: MaxPixels = 40.0
     max_steps: MaxSteps = 200
@@ -258,6 +260,7 @@ def _settings(
         allowed_hosts=tuple(clients.allowed_host or ()),
         cors_origins=tuple(origin.rstrip("/").lower() for origin in clients.cors_origin or ()),
         max_body_bytes=clients.max_body_mb * MEBI,
+        max_bodies_bytes=clients.max_bodies_mb * MEBI,
         max_json_bytes=clients.max_json_mb * MEBI,
         max_image_pixels=round(clients.max_image_mp * 1e6),
         max_steps=clients.max_steps,

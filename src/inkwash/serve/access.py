@@ -18,10 +18,11 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inkwash.core.errors import RequestError
+from inkwash.serve.bodies import BodiesFull, BodyBudget, LimitedBody
 from inkwash.serve.errors import answer
 from inkwash.serve.json_body import too_large
 from inkwash.serve.metrics import Metrics
-from inkwash.serve.protocol import MIN_BYTES_PER_S
+from inkwash.serve.settings import MEBI
 
 HEADER = "x-request-id"
 _OWN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -48,12 +49,14 @@ class Access:
         *,
         metrics: Metrics,
         max_body_bytes: int,
+        max_bodies_bytes: int = 512 * MEBI,
         body_timeout_s: float = 30.0,
         stopping: Callable[[], RequestError] | None = None,
     ) -> None:
-        """`stopping`: what becomes of a request that the end of the server cuts off."""
+        """`max_bodies_bytes`: for all bodies at once; `stopping`: what becomes of a request that the end cuts off."""
         self.app, self.metrics, self.stopping = app, metrics, stopping
         self.max_body_bytes, self.body_timeout_s = max_body_bytes, body_timeout_s
+        self.budget = BodyBudget(max_bodies_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,7 +66,7 @@ class Access:
         headers = {name.lower(): value for name, value in scope["headers"]}
         request_id = _request_id(headers.get(HEADER.encode(), b""))
         log_fields: dict[str, Any] = {}
-        body = _LimitedBody(receive, self.max_body_bytes, self.body_timeout_s)
+        body = LimitedBody(receive, max_bytes=self.max_body_bytes, timeout_s=self.body_timeout_s, budget=self.budget)
         scope.setdefault("state", {}).update(request_id=request_id, log_fields=log_fields, stopping=self.stopping)
         status = 0
 
@@ -80,8 +83,8 @@ class Access:
             await send(message)
 
         try:
-            if _declared(headers.get(b"content-length", b"")) > self.max_body_bytes:
-                await answer(too_large(self.max_body_bytes))(scope, receive, sending)
+            if (refused := self._refused(_declared(headers.get(b"content-length", b"")))) is not None:
+                await answer(refused)(scope, receive, sending)
             else:
                 await self.app(scope, body.receive, sending)
         except asyncio.CancelledError:  # the drain is over
@@ -89,7 +92,18 @@ class Access:
                 raise
             await answer(self.stopping())(scope, receive, sending)
         finally:
+            body.release()
             self._record(scope, request_id, log_fields, status, time.perf_counter() - started)
+
+    def _refused(self, declared: int) -> RequestError | None:
+        """Why a body of so many bytes need not be sent."""
+        if declared > self.max_body_bytes:
+            return too_large(self.max_body_bytes)
+        try:
+            self.budget.check(declared)
+        except BodiesFull as error:
+            return error
+        return None
 
     def _record(self, scope: Scope, request_id: str, log_fields: dict[str, Any], status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
@@ -106,38 +120,6 @@ class Access:
             **log_fields,
         }
         access_log.info("%s", json.dumps(line, ensure_ascii=False, default=str))
-
-
-class _LimitedBody:
-    """A body in pieces, while they come in time, fast enough and are not too many; what follows may take its time.
-
-    A pause may take `timeout_s`, and so may the whole, but for a second more for each `MIN_BYTES_PER_S` that came.
-    """
-
-    def __init__(self, receive: Receive, max_bytes: int, timeout_s: float) -> None:
-        self._receive, self.max_bytes, self.timeout_s = receive, max_bytes, timeout_s
-        self._begun, self._read, self._more = time.monotonic(), 0, True
-
-    async def receive(self) -> Message:
-        """As ASGI has it; raises RequestError 408 or 413."""
-        if not self._more:
-            return await self._receive()
-        left = self._begun + self.timeout_s + self._read / MIN_BYTES_PER_S - time.monotonic()
-        try:
-            async with asyncio.timeout(max(0.0, min(self.timeout_s, left))):
-                message = await self._receive()
-        except TimeoutError:
-            raise RequestError(
-                f"The body did not come within {self.timeout_s:g} s, or at less than {MIN_BYTES_PER_S} bytes a second: "
-                "send it again, in larger pieces.",
-                status=408,
-                code="body_timeout",
-            ) from None
-        self._more = bool(message.get("more_body", False))
-        self._read += len(message.get("body", b""))
-        if self._read > self.max_bytes:
-            raise too_large(self.max_bytes)
-        return message
 
 
 def _request_id(header: bytes) -> str:

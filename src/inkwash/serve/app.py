@@ -67,6 +67,7 @@ def _protect(app: FastAPI, service: Service) -> None:
         Access,
         metrics=metrics,
         max_body_bytes=settings.max_body_bytes,
+        max_bodies_bytes=settings.max_bodies_bytes,
         body_timeout_s=settings.body_timeout_s,
         stopping=service.stopping,
     )

@@ -66,6 +66,7 @@ class ServeSettings:
     body_timeout_s: float = 30.0  # between two pieces of a body, and for a slow one as a whole
     send_timeout_s: float = 60.0  # for an answer that its client reads slowly or not at all
     max_body_bytes: int = 256 * MEBI
+    max_bodies_bytes: int = 512 * MEBI  # of all requests that are not answered yet
     max_json_bytes: int = 64 * MEBI
     max_image_bytes: int = 50 * MEBI
     max_mask_bytes: int = 4 * MEBI
@@ -83,6 +84,7 @@ class ServeSettings:
             ("port", 0, 65535),
             ("max_queue", 1, 1_000_000),
             ("max_body_bytes", 1024, 2**40),
+            ("max_bodies_bytes", 1024, 2**40),
             ("max_json_bytes", 1024, 2**40),
             ("max_image_bytes", 1024, 2**40),
             ("max_mask_bytes", 1024, 2**40),
