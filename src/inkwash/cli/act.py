@@ -5,24 +5,27 @@ Nothing is carried out unless a mode says so, and nothing outside of the places 
 
 from __future__ import annotations
 
-import json as jsons
+import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from inkwash.cli.options import command
 from inkwash.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from inkwash.agent.executors.executor import Executor
+    from inkwash.agent.guard import ActGuard
     from inkwash.agent.loop import RunOutcome
     from inkwash.agent.model import Model
+    from inkwash.agent.policy import Policy
     from inkwash.agent.reply import Format
     from inkwash.agent.stop import StopSwitch
 
@@ -81,155 +84,184 @@ Json = Annotated[bool, typer.Option("--json", help="Print every step as a line o
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActPlace:
-    """Where to act, as it was given."""
+class ActOptions:
+    """What is wanted: the task, where it is done and with which model, what is allowed, and what is kept of it."""
 
-    on: str
-    url: str | None
-    size: tuple[int, int]
-    headed: bool
-    monitor: int
-    serial: str | None
+    task: Task
+    folder: Folder = None
+    on: On = "web"
+    url: Url = None
+    model: ModelName = "nano-v"
+    endpoint: EndpointUrl = None
+    mode: ModeName = "dry"
+    allow: Allow = None
+    deny: Deny = None
+    ask_risky: Risky = False
+    steps: Steps = 30
+    seconds: Seconds = 600.0
+    record: Record = None
+    secrets: Secrets = None
+    image: ImageFile = None
+    screen: ScreenKind = None
+    headed: Headed = False
+    size: Size = "1280x720"
+    monitor: Monitor = 0
+    serial: Serial = None
+    short: Short = None
+    json: Json = False
+
+    @property
+    def kind(self) -> str:
+        """The format of acts."""
+        return self.screen or {"web": "web", "screen": "computer", "phone": "phone"}[self.on]
+
+    @property
+    def demo(self) -> bool:
+        """Whether the bundled page is worked on."""
+        return self.url == DEMO and self.on == "web" and self.image is None
+
+    @property
+    def view(self) -> tuple[int, int]:
+        """Width and height of the browser's view."""
+        from inkwash.core.types import Size as Sides
+
+        sides = Sides.parse(self.size)
+        return sides.width, sides.height
+
+    @property
+    def brief(self) -> bool:
+        """Whether the model gets the short prompt."""
+        return self.short if self.short is not None else self.model.startswith("nano")
+
+    def check(self) -> None:
+        """Refuse what cannot be begun."""
+        from inkwash.agent.reply import SCREENS
+
+        if self.folder is not None:
+            raise ConfigError(
+                f"There is one task, but {str(self.folder)!r} follows it: put the task in quotation marks."
+            )
+        if not self.task.strip():
+            raise ConfigError("The task is empty.")
+        if self.on not in WHERE:
+            raise ConfigError(f"--on is {self.on!r}, but must be one of {', '.join(WHERE)}.")
+        if self.kind not in SCREENS:
+            raise ConfigError(f"--screen is {self.screen!r}, but must be one of {', '.join(SCREENS)}.")
+        _ = self.view
+        if self.model == "expert" and not self.demo:
+            raise ConfigError("The expert knows the demo page only: add --url demo.")
+
+    def policy(self) -> Policy:
+        """What is allowed; the page to begin at is."""
+        from inkwash.agent.policy import Policy, origin_of
+
+        allowed = tuple(self.allow or ())
+        if self.on == "web" and self.url is not None and not self.demo:
+            allowed = (origin_of(self.url) or self.url, *allowed)
+        return Policy(
+            mode=self.mode,  # type: ignore[arg-type]
+            confirm="risky" if self.ask_risky else "all",
+            allow=allowed,
+            deny=tuple(self.deny or ()),
+            max_steps=self.steps,
+            max_seconds=self.seconds,
+        )
 
 
-def act(  # noqa: PLR0913 (each parameter is a setting)
-    task: Task,
-    folder: Folder = None,
-    on: On = "web",
-    url: Url = None,
-    model: ModelName = "nano-v",
-    endpoint: EndpointUrl = None,
-    mode: ModeName = "dry",
-    allow: Allow = None,
-    deny: Deny = None,
-    ask_risky: Risky = False,
-    steps: Steps = 30,
-    seconds: Seconds = 600.0,
-    record: Record = None,
-    secrets: Secrets = None,
-    image: ImageFile = None,
-    screen: ScreenKind = None,
-    headed: Headed = False,
-    size: Size = "1280x720",
-    monitor: Monitor = 0,
-    serial: Serial = None,
-    short: Short = None,
-    json: Json = False,
-) -> None:
+def _act(options: ActOptions) -> None:
     """Let a model that sees work on a task: in a browser, on this screen, on a phone.
 
     Example: inkwash act "Find the opening hours" --url https://example.org --mode ask
     """
-    from inkwash.agent.act import AgentError
-    from inkwash.agent.executors.threaded import ThreadedExecutor
-    from inkwash.agent.guard import ActGuard
-    from inkwash.agent.policy import Policy, origin_of
-    from inkwash.agent.reply import SCREENS, Format, version_of
     from inkwash.agent.running import running, stop_all
-    from inkwash.agent.vault import Vault
 
-    if task == "stop" and folder is None:
+    if options.task == "stop" and options.folder is None:
         print(f"inkwash: stopped {stop_all()} agents.")
         return
-    if task == "replay":
-        _replay(folder, None if endpoint is None else _model(model, endpoint), record, json)
+    if options.task == "replay":
+        _replay(options)
         return
-    if folder is not None:
-        raise ConfigError(f"There is one task, but {str(folder)!r} follows it: put the task in quotation marks.")
-    if not task.strip():
-        raise ConfigError("The task is empty.")
-    if on not in WHERE:
-        raise ConfigError(f"--on is {on!r}, but must be one of {', '.join(WHERE)}.")
-    kind = screen or {"web": "web", "screen": "computer", "phone": "phone"}[on]
-    if kind not in SCREENS:
-        raise ConfigError(f"--screen is {screen!r}, but must be one of {', '.join(SCREENS)}.")
-    place = ActPlace(on=on, url=url, size=_size(size), headed=headed, monitor=monitor, serial=serial)
-    demo = url == DEMO and on == "web" and image is None
-    if model == "expert" and not demo:
-        raise ConfigError("The expert knows the demo page only: add --url demo.")
-    allowed = tuple(allow or ())
-    if on == "web" and url is not None and not demo:
-        allowed = (origin_of(url) or url, *allowed)
-    policy = Policy(
-        mode=mode,  # type: ignore[arg-type]
-        confirm="risky" if ask_risky else "all",
-        allow=allowed,
-        deny=tuple(deny or ()),
-        max_steps=steps,
-        max_seconds=seconds,
-    )
-    vault = Vault.from_file(secrets) if secrets is not None else Vault()
-    form = Format(model=version_of(model), screen=kind)
-    brief = short if short is not None else model.startswith("nano")
-    if record is not None and record.exists() and any(record.iterdir()):
-        raise AgentError(f"The folder {str(record)!r} is not empty: give a new one for the run.")
-    if endpoint is None and model != "expert":
+    options.check()
+    begin = _begin(options)
+    with running() as stop, _interrupts(stop):
+        outcome = begin(stop)
+    _show(outcome, options)
+
+
+act = command(_act, ActOptions)
+
+
+def _begin(options: ActOptions) -> Callable[[StopSwitch], RunOutcome]:
+    """Check what the run needs; returns what runs it."""
+    from inkwash.agent.act import AgentError
+    from inkwash.agent.guard import ActGuard
+    from inkwash.agent.reply import Format, version_of
+    from inkwash.agent.vault import Vault
+
+    policy = options.policy()
+    vault = Vault.from_file(options.secrets) if options.secrets is not None else Vault()
+    form = Format(model=version_of(options.model), screen=options.kind)  # type: ignore[arg-type]
+    if options.record is not None and options.record.exists() and any(options.record.iterdir()):
+        raise AgentError(f"The folder {str(options.record)!r} is not empty: give a new one for the run.")
+    if options.endpoint is None and options.model != "expert":
         from inkwash.cli.seeing import check_model
 
-        check_model(model)
-    remote = None if endpoint is None else _model(model, endpoint)
-    with running() as stop, _interrupts(stop):
-        if demo:
-            outcome = _demo(task, model, remote, policy, record, json, stop, brief)
-        else:
-            opened = ThreadedExecutor(lambda: _executor(place, policy, image, form), stop)
-            try:
-                chosen = remote or _model(model, None)
-                outcome = _run(task, chosen, opened, form, ActGuard(policy, vault), record, json, stop, brief)
-            finally:
-                opened.close()
-    _show(outcome, json, record)
+        check_model(options.model)
+    remote = None if options.endpoint is None else _model(options)
+    if options.demo:
+        return lambda stop: _demo(options, remote, policy, stop)
+    return lambda stop: _work(options, remote, ActGuard(policy, vault), form, stop)
 
 
-def _size(text: str) -> tuple[int, int]:
-    from inkwash.core.types import Size as Sides
+def _work(options: ActOptions, remote: Model | None, guard: ActGuard, form: Format, stop: StopSwitch) -> RunOutcome:
+    from inkwash.agent.executors.threaded import ThreadedExecutor
 
-    sides = Sides.parse(text)
-    return sides.width, sides.height
+    opened = ThreadedExecutor(lambda: _executor(options, guard.policy, form), stop)
+    try:
+        return _run(options, remote or _model(options), opened, form, guard, stop)
+    finally:
+        opened.close()
 
 
-def _executor(place: ActPlace, policy: Any, image: Path | None, form: Format) -> Executor:
-    if image is not None:
+def _executor(options: ActOptions, policy: Policy, form: Format) -> Executor:
+    if options.image is not None:
         from inkwash.agent.executors.rehearsal import Pictures
         from inkwash.agent.shot import png_of
         from inkwash.cli.media import media_reader
 
-        return Pictures([png_of(media_reader().picture(image))], form.screen)
-    if place.on == "screen":
+        return Pictures([png_of(media_reader().picture(options.image))], form.screen)
+    if options.on == "screen":
         from inkwash.agent.executors.computer import ComputerExecutor
 
-        return ComputerExecutor(place.monitor)
-    if place.on == "phone":
+        return ComputerExecutor(options.monitor)
+    if options.on == "phone":
         from inkwash.agent.executors.phone import PhoneExecutor
 
-        return PhoneExecutor(place.serial)
-    if place.url is None:
+        return PhoneExecutor(options.serial)
+    if options.url is None:
         raise ConfigError("--on web needs --url: name the page to begin at, or demo.")
     from inkwash.agent.executors.browser import BrowserExecutor
 
-    return BrowserExecutor(place.url, policy, size=place.size, headless=not place.headed)
+    return BrowserExecutor(options.url, policy, size=options.view, headless=not options.headed)
 
 
-def _model(name: str, endpoint: str | None) -> Model:
+def _model(options: ActOptions) -> Model:
     from inkwash.agent.model import ChatEndpoint, Local
 
-    if endpoint is not None:
-        return ChatEndpoint(endpoint, name, os.environ.get(KEY) or None)
+    if options.endpoint is not None:
+        return ChatEndpoint(options.endpoint, options.model, os.environ.get(KEY) or None)
     from inkwash.cli.seeing import SeeingOptions, open_pipeline
 
-    return Local(open_pipeline(SeeingOptions(model=name)), name)
+    return Local(open_pipeline(SeeingOptions(model=options.model)), options.model)
 
 
 def _run(
-    task: str,
+    options: ActOptions,
     model: Model,
     executor: Executor,
     form: Format,
-    guard: Any,
-    record: Path | None,
-    json: bool,
+    guard: ActGuard,
     stop: StopSwitch,
-    short: bool,
     settle_s: float = 2.0,
 ) -> RunOutcome:
     from datetime import UTC, datetime
@@ -241,8 +273,8 @@ def _run(
     def tell(event: dict[str, Any]) -> None:
         if event["type"] == "look":
             return
-        if json:
-            print(jsons.dumps(event, ensure_ascii=False), flush=True)
+        if options.json:
+            print(json.dumps(event, ensure_ascii=False), flush=True)
         elif event["type"] == "step":
             act_text = event.get("said") or "(no act)"
             why = "; ".join(event.get("reasons") or ())
@@ -263,30 +295,19 @@ def _run(
             executor=executor,
             form=form,
             guard=guard,
-            trajectory=Trajectory(record, guard.vault),
+            trajectory=Trajectory(options.record, guard.vault),
             stop=stop,
             confirm=confirm,
             tell=tell,
-            short=short,
+            short=options.brief,
             settle_s=settle_s,
             clock=lambda: datetime.now(UTC),
         )
-        return agent.run(task)
+        return agent.run(options.task)
 
 
-def _demo(
-    task: str,
-    model: str,
-    remote: Model | None,
-    policy: Any,
-    record: Path | None,
-    json: bool,
-    stop: StopSwitch,
-    short: bool,
-) -> RunOutcome:
+def _demo(options: ActOptions, remote: Model | None, policy: Policy, stop: StopSwitch) -> RunOutcome:
     """The bundled page; the expert works on the task that the page has, others on the one that is given."""
-    from dataclasses import replace
-
     from inkwash.agent.executors.threaded import ThreadedExecutor
     from inkwash.agent.guard import ActGuard
     from inkwash.agent.vault import Vault
@@ -297,26 +318,27 @@ def _demo(
     world = worker.submit(PanelWorld).result()
     try:
         episode = worker.submit(lambda: world.episode(DEMO_SEED)).result()
-        expert = worker.submit(lambda: Expert(world, episode)).result() if model == "expert" else None
+        expert = worker.submit(lambda: Expert(world, episode)).result() if options.model == "expert" else None
         guard = ActGuard(replace(policy, allow=world.policy.allow), Vault())
         page = ThreadedExecutor(lambda: world.browser, stop, worker=worker)
-        chosen = expert or remote or _model(model, None)
-        done = task if expert is None else episode.task.text
-        return _run(done, chosen, page, FORM, guard, record, json, stop, short, settle_s=0.2)
+        task = options.task if expert is None else episode.task.text
+        chosen = expert or remote or _model(options)
+        return _run(replace(options, task=task), chosen, page, FORM, guard, stop, settle_s=0.2)
     finally:
         worker.submit(world.close).result(CLOSE_S)
         worker.close()
 
 
-def _replay(folder: Path | None, model: Model | None, record: Path | None, json: bool) -> None:
+def _replay(options: ActOptions) -> None:
     """Print a run, or have a model work on its screenshots again, one after another; nothing is sent anywhere."""
     from inkwash.agent.trajectory import PAGE, read_steps
 
+    folder = options.folder
     if folder is None:
         raise ConfigError("replay needs the folder of a run: inkwash act replay FOLDER.")
     run, steps = read_steps(folder)
-    if model is not None:
-        _show(_again(folder, run, len(steps), model, record, json), json, record)
+    if options.endpoint is not None:
+        _show(_again(folder, run, len(steps), options), options)
         return
     print(f"{run.get('task')}  ({run.get('model')}, {run.get('format')})")
     for step in steps:
@@ -326,7 +348,7 @@ def _replay(folder: Path | None, model: Model | None, record: Path | None, json:
     print(f"{outcome['status']}: {outcome['reason']}  page: {folder / PAGE}")
 
 
-def _again(folder: Path, run: dict[str, Any], steps: int, model: Model, record: Path | None, json: bool) -> RunOutcome:
+def _again(folder: Path, run: dict[str, Any], steps: int, options: ActOptions) -> RunOutcome:
     from inkwash.agent.executors.rehearsal import Pictures
     from inkwash.agent.guard import ActGuard
     from inkwash.agent.policy import Policy
@@ -334,22 +356,24 @@ def _again(folder: Path, run: dict[str, Any], steps: int, model: Model, record: 
     from inkwash.agent.running import running
     from inkwash.agent.vault import Vault
 
+    model = _model(options)
     screen = str(run.get("format", "")).rpartition(" ")[2]
     form = Format(model=version_of(model.name), screen=screen)  # type: ignore[arg-type]
     policy = Policy(mode="auto", allow=tuple(run.get("allow") or ()), max_steps=max(1, steps))
     guard = ActGuard(policy, Vault())
     pictures = Pictures.of_run(folder, form.screen)
     with running() as stop, _interrupts(stop):
-        return _run(str(run.get("task")), model, pictures, form, guard, record, json, stop, short=False, settle_s=0.0)
+        options = replace(options, task=str(run.get("task")), short=False)
+        return _run(options, model, pictures, form, guard, stop, settle_s=0.0)
 
 
-def _show(outcome: RunOutcome, json: bool, record: Path | None) -> None:
-    if not json:
+def _show(outcome: RunOutcome, options: ActOptions) -> None:
+    if not options.json:
         print(f"{outcome.status}: {outcome.reason}")
         if outcome.answer is not None:
             print(outcome.answer)
-        if record is not None:
-            print(f"The run is kept in {record}: open {record / 'replay.html'}.")
+        if options.record is not None:
+            print(f"The run is kept in {options.record}: open {options.record / 'replay.html'}.")
     if outcome.status not in ("done", "answer", "dry"):
         raise typer.Exit(130 if outcome.status == "stopped" else 1)
 
