@@ -6,14 +6,13 @@ matters: has the reward been earned, or hacked?
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Mapping
 from pathlib import Path
 
 from inkwash.rl.judging import LOOKS, alarms
 from inkwash.train.curve import read_log, running_mean
-from inkwash.train.report import STYLE, curve_svg
+from inkwash.train.report import curve, picture, table, write_page
 
 GUARDS = ("gold", "rewarding", "facts", *LOOKS, "distinct_plans")
 
@@ -36,24 +35,16 @@ def write_board(folder: Path, pairs: Path | None = None) -> Path | None:
     first, last = judged_rows(folder)
     if "gold" not in first:
         return None
-    rows = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{first[name]:.4f}</td><td>{last[name]:.4f}</td></tr>" for name in first
-    )
     warnings = alarms(first, last) or ["No guard has moved out of its range."]
     parts = [f"<h2>Guards</h2><ul>{''.join(f'<li>{html.escape(one)}</li>' for one in warnings)}</ul>"]
-    parts.append(f"<table><tr><td></td><td>before</td><td>after</td></tr>{rows}</table>")
+    parts.append(
+        table([("", "before", "after"), *((name, f"{first[name]:.4f}", f"{last[name]:.4f}") for name in first)])
+    )
     for name, points in curves.items():
         if name.startswith(("reward_", "gold")) and len(points) > 1:
-            parts.append(f"<h2>{html.escape(name)}</h2>{curve_svg(points)}")
+            parts.append(curve(name, points))
     parts += _pairs(pairs) if pairs is not None else []
-    title = html.escape(f"Reinforcement of {folder.name}")
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1>{''.join(parts)}</html>"
-    )
-    path = folder / "board.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+    return write_page(folder / "board.html", f"Reinforcement of {folder.name}", parts)
 
 
 def _pairs(folder: Path) -> list[str]:
@@ -62,14 +53,12 @@ def _pairs(folder: Path) -> list[str]:
     parts = ["<h2>Before and after</h2>"] if texts else []
     for number, text in enumerate(texts):
         files = sorted(folder.glob(f"{number:02d}-*.png"))
-        pictures = "".join(_picture(file) for file in dict.fromkeys(files[:1] + files[-1:]))
+        ends = dict.fromkeys(files[:1] + files[-1:])
+        pictures = "".join(
+            picture(file, f"step {file.stem.partition('-')[2]}", attributes=' width="320"') for file in ends
+        )
         parts.append(f"<p>{html.escape(text)}<br>{pictures}</p>")
     return parts
-
-
-def _picture(path: Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="step {path.stem.partition("-")[2]}" width="320" src="data:image/png;base64,{data}">'
 
 
 def alarm_lines(before: Mapping[str, float], now: Mapping[str, float]) -> str:

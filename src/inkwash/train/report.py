@@ -1,4 +1,7 @@
-"""The report of a finished run: one HTML file without scripts, with curves, settings, speed and sample pictures."""
+"""The report of a finished run: one HTML file without scripts, with curves, settings, speed and sample pictures.
+
+Its pieces serve other reports of runs as well: a page, a table, a titled curve, a picture inside the file.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import base64
 import dataclasses
 import html
 import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from inkwash.train.curve import Points, read_log, running_mean
@@ -29,21 +33,41 @@ def write_report(folder: Path, settings: object, *, samples: int, hours: float) 
     facts = {"steps": f"{steps:.0f}", "samples": f"{samples}", "hours": f"{hours:.2f}"}
     if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
         facts |= {field.name: str(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
-    parts = [_table(facts)]
+    parts = [table(facts.items())]
     for name, points in curves.items():
         late = running_mean(points, len(points) // 20)[-1][1]
-        parts.append(f"<h2>{html.escape(name)}: {points[0][1]:.4g} &rarr; {late:.4g}</h2>{curve_svg(points)}")
-    for picture in sorted(folder.glob("sample_*.png"))[-1:]:
-        data = base64.b64encode(picture.read_bytes()).decode()
-        parts.append(f'<h2>{picture.name}</h2><img alt="samples" src="data:image/png;base64,{data}">')
-    title = html.escape(f"Training of {folder.name}")
+        parts.append(curve(f"{name}: {points[0][1]:.4g} \u2192 {late:.4g}", points))
+    for sample in sorted(folder.glob("sample_*.png"))[-1:]:
+        parts.append(f"<h2>{sample.name}</h2>{picture(sample, 'samples')}")
+    return write_page(folder / "report.html", f"Training of {folder.name}", parts)
+
+
+def write_page(path: Path, title: str, parts: Iterable[str]) -> Path:
+    """Write pieces of HTML as one page."""
+    title = html.escape(title)
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1>{''.join(parts)}</html>"
     )
-    path = folder / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows of plain texts."""
+    cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
+
+
+def picture(path: Path, alt: str, *, attributes: str = "") -> str:
+    """A PNG inside the page."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{html.escape(alt)}"{attributes} src="data:image/png;base64,{data}">'
+
+
+def curve(title: str, points: Points) -> str:
+    """A titled curve."""
+    return f"<h2>{html.escape(title)}</h2>{curve_svg(points)}"
 
 
 def curve_svg(points: Points) -> str:
@@ -73,8 +97,3 @@ def curve_svg(points: Points) -> str:
         + label.format(y=HEIGHT - 18, text=f"{bottom:.3g}")
         + f'<text x="{PAD}" y="{HEIGHT - 4}" font-size="11" fill="#888">step {first:.0f} to {last:.0f}</text></svg>'
     )
-
-
-def _table(facts: dict[str, str]) -> str:
-    rows = "".join(f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in facts.items())
-    return f"<table>{rows}</table>"
