@@ -24,6 +24,7 @@ from inkwash.data.shards import ShardSet
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
 from inkwash.models.registry import resolve
 from inkwash.recipes.encode import checkpoint_fingerprints, encode_examples
+from inkwash.recipes.trained import print_result
 from inkwash.train.finetune import Tuning, tune_ar, tune_decoder
 from inkwash.train.lock import lock_folder
 from inkwash.train.lora import LoRA, join_for_diffusers, save_adapter
@@ -91,14 +92,14 @@ def finetune(
         gc.collect()  # makes room for the next network
     del loaded
     if adapters is None:
-        out, option = first_does(ranks, lambda: _write_checkpoint(work / "checkpoint", checkpoint, states)), "--model"
+        out = first_does(ranks, lambda: _write_checkpoint(work / "checkpoint", checkpoint, states))
     else:
-        out, option = work / "lora", "--lora"
+        out = work / "lora"
         if ranks.first:
             join_for_diffusers(out)
     finish(ranks)
     if ranks.first:
-        print(f"Finished: inkwash generate PROMPT {option} {out}", flush=True)
+        print_result(out, "generate PROMPT", adapter=adapters is not None)
     return out
 
 

@@ -24,8 +24,8 @@ from inkwash.data.panel_pages import PANEL_LABELS, PanelBatches, chunk_path, wri
 from inkwash.data.questions import QuestionBatches
 from inkwash.models.glm_v.folder import resolve_vision
 from inkwash.models.glm_v.weights import load_glm_v
-from inkwash.recipes.nano_v import CPU, export_trained
-from inkwash.train.vlm import VLMTraining, train_vlm
+from inkwash.recipes.nano_v import export_trained, train_to_file
+from inkwash.train.vlm import VLMTraining
 
 PAGES_A_CHUNK = 64
 
@@ -87,8 +87,7 @@ def nano_agent(
     )
     settings = VLMTraining(steps=steps, language_from=language_from, lr=lr)
     parts.model.requires_grad_(True)
-    train_vlm(parts.model, parts.processor, PANEL_LABELS, make, folder, settings, device=CPU, everywhere=())
-    torch.save(parts.model.state_dict(), folder / "see.pt")
+    train_to_file(parts.model, parts.processor, PANEL_LABELS, make, folder, settings, everywhere=())
 
 
 def _questions(knows: str, batch: int, talk_from: int) -> Callable[[int], Batch]:
@@ -101,4 +100,4 @@ def _questions(knows: str, batch: int, talk_from: int) -> Callable[[int], Batch]
 def export_nano_agent(work: Path, output: Path, model: str = "nano-v") -> Path:
     """Write the checkpoint in bf16, from the finished stage or from the running average of an unfinished one."""
     parts = load_glm_v(resolve_vision(model), dtype=torch.float32)
-    return export_trained(parts.model, parts.processor, work / "agent", output)
+    return export_trained(parts.model, parts.processor, work / "agent", output, "nano-agent")

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import nn
 
-from inkwash.core.errors import ConfigError
 from inkwash.core.files import staging_folder
 from inkwash.data.scenes import prompt_lines
 from inkwash.models.glm_image import ar, decoder, glyph
 from inkwash.models.glm_image.ar import ARGenerator, VisionEncoder, VQModel
+from inkwash.models.glm_image.config import ARConfig
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.processor import GlmImageProcessor
@@ -24,18 +24,10 @@ from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, train_b
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.glm_image.weights import GlmImageParts, save_pipeline_parts
 from inkwash.recipes import sizes
+from inkwash.recipes.trained import finished, load_trained
 from inkwash.train.decoder import FrozenParts
 
 VOCABULARY = 6400
-
-
-def finished(file: Path, recipe: str) -> dict[str, Any]:
-    """What an earlier stage has written; a ConfigError says which one is missing."""
-    if not file.exists():
-        raise ConfigError(f"{file} is not there: run inkwash train {recipe} with the same work first.")
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    assert isinstance(state, dict)
-    return state
 
 
 def load_vae(work: Path) -> AutoencoderKL:
@@ -50,8 +42,9 @@ def load_vae(work: Path) -> AutoencoderKL:
 
 def load_tokenizer(work: Path) -> tuple[VisionEncoder, VQModel]:
     """The trained ViT and codebook."""
-    state = finished(work / "tokenizer" / "tokenizer.pt", "nano-tokenizer")
-    encoder, codebook = VisionEncoder(sizes.VISION), VQModel(sizes.VQ)
+    state = finished(work / "tokenizer" / "tokenizer.pt", "the edition's tokenizer stage")
+    codes = len(state["vq"]["quantize.embedding.weight"])
+    encoder, codebook = VisionEncoder(sizes.VISION), VQModel(replace(sizes.VQ, num_embeddings=codes))
     encoder.load_state_dict(state["vision"])
     codebook.load_state_dict(state["vq"])
     return encoder.eval().requires_grad_(False), codebook.eval().requires_grad_(False)
@@ -61,6 +54,14 @@ def frozen_parts(work: Path) -> FrozenParts:
     """What the decoder learns from."""
     encoder, codebook = load_tokenizer(work)
     return FrozenParts(vae=load_vae(work), vision=encoder, vq=codebook, scheduler=sizes.SCHEDULER)
+
+
+def frozen_parts_of(parts: GlmImageParts) -> FrozenParts:
+    """What the decoder of a checkpoint learns from."""
+    vision, vq = parts.ar.model.visual, parts.ar.model.vqmodel
+    for module in (parts.vae, vision, vq):
+        module.eval().requires_grad_(False)
+    return FrozenParts(vae=parts.vae, vision=vision, vq=vq, scheduler=parts.scheduler)
 
 
 def new_decoder() -> tuple[Decoder, GlyphEncoder]:
@@ -95,12 +96,17 @@ def write_processor(
     return GlmImageProcessor.from_folder(folder)
 
 
-def new_ar(work: Path, processor: GlmImageProcessor) -> ARGenerator:
-    """A fresh AR generator around the trained ViT and codebook."""
+def generator_config(processor: GlmImageProcessor, codes: int = sizes.CODES) -> ARConfig:
+    """The AR generator's configuration for a processor."""
     tokens = processor.tokenizer
     pad_id, image_id = tokens.token_to_id(END_OF_TEXT), tokens.token_to_id(IMAGE)
     assert pad_id is not None and image_id is not None
-    model = ARGenerator(sizes.ar_config(tokens.get_vocab_size(), pad_id=pad_id, image_id=image_id))
+    return sizes.ar_config(tokens.get_vocab_size(), pad_id=pad_id, image_id=image_id, codes=codes)
+
+
+def new_ar(work: Path, processor: GlmImageProcessor) -> ARGenerator:
+    """A fresh AR generator around the trained ViT and codebook."""
+    model = ARGenerator(generator_config(processor))
     ar.init_weights(model)
     encoder, codebook = load_tokenizer(work)
     model.model.visual.load_state_dict(encoder.state_dict())
@@ -108,35 +114,12 @@ def new_ar(work: Path, processor: GlmImageProcessor) -> ARGenerator:
     return model
 
 
-def averaged(folder: Path, final: Path, modules: list[torch.nn.Module], names: list[str]) -> None:
-    """Load finished weights, or the running average of an unfinished stage."""
-    if final.exists():
-        state = torch.load(final, weights_only=True)
-        for module, name in zip(modules, names, strict=True):
-            module.load_state_dict(state[name] if len(names) > 1 else state)
-        return
-    state = finished(folder / "state.pt", f"nano-{folder.name}")
-    for module, name in zip(modules, names, strict=True):
-        module.load_state_dict(state["modules"][name])
-    shadow = iter(state["ema"]["shadow"])
-    with torch.no_grad():
-        for module in modules:
-            for parameter in module.parameters():
-                if parameter.requires_grad:
-                    parameter.copy_(next(shadow))
-
-
-def export_nano(work: Path, output: Path) -> Path:
-    """Write the checkpoint in bf16 from finished or unfinished stages."""
+def new_parts(work: Path) -> GlmImageParts:
+    """Fresh generator, decoder and glyph encoder beside the trained autoencoder, ViT and codebook."""
     processor = write_nano_processor(work)
-    generator = new_ar(work, processor)
-    for part in (generator.model.visual, generator.model.vqmodel):
-        part.requires_grad_(False)
-    averaged(work / "ar", work / "ar" / "ar.pt", [generator], ["model"])
     model, texts = new_decoder()
-    averaged(work / "decoder", work / "decoder" / "decoder.pt", [model, texts], ["decoder", "glyph"])
-    parts = GlmImageParts(
-        ar=generator,
+    return GlmImageParts(
+        ar=new_ar(work, processor),
         decoder=model,
         vae=load_vae(work),
         glyph=texts,
@@ -144,4 +127,16 @@ def export_nano(work: Path, output: Path) -> Path:
         scheduler=sizes.SCHEDULER,
         drawing=sizes.DRAWING,
     )
+
+
+def export(parts: GlmImageParts, work: Path, output: Path, stages: Sequence[str] = ("ar", "decoder")) -> Path:
+    """Write a checkpoint in bf16 with what finished or unfinished `stages` in `work` have made of its networks."""
+    for part in (parts.ar.model.visual, parts.ar.model.vqmodel):
+        part.requires_grad_(False)
+    modules: dict[str, dict[str, nn.Module]] = {
+        "ar": {"model": parts.ar},
+        "decoder": {"decoder": parts.decoder, "glyph": parts.glyph},
+    }
+    for stage in stages:
+        load_trained(work / stage / f"{stage}.pt", f"nano-{stage}", modules[stage])
     return save_pipeline_parts(parts, output, dtype=torch.bfloat16)

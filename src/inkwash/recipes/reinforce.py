@@ -24,6 +24,7 @@ from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts,
 from inkwash.models.glm_v.folder import resolve_vision
 from inkwash.models.glm_v.weights import GlmVParts, load_glm_v, save_glm_v
 from inkwash.models.registry import resolve
+from inkwash.recipes.trained import print_result
 from inkwash.rl.grpo_ar import ARReinforce, grpo_ar
 from inkwash.rl.grpo_decoder import grpo_decoder, true_plans, truth_items
 from inkwash.rl.grpo_see import SeeReinforce, grade_cells, grpo_see
@@ -248,7 +249,7 @@ def rl_see(
     first_does(ranks, lambda: _write_vision(out, folder, model, state, adapters))
     finish(ranks)
     if ranks.first:
-        print(f"Finished: inkwash describe FILE {'--model' if adapters is None else '--lora'} {out}", flush=True)
+        print_result(out, "describe FILE", adapter=adapters is not None)
     return out
 
 
@@ -399,8 +400,7 @@ def _finish(
         if board is not None:
             first, last = judged_rows(work / part)
             print(alarm_lines(first, last) or "no guard has moved out of its range", flush=True)
-        option = "--model" if adapters is None else "--lora"
-        print(f"Finished: inkwash generate PROMPT {option} {out}", flush=True)
+        print_result(out, "generate PROMPT", adapter=adapters is not None)
     return out
 
 

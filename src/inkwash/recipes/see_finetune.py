@@ -23,6 +23,7 @@ from inkwash.engine.see.media import MediaRules, read_media
 from inkwash.models.glm_v.folder import resolve_vision
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
+from inkwash.recipes.trained import print_result
 from inkwash.train.lock import lock_folder
 from inkwash.train.lora import LoRA, save_adapter
 from inkwash.train.parallel import single_process_only
@@ -86,8 +87,7 @@ def see_finetune(  # noqa: PLR0913 (each parameter is a setting)
     else:
         parts.model.cpu()
         out = save_glm_v(parts, work / "checkpoint", dtype=torch.bfloat16)
-    option = "--lora" if adapters is not None else "--model"
-    print(f"Finished: inkwash describe FILE {option} {out}", flush=True)
+    print_result(out, "describe FILE", adapter=adapters is not None)
     return out
 
 

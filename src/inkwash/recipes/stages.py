@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from torch import nn
 
 from inkwash.data.loader import Batch
 from inkwash.data.plans import PlanBatches
@@ -22,11 +20,18 @@ from inkwash.models.glm_image.ar import VisionEncoder, VQModel
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.recipes import sizes
-from inkwash.recipes.nano_parts import frozen_parts, load_vae, new_ar, new_decoder, write_nano_processor
+from inkwash.recipes.nano_parts import (
+    frozen_parts,
+    frozen_parts_of,
+    load_vae,
+    new_ar,
+    new_decoder,
+    write_nano_processor,
+)
 from inkwash.recipes.samples import draw_from_tokens, read_back, save_grid, to_pixels
 from inkwash.train.ar import ARTraining, train_ar
 from inkwash.train.checkpoint import write_result
-from inkwash.train.decoder import DecoderTraining, FrozenParts, train_decoder
+from inkwash.train.decoder import DecoderTraining, train_decoder
 from inkwash.train.device import training_device
 from inkwash.train.encode_in_worker import CanonicalPrompts, EncodePictures, EncodePlans
 from inkwash.train.glm4 import load_glm4
@@ -35,7 +40,6 @@ from inkwash.train.vae import VAETraining, init_vae, latent_statistics, train_va
 
 HELD = PictureBatches(seed=97, phases=(Phase(first=0, batch=16, canvases=((256, 256),)),))
 NOWHERE = Path()
-Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,12 +126,7 @@ class DecoderStage:
         else:
             parts = load_pipeline_parts(self.start)
             model, texts = parts.decoder, parts.glyph
-            frozen = FrozenParts(
-                vae=_still(parts.vae),
-                vision=_still(parts.ar.model.visual),
-                vq=_still(parts.ar.model.vqmodel),
-                scheduler=parts.scheduler,
-            )
+            frozen = frozen_parts_of(parts)
         held = self.held(0)
 
         def sample(step: int) -> Path:
@@ -186,7 +185,3 @@ class ARStage:
 def _encode_ahead(device: torch.device, workers: int) -> bool:
     """On a CPU the data process encodes; an accelerator is faster than any data process."""
     return device.type == "cpu" and workers > 0
-
-
-def _still(module: Module) -> Module:
-    return module.eval().requires_grad_(False)

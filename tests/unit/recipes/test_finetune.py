@@ -27,7 +27,6 @@ from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.recipes import finetune as recipe
 from inkwash.recipes.encode import SampleEncoder
 from inkwash.recipes.finetune import finetune
-from inkwash.recipes.identity import identity_pictures
 from inkwash.recipes.see_finetune import see_finetune
 from inkwash.recipes.table import arguments
 from inkwash.train.encoded import encoded_rows
@@ -324,8 +323,6 @@ def test_what_several_processes_refuse(
         tune(tmp_path / "work", pictures, model, decoder=Tuning(batch=3))
     assert not (tmp_path / "work").exists(), "refused before anything is encoded"
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="The recipe identity-pictures takes one process"):
-        identity_pictures(output=tmp_path / "pictures")
     with pytest.raises(ConfigError, match="The fine-tuning of a model that sees takes one process"):
         see_finetune(work=tmp_path / "see", data=pictures / "none.jsonl")
 

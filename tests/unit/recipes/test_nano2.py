@@ -8,7 +8,7 @@ import torch
 
 from inkwash.data.scenes import prompt_lines
 from inkwash.models.glm_image.tokenizer_files import train_bpe
-from inkwash.recipes.nano2 import carried_rows
+from inkwash.recipes.carry_over import carried_rows
 
 CODES = 64
 

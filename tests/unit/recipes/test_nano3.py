@@ -14,8 +14,9 @@ from inkwash.engine.notes import find_notes
 from inkwash.models.glm_image.quotes import quoted
 from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.models.registry import bundled_folder
-from inkwash.recipes import nano3
-from inkwash.recipes.nano_parts import finished
+from inkwash.recipes import nano
+from inkwash.recipes.carry_over import add_looks, deepened
+from inkwash.recipes.trained import finished
 from inkwash.scenes.card_meanings import card_labels
 from inkwash.train.checkpoint import write_result
 from inkwash.train.decoder import FrozenParts
@@ -27,7 +28,7 @@ PHASES = (Phase(first=0, batch=4, canvases=((256, 256),)),)
 def test_added_layers_change_nothing_at_first() -> None:
     old = load_pipeline_parts(bundled_folder("nano"))
     ar_layers, decoder_layers = old.ar.config.text_config.num_hidden_layers + 2, old.decoder.config.num_layers + 2
-    new = nano3.deepened(old, ar_layers=ar_layers, decoder_layers=decoder_layers)
+    new = deepened(old, ar_layers=ar_layers, decoder_layers=decoder_layers)
     ids = torch.randint(0, 8000, (1, 24), generator=torch.Generator().manual_seed(0))
     positions = torch.arange(24).expand(3, 1, 24)
     with torch.no_grad():
@@ -70,13 +71,13 @@ def test_prompts_reach_the_generator_with_straight_marks() -> None:
 
 
 def test_the_limits_know_what_training_prompts_ask_for() -> None:
-    limits = nano3.DRAWING.limits
+    limits = nano.THIRD.drawing.limits
     assert limits is not None and limits.lettering.wraps
     for i in range(60):
         rng = random.Random(i)
         card = training_scene(rng, 384, 384, "card", 0.2).card
         assert card is not None
-        prompt = nano3.DRAWING.prompt(card_prompt(card, rng))
+        prompt = nano.THIRD.drawing.prompt(card_prompt(card, rng))
         kinds = {note.kind for note in find_notes(prompt, Size(384, 384), (), limits, canonical=True)}
         # Noise names what cannot be drawn, some texts stand without marks, "A / B" is one long text.
         assert kinds <= {"unknown", "unquoted", "long", "empty", "nothing"}, (kinds, prompt)
@@ -89,8 +90,8 @@ def test_a_stored_tokenizer_comes_back(tmp_path: Path) -> None:
     state = {"vision": {"a.weight": torch.randn(3, 4)}, "vq": {"quantize.embedding.weight": torch.randn(5, 2)}}
     (tmp_path / "one" / "tokenizer").mkdir(parents=True)
     write_result(tmp_path / "one" / "tokenizer" / "tokenizer.pt", state)
-    file = nano3.nano3_tokenizer_store(tmp_path / "one", tmp_path / "stored" / "tokenizer.safetensors")
-    nano3.nano3_tokenizer_stored(tmp_path / "two", file)
+    file = nano.nano3_tokenizer_store(tmp_path / "one", tmp_path / "stored" / "tokenizer.safetensors")
+    nano.nano3_tokenizer_stored(tmp_path / "two", file)
     back = finished(tmp_path / "two" / "tokenizer" / "tokenizer.pt", "nano3-tokenizer")
     for part, tensors in state.items():
         assert back[part].keys() == tensors.keys()
@@ -103,8 +104,8 @@ def test_codes_begin_with_what_their_cells_look_like() -> None:
     parts = load_pipeline_parts(bundled_folder("nano"))
     table = parts.decoder.prior_token_embedding.weight
     before = table.detach().clone()
-    data = nano3.looks_data(batch=2)
-    counts = nano3.add_looks(parts, data, steps=1)
+    data = nano.looks_data(batch=2)
+    counts = add_looks(parts, data, steps=1)
     moved = (table.detach() - before).float()
     met = counts > 0
     assert 8 < int(met.sum()) < len(table) and not moved[~met].any() and moved[met].any(1).all()

@@ -23,7 +23,7 @@ from inkwash.data.card_questions import CardQuestionBatches
 from inkwash.data.panel_pages import PANEL_LABELS, PanelBatches, chunk_path, read_chunk, write_chunk
 from inkwash.data.questions import QuestionBatches
 from inkwash.models.glm_v.weights import load_glm_v
-from inkwash.recipes import nano_agent, nano_v, nano_v2
+from inkwash.recipes import nano_agent, nano_v
 from inkwash.scenes.panel_tasks import Move
 from tests.unit.agent.screens import picture
 from tests.unit.recipes.agent_stage import STEPS, train
@@ -91,10 +91,10 @@ def test_damaged_and_missing_pages_are_one_sentence(tmp_path: Path) -> None:
 def second_edition(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of nano-v2 at a tiny size, as its own export writes it."""
     folder = tmp_path_factory.mktemp("nano-v2")
-    processor = nano_v2.write_nano_v2_processor(folder, lines=300)
+    processor = nano_v.write_nano_v2_processor(folder, lines=300)
     torch.manual_seed(1)
     torch.save(nano_v.new_model(processor, TINY).state_dict(), folder / "see2" / "see.pt")
-    return nano_v2.export_nano_v2(folder, folder / "checkpoint", sizes=TINY)
+    return nano_v.export_nano_v2(folder, folder / "checkpoint", sizes=TINY)
 
 
 def test_it_begins_from_the_second_edition_and_asks_about_cards(second_edition: Path, chunks: Path) -> None:

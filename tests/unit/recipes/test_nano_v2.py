@@ -12,7 +12,7 @@ from PIL import Image
 from inkwash.data.card_questions import CardQuestionBatches
 from inkwash.engine.see.pipeline import GlmVisionPipeline
 from inkwash.models.glm_v.processor import GlmVProcessor
-from inkwash.recipes import nano_v, nano_v2
+from inkwash.recipes import nano_v
 from inkwash.recipes.nano_v import NanoVSizes
 from inkwash.scenes.card_meanings import card_signs
 from inkwash.train.vlm import dialogue_texts
@@ -27,13 +27,13 @@ MOST_BYTES = 20e6
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("nano-v2")
-    nano_v2.write_nano_v2_processor(folder, lines=300)
+    nano_v.write_nano_v2_processor(folder, lines=300)
     return folder
 
 
 @pytest.fixture(scope="module")
 def processor(work: Path) -> GlmVProcessor:
-    return nano_v2.write_nano_v2_processor(work)
+    return nano_v.write_nano_v2_processor(work)
 
 
 def test_every_character_between_quotation_marks_is_one_token(processor: GlmVProcessor) -> None:
@@ -47,10 +47,10 @@ def test_every_character_between_quotation_marks_is_one_token(processor: GlmVPro
 
 def test_the_checkpoint_stays_below_twenty_megabytes(processor: GlmVProcessor) -> None:
     with torch.device("meta"):
-        model = nano_v.GlmV(nano_v.config(processor, nano_v2.SIZES))
+        model = nano_v.GlmV(nano_v.config(processor, nano_v.SECOND))
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    missing = nano_v2.VOCABULARY - processor.tokenizer.get_vocab_size()
-    assert parameters > 9e6 and 2 * (parameters + 2 * missing * nano_v2.SIZES.width) < MOST_BYTES
+    missing = nano_v.CARD_VOCABULARY - processor.tokenizer.get_vocab_size()
+    assert parameters > 9e6 and 2 * (parameters + 2 * missing * nano_v.SECOND.width) < MOST_BYTES
 
 
 @pytest.mark.parametrize(("width", "height"), [(20, 20), (300, 130), (512, 512), (1024, 1024), (4000, 1000)])
@@ -73,10 +73,10 @@ def test_every_thought_is_closed() -> None:
 
 
 def test_a_rehearsal_of_the_whole_way(work: Path, tmp_path: Path) -> None:
-    nano_v2.train_nano_v2(work, steps=2, language_from=1, batch=1, canvases=((192, 192),), sizes=TINY)
+    nano_v.train_nano_v2(work, steps=2, language_from=1, batch=1, canvases=((192, 192),), sizes=TINY)
     head = (work / "see2" / "log.csv").read_text().splitlines()[0]
     assert "cells" in head and "answers" in head
-    folder = nano_v2.export_nano_v2(work, tmp_path / "checkpoint", sizes=TINY)
+    folder = nano_v.export_nano_v2(work, tmp_path / "checkpoint", sizes=TINY)
     pipe = GlmVisionPipeline.from_pretrained(str(folder))
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (130, 300, 3), dtype=np.uint8))
     content = [{"type": "image", "image": picture}, {"type": "text", "text": "What is on this picture?"}]

@@ -10,7 +10,7 @@ import pytest
 from inkwash.engine.memory import Sizes
 from inkwash.models.glm_v.folder import BUNDLED
 from inkwash.models.registry import bundled_folder
-from inkwash.recipes import nano2, sizes
+from inkwash.recipes import nano, sizes
 from inkwash.recipes.nano_v import FIRST as NANO_V
 from inkwash.recipes.nano_v import PATCH, NanoVSizes
 
@@ -26,19 +26,19 @@ def test_the_generator_is_that_of_the_recipe(shipped: Sizes) -> None:
         config.text_config.vocab_size,
         pad_id=config.text_config.pad_token_id,
         image_id=config.image_token_id,
-        codes=nano2.CODES,
+        codes=nano.SECOND.codes,
     )
     assert ours == config
 
 
 def test_the_decoder_and_its_glyph_encoder_are_those_of_the_recipe(shipped: Sizes) -> None:
-    assert replace(sizes.DECODER, prior_vq_quantizer_codebook_size=nano2.CODES) == shipped.decoder
+    assert replace(sizes.DECODER, prior_vq_quantizer_codebook_size=nano.SECOND.codes) == shipped.decoder
     assert shipped.glyph == sizes.GLYPH and shipped.scheduler == sizes.SCHEDULER
 
 
 def test_the_autoencoder_is_that_of_the_recipe_with_its_statistics(shipped: Sizes) -> None:
     measured = {
-        "sample_size": nano2.SIDE,
+        "sample_size": nano.SECOND.side,
         "latents_mean": shipped.vae.latents_mean,
         "latents_std": shipped.vae.latents_std,
     }
