@@ -12,9 +12,10 @@ inkwash=${INKWASH:-.venv/bin/inkwash}
 [ -x "$inkwash" ] || make setup
 # Small matrices: one thread does the same in less CPU time than two.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=PASSIVE
-what=(--set "identity.shape=${SHAPE:-cross}" --set "identity.color=${COLOR:-yellow}")
+example=("$(dirname "$inkwash")/python" examples/new_shape.py)
+what=(--shape "${SHAPE:-cross}" --color "${COLOR:-yellow}")
 
-"$inkwash" train identity-pictures --set "output=$work/pictures" "${what[@]}"
+"${example[@]}" pictures "$work/pictures" "${what[@]}"
 "$inkwash" train finetune --set "data=$work/pictures" --set "work=$work" --set side=256 \
   ${STEPS:+--set "ar.steps=$STEPS" --set "decoder.steps=$STEPS"}
-"$inkwash" train identity-score --set "work=$work" "${what[@]}"
+"${example[@]}" score "$work" "${what[@]}"

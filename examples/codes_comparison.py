@@ -1,39 +1,164 @@
 """Which codes are easy to predict? Semantic-VQ, VQ-VAE and 1-D codes of one codebook size under the same AR generator.
 
+python examples/codes_comparison.py [WORK] [--tokenizer-steps N] [--ar-steps N]      about twenty minutes on one core
+
 Reproduces a claim about the released model's choice of tokenizer at nano's scale: three tokenizers with the same
 blocks, steps and data, then the same small AR generator on each one's codes, from the same captions in the same order.
-Writes `work`/codes/losses.csv (every loss), table.json and losses.png.
+Writes losses.csv (every loss), table.json and losses.png in WORK. docs/training.md tells what came out.
+
+All three have the ViT blocks, codebook, k-means start and revival of the semantic one; what differs is what a code must
+tell. A VQ-VAE code must redraw its patch, beside its neighbours. A 1-D code belongs to no place: learned queries gather
+the picture, and a second stack redraws all patches from them.
+Sources: VQ-VAE, arXiv:1711.00937; 1-D codes (TiTok), arXiv:2406.07550.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import math
+import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from PIL import Image, ImageDraw
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
-from inkwash.data.captioned import captioned_pictures
-from inkwash.data.scenes import LabelledScenes, label_sizes
+from inkwash.core.device import set_threads
+from inkwash.data.scenes import LabelledScenes, half_size, label_sizes
 from inkwash.models.glm.decoder import RopeParameters
 from inkwash.models.glm_image import ar
-from inkwash.models.glm_image.ar import ARGenerator, VisionEncoder, VQModel
+from inkwash.models.glm_image.ar import ARGenerator, VisionBlock, VisionEncoder, VQModel
 from inkwash.models.glm_image.config import ARConfig, ARTextConfig, VisionConfig, VQConfig
 from inkwash.models.glm_image.tokenizer_files import END_OF_TEXT, IMAGE, TokenLayout, train_bpe
+from inkwash.scenes.caption import caption
+from inkwash.scenes.grammar import sample_scene
+from inkwash.scenes.labels import cell_labels
+from inkwash.scenes.render import render
 from inkwash.train.ar import ar_loss, build_rows
+from inkwash.train.device import autocast
 from inkwash.train.optim import descend, make_optimizers, set_lr, warmup_cosine
-from inkwash.train.pixel_codes import PixelTokenizer, train_pixel_tokenizer
-from inkwash.train.tokenizer import TokenizerTraining, clip_normalize, perplexity, token_grid, train_tokenizer
+from inkwash.train.tokenizer import (
+    Codebook,
+    TokenizerTraining,
+    clip_normalize,
+    perplexity,
+    token_grid,
+    train_tokenizer,
+)
 
 CPU = torch.device("cpu")
 COLORS = {"semantic-VQ": "#1f77b4", "VQ-VAE": "#d62728", "1-D": "#2ca02c"}
+LETTER = 1  # the kind of a cell that shows a letter
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionedPictures:
+    """`half` uint8 (P, H/2, W/2, 3), one prompt each, and the letter of every cell (P, N), 0 where there is none."""
+
+    half: np.ndarray
+    prompts: list[str]
+    letters: np.ndarray
+
+
+def captioned_pictures(seed: str, count: int, width: int, height: int) -> CaptionedPictures:
+    """`count` scenes of one canvas, the same for the same seed."""
+    rng = random.Random(seed)
+    half, prompts, letters = [], [], []
+    for _ in range(count):
+        scene = sample_scene(rng, width=width, height=height, level="first", random_words=0.5)
+        half.append(half_size(render(scene)))
+        prompts.append(caption(scene, rng))
+        labels = cell_labels(scene)
+        letters.append(np.where(labels["kind"] == LETTER, labels["letter"] + 1, 0).ravel())
+    return CaptionedPictures(half=np.stack(half), prompts=prompts, letters=np.stack(letters))
+
+
+class PixelTokenizer(nn.Module):
+    """Pictures to `grid` (rows * columns) codes and back; `line` takes the codes from learned queries."""
+
+    def __init__(self, config: VisionConfig, codebook: VQConfig, grid: tuple[int, int], *, line: bool) -> None:
+        super().__init__()
+        self.grid, self.patch, self.line = grid, config.patch_size, line
+        count, width = grid[0] * grid[1], config.hidden_size
+        self.vision = VisionEncoder(config)
+        self.vq = VQModel(codebook)
+        self.queries = nn.Parameter(0.02 * torch.randn(count, width))
+        self.places = nn.Parameter(0.02 * torch.randn(count, width))
+        self.blocks = nn.ModuleList([VisionBlock(config) for _ in range(config.depth)])
+        self.out = nn.Linear(width, 3 * self.patch**2)
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels (B, 3, H, W) -> what is quantised, (B, N, width)."""
+        if not self.line:
+            return self.vision(pixels)
+        patches = self.vision.patch_embed(pixels) + self.vision.embeddings(*self.grid)
+        x = torch.cat([patches, self.queries.expand(len(patches), -1, -1)], dim=1)
+        for block in self.vision.blocks:
+            x = block(x)
+        return x[:, patches.shape[1] :]
+
+    def redraw(self, tokens: Tensor) -> Tensor:
+        """Quantised (B, N, E) -> patches (B, N, 3 p p)."""
+        x = self.vq.decode(tokens) + self.places
+        if self.line:  # codes keep their order, patches start from their place alone
+            x = torch.cat([x, self.places.expand(len(x), -1, -1)], dim=1)
+        for block in self.blocks:
+            x = block(x)
+        return self.out(x[:, -len(self.places) :])
+
+
+def train_pixel_tokenizer(
+    model: PixelTokenizer,
+    make: Callable[[int], Tensor],
+    *,
+    steps: int,
+    lr: float = 1e-3,
+    free_steps: int,
+    start_batches: int = 20,
+    decay: float = 0.98,
+) -> dict[str, float]:
+    """Learn to redraw `make(step)`, uint8 (B, H, W, 3); returns the last losses and the codebook's health."""
+    model.vq.quantize.embedding.weight.requires_grad_(False)
+    optimizers = make_optimizers([model], lr=lr, muon_marker="blocks.")
+    book = Codebook(model.vq, decay)
+    usage = torch.zeros(model.vq.config.num_embeddings)
+    error = torch.zeros(())
+    device = model.queries.device
+    for step in range(steps):
+        set_lr(optimizers, lr * warmup_cosine(step, total=steps, warmup=50))
+        if step == free_steps:
+            with torch.no_grad(), autocast(device):
+                many = [model.vq.project(model.features(clip_normalize(make(i)))) for i in range(start_batches)]
+            book.start(torch.cat(many).flatten(0, 1))
+        pixels = clip_normalize(make(step))
+        with autocast(device):
+            features = model.features(pixels)
+            tokens, ids, commitment = model.vq(features)
+            if step < free_steps:
+                tokens, commitment = model.vq.project(features), torch.zeros(())
+            patches = model.redraw(tokens)
+        target = rearrange(pixels, "b c (h p) (w q) -> b (h w) (c p q)", p=model.patch, q=model.patch)
+        error = (patches.float() - target).abs().mean()
+        descend(error + 0.5 * commitment, optimizers)
+        if step >= free_steps:
+            z = model.vq.project(features.detach()).detach().flatten(0, 1)
+            book.follow(z, ids.flatten())
+            usage.mul_(0.98).index_add_(0, ids.flatten(), torch.ones(ids.numel()))
+            if (step + 1) % 50 == 0 and step < 0.85 * steps:
+                book.revive((usage > 0.05).float(), z, ids.flatten())
+    return {
+        "error": float(error.detach()),
+        "usage": float((usage > 0.05).float().mean()),
+        "perplexity": perplexity(usage),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +180,10 @@ class CodesComparison:
         """Rows and columns of cells of 32 px."""
         return self.canvas[1] // 32, self.canvas[0] // 32
 
-    def run(self) -> None:
-        compare_codes(self)
-
-
-def nano_codes(work: Path, tokenizer_steps: int = 1000, ar_steps: int = 600) -> CodesComparison:
-    """The comparison in the documents: about twenty minutes on one core."""
-    return CodesComparison(work=work, tokenizer_steps=tokenizer_steps, ar_steps=ar_steps)
-
 
 def compare_codes(config: CodesComparison) -> None:
     """Train the three tokenizers and a generator on each one's codes; write losses, table and plot."""
-    folder = config.work / "codes"
+    folder = config.work
     folder.mkdir(parents=True, exist_ok=True)
     pool = captioned_pictures("codes", config.pictures + config.held, *config.canvas)
     pixels, prompts = torch.from_numpy(pool.half), pool.prompts
@@ -222,3 +339,18 @@ def draw_losses(curves: dict[str, list[float]], path: Path, width: int = 720, he
         draw.text((right - 190, top + 6 + 16 * row), f"{name}: {mean:.2f} nats a code", fill=COLORS[name])
     draw.text((left, bottom + 8), f"AR training loss over {len(next(iter(curves.values())))} steps", fill="#333333")
     image.save(path)
+
+
+def main() -> None:
+    """The comparison, by the words of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", nargs="?", type=Path, default=Path("work/codes"))
+    parser.add_argument("--tokenizer-steps", type=int, default=CodesComparison.tokenizer_steps)
+    parser.add_argument("--ar-steps", type=int, default=CodesComparison.ar_steps)
+    words = parser.parse_args()
+    set_threads()
+    compare_codes(CodesComparison(work=words.work, tokenizer_steps=words.tokenizer_steps, ar_steps=words.ar_steps))
+
+
+if __name__ == "__main__":
+    main()
