@@ -75,6 +75,14 @@ LayoutChoice = Annotated[
 Temperature = Annotated[
     float | None, typer.Option("--temperature", help="Sampling temperature of the plan [default: the model's own].")
 ]
+PlanCandidates = Annotated[
+    int | None,
+    typer.Option(
+        "--plan-candidates",
+        metavar="N",
+        help="Sample up to N plans, draw the one that spells the prompt best; 1: the first [default: the model's own].",
+    ),
+]
 TopP = Annotated[
     float | None,
     typer.Option(
@@ -231,6 +239,7 @@ class DrawOptions:
     layout: LayoutChoice = "new"
     temperature: Temperature = None
     top_p: TopP = None
+    plan_candidates: PlanCandidates = None
     quality: Quality = "exact"
 
     def of_model(self, model: str) -> Self:
@@ -255,6 +264,7 @@ class DrawOptions:
             layout=self.layout,
             temperature=self.temperature,
             top_p=self.top_p,
+            plan_candidates=self.plan_candidates,
             seed=draw_seed() if self.seed is None else self.seed,
             quality=self.quality,
         )
@@ -292,7 +302,7 @@ class OutputOptions:
     quiet: Quiet = False
 
 
-PLAN_OPTIONS = ("temperature", "top_p")  # of `DrawOptions`, None for the model's own
+PLAN_OPTIONS = ("temperature", "top_p", "plan_candidates")  # of `DrawOptions`, None for the model's own
 _MAX_STDIN = 2**20
 
 
@@ -334,7 +344,7 @@ class DrawJob:
             "seed": request.seed + index,
         }
         optional = {
-            **request.asked_sampling(),
+            **request.asked_plan(),
             "quality": None if request.quality == "exact" else request.quality,
             "quantize": load.quantize,
             "compiled": load.compile or None,
@@ -404,6 +414,7 @@ class SamplingOptions:
         float | None, typer.Option("--temperature", help="Sampling temperature [default: the model's].")
     ] = None
     top_p: Annotated[float | None, typer.Option("--top-p", help="Nucleus mass [default: the model's].")] = None
+    plan_candidates: PlanCandidates = None
 
     def config(self, model: str | None, seed: int, cancel: CancelToken) -> DrawConfig:
         """The same with the seed and, where a model draws, its own steps and guidance."""
@@ -413,7 +424,13 @@ class SamplingOptions:
         if model is not None:  # finished pictures may be of any model, whatever it is called
             steps, guidance = resolve_defaults(model, steps, guidance)
         return DrawConfig(
-            seed=seed, steps=steps, guidance=guidance, temperature=self.temperature, top_p=self.top_p, cancel=cancel
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            plan_candidates=self.plan_candidates,
+            cancel=cancel,
         )
 
 

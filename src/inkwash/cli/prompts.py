@@ -31,6 +31,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "n": (int,),
     "layout": (str,),
     **dict.fromkeys(PLAN_OPTIONS, (int, float)),
+    "plan_candidates": (int,),
 }
 KINDS = {str: "a text", int: "a whole number", float: "a number"}
 LAYOUTS = ("new", "same")

@@ -103,6 +103,14 @@ def check_seed(seed: int) -> int:
     return check_whole("seed", seed, 0, MAX_SEED)
 
 
+MAX_CANDIDATES = 64
+
+
+def check_candidates(value: int) -> int:
+    """How many plans may be sampled for one picture."""
+    return check_whole("plan_candidates", value, 1, MAX_CANDIDATES)
+
+
 def check_count(count: int) -> int:
     """How many pictures one request draws."""
     return check_whole("n", count, 1, MAX_IMAGES, advice="call again for more pictures")

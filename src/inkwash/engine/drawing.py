@@ -44,7 +44,10 @@ class Drawing:
             chosen = range(0, p.count, 1 if p.request.layout == "new" else p.request.num_images)
             owners, generators = [p.owners[i] for i in chosen], [p.plan_generator(i) for i in chosen]
             semantic_ids = self.stages.semantic_ids(p.prompts)
-            tokens = self.stages.plans(p.prompts, semantic_ids, owners, generators, p.sampling, self.watch)
+            judges = self.stages.judges([each.prompt for each in p.requests], p.prompts, semantic_ids, p.candidates)
+            tokens = self.stages.plans(
+                p.prompts, semantic_ids, owners, generators, p.sampling, self.watch, judges, p.candidates
+            )
             plan = make_plan(tokens, p.prompts, semantic_ids)
         elif supplied.prior_token_image_ids is None:
             plan = make_plan(supplied.prior_token_ids, p.prompts, self.stages.semantic_ids(p.prompts))

@@ -96,7 +96,7 @@ def blanked(text: str, places: Iterable[tuple[int, int]]) -> str:
     return "".join(letters)
 
 
-__all__ = ["Abilities", "Language", "Note", "find_notes", "negative_notes", "notes"]
+__all__ = ["Abilities", "Language", "Note", "asked_things", "find_notes", "negative_notes", "notes", "unquoted_texts"]
 
 MAX_PROMPT = 32_000  # what a longer one says further on is not looked at
 _SHOWN = 5  # words that one sentence names
@@ -129,6 +129,8 @@ _RECIPIENT = re.compile(
 )
 _LETTERS_ASKED = r"(?:letters|lettering|text|type|words|font|writing|characters|capitals)"
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+_NUMBERS_ZH = {"一": 1, "两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10}
+_COUNTED_ZH = re.compile(r"([一两二三四五六七八九十]|[1-9]\d?)[只个颗朵棵条辆座本支杯匹头块把张束串盏台架艘]$")
 _PHOTO_SIDE, _PHOTO_COLORS, _PHOTO_SHARE = 96, 40, 0.9
 
 
@@ -402,6 +404,42 @@ def _is_plain(word: str) -> bool:
     if "-" in lower:
         return all(_is_plain(part) for part in lower.split("-") if part)
     return lower.isdigit() or any(part in plain_words.ENGLISH for part in parts)
+
+
+def unquoted_texts(prompt: str, limits: Abilities | None) -> list[str]:
+    """Words that a prompt without quotation marks asks to be written, by the sense of the sentence."""
+    prompt = prompt[:MAX_PROMPT]
+    return [] if quoted(prompt).open else _unquoted(outside(prompt, _FILLER), limits)
+
+
+def asked_things(prompt: str, limits: Abilities) -> list[tuple[str, int | None]]:
+    """The things that a prompt names, by the model's own names, and how many; None where it does not say."""
+    rest = outside(prompt[:MAX_PROMPT], _FILLER)
+    names = {" ".join(word.lower().split()): one.name for one in limits.things for word in one.words}
+    found: list[tuple[str, int | None]] = []
+    for start, end in sorted(names_of(limits, things=True).places(rest)):
+        phrase = " ".join(rest[start:end].lower().split())
+        name = next((names[form] for form in singulars(phrase) if form in names), None)
+        count = _how_many(rest[max(0, start - 40) : start])
+        if name is not None and count != 0 and all(name != other for other, _ in found):
+            found.append((name, count))
+    return found
+
+
+def _how_many(before: str) -> int | None:
+    """The number that the words before a name end in, 0 for none of it, None where they name no number."""
+    if chinese := _COUNTED_ZH.search(before):
+        return _NUMBERS_ZH.get(chinese[1]) or int(chinese[1])
+    for word in reversed(before.lower().replace(_FILLER, " , ").split()[-3:]):
+        if word in ("no", "without"):
+            return 0
+        if word in _NUMBERS or word in ("a", "an", "one", "single"):
+            return _NUMBERS.get(word, 1)
+        if word.isascii() and word.isdigit() and len(word) < 3:
+            return int(word)
+        if word in ("and", "or", "with", "of") or not word[-1].isalnum():
+            break
+    return None
 
 
 def _many(rest: str, limits: Abilities) -> Iterator[Note]:

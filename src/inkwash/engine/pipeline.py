@@ -27,6 +27,7 @@ from inkwash.engine.drawing import Callback, Drawing
 from inkwash.engine.loading import FOLDERS, Placement, choose, load_parts
 from inkwash.engine.offload import Offload, Residency
 from inkwash.engine.output import GlmImagePipelineOutput, Plan, Stopwatch
+from inkwash.engine.plan_choice import check_candidates
 from inkwash.engine.prepared import (
     Overrides,
     Prepared,
@@ -386,7 +387,10 @@ class GlmImagePipeline(ReferenceSurface):
         semantic_ids = self.stages.semantic_ids(prompts)
         sampling = Sampling.of(self.parts.defaults, SamplingOverrides(temperature=temperature, top_p=top_p))
         owners = range(len(texts))
-        tokens = self.stages.plans(prompts, semantic_ids, owners, plan_generators, sampling, Watch(progress, cancel))
+        candidates = check_candidates(None, self.parts)
+        judges = self.stages.judges(texts, prompts, semantic_ids, candidates)
+        watch = Watch(progress, cancel)
+        tokens = self.stages.plans(prompts, semantic_ids, owners, plan_generators, sampling, watch, judges, candidates)
         plan = make_plan(tokens, prompts, semantic_ids)
         target = torch.device(device) if device is not None else self.device
         image_ids, grids = plan.prior_token_image_ids, plan.source_image_grid_thw

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from inkwash.engine.drawing import Drawing
 from inkwash.engine.estimate import Speeds
 from inkwash.engine.jobs import Job, as_outcome
 from inkwash.engine.output import Plan, upsample
+from inkwash.engine.plan_choice import PlanChoice, candidate_generator
 from inkwash.engine.request import Watch
 from inkwash.engine.stages import make_plan
 from inkwash.models.glm_image.processor import ImagePrompt
@@ -38,6 +39,13 @@ class RequestSequence(PlanSequence):
     prompt: ImagePrompt = field(kw_only=True)
     semantic_ids: list[Tensor] = field(kw_only=True)
     pictures: list[int] = field(kw_only=True)
+    choice: PlanChoice = field(kw_only=True)
+    number: int = field(kw_only=True)  # which candidate of the choice
+
+    def count_tokens(self, tokens: int) -> None:
+        """Progress; that of further candidates is none of its own."""
+        if self.number == 0:
+            self.job.count_tokens(tokens)
 
     @property
     def preview_tokens(self) -> int:
@@ -104,7 +112,7 @@ class Planner:
             sequence = self._waiting.popleft()
             if not sequence.job.ended and self._guarded(sequence, partial(slots.join, sequence)):
                 self._active.append(sequence)
-                sequence.job.count_tokens(sequence.count)
+                sequence.count_tokens(sequence.count)
         self._settle(slots)
         chosen = self._active[:limit]
         if not chosen:
@@ -117,7 +125,9 @@ class Planner:
             self.speeds.saw_tokens(sum(drawn), time.perf_counter() - start)
         for sequence, tokens in zip(chosen, drawn, strict=True):
             if tokens:
-                sequence.job.count_tokens(tokens)
+                sequence.count_tokens(tokens)
+            if sequence.number:
+                continue  # the preview that is shown is that of the first candidate
             if sequence.count - tokens < sequence.preview_tokens <= sequence.count:
                 self.hooks.previewed(sequence, slots.plan(sequence)[: sequence.preview_tokens])
         self._settle(slots)
@@ -134,21 +144,36 @@ class Planner:
         semantic_ids = [each.cpu() for each in stages.semantic_ids([prompt])[0]]
         with stages.resident("ar"):
             prefix = read_prompt(stages.parts.ar, prompt, semantic_ids)
+        (judge,) = stages.judges([request.prompt], [prompt], [semantic_ids], prepared.candidates)
         shared = request.layout == "same"
         for index in range(1 if shared else request.num_images):
-            uniforms = torch.rand(prefix.tokens, generator=prepared.plan_generator(index))
-            pictures = list(range(request.num_images)) if shared else [index]
-            self._waiting.append(
+            self._sample_next(
                 RequestSequence(
                     prefix,
-                    uniforms,
+                    torch.empty(0),
                     prepared.sampling,
                     job=job,
                     prompt=prompt,
                     semantic_ids=semantic_ids,
-                    pictures=pictures,
+                    pictures=list(range(request.num_images)) if shared else [index],
+                    choice=PlanChoice(judge, prepared.candidates),
+                    number=0,
                 )
             )
+
+    def _sample_next(self, sequence: RequestSequence) -> bool:
+        """Let the next candidates of a picture wait, made after one of them; False when the best is found."""
+        assert sequence.job.prepared is not None, "what is planned was prepared"
+        numbers = sequence.choice.next_round()
+        for number in numbers:
+            plan_seed = sequence.job.prepared.plan_seeds[sequence.pictures[0]]
+            uniforms = torch.rand(sequence.tokens, generator=candidate_generator(plan_seed, number))
+            self._waiting.append(
+                replace(
+                    sequence, uniforms=uniforms, number=number, slot=None, count=0, drawn=[], numbers=[], proposer=None
+                )
+            )
+        return bool(numbers)
 
     def _settle(self, slots: Slots) -> None:
         """Let go of sequences that are done or that nobody waits for."""
@@ -160,9 +185,11 @@ class Planner:
         self._waiting = deque(sequence for sequence in self._waiting if not sequence.job.ended)
 
     def _hand_out(self, slots: Slots, sequence: RequestSequence) -> None:
-        tokens = slots.plan(sequence)
         rows, columns = sequence.prompt.target
-        prior = upsample(tokens[-rows * columns :], (rows, columns))[None]
+        sequence.choice.add(sequence.number, slots.plan(sequence)[-rows * columns :])
+        if sequence.choice.open or self._sample_next(sequence):
+            return
+        prior = upsample(sequence.choice.best, (rows, columns))[None]
         plan = make_plan(prior, [sequence.prompt], [sequence.semantic_ids])
         sequence.job.planned = time.monotonic()
         for index in sequence.pictures:

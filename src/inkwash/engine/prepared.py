@@ -22,6 +22,7 @@ from inkwash.core import limits, seeds
 from inkwash.core.errors import RequestError
 from inkwash.core.seeds import following_seed
 from inkwash.engine.output import MaskedEdit, Plan, check_output_type
+from inkwash.engine.plan_choice import check_candidates
 from inkwash.engine.request import DrawRequest, Quality, TokenCounts, find_quality, picture_size
 from inkwash.engine.sampling import Sampling
 from inkwash.engine.stages import Stages
@@ -95,6 +96,7 @@ class Prepared:
     edit: MaskedEdit | None = field(repr=False)
     generators: tuple[torch.Generator, ...]  # of each picture
     plan_seeds: tuple[int, ...]
+    candidates: int  # plans that are sampled for a picture, at most
 
     @property
     def request(self) -> DrawRequest:
@@ -201,6 +203,7 @@ def prepare(
         edit=edit,
         generators=tuple(generators),
         plan_seeds=tuple(seeds.digest(each) for each in generators),
+        candidates=check_candidates(first.plan_candidates, stages.parts),
     )
 
 

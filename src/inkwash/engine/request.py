@@ -83,6 +83,10 @@ class Watch:
             self._progress(self._state)
         self.check()
 
+    def silent(self) -> Watch:
+        """The same run without its progress."""
+        return Watch(cancel=self._cancel)
+
     def check(self) -> None:
         if self._cancel is not None:
             self._cancel.check()
@@ -101,16 +105,31 @@ class SamplingOverrides:
         if self.top_p is not None:
             limits.check_nucleus("top_p", self.top_p)
 
-    def asked_sampling(self) -> dict[str, Any]:
-        """The fields by name."""
-        return {name: getattr(self, name) for name in SAMPLING_FIELDS}
-
 
 SAMPLING_FIELDS = tuple(each.name for each in fields(SamplingOverrides))
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawRequest(SamplingOverrides):
+class PlanOverrides(SamplingOverrides):
+    """How a plan is to be made: sampled, and chosen among at most so many (`plan_choice.py`)."""
+
+    plan_candidates: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.plan_candidates is not None:
+            limits.check_candidates(self.plan_candidates)
+
+    def asked_plan(self) -> dict[str, Any]:
+        """The fields by name."""
+        return {name: getattr(self, name) for name in PLAN_FIELDS}
+
+
+PLAN_FIELDS = tuple(each.name for each in fields(PlanOverrides))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawRequest(PlanOverrides):
     """One prompt and its settings, checked when it is made; None leaves a setting to the checkpoint.
 
     Picture k of n has seed `seed + k`; a request without a seed gets one when it is drawn. Command line, API and page

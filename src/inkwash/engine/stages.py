@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from inkwash.core.device import one_thread
 from inkwash.engine.ar import SLOTS, Row, Slots, fill_plans, make_slots, read_prompt, reference_semantic_ids
 from inkwash.engine.offload import Residency
 from inkwash.engine.output import Plan, encode_picture, join_references, split_references, upsample
+from inkwash.engine.plan_choice import PlanChoice, PlanJudge, PlanReader, candidate_generator
 from inkwash.engine.ranks.drawing import SharedDrawing
 from inkwash.engine.reference_cache import ReferenceCache
 from inkwash.engine.request import Watch
@@ -87,23 +89,54 @@ class Stages:
         generators: Sequence[torch.Generator],
         sampling: Sampling,
         watch: Watch,
+        judges: Sequence[PlanJudge | None] = (),
+        candidates: int = 1,
     ) -> Tensor:
-        """Prior tokens (P, N) of P plans; plan i belongs to prompt `owners[i]` and draws from `generators[i]`."""
+        """Prior tokens (P, N) of P plans; plan i belongs to prompt `owners[i]` and draws from `generators[i]`.
+
+        With a judge for each prompt every plan is the best of up to so many `candidates`.
+        """
         watch.check()
+        choices = [PlanChoice(judges[owner] if judges else None, candidates) for owner in owners]
         with self.resident("ar"):
             prefixes = [
                 read_prompt(self.parts.ar, prompt, references)
                 for prompt, references in zip(prompts, semantic_ids, strict=True)
             ]
-            rows = [
-                Row(prefixes[owner], torch.rand(prefixes[owner].tokens, generator=generator))
-                for owner, generator in zip(owners, generators, strict=True)
-            ]
-            slots = self.slots(min(len(rows), self.pictures_per_pass or SLOTS))
-            drawn = fill_plans(self.parts.ar, slots, rows, sampling, watch)
+            slots = self.slots(min(len(owners) * candidates, self.pictures_per_pass or SLOTS))
+            while due := [(index, number) for index, choice in enumerate(choices) for number in choice.next_round()]:
+                rows = []
+                for index, number in due:
+                    generator = generators[index]
+                    if number:
+                        generator = candidate_generator(generator.initial_seed(), number)
+                    prefix = prefixes[owners[index]]
+                    rows.append(Row(prefix, torch.rand(prefix.tokens, generator=generator)))
+                for (index, number), tokens in zip(
+                    due, fill_plans(self.parts.ar, slots, rows, sampling, watch), strict=True
+                ):
+                    choices[index].add(number, tokens[-math.prod(prompts[owners[index]].target) :])
+                watch = watch.silent()  # further plans are no progress of their own
             del prefixes, rows, slots
         targets = [prompts[owner].target for owner in owners]
-        return torch.stack([upsample(tokens[-h * w :], (h, w)) for tokens, (h, w) in zip(drawn, targets, strict=True)])
+        return torch.stack([upsample(choice.best, target) for choice, target in zip(choices, targets, strict=True)])
+
+    def judges(
+        self,
+        texts: Sequence[str],
+        prompts: Sequence[ImagePrompt],
+        semantic_ids: Sequence[Sequence[Tensor]],
+        candidates: int,
+    ) -> list[PlanJudge | None]:
+        """Who chooses among the plans of every prompt; None where there is nothing to choose or to read."""
+        labels, drawing = self.parts.code_labels, self.parts.drawing
+        if labels is None or candidates == 1:
+            return [None] * len(prompts)
+        reader, judges = PlanReader(labels), []
+        for text, prompt, ids in zip(texts, prompts, semantic_ids, strict=True):
+            grids = [each.view(reference.grid) for each, reference in zip(ids, prompt.references, strict=True)]
+            judges.append(PlanJudge.of(reader, drawing.prompt(text), prompt.target, grids, drawing.limits))
+        return judges
 
     @torch.no_grad()
     def glyphs(self, text: str, max_length: int = MAX_BYTES) -> Tensor:

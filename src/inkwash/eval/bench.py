@@ -18,7 +18,7 @@ from PIL import Image
 from inkwash.core import limits
 from inkwash.core.errors import ConfigError
 from inkwash.core.types import Size
-from inkwash.engine.request import SAMPLING_FIELDS
+from inkwash.engine.request import PLAN_FIELDS
 from inkwash.engine.verify import Reading, Verify
 from inkwash.eval import verified
 from inkwash.eval.digest import digest
@@ -309,7 +309,7 @@ def check_folders(run: EvalRun) -> None:
         check_settings(run.images, {key: value for key, value in run.settings().items() if key in _SCENE_KEYS})
 
 
-_MODEL_KEYS = ("source", "model", "fingerprint", "steps", "guidance", *SAMPLING_FIELDS)
+_MODEL_KEYS = ("source", "model", "fingerprint", "steps", "guidance", *PLAN_FIELDS)
 # What decides the cases, whoever drew the pictures.
 _SCENE_KEYS = ("task", "regions", "kinds", "seed", "size", "world", "level", "language")
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from inkwash.core import limits
 from inkwash.core.errors import ConfigError
-from inkwash.engine.request import DrawRequest, SamplingOverrides
+from inkwash.engine.request import DrawRequest, PlanOverrides
 from inkwash.eval.run import Draw
 from inkwash.eval.tasks.edits import EditCase
 from inkwash.eval.tasks.scenes import Case
@@ -32,7 +32,7 @@ SOURCES = ("ar", "teacher", "vae", "truth")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawConfig(SamplingOverrides):
+class DrawConfig(PlanOverrides):
     """How the model is asked; picture i has seed + i."""
 
     seed: int = 0
@@ -46,14 +46,14 @@ class DrawConfig(SamplingOverrides):
 
     def settings(self) -> dict[str, Any]:
         """What is written beside the pictures."""
-        return {"seed": self.seed, "steps": self.steps, "guidance": self.guidance, **self.asked_sampling()}
+        return {"seed": self.seed, "steps": self.steps, "guidance": self.guidance, **self.asked_plan()}
 
     def request(self, number: int, **fields: Any) -> DrawRequest:
         """The request of picture `number`; `fields` say what is drawn."""
         chosen = {"num_inference_steps": self.steps, "guidance_scale": self.guidance}
         settings = {name: value for name, value in chosen.items() if value is not None}
         seed = limits.check_seed(self.seed) + number
-        return DrawRequest(**{**self.asked_sampling(), "seed": seed, **settings, **fields})
+        return DrawRequest(**{**self.asked_plan(), "seed": seed, **settings, **fields})
 
 
 def drawer(source: str, cases: Sequence[Case], pipe: GlmImagePipeline | None, config: DrawConfig) -> Draw:

@@ -62,6 +62,7 @@ class Used(BaseModel):
     guidance_scale: float
     temperature: float | None = Field(None, description="null: the checkpoint's own.")
     top_p: float | None = None
+    plan_candidates: int | None = None
     negative_prompt: str | None = None
     layout: str
     drawn_size: str = Field(description="Size before it was cut to the asked one.")
@@ -112,7 +113,7 @@ def used(order: PreparedRequest, drawn: Size, info: ModelInfo) -> Used:
         steps=order.quality.taken(request.num_inference_steps),
         tier=order.quality.tier,
         guidance_scale=request.guidance_scale,
-        **request.asked_sampling(),
+        **request.asked_plan(),
         negative_prompt=request.negative_prompt,
         layout=request.layout,
         drawn_size=str(drawn),

@@ -17,7 +17,7 @@ from inkwash.core.seeds import draw_seed
 from inkwash.core.text import nearest
 from inkwash.core.types import Size
 from inkwash.engine.notes import negative_notes, notes
-from inkwash.engine.request import SAMPLING_FIELDS, DrawRequest
+from inkwash.engine.request import PLAN_FIELDS, DrawRequest
 from inkwash.engine.verify import Verify, check_verifiable
 from inkwash.media.reader import MediaReader
 from inkwash.serve.handles import PlanHandle, PlanSigner
@@ -107,7 +107,7 @@ def prepare_request(
         quality=chosen.tier,
         seed=body.seed,
         adapters=adapters,
-        **{name: getattr(body, name) for name in SAMPLING_FIELDS},
+        **{name: getattr(body, name) for name in PLAN_FIELDS},
     )
     size = final_size if drawn is None else drawn
     if size is None and images:
@@ -279,7 +279,7 @@ def _warnings(body: ImageBody, info: ModelInfo) -> list[str]:
     warnings += negative_notes(body.negative_prompt, body.guidance_scale)
     if body.plan is not None:
         warnings += [
-            f"{name}: has no effect on a given plan." for name in SAMPLING_FIELDS if getattr(body, name) is not None
+            f"{name}: has no effect on a given plan." for name in PLAN_FIELDS if getattr(body, name) is not None
         ]
         if body.layout == "new" and (body.n or 1) > 1:
             warnings.append("layout: new has no effect on a given plan, which all pictures share.")

@@ -114,6 +114,9 @@ class ImageBody(BaseModel):
     layout: Literal["new", "same"] | None = Field(None, description="n > 1: a plan for each picture, or one for all.")
     temperature: float | None = Field(None, ge=0, le=limits.MAX_TEMPERATURE, description="Of the plan's tokens.")
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus mass of the plan's tokens.")
+    plan_candidates: int | None = Field(
+        None, ge=1, le=limits.MAX_CANDIDATES, description="Sample up to so many plans, draw the best; the model's own."
+    )
     plan: str | None = Field(None, max_length=400_000, description="Handle of an earlier picture: no planning stage.")
     return_plan: bool | None = Field(None, description="Whether pictures come with plan handles (default true).")
     progress: bool | None = Field(None, description="Progress events in a stream.")

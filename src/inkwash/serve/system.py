@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from inkwash import __version__
 from inkwash.core.errors import RequestError
-from inkwash.engine.request import SAMPLING_FIELDS
+from inkwash.engine.request import PLAN_FIELDS
 from inkwash.serve.files import with_addresses
 from inkwash.serve.images import client_of, service_of
 from inkwash.serve.requests import same_model
@@ -33,6 +33,7 @@ class ModelAnswer(BaseModel):
     default_steps: int | None = None
     default_guidance: float | None = None
     default_temperature: float | None = None
+    default_plan_candidates: int | None = None
     default_top_p: float | None = None
     parent: str | None = None  # of an adapter: the model that it changes
 
@@ -61,7 +62,7 @@ class Health(BaseModel):
 def _model(request: Request) -> ModelAnswer:
     service = service_of(request)
     info = None if service.backend is None else service.backend.info
-    names = ("steps", "guidance", *SAMPLING_FIELDS)
+    names = ("steps", "guidance", *PLAN_FIELDS)
     return ModelAnswer(
         id=service.settings.served_name,
         created=STARTED,

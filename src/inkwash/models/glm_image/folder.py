@@ -195,15 +195,18 @@ class DrawingDefaults:
     """How a checkpoint wants to be drawn with where nothing is asked for; by default as the released model.
 
     canonical_quotes: every style of quotation marks reaches the networks as straight double ones, the only ones that
-    a small model has learnt. limits: what the checkpoint can draw; None where it does not say.
+    a small model has learnt. limits: what the checkpoint can draw; None where it does not say. plan_candidates: how
+    many plans are sampled at most, of which the best is drawn (`engine/plan_choice.py`; needs `code_labels.json`).
     """
 
     num_inference_steps: int = 50
     guidance_scale: float = 1.5
     canonical_quotes: bool = False
     limits: Abilities | None = None
+    plan_candidates: int = 1
 
     def __post_init__(self) -> None:
+        limits.check_candidates(self.plan_candidates)
         limits.check_steps(self.num_inference_steps)
         limits.check_guidance(self.guidance_scale)
         if not isinstance(self.canonical_quotes, bool):
@@ -223,6 +226,8 @@ class DrawingDefaults:
         }
         if self.canonical_quotes:
             values["canonical_quotes"] = True
+        if self.plan_candidates != 1:
+            values["plan_candidates"] = self.plan_candidates
         if self.limits is not None:
             values["limits"] = self.limits.to_dict()
         return values
@@ -337,10 +342,16 @@ class ModelDefaults:
     top_k: int | None = None
     min_p: float = 0.0
     side: int = 1024
+    plan_candidates: int = 1
 
     @classmethod
     def of(cls, drawing: DrawingDefaults, generation: Mapping[str, Any], side: int | None) -> ModelDefaults:
         """From the index's settings, generation_config.json and the size that the VAE was trained on."""
         named = {name: generation.get(name) for name in ("temperature", "top_p", "top_k", "min_p")}
         known = {name: value for name, value in {**named, "side": side}.items() if value}
-        return cls(steps=drawing.num_inference_steps, guidance=drawing.guidance_scale, **known)
+        return cls(
+            steps=drawing.num_inference_steps,
+            guidance=drawing.guidance_scale,
+            plan_candidates=drawing.plan_candidates,
+            **known,
+        )

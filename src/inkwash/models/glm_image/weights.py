@@ -20,6 +20,7 @@ from torch import nn
 from inkwash.core.errors import ConfigError, WeightsError
 from inkwash.core.files import staging_folder, write_json
 from inkwash.models.glm_image.ar import ARGenerator
+from inkwash.models.glm_image.code_labels import LABELS_FILE, CodeLabels
 from inkwash.models.glm_image.config import ARConfig, DecoderConfig, GlyphConfig, SchedulerConfig, VAEConfig
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.folder import (
@@ -60,6 +61,7 @@ class GlmImageParts:
     scheduler: SchedulerConfig
     generation: dict[str, Any] = field(default_factory=dict)  # generation_config.json; empty for the usual sampling
     drawing: DrawingDefaults = field(default_factory=DrawingDefaults)
+    code_labels: CodeLabels | None = None  # what semantic codes show, where the checkpoint tells
 
     @property
     def defaults(self) -> ModelDefaults:
@@ -98,6 +100,7 @@ def load_pipeline_parts(
     for name in networks:
         read_headers(folder / name, variant)  # a damaged file is found before minutes are spent on the others
     generation = folder / "vision_language_encoder" / GENERATION_FILE
+    labels = folder / "vision_language_encoder" / LABELS_FILE
 
     def part(build: Callable[[], Any], name: str, keys: KeyTable) -> Any:
         fill = name not in deferred
@@ -113,6 +116,7 @@ def load_pipeline_parts(
         scheduler=scheduler,
         generation=read_json(generation) if generation.is_file() else {},
         drawing=drawing,
+        code_labels=CodeLabels.from_file(labels, ar.vq_config.num_embeddings) if labels.is_file() else None,
     )
 
 
@@ -179,6 +183,8 @@ def _write_parts(
         end=parts.ar.config.image_end_token_id, pad=text.pad_token_id, vision_vocab_size=text.vision_vocab_size
     )
     write_json(folder / "vision_language_encoder" / GENERATION_FILE, generation)
+    if parts.code_labels is not None:
+        write_json(folder / "vision_language_encoder" / LABELS_FILE, parts.code_labels.to_dict(), indent=None)
     write_json(folder / INDEX_FILE, pipeline_index(parts.drawing))
 
 

@@ -17,7 +17,7 @@ from inkwash.core.types import Size
 from inkwash.core.web import EVENTS
 from inkwash.engine.notes import MAX_PROMPT, find_notes
 from inkwash.engine.readback import quoted_texts
-from inkwash.engine.request import SAMPLING_FIELDS
+from inkwash.engine.request import PLAN_FIELDS
 from inkwash.serve.images import client_of, service_of
 from inkwash.serve.json_body import read_body
 from inkwash.serve.sizes import parse_size
@@ -112,7 +112,7 @@ async def about(request: Request) -> dict[str, Any]:
         "adapters": info.adapters,
         "natural": info.natural_size,
         "shapes": {"square": (side, side), "landscape": (long, side), "portrait": (side, long)},
-        "defaults": {name: getattr(info.defaults, name) for name in ("steps", "guidance", *SAMPLING_FIELDS, "min_p")},
+        "defaults": {name: getattr(info.defaults, name) for name in ("steps", "guidance", *PLAN_FIELDS, "min_p")},
     }
     if limits is not None:
         facts |= {

@@ -1,0 +1,260 @@
+"""Plans are read by the labels of their codes, and the best of several is drawn: the same in every way of drawing."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from inkwash.core.errors import RequestError, WeightsError
+from inkwash.engine.notes import asked_things, unquoted_texts
+from inkwash.engine.pipeline import GlmImagePipeline
+from inkwash.engine.plan_choice import (
+    UNREADABLE,
+    PlanChoice,
+    PlanJudge,
+    PlanReader,
+    candidate_generator,
+)
+from inkwash.engine.readback import WantedTexts
+from inkwash.engine.request import DrawRequest, Watch
+from inkwash.engine.scheduler import Engine
+from inkwash.models.glm_image.code_labels import LABELS_FILE, CodeLabels
+from inkwash.models.glm_image.folder import DrawingDefaults
+from inkwash.models.glm_image.weights import load_pipeline_parts
+from inkwash.models.registry import defaults_of
+
+# Codes: "." is the ground; a letter is its whole character; "1A" is the first quarter of a large A; "cat" begins a
+# cat, "cat-" goes on with it.
+CHARACTERS, THINGS = tuple("ABCDEO"), ("cat", "sun")
+NAMES = [".", *CHARACTERS, *(f"{q}{c}" for c in CHARACTERS for q in (1, 2, 3, 4)), "cat", "cat-", "sun", "sun-"]
+
+
+def labels_of(names: Sequence[str]) -> CodeLabels:
+    character, quarter, thing, begins = [], [], [], []
+    for name in names:
+        sign = name[-1] if name[:-1] in ("", "1", "2", "3", "4") else "."
+        character.append(CHARACTERS.index(sign) if sign in CHARACTERS else -1)
+        quarter.append(int(name[0]) if sign in CHARACTERS and len(name) == 2 else 0)
+        thing.append(THINGS.index(name.rstrip("-")) if name.rstrip("-") in THINGS else -1)
+        begins.append(int(name in THINGS))
+    numbers = {"character": character, "quarter": quarter, "thing": thing, "begins": begins}
+    arrays = {name: np.array(values, dtype=np.int64) for name, values in numbers.items()}
+    return CodeLabels(characters=CHARACTERS, things=THINGS, **arrays)
+
+
+READER = PlanReader(labels_of(NAMES))
+
+
+def grid(*rows: str) -> Tensor:
+    return torch.tensor([[NAMES.index(name) for name in row.split()] for row in rows])
+
+
+def test_lines_of_whole_and_large_characters() -> None:
+    read = READER.lines(
+        grid(
+            ". A B . C . . .",
+            ". . . . . . . .",
+            "1D 2D 1O 2O . . 1A 2A",
+            "3D 4D 3O 4O . . 3A 4A",
+            "E . . . . . . E",
+        )
+    )
+    assert read == ["AB C", "DO A", "E E"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ("1D 2O", "3D 4D"),  # quarters of two characters
+        ("1D 2D", "3D ."),  # one is missing
+        ("2D 1D", "4D 3D"),  # in another order
+        (". .", "3D 4D"),  # a lower half alone
+        ("1D 2D",),  # an upper half alone
+    ],
+)
+def test_a_large_character_of_parts_that_do_not_fit_is_unreadable(rows: tuple[str, ...]) -> None:
+    read = "".join(READER.lines(grid(*rows)))
+    assert "D" not in read and UNREADABLE in read
+    judge = PlanJudge(reader=READER, grid=(len(rows), 2), wanted=WantedTexts(texts=("D",)))
+    assert judge.score(grid(*rows).flatten()) < 1
+
+
+def test_things_are_counted_where_they_begin() -> None:
+    cats = grid("cat cat- cat cat-", "cat- cat- cat- cat-", ". . sun sun-", ". . sun- sun-")
+    assert READER.things(cats) == {"cat": 2, "sun": 1}
+    judge = PlanJudge(reader=READER, grid=(4, 4), wanted=WantedTexts(texts=()), things=(("cat", 2), ("sun", None)))
+    assert judge.score(cats.flatten()) == 1.0
+    assert replace(judge, things=(("cat", 3), ("sun", 1))).score(cats.flatten()) == 0.75
+    assert judge.score(grid(*[". . . ."] * 4).flatten()) == 0.0
+
+
+def test_texts_weigh_more_than_things() -> None:
+    judge = PlanJudge(reader=READER, grid=(1, 4), wanted=WantedTexts(texts=("AB",)), things=(("cat", 1),))
+    words, cat = judge.score(grid("A B . .").flatten()), judge.score(grid("cat . . .").flatten())
+    assert (words, cat) == (0.75, 0.25)
+    assert judge.score(grid("A B . cat").flatten()) == 1.0
+
+
+def test_what_a_prompt_asks_for() -> None:
+    limits = defaults_of("nano").limits
+    assert limits is not None
+    circle = limits.things[0].name
+    grid_ = (8, 8)
+    quoted = PlanJudge.of(READER, 'A sign "ABC"', grid_, limits=limits)
+    assert quoted is not None and quoted.wanted.texts == ("ABC",) and not quoted.things
+    bare = PlanJudge.of(READER, "a sign that says ABC", grid_, limits=limits)
+    assert bare is not None and bare.wanted.texts == ("ABC",)
+    assert PlanJudge.of(READER, f"two {circle}s", grid_, limits=limits) is None, "things that no code is labelled with"
+    assert PlanJudge.of(READER, "a blue poster", grid_, limits=limits) is None
+    edit = PlanJudge.of(READER, 'Change "AB" to "CD"', (1, 4), [grid("A B . E")], limits)
+    assert edit is not None and edit.wanted.texts == ("CD",)
+    assert edit.score(grid("C D . E").flatten()) == 1.0 and edit.score(grid("A B . E").flatten()) < 0.5
+
+
+def test_things_of_a_prompt_and_their_number() -> None:
+    limits = defaults_of("nano").limits
+    assert limits is not None
+    assert asked_things("three blue circles, a square and stars", limits) == [
+        ("circle", 3),
+        ("square", 1),
+        ("star", None),
+    ]
+    assert asked_things('no circles, "two squares", 4 stars', limits) == [("star", 4)]
+    assert unquoted_texts("A poster that says HELLO", limits) == ["HELLO"]
+    assert unquoted_texts('A poster "HELLO" that', limits) == []
+
+
+class Fixed(PlanJudge):
+    """Scores that are given, by the token of a plan."""
+
+    scores: Sequence[float] = ()
+
+    def score(self, tokens: Tensor) -> float:
+        return type(self).scores[int(tokens)]
+
+
+@pytest.mark.parametrize(
+    ("scores", "candidates", "rounds", "best"),
+    [
+        ([1.0, 1.0], 8, [[0]], 0),
+        ([0.5, 0.2, 1.0, 1.0, 0.9], 8, [[0], [1, 2, 3]], 2),
+        ([0.5, 0.2, 0.8, 0.8] + [0.1] * 4, 8, [[0], [1, 2, 3], [4, 5, 6, 7]], 2),
+        ([0.5, 0.5, 0.5, 0.5, 0.5, 0.6], 6, [[0], [1, 2, 3], [4, 5]], 5),
+        ([0.0, 0.0], 2, [[0], [1]], 0),
+        ([0.0], 1, [[0]], 0),
+    ],
+)
+def test_rounds_end_with_a_right_plan_and_the_first_of_the_best_is_kept(
+    scores: list[float], candidates: int, rounds: list[list[int]], best: int
+) -> None:
+    Fixed.scores = scores
+    judge = Fixed(reader=READER, grid=(1, 1), wanted=WantedTexts(texts=()))
+    choice, seen = PlanChoice(judge, candidates), []
+    while numbers := choice.next_round():
+        seen.append(list(numbers))
+        for number in random.Random(0).sample(numbers, len(numbers)):
+            assert choice.open
+            choice.add(number, torch.tensor([number]))
+        assert not choice.open
+    assert seen == rounds and choice.best.tolist() == [best]
+
+
+@pytest.fixture(scope="module")
+def choosing(tiny_folder: Path) -> GlmImagePipeline:
+    """A tiny pipeline whose codes are labelled by chance, and which samples up to six plans."""
+    parts = load_pipeline_parts(tiny_folder, dtype=torch.float32)
+    codes, rng = parts.ar.config.vq_config.num_embeddings, random.Random(1)
+    limits = defaults_of("nano").limits
+    parts.code_labels = labels_of([rng.choice(NAMES[:7]) for _ in range(codes)])
+    parts.drawing = DrawingDefaults(plan_candidates=6, limits=limits)
+    return GlmImagePipeline(parts)
+
+
+REQUEST = DrawRequest(prompt='A sign "A"', height=64, width=96, num_inference_steps=1, seed=3, num_images=3)
+
+
+def test_the_best_of_the_candidates_is_drawn(choosing: GlmImagePipeline) -> None:
+    stages = choosing.stages
+    prepared = choosing.prepare(REQUEST)
+    (judge,) = stages.judges([REQUEST.prompt], prepared.prompts, [[]], 6)
+    assert judge is not None
+    changed = 0
+    plan = choosing.draw(REQUEST).plan.prior_token_ids
+    for index in range(3):
+        found: list[tuple[float, Tensor]] = []
+        for number in range(6):
+            generator = candidate_generator(prepared.plan_seeds[index], number)
+            one = stages.plans(prepared.prompts, [[]], [0], [generator], prepared.sampling, Watch())[0]
+            ids = one.view(2, 2, 3, 2)[:, 0, :, 0].flatten()  # of the picture, before they were repeated
+            found.append((judge.score(ids), one))
+        rounds = [found[:1], found[:4], found]
+        kept = next((each for each in rounds if max(score for score, _ in each) == 1.0), found)
+        score, best = max(kept, key=lambda pair: pair[0])
+        assert torch.equal(plan[index], best)
+        changed += score > found[0][0]
+    assert changed, "a choice was made at least once"
+
+
+def test_pipeline_engine_and_stage_choose_alike(choosing: GlmImagePipeline) -> None:
+    plan = choosing.draw(REQUEST).plan.prior_token_ids
+    with Engine(choosing) as engine:
+        assert torch.equal(engine.submit(REQUEST).result().plan.prior_token_ids, plan)
+        one = replace(REQUEST, plan_candidates=1)
+        first = engine.submit(one).result().plan.prior_token_ids
+    assert torch.equal(choosing.draw(one).plan.prior_token_ids, first) and not torch.equal(first, plan)
+    alone = choosing.generate_prior_tokens(REQUEST.prompt, 64, 96, generator=torch.Generator().manual_seed(3))[0]
+    assert torch.equal(alone, plan[:1])
+    shared = choosing.draw(replace(REQUEST, layout="same")).plan.prior_token_ids
+    assert torch.equal(shared, plan[:1].expand_as(shared))
+
+
+def test_progress_is_that_of_the_first_plan(choosing: GlmImagePipeline) -> None:
+    seen: list[tuple[str, int, int]] = []
+    choosing.draw(
+        replace(REQUEST, num_images=1), progress=lambda each: seen.append((each.stage, each.done, each.total))
+    )
+    prior = [(done, total) for stage, done, total in seen if stage == "prior"]
+    assert prior[-1][0] == prior[-1][1] and len({total for _, total in prior}) == 1
+    assert [done for done, _ in prior] == sorted(done for done, _ in prior)
+
+
+def test_a_model_that_tells_nothing_takes_the_first_plan(pipe: GlmImagePipeline) -> None:
+    with pytest.raises(RequestError, match="plan_candidates is 4") as caught:
+        pipe.prepare(replace(REQUEST, plan_candidates=4))
+    assert caught.value.param == "plan_candidates"
+    assert pipe.prepare(replace(REQUEST, plan_candidates=1)).candidates == 1
+    assert pipe.prepare(REQUEST).candidates == 1
+    with pytest.raises(RequestError):
+        DrawRequest(prompt="a", plan_candidates=0)
+
+
+def test_labels_travel_with_the_checkpoint(choosing: GlmImagePipeline, tmp_path: Path) -> None:
+    choosing.save_pretrained(tmp_path / "saved")
+    file = tmp_path / "saved" / "vision_language_encoder" / LABELS_FILE
+    again = load_pipeline_parts(tmp_path / "saved", dtype=torch.float32)
+    assert again.code_labels is not None and choosing.parts.code_labels is not None
+    assert again.code_labels.to_dict() == choosing.parts.code_labels.to_dict()
+    assert again.defaults.plan_candidates == 6
+    whole = json.loads(file.read_text())
+    for name, value, words in (
+        ("quarter", [*whole["quarter"][1:], 7], "from 0 to 4"),
+        ("character", whole["character"][1:], "numbers"),
+        ("things", [1], "names"),
+        ("begins", "x", "copy it again"),
+        ("thing", None, "copy it again"),
+    ):
+        file.write_text(json.dumps({**whole, name: value}))
+        with pytest.raises(WeightsError, match=words):
+            load_pipeline_parts(tmp_path / "saved", dtype=torch.float32)
+    short = {name: values if name in ("characters", "things") else values[1:] for name, values in whole.items()}
+    file.write_text(json.dumps(short))
+    with pytest.raises(WeightsError, match="codebook"):
+        load_pipeline_parts(tmp_path / "saved", dtype=torch.float32)
