@@ -89,6 +89,7 @@ def test_the_third_edition_goes_on_from_the_second(tmp_path: Path, second: Path)
     assert 60e6 < size < 90e6
     parts = load_pipeline_parts(folder)
     assert parts.drawing == nano.THIRD.drawing
+    assert parts.code_labels is not None and (parts.code_labels.character >= 0).any()
     assert parts.ar.config.text_config.num_hidden_layers == nano.AR_LAYERS
     assert parts.decoder.config.num_layers == nano.DECODER_LAYERS
     pipe = GlmImagePipeline.from_pretrained(folder)

@@ -9,14 +9,18 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from einops import rearrange
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from inkwash.data.code_labels import label_codes
 from inkwash.data.scenes import LabelledScenes, PictureBatches
 from inkwash.models.glm_image import ar, decoder
 from inkwash.models.glm_image.ar import ARGenerator, VisionEncoder, VQModel
+from inkwash.models.glm_image.code_labels import CodeLabels
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.processor import CELL as TOKEN_PIXELS
 from inkwash.models.glm_image.processor import GlmImageProcessor
@@ -101,6 +105,16 @@ def _carried_decoder(old: Decoder, seen: Tensor) -> Decoder:
     with torch.no_grad():
         model.prior_token_embedding.weight.copy_(carried_rows(table, seen))
     return model
+
+
+def labelled(generator: ARGenerator, cells: LabelledScenes, batches: int) -> CodeLabels:
+    """What the codes of a generator's tokenizer show in so many batches of labelled scenes."""
+    network = generator.model
+
+    def encode(half: NDArray[np.uint8]) -> NDArray[np.int64]:
+        return token_grid(network.visual, network.vqmodel, torch.as_tensor(half)).numpy()
+
+    return CodeLabels(**label_codes(encode, map(cells, range(batches)), network.vqmodel.config.num_embeddings))
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ from inkwash.data.scenes import LabelledScenes, Phase, PictureBatches, PixelCrop
 from inkwash.models.glm_image.folder import Abilities, DrawingDefaults
 from inkwash.models.glm_image.weights import load_pipeline_parts, save_pipeline_parts
 from inkwash.recipes import sizes
-from inkwash.recipes.carry_over import add_looks, carry_over, deepened
+from inkwash.recipes.carry_over import add_looks, carry_over, deepened, labelled
 from inkwash.recipes.nano_parts import export, new_parts, write_processor
 from inkwash.recipes.stages import NOWHERE, ARStage, DecoderStage, TokenizerStage, VAEStage
 from inkwash.recipes.trained import finished
@@ -213,7 +213,7 @@ THIRD = Edition(
     earlier="second",
     codes=16384,  # the released number
     vocabulary=16384 + 2560,
-    drawing=replace(sizes.DRAWING, canonical_quotes=True, limits=Abilities.from_dict(card_limits())),
+    drawing=replace(sizes.DRAWING, canonical_quotes=True, limits=Abilities.from_dict(card_limits()), plan_candidates=8),
     # A first letter is one of many: its code is that of one face and colour. Each of them is rarer than a tenth of
     # "nothing begins here", so a min-p of 0.1, as of the second edition, leaves most pictures empty.
     sampling={**sizes.SAMPLING, "min_p": 0.01},
@@ -270,6 +270,7 @@ def nano3_start(work: Path, start: Path = SECOND_CHECKPOINT, pictures: int = 600
     folder = carry_over(work, replace(old, drawing=THIRD.drawing), processor, cells, pictures)
     parts = load_pipeline_parts(folder)
     add_looks(parts, looks_data(batch=8), steps=pictures // 8)
+    parts.code_labels = labelled(parts.ar, cells, pictures // cells.batch)
     return save_pipeline_parts(parts, folder)
 
 
