@@ -21,7 +21,7 @@ AGREED = 0.5  # of a code's cells must show the same
 Numbers = NDArray[np.int64]
 
 
-def label_codes(encode: Callable[[Numbers], Numbers], batches: Iterable[Batch], codes: int) -> dict[str, Any]:
+def label_codes(encode: Callable[[NDArray[Any]], Numbers], batches: Iterable[Batch], codes: int) -> dict[str, Any]:
     """The fields of `CodeLabels` for a codebook of level `card`, from batches of `data.scenes.LabelledScenes`.
 
     `encode` makes ids (B, rows, columns) of half-size pictures uint8 (B, H/2, W/2, 3).

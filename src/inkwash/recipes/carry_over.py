@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,7 +112,7 @@ def labelled(generator: ARGenerator, cells: LabelledScenes, batches: int) -> Cod
     """What the codes of a generator's tokenizer show in so many batches of labelled scenes."""
     network = generator.model
 
-    def encode(half: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def encode(half: NDArray[Any]) -> NDArray[np.int64]:
         return token_grid(network.visual, network.vqmodel, torch.as_tensor(half)).numpy()
 
     return CodeLabels(**label_codes(encode, map(cells, range(batches)), network.vqmodel.config.num_embeddings))
