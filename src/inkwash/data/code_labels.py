@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from inkwash.data.scenes import Batch
 from inkwash.scenes.card_meanings import PART_OFFSETS, THING, card_signs
-from inkwash.scenes.labels import EMPTY, LETTER
+from inkwash.scenes.labels import EMPTY, LETTER, OBJECT
+from inkwash.scenes.labels import PART_OFFSETS as SHAPE_OFFSETS
 from inkwash.scenes.things import THING_NAMES
+from inkwash.scenes.world import SHAPES
 
 AGREED = 0.5  # of a code's cells must show the same
 
@@ -31,10 +33,10 @@ def label_codes(encode: Callable[[NDArray[Any]], Numbers], batches: Iterable[Bat
         ids.append(encode(batch["pixels"]).ravel())
         cells.append(_contents(batch))
     agreed = _majority(np.concatenate(ids), np.concatenate(cells), codes)
-    letter, thing = agreed[:, 0] == LETTER, agreed[:, 0] == THING
+    letter, thing = agreed[:, 0] == LETTER, np.isin(agreed[:, 0], (THING, OBJECT))
     return {
         "characters": tuple(card_signs()),
-        "things": THING_NAMES,
+        "things": (*THING_NAMES, *SHAPES),
         "character": np.where(letter, agreed[:, 1], -1),
         "quarter": np.where(letter, agreed[:, 2], 0),
         "thing": np.where(thing, agreed[:, 1], -1),
@@ -43,12 +45,14 @@ def label_codes(encode: Callable[[NDArray[Any]], Numbers], batches: Iterable[Bat
 
 
 def _contents(batch: Batch) -> Numbers:
-    """Rows (cells, 3): the kind, which character or thing, and its quarter or whether it is the upper left piece."""
+    """Rows (cells, 3): kind, which character, thing or shape, and its quarter or whether it is the upper left piece."""
     flat = {name: np.asarray(values).ravel() for name, values in batch.items() if name != "pixels"}
     kind = flat["kind"]
-    begins = np.isin(flat["part"], [1 + offset for offset in PART_OFFSETS.values()])
-    which = np.select([kind == LETTER, kind == THING], [flat["sign"] - 1, flat["thing"] - 1], 0)
-    return np.stack([kind, which, np.select([kind == LETTER, kind == THING], [flat["quarter"], begins], 0)], axis=1)
+    kinds = [kind == LETTER, kind == THING, kind == OBJECT]
+    offsets = {THING: PART_OFFSETS, OBJECT: SHAPE_OFFSETS}
+    first = {which: np.isin(flat["part"], [1 + each for each in table.values()]) for which, table in offsets.items()}
+    which = np.select(kinds, [flat["sign"] - 1, flat["thing"] - 1, len(THING_NAMES) + flat["shape"] - 1], 0)
+    return np.stack([kind, which, np.select(kinds, [flat["quarter"], first[THING], first[OBJECT]], 0)], axis=1)
 
 
 def _majority(ids: Numbers, cells: Numbers, codes: int) -> Numbers:

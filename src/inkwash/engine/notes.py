@@ -96,7 +96,7 @@ def blanked(text: str, places: Iterable[tuple[int, int]]) -> str:
     return "".join(letters)
 
 
-__all__ = ["Abilities", "Language", "Note", "asked_things", "find_notes", "negative_notes", "notes", "unquoted_texts"]
+__all__ = ["Abilities", "Language", "Note", "WantedWords", "find_notes", "negative_notes", "notes", "wanted_words"]
 
 MAX_PROMPT = 32_000  # what a longer one says further on is not looked at
 _SHOWN = 5  # words that one sentence names
@@ -120,6 +120,7 @@ _CAPITALS = re.compile(r"(?<![\w'])[A-Z][A-Z'’&]*[A-Z](?:[ \t]+[A-Z][A-Z'’&]
 _BLANK = re.compile(
     r"\b(?:blank|empty|plain|nothing|bare|background|no text|no words|without)\b|空白|纯|只有|无字|背景", re.IGNORECASE
 )
+_PLACED = re.compile(r"\b(?:left|right|corner|side)\b|左|右|角|侧", re.IGNORECASE)
 _RECIPIENT = re.compile(
     r"\b(?:for|to|from)\s+(?:(?:my|our|your|his|her|their|the|a|an)\s+)?(?:[a-z-]+\s+){0,2}?(?:daughters?|sons?|kids?|child|"
     r"children|mother|mom|mum|father|dad|parents|sister|brother|wife|husband|girlfriend|boyfriend|partner|friends?|"
@@ -406,24 +407,40 @@ def _is_plain(word: str) -> bool:
     return lower.isdigit() or any(part in plain_words.ENGLISH for part in parts)
 
 
-def unquoted_texts(prompt: str, limits: Abilities | None) -> list[str]:
-    """Words that a prompt without quotation marks asks to be written, by the sense of the sentence."""
+@dataclass(frozen=True, kw_only=True)
+class WantedWords:
+    """What the words of a prompt ask a picture to show."""
+
+    texts: tuple[str, ...]  # quoted, or else those that the sentence asks to be written
+    things: tuple[tuple[str, int | None], ...]  # by the model's own names, and how many; None where it does not say
+    large: bool  # whether large letters are asked for
+    placed: bool  # whether a side or a corner is named
+    blank: bool  # whether the picture may be empty
+
+
+def wanted_words(prompt: str, limits: Abilities | None) -> WantedWords:
+    """Read a prompt as its sentence is meant, for those who look at what became of it."""
     prompt = prompt[:MAX_PROMPT]
-    return [] if quoted(prompt).open else _unquoted(outside(prompt, _FILLER), limits)
+    quotes, rest = quoted(prompt), outside(prompt, _FILLER)
+    texts = tuple(one.display_text for one in quotes.texts if one.display_text.strip())
+    if not texts and not quotes.open:
+        texts = tuple(_unquoted(rest, limits))
+    large = limits is not None and any(word.lower() in rest.lower() for word in limits.lettering.large_words)
+    things = () if limits is None else tuple(_asked_things(rest, limits))
+    placed, blank = _PLACED.search(rest) is not None, _BLANK.search(rest) is not None
+    return WantedWords(texts=texts, things=things, large=large, placed=placed, blank=blank)
 
 
-def asked_things(prompt: str, limits: Abilities) -> list[tuple[str, int | None]]:
-    """The things that a prompt names, by the model's own names, and how many; None where it does not say."""
-    rest = outside(prompt[:MAX_PROMPT], _FILLER)
+def _asked_things(rest: str, limits: Abilities) -> Iterator[tuple[str, int | None]]:
     names = {" ".join(word.lower().split()): one.name for one in limits.things for word in one.words}
-    found: list[tuple[str, int | None]] = []
+    found = set()
     for start, end in sorted(names_of(limits, things=True).places(rest)):
         phrase = " ".join(rest[start:end].lower().split())
         name = next((names[form] for form in singulars(phrase) if form in names), None)
         count = _how_many(rest[max(0, start - 40) : start])
-        if name is not None and count != 0 and all(name != other for other, _ in found):
-            found.append((name, count))
-    return found
+        if name is not None and count != 0 and name not in found:
+            found.add(name)
+            yield name, count
 
 
 def _how_many(before: str) -> int | None:

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from inkwash.core import seeds
 from inkwash.core.errors import RequestError
-from inkwash.engine.notes import asked_things, unquoted_texts
-from inkwash.engine.readback import WantedTexts, compare, edit_target, quoted_texts
+from inkwash.engine.notes import wanted_words
+from inkwash.engine.readback import WantedTexts, compare, edit_target
 from inkwash.models.glm_image.ar import Grid
 from inkwash.models.glm_image.code_labels import WHOLE, CodeLabels
 from inkwash.models.glm_image.folder import Abilities
@@ -34,7 +34,9 @@ from inkwash.models.glm_image.weights import GlmImageParts
 
 GROWTH = 4  # a round ends when so many times the plans were sampled as before it; the first samples one
 UNREADABLE = "\ufffd"  # a large character whose quarters do not belong together
-TEXT_SHARE = 0.75  # of the score, where texts and things are asked for
+TEXT, THINGS, LAYOUT = 0.6, 0.4, 0.05  # weights of the score's parts
+RIGHT = 1 - 1e-9  # from here on a plan is right
+FREE = 2  # columns by which the free space on both sides may differ
 
 Cells = NDArray[np.int64]
 
@@ -83,15 +85,30 @@ class PlanReader:
         begun = self.labels.thing[ids[self.labels.begins[ids] == 1]]
         return Counter(self.labels.things[each] for each in begun if each >= 0)
 
+    def is_balanced(self, grid: Tensor) -> bool:
+        """Whether what is shown leaves as much free on the left as on the right."""
+        ids = grid.cpu().numpy()
+        columns = np.flatnonzero(((self.labels.character[ids] >= 0) | (self.labels.thing[ids] >= 0)).any(axis=0))
+        return not len(columns) or abs(int(columns[0]) - (ids.shape[1] - 1 - int(columns[-1]))) <= FREE
+
+    def has_large(self, grid: Tensor) -> bool:
+        """Whether any character covers several cells."""
+        return bool((self.labels.quarter[grid.cpu().numpy()] > 0).any())
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlanJudge:
-    """How well a plan answers one prompt, from 0 to 1."""
+    """How well a plan answers one prompt, from 0 to 1: its texts, its things, and where they stand.
+
+    Of a picture that shows something, at least something is wanted. Of an edit only the texts are judged.
+    """
 
     reader: PlanReader
     grid: Grid  # of the picture
     wanted: WantedTexts
     things: tuple[tuple[str, int | None], ...] = ()  # name and number; None where any number will do
+    balanced: bool = False  # whether as much should be free on the left as on the right
+    large: bool = False  # whether large characters are asked for
 
     @classmethod
     def of(
@@ -102,32 +119,46 @@ class PlanJudge:
         references: Sequence[Tensor] = (),
         limits: Abilities | None = None,
     ) -> PlanJudge | None:
-        """For a prompt and the ids (rows, columns) of its references; None where it asks for nothing that can be read.
+        """For a prompt and the ids (rows, columns) of its references; None where nothing can be judged.
 
-        Texts without quotation marks count where the sentence asks for them. Of an edit only the texts are judged.
+        Texts without quotation marks count where the sentence asks for them.
         """
-        before = [line for reference in references for line in reader.lines(reference)]
-        wanted = edit_target(prompt, before) if references else WantedTexts(texts=tuple(quoted_texts(prompt)))
-        if not references and not wanted.texts:
-            wanted = WantedTexts(texts=tuple(unquoted_texts(prompt, limits)))
-        things = () if references or limits is None else tuple(asked_things(prompt, limits))
+        if references:
+            before = [line for reference in references for line in reader.lines(reference)]
+            wanted = edit_target(prompt, before)
+            return cls(reader=reader, grid=grid, wanted=wanted) if wanted.texts else None
+        words = wanted_words(prompt, limits)
         known = set(reader.labels.things)
-        things = tuple((name, count) for name, count in things if name in known)
-        if not wanted.texts and not things:
+        things = tuple((name, count) for name, count in words.things if name in known)
+        if not words.texts and not things and words.blank:
             return None
-        return cls(reader=reader, grid=grid, wanted=wanted, things=things)
+        return cls(
+            reader=reader,
+            grid=grid,
+            wanted=WantedTexts(texts=words.texts),
+            things=things,
+            balanced=not words.placed,
+            large=words.large and bool(words.texts),
+        )
 
     def score(self, tokens: Tensor) -> float:
         """Of a picture's ids, (rows * columns,)."""
         grid = tokens.view(self.grid)
+        lines, seen = self.reader.lines(grid), self.reader.things(grid)
+        if not self.wanted.texts and not self.things and not (lines or seen):
+            return 0.0
         parts: list[tuple[float, float]] = []
         if self.wanted.texts:
-            read = compare(self.wanted.texts, self.reader.lines(grid), spare=self.wanted.spare)
-            parts.append((TEXT_SHARE, read.score))
+            parts.append((TEXT, compare(self.wanted.texts, lines, spare=self.wanted.spare).score))
+        elif self.things:
+            parts.append((TEXT, 0.5 if lines else 1.0))  # letters that nobody asked for
         if self.things:
-            seen = self.reader.things(grid)
             right = [_there(seen[name], count) for name, count in self.things]
-            parts.append((1 - TEXT_SHARE, sum(right) / len(right)))
+            parts.append((THINGS, sum(right) / len(right)))
+        if self.balanced:
+            parts.append((LAYOUT, float(self.reader.is_balanced(grid))))
+        if self.large:
+            parts.append((LAYOUT, float(self.reader.has_large(grid))))
         return sum(weight * score for weight, score in parts) / sum(weight for weight, _ in parts)
 
 
@@ -151,7 +182,7 @@ class PlanChoice:
     def next_round(self) -> range:
         """Numbers of the plans to sample before the next question; empty when the best is found."""
         done = len(self._tokens)
-        if done and (self.judge is None or max(self._scores.values()) == 1.0):
+        if done and (self.judge is None or max(self._scores.values()) >= RIGHT):
             return range(0)
         self._begun = min(self.candidates, max(1, done * GROWTH))
         return range(done, self._begun)

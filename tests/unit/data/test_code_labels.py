@@ -17,6 +17,7 @@ from inkwash.engine.readback import WantedTexts
 from inkwash.models.glm_image.code_labels import CodeLabels
 from inkwash.scenes.card_meanings import cell_card_meanings
 from inkwash.scenes.card_sample import sample_card_scene
+from inkwash.scenes.world import SHAPES
 
 SCENES = LabelledScenes(seed=3, batch=6, level="card", noise=0.0, canvases=((256, 256),), chinese=0.4)
 
@@ -26,7 +27,7 @@ class Perfect:
 
     def __init__(self) -> None:
         self.batches = [SCENES(step) for step in range(3)]
-        names = ("kind", "sign", "quarter", "thing", "part")
+        names = ("kind", "sign", "quarter", "thing", "part", "shape")
         self.rows = [np.stack([batch[name].ravel() for name in names], axis=1) for batch in self.batches]
         found, self.ids = np.unique(np.concatenate(self.rows), axis=0, return_inverse=True)
         self.codes, self.at = len(found) + 2, 0
@@ -45,13 +46,15 @@ def labels_of(encoder: Any) -> CodeLabels:
 def test_every_code_is_named_by_its_cells() -> None:
     encoder = Perfect()
     labels = labels_of(encoder)
-    kind, sign, quarter, thing, part = np.concatenate(encoder.rows).T
+    kind, sign, quarter, thing, part, shape = np.concatenate(encoder.rows).T
     ids = encoder.ids.ravel()
     letters, things = kind == 1, kind == 3
     assert letters.sum() > 50 and things.sum() > 20, "the scenes show both"
     assert (labels.character[ids[letters]] == sign[letters] - 1).all() and (labels.character[ids[~letters]] == -1).all()
     assert (labels.quarter[ids[letters]] == quarter[letters]).all()
-    assert (labels.thing[ids[things]] == thing[things] - 1).all() and (labels.thing[ids[~things]] == -1).all()
+    assert (labels.thing[ids[things]] == thing[things] - 1).all() and (labels.thing[ids[letters]] == -1).all()
+    named = [labels.things[each] for each in labels.thing[ids[kind == 2]]]
+    assert named == [SHAPES[each - 1] for each in shape[kind == 2]]
     first = np.isin(part, (1, 5, 14))  # the upper left of 2 x 2, 3 x 3 and 5 x 5 cells
     assert (labels.begins[ids[things]] == first[things]).all()
     assert labels.character[-1] == labels.thing[-1] == -1, "a code that no cell has"
@@ -84,7 +87,7 @@ def test_the_reading_of_a_true_plan_is_right() -> None:
     for number in range(150):
         scene = sample_card_scene(rng, width=384, height=384, language=rng.choice(("en", "en", "zh")))
         cells = cell_card_meanings(scene)
-        rows = np.stack([cells[name].ravel() for name in ("kind", "sign", "quarter", "thing", "part")], axis=1)
+        rows = np.stack([cells[name].ravel() for name in ("kind", "sign", "quarter", "thing", "part", "shape")], axis=1)
         found, ids = np.unique(rows, axis=0, return_inverse=True)
         batch = {name: np.asarray(values).ravel() for name, values in cells.items()} | {"pixels": np.empty(0)}
         labels = CodeLabels(**label_codes(lambda _, ids=ids: ids, [batch], len(found)))
@@ -93,7 +96,9 @@ def test_the_reading_of_a_true_plan_is_right() -> None:
             reader=PlanReader(labels),
             grid=(scene.rows, scene.cols),
             wanted=WantedTexts(texts=tuple(text.text for text in scene.texts)),
-            things=tuple(Counter(thing.thing for thing in scene.things).items()),
+            things=tuple(
+                Counter([*(one.thing for one in scene.things), *(one.shape for one in scene.objects)]).items()
+            ),
         )
         if judge.score(grid.flatten()) < 1.0:
             wrong.append((number, [text.text for text in scene.texts], judge.reader.lines(grid)))

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from inkwash.core.errors import RequestError, WeightsError
-from inkwash.engine.notes import asked_things, unquoted_texts
+from inkwash.engine.notes import wanted_words
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.plan_choice import (
+    RIGHT,
     UNREADABLE,
     PlanChoice,
     PlanJudge,
@@ -92,44 +93,63 @@ def test_things_are_counted_where_they_begin() -> None:
     assert READER.things(cats) == {"cat": 2, "sun": 1}
     judge = PlanJudge(reader=READER, grid=(4, 4), wanted=WantedTexts(texts=()), things=(("cat", 2), ("sun", None)))
     assert judge.score(cats.flatten()) == 1.0
-    assert replace(judge, things=(("cat", 3), ("sun", 1))).score(cats.flatten()) == 0.75
+    assert replace(judge, things=(("cat", 3), ("sun", 1))).score(cats.flatten()) == pytest.approx(0.9)
     assert judge.score(grid(*[". . . ."] * 4).flatten()) == 0.0
 
 
 def test_texts_weigh_more_than_things() -> None:
     judge = PlanJudge(reader=READER, grid=(1, 4), wanted=WantedTexts(texts=("AB",)), things=(("cat", 1),))
     words, cat = judge.score(grid("A B . .").flatten()), judge.score(grid("cat . . .").flatten())
-    assert (words, cat) == (0.75, 0.25)
+    assert (words, cat) == (0.6, 0.4)
     assert judge.score(grid("A B . cat").flatten()) == 1.0
+
+
+def test_letters_that_nobody_asked_for() -> None:
+    judge = PlanJudge(reader=READER, grid=(1, 4), wanted=WantedTexts(texts=()), things=(("cat", 1),))
+    assert judge.score(grid("A . . cat").flatten()) < judge.score(grid(". . . cat").flatten()) == 1.0
+
+
+def test_layout_decides_between_plans_that_say_the_same() -> None:
+    judge = PlanJudge(reader=READER, grid=(2, 6), wanted=WantedTexts(texts=("D",)), balanced=True, large=True)
+    plans = {
+        "large": grid(". . 1D 2D . .", ". . 3D 4D . ."),
+        "small": grid(". . D . . .", ". . . . . ."),
+        "aside": grid("1D 2D . . . .", "3D 4D . . . ."),
+        "wrong": grid(". . 1E 2E . .", ". . 3E 4E . ."),
+    }
+    scores = {name: judge.score(plan.flatten()) for name, plan in plans.items()}
+    assert scores["large"] > RIGHT > scores["small"] == scores["aside"] > scores["wrong"]
 
 
 def test_what_a_prompt_asks_for() -> None:
     limits = defaults_of("nano").limits
     assert limits is not None
-    circle = limits.things[0].name
-    grid_ = (8, 8)
-    quoted = PlanJudge.of(READER, 'A sign "ABC"', grid_, limits=limits)
-    assert quoted is not None and quoted.wanted.texts == ("ABC",) and not quoted.things
-    bare = PlanJudge.of(READER, "a sign that says ABC", grid_, limits=limits)
+    circle, size = limits.things[0].name, (8, 8)
+    quoted = PlanJudge.of(READER, 'A sign "ABC"', size, limits=limits)
+    assert quoted is not None and quoted.wanted.texts == ("ABC",) and not quoted.things and quoted.balanced
+    bare = PlanJudge.of(READER, "a sign that says ABC", size, limits=limits)
     assert bare is not None and bare.wanted.texts == ("ABC",)
-    assert PlanJudge.of(READER, f"two {circle}s", grid_, limits=limits) is None, "things that no code is labelled with"
-    assert PlanJudge.of(READER, "a blue poster", grid_, limits=limits) is None
+    aside = PlanJudge.of(READER, 'A sign, "ABC" on the left', size, limits=limits)
+    assert aside is not None and not aside.balanced
+    something = PlanJudge.of(READER, f"two {circle}s", size, limits=limits)  # which no code is labelled with
+    assert something is not None and not something.things
+    assert something.score(grid(*[". . . . . . . ."] * 8).flatten()) == 0.0
+    assert PlanJudge.of(READER, "a plain blue background", size, limits=limits) is None
     edit = PlanJudge.of(READER, 'Change "AB" to "CD"', (1, 4), [grid("A B . E")], limits)
-    assert edit is not None and edit.wanted.texts == ("CD",)
+    assert edit is not None and edit.wanted.texts == ("CD",) and not edit.balanced
     assert edit.score(grid("C D . E").flatten()) == 1.0 and edit.score(grid("A B . E").flatten()) < 0.5
+    assert PlanJudge.of(READER, "Make it blue", (1, 4), [grid("A B . E")], limits) is None
 
 
 def test_things_of_a_prompt_and_their_number() -> None:
     limits = defaults_of("nano").limits
     assert limits is not None
-    assert asked_things("three blue circles, a square and stars", limits) == [
-        ("circle", 3),
-        ("square", 1),
-        ("star", None),
-    ]
-    assert asked_things('no circles, "two squares", 4 stars', limits) == [("star", 4)]
-    assert unquoted_texts("A poster that says HELLO", limits) == ["HELLO"]
-    assert unquoted_texts('A poster "HELLO" that', limits) == []
+    found = wanted_words("three blue circles, a square and stars", limits)
+    assert found.things == (("circle", 3), ("square", 1), ("star", None)) and not found.blank
+    found = wanted_words('no circles, "two squares", 4 stars in large letters on the left', limits)
+    assert found.things == (("star", 4),) and found.texts == ("two squares",) and found.large and found.placed
+    assert wanted_words("A poster that says HELLO", limits).texts == ("HELLO",)
+    assert wanted_words('A poster "HELLO that', limits).texts == ()
 
 
 class Fixed(PlanJudge):
@@ -196,7 +216,7 @@ def test_the_best_of_the_candidates_is_drawn(choosing: GlmImagePipeline) -> None
             ids = one.view(2, 2, 3, 2)[:, 0, :, 0].flatten()  # of the picture, before they were repeated
             found.append((judge.score(ids), one))
         rounds = [found[:1], found[:4], found]
-        kept = next((each for each in rounds if max(score for score, _ in each) == 1.0), found)
+        kept = next((each for each in rounds if max(score for score, _ in each) >= RIGHT), found)
         score, best = max(kept, key=lambda pair: pair[0])
         assert torch.equal(plan[index], best)
         changed += score > found[0][0]
