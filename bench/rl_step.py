@@ -44,6 +44,7 @@ from inkwash.rl import grpo_ar, grpo_decoder, grpo_see
 from inkwash.rl.grpo_ar import ARReinforce
 from inkwash.rl.grpo_see import SeeReinforce
 from inkwash.rl.loop import RolloutStore
+from inkwash.rl.policy import TrainedPolicy
 from inkwash.rl.questions import QuestionSource
 from inkwash.rl.replica import PolicyReplica
 from inkwash.rl.rewards.fidelity import FidelityReward
@@ -63,23 +64,21 @@ PLACES: dict[str, tuple[tuple[Any, str, str], ...]] = {
         (grpo_ar, "roll", "rollout"),
         (grpo_ar, "plan_logps", "log-probabilities"),
         (grpo_ar, "token_updates", "update"),
-        (grpo_ar, "policy_state", "refresh"),
     ),
     "decoder": (
         (grpo_decoder, "roll", "rollout"),
         (grpo_decoder, "_velocity", "log-probabilities"),
         (grpo_decoder, "learn", "update"),
-        (grpo_decoder, "policy_state", "refresh"),
     ),
     "see": (
         (grpo_see, "answer_group", "rollout"),
         (grpo_see, "mark", "reward"),
         (grpo_see, "answer_logps", "log-probabilities"),
         (grpo_see, "token_updates", "update"),
-        (grpo_see, "policy_state", "refresh"),
     ),
 }
 SHARED = (
+    (TrainedPolicy, "whole", "refresh"),
     (Scorer, "score", "reward"),
     (RolloutStore, "put", "store"),
 )

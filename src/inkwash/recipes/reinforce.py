@@ -286,15 +286,7 @@ def rl_detail(
     torch.manual_seed(0)
     net = DetailNet()
     optimizers = make_optimizers([net], lr=train.lr, muon_marker=None)
-    run = TrainingRun(
-        work / "detail",
-        {"net": net},
-        optimizers,
-        None,
-        total=train.steps,
-        save_every_s=train.save_every_s,
-        settings=train,
-    )
+    run = TrainingRun.of(train, work / "detail", {"net": net}, optimizers)
     make = DetailCrops(seed=71, level=level, side=side, round_trip=through)
     for step, batch in run.batches(make, workers=train.workers):
         set_lr(optimizers, lr_at(step, train))

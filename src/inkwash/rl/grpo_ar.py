@@ -16,46 +16,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from inkwash.core.errors import InkwashError
 from inkwash.data.loader import Batch
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.weights import GlmImageParts
-from inkwash.rl.advantage import LEAST_STD
 from inkwash.rl.logprobs import KeptIds, token_logps
-from inkwash.rl.loop import (
-    JUDGED,
-    Best,
-    Numbers,
-    Reinforcing,
-    RolloutStore,
-    advantages_of,
-    averaged,
-    gathered,
-    kept_weights,
-    next_beta,
-    reward_numbers,
-)
+from inkwash.rl.loop import Best, Numbers, Reinforcing, Rewards, RolloutStore, next_beta, varied_groups
+from inkwash.rl.policy import JudgedRun, TrainedPolicy
 from inkwash.rl.prompts import Ask, digest, share_of
-from inkwash.rl.replica import PolicyReplica, Shadow, policy_state
+from inkwash.rl.replica import PolicyReplica, Shadow
 from inkwash.rl.rewards.base import RewardInput
 from inkwash.rl.rewards.scorer import Scorer
 from inkwash.rl.rollout import PlanSample, Rollout, plan_rows, sampling_of
 from inkwash.rl.tokens import TokenPart, token_updates
 from inkwash.train.config import equal_parts
 from inkwash.train.device import autocast
-from inkwash.train.lora import AdapterState, LoRA, add_lora, trained_parameters
-from inkwash.train.optim import EMA, lr_at, set_lr
-from inkwash.train.parallel import Ranks, first_does, prepare_ar
+from inkwash.train.lora import LoRA
+from inkwash.train.parallel import Ranks, prepare_ar
 from inkwash.train.rows import ARBatch
-from inkwash.train.run import TrainingRun
 
-Rewards = npt.NDArray[np.float64]
 JudgeRun = Callable[[Rollout, int], dict[str, float]]
 
 
@@ -113,92 +96,53 @@ def grpo_ar(
     `make` gives {"asks": `asks` + `spare` of them}. `judge` says what other readers think of the averaged weights.
     """
     model: ARGenerator = parts.ar.train().to(device)
-    frozen: list[nn.Module] = [model.model.visual, model.model.vqmodel]
-    for module in frozen:
-        module.requires_grad_(False)
-    kind = None if device.type == "cpu" else torch.bfloat16
-    replica, decoder = (
-        PolicyReplica(model, shared=frozen, dtype=kind),
-        PolicyReplica(parts.decoder.to(device), dtype=kind),
-    )
-    for module in (parts.vae, parts.glyph):
-        module.eval().to(device)
-    rollout = Rollout(
-        parts=replace(parts, ar=replica.network, decoder=decoder.network),
-        sampling=sampling_of(parts),
-        steps=config.draw_steps,
-        together=config.together,
-    )
+    replica, rollout = rolling_copy(parts, config, device)
     if lora is None:
         prepare_ar(model, ranks, config)
-    network: nn.Module = model if lora is None else add_lora(model, "vision_language_encoder", lora)
-    trained = trained_parameters(network)
-    optimizers = config.optimizers([network])
-    ema, start = EMA([network], config.ema), Shadow(trained, network)
-    state = Numbers(beta=config.kl, **Best.numbers())
-    saved: dict[str, nn.Module] = {"network": network if lora is None else AdapterState(network)}
-    run = TrainingRun(
-        folder,
-        saved | {"start": start, "numbers": state},
-        optimizers,
-        ema,
-        total=config.steps,
-        save_every_s=config.save_every_s,
-        ranks=ranks,
-        replicated=lora is not None,
-        device=device,
-        settings=config,
-        adapters=lora,
-    )
-    best, store = Best(folder, state), RolloutStore(folder, ranks)
+    policy = TrainedPolicy(model, "vision_language_encoder", config, lora, ranks)
+    start, state = Shadow(policy.trained, policy.network), Numbers(beta=config.kl, **Best.numbers())
+    saved = policy.run(folder, {"start": start, "numbers": state}, device, replicated=lora is not None)
+    run = JudgedRun(policy, saved, state, scorer, partial(judge, rollout) if judge is not None else None)
     held = config.kl > 0 or config.kl_budget > 0
     temperature = rollout.sampling.temperature or 1.0
     logps_of = partial(plan_logps, model, device=device, precision=config.precision, temperature=temperature)
-    for step, batch in run.batches(make, workers=config.workers):
-        if step == 0:
-            store.clear()
-        if best.stopped():
-            break
-        store.saved(run.saved_step)
-        set_lr(optimizers, lr_at(step, config))
-        numbers: dict[str, float] = {}
-        if judge is not None and config.judge_every and step % config.judge_every == 0:
-            with averaged(ema):
-                whole = policy_state(network, ranks)
-                replica.refresh(whole)
-                numbers |= first_does(ranks, lambda step=step: judge(rollout, step))  # type: ignore[misc]
-                weights = kept_weights(network, ranks, lora)
-                if JUDGED in numbers:
-                    best.judged(numbers[JUDGED], step, weights if ranks.first else None)
-        replica.refresh(policy_state(network, ranks))
-        groups = stored(store, step, batch["asks"], rollout)
+    for step, batch in run.steps(make):
+        numbers = run.judged(step, replica)
+        replica.refresh(policy.whole())
+        groups = stored(run.store, step, batch["asks"], rollout)
         if groups is None:
             groups = roll(rollout, scorer, share_of(batch["asks"], ranks.rank, ranks.data), step, config, ranks)
-            store.put(step, [packed(group) for group in groups])
+            run.store.put(step, [packed(group) for group in groups])
+        rewards, found, about = run.advantages(step, groups)
         samples = [plan for group in groups for plan in group.plans]
-        names = [group.ask.key for group in groups for _ in group.plans]
-        rewards, all_names, mine = gathered(ranks, np.concatenate([group.rewards for group in groups]), names)
-        found = advantages_of(rewards, all_names, config, scorer.weight_list, step)
-        numbers |= reward_numbers(rewards, scorer.names, found)
         tokens = [
-            plan_part(model, samples[part], found.values[mine][part], found.kept[mine][part], config)
+            plan_part(model, samples[part], found.values[part], found.kept[part], config)
             for part in equal_parts(len(samples), config.minibatches * config.accumulate)
         ]
-        numbers |= token_updates(
-            tokens, logps_of, trained, optimizers, config, ranks, start=start if held else None, beta=state["beta"]
+        reference, beta = start if held else None, state["beta"]
+        numbers |= about | token_updates(
+            tokens, logps_of, policy.trained, policy.optimizers, config, ranks, start=reference, beta=beta
         )
-        ema.update()
+        policy.ema.update()
         state["beta"] = next_beta(state["beta"], config.kl, numbers["kl_sample"], config.kl_budget)
         distinct = sum(len({tuple(plan.tokens.tolist()) for plan in group.plans}) for group in groups) / len(samples)
-        if JUDGED in numbers:
-            mean = float(np.nanmean(rewards @ np.asarray(scorer.weight_list)))
-            best.rewarded(numbers[JUDGED], mean)
-        run.log(step, len(rewards), **numbers, distinct_plans=distinct, beta=state["beta"])
-        if best.stopped():
-            run.save(step + 1)
-    with averaged(ema):
-        last = kept_weights(network, ranks, lora)
-    return best.weights() or last
+        run.finish(step, rewards, numbers | {"distinct_plans": distinct, "beta": state["beta"]})
+    return run.result()
+
+
+def rolling_copy(parts: GlmImageParts, config: ARReinforce, device: torch.device) -> tuple[PolicyReplica, Rollout]:
+    """A copy of the generator that samples plans, and what draws their pictures; ViT and codebook are shared."""
+    frozen: list[nn.Module] = [parts.ar.model.visual, parts.ar.model.vqmodel]
+    for module in frozen:
+        module.requires_grad_(False)
+    kind = None if device.type == "cpu" else torch.bfloat16
+    replica = PolicyReplica(parts.ar, shared=frozen, dtype=kind)
+    decoder = PolicyReplica(parts.decoder.to(device), dtype=kind)
+    for module in (parts.vae, parts.glyph):
+        module.eval().to(device)
+    rolling = replace(parts, ar=replica.network, decoder=decoder.network)
+    sampling = sampling_of(parts)
+    return replica, Rollout(parts=rolling, sampling=sampling, steps=config.draw_steps, together=config.together)
 
 
 def roll(
@@ -209,28 +153,18 @@ def roll(
     Plans that are equal have equal pictures, as they share their noise: each is drawn once, and a group of one plan is
     given up before anything is drawn.
     """
-    wanted = config.asks // ranks.data
-    good: list[Group] = []
-    flat: list[Group] = []
-    waiting = list(asks)
-    while waiting and len(good) < wanted:
-        now = waiting[: wanted - len(good)]
-        waiting = waiting[len(now) :]
+
+    def rolled(now: Sequence[Ask]) -> Iterator[Group]:
         seeds = [[digest("plan", config.seed, ask.key, k) for k in range(config.group)] for ask in now]
-        plans = rollout.plans(now, seeds)
-        same = [len({tuple(plan.target.flatten().tolist()) for plan in each}) == 1 for each in plans]
-        flat += [
-            Group(ask=ask, plans=each, rewards=np.zeros((len(each), len(scorer.names))))
-            for ask, each, alike in zip(now, plans, same, strict=True)
-            if alike
-        ]
-        drawn = [(ask, each) for ask, each, alike in zip(now, plans, same, strict=True) if not alike]
-        for group in scored(rollout, scorer, drawn, config):
-            varied = float(np.nanstd(group.rewards @ np.asarray(scorer.weight_list))) >= LEAST_STD
-            (good if varied else flat).append(group)
-    if len(good) + len(flat) < wanted:
-        raise InkwashError(f"{wanted} prompts are needed in step {step}, only {len(asks)} were given.")
-    return [*good, *flat][:wanted]
+        drawn = []
+        for ask, plans in zip(now, rollout.plans(now, seeds), strict=True):
+            if len({tuple(plan.target.flatten().tolist()) for plan in plans}) == 1:
+                yield Group(ask=ask, plans=plans, rewards=np.zeros((len(plans), len(scorer.names))))
+            else:
+                drawn.append((ask, plans))
+        yield from scored(rollout, scorer, drawn, config)
+
+    return varied_groups(asks, config.asks // ranks.data, step, scorer, rolled)
 
 
 def scored(

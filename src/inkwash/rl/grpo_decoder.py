@@ -20,27 +20,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from inkwash.core.errors import InkwashError
 from inkwash.data.loader import Batch
 from inkwash.data.scenes import half_size
 from inkwash.models.glm_image.schedule import add_noise
 from inkwash.models.glm_image.weights import GlmImageParts
-from inkwash.rl.advantage import LEAST_STD
-from inkwash.rl.loop import (
-    JUDGED,
-    Best,
-    Numbers,
-    RolloutStore,
-    advantages_of,
-    averaged,
-    gathered,
-    kept_weights,
-    reward_numbers,
-)
+from inkwash.rl.loop import Best, Numbers, RolloutStore, varied_groups
+from inkwash.rl.policy import JudgedRun, TrainedPolicy
 from inkwash.rl.prompts import Ask, PromptSource, digest, share_of
-from inkwash.rl.replica import PolicyReplica, Shadow, policy_state
+from inkwash.rl.replica import PolicyReplica, Shadow
 from inkwash.rl.rewards.base import RewardInput
 from inkwash.rl.rewards.scorer import Scorer
 from inkwash.rl.rollout import Rollout, sampling_of
@@ -50,10 +39,8 @@ from inkwash.scenes.render import render
 from inkwash.scenes.scene import Scene
 from inkwash.train.config import equal_parts
 from inkwash.train.decoder import FrozenParts, predict_velocity
-from inkwash.train.lora import AdapterState, LoRA, add_lora, trained_parameters
-from inkwash.train.optim import EMA, lr_at, set_lr
-from inkwash.train.parallel import Ranks, first_does, prepare_decoder
-from inkwash.train.run import TrainingRun
+from inkwash.train.lora import LoRA
+from inkwash.train.parallel import Ranks, prepare_decoder
 
 LEAST_SIGMA = 0.01  # noise levels below it are not learnt from
 JudgeRun = Callable[[Rollout, int], dict[str, float]]
@@ -95,66 +82,28 @@ def grpo_decoder(
     frozen.to(device)
     if lora is None:
         prepare_decoder(decoder, glyph, ranks, config)
-    network: nn.Module = decoder if lora is None else add_lora(decoder, "transformer", lora)
-    trained = trained_parameters(network)
-    optimizers = config.optimizers([network])
-    ema, start, old = EMA([network], config.ema), Shadow(trained, network), Shadow(trained, network)
+    policy = TrainedPolicy(decoder, "transformer", config, lora, ranks)
+    start, old = Shadow(policy.trained, policy.network), Shadow(policy.trained, policy.network)
     state = Numbers(**Best.numbers())
-    saved: dict[str, nn.Module] = {"network": network if lora is None else AdapterState(network)}
-    run = TrainingRun(
-        folder,
-        saved | {"start": start, "old": old, "numbers": state},
-        optimizers,
-        ema,
-        total=config.steps,
-        save_every_s=config.save_every_s,
-        ranks=ranks,
-        replicated=lora is not None,
-        device=device,
-        settings=config,
-        adapters=lora,
-    )
+    saved = policy.run(folder, {"start": start, "old": old, "numbers": state}, device, replicated=lora is not None)
+    run = JudgedRun(policy, saved, state, scorer, partial(judge, rollout) if judge is not None else None)
     velocity_of = partial(_velocity, decoder, glyph, parts, precision=config.precision)
-    best, store = Best(folder, state), RolloutStore(folder, ranks)
-    for step, batch in run.batches(make, workers=config.workers):
-        if step == 0:
-            store.clear()
-        if best.stopped():
-            break
-        store.saved(run.saved_step)
-        set_lr(optimizers, lr_at(step, config))
-        numbers: dict[str, float] = {}
-        if judge is not None and config.judge_every and step % config.judge_every == 0:
-            with averaged(ema):
-                replica.refresh(policy_state(network, ranks))
-                numbers |= first_does(ranks, lambda step=step: judge(rollout, step))  # type: ignore[misc]
-                weights = kept_weights(network, ranks, lora)
-                if JUDGED in numbers:
-                    best.judged(numbers[JUDGED], step, weights if ranks.first else None)
+    for step, batch in run.steps(make):
+        numbers = run.judged(step, replica)
         with old.swapped():
-            replica.refresh(policy_state(network, ranks))
+            replica.refresh(policy.whole())
         asks = share_of(batch["asks"], ranks.rank, ranks.data)
-        groups = stored(store, step, asks)
+        groups = stored(run.store, step, asks)
         if groups is None:
-            groups = roll(rollout, scorer, frozen, asks, config, ranks, device)
-            store.put(step, [packed(group) for group in groups])
-        names = [group.ask.key for group in groups for _ in group.rewards]
-        rewards, all_names, mine = gathered(ranks, np.concatenate([group.rewards for group in groups]), names)
-        found = advantages_of(rewards, all_names, config, scorer.weight_list, step)
-        numbers |= reward_numbers(rewards, scorer.names, found)
-        minibatches = velocity_parts(rollout, groups, found.values[mine], config, device, step)
-        numbers |= learn(minibatches, velocity_of, trained, optimizers, start, old, config, ranks)
-        ema.update()
+            groups = roll(rollout, scorer, frozen, asks, step, config, ranks, device)
+            run.store.put(step, [packed(group) for group in groups])
+        rewards, found, about = run.advantages(step, groups)
+        minibatches = velocity_parts(rollout, groups, found.values, config, device, step)
+        numbers |= about | learn(minibatches, velocity_of, policy.trained, policy.optimizers, start, old, config, ranks)
+        policy.ema.update()
         old.blend(config.old_keep(step + 1))
-        if JUDGED in numbers:
-            mean = float(np.nanmean(rewards @ np.asarray(scorer.weight_list)))
-            best.rewarded(numbers[JUDGED], mean)
-        run.log(step, len(rewards), **numbers)
-        if best.stopped():
-            run.save(step + 1)
-    with averaged(ema):
-        last = kept_weights(network, ranks, lora)
-    return best.weights() or last
+        run.finish(step, rewards, numbers)
+    return run.result()
 
 
 def _velocity(decoder: Any, glyph: Any, parts: GlmImageParts, part: VelocityPart, *, precision: str) -> Tensor:
@@ -168,26 +117,19 @@ def roll(
     scorer: Scorer,
     frozen: FrozenParts,
     asks: Sequence[Ask],
+    step: int,
     config: DecoderReinforce,
     ranks: Ranks,
     device: torch.device,
 ) -> list[PictureGroup]:
     """This process's share of the groups: those with variance first, spares taken until there are enough."""
-    wanted = config.asks // ranks.data
-    good: list[PictureGroup] = []
-    flat: list[PictureGroup] = []
-    waiting = list(asks)
-    while waiting and len(good) < wanted:
-        now = waiting[: wanted - len(good)]
-        waiting = waiting[len(now) :]
+
+    def rolled(now: Sequence[Ask]) -> list[PictureGroup]:
         targets = [render(ask.scene) for ask in now]
         ids = list(true_plans(frozen, device, [ask.scene for ask in now]))
-        for group in scored(rollout, scorer, now, targets, ids, config):
-            varied = float(np.nanstd(group.rewards @ np.asarray(scorer.weight_list))) >= LEAST_STD
-            (good if varied else flat).append(group)
-    if len(good) + len(flat) < wanted:
-        raise InkwashError(f"{wanted} prompts are needed in a step, only {len(asks)} were given.")
-    return [*good, *flat][:wanted]
+        return scored(rollout, scorer, now, targets, ids, config)
+
+    return varied_groups(asks, config.asks // ranks.data, step, scorer, rolled)
 
 
 def scored(

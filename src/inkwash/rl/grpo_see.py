@@ -31,17 +31,17 @@ from inkwash.models.glm_v.boxes import find_boxes
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.weights import GlmVParts
 from inkwash.rl.curriculum import Curriculum, most_balanced
-from inkwash.rl.loop import Reinforcing, advantages_of, averaged, gathered, kept_weights
+from inkwash.rl.loop import Reinforcing, advantages_of, gathered
+from inkwash.rl.policy import TrainedPolicy
 from inkwash.rl.prompts import digest
 from inkwash.rl.questions import SeeAsk, choose_asks, offline_hardness
-from inkwash.rl.replica import PolicyReplica, policy_state
+from inkwash.rl.replica import PolicyReplica
 from inkwash.rl.tokens import TokenPart, token_updates
 from inkwash.train.config import equal_parts
 from inkwash.train.device import autocast, to_device
-from inkwash.train.lora import AdapterState, LoRA, add_lora, trained_parameters
-from inkwash.train.optim import EMA, lr_at, set_lr
+from inkwash.train.lora import LoRA
+from inkwash.train.optim import lr_at, set_lr
 from inkwash.train.parallel import Ranks
-from inkwash.train.run import TrainingRun
 from inkwash.train.sft import SftBatch, SftExample, collate
 
 RLCS, UNIFORM = "rlcs", "uniform"
@@ -98,6 +98,17 @@ class CurriculumState(nn.Module):
         tuples = {name: tuple(fields[name]) for name in ("tiers", "weights")}
         self.value = Curriculum(**{**fields, **tuples})
 
+    def observe(
+        self, asks: Sequence[SeeAsk], right: Sequence[int], grades: Mapping[str, float], group: int, ranks: Ranks
+    ) -> list[int]:
+        """Take in how many of `group` answers to each question were right; returns those counts of all processes."""
+        drawn = [(ask.cell, tier_of_ask(self.value, ask, grades)) for ask in asks]
+        table, places, _ = gathered(ranks, np.array(right, dtype=np.float64)[:, None], drawn)
+        counts = [int(n) for n in table[:, 0]]
+        cells: list[Any] = places
+        self.value = self.value.observe([cell for cell, _ in cells], [tier for _, tier in cells], counts, group)
+        return counts
+
 
 def grpo_see(
     parts: GlmVParts,
@@ -119,49 +130,22 @@ def grpo_see(
     model.model.visual.requires_grad_(False)
     replica = PolicyReplica(model, shared=(model.model.visual,), dtype=None if device.type == "cpu" else torch.bfloat16)
     part = "glm_v_tied" if model.config.tie_word_embeddings else "glm_v"
-    network: nn.Module = model if lora is None else add_lora(model, part, lora)
-    trained = trained_parameters(network)
-    optimizers = config.optimizers([network])
-    ema, curriculum = EMA([network], config.ema), CurriculumState()
-    saved: dict[str, nn.Module] = {"network": network if lora is None else AdapterState(network)}
-    run = TrainingRun(
-        folder,
-        saved | {"curriculum": curriculum},
-        optimizers,
-        ema,
-        total=config.steps,
-        save_every_s=config.save_every_s,
-        ranks=ranks,
-        replicated=True,
-        device=device,
-        settings=config,
-        adapters=lora,
-    )
+    policy, curriculum = TrainedPolicy(model, part, config, lora, ranks), CurriculumState()
+    run = policy.run(folder, {"curriculum": curriculum}, device, replicated=True)
     grades = grades or {}
     pad_id = model.config.text_config.pad_token_id or 0
     rolling = GlmVParts(model=replica.network, processor=parts.processor, generation=parts.generation)
     eyes = GlmVisionPipeline(rolling, conversations=0)
     logps_of = partial(answer_logps, model, device=device, precision=config.precision)
-    wanted = config.asks // ranks.data
     for step, batch in run.batches(make, workers=config.workers):
-        set_lr(optimizers, lr_at(step, config))
-        replica.refresh(policy_state(network, ranks))
+        set_lr(policy.optimizers, lr_at(step, config))
+        replica.refresh(policy.whole())
         speaker = AnswerGenerator(replica.network, parts.processor, rolling.stop_ids, conversations=1)
-        rng = random.Random(f"ask/{config.seed}/{step}")
-        state = Curriculum() if config.choose == UNIFORM else curriculum.value
-        asks = choose_asks(batch["asks"], state, grades, config.asks, rng)
-        asks = asks[: len(asks) // ranks.data * ranks.data]
-        mine = asks[ranks.rank :: ranks.data]
+        mine = own_asks(batch["asks"], curriculum.value, grades, config, ranks, step)
         answers = [answer_group(eyes, speaker, ask, config) for ask in mine]
         right = [sum(answer.right for answer in group) for group in answers]
-        chosen = most_balanced(right, config.group, wanted)
-        drawn = [(ask.cell, tier_of_ask(curriculum.value, ask, grades)) for ask in mine]
-        table, places, _ = gathered(ranks, np.array(right, dtype=np.float64)[:, None], drawn)
-        counts = [int(n) for n in table[:, 0]]
-        cells: list[Any] = places
-        curriculum.value = curriculum.value.observe(
-            [cell for cell, _ in cells], [tier for _, tier in cells], counts, config.group
-        )
+        chosen = most_balanced(right, config.group, config.asks // ranks.data)
+        counts = curriculum.observe(mine, right, grades, config.group, ranks)
         kept = [answer for i in chosen for answer in answers[i]]
         names = [mine[i].key for i in chosen for _ in range(config.group)]
         rewards, all_names, local = gathered(ranks, np.array([[float(one.right)] for one in kept]), names)
@@ -172,8 +156,8 @@ def grpo_see(
         ]
         with torch.no_grad():
             tokens = [rolled_by(replica.network, one, device) for one in tokens]
-        numbers = token_updates(tokens, logps_of, trained, optimizers, config, ranks)
-        ema.update()
+        numbers = token_updates(tokens, logps_of, policy.trained, policy.optimizers, config, ranks)
+        policy.ema.update()
         forced = [answer.forced for group in answers for answer in group]
         run.log(
             step,
@@ -187,8 +171,22 @@ def grpo_see(
             forced=sum(forced) / len(forced),
             **{f"tier_{i}": -1.0 if rate is None else rate for i, rate in enumerate(curriculum.value.tiers)},
         )
-    with averaged(ema):
-        return kept_weights(network, ranks, lora)
+    return policy.averaged_weights()
+
+
+def own_asks(
+    pool: Sequence[SeeAsk],
+    curriculum: Curriculum,
+    grades: Mapping[str, float],
+    config: SeeReinforce,
+    ranks: Ranks,
+    step: int,
+) -> list[SeeAsk]:
+    """This process's share of a step's questions."""
+    rng = random.Random(f"ask/{config.seed}/{step}")
+    state = Curriculum() if config.choose == UNIFORM else curriculum
+    asks = choose_asks(pool, state, grades, config.asks, rng)
+    return asks[: len(asks) // ranks.data * ranks.data][ranks.rank :: ranks.data]
 
 
 def tier_of_ask(curriculum: Curriculum, ask: SeeAsk, grades: Mapping[str, float]) -> int:

@@ -38,7 +38,6 @@ DRIFT = 0.1  # share by which the four numbers of a picture may move
 FACTS_LOSS = 0.01
 DIVERSITY = 0.9
 EDGE = 30.0  # difference of neighbouring grey values that is an edge
-OWN_SEED = 7919  # of the judged prompts
 LOOKS = ("edges", "colours", "ink", "brightness")
 
 

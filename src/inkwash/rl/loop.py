@@ -7,11 +7,10 @@ The loops themselves are flat and read from top to bottom: `grpo_ar.py`, `grpo_d
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +18,18 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from inkwash.rl.advantage import Advantages, Scheme, group_advantages
+from inkwash.core.errors import InkwashError
+from inkwash.rl.advantage import LEAST_STD, Advantages, Scheme, group_advantages
+from inkwash.rl.prompts import Ask
 from inkwash.rl.replica import policy_state
+from inkwash.rl.rewards.scorer import Scorer
 from inkwash.train.checkpoint import read_file, write_file
 from inkwash.train.config import NetworkTraining
 from inkwash.train.lora import AdapterState, LoRA
-from inkwash.train.optim import EMA, make_optimizers
+from inkwash.train.optim import make_optimizers
 from inkwash.train.parallel import Ranks
 
+Rewards = npt.NDArray[np.float64]
 Control = Literal["", "permuted", "reversed"]
 BETA_START, BETA_STEP = 1e-3, 1.5  # of the penalty, once a budget is exceeded
 BEST_FILE = "best.pt"
@@ -92,9 +95,7 @@ class Numbers(nn.Module):
         getattr(self, name).fill_(value)
 
 
-def gathered(
-    ranks: Ranks, rows: npt.NDArray[np.float64], groups: Sequence[Hashable]
-) -> tuple[Any, list[Hashable], slice]:
+def gathered(ranks: Ranks, rows: Rewards, groups: Sequence[Hashable]) -> tuple[Any, list[Hashable], slice]:
     """Rewards and groups of all processes, and which rows are this one's."""
     if ranks.mesh is None or ranks.data == 1:
         return rows, list(groups), slice(0, len(rows))
@@ -106,7 +107,7 @@ def gathered(
 
 
 def advantages_of(
-    rewards: npt.NDArray[np.float64],
+    rewards: Rewards,
     groups: Sequence[Hashable],
     config: Reinforcing,
     weights: Sequence[float],
@@ -135,7 +136,7 @@ def next_beta(beta: float, floor: float, kl: float, budget: float) -> float:
     return max(floor, beta / BETA_STEP) if kl < budget / 2 else beta
 
 
-def reward_numbers(rewards: npt.NDArray[np.float64], names: Sequence[str], found: Advantages) -> dict[str, float]:
+def reward_numbers(rewards: Rewards, names: Sequence[str], found: Advantages) -> dict[str, float]:
     """Means of every reward, and what its variance is worth, for the log."""
     means = {f"reward_{name}": float(np.nanmean(rewards[:, i])) for i, name in enumerate(names)}
     return means | {
@@ -143,6 +144,19 @@ def reward_numbers(rewards: npt.NDArray[np.float64], names: Sequence[str], found
         "unusable": float(found.unusable),
         "advantages_clipped": found.clipped / max(1, len(found.values)),
     }
+
+
+class RewardedGroup(Protocol):
+    """The rollouts of one prompt, and their rewards (K, R)."""
+
+    @property
+    def ask(self) -> Ask: ...
+
+    @property
+    def rewards(self) -> Rewards: ...
+
+
+G = TypeVar("G", bound=RewardedGroup)
 
 
 class Best:
@@ -224,14 +238,22 @@ class RolloutStore:
         return self.folder / f"{self.rank}-{step}.pt"
 
 
-@contextmanager
-def averaged(ema: EMA) -> Iterator[None]:
-    """Inside, the policy has its averaged weights."""
-    ema.swap()
-    try:
-        yield
-    finally:
-        ema.swap()
+def varied_groups(
+    asks: Sequence[Ask], wanted: int, step: int, scorer: Scorer, roll: Callable[[Sequence[Ask]], Iterable[G]]
+) -> list[G]:
+    """`wanted` groups of prompts: those with variance first, spares rolled out until there are enough."""
+    weights = np.asarray(scorer.weight_list)
+    good: list[G] = []
+    flat: list[G] = []
+    waiting = list(asks)
+    while waiting and len(good) < wanted:
+        now = waiting[: wanted - len(good)]
+        waiting = waiting[len(now) :]
+        for group in roll(now):
+            (good if float(np.nanstd(group.rewards @ weights)) >= LEAST_STD else flat).append(group)
+    if len(good) + len(flat) < wanted:
+        raise InkwashError(f"{wanted} prompts are needed in step {step}, only {len(asks)} were given.")
+    return [*good, *flat][:wanted]
 
 
 def kept_weights(network: nn.Module, ranks: Ranks, lora: LoRA | None) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from inkwash.rl.loss import grpo_tokens, rollout_weight
+from inkwash.rl.loss import TokenLoss, grpo_tokens, rollout_weight
 from inkwash.rl.replica import Shadow
 from inkwash.train.optim import clear_gradients, update
 from inkwash.train.parallel import Ranks, average_gradients
@@ -59,6 +59,48 @@ class TokenSettings(Protocol):
 LogpsOf = Callable[[TokenPart], tuple[Tensor, Tensor]]
 
 
+class TokenSums:
+    """What happened in the parts of a step, summed on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        names = ("loss", "clipped", "kl", "entropy", "mismatch", "count")
+        self.sums = {name: torch.zeros((), device=device) for name in names}
+        self.most = {name: torch.zeros((), device=device) for name in ("ratio", "first_ratio", "weight")}
+
+    def add(self, found: TokenLoss, entropy: Tensor, mismatch: Tensor, caps: Tensor, *, first: bool) -> None:
+        """Count a part; `mismatch` (n,) is how far rollout and training differ, `first` a step's first minibatch."""
+        sums, most, count = self.sums, self.most, len(caps)
+        sums["loss"] += found.loss.detach()
+        sums["clipped"] += found.clipped * count
+        sums["kl"] += found.kl
+        sums["entropy"] += entropy.detach().sum()
+        sums["mismatch"] += mismatch.sum()
+        sums["count"] += count
+        most["ratio"] = torch.maximum(most["ratio"], found.ratio)
+        if first:
+            most["first_ratio"] = torch.maximum(most["first_ratio"], found.ratio)
+        if count:
+            most["weight"] = torch.maximum(most["weight"], caps.max())
+
+    def numbers(self, parts: Sequence[TokenPart], ranks: Ranks) -> dict[str, float]:
+        """For the log, over all processes."""
+        totals = {name: float(ranks.total(value)) for name, value in self.sums.items()}
+        tokens, device = max(1.0, totals["count"]), self.sums["count"].device
+        samples = float(ranks.total(torch.tensor(float(sum(part.samples for part in parts)), device=device)))
+        counted = float(ranks.total(torch.tensor(float(sum(part.counted for part in parts)), device=device)))
+        return {
+            "loss": totals["loss"],
+            "kl_sample": totals["kl"] / samples,
+            "clipped": totals["clipped"] / tokens,
+            "entropy_sample": totals["entropy"] / samples,
+            "mismatch": totals["mismatch"] / tokens,
+            "choice": totals["count"] / max(1.0, counted),
+            "ratio": float(self.most["ratio"]),
+            "first_ratio": float(self.most["first_ratio"]),
+            "rollout_weight": float(self.most["weight"]),
+        }
+
+
 def token_updates(
     parts: Sequence[TokenPart],
     logps_of: LogpsOf,
@@ -76,11 +118,8 @@ def token_updates(
     """
     device = parts[0].tokens.device if not trained else trained[0].device
     references = _constant(parts, logps_of, start) if start is not None else None
-    several = config.minibatches > 1
-    olds = _constant(parts, logps_of, None) if several else None
-    sums = {name: torch.zeros((), device=device) for name in ("loss", "clipped", "kl", "entropy", "mismatch", "count")}
-    most = {name: torch.zeros((), device=device) for name in ("ratio", "first_ratio", "weight")}
-    norms = []
+    olds = _constant(parts, logps_of, None) if config.minibatches > 1 else None
+    sums, norms = TokenSums(device), []
     size = len(parts) // config.minibatches
     for begin in range(0, len(parts), size):
         clear_gradients(optimizers)
@@ -90,7 +129,8 @@ def token_updates(
             part = parts[i]
             logp, entropy = logps_of(part)
             old = logp.detach() if olds is None else olds[i]
-            caps = rollout_weight(old, part.rolled.to(device))
+            rolled = part.rolled.to(device)
+            caps = rollout_weight(old, rolled)
             found = grpo_tokens(
                 logp,
                 old,
@@ -103,36 +143,10 @@ def token_updates(
                 beta=beta,
             )
             (found.loss * ranks.data).backward()  # gradients are averaged over the processes
-            count = len(logp)
-            sums["loss"] += found.loss.detach()
-            sums["clipped"] += found.clipped * count
-            sums["kl"] += found.kl
-            sums["entropy"] += entropy.detach().sum()
-            sums["mismatch"] += (old - part.rolled.to(device)).abs().sum()
-            sums["count"] += count
-            most["ratio"] = torch.maximum(most["ratio"], found.ratio)
-            if begin == 0:
-                most["first_ratio"] = torch.maximum(most["first_ratio"], found.ratio)
-            if count:
-                most["weight"] = torch.maximum(most["weight"], caps.max())
+            sums.add(found, entropy, (old - rolled).abs(), caps, first=begin == 0)
         average_gradients(trained, ranks)
         norms.append(update(optimizers, trained, config.clip))
-    totals = {name: float(ranks.total(value)) for name, value in sums.items()}
-    tokens = max(1.0, totals["count"])
-    samples = float(ranks.total(torch.tensor(float(sum(part.samples for part in parts)), device=device)))
-    counted = float(ranks.total(torch.tensor(float(sum(part.counted for part in parts)), device=device)))
-    return {
-        "loss": totals["loss"],
-        "kl_sample": totals["kl"] / samples,
-        "clipped": totals["clipped"] / tokens,
-        "entropy_sample": totals["entropy"] / samples,
-        "mismatch": totals["mismatch"] / tokens,
-        "choice": totals["count"] / max(1.0, counted),
-        "ratio": float(most["ratio"]),
-        "first_ratio": float(most["first_ratio"]),
-        "rollout_weight": float(most["weight"]),
-        "gradient": float(torch.stack(norms).mean()),
-    }
+    return {**sums.numbers(parts, ranks), "gradient": float(torch.stack(norms).mean())}
 
 
 def _total(parts: Sequence[TokenPart], per_sample: bool) -> Tensor:

@@ -128,17 +128,7 @@ def train_ar(
         ns_dtype=torch.float32 if config.precision == "fp32" else torch.bfloat16,
     )
     ema = EMA([model], config.ema)
-    run = TrainingRun(
-        folder,
-        {"model": model},
-        optimizers,
-        ema,
-        total=config.steps,
-        save_every_s=config.save_every_s,
-        ranks=ranks,
-        device=device,
-        settings=config,
-    )
+    run = TrainingRun.of(config, folder, {"model": model}, optimizers, ema, ranks=ranks, device=device)
     pad_id = model.config.text_config.pad_token_id or 0
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, lr_at(step, config))
@@ -164,10 +154,7 @@ def train_ar(
             flops=ar_step_flops(model.config.text_config, rows=len(whole.ids), length=length, counted=counted),
             **{kind: ranks.total(loss), f"{kind}_right": ranks.total(right) / ranks.data, "gradient": norm},
         )
-        if sample is not None and ranks.mesh is None and (step + 1) % sample_every == 0:
-            ema.swap()
-            run.show(step + 1, sample(step + 1))
-            ema.swap()
+        run.sample(step, sample, sample_every)
     ema.swap()
     state = join_state(full_state(model, ranks))
     if config.frozen_text and ranks.mesh is None:

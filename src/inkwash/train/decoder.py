@@ -214,25 +214,14 @@ def train_decoder(
         ns_dtype=torch.float32 if config.precision == "fp32" else torch.bfloat16,
     )
     ema = EMA(modules, config.ema)
-    run = TrainingRun(
-        folder,
-        {"decoder": decoder, "glyph": glyph},
-        optimizers,
-        ema,
-        total=config.steps,
-        save_every_s=config.save_every_s,
-        ranks=ranks,
-        device=device,
-        settings=config,
+    run = TrainingRun.of(
+        config, folder, {"decoder": decoder, "glyph": glyph}, optimizers, ema, ranks=ranks, device=device
     )
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, lr_at(step, config))
         count = len(batch["texts"])
         chosen = ranks.mine(count)
-        if inputs_of is not None:
-            inputs = inputs_of(batch, chosen)
-        else:
-            inputs = batch_inputs(frozen, batch, chosen, device)
+        inputs = inputs_of(batch, chosen) if inputs_of else batch_inputs(frozen, batch, chosen, device)
         clear_gradients(optimizers)
         loss = torch.zeros((), device=device)
         for part in equal_parts(len(inputs.texts), config.accumulate):
@@ -255,10 +244,7 @@ def train_decoder(
             velocity=ranks.total(loss) / ranks.data,
             gradient=norm,
         )
-        if sample is not None and ranks.mesh is None and (step + 1) % sample_every == 0:
-            ema.swap()
-            run.show(step + 1, sample(step + 1))
-            ema.swap()
+        run.sample(step, sample, sample_every)
     ema.swap()
     states = full_state(decoder, ranks), full_state(glyph, ranks)
     finish(ranks)

@@ -165,17 +165,7 @@ def _start(
     decay = 0.0 if lora is not None else 0.01
     optimizers = make_optimizers([network], lr=peak, muon_marker=None, weight_decay=decay)
     saved: dict[str, nn.Module] = {"network": network} if lora is None else {"adapter": AdapterState(network)}
-    run = TrainingRun(
-        folder,
-        saved,
-        optimizers,
-        None,
-        total=config.steps,
-        save_every_s=config.save_every_s,
-        ranks=ranks,
-        replicated=lora is not None,
-        device=device,
-        settings=config,
-        adapters=lora,
+    run = TrainingRun.of(
+        config, folder, saved, optimizers, ranks=ranks, replicated=lora is not None, device=device, adapters=lora
     )
     return run, optimizers, trained_parameters(network)

@@ -6,7 +6,8 @@ Master weights stay in fp32; autocast makes the bf16 copies, once a step.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -183,6 +184,15 @@ class EMA:
             kept = live.clone()
             live.copy_(shadow)
             shadow.copy_(kept)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the averaged weights are live."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
 
     def state_dict(self) -> dict[str, object]:
         return {"updates": self.updates, "shadow": self.shadow}

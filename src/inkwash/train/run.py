@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, TypedDict, Unpack
 
 import torch
 from rich.console import Console
@@ -36,6 +36,25 @@ from inkwash.train.state_file import check_settings, opened, sealed, settings_of
 from inkwash.train.tensorboard import TensorBoardLog
 
 PRINT_EVERY_S = 10.0
+
+
+class RunSettings(Protocol):
+    """The settings of a stage that its run reads."""
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def save_every_s(self) -> float: ...
+
+
+class RunPlace(TypedDict, total=False):
+    """Where a run takes place."""
+
+    ranks: Ranks | None
+    replicated: bool
+    device: torch.device | None
+    adapters: object
 
 
 class TrainingRun:
@@ -94,6 +113,20 @@ class TrainingRun:
         in_one_file = replicated or self.ranks.mesh is None
         self._shards = None if in_one_file else Shards(folder, modules, optimizers, self.ranks.files)
         self.board = TensorBoardLog(folder) if self.ranks.first else None
+
+    @classmethod
+    def of(
+        cls,
+        config: RunSettings,
+        folder: Path,
+        modules: dict[str, nn.Module],
+        optimizers: list[torch.optim.Optimizer],
+        ema: EMA | None = None,
+        **place: Unpack[RunPlace],
+    ) -> Self:
+        """The run of a stage with settings, which become part of its state."""
+        length, save = config.steps, config.save_every_s
+        return cls(folder, modules, optimizers, ema, total=length, save_every_s=save, settings=config, **place)
 
     @property
     def state_file(self) -> Path:
@@ -218,10 +251,15 @@ class TrainingRun:
             if self.ranks.first:
                 draw_curve(self.log_file, self.folder / "curve.png")
 
-    def show(self, step: int, picture: Path | None) -> None:
-        """Put a sample picture that a recipe has drawn onto the board."""
+    def sample(self, step: int, draw: Callable[[int], Path | None] | None, every: int) -> None:
+        """At every so many steps `draw` a picture with the averaged weights, if this process holds them all."""
+        if draw is None or self.ranks.mesh is not None or (step + 1) % every:
+            return
+        assert self.ema is not None
+        with self.ema.averaged():
+            picture = draw(step + 1)
         if self.board is not None and picture is not None:
-            self.board.picture(picture, step)
+            self.board.picture(picture, step + 1)
 
     def _last_good(self, step: int) -> str:
         """Which batch it was and what is left: one half of a sentence."""

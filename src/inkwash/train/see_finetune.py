@@ -72,17 +72,7 @@ def tune_vision(
     optimizers = make_optimizers([network], lr=peak, muon_marker=None, weight_decay=decay)
     trained = trained_parameters(network)
     saved: dict[str, nn.Module] = {"network": network} if lora is None else {"adapter": AdapterState(network)}
-    run = TrainingRun(
-        folder,
-        saved,
-        optimizers,
-        None,
-        total=config.steps,
-        save_every_s=config.save_every_s,
-        device=device,
-        settings=config,
-        adapters=lora,
-    )
+    run = TrainingRun.of(config, folder, saved, optimizers, device=device, adapters=lora)
     pad_id = model.config.text_config.pad_token_id or 0
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, peak * warmup_cosine(step, total=config.steps, warmup=config.warmup))

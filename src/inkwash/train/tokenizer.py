@@ -210,6 +210,36 @@ def collect_features(
     return torch.cat(kept), torch.cat(meanings)
 
 
+def tokenizer_loss(
+    vision: VisionEncoder,
+    vq: VQModel,
+    heads: Heads,
+    pixels: Tensor,
+    truth: dict[str, Tensor],
+    config: TokenizerTraining,
+    *,
+    quantised: bool,
+) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor | None]:
+    """The loss of normalised pixels (B, 3, H, W), what the log says of it, the ViT's features, and the codes.
+
+    Heads learn from codes, or from what is projected where codes are not `quantised` yet, and half as much from the
+    projection in any case.
+    """
+    patch = vision.config.patch_size
+    with autocast(pixels.device, config.precision):
+        features = vision(pixels)
+        tokens, ids, commitment = vq(features) if quantised else (vq.project(features), None, torch.zeros(()))
+        logits, patches = heads(tokens)
+        free_logits, _ = heads(vq.project(features))
+    loss, accuracy = head_losses(logits, truth)
+    free_loss, _ = head_losses(free_logits, truth)
+    target = rearrange(pixels, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
+    error = (patches.float() - target).abs().mean()
+    total = loss + 0.5 * free_loss + config.reconstruction * error + config.commitment * commitment
+    values = {"loss": loss, "error": error, **{f"{name}_acc": value for name, value in accuracy.items()}}
+    return total, values, features, ids
+
+
 def train_tokenizer(
     vision: VisionEncoder,
     vq: VQModel,
@@ -236,16 +266,7 @@ def train_tokenizer(
     bookkeeping.register_buffer("usage", usage)
     modules = {"vision": vision, "vq": vq, "heads": heads, "codebook": bookkeeping}
     trained = [p for module in (vision, vq, heads) for p in module.parameters() if p.requires_grad]
-    run = TrainingRun(
-        folder,
-        modules,
-        optimizers,
-        None,
-        total=config.steps,
-        save_every_s=config.save_every_s,
-        device=device,
-        settings=config,
-    )
+    run = TrainingRun.of(config, folder, modules, optimizers, device=device)
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, lr_at(step, config))
         if step in (config.free_steps, config.again_at):
@@ -257,34 +278,19 @@ def train_tokenizer(
                 codebook.start(z)
         truth = {name: to_device(batch[name], device) for name in labels}
         pixels = clip_normalize(to_device(batch["pixels"], device))
-        with autocast(device, config.precision):
-            features = vision(pixels)
-            if step < config.free_steps:
-                tokens = vq.project(features)
-                commitment = torch.zeros(())
-            else:
-                tokens, ids, commitment = vq(features)
-            logits, patches = heads(tokens)
-            free_logits, _ = heads(vq.project(features))
-        loss, accuracy = head_losses(logits, truth)
-        free_loss, _ = head_losses(free_logits, truth)
-        target = rearrange(pixels, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
-        error = (patches.float() - target).abs().mean()
-        total = loss + 0.5 * free_loss + config.reconstruction * error + config.commitment * commitment
+        quantised = step >= config.free_steps
+        total, values, features, ids = tokenizer_loss(vision, vq, heads, pixels, truth, config, quantised=quantised)
         clear_gradients(optimizers)
         total.backward()
         norm = update(optimizers, trained, config.clip)
-        values = {"loss": loss, "error": error, **{f"{name}_acc": value for name, value in accuracy.items()}}
-        values["gradient"] = norm
         numbers = {name: float(value.detach()) for name, value in values.items()}
-        numbers["usage"] = numbers["perplexity"] = 0.0
-        if step >= config.free_steps:
+        numbers |= {"gradient": float(norm), "usage": 0.0, "perplexity": 0.0}
+        if ids is not None:
             z = vq.project(features.detach()).detach().flatten(0, 1)
             codebook.follow(z, ids.flatten())
             usage.mul_(0.995).index_add_(0, ids.flatten(), torch.ones(ids.numel(), device=device))
             usage[usage < 0.05] = 0.0
-            numbers["usage"] = float((usage > 0).float().mean())
-            numbers["perplexity"] = perplexity(usage)
+            numbers |= {"usage": float((usage > 0).float().mean()), "perplexity": perplexity(usage)}
             if (step + 1) % config.revive_every == 0 and step < 0.85 * config.steps:
                 codebook.revive(usage, z, ids.flatten())
         run.log(step, len(pixels), **numbers)

@@ -75,16 +75,7 @@ def train_vae(
     trained = [p for p in vae.parameters() if p.requires_grad]
     optimizers = make_optimizers([vae], lr=config.lr, muon_marker=None, betas=(0.9, 0.99))
     ema = EMA([vae], config.ema)
-    run = TrainingRun(
-        folder,
-        {"vae": vae},
-        optimizers,
-        ema,
-        total=config.steps,
-        save_every_s=config.save_every_s,
-        device=device,
-        settings=config,
-    )
+    run = TrainingRun.of(config, folder, {"vae": vae}, optimizers, ema, device=device)
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, lr_at(step, config))
         pixels = to_device(batch["pixels"], device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
@@ -99,10 +90,7 @@ def train_vae(
         norm = update(optimizers, trained, config.clip)
         ema.update()
         run.log(step, len(pixels), **{name: float(value) for name, value in losses.items()}, gradient=norm)
-        if sample is not None and (step + 1) % sample_every == 0:
-            ema.swap()
-            run.show(step + 1, sample(step + 1))
-            ema.swap()
+        run.sample(step, sample, sample_every)
     ema.swap()
     vae.eval()
 

@@ -13,7 +13,7 @@ import torch
 
 from inkwash.core.errors import InkwashError
 from inkwash.models.glm_image.decoder import Decoder
-from inkwash.rl.loop import Best, Numbers, averaged, kept_weights, next_beta
+from inkwash.rl.loop import Best, Numbers, kept_weights, next_beta
 from inkwash.rl.replica import PolicyReplica, Shadow, policy_state
 from inkwash.train.curve import read_log
 from inkwash.train.lora import LoRA, add_lora
@@ -54,13 +54,13 @@ SETTINGS = {
 
 
 def test_averaged_weights_outlive_the_exchange() -> None:
-    """What is kept inside `averaged` is a copy: the policy's own weights come back into the same memory."""
+    """What is kept inside `EMA.averaged` is a copy: the policy's own weights come back into the same memory."""
     network = torch.nn.Linear(2, 2)
     ema = EMA([network], 0.9)
     before = network.weight.detach().clone()
     with torch.no_grad():
         network.weight.add_(1.0)
-    with averaged(ema):
+    with ema.averaged():
         kept = kept_weights(network, Ranks(), None)
     assert torch.equal(kept["weight"], before) and torch.equal(network.weight, before + 1.0)
 
