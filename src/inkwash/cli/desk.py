@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from inkwash.agent.model import Model
     from inkwash.cli.hand_over import Deputy
     from inkwash.desk.endpoints import Endpoints
+    from inkwash.desk.shell import Shell
 
 Seeing = Annotated[str, typer.Option("--model", help="The model that answers on this machine, or none.")]
 Browser = Annotated[bool, typer.Option("--browser", help="Show the page in the browser instead of a window.")]
@@ -51,7 +52,7 @@ def desk(
 
     from inkwash.cli.media import media_reader
     from inkwash.core import env
-    from inkwash.core.errors import InkwashError, MissingExtraError
+    from inkwash.core.errors import MissingExtraError
     from inkwash.desk.endpoints import Endpoint, Endpoints, Keyring
     from inkwash.desk.screen import open_screen
     from inkwash.desk.service import Desk
@@ -88,19 +89,7 @@ def desk(
     )
     served.start()
     try:
-        shell.listen()
-        if not browser:
-            try:
-                shell.tray()
-                shell.window()
-                return
-            except InkwashError as error:
-                _print(f"{error.message} The browser shows the page instead.")
-        _print(f"Ready: {url}")
-        if not no_open:
-            webbrowser.open(url)
-        while served.is_alive():
-            time.sleep(0.2)
+        _show(shell, url, served, browser=browser, no_open=no_open)
     except KeyboardInterrupt:
         pass
     finally:
@@ -109,6 +98,25 @@ def desk(
                 closing.callback(local.close)
             closing.callback(assistant.close)
             closing.callback(shell.close)
+
+
+def _show(shell: Shell, url: str, served: threading.Thread, *, browser: bool, no_open: bool) -> None:
+    """The window until it is closed, or, where there is none, the page as long as it is served."""
+    from inkwash.core.errors import InkwashError
+
+    shell.listen()
+    if not browser:
+        try:
+            shell.tray()
+            shell.window()
+            return
+        except InkwashError as error:
+            _print(f"{error.message} The browser shows the page instead.")
+    _print(f"Ready: {url}")
+    if not no_open:
+        webbrowser.open(url)
+    while served.is_alive():
+        time.sleep(0.2)
 
 
 class LocalModel:

@@ -216,32 +216,12 @@ def load_parts(
 
     `dtypes` are the number types of part folders that have another one than `dtype`.
     """
-    if offload not in PROFILES:
-        raise ConfigError(f"The offload profile is {offload!r}, but must be one of auto, {', '.join(PROFILES)}.")
     kinds = dict(quantize or {})
-    if offload == "block" and "decoder" in kinds:
-        raise RequestError(
-            "The offload profile 'block' streams the decoder's blocks as they are stored: choose 'stage' for a "
-            "quantized decoder.",
-            param="offload",
-        )
     stated = {stage: stated_kind(folder / name) for stage, name in FOLDERS.items()}
-    for stage, kind in stated.items():
-        if kind is not None and stage in kinds:
-            raise RequestError(
-                f"{folder / FOLDERS[stage]} is stored in {kind} already, so it cannot be quantized to {kinds[stage]}: "
-                "leave quantize out, or load the original.",
-                param="quantize",
-            )
+    _check_choices(folder, stated, kinds, offload, device)
     numbers = {stage: (dtypes or {}).get(name, dtype) for stage, name in FOLDERS.items()}
     rounders = {stage: rounder(stage, kind, device, numbers[stage]) for stage, kind in kinds.items()}
     mapped = [stage for stage, kind in stated.items() if kind is not None or offload == "map"]
-    if device.type != "cpu" and offload == "map":
-        raise RequestError("The offload profile 'map' is for a CPU: choose stage or block.", param="offload")
-    if device.type != "cpu" and any(stated.values()) and offload != "none":  # an accelerator holds it whole
-        raise RequestError(
-            f"A quantized folder is held whole on {device.type}: choose --offload none.", param="offload"
-        )
     brought = [stage for stage in FOLDERS if (offload not in ("none", "map") or stage in kinds) and stage not in mapped]
     deferred = [FOLDERS[stage] for stage in (*brought, *mapped)]
     parts = load_pipeline_parts(folder, dtype=dtype, device=device, deferred=deferred, variant=variant, dtypes=dtypes)
@@ -275,6 +255,33 @@ def load_parts(
     for member in members.values():
         member.enter()
     return parts, None
+
+
+def _check_choices(
+    folder: Path, stated: Mapping[str, str | None], kinds: Mapping[str, str], offload: str, device: torch.device
+) -> None:
+    """Refuse what does not go together: how each stage's folder is stored, and what it is to be rounded to."""
+    if offload not in PROFILES:
+        raise ConfigError(f"The offload profile is {offload!r}, but must be one of auto, {', '.join(PROFILES)}.")
+    if offload == "block" and "decoder" in kinds:
+        raise RequestError(
+            "The offload profile 'block' streams the decoder's blocks as they are stored: choose 'stage' for a "
+            "quantized decoder.",
+            param="offload",
+        )
+    for stage, kind in stated.items():
+        if kind is not None and stage in kinds:
+            raise RequestError(
+                f"{folder / FOLDERS[stage]} is stored in {kind} already, so it cannot be quantized to {kinds[stage]}: "
+                "leave quantize out, or load the original.",
+                param="quantize",
+            )
+    if device.type != "cpu" and offload == "map":
+        raise RequestError("The offload profile 'map' is for a CPU: choose stage or block.", param="offload")
+    if device.type != "cpu" and any(stated.values()) and offload != "none":  # an accelerator holds it whole
+        raise RequestError(
+            f"A quantized folder is held whole on {device.type}: choose --offload none.", param="offload"
+        )
 
 
 def _is_vision(name: str) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +29,6 @@ from inkwash.models.glm_image.processor import Grid
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.nn.finite import check_finite
 
-OutputType: TypeAlias = Literal["pil", "np", "pt", "latent"]
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 TILED_AREA = 1024 * 1024  # output pixels above which the VAE works in tiles: its memory grows with the area
 

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -27,16 +28,15 @@ from inkwash.core.errors import Cancelled, InkwashError, RequestError
 from inkwash.core.seeds import draw_seed
 from inkwash.engine import events
 from inkwash.engine.adapter_switch import AdapterSwitch
-from inkwash.engine.denoise import StepCallback, StepState
 from inkwash.engine.estimate import Speeds, work_of
 from inkwash.engine.handle import GenerationResult, RequestHandle
 from inkwash.engine.jobs import DeadlinePassed, Job, OnEvent, as_outcome
 from inkwash.engine.output import Plan
-from inkwash.engine.partials import draw_preview, show_guess, spread_steps
+from inkwash.engine.pictures import PictureDrawer
 from inkwash.engine.pipeline import GlmImagePipeline
-from inkwash.engine.planner import Hooks, Planner, RequestSequence, weights_edition
+from inkwash.engine.planner import Hooks, Planner, RequestSequence
 from inkwash.engine.reference_cache import CacheStats, ReferenceCache
-from inkwash.engine.request import DrawRequest, Progress
+from inkwash.engine.request import DrawRequest
 
 __all__ = ["DeadlinePassed", "Engine", "EngineClosed", "EngineStats", "QueueFull"]
 
@@ -120,7 +120,7 @@ class Engine:
         self._speeds = Speeds()
         hooks = Hooks(planned=self._planned, previewed=self._previewed, failed=self._end)
         self._planner = Planner(pipe, slots, self._speeds, hooks)
-        self._edition = -1
+        self._drawer = PictureDrawer(pipe, self._speeds, self._references)
         self._adapters = AdapterSwitch(pipe)
         self._changed = threading.Condition()
         self._jobs: dict[str, Job] = {}
@@ -393,84 +393,29 @@ class Engine:
                 self._end(job, job.plans_result())
             return
         with self._changed:
-            self._pictures.append((job, lambda: self._draw(job, index, plan)))
+            self._pictures.append((job, partial(self._draw, job, index, plan)))
             self._changed.notify_all()
 
     def _previewed(self, sequence: RequestSequence, tokens: Tensor) -> None:
         if sequence.job.partial_images and not self.plans_only:
             for index in sequence.pictures:
-                preview = self._preview_task(sequence, index, tokens)
+                preview = partial(self._drawer.preview, sequence, index, tokens)
                 with self._changed:
                     self._previews.append((sequence.job, preview))
                     self._changed.notify_all()
 
-    def _preview_task(self, sequence: RequestSequence, index: int, tokens: Tensor) -> Task:
-        job = sequence.job
-
-        def draw() -> None:
-            if index in job.denoised:
-                return  # the picture itself is already being drawn
-            try:
-                image = draw_preview(self.pipe, job.picture_request(index), tokens, sequence.prompt.target, job.cancel)
-            except Exception as error:  # a preview is a courtesy: the request goes on without it
-                if not job.ended:
-                    log.warning("no preview for request %s: %s", job.handle.id, error)
-                return
-            job.tell(events.Partial(index=index, image=image, kind="preview"))
-
-        return draw
-
     def _draw(self, job: Job, index: int, plan: Plan) -> None:
-        """Denoise and decode one picture."""
-        job.begin()
-        job.denoised.setdefault(index, 0)
-        start = time.perf_counter()
-
-        def progress(state: Progress) -> None:
-            if state.stage == "denoise":
-                job.count_step(index, state.done, state.total)
-
+        """One picture of a request; with the last one it ends."""
         try:
-            self._forget_old_weights()
-            assert job.prepared is not None, "what is planned was prepared"
-            output = self.pipe.draw(
-                job.prepared.picture(index),
-                plan=plan,
-                on_step=self._guesses(job, index),
-                progress=progress,
-                cancel=job.cancel,
-            )
+            output = self._drawer.draw(job, index, plan)
         except Exception as error:
             if not job.ended:
                 self._end(job, as_outcome(error, job.handle))
             return
-        self._speeds.saw_picture(job.work, time.perf_counter() - start)
         with self._changed:
             self._counts["pictures"] += 1
         if job.add_picture(index, output) and not job.ended:
             self._end(job, job.result())
-
-    def _guesses(self, job: Job, index: int) -> StepCallback | None:
-        """The callback that shows the decoder's guesses, at the steps where partial pictures are due."""
-        previewed = job.plan is None and not job.request.images
-        due = spread_steps(job.work.steps, job.partial_images - previewed) if job.partial_images > previewed else []
-        if not due:
-            return None
-
-        def show(state: StepState) -> None:
-            if state.index in due and not job.ended:
-                job.tell(events.Partial(index=index, image=show_guess(self.pipe.stages, state.x0), kind="x0"))
-
-        return show
-
-    def _forget_old_weights(self) -> None:
-        """An adapter that was set makes kept reference keys wrong."""
-        if self.pipe.stages.residency is not None:
-            return  # weights that come and go take no adapters
-        edition = weights_edition(self.pipe.parts.decoder)
-        if edition != self._edition:
-            self._references.clear()
-            self._edition = edition
 
     def _end(self, job: Job, outcome: GenerationResult | InkwashError) -> bool:
         """The end of a request, whoever brings it about; False if it had ended already."""

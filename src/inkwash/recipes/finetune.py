@@ -12,7 +12,7 @@ import gc
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from inkwash.core.device import pick_device
 from inkwash.core.errors import ConfigError
@@ -28,7 +28,7 @@ from inkwash.recipes.trained import print_result
 from inkwash.train.finetune import Tuning, tune_ar, tune_decoder
 from inkwash.train.lock import lock_folder
 from inkwash.train.lora import LoRA, join_for_diffusers, save_adapter
-from inkwash.train.parallel import finish, first_does, full_state, start
+from inkwash.train.parallel import Ranks, finish, first_does, full_state, start
 
 PARTS = {"both": ("ar", "decoder"), "ar": ("ar",), "decoder": ("decoder",)}
 METHODS = ("lora", "full")
@@ -60,9 +60,9 @@ def finetune(
     if method not in METHODS:
         raise ConfigError(f"--set method={method}: method must be one of {', '.join(METHODS)}.")
     ranks, place = start(pick_device(device or None))
-    batches = {"ar": ar.batch, "decoder": decoder.batch}
+    settings = {"ar": ar, "decoder": decoder}
     for part in PARTS[parts]:
-        ranks.mine(batches[part])  # a batch that cannot be shared is refused before anything is encoded
+        ranks.mine(settings[part].batch)  # a batch that cannot be shared is refused before anything is encoded
     lock_folder(work)
     shards = first_does(ranks, lambda: _shards(work, data, model, side, max_skipped, place))
     checkpoint = first_does(ranks, lambda: resolve(model))  # which may download it
@@ -74,14 +74,9 @@ def finetune(
     for part in PARTS[parts]:
         torch.manual_seed(seed)
         fields = AR_FIELDS if part == "ar" else DECODER_FIELDS
-        make = ShardBatches(folder=shards, batch=batches[part], fields=fields, seed=seed, multiple=ranks.data)
-        if part == "ar":
-            tuned = tune_ar(loaded.ar, make, work / "ar", ar, device=place, lora=adapters, ranks=ranks)
-        else:
-            tuned = tune_decoder(
-                loaded.decoder, loaded.glyph, loaded.scheduler, make, work / "decoder", decoder,
-                device=place, lora=adapters, ranks=ranks,
-            )  # fmt: skip
+        batch, multiple = settings[part].batch, ranks.data
+        make = ShardBatches(folder=shards, batch=batch, fields=fields, seed=seed, multiple=multiple)
+        tuned = _tune(part, loaded, make, work / part, settings[part], place, adapters, ranks)
         if adapters is None:
             states[part] = full_state(tuned, ranks, first_only=True)
         elif ranks.first:
@@ -101,6 +96,22 @@ def finetune(
     if ranks.first:
         print_result(out, "generate PROMPT", adapter=adapters is not None)
     return out
+
+
+def _tune(
+    part: str,
+    loaded: GlmImageParts,
+    make: ShardBatches,
+    folder: Path,
+    config: Tuning,
+    device: torch.device,
+    lora: LoRA | None,
+    ranks: Ranks,
+) -> nn.Module:
+    if part == "ar":
+        return tune_ar(loaded.ar, make, folder, config, device=device, lora=lora, ranks=ranks)
+    networks = loaded.decoder, loaded.glyph, loaded.scheduler
+    return tune_decoder(*networks, make, folder, config, device=device, lora=lora, ranks=ranks)
 
 
 def _write_checkpoint(out: Path, checkpoint: Path, states: dict[str, dict[str, Tensor]]) -> Path:

@@ -29,6 +29,7 @@ from inkwash.serve.vision_only import VisionOnlyService
 if TYPE_CHECKING:
     from inkwash.serve.backend import Backend
     from inkwash.serve.verified import OpenReader
+    from inkwash.serve.waiting import AnswerQueue, Enter, Leave
 
 GRACE_S = 2.0  # after the drain, for answers that were cut off and for closing; then the process ends whatever runs
 
@@ -93,14 +94,8 @@ def serve(
     begun = time.monotonic()
 
     def ready() -> None:
-        pages = "API: /docs, health: /health, metrics: /metrics" + (", page: /ui" if ui else "")
-        pages += f", {chat.served_name} at /v1/chat/completions" if chat is not None else ""
-        after, draws = f"Ready after {time.monotonic() - begun:.1f} s", ""
-        if service.backend is not None:
-            after += f" (self-test picture {service.self_test['seconds']:.1f} s)"
-            draws = f"{service.backend.info.name} on {service.backend.info.device}; "
         _take_signals_back()
-        _print(f"{after}: http://{host}:{port}  {draws}{pages}")
+        _print(_ready_line(service, f"http://{host}:{port}", time.monotonic() - begun, ui, chat))
 
     def failed(_: Exception) -> None:
         server.should_exit = True
@@ -118,6 +113,16 @@ def serve(
         raise ServerStartFailed(
             f"{settings.model} could not be started: {sentence(service.failure)}"
         ) from service.failure
+
+
+def _ready_line(service: Service, address: str, seconds: float, ui: bool, chat: ChatSettings | None) -> str:
+    pages = "API: /docs, health: /health, metrics: /metrics" + (", page: /ui" if ui else "")
+    pages += f", {chat.served_name} at /v1/chat/completions" if chat is not None else ""
+    after, draws = f"Ready after {seconds:.1f} s", ""
+    if service.backend is not None:
+        after += f" (self-test picture {service.self_test['seconds']:.1f} s)"
+        draws = f"{service.backend.info.name} on {service.backend.info.device}; "
+    return f"{after}: {address}  {draws}{pages}"
 
 
 def end_within(seconds: float) -> None:
@@ -179,7 +184,7 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     from inkwash.serve.backend import LocalBackend
     from inkwash.serve.chat import BODIES, Chat, make_chat_router
     from inkwash.serve.images import client_of
-    from inkwash.serve.waiting import AnswerQueue, Enter, Leave
+    from inkwash.serve.waiting import AnswerQueue
 
     settings = service.settings
     queue = AnswerQueue(at_once=chat.max_num_seqs, max_waiting=settings.max_queue)
@@ -194,19 +199,7 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     )
     service.chat = Chat(pipe, chat, settings.url_hosts, settings.max_image_bytes, service.media.within())
 
-    def admit(request: Request) -> Enter:
-        client = client_of(request)
-        service.accepts()
-        service.rates.spend(client)
-        queue.check()  # before the body is read, which may take its time; a place is taken after that
-
-        def enter() -> Leave:
-            with contextlib.ExitStack() as places:
-                places.callback(service.rates.enter(client))
-                places.callback(queue.enter())
-                return places.pop_all().close
-
-        return enter
+    admit = _admission(service, queue)
 
     def run(rounds: StepFn) -> None:
         """In the engine that draws, where there is one in this process."""
@@ -234,6 +227,27 @@ def mount_chat(app: FastAPI, service: Service, chat: ChatSettings) -> None:
     )
     app.state.bodies = BODIES | AGENT_BODIES
     service.seeing = chat.served_name
+
+
+def _admission(service: Service, queue: AnswerQueue) -> Callable[[Request], Enter]:
+    """What checks a request before its body is read; what it returns takes the place when the body is there."""
+    from inkwash.serve.images import client_of
+
+    def admit(request: Request) -> Enter:
+        client = client_of(request)
+        service.accepts()
+        service.rates.spend(client)
+        queue.check()
+
+        def enter() -> Leave:
+            with contextlib.ExitStack() as places:
+                places.callback(service.rates.enter(client))
+                places.callback(queue.enter())
+                return places.pop_all().close
+
+        return enter
+
+    return admit
 
 
 def _print(line: str) -> None:

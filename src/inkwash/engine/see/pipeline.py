@@ -259,26 +259,12 @@ class GlmVisionPipeline:
 
         messages: chat messages of the field (`engine.see.media` lists the parts), or a prompt of `prepare`.
         enable_thinking: False turns thoughts off where the checkpoint has a switch; elsewhere it is an error.
-        cancel: from any thread; what was said by then is the answer.
+        cancel: from any thread; the text so far is the answer.
         options: fields of `AnswerOptions`, such as temperature, max_new_tokens, stop, rule.
         """
         began = time.perf_counter()
-        settings, defaults = AnswerOptions(**options), self.parts.generation
-        sampling = settings.sampling(defaults)
-        penalty = settings.repetition_penalty
-        budget = Budget(
-            max_new_tokens=settings.max_new_tokens,
-            thinking=settings.thinking_budget,
-            detect_loops=settings.stop_loops,
-            repetition_penalty=defaults.get("repetition_penalty") or 1.0 if penalty is None else penalty,
-            frequency_penalty=settings.frequency_penalty,
-            presence_penalty=settings.presence_penalty,
-            logit_bias=self._known_tokens(settings.logit_bias or {}),
-            stop=tuple(settings.stop),
-            stop_ids=frozenset(settings.stop_token_ids),
-            mask=None if settings.rule is None else self._masks.start(settings.rule),
-            logprobs=settings.logprobs,
-        )
+        settings = AnswerOptions(**options)
+        sampling, budget = settings.sampling(self.parts.generation), self._budget(settings)
         rules = (media or self.media).within(cancel.is_cancelled) if cancel is not None else media or self.media
         if isinstance(messages, VisionPrompt):
             prompt = messages
@@ -296,15 +282,30 @@ class GlmVisionPipeline:
         deltas = _DeltaSplitter(parsed or (), fenced=settings.fence_html, call_pieces=settings.call_pieces)
         held = contextlib.ExitStack()
         decoded: contextlib.AbstractContextManager[Any] = self._decoded(run, rules, cancel)
-        if not isinstance(
-            messages, VisionPrompt
-        ):  # so that what is wrong with a picture is said before the first piece
+        if not isinstance(messages, VisionPrompt):  # what is wrong with a picture is an error before the first piece
             held.enter_context(decoded)
             decoded = held
         pieces = self._pieces(run, sampling, budget, generator, decoded, cancel)
         answer = _stream(run, pieces, parsed, deltas, settings.keep_marks, settings.fence_html, began)
         weakref.finalize(answer, held.close).atexit = False  # of an answer that nobody has begun to read
         return answer
+
+    def _budget(self, settings: AnswerOptions) -> Budget:
+        penalty = settings.repetition_penalty
+        stored = self.parts.generation.get("repetition_penalty") or 1.0
+        return Budget(
+            max_new_tokens=settings.max_new_tokens,
+            thinking=settings.thinking_budget,
+            detect_loops=settings.stop_loops,
+            repetition_penalty=stored if penalty is None else penalty,
+            frequency_penalty=settings.frequency_penalty,
+            presence_penalty=settings.presence_penalty,
+            logit_bias=self._known_tokens(settings.logit_bias or {}),
+            stop=tuple(settings.stop),
+            stop_ids=frozenset(settings.stop_token_ids),
+            mask=None if settings.rule is None else self._masks.start(settings.rule),
+            logprobs=settings.logprobs,
+        )
 
     @torch.inference_mode(False)
     def _pieces(
