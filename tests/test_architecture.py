@@ -217,6 +217,8 @@ CALLED_FROM_OUTSIDE = {
     "serve/protocol.py", "serve/server.py", "serve/system.py",
 }  # fmt: skip
 
+NOT_READ = {"card_genres.py:MODULES"}  # which keeps imports that register something
+
 
 def module_name(path: Path) -> str:
     parts = ["inkwash", *path.relative_to(PACKAGE).with_suffix("").parts]
@@ -380,6 +382,31 @@ def test_nothing_public_serves_tests_alone() -> None:
                 if counts[node.name] <= own and not overrides(node):
                     unused.append(f"{place}:{node.lineno} {node.name}")
     assert not unused, "\n".join(unused)
+
+
+def test_every_constant_is_read() -> None:
+    """A module's own name in capitals that no file reads is left from something that is gone."""
+    read = {name for path in sources() for node in ast.walk(tree_of(path)) for name in read_names(node)}
+    unread = []
+    for path in sources():
+        for node in tree_of(path).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            for name in (target.id for target in targets if isinstance(target, ast.Name)):
+                if not name.startswith("_") and name not in read and f"{path.name}:{name}" not in NOT_READ:
+                    unread.append(f"{path.relative_to(PACKAGE)}:{node.lineno} {name}")
+    assert not unread, "\n".join(unread)
+
+
+def read_names(node: ast.AST) -> Iterator[str]:
+    """The name that an expression reads, plain or as an attribute or in a text such as a table of recipes."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+        yield node.id
+    elif isinstance(node, ast.Attribute):
+        yield node.attr
+    elif isinstance(node, ast.alias):
+        yield node.name
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value.rpartition(":")[2]
 
 
 def shipped(folder: str, part: str = "") -> dict[str, Any]:

@@ -22,7 +22,6 @@ from pathlib import Path
 
 from inkwash.core.errors import ConfigError
 
-VARIABLES = tuple(f"INKWASH_{name}" for name in ("DEBUG", "LOG", "CACHE", "THREADS", "DEVICE", "HUB", "OFFLINE"))
 HUBS = ("huggingface", "modelscope")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE = {"1", "true", "yes", "on"}

@@ -47,10 +47,6 @@ def listen_for(calls: Mapping[str, Callable[[], None]], *, extra: str) -> Listen
     return made
 
 
-def _nothing() -> None:
-    """A key that was let go of before it was known."""
-
-
 class X11Hotkeys(threading.Thread):
     """Grabs the chords on the root window; nothing else that is typed is seen."""
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple, TypeAlias, Union
+from typing import NamedTuple, TypeAlias
 
 from inkwash.core.errors import RequestError
 
 PathLike: TypeAlias = str | os.PathLike[str]
-JsonValue: TypeAlias = Union[str, int, float, bool, "list[JsonValue]", "dict[str, JsonValue]", None]
 
 _SIZE = re.compile(r"\s*(\d{1,6})\s*[xX×*]\s*(\d{1,6})\s*")
 

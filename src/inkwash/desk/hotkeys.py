@@ -15,7 +15,6 @@ from inkwash.core.errors import RequestError
 from inkwash.core.hotkeys import Listener, listen_for
 
 ACTIONS = ("window", "shot", "region", "new", "history")  # show or hide, whole screen, region, new talk, search
-Listen = Callable[[dict[str, Callable[[], None]]], Any]
 END_S = 0.2  # for the listening thread, which on X11 ends with the next key, unheard
 _MODIFIERS = ("<ctrl>", "<cmd>", "<alt>", "<shift>")
 _KEY = re.compile(r"[a-z0-9]|<f([1-9]|1[0-9]|2[0-4])>|<space>|<print_screen>")

@@ -15,7 +15,6 @@ from PIL import Image
 from inkwash.core.errors import MediaError
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "things"
-STORED_SIZE = 192
 VARIATION_SELECTOR = "\ufe0f"  # a heart is the same thing with and without it
 
 

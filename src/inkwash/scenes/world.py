@@ -61,7 +61,6 @@ STRUCTURES = (
 SPLITS = ("train", "held_out")
 
 TEXT_CONTRAST = 2.8
-SHAPE_CONTRAST = 1.25
 
 
 def luminance(rgb: RGB) -> float:

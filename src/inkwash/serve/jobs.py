@@ -21,7 +21,6 @@ from inkwash.core.errors import ConfigError, RequestError
 from inkwash.serve.uploads import Uploads
 
 Status = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
-ENDED = ("completed", "failed", "cancelled")
 _SCHEMA = """
 create table if not exists jobs (
     number integer primary key autoincrement, id text unique not null, owner text not null, kind text not null,
