@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from inkwash.agent.act import Act, AgentError, Mark, Place
+from inkwash.agent.act import Act, AgentError
 from inkwash.agent.vault import Vault
 
 RUN, STEPS, PAGE = "run.json", "steps.jsonl", "replay.html"
@@ -103,20 +103,6 @@ def act_data(act: Act) -> dict[str, Any]:
     """An act as plain data, without what it leaves at its default."""
     usual = asdict(Act(kind=act.kind))
     return {name: value for name, value in asdict(act).items() if name == "kind" or value != usual[name]}
-
-
-def read_act(data: Mapping[str, Any]) -> Act:
-    """The inverse of `act_data`. Raises AgentError for what is none."""
-    fields = dict(data)
-    try:
-        for name in ("target", "end"):
-            if fields.get(name) is not None:
-                fields[name] = Mark(**fields[name]) if "number" in fields[name] else Place(**fields[name])
-        if "keys" in fields:
-            fields["keys"] = tuple(fields["keys"])
-        return Act(**fields)
-    except TypeError as error:
-        raise AgentError(f"This is no act: {error}.") from None
 
 
 def read_steps(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
