@@ -14,7 +14,7 @@ from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.render import render
 from inkwash.scenes.words import is_held_out
 from inkwash.scenes.world import NEW_SHAPES
-from tests.examples import load
+from tests.examples import EXAMPLES, load
 
 new_shape = load("new_shape")
 
@@ -67,3 +67,8 @@ def test_three_kinds_of_codes_are_compared(tmp_path: Path) -> None:
     assert all(row["held-out loss"] == pytest.approx(5, abs=0.5) for row in table.values()), "hardly any step yet"
     assert (tmp_path / "losses.csv").read_text().splitlines()[0] == "step,semantic-VQ,VQ-VAE,1-D"
     assert (tmp_path / "losses.png").is_file()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
+def test_every_example_finds_what_it_imports(name: str) -> None:
+    assert load(name).__doc__

@@ -1,6 +1,6 @@
 """Libraries for answers that follow a JSON schema: time to compile, time of a mask, which schemas hold.
 
-    python -m bench.token_masks [--vocabulary 151552] [llguidance xgrammar outlines_core]
+    python examples/token_masks.py [--vocabulary 151552] [llguidance xgrammar outlines_core]
 
 The vocabulary has the size of the released models' tokenizer and is made up: bytes, English and Chinese words, numbers,
 JSON punctuation. Libraries that are not installed are left out (only llguidance is a dependency of ours).
