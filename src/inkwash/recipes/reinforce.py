@@ -32,10 +32,13 @@ from inkwash.rl.headroom import headroom_numbers
 from inkwash.rl.judging import Judging, reporting_readers
 from inkwash.rl.loop import Reinforcing
 from inkwash.rl.prompts import PromptSource
-from inkwash.rl.questions import KINDS, QuestionSource
+from inkwash.rl.questions import QuestionSource
 from inkwash.rl.report import alarm_lines, judged_rows, write_board
 from inkwash.rl.rewards.base import Reward
-from inkwash.rl.rewards.detail import DetailCrops, DetailNet, detail_auc, detail_loss, load_detail, save_detail
+from inkwash.rl.rewards.detail import DetailNet, detail_loss, load_detail, rounded, save_detail
+from inkwash.rl.rewards.detail_board import detail_board
+from inkwash.rl.rewards.detail_crops import CropWorld, DetailCrops
+from inkwash.rl.rewards.detail_drawn import judged_crops, read_crops, write_crops
 from inkwash.rl.rewards.facts import FactsReward
 from inkwash.rl.rewards.fidelity import FidelityReward, fidelity_of
 from inkwash.rl.rewards.http import HttpReward
@@ -43,7 +46,7 @@ from inkwash.rl.rewards.look import LookReward
 from inkwash.rl.rewards.round_trip import RoundTripVAE
 from inkwash.rl.rewards.scorer import Readings, Scorer, reward_reader
 from inkwash.rl.rewards.text import TextReward
-from inkwash.rl.rollout import Rollout, sampling_of
+from inkwash.rl.rollout import TOGETHER, Rollout, sampling_of
 from inkwash.rl.velocities import DecoderReinforce
 from inkwash.train.config import Training
 from inkwash.train.decoder import FrozenParts
@@ -57,6 +60,7 @@ METHODS = ("full", "lora")
 FOLDERS = {"ar": "vision_language_encoder", "decoder": "transformer"}
 READERS = {"rapidocr-v4": "v4", "rapidocr": "v6"}
 CALIBRATING = 16  # pictures that set the scale of fidelity
+DRAWN_STEPS = (4, 8)  # by turns, of pictures that the evaluator of details learns from: few steps fail more often
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +239,7 @@ def rl_see(
     folder = first_does(ranks, lambda: resolve_vision(model))
     adapters = lora if method == "lora" else None
     parts = load_glm_v(folder, dtype=torch.bfloat16 if adapters and place.type != "cpu" else torch.float32)
-    chosen = tuple(filter(None, (kind.strip() for kind in kinds.split(",")))) or KINDS
+    chosen = tuple(filter(None, (kind.strip() for kind in kinds.split(","))))
     source = QuestionSource(
         seed=train.seed, pool=train.asks + train.spare, level=level, canvases=((side, side),), kinds=chosen
     )
@@ -277,25 +281,71 @@ def rl_detail(
     model: str = "nano",
     level: str = "second",
     side: int = 256,
+    scenes: int = 400,
+    drawn: int = 192,
     held: int = 16,
+    reader: str = "rapidocr-v4",
     train: Training = Training(steps=800, lr=2e-3, warmup=20, workers=0),  # noqa: B008
 ) -> Path:
-    """Train the evaluator of details; prints its ROC-AUC on held-out crops and returns `work`/detail.safetensors."""
+    """Train the evaluator of details; prints its ROC-AUC on held-out crops and returns `work`/detail.safetensors.
+
+    `model` and `level` may each be several, separated by commas: a level of scenes for each checkpoint. There are
+    `scenes` scenes to learn from; every checkpoint draws `drawn` further ones from true plans (0: none), a quarter of
+    them held out, and `held` batches of damaged crops are held out.
+    """
+    models, levels = ([word.strip() for word in words.split(",")] for words in (model, level))
+    if len(models) != len(levels):
+        raise ConfigError(f"--set level={level}: one level for each of the {len(models)} models, got {len(levels)}.")
     lock_folder(work)
-    through = RoundTripVAE(vae=load_pipeline_parts(resolve(model)).vae)
+    worlds: list[CropWorld] = []
+    learnt: list[Path] = []
+    kept: list[Path] = []
+    for number, (name, one) in enumerate(zip(models, levels, strict=True)):
+        parts = load_pipeline_parts(resolve(name))
+        files = _drawn_crops(work / "detail" / f"drawn{number}", parts, one, side, drawn, reader)
+        held_files = max(1, len(files) // 4) if files else 0
+        kept, learnt = kept + files[:held_files], learnt + files[held_files:]
+        worlds.append(CropWorld(level=one, side=side, round_trip=RoundTripVAE(vae=parts.vae.eval())))
     torch.manual_seed(0)
     net = DetailNet()
     optimizers = make_optimizers([net], lr=train.lr, muon_marker=None)
     run = TrainingRun.of(train, work / "detail", {"net": net}, optimizers)
-    make = DetailCrops(seed=71, level=level, side=side, round_trip=through)
+    make = DetailCrops(seed=71, worlds=tuple(worlds), scenes=scenes, drawn=read_crops(learnt) if learnt else None)
     for step, batch in run.batches(make, workers=train.workers):
         set_lr(optimizers, lr_at(step, train))
         loss = detail_loss(net, batch)
         norm = descend(loss, optimizers, clip=net.parameters())
         run.log(step, len(batch["crops"]), loss=loss.detach(), gradient=norm)
-    auc, threshold = detail_auc(net.eval(), replace(make, seed=72), held)
-    print(f"ROC-AUC {auc:.3f} on {held * make.batch} held-out crops, threshold {threshold:.3f}", flush=True)
-    return save_detail(net, work / "detail.safetensors", auc=auc, threshold=threshold)
+    rounded(net.eval())
+    found = detail_board(net, replace(make, seed=72, drawn=read_crops(kept) if kept else None), held)
+    print(found, flush=True)
+    return save_detail(net, work / "detail.safetensors", found)
+
+
+def _drawn_crops(folder: Path, parts: GlmImageParts, level: str, side: int, count: int, reader: str) -> list[Path]:
+    """Files of crops that a checkpoint drew, eight pictures each; what is there already is not drawn again."""
+    files = [folder / f"{number:03d}.npz" for number in range(-(-count // TOGETHER))]
+    missing = [(number, file) for number, file in enumerate(files) if not file.exists()]
+    if not missing:
+        return files
+    frozen, cpu = _frozen(parts, torch.device("cpu")), torch.device("cpu")
+    readings, through = Readings(reward_reader(READERS[reader])), RoundTripVAE(vae=frozen.vae)
+    for part in (parts.decoder, parts.glyph):
+        part.eval().requires_grad_(False)
+    source = replace(PromptWorld(level=level, side=side).source(ARReinforce(steps=1)), count=TOGETHER, spare=0, seed=73)
+    for done, (number, file) in enumerate(missing, len(files) - len(missing) + 1):
+        rollout = Rollout(parts=parts, sampling=sampling_of(parts), steps=DRAWN_STEPS[number % len(DRAWN_STEPS)])
+        items = truth_items(rollout, frozen, replace(source, seed=source.seed + number), cpu)
+        lines = readings.read([item.image for item in items])
+        crops = [
+            crop
+            for item, read in zip(items, lines, strict=True)
+            if item.target is not None
+            for crop in judged_crops(item.image, through(item.target), item.ask.scene, read)
+        ]
+        write_crops(crops, file)
+        _progress(done, len(files))
+    return files
 
 
 def rl_headroom(

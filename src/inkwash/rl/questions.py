@@ -18,13 +18,14 @@ from inkwash.data.card_questions import sample_card_turn
 from inkwash.data.loader import Batch
 from inkwash.data.questions import DialogueTurn, sample_turn
 from inkwash.data.scenes import step_rng, training_scene
+from inkwash.eval.tasks.questions import kinds_of
 from inkwash.rl.curriculum import Curriculum, rollout_count
 from inkwash.scenes.levels import CARD, find_level
 from inkwash.scenes.render import render
 from inkwash.scenes.scene import Scene
 
 CROWDED_LETTERS, CROWDED_ITEMS = 40, 6
-KINDS = ("read", "where", "color", "count", "exists", "shapes")
+NOTHING = "nothing"  # a kind of question about scenes that have nothing to see
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ class QuestionSource:
     pool: int
     level: str = "first"
     canvases: tuple[tuple[int, int], ...] = ((256, 256),)
-    kinds: tuple[str, ...] = KINDS
+    kinds: tuple[str, ...] = ()  # none: all that the level's scenes answer
     chinese: float = 0.0
 
     def __call__(self, step: int) -> Batch:
@@ -62,7 +63,8 @@ class QuestionSource:
         width, height = rng.choice(self.canvases)
         scene = training_scene(rng, width, height, self.level, self.chinese)
         sample = sample_card_turn if find_level(self.level) is CARD else sample_turn
-        turn = sample(scene, rng, kinds=(rng.choice(self.kinds),))
+        kinds = self.kinds or tuple(kind for kind in kinds_of(self.level) if kind != NOTHING)
+        turn = sample(scene, rng, kinds=(rng.choice(kinds),))
         letters = sum(len(text) for text in scene.quotes)
         items = len(scene.quotes) + len(scene.pictures)
         difficulty = min(1.0, 0.5 * letters / CROWDED_LETTERS + 0.5 * items / CROWDED_ITEMS)

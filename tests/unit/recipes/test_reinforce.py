@@ -22,6 +22,7 @@ from inkwash.core.errors import ConfigError
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.rl.headroom import best_of, summary
 from inkwash.rl.report import write_board
+from inkwash.rl.rewards.detail import load_detail
 from tests.parity.tiny import make_tiny_reference
 
 
@@ -96,6 +97,46 @@ def test_a_whole_checkpoint_is_written_and_draws(checkpoint: Path, server: str, 
     assert all(torch.equal(v.bfloat16().float(), new.ar.state_dict()[n]) for n, v in old.ar.state_dict().items())
 
 
+@pytest.mark.slow
+def test_an_evaluator_of_details_is_trained_and_goes_on_where_it_stopped(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"model={checkpoint},{checkpoint}", "level=first,card", "side=128", "scenes=4", "drawn=0", "held=1"]
+    words += ["train.steps=2", "train.save_every_s=0"]
+    recipes.run("detail", [f"work={tmp_path}", *words], recipes.REINFORCEMENT)
+    assert "ROC-AUC" in capsys.readouterr().out
+    first = (tmp_path / "detail.safetensors").read_bytes()
+    assert len((tmp_path / "detail" / "log.csv").read_text().splitlines()) == 3
+    recipes.run("detail", [f"work={tmp_path}", *words], recipes.REINFORCEMENT)
+    assert (tmp_path / "detail.safetensors").read_bytes() == first and 0 < load_detail(
+        tmp_path / "detail.safetensors"
+    ).threshold < 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_half_that_sees_is_reinforced_by_its_command(method: str, tmp_path: Path) -> None:
+    """At level card, whose questions are others: graded tiers, expansion, forced answers and a curve in the log."""
+    words = [
+        f"work={tmp_path}",
+        "model=nano-v",
+        "level=card",
+        "side=128",
+        f"method={method}",
+        "graded=2",
+        "lora.rank=2",
+    ]
+    words += ["train.steps=2", "train.asks=1", "train.group=2", "train.spare=3", "train.max_new_tokens=12"]
+    recipes.run("see", [*words, "train.thinking=2", "device=cpu"], recipes.REINFORCEMENT)
+    rates = json.loads((tmp_path / "see" / "grades.json").read_text())
+    assert rates and all(0 <= rate <= 1 for rate in rates.values())
+    head, *rows = (tmp_path / "see" / "log.csv").read_text().splitlines()
+    assert len(rows) == 2 and {"expansion", "forced", "right", "not_valid"} <= set(head.split(","))
+    assert (tmp_path / "see" / "curve.png").exists()
+    result = tmp_path / ("checkpoint" if method == "full" else "lora")
+    assert any(result.glob("*.safetensors"))
+
+
 @pytest.mark.parametrize(
     ("name", "override", "said"),
     [
@@ -106,6 +147,7 @@ def test_a_whole_checkpoint_is_written_and_draws(checkpoint: Path, server: str, 
         ("decoder", "train.window_last=99", "window"),
         ("ar", "rewards.reader=eyes", "reader must be one of"),
         ("see", "train.choose=best", "rlcs or uniform"),
+        ("detail", "level=first,card", "one level for each of the 1 models"),
         ("arr", "x=1", "did you mean 'ar'"),
         ("ar", "trian.steps=1", "did you mean 'train'"),
     ],

@@ -2,7 +2,8 @@
 
     stages.py STAGE FOLDER [--steps N] [--kill PLACE=COUNT] [--kill-rank RANK] [--set NAME=VALUE ...]
 
-`--kill` ends the process with SIGKILL when it comes to that place (make, score, learn, save) for the COUNT-th time.
+`--kill` ends the process with SIGKILL when it comes to that place (make, score, learn, save) for the COUNT-th time, or,
+with `after=SECONDS`, when it has taken so many CPU seconds since its first prompts.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,9 +75,18 @@ class KillAt:
 
     def __init__(self, word: str) -> None:
         self.place, _, count = word.partition("=")
-        self.left = int(count or 0)
+        self.after = float(count) if self.place == "after" else None
+        self.left = 0 if self.after is not None else int(count or 0)
+
+    def _watch(self, until: float) -> None:
+        while time.process_time() < until:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def at(self, place: str) -> None:
+        if self.after is not None and place == "make":
+            threading.Thread(target=self._watch, args=(time.process_time() + self.after,), daemon=True).start()
+            self.after = None
         if place == self.place:
             self.left -= 1
             if self.left == 0:

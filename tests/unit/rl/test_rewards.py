@@ -7,7 +7,6 @@ import contextlib
 import io
 import json
 import math
-import random
 import threading
 import time
 from collections.abc import Iterator
@@ -21,24 +20,13 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from inkwash.core.errors import ConfigError, InkwashError, WeightsError
+from inkwash.core.errors import ConfigError, InkwashError
 from inkwash.engine.readback import compare
 from inkwash.eval.ocr import Line
 from inkwash.rl.judging import alarms, bootstrap, look_numbers, reporting_readers
 from inkwash.rl.prompts import Ask, PromptSource
 from inkwash.rl.rewards import scorer as scorer_module
 from inkwash.rl.rewards.base import RewardInput
-from inkwash.rl.rewards.detail import (
-    DetailCrops,
-    DetailNet,
-    crops_of,
-    damaged,
-    detail_auc,
-    detail_loss,
-    load_detail,
-    roc_auc,
-    save_detail,
-)
 from inkwash.rl.rewards.facts import FactsReward
 from inkwash.rl.rewards.fidelity import FidelityReward, energy_gap, fidelity_of
 from inkwash.rl.rewards.http import HttpReward
@@ -144,41 +132,6 @@ def test_fidelity_falls_with_blur_and_its_scale_is_measured_once(tmp_path: Path)
     assert scaled.scale == again.scale and len(calls) == 1 and "scale=" in scaled.name
     scores = scaled(items)
     assert scores[0] == 1.0 and scores[0] > scores[1] > scores[2] >= 0.0
-
-
-@pytest.mark.slow
-def test_detail_sees_damage(tmp_path: Path) -> None:
-    """A few steps tell whole crops from damaged ones better than chance; a file that is no evaluator is refused."""
-    rng = random.Random(0)
-    crops = crops_of(render(ASKS[0].scene), ASKS[0].scene)
-    assert crops and all(crop.size == (64, 64) for crop in crops)
-    changed = [np.abs(np.asarray(damaged(c, rng), float) - np.asarray(c, float)).sum() for c in crops for _ in range(5)]
-    assert sum(value > 0 for value in changed) > 0.7 * len(changed)
-    torch.manual_seed(0)
-    model, make = DetailNet(), DetailCrops(seed=1, batch=24)
-    assert sum(p.numel() for p in model.parameters()) < 300_000
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    losses = []
-    for _ in range(3):
-        batch = make(0)
-        for _ in range(12):
-            optimizer.zero_grad()
-            loss = detail_loss(model, batch)
-            loss.backward()
-            optimizer.step()
-            losses.append(float(loss.detach()))
-    assert losses[-1] < 0.5 * losses[0]
-    auc, threshold = detail_auc(model.eval(), make, 1)
-    reward = load_detail(save_detail(model, tmp_path / "d.safetensors", auc=auc, threshold=threshold))
-    assert auc > 0.9 and reward.threshold == pytest.approx(threshold, abs=1e-3)
-    assert 0.0 <= reward([truth(ASKS[0])])[0] <= 1.0
-    (tmp_path / "bad").write_bytes(b"nothing")
-    with pytest.raises(WeightsError, match="no evaluator of details"):
-        load_detail(tmp_path / "bad")
-
-
-def test_roc_auc() -> None:
-    assert roc_auc(np.array([0.9, 0.8, 0.3, 0.8]), np.array([1.0, 1.0, 0.0, 0.0])) == pytest.approx(0.875)
 
 
 class Server(BaseHTTPRequestHandler):

@@ -12,6 +12,7 @@ import torch
 
 from inkwash.engine.see.generator import AnswerGenerator
 from inkwash.engine.see.pipeline import GlmVisionPipeline
+from inkwash.eval.tasks.questions import kinds_of, mark
 from inkwash.models.glm_v.folder import resolve_vision
 from inkwash.models.glm_v.weights import GlmVParts, load_glm_v
 from inkwash.rl.curriculum import Curriculum
@@ -23,6 +24,7 @@ from inkwash.rl.grpo_see import (
     answer_logps,
     answer_part,
     grpo_see,
+    reply_of,
     rolled_by,
 )
 from inkwash.rl.questions import QuestionSource, choose_asks, offline_hardness
@@ -101,6 +103,15 @@ def test_tiers_steer_what_is_asked() -> None:
     known = {pool[0].cell: 1.0}
     assert offline_hardness(known, pool[0]) == pytest.approx(0.5 * pool[0].difficulty)
     assert offline_hardness({}, pool[0]) == pool[0].difficulty
+
+
+@pytest.mark.parametrize("level", ["first", "second", "card"])
+def test_every_level_s_own_questions_are_asked(level: str) -> None:
+    """Cards answer other kinds than scenes; what is asked can be marked, and its own answer is right."""
+    asks = QuestionSource(seed=4, pool=60, level=level)(0)["asks"]
+    kinds = {ask.turn.kind for ask in asks}
+    assert kinds == set(kinds_of(level)) - {"nothing"}
+    assert all(mark(ask.turn, reply_of(ask.turn.answer)) for ask in asks)
 
 
 def test_a_curriculum_is_part_of_the_state() -> None:
