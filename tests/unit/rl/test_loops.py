@@ -19,6 +19,7 @@ from inkwash.train.curve import read_log
 from inkwash.train.lora import LoRA, add_lora
 from inkwash.train.optim import EMA
 from inkwash.train.parallel import Ranks
+from tests.unit.rl.kill_hunt import SETTINGS
 from tests.unit.rl.stages import run_stage, tiny_parts
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -45,12 +46,6 @@ def mean_difference(a: Path, b: Path) -> float:
     first, second = torch.load(a), torch.load(b)
     apart = torch.cat([(first[name].double() - second[name].double()).abs().flatten() for name in first])
     return float(apart.mean())
-
-
-SETTINGS = {
-    "ar": ["minibatches=2"],
-    "decoder": ["loss=flow_grpo", "minibatches=2", "window_last=2"],
-}
 
 
 def test_averaged_weights_outlive_the_exchange() -> None:
