@@ -10,6 +10,7 @@ import torch
 
 from inkwash.engine.see.pipeline import GlmVisionPipeline
 from inkwash.models.glm_v.folder import BUNDLED
+from inkwash.models.glm_v.tokenizer_files import TEMPLATE
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.render import render
 
@@ -56,7 +57,16 @@ def test_it_thinks_briefly_and_can_be_told_not_to(pipe: GlmVisionPipeline) -> No
     assert not silent.thoughts and silent.content.isdecimal()
 
 
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_picture_behind_its_question_is_seen_as_one_before_it(pipe: GlmVisionPipeline, question: str) -> None:
+    """Clients of the chat API send the text first as often as not."""
+    picture = render(sample_scene(random.Random(2), split="held_out"))
+    parts: list[dict[str, Any]] = [{"type": "image", "image": picture}, {"type": "text", "text": question}]
+    before, behind = (pipe.prepare([{"role": "user", "content": order}]) for order in (parts, parts[::-1]))
+    assert before.ids.tolist() == behind.ids.tolist()
+
+
 def test_it_is_small_and_has_a_template_of_the_family() -> None:
     assert sum(file.stat().st_size for file in BUNDLED.iterdir()) < 40 * 2**20
     template = (BUNDLED / "chat_template.jinja").read_text()
-    assert "enable_thinking" in template and "<tool_call>" in template
+    assert template == TEMPLATE and "enable_thinking" in template and "<tool_call>" in template

@@ -205,6 +205,17 @@ def test_a_file_below_the_allowed_folder(
     assert Chat(pipe, ChatSettings(model="tiny")).rules.roots == ()
 
 
+def test_a_picture_in_plain_base64_is_read(client: openai.OpenAI, say: dict[str, Any]) -> None:
+    url = picture()["image_url"]["url"].partition(",")[2]
+    client.chat.completions.create(model="tiny", messages=user(at(url), "?"))
+    assert say["prompts"][0].count("<|begin_of_image|>") == 1
+    with pytest.raises(openai.BadRequestError, match="not a picture") as caught:
+        client.chat.completions.create(model="tiny", messages=user(at("QUJD" * 5000), "?"))
+    with pytest.raises(openai.BadRequestError, match="send the image itself, as a data URL") as named:
+        client.chat.completions.create(model="tiny", messages=user(at("a/b.png" * 5000), "?"))
+    assert all(len(str(error.value)) < 400 for error in (caught, named))  # a long value is not sent back
+
+
 def test_an_address_on_an_allowed_host(
     pipe: GlmVisionPipeline, client: openai.OpenAI, say: dict[str, Any], media: Path
 ) -> None:
@@ -355,3 +366,6 @@ def test_the_service_answers_beside_drawing_under_its_own_keys(settings: Callabl
         listed = live.http.get("/v1/models", headers=mine).json()["data"]
         assert [model["id"] for model in listed] == ["nano", "nano-v"]
         assert live.http.get("/v1/models/nano-v", headers=mine).json()["id"] == "nano-v"
+        unknown = live.http.get("/v1/models/gpt-4", headers=mine)
+        assert unknown.status_code == 404
+        assert unknown.json()["error"]["message"] == "The model 'gpt-4' is not served here, only 'nano' and 'nano-v'."

@@ -214,12 +214,15 @@ def test_bodies_of_the_field(live: Live, script: Script, name: str) -> None:
         ({"ignore_eos": True}, "ignore_eos is not supported"),
         ({"best_of": True}, "best_of is not supported"),
         ({"metadata": 5}, "metadata must be a dict, got int"),
-        ({"nonsense": 1}, "nonsense"),
+        ({"nonsense": 1}, "The field nonsense is unknown here: leave it out."),
         ({"stop": 5}, "stop is 5"),
         ({"stop": ["a"] * 17}, "at most 16"),
         ({"tool_choice": {"a": 1}}, "tool_choice"),
         ({"tools": [{"type": "web_search"}]}, "tools.0.type"),
-        ({"response_format": {"type": "grammar"}}, "response_format"),
+        (
+            {"response_format": {"type": "grammar", "grammar": "x" * 99}},
+            "response_format.type is 'grammar': input should be one of 'text', 'json_object', 'json_schema'.",
+        ),
         ({"guided_choice": ["a"], "guided_regex": "a"}, "one form only"),
         ({"reasoning_effort": "huge"}, "reasoning_effort"),
         ({"temperature": "0.5"}, "temperature"),
@@ -229,7 +232,7 @@ def test_bodies_of_the_field(live: Live, script: Script, name: str) -> None:
 def test_what_asks_for_more_is_refused(live: Live, fields: dict[str, Any], said: str) -> None:
     answer = post(live, {"messages": MESSAGES, **fields})
     assert answer.status_code == 400 and said in answer.json()["error"]["message"], answer.text
-    assert answer.json()["error"]["param"] in (*fields, "tools.0.type", "response_format", None)
+    assert answer.json()["error"]["param"] in (*fields, "tools.0.type", "response_format", "response_format.type", None)
 
 
 def test_one_call_where_one_is_wanted(live: Live, script: Script) -> None:

@@ -62,9 +62,21 @@ def show_plan(model: str, size: Size | None, *, device_name: str | None, as_json
         rows = [{**plan.row, "seconds": taken} for plan, taken in zip(plans, seconds, strict=True)]
         print(jsonlib.dumps({**head, "plans": rows}))
         return
-    timings = [f"{plan.row['offload']} {taken:.1f}" for plan, taken in zip(plans, seconds, strict=True) if taken]
+    timings = [
+        f"{plan.row['offload']} {shown_seconds(taken)}" for plan, taken in zip(plans, seconds, strict=True) if taken
+    ]
     print(f"Seconds by offload: {', '.join(timings)}. Timed just now: what else runs here makes them longer. Quantized")
     print("weights are not timed (on a CPU they are slower); layers of a large model are estimated from small ones.")
+
+
+def shown_seconds(seconds: float) -> str:
+    """Seconds, from ten minutes on in a larger unit as well."""
+    if seconds < 600:
+        return f"{seconds:.1f}"
+    size, unit = next(
+        (size, unit) for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")) if seconds >= 2 * size
+    )
+    return f"{seconds:.0f} ({seconds / size:.1f} {unit})"
 
 
 @dataclass(frozen=True, kw_only=True)

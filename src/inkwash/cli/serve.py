@@ -82,7 +82,7 @@ EnhanceAlways = Annotated[
 ]
 LogPrompts = Annotated[bool, typer.Option("--log-prompts", help="Write prompts into the request log.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No request log on stderr.")]
-Ui = Annotated[bool, typer.Option("--ui", help="Also serve the page at /ui; its Chat tab asks --chat, or nano-v.")]
+Ui = Annotated[bool, typer.Option("--ui", help="Also serve the page at /ui; its tab Ask asks --chat, or nano-v.")]
 Ray = Annotated[bool, typer.Option("--ray", help="Draw on replicas in a Ray cluster.")]
 Replicas = Annotated[int, typer.Option("--replicas", help="With --ray: replicas that draw whole pictures.")]
 Planners = Annotated[int, typer.Option("--planners", help="With --ray: AR replicas; with --decoders.")]

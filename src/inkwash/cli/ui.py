@@ -14,7 +14,7 @@ Model = Annotated[str, typer.Argument(help="A name that `inkwash models` lists, 
 Host = Annotated[str, typer.Option("--host", help="Address to listen at; the default is this machine only.")]
 Port = Annotated[int, typer.Option("--port", help="Port to listen at.")]
 State = Annotated[Path | None, typer.Option("--state", help="Folder of pictures and jobs [default: the cache folder].")]
-Chat = Annotated[str, typer.Option("--chat", metavar="MODEL", help="The model of the Chat tab, or none.")]
+Chat = Annotated[str, typer.Option("--chat", metavar="MODEL", help="The model of the tab Ask, or none.")]
 Browser = Annotated[bool, typer.Option("--browser", help="Open the page in the browser when it is ready.")]
 
 

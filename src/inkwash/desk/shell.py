@@ -120,6 +120,7 @@ def _webview() -> Any:
         import webview
     except ImportError as missing:
         raise MissingExtraError("A window of its own", extra="desk") from missing
+    logging.getLogger("pywebview").setLevel(logging.CRITICAL)  # it tells of each missing kit with a traceback
     return webview
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
@@ -19,6 +20,8 @@ _MAX_HEAD = 1024
 _PIECE = 2**20  # characters, a multiple of four
 _MAX_ESCAPES = 100_000  # percent signs: each is a piece of its own while they are decoded
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]+={0,2}\s*")
+_PLAIN = 64  # letters by which base64 without a scheme is told; the smallest picture has more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,16 @@ class DataUrl:
 def is_data_url(text: str) -> bool:
     """Whether a text begins as a data URL does; the scheme's case does not matter."""
     return text[:5].lower() == "data:"
+
+
+def as_data_url(text: str) -> str:
+    """Content in plain base64 with the scheme that it lacks; any other text as it is.
+
+    Base64 is told by the letters that it begins and ends with; the end of a path has a dot.
+    """
+    ends = (text[:_PLAIN], text[-_PLAIN:])
+    plain = len(text) >= _PLAIN and all(_BASE64.fullmatch(end) for end in ends)
+    return f"data:;base64,{text}" if plain and not is_data_url(text) else text
 
 
 def read_data_url(text: str, *, max_bytes: int, param: str) -> DataUrl:

@@ -184,7 +184,8 @@ def _write_kohya(adapter: Adapter, file: Path) -> Path:
     unnamed = [network for network in adapter if network not in FLAT_PREFIX]
     if unnamed:
         raise ConfigError(
-            f"kohya's format has no names for the matrices of {', '.join(unnamed)}: convert to peft or diffusers."
+            f"kohya's format has no names for the matrices of {', '.join(unnamed)}: convert to peft or diffusers, or "
+            "the transformer alone (of an adapter that was trained here, the folder of that name in it)."
         )
     tensors: dict[str, Tensor] = {}
     for network, matrices in adapter.items():

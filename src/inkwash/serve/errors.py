@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _SHORT = reprlib.Repr()  # looks at the beginning only, however large a value is
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
+_JSON_NAMES = {None: "null", True: "true", False: "false"}
 CLIENT_CLOSED = 499  # the client went away; nobody reads this answer, but logs and metrics do
 _KIND = re.compile(r"str|int|float|bool|(?:literal|list|dict|function-\w+)\[.*|[A-Z][A-Za-z]+")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE}  # disks, quotas, limits, descriptors
@@ -107,9 +108,15 @@ def from_validation(errors: list[ErrorDetails]) -> RequestError:
         return RequestError(
             f"The field {place} is missing: it is required.", code="missing_required_parameter", param=place
         )
-    value = _SHORT.repr(first.get("input"))
-    value = value if len(value) <= 80 else f"{value[:77]}..."
-    return RequestError(f"{place} is {value}: {_plain(first['msg'])}.", code="invalid_value", param=place)
+    if first["type"] == "extra_forbidden":
+        return RequestError(f"The field {place} is unknown here: leave it out.", code="unknown_parameter", param=place)
+    wanted, value = _plain(first["msg"]), first.get("input")
+    if first["type"] == "union_tag_invalid":  # names the field that tells the kinds apart, not the whole object
+        kind, expected = first["ctx"]["discriminator"].strip("'"), first["ctx"]["expected_tags"]
+        place, value, wanted = f"{place}.{kind}", first["ctx"]["tag"], f"input should be one of {expected}"
+    shown = _JSON_NAMES[value] if isinstance(value, bool | None) else _SHORT.repr(value)
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    return RequestError(f"{place} is {shown}: {wanted}.", code="invalid_value", param=place)
 
 
 def _is_kind(part: int | str) -> bool:
@@ -118,7 +125,7 @@ def _is_kind(part: int | str) -> bool:
 
 
 def _plain(message: str) -> str:
-    text = message.removeprefix("Value error, ").rstrip(".")
+    text = message.removeprefix("Value error, ").replace(" after validation", "").rstrip(".")
     return text[:1].lower() + text[1:]
 
 

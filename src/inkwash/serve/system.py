@@ -86,31 +86,35 @@ def _seeing(request: Request) -> list[ModelAnswer]:
     return [] if name is None else [ModelAnswer(id=name, created=STARTED, owned_by="inkwash", natural_size=None)]
 
 
+def _served(request: Request) -> list[ModelAnswer]:
+    """What draws and what sees; a server that only sees has one of them."""
+    seen = _seeing(request)
+    drawn = [] if seen and seen[0].id == service_of(request).settings.served_name else [_model(request)]
+    return [*drawn, *seen]
+
+
 @router.get("/v1/models", tags=["models"], response_model=ModelList, response_model_exclude_none=True)
 async def models(request: Request) -> Any:
     """The served models: what draws and, where there is one, what sees."""
     client_of(request)
-    seen = _seeing(request)
-    drawn = [] if seen and seen[0].id == service_of(request).settings.served_name else [_model(request)]
-    return ModelList(data=[*drawn, *seen, *_adapters(request)])
+    return ModelList(data=[*_served(request), *_adapters(request)])
 
 
 @router.get("/v1/models/{model:path}", tags=["models"], response_model=ModelAnswer, response_model_exclude_none=True)
 async def model(request: Request, model: str) -> Any:
     """One model; 404 for any that is not served."""
     client_of(request)
-    known = _model(request)
     for adapter in _adapters(request):
         if model == adapter.id:
             return adapter
-    for other in _seeing(request):
-        if same_model(model, other.id):
-            return other
-    if not same_model(model, known.id):
-        raise RequestError(
-            f"The model {model!r} is not served here: {known.id} is.", status=404, code="model_not_found", param="model"
-        )
-    return known
+    served = _served(request)
+    for known in served:
+        if same_model(model, known.id):
+            return known
+    names = " and ".join(repr(known.id) for known in served)
+    raise RequestError(
+        f"The model {model[:80]!r} is not served here, only {names}.", status=404, code="model_not_found", param="model"
+    )
 
 
 @router.get("/v1/jobs/{job_id}", tags=["jobs"], response_model=JobAnswer, response_model_exclude_none=True)

@@ -8,33 +8,23 @@ and reading stops at the byte limit.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from inkwash.core.errors import RequestError
-from inkwash.media.data_url import is_data_url, read_data_url
+from inkwash.media.data_url import as_data_url, is_data_url, read_data_url
 
 TIMEOUT_S = 20.0
-_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]+")
-_PLAIN = 64  # letters by which base64 without a scheme is told; the smallest picture has more
 _PORTS = {"http": 80, "https": 443}
 
 
 async def read_url(url: str, *, hosts: Sequence[str], max_bytes: int, param: str) -> bytes:
     """The bytes behind a data URL, of plain base64, or behind an address on an allowed host; raises RequestError for
     all else."""
-    url = url.strip()
-    if not is_data_url(url) and _is_base64(url):
-        url = f"data:;base64,{url}"
+    url = as_data_url(url.strip())
     if is_data_url(url):
         return (await asyncio.to_thread(read_data_url, url, max_bytes=max_bytes, param=param)).content
     return await _fetch(_allowed(url, hosts, param), max_bytes, param)
-
-
-def _is_base64(text: str) -> bool:
-    """Whether a text without a scheme is the content itself, by the letters that it begins with."""
-    return len(text) >= _PLAIN and _BASE64.fullmatch(text, 0, _PLAIN) is not None
 
 
 def _allowed(url: str, hosts: Sequence[str], param: str) -> str:

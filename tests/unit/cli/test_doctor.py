@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from inkwash.cli.doctor import malloc_in_use
+from inkwash.cli.doctor_plan import shown_seconds
 from inkwash.core.errors import WeightsError
 from tests.unit.cli.conftest import Outcome
 
@@ -77,6 +78,11 @@ print("used", int(status[status.index("VmHWM:") + 1]) * 1024, used.ru_utime + us
 
 
 @pytest.mark.slow
+def test_long_times_are_said_in_a_unit_that_one_can_picture() -> None:
+    shown = [shown_seconds(seconds) for seconds in (41.04, 599.0, 601.0, 9000.0, 630859.1)]
+    assert shown == ["41.0", "599.0", "601 (10.0 minutes)", "9000 (2.5 hours)", "630859 (7.3 days)"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from the system")
 def test_a_plan_of_the_released_sizes_takes_seconds_and_little_memory() -> None:
     """One thread, so that waiting for another one is no work; the best of three runs on a shared machine."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -75,6 +76,19 @@ def test_without_a_web_view_it_is_one_sentence() -> None:
 
     with pytest.raises(NoWindow, match=r"no web view for a window here \(RuntimeError\)"):
         around.window(SimpleNamespace(create_window=lambda *_, **__: Window(), start=start))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a web view is part of the system")
+def test_the_library_of_the_window_tells_nothing_beside_the_sentence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("webview")
+    for name in ("gi", "qtpy"):  # neither GTK nor Qt is installed
+        monkeypatch.setitem(sys.modules, name, None)
+    around, _, _ = made()
+    with pytest.raises(NoWindow, match="no web view for a window here"):
+        around.window()
+    assert not caplog.records  # with a traceback for each kit that is missing
 
 
 def test_the_tray_offers_what_the_keys_do() -> None:

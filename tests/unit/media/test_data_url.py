@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from inkwash.core.errors import RequestError
 from inkwash.media import data_url
-from inkwash.media.data_url import is_data_url, read_data_url
+from inkwash.media.data_url import as_data_url, is_data_url, read_data_url
 
 CONTENT = bytes(range(256)) + b"\xfb\xff\xfe"
 
@@ -46,6 +46,19 @@ ENCODED = base64.b64encode(CONTENT).decode()
 )
 def test_every_form_of_base64(head: str, kind: str, body: str) -> None:
     assert is_data_url(head + body) and read(head + body) == (kind, CONTENT)
+
+
+def test_plain_base64_is_told_by_how_it_begins() -> None:
+    for plain in (ENCODED, base64.urlsafe_b64encode(CONTENT).decode(), "iVBOR" * 20):
+        assert read(as_data_url(plain))[0] == ""
+    for other in (
+        "poster.png",
+        "data:image/png;base64,AAAA",
+        "https://example.org/" + "a" * 99,
+        "a/b.png" * 20,
+        "/tmp/" + "a" * 99 + ".png",
+    ):
+        assert as_data_url(other) == other
 
 
 def test_escaped_text() -> None:

@@ -27,7 +27,7 @@ from inkwash.core.errors import MediaError, RequestError
 from inkwash.core.text import split_url
 from inkwash.engine.see.budget import BYTES, MediaBudget
 from inkwash.media import documents, videos
-from inkwash.media.data_url import is_data_url, read_data_url
+from inkwash.media.data_url import as_data_url, is_data_url, read_data_url
 from inkwash.media.images import MAX_BYTES, load_image
 from inkwash.media.kinds import ANIMATED, DOCUMENTS, VIDEOS, is_animated
 from inkwash.media.reader import InProcess, MediaReader
@@ -186,6 +186,8 @@ def content_of(source: Any, rules: MediaRules, what: str) -> bytes | Path:
         return _allowed(source, rules, what)
     if not isinstance(source, str):
         raise RequestError(f"A {what} cannot be read from {type(source).__name__}.", param=what)
+    if rules.roots is not None and not any(Path(source).is_relative_to(root) for root in rules.roots):
+        source = as_data_url(source)  # clients of a server send plain base64, too
     if is_data_url(source):
         return read_data_url(source, max_bytes=max(rules.max_bytes, documents.MAX_BYTES), param=what).content
     if source.startswith("file://"):
@@ -207,7 +209,11 @@ def _allowed(path: Path, rules: MediaRules, what: str) -> Path:
     if rules.roots is not None:
         real = path.resolve()
         if not any(real.is_relative_to(root.resolve()) for root in rules.roots):
-            raise RequestError(f"The {what} {str(path)!r} lies outside of the folders that may be read.", param=what)
+            raise RequestError(
+                f"The {what} {str(path)[:80]!r} lies outside of the folders that may be read: send the {what} itself, "
+                "as a data URL.",
+                param=what,
+            )
     return path
 
 

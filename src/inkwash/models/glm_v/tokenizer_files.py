@@ -3,6 +3,7 @@
 Text is byte-level BPE in which every capital letter, digit and quotation mark stands alone, so that a word that is read
 off a picture is a string of single tokens. The special tokens have the family's names and follow the last merge. The
 chat template is one of our own with the format of the family: the thinking switch, tools, no thoughts of earlier turns.
+In training a picture stands before the question about it, so media that a message ends in are shown before its texts.
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ TEMPLATE = """\
 {%- macro show(content) -%}
 {%- if content is string -%}{{ content }}
 {%- else -%}
-{%- for part in content or [] -%}
+{%- set parts = content or [] -%}
+{%- set media = parts | selectattr('type', 'in', ('image', 'image_url', 'video', 'video_url')) | list -%}
+{%- if media and parts[-(media | length):] == media -%}
+{%- set parts = media + parts[:-(media | length)] -%}
+{%- endif -%}
+{%- for part in parts -%}
 {%- if part is string -%}{{ part }}
 {%- elif part.type in ('image', 'image_url') -%}<|begin_of_image|><|image|><|end_of_image|>
 {%- elif part.type in ('video', 'video_url') -%}<|begin_of_video|><|video|><|end_of_video|>

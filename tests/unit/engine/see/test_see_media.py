@@ -101,6 +101,10 @@ def test_paths_stay_within_the_allowed_folders(png: Path, tmp_path: Path) -> Non
         with pytest.raises(RequestError, match="outside of the folders"):
             read({"type": "image", "image": outside}, roots=(inside,))
     assert read({"type": "image", "image": str(png)}, roots=(tmp_path,)).images
+    long = tmp_path / ("a" * 99)  # letters that base64 might begin with
+    long.write_bytes(png.read_bytes())
+    assert read({"type": "image", "image": str(long)}, roots=(tmp_path,)).images
+    assert read({"type": "image", "image": str(long)}).images
 
 
 def test_remote_urls_are_read_by_the_callers_function_only(png: Path) -> None:

@@ -71,6 +71,30 @@ def test_lists_and_developers_are_system_texts(processor: GlmVProcessor, role: s
     assert "<|system|>\nBe brief.<|user|>" in processor.render([{"role": role, "content": content}, user()])
 
 
+@pytest.mark.parametrize(
+    ("kinds", "shown"),
+    [
+        (["image", "text"], "<|begin_of_image|>[]<|end_of_image|>Hi"),
+        (["text", "image"], "<|begin_of_image|>[]<|end_of_image|>Hi"),
+        (
+            ["text", "text", "image", "video"],
+            "<|begin_of_image|>[]<|end_of_image|><|begin_of_video|>()<|end_of_video|>HiHi",
+        ),
+        (["text", "image", "text"], "Hi<|begin_of_image|>[]<|end_of_image|>Hi"),
+        (["image", "text", "image"], "<|begin_of_image|>[]<|end_of_image|>Hi<|begin_of_image|>[]<|end_of_image|>"),
+        (["text"], "Hi"),
+    ],
+)
+def test_media_at_the_end_of_a_message_stand_before_its_texts(tmp_path: Path, kinds: list[str], shown: str) -> None:
+    ours = GlmVProcessor.from_folder(write_folder(tmp_path, TEMPLATE))
+    parts = [{"type": kind} | ({"text": "Hi"} if kind == "text" else {}) for kind in kinds]
+    text = ours.render([user(parts)])
+    places = {"<|image|>": "[]", "<|video|>": "()"}
+    for token, place in places.items():
+        text = text.replace(token, place)
+    assert text == f"[gMASK]<sop><|user|>\n{shown}<|assistant|>"
+
+
 def test_parts_are_paragraphs_and_pieces_of_an_answer_are_not() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "input_text", "text": "b"}]
     roles = {message["role"]: message["content"] for message in normal_messages(
