@@ -144,6 +144,17 @@ def test_thinking_switch_and_budget(client: openai.OpenAI, say: dict[str, Any]) 
     assert say["budgets"][1].thinking == 7 and say["budgets"][1].max_new_tokens == 9
 
 
+def test_a_bound_of_the_checkpoint_holds_where_the_request_has_none(
+    pipe: GlmVisionPipeline, client: openai.OpenAI, say: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(pipe.parts.generation, "max_new_tokens", 11)
+    client.chat.completions.create(model="tiny", messages=user("Hi"))
+    client.chat.completions.create(model="tiny", messages=user("Hi"), max_tokens=20)
+    client.responses.create(model="tiny", input="Hi")
+    client.responses.create(model="tiny", input="Hi", max_output_tokens=20)
+    assert [budget.max_new_tokens for budget in say["budgets"]] == [11, 20, 11, 20]
+
+
 def test_tools(client: openai.OpenAI, say: dict[str, Any]) -> None:
     say["text"] = CALL
     answer = client.chat.completions.create(model="tiny", messages=user("Crop it."), tools=[TOOL])  # type: ignore[list-item]

@@ -41,6 +41,7 @@ VOCABULARY, CARD_VOCABULARY = 1024, 2048
 SPELLED = 200  # times the second edition's tokenizer sees every character alone, so that each becomes one token
 PATCH, MERGE = 16, 2  # two by two patches are one cell of the world, which holds one letter
 MIN_SIDE, MAX_SIDE = 64, 512
+MAX_NEW_TOKENS = 512  # ten times its longest answer; what it has not learnt, such as JSON, it may never end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +230,11 @@ def export_trained(model: GlmV, processor: GlmVProcessor, folder: Path, output: 
     """Fill a network with what a stage has trained in `folder`, and write its checkpoint in bf16."""
     load_trained(folder / "see.pt", recipe, {"model": model.requires_grad_(True)})
     stops = [processor.token_id(token) for token in STOPS]
-    generation = {"do_sample": False, "eos_token_id": stops, "pad_token_id": stops[0]}
+    generation = {
+        "do_sample": False,
+        "max_new_tokens": MAX_NEW_TOKENS,
+        "eos_token_id": stops,
+        "pad_token_id": stops[0],
+    }
     parts = GlmVParts(model=model, processor=processor, generation=generation)
     return save_glm_v(parts, output, dtype=torch.bfloat16)

@@ -15,6 +15,8 @@ from inkwash.media.reader import InProcess, MediaReader
 from inkwash.serve.settings import MEBI, ChatSettings
 from inkwash.serve.urls import read_url
 
+MAX_TOKENS = 8192  # of an answer, where neither the request nor the checkpoint says more
+
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerRequest:
@@ -87,6 +89,8 @@ class Chat:
     def stream_options(self, request: AnswerRequest) -> dict[str, Any]:
         """All that the pipeline is asked for beside the messages and the seed."""
         found = {"tools": list(request.tools), "parse_tools": self.settings.tools, **request.options}
+        if found.get("max_new_tokens") is None:
+            found["max_new_tokens"] = self.pipe.parts.generation.get("max_new_tokens") or MAX_TOKENS
         if request.thinks is False and not self.pipe.can_switch_thinking:
             found["thinking_budget"] = 0  # a checkpoint without a switch is stopped before its first thought
         elif request.thinks is not None:

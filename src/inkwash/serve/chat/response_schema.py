@@ -18,7 +18,7 @@ from inkwash.serve.chat.fields import (
     without_neutral,
 )
 from inkwash.serve.chat.model import AnswerRequest
-from inkwash.serve.chat.schema import MAX_TOKENS, SampledBody
+from inkwash.serve.chat.schema import SampledBody
 
 UNSUPPORTED = {  # value that asks for nothing -> why nothing else works
     "previous_response_id": (None, "nothing is stored here: send the whole conversation as input"),
@@ -142,7 +142,7 @@ class ResponseBody(SampledBody):
             seed=None if self.seed == -1 else self.seed,
             deadline_s=self.deadline_s,
             options={
-                "max_new_tokens": self.max_output_tokens or MAX_TOKENS,
+                "max_new_tokens": self.max_output_tokens,
                 **self.sampling(),
                 "logprobs": self.top_logprobs if wants_logprobs else None,
                 "rule": make_rule(schema, tools, choice, self.parallel_tool_calls),  # type: ignore[arg-type]

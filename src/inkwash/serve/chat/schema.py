@@ -30,7 +30,6 @@ from inkwash.serve.chat.fields import (
 )
 from inkwash.serve.chat.model import AnswerRequest
 
-MAX_TOKENS = 8192
 MAX_ANSWERS = 16
 _PART = {
     "type": "object",
@@ -117,7 +116,7 @@ class ChatBody(SampledBody):
     messages: Messages
     stream: bool = False
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(None, ge=-1, description="Of the answer with its thoughts; -1 is the usual bound.")
+    max_tokens: int | None = Field(None, ge=-1, description="Of the answer with its thoughts; -1 is the model's own.")
     max_completion_tokens: int | None = Field(None, ge=-1)
     n: int = Field(1, ge=1, le=MAX_ANSWERS, description="Answers; number k has seed + k.")
     do_sample: bool | None = Field(None, description="false: the likeliest token each time.")
@@ -188,7 +187,7 @@ class ChatBody(SampledBody):
             seed=None if self.seed == -1 else self.seed,
             deadline_s=self.deadline_s,
             options={
-                "max_new_tokens": _positive(self.max_completion_tokens) or _positive(self.max_tokens) or MAX_TOKENS,
+                "max_new_tokens": _positive(self.max_completion_tokens) or _positive(self.max_tokens),
                 **self.sampling(),
                 **({"temperature": 0.0} if self.do_sample is False else {}),
                 "top_k": NO_LIMIT if self.top_k in (-1, 0) else self.top_k,
