@@ -55,8 +55,8 @@ MODELS: tuple[ModelEntry, ...] = (
     ModelEntry(
         name="nano",
         kind=DRAWS,
-        parameters="26M",
-        gigabytes=0.05,
+        parameters="37M",
+        gigabytes=0.07,
         licence="Apache-2.0",
         note="ships inside the package, trained by its own recipes; cards of 384x384, English and some Chinese",
     ),

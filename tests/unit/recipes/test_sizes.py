@@ -26,19 +26,20 @@ def test_the_generator_is_that_of_the_recipe(shipped: Sizes) -> None:
         config.text_config.vocab_size,
         pad_id=config.text_config.pad_token_id,
         image_id=config.image_token_id,
-        codes=nano.SECOND.codes,
+        codes=nano.THIRD.codes,
     )
-    assert ours == config
+    assert replace(ours, text_config=replace(ours.text_config, num_hidden_layers=nano.AR_LAYERS)) == config
 
 
 def test_the_decoder_and_its_glyph_encoder_are_those_of_the_recipe(shipped: Sizes) -> None:
-    assert replace(sizes.DECODER, prior_vq_quantizer_codebook_size=nano.SECOND.codes) == shipped.decoder
+    ours = replace(sizes.DECODER, prior_vq_quantizer_codebook_size=nano.THIRD.codes, num_layers=nano.DECODER_LAYERS)
+    assert ours == shipped.decoder
     assert shipped.glyph == sizes.GLYPH and shipped.scheduler == sizes.SCHEDULER
 
 
 def test_the_autoencoder_is_that_of_the_recipe_with_its_statistics(shipped: Sizes) -> None:
     measured = {
-        "sample_size": nano.SECOND.side,
+        "sample_size": nano.THIRD.side,
         "latents_mean": shipped.vae.latents_mean,
         "latents_std": shipped.vae.latents_std,
     }
@@ -49,10 +50,10 @@ def test_the_autoencoder_is_that_of_the_recipe_with_its_statistics(shipped: Size
 def test_what_it_draws_with_is_what_the_recipe_says() -> None:
     folder = bundled_folder("nano")
     generation = json.loads((folder / "vision_language_encoder" / "generation_config.json").read_text())
-    assert {name: generation[name] for name in sizes.SAMPLING} == sizes.SAMPLING
+    assert {name: generation[name] for name in nano3.SAMPLING} == nano3.SAMPLING
     drawing = json.loads((folder / "model_index.json").read_text())["_drawing"]
-    assert drawing["guidance_scale"] == sizes.DRAWING.guidance_scale
-    assert drawing["num_inference_steps"] == sizes.DRAWING.num_inference_steps
+    assert drawing["guidance_scale"] == nano3.DRAWING.guidance_scale
+    assert drawing["num_inference_steps"] == nano3.DRAWING.num_inference_steps
 
 
 def test_nano_v_is_that_of_its_recipe() -> None:
