@@ -30,13 +30,15 @@ class CaseOptions:
 
     model: o.Model = "nano"
     level: Annotated[
-        str, typer.Option("--level", help="Which scenes: second, which nano knows, or card, first, free, full.")
-    ] = "second"
+        str, typer.Option("--level", help="Which scenes: card, which nano draws, or second, first, free, full.")
+    ] = "card"
     seed: Annotated[int, typer.Option("--seed", help="Decides the cases and the noise; picture i has seed + i.")] = 0
     size: Annotated[
         str | None,
         typer.Option(
-            "--size", metavar="WxH", help="Width x height, multiples of 32 [default: 384x384 for second, 256x256]."
+            "--size",
+            metavar="WxH",
+            help="Width x height, multiples of 32 [default: 384x384 for card and second, 256x256].",
         ),
     ] = None
     batch: Annotated[int, typer.Option("--batch", help="Pictures drawn at once; changes speed and memory only.")] = 4
@@ -74,7 +76,9 @@ class SceneCaseOptions:
     n: Count = 200
     regions: Annotated[
         str | None,
-        typer.Option("--regions", metavar="A-B", help="How many texts a picture has [default: 1-5 for second, 1-2]."),
+        typer.Option(
+            "--regions", metavar="A-B", help="How many texts a picture has [default: 1-5 for card and second, 1-2]."
+        ),
     ] = None
     source: Annotated[
         str,

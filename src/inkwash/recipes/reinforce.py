@@ -67,7 +67,7 @@ DRAWN_STEPS = (4, 8)  # by turns, of pictures that the evaluator of details lear
 class PromptWorld:
     """What is asked for: a level of the scene world, a square canvas, at most so many texts, a share of Chinese."""
 
-    level: str = "second"
+    level: str = "card"
     side: int = 256
     most_texts: int = 3
     chinese: float = 0.0
@@ -279,7 +279,7 @@ def _write_vision(out: Path, folder: Path, model: str, state: dict[str, Tensor],
 def rl_detail(
     work: Path = Path("work/rl"),
     model: str = "nano",
-    level: str = "second",
+    level: str = "card",
     side: int = 256,
     scenes: int = 400,
     drawn: int = 192,

@@ -53,7 +53,7 @@ class PromptSource:
     seed: int
     count: int
     spare: int = 0
-    level: str = "second"
+    level: str = "card"
     canvases: tuple[tuple[int, int], ...] = ((256, 256),)
     most_texts: int = 5
     chinese: float = 0.0
