@@ -18,7 +18,7 @@ from inkwash.engine.request import DrawRequest, SamplingOverrides
 from inkwash.engine.sampling import Sampling
 from inkwash.media.images import load_image, read_metadata
 from inkwash.models.registry import defaults_of, folder_of
-from inkwash.recipes import nano3
+from inkwash.recipes import nano
 from inkwash.serve.backend import model_info
 from tests.unit.cli.conftest import FakePipeline, Outcome
 from tests.unit.models.folders import hollow_checkpoint
@@ -87,7 +87,7 @@ def test_the_page_stands_on_what_the_model_draws_with() -> None:
     own = pipe.parts.drawing
     assert (stands.steps, stands.guidance) == (own.num_inference_steps, own.guidance_scale)
     assert (stands.temperature, stands.top_p) == (sampling.temperature, sampling.top_p)
-    assert folder_of("zai-org/GLM-Image") is None and sampling.min_p == nano3.SAMPLING["min_p"]
+    assert folder_of("zai-org/GLM-Image") is None and sampling.min_p == nano.THIRD.sampling["min_p"]
 
 
 def test_what_will_not_be_drawn_is_said_before(inkwash: Run, pipeline: type[FakePipeline]) -> None:
