@@ -8,12 +8,12 @@ from __future__ import annotations
 from inkwash.engine.notes import Abilities
 
 EXAMPLES = [
-    {"name": "garden", "prompt": 'A blue poster that says "GARDEN"', "seed": 1},
-    {"name": "sale", "prompt": 'A yellow poster with "SALE" in large red letters', "seed": 1},
+    {"name": "birthday", "prompt": 'A birthday card with a cake that says "Happy Birthday"', "seed": 1},
+    {"name": "summer", "prompt": 'A blue poster with a sun that says "SUMMER"', "seed": 1},
+    {"name": "coffee", "prompt": 'A coffee shop sign, "Fresh Coffee", with a cup of coffee', "seed": 1},
+    {"name": "party", "prompt": 'A party flyer with balloons: "PARTY" and "Friday 8 pm"', "seed": 1},
+    {"name": "thanks", "prompt": 'Thank you card with flowers that says "Thank you"', "seed": 1},
     {"name": "open", "prompt": 'A sign that says "OPEN"', "seed": 1},
-    {"name": "hello", "prompt": 'A green poster that says "Hello World"', "seed": 2},
-    {"name": "tea", "prompt": 'A card with the words "TEA" and "COFFEE"', "seed": 1},
-    {"name": "love", "prompt": 'A pink card that says "LOVE"', "seed": 1},
 ]
 _WISHES = (  # a word that a model may know, and how a prompt says it
     ("balloon", "with balloons"),
