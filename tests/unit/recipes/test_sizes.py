@@ -50,10 +50,10 @@ def test_the_autoencoder_is_that_of_the_recipe_with_its_statistics(shipped: Size
 def test_what_it_draws_with_is_what_the_recipe_says() -> None:
     folder = bundled_folder("nano")
     generation = json.loads((folder / "vision_language_encoder" / "generation_config.json").read_text())
-    assert {name: generation[name] for name in nano3.SAMPLING} == nano3.SAMPLING
+    assert {name: generation[name] for name in nano.THIRD.sampling} == nano.THIRD.sampling
     drawing = json.loads((folder / "model_index.json").read_text())["_drawing"]
-    assert drawing["guidance_scale"] == nano3.DRAWING.guidance_scale
-    assert drawing["num_inference_steps"] == nano3.DRAWING.num_inference_steps
+    assert drawing["guidance_scale"] == nano.THIRD.drawing.guidance_scale
+    assert drawing["num_inference_steps"] == nano.THIRD.drawing.num_inference_steps
 
 
 def test_nano_v_is_that_of_its_recipe() -> None:
