@@ -31,7 +31,10 @@ def main() -> int:
     wrong = []
 
     def drawn(prompt: str, seed: int) -> tuple[Image.Image, bool]:
-        image = pipe.draw(DrawRequest(prompt=prompt, seed=seed)).images[0]
+        own = pipe.parts.drawing  # as the page asks
+        steps, guidance = own.num_inference_steps, own.guidance_scale
+        request = DrawRequest(prompt=prompt, seed=seed, num_inference_steps=steps, guidance_scale=guidance)
+        image = pipe.draw(request).images[0]
         lines = " ".join(read(image).lines).split()
         words = " ".join(quoted_texts(prompt)).split()
         return image, sorted(lines) == sorted(words)

@@ -36,7 +36,7 @@ def test_the_description_has_no_link_that_is_relative(home: str, monkeypatch: py
     assert text.startswith("# Inkwash") and not RELATIVE.search(text)
     assert found.readme_content_type == "text/markdown" and found.authors
     if home:
-        assert f"![Hello]({HOME}/raw/main/docs/images/hello.png)" in text
+        assert f"![OPEN]({HOME}/raw/main/docs/images/open.png)" in text
         assert set(found.urls) == {"Homepage", "Documentation", "Changelog", "Issues"}
     else:
         assert "![" not in text and "|---" not in text.split("\n## ")[0] and not found.urls  # nor the table of pictures

@@ -13,7 +13,7 @@ from inkwash.media.images import load_image
 from inkwash.models.registry import bundled_folder
 from tests.e2e.conftest import Command
 
-MAX_BYTES = 60 * 10**6
+MAX_BYTES = 90 * 10**6
 MAX_RESIDENT = 1.2 * 10**9
 MAX_SECONDS, CORES = 10, 2
 # A small process measures: what a large one starts begins with the peak of its parent.
