@@ -35,6 +35,7 @@ from inkwash.models.glm_image.weights import GlmImageParts
 GROWTH = 4  # a round ends when so many times the plans were sampled as before it; the first samples one
 UNREADABLE = "\ufffd"  # a large character whose quarters do not belong together
 TEXT, THINGS, LAYOUT = 0.75, 0.25, 0.005  # weights of the score's parts: a letter counts more than the layout
+UNASKED = 0.05
 RIGHT = 1 - 1e-9  # from here on a plan is right
 FREE = 2  # columns by which the free space on both sides may differ
 
@@ -145,13 +146,13 @@ class PlanJudge:
         """Of a picture's ids, (rows * columns,)."""
         grid = tokens.view(self.grid)
         lines, seen = self.reader.lines(grid), self.reader.things(grid)
-        if not self.wanted.texts and not self.things and not (lines or seen):
+        if not (lines or seen):
             return 0.0
         parts: list[tuple[float, float]] = []
         if self.wanted.texts:
             parts.append((TEXT, compare(self.wanted.texts, lines, spare=self.wanted.spare).score))
         elif self.things:
-            parts.append((TEXT, 0.5 if lines else 1.0))  # letters that nobody asked for
+            parts.append((UNASKED, float(not lines)))  # letters that nobody asked for
         if self.things:
             right = [_there(seen[name], count) for name, count in self.things]
             parts.append((THINGS, sum(right) / len(right)))

@@ -93,14 +93,16 @@ def test_things_are_counted_where_they_begin() -> None:
     assert READER.things(cats) == {"cat": 2, "sun": 1}
     judge = PlanJudge(reader=READER, grid=(4, 4), wanted=WantedTexts(texts=()), things=(("cat", 2), ("sun", None)))
     assert judge.score(cats.flatten()) == 1.0
-    assert replace(judge, things=(("cat", 3), ("sun", 1))).score(cats.flatten()) == pytest.approx(0.9)
+    assert replace(judge, things=(("cat", 3), ("sun", 1))).score(cats.flatten()) == pytest.approx(
+        0.05 / 0.3 + 0.25 / 0.3 * 0.75
+    )
     assert judge.score(grid(*[". . . ."] * 4).flatten()) == 0.0
 
 
 def test_texts_weigh_more_than_things() -> None:
     judge = PlanJudge(reader=READER, grid=(1, 4), wanted=WantedTexts(texts=("AB",)), things=(("cat", 1),))
     words, cat = judge.score(grid("A B . .").flatten()), judge.score(grid("cat . . .").flatten())
-    assert (words, cat) == (0.6, 0.4)
+    assert (words, cat) == (0.75, 0.25)
     assert judge.score(grid("A B . cat").flatten()) == 1.0
 
 
@@ -124,14 +126,14 @@ def test_layout_decides_between_plans_that_say_the_same() -> None:
 def test_what_a_prompt_asks_for() -> None:
     limits = defaults_of("nano").limits
     assert limits is not None
-    circle, size = limits.things[0].name, (8, 8)
+    thing, size = next(thing.name for thing in limits.things if thing.name not in THINGS), (8, 8)
     quoted = PlanJudge.of(READER, 'A sign "ABC"', size, limits=limits)
     assert quoted is not None and quoted.wanted.texts == ("ABC",) and not quoted.things and quoted.balanced
     bare = PlanJudge.of(READER, "a sign that says ABC", size, limits=limits)
     assert bare is not None and bare.wanted.texts == ("ABC",)
     aside = PlanJudge.of(READER, 'A sign, "ABC" on the left', size, limits=limits)
     assert aside is not None and not aside.balanced
-    something = PlanJudge.of(READER, f"two {circle}s", size, limits=limits)  # which no code is labelled with
+    something = PlanJudge.of(READER, f"two {thing}s", size, limits=limits)  # which no code is labelled with
     assert something is not None and not something.things
     assert something.score(grid(*[". . . . . . . ."] * 8).flatten()) == 0.0
     assert PlanJudge.of(READER, "a plain blue background", size, limits=limits) is None
