@@ -71,7 +71,7 @@ def test_the_official_client_gets_the_picture_of_the_engine(nano: Live) -> None:
     assert {"prior", "denoise", "decode", "total"} <= set(extra["timings"])  # type: ignore[call-overload]
     assert extra["warnings"] == [
         'prompt: "HELLO" has 5 characters, but 4 fit into a line of 128 px: the rest is lost.',
-        "size: 128x96 is outside what this model has learnt: sides from 128 to 768 px, at most 3:1.",
+        "size: 128x96 is outside what this model has learnt: sides from 256 to 512 px, at most 2:1.",
     ]
     assert answer.usage.output_tokens == 13 * 18 + 3 * 4  # one plan: the preview's grid and the picture's
     assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens

@@ -114,9 +114,9 @@ def from_validation(errors: list[ErrorDetails]) -> RequestError:
     if first["type"] == "union_tag_invalid":  # names the field that tells the kinds apart, not the whole object
         kind, expected = first["ctx"]["discriminator"].strip("'"), first["ctx"]["expected_tags"]
         place, value, wanted = f"{place}.{kind}", first["ctx"]["tag"], f"input should be one of {expected}"
-    shown = _JSON_NAMES[value] if isinstance(value, bool | None) else _SHORT.repr(value)
-    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-    return RequestError(f"{place} is {shown}: {wanted}.", code="invalid_value", param=place)
+    quote = _JSON_NAMES[value] if isinstance(value, bool | None) else _SHORT.repr(value)
+    quote = quote if len(quote) <= 80 else f"{quote[:77]}..."
+    return RequestError(f"{place} is {quote}: {wanted}.", code="invalid_value", param=place)
 
 
 def _is_kind(part: int | str) -> bool:

@@ -25,7 +25,7 @@ from tests.server.ui.page import SHOWN, nano
         ("A poster that says «HELLO»", [], ["HELLO"]),
         ("A poster that says HELLO", ["without quotation marks"], []),
         ('A poster that says "🎉 PARTY"', ["no emoji"], []),
-        ('"SALE" and "a text that never fits a line"', ["29 characters"], ["SALE"]),
+        ('"SALE" and "Incomprehensibilities"', ["21 characters"], ["SALE"]),
         ("a photo of a cat", ["does not know", "photo", "cat"], []),
         ("a drawing", ["Nothing is quoted"], []),
         ("<b>", ["does not know"], []),
@@ -70,7 +70,7 @@ def test_what_the_page_is_told(paged: Live) -> None:
         about["ready"] and about["draws"] and about["name"] == "nano" and about["chat"] is None and about["acts"] == []
     )
     assert about["shapes"] == {"square": [256, 256], "landscape": [384, 256], "portrait": [256, 384]}
-    assert about["defaults"]["steps"] == SHOWN.steps and len(about["things"]) == 6 and "A" in about["alphabet"]
+    assert about["defaults"]["steps"] == SHOWN.steps and len(about["things"]) == 144 and "A" in about["alphabet"]
     limits = nano().limits
     assert limits is not None and about["helpers"] == helpers(limits) and about["helpers"]
     for example in EXAMPLES:
