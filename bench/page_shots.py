@@ -78,7 +78,7 @@ def create(tab: Any, out: Path) -> None:
     tab.wait_for_selector("#draw .view img.unfinished")
     keep(tab.screenshot(), out / "page-partial.png")
     finished(tab, "draw")
-    draw(tab, "draw", 'A poster that says "OPEN" and "SALE"', 3, pictures=4)
+    draw(tab, "draw", 'A blue poster with a sun that says "SUMMER"', 3, pictures=4)
     tab.wait_for_selector("#draw[aria-busy=true]")
     finished(tab, "draw")
     keep(tab.screenshot(), out / "page-create.png")
@@ -95,7 +95,7 @@ def edit(tab: Any, out: Path) -> None:
         tab.mouse.down()
         tab.mouse.move(x + 100, y + row, steps=10)
         tab.mouse.up()
-    tab.fill("#prompt-edit", 'Change the text "SALE" to "GOOD"')
+    tab.fill("#prompt-edit", 'Change the text "SUMMER" to "WINTER"')
     tab.wait_for_timeout(800)
     keep(tab.screenshot(), out / "page-edit.png")
 
