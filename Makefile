@@ -1,6 +1,6 @@
 # Everything starts here: each target does all of its own set-up on a fresh clone, in .venv beside this file.
 # Times are those of two cores; the first target also installs (1-5 minutes, by the network), and says so.
-#   make demo         draw a poster with words and say where it is (half a minute)
+#   make demo         draw a birthday card and say where it is (half a minute)
 #   make test-quick   the quick unit tests (under two minutes; tests of more than about two seconds are marked slow)
 #   make test         all tests (twelve minutes on two cores), in JOBS=2 processes
 #   make check        lint, formatting, spelling and types (one minute)
@@ -11,9 +11,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 BASE   := $(VENV)/.installed
 STAMP  := $(VENV)/.installed-dev
-PROMPT ?= A poster that says "HELLO"
+PROMPT ?= A birthday card with a cake that says "Happy Birthday"
 OUT    ?= demo.png
-SEED   ?= 0
+SEED   ?= 1
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
