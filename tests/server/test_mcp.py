@@ -103,13 +103,13 @@ async def every_tool(client: Client, folder: Path, sign: Path, answer: str) -> N
         reports.append((progress, total, message))
 
     drawn = await client.call_tool(
-        "draw", {"prompt": 'A sign that says "OPEN" with a cat', **SMALL}, progress_callback=report
+        "draw", {"prompt": 'A sign that says "OPEN" with a submarine', **SMALL}, progress_callback=report
     )
     assert not drawn.is_error, text_of(drawn)
     made = drawn.structured_content["pictures"][0]
     assert picture_of(drawn).size == (64, 64) and made["seed"] == 5 and Path(made["path"]).parent == folder
     assert read_metadata(made["path"])["prompt"].startswith("A sign")
-    assert any("cat" in note for note in drawn.structured_content["notes"]) and "Note: " in text_of(drawn)
+    assert any("submarine" in note for note in drawn.structured_content["notes"]) and "Note: " in text_of(drawn)
     assert all(total == 100 for _, total, _ in reports) and [r[0] for r in reports] == sorted({r[0] for r in reports})
 
     url = "data:image/png;base64," + base64.b64encode(Path(made["path"]).read_bytes()).decode()

@@ -152,7 +152,7 @@ def test_a_few_steps_tell_whole_from_damaged(tmp_path: Path) -> None:
     reward = load_detail(save_detail(model, tmp_path / "d.safetensors", board))
     assert reward.threshold == pytest.approx(board.threshold, abs=1e-3)
     ask = ASKS["second"][0]
-    crops = torch.stack([torch.from_numpy(np.asarray(crop)) for crop in crops_of(render(ask.scene), ask.scene)])
+    crops = torch.stack([torch.from_numpy(np.array(crop)) for crop in crops_of(render(ask.scene), ask.scene)])
     wanted = model(crops.permute(0, 3, 1, 2).float() / 127.5 - 1).sigmoid().mean()
     got = reward([RewardInput(ask=ask, image=render(ask.scene))])[0]
     assert got == pytest.approx(float(wanted.detach()), abs=1e-6)  # 16 bits in the file are all that there are

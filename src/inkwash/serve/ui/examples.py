@@ -8,8 +8,8 @@ from __future__ import annotations
 from inkwash.engine.notes import Abilities
 
 EXAMPLES = [
-    {"name": "birthday", "prompt": 'A birthday card with a cake that says "Happy Birthday"', "seed": 1},
     {"name": "summer", "prompt": 'A blue poster with a sun that says "SUMMER"', "seed": 1},
+    {"name": "birthday", "prompt": 'A birthday card with a cake that says "Happy Birthday"', "seed": 1},
     {"name": "coffee", "prompt": 'A coffee shop sign, "Fresh Coffee", with a cup of coffee', "seed": 1},
     {"name": "party", "prompt": 'A party flyer with balloons: "PARTY" and "Friday 8 pm"', "seed": 2},
     {"name": "thanks", "prompt": 'Thank you card with flowers that says "Thank you"', "seed": 1},
