@@ -209,6 +209,11 @@ def candidate_generator(plan_seed: int, number: int) -> torch.Generator:
     return seeds.make_generator(plan_seed if number == 0 else seeds.derived_seed("candidate", plan_seed, number))
 
 
+def candidate_uniforms(plan_seed: int, number: int, tokens: int) -> Tensor:
+    """The numbers (tokens,) that choose the tokens of plan `number` of a picture."""
+    return torch.rand(tokens, generator=candidate_generator(plan_seed, number))
+
+
 def check_candidates(requested: int | None, parts: GlmImageParts) -> int:
     """How many plans to sample at most; raises RequestError where a choice is requested and nothing can be read."""
     if parts.code_labels is not None:

@@ -21,7 +21,7 @@ from inkwash.engine.drawing import Drawing
 from inkwash.engine.estimate import Speeds
 from inkwash.engine.jobs import Job, as_outcome
 from inkwash.engine.output import Plan, upsample
-from inkwash.engine.plan_choice import PlanChoice, candidate_generator
+from inkwash.engine.plan_choice import PlanChoice, candidate_uniforms
 from inkwash.engine.request import Watch
 from inkwash.engine.stages import make_plan
 from inkwash.models.glm_image.processor import ImagePrompt
@@ -167,7 +167,7 @@ class Planner:
         numbers = sequence.choice.next_round()
         for number in numbers:
             plan_seed = sequence.job.prepared.plan_seeds[sequence.pictures[0]]
-            uniforms = torch.rand(sequence.tokens, generator=candidate_generator(plan_seed, number))
+            uniforms = candidate_uniforms(plan_seed, number, sequence.tokens)
             self._waiting.append(
                 replace(
                     sequence, uniforms=uniforms, number=number, slot=None, count=0, drawn=[], numbers=[], proposer=None

@@ -21,7 +21,7 @@ from inkwash.core.device import one_thread
 from inkwash.engine.ar import SLOTS, Row, Slots, fill_plans, make_slots, read_prompt, reference_semantic_ids
 from inkwash.engine.offload import Residency
 from inkwash.engine.output import Plan, encode_picture, join_references, split_references, upsample
-from inkwash.engine.plan_choice import PlanChoice, PlanJudge, PlanReader, candidate_generator
+from inkwash.engine.plan_choice import PlanChoice, PlanJudge, PlanReader, candidate_uniforms
 from inkwash.engine.ranks.drawing import SharedDrawing
 from inkwash.engine.reference_cache import ReferenceCache
 from inkwash.engine.request import Watch
@@ -92,7 +92,7 @@ class Stages:
         judges: Sequence[PlanJudge | None] = (),
         candidates: int = 1,
     ) -> Tensor:
-        """Prior tokens (P, N) of P plans; plan i belongs to prompt `owners[i]` and draws from `generators[i]`.
+        """Prior tokens (P, N) of P plans; plan i belongs to prompt `owners[i]`, its seed is that of `generators[i]`.
 
         With a judge for each prompt every plan is the best of up to so many `candidates`.
         """
@@ -107,14 +107,10 @@ class Stages:
             while due := [(index, number) for index, choice in enumerate(choices) for number in choice.next_round()]:
                 rows = []
                 for index, number in due:
-                    generator = generators[index]
-                    if number:
-                        generator = candidate_generator(generator.initial_seed(), number)
-                    prefix = prefixes[owners[index]]
-                    rows.append(Row(prefix, torch.rand(prefix.tokens, generator=generator)))
-                for (index, number), tokens in zip(
-                    due, fill_plans(self.parts.ar, slots, rows, sampling, watch), strict=True
-                ):
+                    prefix, seed = prefixes[owners[index]], generators[index].initial_seed()
+                    rows.append(Row(prefix, candidate_uniforms(seed, number, prefix.tokens)))
+                drawn = fill_plans(self.parts.ar, slots, rows, sampling, watch)
+                for (index, number), tokens in zip(due, drawn, strict=True):
                     choices[index].add(number, tokens[-math.prod(prompts[owners[index]].target) :])
                 watch = watch.silent()  # further plans are no progress of their own
             del prefixes, rows, slots
