@@ -1,6 +1,7 @@
-"""Which semantic code shows what: rendered scenes are encoded, and each code is named by what most of its cells show.
+"""Which semantic code shows what: rendered scenes are encoded, and each code is named by what its cells show.
 
-What no scene shows stays without a name, and so does a code whose cells agree in less than half.
+What no scene shows stays without a name, and so does a code whose cells are letters, or pieces of things, in less than
+half. Within its kind a code may have several names, down to a share of its cells.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from inkwash.scenes.labels import PART_OFFSETS as SHAPE_OFFSETS
 from inkwash.scenes.things import THING_NAMES
 from inkwash.scenes.world import SHAPES
 
-AGREED = 0.5  # of a code's cells must show the same
+AGREED = 0.5  # of a code's cells must be of one kind
+LEAST = 0.1  # of a code's cells that a name must be true of
 
 Numbers = NDArray[np.int64]
 
@@ -32,36 +34,42 @@ def label_codes(encode: Callable[[NDArray[Any]], Numbers], batches: Iterable[Bat
     for batch in batches:
         ids.append(encode(batch["pixels"]).ravel())
         cells.append(_contents(batch))
-    agreed = _majority(np.concatenate(ids), np.concatenate(cells), codes)
-    letter, thing = agreed[:, 0] == LETTER, np.isin(agreed[:, 0], (THING, OBJECT))
+    code, kind, which, part, share = _frequent(np.concatenate(ids), np.concatenate(cells), codes).T
     return {
+        "codes": codes,
         "characters": tuple(card_signs()),
         "things": (*THING_NAMES, *SHAPES),
-        "character": np.where(letter, agreed[:, 1], -1),
-        "quarter": np.where(letter, agreed[:, 2], 0),
-        "thing": np.where(thing, agreed[:, 1], -1),
-        "begins": np.where(thing, agreed[:, 2], 0),
+        "code": code,
+        "character": np.where(kind == LETTER, which, -1),
+        "quarter": np.where(kind == LETTER, part, 0),
+        "thing": np.where(kind == THING, which, -1),
+        "begins": np.where(kind == THING, part, 0),
+        "share": share,
     }
 
 
 def _contents(batch: Batch) -> Numbers:
-    """Rows (cells, 3): kind, which character, thing or shape, and its quarter or whether it is the upper left piece."""
+    """Rows (cells, 3): kind, which character or thing, and its quarter or whether it is the upper left piece.
+
+    Shapes are things whose numbers follow those of the others.
+    """
     flat = {name: np.asarray(values).ravel() for name, values in batch.items() if name != "pixels"}
     kind = flat["kind"]
     kinds = [kind == LETTER, kind == THING, kind == OBJECT]
     offsets = {THING: PART_OFFSETS, OBJECT: SHAPE_OFFSETS}
     first = {which: np.isin(flat["part"], [1 + each for each in table.values()]) for which, table in offsets.items()}
     which = np.select(kinds, [flat["sign"] - 1, flat["thing"] - 1, len(THING_NAMES) + flat["shape"] - 1], 0)
-    return np.stack([kind, which, np.select(kinds, [flat["quarter"], first[THING], first[OBJECT]], 0)], axis=1)
+    part = np.select(kinds, [flat["quarter"], first[THING], first[OBJECT]], 0)
+    return np.stack([np.where(kind == OBJECT, THING, kind), which, part], axis=1)
 
 
-def _majority(ids: Numbers, cells: Numbers, codes: int) -> Numbers:
-    """The row (codes, 3) that most cells of each code are; that of an empty cell where they do not agree."""
-    agreed = np.zeros((codes, 3), dtype=np.int64)
-    agreed[:, 0] = EMPTY
+def _frequent(ids: Numbers, cells: Numbers, codes: int) -> Numbers:
+    """Rows (entries, 5) of code, kind, which, part and share in per cent: what codes of letters and of things show."""
     pairs, counts = np.unique(np.column_stack([ids, cells]), axis=0, return_counts=True)
     totals = np.bincount(ids, minlength=codes)
-    for (code, *row), count in zip(pairs, counts, strict=True):
-        if count > AGREED * totals[code]:
-            agreed[code] = row
-    return agreed
+    kinds = np.zeros((codes, max(EMPTY, LETTER, THING) + 1), dtype=np.int64)
+    np.add.at(kinds, (pairs[:, 0], pairs[:, 1]), counts)
+    share, agreed = counts / totals[pairs[:, 0]], kinds[pairs[:, 0], pairs[:, 1]] > AGREED * totals[pairs[:, 0]]
+    kept = agreed & (share >= LEAST) & (pairs[:, 1] != EMPTY)
+    rows = np.column_stack([pairs, np.round(100 * share).astype(np.int64)])[kept]
+    return rows[np.lexsort((-rows[:, 4], rows[:, 0]))]

@@ -10,9 +10,10 @@ measured against the rules of its card only: words to be written stand in quotat
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
@@ -45,12 +46,15 @@ class Names:
         return frozenset(part for name in self.english for part in name.split())
 
     def places(self, rest: str) -> list[tuple[int, int]]:
-        """(start, end) of every name, the longest first where several begin."""
+        """(start, end) of every name, the longest first where several begin. White space joins its words."""
         found: list[tuple[int, int]] = []
         words = [(match.start(), match.end(), match[0].lower()) for match in WORD.finditer(rest)]
+        joined = [rest[before[1] : after[0]].isspace() for before, after in itertools.pairwise(words)]
         at = 0
         while at < len(words):
             for count in range(min(self.longest, len(words) - at), 0, -1):
+                if not all(joined[at : at + count - 1]):
+                    continue
                 phrase = " ".join(word for _, _, word in words[at : at + count])
                 if any(form in self.english for form in singulars(phrase)):
                     found.append((words[at][0], words[at + count - 1][1]))
@@ -66,18 +70,22 @@ class Names:
         return found
 
 
-@lru_cache(maxsize=8)
-def names_of(limits: Abilities | None, *, things: bool = False) -> Names:
-    """The names of what a model can draw, or of its things alone."""
+@lru_cache(maxsize=32)
+def names_of(limits: Abilities | None, *kinds: str) -> Names:
+    """The names of what a model can draw, or of some kinds of it: pictures, things, colors, styles."""
     if limits is None:
         return Names()
-    named = limits.things if things else (*limits.pictures, *limits.things, *limits.colors, *limits.styles)
-    words = {word.lower() for one in named for word in one.words}
-    words |= set() if things else {word.lower() for word in limits.lettering.large_words}
+    words = _words_of(limits, *(kinds or ("pictures", "things", "colors", "styles")))
+    words |= set() if kinds else {word.lower() for word in limits.lettering.large_words}
     english = frozenset(" ".join(word.split()) for word in words if not HAN.search(word))
     chinese = sorted((word for word in words if HAN.search(word)), key=lambda word: (-len(word), word))
     longest = max((len(name.split()) for name in english), default=1)
     return Names(english=english, chinese=tuple(chinese), longest=longest)
+
+
+@lru_cache(maxsize=32)
+def _words_of(limits: Abilities, *kinds: str) -> set[str]:
+    return {" ".join(word.lower().split()) for kind in kinds for one in getattr(limits, kind) for word in one.words}
 
 
 def singulars(phrase: str) -> Iterator[str]:
@@ -109,7 +117,7 @@ _TELLS = re.compile(
     r"\b(?:(?:with\s+)?the\s+(?:words?|text|title|slogan|headline|letters|inscription)|write|text:|title:)\b[:,]?\s+",
     re.IGNORECASE,
 )
-_TELLS_ZH = re.compile(r"(?:写着|写有|写上|文字是|文字为|标题是|标题为|字样|内容是|内容为)[::]?\s*")
+_TELLS_ZH = re.compile(r"(?:写着|写有|写上|文字是|文字为|标题是|标题为|字样|内容是|内容为|名字叫|名叫|叫做)[::]?\s*")
 _PHRASE = re.compile(r"[^,.;:!?,。;:!?\n\x00]{1,40}")
 # Words after which the sentence speaks about a text and does not spell one: "the text in white".
 _ABOUT = frozenset(
@@ -128,6 +136,9 @@ _RECIPIENT = re.compile(
     r"teachers|neighbou?rs?|team|family|class|students?|customers?|guests?|clients?|everyone|someone)"
     r"(?:\s+[A-Z][a-z]+)?\b"
 )
+_AN = re.compile(r"\ban\b", re.IGNORECASE)
+_SUBJECT = re.compile(r"\b(?:picture|image|card|poster|it|that|which|who|this)\s+$", re.IGNORECASE)
+_ENDS = re.compile(r"\s*(?:$|[^\w\s]|\x00|(?:and|or|with|on|in|at|above|below|under|over|next|beside|to|that|which)\b)")
 _LETTERS_ASKED = r"(?:letters|lettering|text|type|words|font|writing|characters|capitals)"
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 _NUMBERS_ZH = {"一": 1, "两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10}
@@ -426,21 +437,53 @@ def wanted_words(prompt: str, limits: Abilities | None) -> WantedWords:
     if not texts and not quotes.open:
         texts = tuple(_unquoted(rest, limits))
     large = limits is not None and any(word.lower() in rest.lower() for word in limits.lettering.large_words)
+    for words in () if quotes.texts else texts:
+        rest = rest.replace(words, " " * len(words))
     things = () if limits is None else tuple(_asked_things(rest, limits))
     placed, blank = _PLACED.search(rest) is not None, _BLANK.search(rest) is not None
     return WantedWords(texts=texts, things=things, large=large, placed=placed, blank=blank)
 
 
 def _asked_things(rest: str, limits: Abilities) -> Iterator[tuple[str, int | None]]:
-    names = {" ".join(word.lower().split()): one.name for one in limits.things for word in one.words}
     found = set()
-    for start, end in sorted(names_of(limits, things=True).places(rest)):
-        phrase = " ".join(rest[start:end].lower().split())
-        name = next((names[form] for form in singulars(phrase) if form in names), None)
+    for start, _, name in _things(rest, limits):
         count = _how_many(rest[max(0, start - 40) : start])
-        if name is not None and count != 0 and name not in found:
+        if count != 0 and name not in found:
             found.add(name)
             yield name, count
+
+
+def _things(rest: str, limits: Abilities) -> list[tuple[int, int, str]]:
+    """(start, end, name) of the things that a prompt speaks of.
+
+    Not those in names of colours (snow white), of kinds of picture (a book cover, a ticket) and of styles (on a pale
+    blue ribbon), nor what a sentence does (the picture presents ...).
+    """
+    names = {" ".join(word.lower().split()): one.name for one in limits.things for word in one.words}
+    others, colors = _words_of(limits, "pictures", "styles"), _words_of(limits, "colors")
+    shades = [place for place in names_of(limits, "colors").places(rest) if not _is_thing(rest, place, set(names))]
+    plain = _AN.sub("a ", blanked(rest, shades))
+    for word in plain_words.CHINESE:
+        if len(word) > 1:
+            plain = plain.replace(word, " " * len(word))  # 面 of 上面 is no noodles
+    found = []
+    for start, end in sorted(names_of(limits).places(plain)):
+        phrase = " ".join(plain[start:end].lower().split())
+        form = next((form for form in singulars(phrase) if form in names), None)
+        if form is None or {phrase, form} & others or (form in colors and not _is_thing(rest, (start, end), colors)):
+            continue
+        if form == phrase or not _SUBJECT.search(rest[:start]):
+            found.append((start, end, names[form]))
+    return found
+
+
+def _is_thing(rest: str, place: tuple[int, int], names: Collection[str]) -> bool:
+    """Whether a word that names a colour and a thing (rose) means the thing: several, or one with nothing behind it."""
+    phrase = " ".join(rest[slice(*place)].lower().split())
+    if phrase not in names:
+        return any(form in names for form in singulars(phrase))
+    one = _how_many(rest[max(0, place[0] - 40) : place[0]]) is not None
+    return one and _ENDS.match(rest, place[1]) is not None
 
 
 def _how_many(before: str) -> int | None:
@@ -462,7 +505,7 @@ def _how_many(before: str) -> int | None:
 def _many(rest: str, limits: Abilities) -> Iterator[Note]:
     """More things than fit into a picture."""
     count = 0
-    for start, _ in names_of(limits, things=True).places(rest):
+    for start, _, _ in _things(rest, limits):
         before = rest[max(0, start - 40) : start].split()[-3:]
         count += max((_NUMBERS.get(word.lower(), 1) for word in before), default=1)
     if count > limits.most_things:
@@ -470,7 +513,7 @@ def _many(rest: str, limits: Abilities) -> Iterator[Note]:
 
 
 def _names_something(rest: str, limits: Abilities) -> bool:
-    return bool(names_of(limits, things=True).places(rest)) or _BLANK.search(rest) is not None
+    return bool(_things(rest, limits)) or _BLANK.search(rest) is not None
 
 
 def _outside_size(size: Size, limits: Abilities) -> Note:

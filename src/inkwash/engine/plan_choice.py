@@ -14,6 +14,7 @@ and prompt only, and a picture whose first plan is right is the same with and wi
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,9 +27,9 @@ from torch import Tensor
 from inkwash.core import seeds
 from inkwash.core.errors import RequestError
 from inkwash.engine.notes import wanted_words
-from inkwash.engine.readback import WantedTexts, compare, edit_target
+from inkwash.engine.readback import WantedTexts, best_span, compare, edit_target, letters, matching
 from inkwash.models.glm_image.ar import Grid
-from inkwash.models.glm_image.code_labels import WHOLE, CodeLabels
+from inkwash.models.glm_image.code_labels import QUARTERS, WHOLE, CodeLabels
 from inkwash.models.glm_image.folder import Abilities
 from inkwash.models.glm_image.weights import GlmImageParts
 
@@ -36,65 +37,120 @@ GROWTH = 4  # a round ends when so many times the plans were sampled as before i
 UNREADABLE = "\ufffd"  # a large character whose quarters do not belong together
 TEXT, THINGS, LAYOUT = 0.75, 0.25, 0.005  # weights of the score's parts: a letter counts more than the layout
 UNASKED = 0.05
+LIKELY_QUARTERS = 2  # of the four cells of a large character must most likely be quarters of some
+SURE_QUARTERS = 3  # must be able to show the same one
 RIGHT = 1 - 1e-9  # from here on a plan is right
 FREE = 2  # columns by which the free space on both sides may differ
 
 Cells = NDArray[np.int64]
 
 
+Shown = dict[str, int]  # the characters that a place may show, the likeliest first, with their shares
+
+
 class PlanReader:
-    """Reads the grid of a plan or of a reference, ids (rows, columns)."""
+    """Reads the grid of a plan or of a reference, ids (rows, columns).
+
+    A code may show several characters (the upper left quarters of E and F look alike), and the glyphs of the prompt
+    tell the decoder which. So where texts are wanted, a place that may show their letter is read as that letter.
+    """
 
     def __init__(self, labels: CodeLabels) -> None:
         self.labels = labels
 
-    def lines(self, grid: Tensor) -> list[str]:
+    def lines(self, grid: Tensor, wanted: Sequence[str] = ()) -> list[str]:
         """Lines of text from above to below; an empty cell between two characters is a space."""
-        ids = grid.cpu().numpy()
-        character, quarter = self.labels.character[ids], self.labels.quarter[ids]
-        found = []
-        for row in range(len(ids)):
-            whole = np.where(quarter[row] == WHOLE, character[row], -1)
-            found.append("".join(self._name(each) for each in whole))
-            found.append(self._large(character, quarter, row))
-        return [" ".join(line.split()) for line in found if line.strip()]
+        ids = grid.tolist()
+        large = self._large(ids)
+        used = {(row + i, column + j) for row, column in large for i in (0, 1) for j in (0, 1)}
+        found: list[list[Shown]] = []
+        for row, codes in enumerate(ids):
+            found.append([{} if (row, column) in used else self._whole(code) for column, code in enumerate(codes)])
+            found.append(self._large_line(ids, row, large))
+        texts = _resolved([line for line in found if any(line)], wanted)
+        return [" ".join(line.split()) for line in texts]
 
-    def _large(self, character: Cells, quarter: Cells, row: int) -> str:
-        """The line of large characters whose upper halves stand in this row."""
-        columns = character.shape[1]
-        line, column = "", 0
-        while column < columns:
-            square = np.s_[row : row + 2, column : column + 2]
-            if quarter[row, column] not in (1, 2) or character[row, column] < 0:
-                lower = quarter[row, column] in (3, 4) and (row == 0 or quarter[row - 1, column] not in (1, 2))
-                line += UNREADABLE if lower else " "
-                column += 1
-            elif quarter[square].tolist() == [[1, 2], [3, 4]] and (character[square] == character[row, column]).all():
-                line += self._name(character[row, column])
+    def _whole(self, code: int) -> Shown:
+        """The characters that a cell alone may show; none where it is most likely a quarter."""
+        parts = self.labels.letters.get(code, {})
+        return {} if self._is_part(code) else {sign: share for (sign, part), share in parts.items() if part == WHOLE}
+
+    def _is_part(self, code: int, quarters: Sequence[int] = QUARTERS) -> bool:
+        """Whether a code is most likely one of these quarters of a large character."""
+        return next(iter(self.labels.letters.get(code, ())), ("", WHOLE))[1] in quarters
+
+    def _large(self, ids: list[list[int]]) -> dict[tuple[int, int], Shown]:
+        """Large characters by the place of their upper left quarter: enough of the four cells may show them."""
+        found: dict[tuple[int, int], Shown] = {}
+        taken: set[tuple[int, int]] = set()
+        for row, column in itertools.product(range(len(ids) - 1), range(len(ids[0]) - 1)):
+            square = [(row + i, column + j) for i in (0, 1) for j in (0, 1)]
+            codes = [ids[i][j] for i, j in square]
+            if taken & {*square} or sum(map(self._is_part, codes)) < LIKELY_QUARTERS:
+                continue
+            parts = [self.labels.letters.get(code, {}) for code in codes]
+            shares: Shown = {}
+            for sign in {sign for part in parts for sign, _ in part}:
+                each = [part.get((sign, quarter), 0) for quarter, part in zip(QUARTERS, parts, strict=True)]
+                if sum(map(bool, each)) >= SURE_QUARTERS:
+                    shares[sign] = sum(each)
+            if shares:
+                found[row, column] = dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
+                taken.update(square)
+        return found
+
+    def _large_line(self, ids: list[list[int]], row: int, large: dict[tuple[int, int], Shown]) -> list[Shown]:
+        """The line of large characters whose upper halves stand in this row, quarters without the others among them."""
+        line: list[Shown] = []
+        column = 0
+        while column < len(ids[row]):
+            if (row, column) in large:
+                line.append(large[row, column])
                 column += 2
-            else:
-                line += UNREADABLE
-                column += 2 if quarter[row, column] == 1 else 1
-        return line.replace("  ", " ")
+                continue
+            code = ids[row][column]
+            within = any((row - i, column - j) in large for i in (0, 1) for j in (0, 1))
+            upper = self._is_part(code, (1, 2)) and not within
+            lower = self._is_part(code, (3, 4)) and not within
+            below = row > 0 and self._is_part(ids[row - 1][column], (1, 2))
+            line.append({UNREADABLE: 0} if upper or (lower and not below) else {})
+            column += 2 if upper and self._is_part(code, (1,)) else 1
+        return line
 
-    def _name(self, character: int) -> str:
-        return " " if character < 0 else self.labels.characters[character]
-
-    def things(self, grid: Tensor) -> Counter[str]:
-        """How many of each thing."""
-        ids = grid.cpu().numpy()
-        begun = self.labels.thing[ids[self.labels.begins[ids] == 1]]
-        return Counter(self.labels.things[each] for each in begun if each >= 0)
+    def things(self, grid: Tensor, wanted: Sequence[str] = ()) -> Counter[str]:
+        """How many of each thing; a piece that begins one of several is that of a wanted one."""
+        found = Counter[str]()
+        for code in grid.flatten().tolist():
+            pieces = self.labels.pieces.get(code, [])
+            chosen = next((name for name, begins in pieces if begins and name in wanted), None)
+            likeliest, begins = next(iter(pieces), ("", False))
+            if chosen or begins:
+                found[chosen or likeliest] += 1
+        return found
 
     def is_balanced(self, grid: Tensor) -> bool:
         """Whether what is shown leaves as much free on the left as on the right."""
         ids = grid.cpu().numpy()
-        columns = np.flatnonzero(((self.labels.character[ids] >= 0) | (self.labels.thing[ids] >= 0)).any(axis=0))
+        columns = np.flatnonzero(np.isin(ids, self.labels.code).any(axis=0))
         return not len(columns) or abs(int(columns[0]) - (ids.shape[1] - 1 - int(columns[-1]))) <= FREE
 
     def has_large(self, grid: Tensor) -> bool:
         """Whether any character covers several cells."""
-        return bool((self.labels.quarter[grid.cpu().numpy()] > 0).any())
+        return any(self._is_part(code) for code in grid.flatten().tolist())
+
+
+def _resolved(lines: Sequence[Sequence[Shown]], wanted: Sequence[str]) -> list[str]:
+    """The likeliest character of each place, or the one that a wanted text has there; nothing is a space."""
+    texts = [[next(iter(shown), " ") for shown in line] for line in lines]
+    places = [(row, column) for row, line in enumerate(lines) for column, shown in enumerate(line) if shown]
+    read = [{letters(sign): sign for sign in lines[row][column]} for row, column in places]
+    for target in sorted({letters(text) for text in wanted}, key=lambda text: (-len(text), text)):
+        _, start, end = best_span(target, read)
+        for i, j in matching(target, read[start:end]):
+            row, column = places[start + j]
+            texts[row][column] = read[start + j][target[i]]
+            read[start + j] = {}
+    return ["".join(line) for line in texts]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +201,8 @@ class PlanJudge:
     def score(self, tokens: Tensor) -> float:
         """Of a picture's ids, (rows * columns,)."""
         grid = tokens.view(self.grid)
-        lines, seen = self.reader.lines(grid), self.reader.things(grid)
+        lines = self.reader.lines(grid, self.wanted.texts)
+        seen = self.reader.things(grid, [name for name, _ in self.things])
         if not (lines or seen):
             return 0.0
         parts: list[tuple[float, float]] = []

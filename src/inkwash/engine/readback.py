@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from inkwash.models.glm_image.quotes import outside, quoted
@@ -144,11 +144,12 @@ def compare(wanted: Sequence[str], read: Iterable[str], *, spare: int | None = N
     return Comparison(texts=tuple(found[target] for target in order), surplus=surplus)
 
 
-def best_span(target: str, read: str) -> tuple[int, int, int]:
+def best_span(target: str, read: Sequence[Container[str]]) -> tuple[int, int, int]:
     """The part of a reading that is nearest to a text: (edit distance, start, end).
 
-    Sellers' algorithm (1980): the Levenshtein table with a free start and a free end in the reading. Of equally near
-    parts the first one ends the search, and an empty part is what a text is worth that is not there.
+    A place of the reading is a letter or several that it may be. Sellers' algorithm (1980): the Levenshtein table with
+    a free start and a free end in the reading. Of equally near parts the first one ends the search, and an empty part
+    is what a text is worth that is not there.
     """
     row = [(0, place) for place in range(len(read) + 1)]  # (distance, where the part starts)
     for i, letter in enumerate(target, start=1):
@@ -156,7 +157,7 @@ def best_span(target: str, read: str) -> tuple[int, int, int]:
         for j, seen in enumerate(read, start=1):
             row.append(
                 min(
-                    (above[j - 1][0] + (letter != seen), above[j - 1][1]),
+                    (above[j - 1][0] + (letter not in seen), above[j - 1][1]),
                     (above[j][0] + 1, above[j][1]),
                     (row[j - 1][0] + 1, row[j - 1][1]),
                     key=_distance,
@@ -165,6 +166,26 @@ def best_span(target: str, read: str) -> tuple[int, int, int]:
     end = min(range(len(row)), key=lambda place: row[place][0])
     distance, start = row[end]
     return distance, start, end
+
+
+def matching(target: str, read: Sequence[Container[str]]) -> list[tuple[int, int]]:
+    """(letter, place) of the letters of a text that a reading has, in the alignment that has most of them."""
+    rows = [[0] * (len(read) + 1)]
+    for letter in target:
+        row = [0]
+        for j, seen in enumerate(read):
+            row.append(max(rows[-1][j] + (letter in seen), rows[-1][j + 1], row[j]))
+        rows.append(row)
+    found, i, j = [], len(target), len(read)
+    while i and j:
+        if target[i - 1] in read[j - 1] and rows[i][j] == rows[i - 1][j - 1] + 1:
+            i, j = i - 1, j - 1
+            found.append((i, j))
+        elif rows[i][j] == rows[i - 1][j]:
+            i -= 1
+        else:
+            j -= 1
+    return found[::-1]
 
 
 def _distance(cell: tuple[int, int]) -> int:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from inkwash.core.device import pick_device
 from inkwash.core.errors import ConfigError
+from inkwash.engine.plan_choice import PlanReader
 from inkwash.eval.ocr import ReaderConfig
 from inkwash.eval.readers import open_reader
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts, save_pipeline_parts
@@ -34,7 +35,7 @@ from inkwash.rl.loop import Reinforcing
 from inkwash.rl.prompts import PromptSource
 from inkwash.rl.questions import QuestionSource
 from inkwash.rl.report import alarm_lines, judged_rows, write_board
-from inkwash.rl.rewards.base import Reward
+from inkwash.rl.rewards.base import PlanReward, Reward
 from inkwash.rl.rewards.detail import DetailNet, detail_loss, load_detail, rounded, save_detail
 from inkwash.rl.rewards.detail_board import detail_board
 from inkwash.rl.rewards.detail_crops import CropWorld, DetailCrops
@@ -43,6 +44,7 @@ from inkwash.rl.rewards.facts import FactsReward
 from inkwash.rl.rewards.fidelity import FidelityReward, fidelity_of
 from inkwash.rl.rewards.http import HttpReward
 from inkwash.rl.rewards.look import LookReward
+from inkwash.rl.rewards.plan import ReadPlanReward
 from inkwash.rl.rewards.round_trip import RoundTripVAE
 from inkwash.rl.rewards.scorer import Readings, Scorer, reward_reader
 from inkwash.rl.rewards.text import TextReward
@@ -89,11 +91,13 @@ class PromptWorld:
 class Rewards:
     """Weights of the rewards (0 leaves one out), who reads, and servers of further rewards.
 
-    `http` names addresses, separated by commas; each counts `http_weight`, and `http_low` to `http_high` is their
-    scale. `detail_model` is what `inkwash rl detail` wrote. `workers` processes read.
+    `plan` judges plans as they are: where it is the only one, no picture is drawn. `http` names addresses, separated by
+    commas; each counts `http_weight`, and `http_low` to `http_high` is their scale. `detail_model` is what
+    `inkwash rl detail` wrote. `workers` processes read.
     """
 
     text: float = 1.0
+    plan: float = 0.0
     facts: float = 0.0
     look: float = 0.0
     fidelity: float = 0.0
@@ -110,15 +114,15 @@ class Rewards:
     def __post_init__(self) -> None:
         if self.reader not in READERS:
             raise ValueError(f"reader must be one of {', '.join(READERS)}, got {self.reader!r}.")
-        if min(self.text, self.facts, self.look, self.fidelity, self.detail) < 0:
+        if min(self.text, self.plan, self.facts, self.look, self.fidelity, self.detail) < 0:
             raise ValueError("weights of rewards must be 0 or more.")
 
     @property
     def reads(self) -> bool:
         return self.text > 0 or self.facts > 0 or self.look > 0
 
-    def scorer(self, further: dict[str, Reward]) -> Scorer:
-        """The rewards at work; `further` are those that need a checkpoint."""
+    def scorer(self, further: dict[str, Reward], plans: dict[str, PlanReward] | None = None) -> Scorer:
+        """The rewards at work; `further` and `plans`, those of plans, need a checkpoint."""
         config = reward_reader(READERS[self.reader])
         readings = Readings(config, self.workers) if self.reads else None
         rewards: dict[str, Reward] = {}
@@ -130,16 +134,16 @@ class Rewards:
             rewards["look"] = LookReward()
         rewards |= further
         weights = {"text": self.text, "facts": self.facts, "look": self.look}
-        weights |= {"fidelity": self.fidelity, "detail": self.detail}
+        weights |= {"fidelity": self.fidelity, "detail": self.detail, "plan": self.plan}
         for number, url in enumerate(filter(None, (word.strip() for word in self.http.split(",")))):
             name = f"http{number}"
             weights[name] = self.http_weight
             rewards[name] = HttpReward(
                 url=url, label=name, low=self.http_low, high=self.http_high, timeout_s=self.http_timeout_s
             )
-        if not rewards:
+        if not rewards and not plans:
             raise ConfigError("Reinforcement needs a reward: give one of rewards.text, facts, look or http a weight.")
-        return Scorer(rewards=rewards, weights=weights, readings=readings)
+        return Scorer(rewards=rewards, plans=plans or {}, weights=weights, readings=readings)
 
 
 def rl_ar(
@@ -158,7 +162,7 @@ def rl_ar(
     checkpoint = first_does(ranks, lambda: resolve(model))
     adapters = lora if method == "lora" else None
     parts = _loaded(checkpoint, adapters, place)
-    scorer = rewards.scorer({})
+    scorer = rewards.scorer({}, _plan_rewards(rewards, parts))
     judge = _judge(work / "ar", world.source(train), judged, rewards) if ranks.first and train.judge_every else _silent
     torch.manual_seed(train.seed)
     state = grpo_ar(
@@ -180,6 +184,8 @@ def rl_decoder(
     train: DecoderReinforce = DecoderReinforce(steps=300),  # noqa: B008
 ) -> Path:
     """Reinforce the diffusion decoder by DiffusionNFT, AWM or Flow-GRPO; returns the folder of the result."""
+    if rewards.plan:
+        raise ConfigError("rewards.plan judges plans, which the decoder is given: it is a reward of `rl ar`.")
     ranks, place = _begin(work, method, device, train)
     checkpoint = first_does(ranks, lambda: resolve(model))
     adapters = lora if method == "lora" else None
@@ -404,6 +410,18 @@ def _frozen(parts: GlmImageParts, place: torch.device) -> FrozenParts:
     )
     frozen.to(place)
     return frozen
+
+
+def _plan_rewards(rewards: Rewards, parts: GlmImageParts) -> dict[str, PlanReward]:
+    """Those that judge a plan as it is, which takes a checkpoint whose codes can be read."""
+    if not rewards.plan:
+        return {}
+    if parts.code_labels is None:
+        raise ConfigError(
+            "rewards.plan reads plans, but this model does not tell what its semantic codes show (code_labels.json): "
+            "reward its pictures, with rewards.text and rewards.facts."
+        )
+    return {"plan": ReadPlanReward(reader=PlanReader(parts.code_labels), limits=parts.drawing.limits)}
 
 
 def _silent(_rollout: Rollout, _step: int) -> dict[str, float]:

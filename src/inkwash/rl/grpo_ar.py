@@ -1,6 +1,7 @@
-"""Reinforce the AR generator: token GRPO on plans whose pictures are drawn and judged.
+"""Reinforce the AR generator: token GRPO on plans that are judged, drawn or as they are.
 
-A step: plans of every prompt are sampled by a replica, drawn from one noise for the whole group, and scored; each
+A step: plans of every prompt are sampled by a replica, drawn from one noise for the whole group where a reward looks
+at pictures, and scored; each
 plan's tokens then count by how much better than its siblings it is. The truncated law that a token was drawn from is
 the one whose probability is raised (`logprobs.py`), and only tokens with a choice count: of nano's plans those are a
 sixteenth. Groups without variance teach nothing and are replaced by spare prompts. GRPO, arXiv:2402.03300; see
@@ -29,7 +30,7 @@ from inkwash.rl.loop import Best, Numbers, Reinforcing, Rewards, RolloutStore, n
 from inkwash.rl.policy import JudgedRun, TrainedPolicy
 from inkwash.rl.prompts import Ask, digest, share_of
 from inkwash.rl.replica import PolicyReplica, Shadow
-from inkwash.rl.rewards.base import RewardInput
+from inkwash.rl.rewards.base import PlanInput, RewardInput
 from inkwash.rl.rewards.scorer import Scorer
 from inkwash.rl.rollout import PlanSample, Rollout, plan_rows, sampling_of
 from inkwash.rl.tokens import TokenPart, token_updates
@@ -170,7 +171,7 @@ def roll(
 def scored(
     rollout: Rollout, scorer: Scorer, sampled: Sequence[tuple[Ask, list[PlanSample]]], config: ARReinforce
 ) -> Iterator[Group]:
-    """Draw and judge the different plans of some prompts."""
+    """Judge the different plans of some prompts and, where a reward looks at pictures, draw them first."""
     items: list[tuple[Ask, Tensor]] = []
     places: list[list[int]] = []
     for ask, plans in sampled:
@@ -185,13 +186,16 @@ def scored(
         places.append(indices)
     if not items:
         return
-    noises = [digest("noise", config.seed, ask.key) for ask, _ in items]
-    made = rollout.pictures([target for _, target in items], [ask.prompt for ask, _ in items], noises)
-    scores = scorer.score(
-        [RewardInput(ask=ask, image=image) for (ask, _), image in zip(items, made.images, strict=True)]
-    )
+    scores = scorer.score_plans([PlanInput(ask=ask, tokens=target) for ask, target in items])
+    images: list[Image.Image] = []
+    if scorer.rewards:
+        noises = [digest("noise", config.seed, ask.key) for ask, _ in items]
+        images = rollout.pictures([target for _, target in items], [ask.prompt for ask, _ in items], noises).images
+        drawn = [RewardInput(ask=ask, image=image) for (ask, _), image in zip(items, images, strict=True)]
+        scores = np.hstack([scorer.score(drawn), scores])
     for (ask, plans), indices in zip(sampled, places, strict=True):
-        yield Group(ask=ask, plans=plans, rewards=scores[indices], images=tuple(made.images[i] for i in indices))
+        pictures = tuple(images[i] for i in indices) if images else ()
+        yield Group(ask=ask, plans=plans, rewards=scores[indices], images=pictures)
 
 
 def packed(group: Group) -> dict[str, Any]:

@@ -50,22 +50,27 @@ def test_every_code_is_named_by_its_cells() -> None:
     ids = encoder.ids.ravel()
     letters, things = kind == 1, kind == 3
     assert letters.sum() > 50 and things.sum() > 20, "the scenes show both"
-    assert (labels.character[ids[letters]] == sign[letters] - 1).all() and (labels.character[ids[~letters]] == -1).all()
-    assert (labels.quarter[ids[letters]] == quarter[letters]).all()
-    assert (labels.thing[ids[things]] == thing[things] - 1).all() and (labels.thing[ids[letters]] == -1).all()
-    named = [labels.things[each] for each in labels.thing[ids[kind == 2]]]
-    assert named == [SHAPES[each - 1] for each in shape[kind == 2]]
+    for code, one, place in zip(ids[letters].tolist(), sign[letters], quarter[letters], strict=True):
+        assert list(labels.letters[code]) == [(labels.characters[one - 1], place)] and code not in labels.pieces
     first = np.isin(part, (1, 5, 14))  # the upper left of 2 x 2, 3 x 3 and 5 x 5 cells
-    assert (labels.begins[ids[things]] == first[things]).all()
-    assert labels.character[-1] == labels.thing[-1] == -1, "a code that no cell has"
+    for code, one, begins in zip(ids[things].tolist(), thing[things], first[things], strict=True):
+        assert labels.pieces[code] == [(labels.things[one - 1], begins)] and code not in labels.letters
+    for code, one in zip(ids[kind == 2].tolist(), shape[kind == 2], strict=True):
+        assert labels.pieces[code][0][0] == SHAPES[one - 1]
+    assert not np.isin(ids[kind == 0], labels.code).any() and labels.codes - 1 not in labels.code, "they show nothing"
+    assert (labels.share == 100).all()
 
 
-def test_a_code_of_two_things_is_named_by_more_than_half() -> None:
-    encoder = Perfect()
-    encoder.ids, encoder.codes = np.zeros_like(encoder.ids), 1
-    kind = np.concatenate(encoder.rows)[:, 0]
-    assert (kind == 0).mean() > 0.5, "most cells are empty"
-    assert labels_of(encoder).character[0] == -1
+def test_a_code_has_every_name_of_its_kind_that_is_not_rare() -> None:
+    """Of twenty cells: eight an E, six an F, five nothing and one a thing."""
+    names = ("kind", "sign", "quarter", "thing", "part", "shape")
+    cells = np.array([[1, 5, 1, 0, 0, 0]] * 8 + [[1, 6, 1, 0, 0, 0]] * 6 + [[0] * 6] * 5 + [[3, 0, 0, 2, 1, 0]])
+    batch = dict(zip(names, cells.T, strict=True)) | {"pixels": np.empty(0)}
+    labels = CodeLabels(**label_codes(lambda _: np.zeros(20, dtype=np.int64), [batch], 1))
+    assert list(labels.letters[0].items()) == [((labels.characters[4], 1), 40), ((labels.characters[5], 1), 30)]
+    assert not labels.pieces
+    mostly_empty = dict(zip(names, np.concatenate([cells, cells * 0]).T, strict=True)) | {"pixels": np.empty(0)}
+    assert not CodeLabels(**label_codes(lambda _: np.zeros(40, dtype=np.int64), [mostly_empty], 1)).letters
 
 
 def test_rendered_texts_are_read_back_from_their_codes() -> None:

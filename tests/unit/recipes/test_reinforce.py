@@ -20,6 +20,7 @@ from inkwash import recipes
 from inkwash.cli.app import run
 from inkwash.core.errors import ConfigError
 from inkwash.engine.pipeline import GlmImagePipeline
+from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.rl.headroom import best_of, summary
 from inkwash.rl.report import write_board
 from inkwash.rl.rewards.detail import load_detail
@@ -145,6 +146,8 @@ def test_the_half_that_sees_is_reinforced_by_its_command(method: str, tmp_path: 
         ("ar", "train.control=random", "control must be one of"),
         ("decoder", "train.loss=ppo", "loss must be one of nft, awm, flow_grpo"),
         ("decoder", "train.window_last=99", "window"),
+        ("decoder", "rewards.plan=1", "a reward of `rl ar`"),
+        ("ar", "rewards.plan=-1", "0 or more"),
         ("ar", "rewards.reader=eyes", "reader must be one of"),
         ("see", "train.choose=best", "rlcs or uniform"),
         ("detail", "level=first,card", "one level for each of the 1 models"),
@@ -155,6 +158,23 @@ def test_the_half_that_sees_is_reinforced_by_its_command(method: str, tmp_path: 
 def test_what_cannot_be_is_refused_in_a_sentence(name: str, override: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=said):
         recipes.run(name, [f"work={tmp_path}", override], recipes.REINFORCEMENT)
+
+
+def test_plans_that_cannot_be_read_are_no_reward(checkpoint: Path, tmp_path: Path) -> None:
+    words = [f"work={tmp_path}", f"model={checkpoint}", "rewards.plan=1", "rewards.text=0"]
+    with pytest.raises(ConfigError, match=r"code_labels\.json"):
+        recipes.run("ar", words, recipes.REINFORCEMENT)
+
+
+@pytest.mark.slow
+def test_plans_alone_reinforce_nano(tmp_path: Path) -> None:
+    off = ["rewards.text=0", "rewards.facts=0", "rewards.look=0", "train.judge_every=0", "train.steps=1"]
+    more = [f"work={tmp_path}", "rewards.plan=1", "train.asks=2", "train.group=4", "train.spare=2", "device=cpu"]
+    recipes.run("ar", [*off, *more], recipes.REINFORCEMENT)
+    head, row = (tmp_path / "ar" / "log.csv").read_text().splitlines()
+    found = dict(zip(head.split(","), row.split(","), strict=True))
+    assert 0 < float(found["reward_plan"]) < 1
+    assert load_pipeline_parts(tmp_path / "checkpoint").code_labels is not None
 
 
 def test_the_command_lists_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,21 +6,28 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 import torch
 
 from inkwash.core.errors import InkwashError
 from inkwash.models.glm_image.decoder import Decoder
+from inkwash.rl.grpo_ar import ARReinforce, rolling_copy, scored
 from inkwash.rl.loop import Best, Numbers, kept_weights, next_beta
 from inkwash.rl.replica import PolicyReplica, Shadow, policy_state
+from inkwash.rl.rewards.base import PlanInput
+from inkwash.rl.rewards.scorer import Scorer
+from inkwash.rl.rollout import Rollout
 from inkwash.train.curve import read_log
 from inkwash.train.lora import LoRA, add_lora
 from inkwash.train.optim import EMA
 from inkwash.train.parallel import Ranks
 from tests.unit.rl.kill_hunt import SETTINGS
-from tests.unit.rl.stages import run_stage, tiny_parts
+from tests.unit.rl.stages import SOURCE, run_stage, tiny_parts
+from tests.unit.train.stages import tiny_processor
 
 ROOT = Path(__file__).resolve().parents[3]
 STAGES = "tests.unit.rl.stages"
@@ -58,6 +65,26 @@ def test_averaged_weights_outlive_the_exchange() -> None:
     with ema.averaged():
         kept = kept_weights(network, Ranks(), None)
     assert torch.equal(kept["weight"], before) and torch.equal(network.weight, before + 1.0)
+
+
+def test_where_only_plans_are_judged_no_picture_is_drawn(tmp_path: Path) -> None:
+    class Sevens:
+        name = "sevens"
+
+        def __call__(self, items: Sequence[PlanInput]) -> list[float]:
+            return [float((item.tokens == 7).float().mean()) for item in items]
+
+    tiny_processor(tmp_path / "processor")
+    config = ARReinforce(steps=1, group=3, precision="fp32")
+    _, rollout = rolling_copy(tiny_parts(tmp_path), config, torch.device("cpu"))
+    asks = SOURCE(0)["asks"][:2]
+    sampled = list(zip(asks, rollout.plans(asks, [[1, 2, 3], [4, 5, 6]]), strict=True))
+    idle = create_autospec(Rollout, instance=True)
+    for group, (_, plans) in zip(
+        scored(idle, Scorer(plans={"sevens": Sevens()}), sampled, config), sampled, strict=True
+    ):
+        assert group.rewards[:, 0].tolist() == [float((plan.target == 7).float().mean()) for plan in plans]
+    idle.pictures.assert_not_called()
 
 
 @pytest.mark.slow

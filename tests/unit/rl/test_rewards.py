@@ -9,7 +9,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,19 +21,25 @@ import torch
 from PIL import Image, ImageFilter
 
 from inkwash.core.errors import ConfigError, InkwashError
+from inkwash.engine.plan_choice import PlanReader
 from inkwash.engine.readback import compare
 from inkwash.eval.ocr import Line
+from inkwash.models.glm_image.weights import load_pipeline_parts
+from inkwash.models.registry import resolve
+from inkwash.rl.grpo_decoder import true_plans
 from inkwash.rl.judging import alarms, bootstrap, look_numbers, reporting_readers
 from inkwash.rl.prompts import Ask, PromptSource
 from inkwash.rl.rewards import scorer as scorer_module
-from inkwash.rl.rewards.base import RewardInput
+from inkwash.rl.rewards.base import PlanInput, RewardInput
 from inkwash.rl.rewards.facts import FactsReward
 from inkwash.rl.rewards.fidelity import FidelityReward, energy_gap, fidelity_of
 from inkwash.rl.rewards.http import HttpReward
 from inkwash.rl.rewards.look import LookReward, look_parts
+from inkwash.rl.rewards.plan import ReadPlanReward
 from inkwash.rl.rewards.scorer import Readings, Scorer, reward_reader
 from inkwash.rl.rewards.text import TextReward
 from inkwash.scenes.render import render
+from inkwash.train.decoder import FrozenParts
 from tests.unit.train.conftest import tiny_tokenizer
 
 ASKS: list[Ask] = PromptSource(seed=5, count=6, level="second", canvases=((256, 256),), most_texts=2)(0)["asks"]
@@ -210,6 +216,37 @@ def test_a_scorer_gives_a_column_for_each_reward() -> None:
     scorer = Scorer(rewards={"facts": FACTS, "look": LOOK}, weights={"facts": 2.0})
     found = scorer.score([truth(ASKS[0]), blank(ASKS[0])])
     assert found.shape == (2, 2) and scorer.weight_list == [2.0, 1.0] and found[0, 0] > found[1, 0]
+
+
+def test_columns_of_plans_stand_last() -> None:
+    class Codes:
+        name = "codes"
+
+        def __call__(self, items: Sequence[PlanInput]) -> list[float]:
+            return [float(item.tokens.float().mean()) for item in items]
+
+    scorer = Scorer(rewards={"look": LOOK}, plans={"codes": Codes()}, weights={"codes": 3.0})
+    plans = [PlanInput(ask=ASKS[0], tokens=torch.full((2, 2), value)) for value in (0, 7)]
+    assert scorer.names == ["look", "codes"] and scorer.weight_list == [1.0, 3.0]
+    assert scorer.score_plans(plans).tolist() == [[0.0], [7.0]]
+    assert scorer.score([truth(ASKS[0])]).shape == (1, 1)
+    assert Scorer(plans={"codes": Codes()}).score_plans([]).shape == (0, 1)
+
+
+def test_plans_of_rendered_cards_are_known_from_nothing_and_from_others() -> None:
+    parts = load_pipeline_parts(resolve("nano"))
+    assert parts.code_labels is not None
+    reward = ReadPlanReward(reader=PlanReader(parts.code_labels), limits=parts.drawing.limits)
+    asks: list[Ask] = PromptSource(seed=6, count=6, canvases=((384, 384),))(0)["asks"]
+    frozen = FrozenParts(
+        vae=parts.vae, vision=parts.ar.model.visual, vq=parts.ar.model.vqmodel, scheduler=parts.scheduler
+    )
+    tokens = true_plans(frozen, torch.device("cpu"), [ask.scene for ask in asks])
+    true = reward([PlanInput(ask=ask, tokens=plan) for ask, plan in zip(asks, tokens, strict=True)])
+    others = reward([PlanInput(ask=ask, tokens=plan) for ask, plan in zip(asks, tokens.roll(1, 0), strict=True)])
+    empty = reward([PlanInput(ask=ask, tokens=torch.zeros_like(plan)) for ask, plan in zip(asks, tokens, strict=True)])
+    # Codes of rare letters stand for others too: of 300 true plans the mean is 0.91.
+    assert np.mean(true) > 0.9 and np.mean(others) < 0.4 and max(empty) < 0.1
 
 
 @pytest.mark.slow

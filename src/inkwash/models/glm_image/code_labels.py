@@ -1,13 +1,14 @@
 """What each semantic code shows: a table that a checkpoint may bring, so that a plan can be read before it is drawn.
 
 `vision_language_encoder/code_labels.json`; the released model has none. A code shows a character (a whole one, or a
-quarter of a large one that covers 2 x 2 cells), a piece of a thing, or neither. Only what most cells of that code show
-is told, so a reading can err where a code stands for two things.
+quarter of a large one that covers 2 x 2 cells), a piece of a thing, or neither. A code may stand for several: the upper
+left quarters of E and F look alike. Each entry of the table is one of them, with its share of the code's cells.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,47 +20,79 @@ from inkwash.models.tensor_files import read_json
 
 LABELS_FILE = "code_labels.json"
 WHOLE, QUARTERS = 0, (1, 2, 3, 4)  # of a character: above left, above right, below left, below right
+COLUMNS = ("code", "character", "quarter", "thing", "begins", "share")
 
 Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CodeLabels:
-    """Arrays (codes,). `character` and `thing` are places in the lists of names, -1 for none.
+    """A table whose columns are arrays (entries,); the entries of a code stand together, the likeliest first.
 
-    `quarter` is 0 for a whole character. `begins` is 1 for the upper left piece of a thing, so that each thing of a
-    picture has exactly one.
+    `character` and `thing` are places in the lists of names, -1 for none. `quarter` is 0 for a whole character.
+    `begins` is 1 for the upper left piece of a thing, so that each thing of a picture has exactly one. `share` is in
+    per cent of the code's cells. Codes without an entry show nothing.
     """
 
+    codes: int
     characters: tuple[str, ...]
     things: tuple[str, ...]
+    code: Numbers
     character: Numbers
     quarter: Numbers
     thing: Numbers
     begins: Numbers
+    share: Numbers
 
     def __post_init__(self) -> None:
-        highest = {"character": len(self.characters) - 1, "quarter": 4, "thing": len(self.things) - 1, "begins": 1}
-        for name, high in highest.items():
-            values, low = getattr(self, name), -1 if name in ("character", "thing") else 0
-            if values.ndim != 1 or len(values) != self.codes or values.min() < low or values.max() > high:
-                raise WeightsError(
-                    f"The labels {name} of the semantic codes must be {self.codes} numbers from {low} to {high}."
-                )
+        bounds = {
+            "code": (0, self.codes - 1),
+            "character": (-1, len(self.characters) - 1),
+            "quarter": (0, 4),
+            "thing": (-1, len(self.things) - 1),
+            "begins": (0, 1),
+            "share": (0, 100),
+        }
+        for name, (low, high) in bounds.items():
+            values = getattr(self, name)
+            if values.shape != self.code.shape or values.ndim != 1:
+                raise WeightsError(f"The labels of the semantic codes have {len(self.code)} rows, but not in {name}.")
+            if len(values) and (values.min() < low or values.max() > high):
+                raise WeightsError(f"The labels {name} of the semantic codes must be numbers from {low} to {high}.")
 
-    @property
-    def codes(self) -> int:
-        return len(self.character)
+    @cached_property
+    def letters(self) -> dict[int, dict[tuple[str, int], int]]:
+        """Of every code that shows letters: (character, quarter) and share, the likeliest first."""
+        found: dict[int, dict[tuple[str, int], int]] = {}
+        for code, sign, quarter, share in zip(*self._rows("code", "character", "quarter", "share"), strict=True):
+            if sign >= 0:
+                found.setdefault(code, {})[self.characters[sign], quarter] = share
+        return found
+
+    @cached_property
+    def pieces(self) -> dict[int, list[tuple[str, bool]]]:
+        """Of every code that shows pieces of things: their names and whether it begins them, the likeliest first."""
+        found: dict[int, list[tuple[str, bool]]] = {}
+        for code, thing, begins in zip(*self._rows("code", "thing", "begins"), strict=True):
+            if thing >= 0:
+                found.setdefault(code, []).append((self.things[thing], bool(begins)))
+        return found
+
+    def _rows(self, *names: str) -> list[list[int]]:
+        return [getattr(self, name).tolist() for name in names]
 
     @classmethod
     def from_file(cls, file: Path, codes: int) -> CodeLabels:
         """Read the table for a codebook of that size; raises WeightsError for one that does not fit."""
         values = read_json(file)
         try:
-            arrays = {
-                name: np.array(values[name], dtype=np.int64) for name in ("character", "quarter", "thing", "begins")
-            }
-            labels = cls(characters=_names(values["characters"]), things=_names(values["things"]), **arrays)
+            arrays = {name: np.array(values[name], dtype=np.int64) for name in COLUMNS}
+            labels = cls(
+                codes=int(values["codes"]),
+                characters=_names(values["characters"]),
+                things=_names(values["things"]),
+                **arrays,
+            )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise WeightsError(f"{file} does not tell what semantic codes show ({error}): copy it again.") from error
         if labels.codes != codes:
@@ -71,11 +104,8 @@ class CodeLabels:
 
     def to_dict(self) -> dict[str, Any]:
         """The table as it stands in the file."""
-        return {
-            "characters": list(self.characters),
-            "things": list(self.things),
-            **{name: getattr(self, name).tolist() for name in ("character", "quarter", "thing", "begins")},
-        }
+        names = {"codes": self.codes, "characters": list(self.characters), "things": list(self.things)}
+        return names | {name: getattr(self, name).tolist() for name in COLUMNS}
 
 
 def _names(values: Any) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""What a reward is: a name with its version, and a number from 0 to 1 for each picture.
+"""What a reward is: a name with its version, and a number from 0 to 1 for each picture or plan.
 
-Rewards are functions of finished pictures; what a reader read of them is in the items already, so that several rewards
-share one reading. A number that is NaN says that a picture could not be judged: it leaves its group.
+Most rewards are functions of finished pictures; what a reader read of them is in the items already, so that several
+rewards share one reading. A reward of plans needs no picture: where only such are asked for, none is drawn. A number
+that is NaN says that a picture or plan could not be judged: it leaves its group.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from PIL import Image
+from torch import Tensor
 
 from inkwash.eval.ocr import Line
 from inkwash.rl.prompts import Ask
@@ -36,3 +38,20 @@ class Reward(Protocol):
     def reads(self) -> bool: ...
 
     def __call__(self, items: Sequence[RewardInput]) -> list[float]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanInput:
+    """The semantic tokens (rows, columns) of a plan with what was asked for."""
+
+    ask: Ask
+    tokens: Tensor
+
+
+class PlanReward(Protocol):
+    """A reward of plans that were not drawn."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, items: Sequence[PlanInput]) -> list[float]: ...

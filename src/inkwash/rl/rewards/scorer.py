@@ -1,4 +1,4 @@
-"""All rewards of a run on a batch of pictures: each picture is read once, by worker processes of one thread.
+"""All rewards of a run on a batch of pictures and plans: each picture is read once, by worker processes of one thread.
 
 A worker that dies is replaced once; a second death in the same batch ends the run with one sentence. The last saved
 state is untouched then.
@@ -18,7 +18,7 @@ from PIL import Image
 
 from inkwash.core.errors import InkwashError
 from inkwash.eval.ocr import Line, Reader, ReaderConfig
-from inkwash.rl.rewards.base import Reward, RewardInput
+from inkwash.rl.rewards.base import PlanInput, PlanReward, Reward, RewardInput
 
 Scores = npt.NDArray[np.float64]
 UNSURE = 0.2  # lines below this confidence are noise even for the penalty
@@ -83,26 +83,34 @@ def _read(image: Image.Image) -> tuple[Line, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Scorer:
-    """Rewards by name with their weights; `readings` is needed by those that read."""
+    """Rewards of pictures and of plans by name with their weights; `readings` is needed by those that read."""
 
-    rewards: dict[str, Reward]
+    rewards: dict[str, Reward] = field(default_factory=dict)
+    plans: dict[str, PlanReward] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     readings: Readings | None = None
 
     @property
     def names(self) -> list[str]:
-        return list(self.rewards)
+        return [*self.rewards, *self.plans]
 
     @property
     def weight_list(self) -> list[float]:
-        return [self.weights.get(name, 1.0) for name in self.rewards]
+        return [self.weights.get(name, 1.0) for name in self.names]
 
     def score(self, items: Sequence[RewardInput]) -> Scores:
-        """(N, R), NaN where a reward could not judge."""
+        """Of pictures (N, R), without the columns of plans; NaN where a reward could not judge."""
         if self.readings is not None and any(reward.reads for reward in self.rewards.values()):
             lines = self.readings.read([item.image for item in items])
             items = [replace(item, lines=read) for item, read in zip(items, lines, strict=True)]
         return np.array([reward(items) for reward in self.rewards.values()], dtype=np.float64).T
+
+    def score_plans(self, items: Sequence[PlanInput]) -> Scores:
+        """Of plans (N, R), the last columns of `names`."""
+        scores = np.empty((len(items), len(self.plans)))
+        for column, reward in enumerate(self.plans.values()):
+            scores[:, column] = reward(items)
+        return scores
 
     def close(self) -> None:
         if self.readings is not None:

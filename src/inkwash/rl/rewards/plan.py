@@ -1,0 +1,35 @@
+"""Plans that answer the prompt: texts, things and their numbers, read from the labels of the codes without a picture.
+
+The score is that by which drawing chooses among several plans (`engine.plan_choice`), so what is learnt is what the
+choice had to look for. A plan costs a fiftieth of its picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inkwash.engine.plan_choice import PlanJudge, PlanReader
+from inkwash.models.glm_image.folder import Abilities
+from inkwash.rl.rewards.base import PlanInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadPlanReward:
+    """For a checkpoint whose codes have labels; `limits` are what it says that it can draw."""
+
+    reader: PlanReader
+    limits: Abilities | None = None
+
+    @property
+    def name(self) -> str:
+        return "plan-1"
+
+    def __call__(self, items: Sequence[PlanInput]) -> list[float]:
+        return [self._one(item) for item in items]
+
+    def _one(self, item: PlanInput) -> float:
+        rows, columns = item.tokens.shape
+        judge = PlanJudge.of(self.reader, item.ask.prompt, (rows, columns), limits=self.limits)
+        return math.nan if judge is None else judge.score(item.tokens.flatten())
