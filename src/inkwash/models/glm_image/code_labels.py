@@ -85,22 +85,17 @@ class CodeLabels:
     def from_file(cls, file: Path, codes: int) -> CodeLabels:
         """Read the table for a codebook of that size; raises WeightsError for one that does not fit."""
         values = read_json(file)
-        try:
-            arrays = {name: np.array(values[name], dtype=np.int64) for name in COLUMNS}
-            labels = cls(
-                codes=int(values["codes"]),
-                characters=_names(values["characters"]),
-                things=_names(values["things"]),
-                **arrays,
-            )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise WeightsError(f"{file} does not tell what semantic codes show ({error}): copy it again.") from error
-        if labels.codes != codes:
+        if values.get("codes", codes) != codes:
             raise WeightsError(
-                f"{file} tells of {labels.codes} semantic codes, but the codebook has {codes}: take both from one "
+                f"{file} tells of {values['codes']} semantic codes, but the codebook has {codes}: take both from one "
                 "checkpoint."
             )
-        return labels
+        try:
+            arrays = {name: np.array(values[name], dtype=np.int64) for name in COLUMNS}
+            characters, things = _names(values["characters"]), _names(values["things"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise WeightsError(f"{file} does not tell what semantic codes show ({error}): copy it again.") from error
+        return cls(codes=codes, characters=characters, things=things, **arrays)
 
     def to_dict(self) -> dict[str, Any]:
         """The table as it stands in the file."""
