@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from inkwash.core import seeds
@@ -42,10 +41,8 @@ SURE_QUARTERS = 3  # must be able to show the same one
 RIGHT = 1 - 1e-9  # from here on a plan is right
 FREE = 2  # columns by which the free space on both sides may differ
 
-Cells = NDArray[np.int64]
 
-
-Shown = dict[str, int]  # the characters that a place may show, the likeliest first, with their shares
+SignShares = dict[str, int]  # the characters that a place may show, the likeliest first, with their shares
 
 
 class PlanReader:
@@ -63,14 +60,14 @@ class PlanReader:
         ids = grid.tolist()
         large = self._large(ids)
         used = {(row + i, column + j) for row, column in large for i in (0, 1) for j in (0, 1)}
-        found: list[list[Shown]] = []
+        found: list[list[SignShares]] = []
         for row, codes in enumerate(ids):
             found.append([{} if (row, column) in used else self._whole(code) for column, code in enumerate(codes)])
             found.append(self._large_line(ids, row, large))
         texts = _resolved([line for line in found if any(line)], wanted)
         return [" ".join(line.split()) for line in texts]
 
-    def _whole(self, code: int) -> Shown:
+    def _whole(self, code: int) -> SignShares:
         """The characters that a cell alone may show; none where it is most likely a quarter."""
         parts = self.labels.letters.get(code, {})
         return {} if self._is_part(code) else {sign: share for (sign, part), share in parts.items() if part == WHOLE}
@@ -79,9 +76,9 @@ class PlanReader:
         """Whether a code is most likely one of these quarters of a large character."""
         return next(iter(self.labels.letters.get(code, ())), ("", WHOLE))[1] in quarters
 
-    def _large(self, ids: list[list[int]]) -> dict[tuple[int, int], Shown]:
+    def _large(self, ids: list[list[int]]) -> dict[tuple[int, int], SignShares]:
         """Large characters by the place of their upper left quarter: enough of the four cells may show them."""
-        found: dict[tuple[int, int], Shown] = {}
+        found: dict[tuple[int, int], SignShares] = {}
         taken: set[tuple[int, int]] = set()
         for row, column in itertools.product(range(len(ids) - 1), range(len(ids[0]) - 1)):
             square = [(row + i, column + j) for i in (0, 1) for j in (0, 1)]
@@ -89,7 +86,7 @@ class PlanReader:
             if taken & {*square} or sum(map(self._is_part, codes)) < LIKELY_QUARTERS:
                 continue
             parts = [self.labels.letters.get(code, {}) for code in codes]
-            shares: Shown = {}
+            shares: SignShares = {}
             for sign in {sign for part in parts for sign, _ in part}:
                 each = [part.get((sign, quarter), 0) for quarter, part in zip(QUARTERS, parts, strict=True)]
                 if sum(map(bool, each)) >= SURE_QUARTERS:
@@ -99,9 +96,9 @@ class PlanReader:
                 taken.update(square)
         return found
 
-    def _large_line(self, ids: list[list[int]], row: int, large: dict[tuple[int, int], Shown]) -> list[Shown]:
+    def _large_line(self, ids: list[list[int]], row: int, large: dict[tuple[int, int], SignShares]) -> list[SignShares]:
         """The line of large characters whose upper halves stand in this row, quarters without the others among them."""
-        line: list[Shown] = []
+        line: list[SignShares] = []
         column = 0
         while column < len(ids[row]):
             if (row, column) in large:
@@ -139,10 +136,10 @@ class PlanReader:
         return any(self._is_part(code) for code in grid.flatten().tolist())
 
 
-def _resolved(lines: Sequence[Sequence[Shown]], wanted: Sequence[str]) -> list[str]:
+def _resolved(lines: Sequence[Sequence[SignShares]], wanted: Sequence[str]) -> list[str]:
     """The likeliest character of each place, or the one that a wanted text has there; nothing is a space."""
-    texts = [[next(iter(shown), " ") for shown in line] for line in lines]
-    places = [(row, column) for row, line in enumerate(lines) for column, shown in enumerate(line) if shown]
+    texts = [[next(iter(signs), " ") for signs in line] for line in lines]
+    places = [(row, column) for row, line in enumerate(lines) for column, signs in enumerate(line) if signs]
     read = [{letters(sign): sign for sign in lines[row][column]} for row, column in places]
     for target in sorted({letters(text) for text in wanted}, key=lambda text: (-len(text), text)):
         _, start, end = best_span(target, read)
