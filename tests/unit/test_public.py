@@ -20,6 +20,16 @@ def test_every_public_name_is_there(name: str) -> None:
     assert name in dir(inkwash)
     if isinstance(found, type) or callable(found):
         assert found.__name__ == name and found.__doc__
+        assert "see the module" not in found.__doc__.lower(), "the API reference shows no module"
+
+
+@pytest.mark.parametrize("name", inkwash.__all__)
+def test_every_public_method_says_what_it_does(name: str) -> None:
+    found = getattr(inkwash, name)
+    members = vars(found).items() if isinstance(found, type) else ()
+    public = {key: value for key, value in members if not key.startswith("_")}
+    functions = {key: getattr(value, "fget", getattr(value, "__func__", value)) for key, value in public.items()}
+    assert not [key for key, function in functions.items() if callable(function) and not function.__doc__]
 
 
 def test_a_type_checker_sees_the_names_that_are_imported_lazily() -> None:

@@ -48,11 +48,9 @@ def desk(
 
     Example: inkwash desk --browser
     """
-    from importlib.util import find_spec
-
     from inkwash.cli.media import media_reader
     from inkwash.core import env
-    from inkwash.core.errors import MissingExtraError
+    from inkwash.core.errors import require_modules
     from inkwash.desk.endpoints import Endpoint, Endpoints, Keyring
     from inkwash.desk.screen import open_screen
     from inkwash.desk.service import Desk
@@ -62,9 +60,7 @@ def desk(
         from inkwash.models.glm_v.folder import find_vision
 
         find_vision(model)
-    for module in ("fastapi", "uvicorn", "httpx2"):
-        if find_spec(module) is None:
-            raise MissingExtraError("inkwash desk", extra="desk")
+    require_modules("inkwash desk", "fastapi", "uvicorn", "httpx2", extra="desk")
     from inkwash.desk.routes import make_app
     from inkwash.serve.listen import bind
 

@@ -59,22 +59,19 @@ def _mcp(options: McpOptions, weights: WeightOptions) -> None:
 
     Example: inkwash mcp --model nano
     """
-    from importlib.util import find_spec
-
     from inkwash.cli.draw import check_model
     from inkwash.cli.mcp_tools import Toolbox
     from inkwash.cli.seeing import SeeingOptions
     from inkwash.cli.seeing import check_model as check_seeing
     from inkwash.core import env
-    from inkwash.core.errors import ConfigError, MissingExtraError
+    from inkwash.core.errors import ConfigError, require_modules
 
     check_model(options.model)
     check_seeing(options.chat)
     for folder in options.root or ():
         if not folder.is_dir():
             raise ConfigError(f"--root is {str(folder)!r}, which is no folder.")
-    if find_spec("mcp") is None:
-        raise MissingExtraError("inkwash mcp", extra="mcp")
+    require_modules("inkwash mcp", "mcp", extra="mcp")
     pictures = options.output or env.cache_dir() / "mcp"
     roots = tuple(options.root) if options.root else (pictures,) if options.http else None
     toolbox = Toolbox(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -188,7 +187,7 @@ def _serve(
     Example: inkwash serve nano --port 30000
     """
     from inkwash.cli.draw import check_model, open_reader
-    from inkwash.core.errors import MissingExtraError
+    from inkwash.core.errors import require_modules
 
     model, alone = at.model, c.sees(at.model)
     chat.check(model, alone=alone, also_draws=logs.ui or cluster.ray)
@@ -198,9 +197,7 @@ def _serve(
     seeing = chat.settings(model if alone else c.chosen(chat.chat, logs.ui))
     if not alone:
         check_model(model)
-    for module in ("fastapi", "uvicorn", "multipart", "prometheus_client"):
-        if find_spec(module) is None:
-            raise MissingExtraError("inkwash serve", extra="serve")
+    require_modules("inkwash serve", "fastapi", "uvicorn", "multipart", "prometheus_client", extra="serve")
     from inkwash.serve.listen import bind
 
     if clients.lora_folder is not None:

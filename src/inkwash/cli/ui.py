@@ -32,17 +32,13 @@ def ui(
 
     Example: inkwash ui
     """
-    from importlib.util import find_spec
-
     from inkwash.cli.draw import check_model, open_reader
     from inkwash.cli.serve_chat import chosen
-    from inkwash.core.errors import MissingExtraError
+    from inkwash.core.errors import require_modules
 
     check_model(model)
     seeing = chosen(chat, ui=True)
-    for module in ("fastapi", "uvicorn"):
-        if find_spec(module) is None:
-            raise MissingExtraError("inkwash ui", extra="serve")
+    require_modules("inkwash ui", "fastapi", "uvicorn", extra="serve")
     import os
 
     from inkwash.engine.open import LoadOptions

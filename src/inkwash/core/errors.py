@@ -7,6 +7,7 @@ server maps the same classes to status codes. A traceback therefore always means
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 
@@ -70,6 +71,12 @@ class MissingExtraError(InkwashError):
             f"{feature} needs the optional extra {extra!r}: install it with pip install 'inkwash[{extra}]'."
         )
         self.extra = extra
+
+
+def require_modules(feature: str, *modules: str, extra: str) -> None:
+    """MissingExtraError unless all the modules that the extra brings are installed; imports none of them."""
+    if any(find_spec(module) is None for module in modules):
+        raise MissingExtraError(feature, extra=extra)
 
 
 class Cancelled(InkwashError):

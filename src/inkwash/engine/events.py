@@ -39,7 +39,7 @@ class Partial:
 
 @dataclass(frozen=True, kw_only=True)
 class PictureDone:
-    """Picture `index` is finished; its sisters may not be."""
+    """Picture `index` is finished; others of its request may not be."""
 
     index: int
     image: Image.Image

@@ -202,29 +202,41 @@ VISION = ("model.visual.", "model.vqmodel.")  # of the AR generator's folder, wh
 HEAD = "lm_head.weight"  # says where the AR generator is, and in which number type
 
 
-def load_parts(
-    folder: Path,
-    *,
-    dtype: torch.dtype,
-    device: torch.device,
-    offload: Profile = "none",
-    quantize: Mapping[str, str] | None = None,
-    variant: str | None = None,
-    dtypes: Mapping[str, torch.dtype] | None = None,
-) -> tuple[GlmImageParts, Residency | None]:
-    """The parts of a checkpoint, and who brings their weights; None when all of them are there for good.
+@dataclass(frozen=True, kw_only=True)
+class LoadPlan:
+    """From which folder the parts of a pipeline are loaded, and how.
 
-    `dtypes` are the number types of part folders that have another one than `dtype`.
+    `dtypes` are the number types of part folders that have another one than `dtype`, `quantize` what stages are rounded
+    to.
     """
-    kinds = dict(quantize or {})
-    stated = {stage: stated_kind(folder / name) for stage, name in FOLDERS.items()}
+
+    folder: Path
+    dtype: torch.dtype
+    dtypes: Mapping[str, torch.dtype]
+    quantize: Mapping[str, str]
+    variant: str | None
+    offload: Profile
+
+
+def stated_kinds(folder: Path) -> dict[str, str]:
+    """How the stages that are stored rounded are stored."""
+    found = {stage: stated_kind(folder / name) for stage, name in FOLDERS.items()}
+    return {stage: kind for stage, kind in found.items() if kind is not None}
+
+
+def load_parts(plan: LoadPlan, device: torch.device) -> tuple[GlmImageParts, Residency | None]:
+    """The parts of a checkpoint, and who brings their weights; None when all of them are there for good."""
+    folder, kinds, offload, variant = plan.folder, plan.quantize, plan.offload, plan.variant
+    stated = stated_kinds(folder)
     _check_choices(folder, stated, kinds, offload, device)
-    numbers = {stage: (dtypes or {}).get(name, dtype) for stage, name in FOLDERS.items()}
+    numbers = {stage: plan.dtypes.get(name, plan.dtype) for stage, name in FOLDERS.items()}
     rounders = {stage: rounder(stage, kind, device, numbers[stage]) for stage, kind in kinds.items()}
-    mapped = [stage for stage, kind in stated.items() if kind is not None or offload == "map"]
+    mapped = [stage for stage in FOLDERS if stage in stated or offload == "map"]
     brought = [stage for stage in FOLDERS if (offload not in ("none", "map") or stage in kinds) and stage not in mapped]
     deferred = [FOLDERS[stage] for stage in (*brought, *mapped)]
-    parts = load_pipeline_parts(folder, dtype=dtype, device=device, deferred=deferred, variant=variant, dtypes=dtypes)
+    parts = load_pipeline_parts(
+        folder, dtype=plan.dtype, device=device, deferred=deferred, variant=variant, dtypes=plan.dtypes
+    )
     for stage in mapped:
         fill_mapped(_network(parts, stage), StoredTensors(folder / FOLDERS[stage], variant), numbers[stage], device)
     if "decoder" in mapped and device.type == "cpu":
@@ -258,7 +270,7 @@ def load_parts(
 
 
 def _check_choices(
-    folder: Path, stated: Mapping[str, str | None], kinds: Mapping[str, str], offload: str, device: torch.device
+    folder: Path, stated: Mapping[str, str], kinds: Mapping[str, str], offload: str, device: torch.device
 ) -> None:
     """Refuse what does not go together: how each stage's folder is stored, and what it is to be rounded to."""
     if offload not in PROFILES:
@@ -270,7 +282,7 @@ def _check_choices(
             param="offload",
         )
     for stage, kind in stated.items():
-        if kind is not None and stage in kinds:
+        if stage in kinds:
             raise RequestError(
                 f"{folder / FOLDERS[stage]} is stored in {kind} already, so it cannot be quantized to {kinds[stage]}: "
                 "leave quantize out, or load the original.",
@@ -278,7 +290,7 @@ def _check_choices(
             )
     if device.type != "cpu" and offload == "map":
         raise RequestError("The offload profile 'map' is for a CPU: choose stage or block.", param="offload")
-    if device.type != "cpu" and any(stated.values()) and offload != "none":  # an accelerator holds it whole
+    if device.type != "cpu" and stated and offload != "none":  # an accelerator holds it whole
         raise RequestError(
             f"A quantized folder is held whole on {device.type}: choose --offload none.", param="offload"
         )

@@ -28,7 +28,14 @@ MAX_DEVICES = 64
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
-    """What a command or a server was told about loading; None leaves it to the machine."""
+    """How a checkpoint is loaded; None leaves it to the machine.
+
+    model: a known name, a folder, or owner/name on a hub. device: "cpu", "cuda:1" ... dtype: "float32", "bfloat16" or
+    "float16". quantize: "int8", "int4", "fp8", or by stage ("ar=int8,decoder=fp8"). loras: adapters that act, with their
+    weights.
+
+    Raises ConfigError for choices that do not go together.
+    """
 
     model: str
     device: str | None = None
@@ -73,7 +80,7 @@ class LoadOptions:
 
 
 def open_pipeline(options: LoadOptions) -> GlmImagePipeline:
-    """A checkpoint that draws."""
+    """A checkpoint that draws; WeightsError where there is none, ConfigError where it does not fit."""
     from inkwash.engine.pipeline import GlmImagePipeline
 
     device, dtype = options.place()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -22,23 +23,14 @@ from torch import Tensor
 from inkwash.core import limits, seeds
 from inkwash.core.device import pick_device
 from inkwash.core.errors import ConfigError, RequestError
+from inkwash.engine.arguments import as_images, as_plan, as_prompts, as_requests, real_number, whole_number
 from inkwash.engine.denoise import Steering, StepCallback
 from inkwash.engine.drawing import Callback, Drawing
-from inkwash.engine.loading import FOLDERS, Placement, choose, load_parts
+from inkwash.engine.loading import LoadPlan, Placement, choose, load_parts, stated_kinds
 from inkwash.engine.offload import Offload, Residency
 from inkwash.engine.output import GlmImagePipelineOutput, Plan, Stopwatch
 from inkwash.engine.plan_choice import check_candidates
-from inkwash.engine.prepared import (
-    Overrides,
-    Prepared,
-    as_images,
-    as_plan,
-    as_prompts,
-    as_requests,
-    prepare,
-    real_number,
-    whole_number,
-)
+from inkwash.engine.prepared import Overrides, Prepared, prepare
 from inkwash.engine.quantize import parse_quantize
 from inkwash.engine.ranks.drawing import SharedDrawing, load_shared
 from inkwash.engine.request import (
@@ -65,7 +57,6 @@ from inkwash.engine.surface import (
 from inkwash.models.glm_image.decoder import fuse_qkv
 from inkwash.models.glm_image.weights import GlmImageParts, save_pipeline_parts
 from inkwash.models.hub import HubAccess
-from inkwash.models.quantized_files import stated_kind
 from inkwash.models.registry import resolve
 from inkwash.models.weights import MAX_SHARD_BYTES
 
@@ -100,7 +91,7 @@ class GlmImagePipeline(ReferenceSurface):
         self.parts = parts
         self.placement: Placement | None = None  # what `offload="auto"` chose
         self._calls = Calls()
-        self._source: dict[str, Any] | None = None
+        self._source: LoadPlan | None = None
         self.stages = Stages(parts, pictures_per_pass, residency=residency, shared=shared)
         # whole and unrounded, so that weights may be changed, moved and saved
         self._as_stored = residency is None and shared is None
@@ -135,6 +126,8 @@ class GlmImagePipeline(ReferenceSurface):
         `dtype` is `torch_dtype`, one for all or a table such as {"vae": torch.float32, "default": torch.bfloat16};
         `variant` names files such as model.fp16.safetensors; `revision`, `cache_dir`, `local_files_only` and `token`
         are for a hub. Parts under the reference's names replace the checkpoint's.
+
+        Raises WeightsError for a folder that is no complete checkpoint, ConfigError for options that do not fit.
         """
         check_folder_options(options)
         access = HubAccess(cache_dir=cache_dir, local_files_only=local_files_only, token=token)
@@ -143,8 +136,8 @@ class GlmImagePipeline(ReferenceSurface):
         device = pick_device(None if device_map in (None, "auto", "balanced") else device_map)
         folder = resolve(pretrained_model_name_or_path, revision=revision, access=access)
         kinds = {} if quantize is None else parse_quantize(quantize)
-        wanted_dtype = torch_dtype if dtype is None else dtype
-        if wanted_dtype is None and any(stated_kind(folder / part) for part in FOLDERS.values()):
+        wanted_dtype, rounded = torch_dtype if dtype is None else dtype, bool(stated_kinds(folder))
+        if wanted_dtype is None and rounded:
             wanted_dtype = torch.bfloat16  # what its other tensors are stored in
         if tensor_parallel_size != 1:
             if kinds or options or offload not in ("auto", "none"):
@@ -160,32 +153,21 @@ class GlmImagePipeline(ReferenceSurface):
             return pipe._frozen()
         placement: Placement | None = None
         if offload == "auto":
-            main_dtype = (
-                wanted_dtype
-                if isinstance(wanted_dtype, torch.dtype) or wanted_dtype is None
-                else part_dtypes(wanted_dtype, device)[0]
-            )
+            main_dtype = None if wanted_dtype is None else part_dtypes(wanted_dtype, device)[0]
             placement = choose(folder, device=device, dtype=main_dtype, quantize=kinds, variant=variant)
             offload, wanted_dtype = placement.profile, wanted_dtype or placement.dtype
         numbers, others = part_dtypes(wanted_dtype, device)
-        source: dict[str, Any] = {
-            "folder": folder,
-            "dtype": numbers,
-            "dtypes": others,
-            "quantize": kinds,
-            "variant": variant,
-        }
-        parts, residency = load_parts(**source, device=device, offload=offload)
+        plan = LoadPlan(folder=folder, dtype=numbers, dtypes=others, quantize=kinds, variant=variant, offload=offload)
+        parts, residency = load_parts(plan, device)
         if options:
             parts = joined(parts, options)
             fuse_qkv(parts.decoder)
         pipe = cls(parts, pictures_per_pass=pictures_per_pass, residency=residency)
         pipe.placement = placement
         parts.ar.packs_rows = placement is None or placement.packs
-        mapped = offload == "map" or any(stated_kind(folder / part) for part in FOLDERS.values())
-        pipe._as_stored = residency is None and not kinds and not mapped
+        pipe._as_stored = residency is None and not kinds and not rounded and offload != "map"
         if not options:
-            pipe._source = {**source, "offload": offload}
+            pipe._source = plan
         return pipe._frozen()
 
     def _frozen(self) -> Self:
@@ -285,7 +267,7 @@ class GlmImagePipeline(ReferenceSurface):
                 network.to(target)
         fuse_qkv(self.parts.decoder)
         if self._source is not None and any(isinstance(target, torch.dtype) for target in targets):
-            self._source = {**self._source, "dtype": self.dtype, "dtypes": {}}  # for an offload that follows
+            self._source = replace(self._source, dtype=self.dtype, dtypes={})  # for an offload that follows
         return self
 
     def compile(self) -> None:
@@ -296,10 +278,12 @@ class GlmImagePipeline(ReferenceSurface):
 
     @property
     def device(self) -> torch.device:
+        """Where a call computes."""
         return self.stages.device
 
     @property
     def dtype(self) -> torch.dtype:
+        """The decoder's number type."""
         return self.stages.dtype
 
     @torch.inference_mode(False)
@@ -324,7 +308,9 @@ class GlmImagePipeline(ReferenceSurface):
 
         plan: `output.plan` of an earlier drawing, to redraw it without the AR stage. latents: starting latents in place
         of those that the seed draws. on_step: called after each step with its `StepState`; may return latents to go on
-        with.
+        with. progress: called with each `Progress`. cancel: stops the drawing within one token or one step.
+
+        Raises RequestError for what this checkpoint cannot take, and Cancelled.
         """
         clock = Stopwatch(self.device)
         with clock.stage("prepare"):
@@ -444,7 +430,7 @@ class GlmImagePipeline(ReferenceSurface):
         mask: white where the first reference may change; every other pixel comes out as it was (at the output's size).
         layout: "new" samples a plan for each of the n pictures, "same" one plan for n noises.
         plan: `output.plan` of an earlier call, to redraw it without the AR stage.
-        quality: "exact", or a tier of `engine.quality` that trades a measured loss for speed ("high", "medium", "low");
+        quality: "exact", or a tier of `engine.request` that trades a measured loss for speed ("high", "medium", "low");
             `num_inference_steps` are the steps of an exact drawing, of which a tier may take a share.
         callback_on_step_end: called with the pipeline, the step, its sigma and the asked tensors of "latents",
             "prompt_embeds" and "x0" (the present guess of the finished latents); may return new latents or embeds.

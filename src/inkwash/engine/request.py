@@ -44,10 +44,12 @@ class CancelToken:
         self._event = threading.Event()
 
     def cancel(self) -> None:
+        """Throw the switch, from any thread."""
         self._event.set()
 
     @property
     def cancelled(self) -> bool:
+        """Whether the switch was thrown."""
         return self._event.is_set()
 
     def is_cancelled(self) -> bool:
@@ -132,8 +134,17 @@ PLAN_FIELDS = tuple(each.name for each in fields(PlanOverrides))
 class DrawRequest(PlanOverrides):
     """One prompt and its settings, checked when it is made; None leaves a setting to the checkpoint.
 
-    Picture k of n has seed `seed + k`; a request without a seed gets one when it is drawn. Command line, API and page
-    each make one, and everything behind them takes it.
+    prompt: what to draw; words to be written stand in quotation marks.
+    images, mask: reference pictures; the mask has the first one's size, and where it is white may change.
+    height, width: pixels, multiples of 32; one alone means a square.
+    num_inference_steps: denoising steps of an exact drawing; `quality` may take a share of them.
+    guidance_scale: 1 turns guidance off.
+    negative_prompt: its quoted texts are kept out.
+    num_images: picture k of n has seed `seed + k`; a request without a seed gets one when it is drawn.
+    layout: "new" samples a plan for each of the n pictures, "same" one plan for n noises.
+    temperature, top_p: how the plan is sampled. plan_candidates: at most so many plans are sampled, the best is drawn.
+
+    Raises RequestError, which names the field, for a value that is not allowed.
     """
 
     prompt: str

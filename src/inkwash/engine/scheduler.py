@@ -87,7 +87,7 @@ class EngineStats:
 
 
 class Engine:
-    """Draws requests; see the module."""
+    """Draws the requests of many callers over one pipeline, from any thread; close it when it is done with."""
 
     def __init__(
         self,

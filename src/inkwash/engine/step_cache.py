@@ -4,7 +4,7 @@ Which steps is decided before the first one, from the model's own AdaLN paramete
 timesteps are treated. Their relative change is summed from step to step, and a full step is due when the sum passes a
 threshold, chosen so that a given share of the steps is full. Nothing of the picture enters the decision, so a picture
 stays the same in any batch, no number is read back from the device, and the cost is known beforehand. The first block
-always runs, so the newest latents count. Off by default (`engine.quality`). Source of the idea: TeaCache,
+always runs, so the newest latents count. Off by default (`engine.request.Quality`). Source of the idea: TeaCache,
 arXiv:2411.19108.
 """
 

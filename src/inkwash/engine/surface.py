@@ -20,10 +20,10 @@ from torch import Tensor
 from inkwash.core.device import pick_device, pick_dtype
 from inkwash.core.errors import ConfigError, NoMeaning, RequestError
 from inkwash.engine.adapters import Adapters
+from inkwash.engine.arguments import as_prompts
 from inkwash.engine.denoise import Steering
-from inkwash.engine.loading import load_parts
+from inkwash.engine.loading import LoadPlan, load_parts
 from inkwash.engine.offload import Profile
-from inkwash.engine.prepared import as_prompts
 from inkwash.engine.stages import Stages
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.config import SchedulerConfig
@@ -129,7 +129,7 @@ class ReferenceSurface:
     stages: Stages
     _calls: Calls
     _as_stored: bool
-    _source: dict[str, Any] | None  # how the parts were loaded, for loading them under another offload profile
+    _source: LoadPlan | None  # how the parts were loaded, for loading them under another offload profile
     _callback_tensor_inputs = ("latents", "prompt_embeds")
     _optional_components = ()
     model_cpu_offload_seq = "vision_language_encoder->text_encoder->transformer->vae"
@@ -168,7 +168,7 @@ class ReferenceSurface:
 
     @property
     def name_or_path(self) -> str:
-        return str(self._source["folder"]) if self._source else ""
+        return str(self._source.folder) if self._source else ""
 
     @property
     def _execution_device(self) -> torch.device:
@@ -209,15 +209,15 @@ class ReferenceSurface:
 
     def _offload(self, profile: Profile, gpu_id: int | None, device: str | torch.device | None) -> None:
         source, target = self._source, pick_device(f"cuda:{gpu_id}" if gpu_id is not None else device)
-        if source is not None and source["offload"] == profile and target == self.stages.device:
+        if source is not None and source.offload == profile and target == self.stages.device:
             return
         if source is None or self._adapters.names:
             raise ConfigError(
                 f"Offload reads the weights from the checkpoint's folder: call it right after from_pretrained, or pass "
                 f"offload={profile!r} to that."
             )
-        self._source = {**source, "offload": profile}
-        self.parts, residency = load_parts(**self._source, device=target)
+        self._source = replace(source, offload=profile)
+        self.parts, residency = load_parts(self._source, target)
         for network in self._networks():
             network.eval().requires_grad_(False)
         self.stages = Stages(self.parts, self.stages.pictures_per_pass, residency=residency)

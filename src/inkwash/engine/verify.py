@@ -116,6 +116,7 @@ class Verified:
 
     @property
     def attempts(self) -> int:
+        """How many pictures were drawn."""
         return len(self.verdicts)
 
     @property

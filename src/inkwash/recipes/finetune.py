@@ -9,6 +9,8 @@ processes share every batch; the first encodes the pictures and writes the resul
 from __future__ import annotations
 
 import gc
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,83 +37,107 @@ METHODS = ("lora", "full")
 FOLDERS = {"ar": "vision_language_encoder", "decoder": "transformer"}
 
 
-def finetune(
-    work: Path = Path("work/finetune"),
-    data: Path = Path(),
-    model: str = "nano",
-    parts: str = "both",
-    method: str = "lora",
-    device: str = "",
-    side: int = 0,
-    max_skipped: float = 0.1,
-    seed: int = 0,
-    lora: LoRA = LoRA(),  # noqa: B008 (frozen)
-    ar: Tuning = Tuning(steps=200),  # noqa: B008
-    decoder: Tuning = Tuning(steps=400),  # noqa: B008
-) -> Path:
-    """Encode the pictures once, tune the asked networks one after another, write the result; returns its folder.
+def finetune() -> Finetune:
+    """The run with its usual settings."""
+    return Finetune()
 
-    `side` is that of a square canvas in px (0: the checkpoint's own), `parts` both, ar or decoder.
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune:
+    """A fine-tuning run.
+
+    `side` is that of a square canvas in px (0: the checkpoint's own), `parts` both, ar or decoder; above `max_skipped`,
+    a share of the pictures, nothing is trained.
     """
-    if data == Path():
-        raise ConfigError("Fine-tuning needs data: add --set data=FOLDER (pictures with captions) or a .jsonl file.")
-    if parts not in PARTS:
-        raise ConfigError(f"--set parts={parts}: parts must be one of {', '.join(PARTS)}.")
-    if method not in METHODS:
-        raise ConfigError(f"--set method={method}: method must be one of {', '.join(METHODS)}.")
-    ranks, place = start(pick_device(device or None))
-    settings = {"ar": ar, "decoder": decoder}
-    for part in PARTS[parts]:
-        ranks.mine(settings[part].batch)  # a batch that cannot be shared is refused before anything is encoded
-    lock_folder(work)
-    shards = first_does(ranks, lambda: _shards(work, data, model, side, max_skipped, place))
-    checkpoint = first_does(ranks, lambda: resolve(model))  # which may download it
-    adapters = lora if method == "lora" else None
-    dtype = torch.bfloat16 if adapters is not None and place.type != "cpu" else torch.float32
-    loaded = load_pipeline_parts(checkpoint, dtype=dtype)
-    check_codes(shards, loaded)
-    states: dict[str, dict[str, Tensor]] = {}
-    for part in PARTS[parts]:
-        torch.manual_seed(seed)
-        fields = AR_FIELDS if part == "ar" else DECODER_FIELDS
-        batch, multiple = settings[part].batch, ranks.data
-        make = ShardBatches(folder=shards, batch=batch, fields=fields, seed=seed, multiple=multiple)
-        tuned = _tune(part, loaded, make, work / part, settings[part], place, adapters, ranks)
-        if adapters is None:
-            states[part] = full_state(tuned, ranks, first_only=True)
-        elif ranks.first:
-            (work / "lora").mkdir(parents=True, exist_ok=True)
-            save_adapter(tuned, work / "lora" / FOLDERS[part], base=model)
-        del tuned
-        delattr(loaded, part)
-        gc.collect()  # makes room for the next network
-    del loaded
-    if adapters is None:
-        out = first_does(ranks, lambda: _write_checkpoint(work / "checkpoint", checkpoint, states))
-    else:
-        out = work / "lora"
+
+    work: Path = Path("work/finetune")
+    data: Path = Path()
+    model: str = "nano"
+    parts: str = "both"
+    method: str = "lora"
+    device: str = ""
+    side: int = 0
+    max_skipped: float = 0.1
+    seed: int = 0
+    lora: LoRA = field(default_factory=LoRA)
+    ar: Tuning = field(default_factory=partial(Tuning, steps=200))
+    decoder: Tuning = field(default_factory=partial(Tuning, steps=400))
+
+    def run(self) -> Path:
+        """Encode the pictures once, tune the asked networks one after another, write the result; returns its folder."""
+        self._check()
+        ranks, place = start(pick_device(self.device or None))
+        for part in PARTS[self.parts]:
+            ranks.mine(self._tuning(part).batch)  # one that cannot be shared is refused before anything is encoded
+        lock_folder(self.work)
+        shards = first_does(ranks, lambda: self._shards(place))
+        checkpoint = first_does(ranks, lambda: resolve(self.model))  # which may download it
+        adapters = self.method == "lora"
+        dtype = torch.bfloat16 if adapters and place.type != "cpu" else torch.float32
+        loaded = load_pipeline_parts(checkpoint, dtype=dtype)
+        check_codes(shards, loaded)
+        states: dict[str, dict[str, Tensor]] = {}
+        for part in PARTS[self.parts]:
+            tuned = self._tune(part, loaded, shards, place, ranks)
+            if not adapters:
+                states[part] = full_state(tuned, ranks, first_only=True)
+            elif ranks.first:
+                (self.work / "lora").mkdir(parents=True, exist_ok=True)
+                save_adapter(tuned, self.work / "lora" / FOLDERS[part], base=self.model)
+            del tuned
+            delattr(loaded, part)
+            gc.collect()  # makes room for the next network
+        del loaded
+        if adapters:
+            out = self.work / "lora"
+            if ranks.first:
+                join_for_diffusers(out)
+        else:
+            out = first_does(ranks, lambda: _write_checkpoint(self.work / "checkpoint", checkpoint, states))
+        finish(ranks)
         if ranks.first:
-            join_for_diffusers(out)
-    finish(ranks)
-    if ranks.first:
-        print_result(out, "generate PROMPT", adapter=adapters is not None)
-    return out
+            print_result(out, "generate PROMPT", adapter=adapters)
+        return out
 
+    def _check(self) -> None:
+        """When all settings are there."""
+        if self.data == Path():
+            raise ConfigError(
+                "Fine-tuning needs data: add --set data=FOLDER (pictures with captions) or a .jsonl file."
+            )
+        if self.parts not in PARTS:
+            raise ConfigError(f"--set parts={self.parts}: parts must be one of {', '.join(PARTS)}.")
+        if self.method not in METHODS:
+            raise ConfigError(f"--set method={self.method}: method must be one of {', '.join(METHODS)}.")
 
-def _tune(
-    part: str,
-    loaded: GlmImageParts,
-    make: ShardBatches,
-    folder: Path,
-    config: Tuning,
-    device: torch.device,
-    lora: LoRA | None,
-    ranks: Ranks,
-) -> nn.Module:
-    if part == "ar":
-        return tune_ar(loaded.ar, make, folder, config, device=device, lora=lora, ranks=ranks)
-    networks = loaded.decoder, loaded.glyph, loaded.scheduler
-    return tune_decoder(*networks, make, folder, config, device=device, lora=lora, ranks=ranks)
+    def _tuning(self, part: str) -> Tuning:
+        return self.ar if part == "ar" else self.decoder
+
+    def _shards(self, device: torch.device) -> Path:
+        """The folder of encoded data: the given one, or `work`/shards made from pictures."""
+        if self.data.is_dir() and is_shards(self.data):
+            return self.data
+        out = self.work / "shards"
+        try:
+            buckets = Buckets(sides=(self.side,)) if self.side else None
+        except ValueError as error:
+            raise ConfigError(f"--set side={self.side}: {error}.") from error
+        source, most = read_source(self.data), self.max_skipped
+        outcome = encode_examples(source, out, self.model, device=device, buckets=buckets, max_skipped=most)
+        print(f"{outcome.samples} pictures encoded, {len(outcome.skipped)} skipped", flush=True)
+        return out
+
+    def _tune(self, part: str, loaded: GlmImageParts, shards: Path, device: torch.device, ranks: Ranks) -> nn.Module:
+        """One network, after its run in `work`/`part`."""
+        torch.manual_seed(self.seed)
+        config, lora = self._tuning(part), self.lora if self.method == "lora" else None
+        fields = AR_FIELDS if part == "ar" else DECODER_FIELDS
+        make = ShardBatches(folder=shards, batch=config.batch, fields=fields, seed=self.seed, multiple=ranks.data)
+        folder = self.work / part
+        if part == "ar":
+            return tune_ar(loaded.ar, make, folder, config, device=device, lora=lora, ranks=ranks)
+        networks = loaded.decoder, loaded.glyph, loaded.scheduler
+        return tune_decoder(*networks, make, folder, config, device=device, lora=lora, ranks=ranks)
 
 
 def _write_checkpoint(out: Path, checkpoint: Path, states: dict[str, dict[str, Tensor]]) -> Path:
@@ -121,20 +147,6 @@ def _write_checkpoint(out: Path, checkpoint: Path, states: dict[str, dict[str, T
     for part, state in states.items():
         getattr(parts, part).load_state_dict(state, assign=True)
     return save_pipeline_parts(parts, out, dtype=torch.bfloat16)
-
-
-def _shards(work: Path, data: Path, model: str, side: int, max_skipped: float, device: torch.device) -> Path:
-    """The folder of encoded data: the given one, or `work`/shards made from pictures."""
-    if data.is_dir() and is_shards(data):
-        return data
-    out = work / "shards"
-    try:
-        buckets = Buckets(sides=(side,)) if side else None
-    except ValueError as error:
-        raise ConfigError(f"--set side={side}: {error}.") from error
-    outcome = encode_examples(read_source(data), out, model, device=device, buckets=buckets, max_skipped=max_skipped)
-    print(f"{outcome.samples} pictures encoded, {len(outcome.skipped)} skipped", flush=True)
-    return out
 
 
 def check_codes(shards: Path, parts: GlmImageParts) -> None:

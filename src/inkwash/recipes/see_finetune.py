@@ -34,61 +34,93 @@ METHODS = ("lora", "full")
 AnswerIndex = tuple[int, int]  # conversation, message
 
 
-def see_finetune(  # noqa: PLR0913 (each parameter is a setting)
-    work: Path = Path("work/see-finetune"),
-    data: Path = Path(),
-    model: str = "nano-v",
-    method: str = "lora",
-    device: str = "",
-    max_tokens: int = 0,
-    max_pixels: int = 0,
-    fps: float = 0.0,
-    max_frames: int = 0,
-    max_skipped: float = 0.1,
-    seed: int = 0,
-    lora: LoRA = LoRA(),  # noqa: B008 (frozen)
-    see: SeeTuning = SeeTuning(),  # noqa: B008
-) -> Path:
-    """Check all examples, learn every answer in them, write the result; returns its folder.
+def see_finetune() -> SeeFinetune:
+    """The run with its usual settings."""
+    return SeeFinetune()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeeFinetune:
+    """A fine-tuning run.
 
     `max_tokens` of one conversation (0: the checkpoint's context), `max_pixels` of one picture, `fps` and `max_frames`
     of videos (0: the checkpoint's own); above `max_skipped`, a share of the examples, nothing is trained.
     """
-    if data == Path():
-        raise ConfigError("Fine-tuning needs data: add --set data=FILE, a .json or .jsonl file of conversations.")
-    if method not in METHODS:
-        raise ConfigError(f"--set method={method}: method must be one of {', '.join(METHODS)}.")
-    if method == "lora" and see.vision:
-        raise ConfigError("--set see.vision=true needs --set method=full: adapters leave the ViT alone.")
-    single_process_only("fine-tuning of a model that sees")
-    place = pick_device(device or None)
-    lock_folder(work)
-    conversations, broken = read_conversations(data)
-    folder = resolve_vision(model)
-    dtype = torch.bfloat16 if method == "lora" and place.type != "cpu" else torch.float32
-    parts = load_glm_v(folder, dtype=dtype)
-    longest = parts.model.config.text_config.max_position_embeddings
-    batches = SftBatches(
-        conversations=conversations,
-        processor=parts.processor,
-        rules=MediaRules(fps=fps or None, max_frames=max_frames or None),
-        batch=see.batch,
-        seed=seed,
-        max_pixels=max_pixels or None,
-        max_tokens=min(max_tokens or longest, longest),
-    )
-    broken += batches.check()
-    _report(work, len(conversations), batches.spots, broken, max_skipped, data)
-    torch.manual_seed(seed)
-    adapters = lora if method == "lora" else None
-    tuned = tune_vision(parts.model, batches, work / "see", see, device=place, lora=adapters)
-    if adapters is not None:
-        out = save_adapter(tuned, work / "lora", base=model)
-    else:
-        parts.model.cpu()
-        out = save_glm_v(parts, work / "checkpoint", dtype=torch.bfloat16)
-    print_result(out, "describe FILE", adapter=adapters is not None)
-    return out
+
+    work: Path = Path("work/see-finetune")
+    data: Path = Path()
+    model: str = "nano-v"
+    method: str = "lora"
+    device: str = ""
+    max_tokens: int = 0
+    max_pixels: int = 0
+    fps: float = 0.0
+    max_frames: int = 0
+    max_skipped: float = 0.1
+    seed: int = 0
+    lora: LoRA = field(default_factory=LoRA)
+    see: SeeTuning = field(default_factory=SeeTuning)
+
+    def run(self) -> Path:
+        """Check all examples, learn every answer in them, write the result; returns its folder."""
+        self._check()
+        place = pick_device(self.device or None)
+        lock_folder(self.work)
+        conversations, broken = read_conversations(self.data)
+        adapters = self.lora if self.method == "lora" else None
+        dtype = torch.bfloat16 if adapters is not None and place.type != "cpu" else torch.float32
+        parts = load_glm_v(resolve_vision(self.model), dtype=dtype)
+        longest = parts.model.config.text_config.max_position_embeddings
+        batches = SftBatches(
+            conversations=conversations,
+            processor=parts.processor,
+            rules=MediaRules(fps=self.fps or None, max_frames=self.max_frames or None),
+            batch=self.see.batch,
+            seed=self.seed,
+            max_pixels=self.max_pixels or None,
+            max_tokens=min(self.max_tokens or longest, longest),
+        )
+        broken += batches.check()
+        self._report(len(conversations), batches.spots, broken)
+        torch.manual_seed(self.seed)
+        tuned = tune_vision(parts.model, batches, self.work / "see", self.see, device=place, lora=adapters)
+        if adapters is not None:
+            out = save_adapter(tuned, self.work / "lora", base=self.model)
+        else:
+            parts.model.cpu()
+            out = save_glm_v(parts, self.work / "checkpoint", dtype=torch.bfloat16)
+        print_result(out, "describe FILE", adapter=adapters is not None)
+        return out
+
+    def _check(self) -> None:
+        """When all settings are there: one may be set after another that needs it."""
+        if self.data == Path():
+            raise ConfigError("Fine-tuning needs data: add --set data=FILE, a .json or .jsonl file of conversations.")
+        if self.method not in METHODS:
+            raise ConfigError(f"--set method={self.method}: method must be one of {', '.join(METHODS)}.")
+        if self.method == "lora" and self.see.vision:
+            raise ConfigError("--set see.vision=true needs --set method=full: adapters leave the ViT alone.")
+        single_process_only("fine-tuning of a model that sees")
+
+    def _report(self, read: int, spots: Sequence[AnswerIndex], broken: Sequence[SkippedExample]) -> None:
+        """Say what is learnt and what is not, and refuse a data set of which too little is left."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        listed = self.work / "skipped.txt"
+        listed.write_text("".join(f"{one}\n" for one in broken), encoding="utf-8")
+        usable = len({number for number, _ in spots})
+        total = max(read, len(broken) + usable)
+        print(f"{usable} conversations with {len(spots)} answers to learn, {len(broken)} skipped", flush=True)
+        for one in broken[:3]:
+            print(f"  skipped {one}", flush=True)
+        if len(broken) > 3:
+            print(f"  and {len(broken) - 3} more: {listed}", flush=True)
+        if not spots:
+            raise DataError(f"{self.data} holds no conversation that can be used: {listed} says why.")
+        if len(broken) > self.max_skipped * total:
+            raise DataError(
+                f"{len(broken)} of {total} conversations cannot be used, more than max_skipped={self.max_skipped:g}: "
+                f"{listed} says why."
+            )
 
 
 @dataclass(eq=False, kw_only=True)
@@ -145,25 +177,3 @@ class SftBatches:
         spots = [self.spots[place] for _, place in self.order.turn(step).spots]
         names = [self.conversations[number].where for number, _ in spots]
         return {"examples": [self.example(index) for index in spots], "prompts": names}
-
-
-def _report(
-    work: Path, read: int, spots: Sequence[AnswerIndex], broken: Sequence[SkippedExample], most: float, data: Path
-) -> None:
-    """Say what is learnt and what is not, and refuse a data set of which too little is left."""
-    work.mkdir(parents=True, exist_ok=True)
-    listed = work / "skipped.txt"
-    listed.write_text("".join(f"{one}\n" for one in broken), encoding="utf-8")
-    total = max(read, len(broken) + len({number for number, _ in spots}))
-    usable = len({number for number, _ in spots})
-    print(f"{usable} conversations with {len(spots)} answers to learn, {len(broken)} skipped", flush=True)
-    for one in broken[:3]:
-        print(f"  skipped {one}", flush=True)
-    if len(broken) > 3:
-        print(f"  and {len(broken) - 3} more: {listed}", flush=True)
-    if not spots:
-        raise DataError(f"{data} holds no conversation that can be used: {listed} says why.")
-    if len(broken) > most * total:
-        raise DataError(
-            f"{len(broken)} of {total} conversations cannot be used, more than max_skipped={most:g}: {listed} says why."
-        )

@@ -23,73 +23,73 @@ _LOOKS = 4  # at an answer that waits to be read, within one time limit
 
 def http_options(header_timeout_s: float, send_timeout_s: float) -> dict[str, Any]:
     """How uvicorn is to speak to clients: arguments of its `Config`."""
-    return {"http": with_time_limits(header_timeout_s, send_timeout_s), "ws": "none"}
+    limits = {"header_timeout_s": header_timeout_s, "send_timeout_s": send_timeout_s}
+    return {"http": type("Timed", (TimedProtocol,), limits), "ws": "none"}  # uvicorn makes one for each connection
 
 
-def with_time_limits(header_timeout_s: float, send_timeout_s: float) -> type[asyncio.Protocol]:
+class TimedProtocol(H11Protocol):
     """uvicorn's protocol, ending connections whose headers are late, or whose answers are read too slowly."""
 
-    class Timed(H11Protocol):
-        _late: asyncio.TimerHandle | None = None
-        _broken = False  # what still comes is no HTTP, and is passed over
+    header_timeout_s: float
+    send_timeout_s: float
+    _late: asyncio.TimerHandle | None = None
+    _broken = False  # what still comes is no HTTP, and is passed over
 
-        def _unsupported_upgrade_warning(self) -> None:
-            """It is answered as it is; that is not worth a line for every request."""
+    def _unsupported_upgrade_warning(self) -> None:
+        """It is answered as it is; that is not worth a line for every request."""
 
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(WatchedTransport(transport, send_timeout_s))  # type: ignore[arg-type]
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(WatchedTransport(transport, self.send_timeout_s))  # type: ignore[arg-type]
+        self._await_headers()
+
+    def data_received(self, data: bytes) -> None:
+        if self._broken:
+            return
+        super().data_received(data)
+        if self._broken or self.cycle is None or self.cycle.response_complete:
             self._await_headers()
-
-        def data_received(self, data: bytes) -> None:
-            if self._broken:
-                return
-            super().data_received(data)
-            if self._broken or self.cycle is None or self.cycle.response_complete:
-                self._await_headers()
-            else:
-                self._stop_waiting()
-
-        def connection_lost(self, exc: Exception | None) -> None:
+        else:
             self._stop_waiting()
-            super().connection_lost(exc)
 
-        def send_400_response(self, msg: str) -> None:
-            """In the form of all errors; where an answer has begun, nothing, since it would become part of that.
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
 
-            The client may write for a while after that: a connection closed before it has read would lose the answer.
-            """
-            if self._broken:
-                return
-            self._broken = True
-            if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-                error = {"message": msg, "type": "invalid_request_error", "param": None, "code": "invalid_http"}
-                body = json.dumps({"error": error}).encode()
-                kind, size = ("content-type", "application/json"), ("content-length", str(len(body)))
-                response = h11.Response(status_code=400, headers=[kind, size, ("connection", "close")])
-                for event in (response, h11.Data(data=body), h11.EndOfMessage()):
-                    self.transport.write(self.conn.send(event) or b"")
-            if self.cycle is not None:
-                self.cycle.disconnected = True
-                self.cycle.message_event.set()
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
-            self._await_headers()
+    def send_400_response(self, msg: str) -> None:
+        """In the form of all errors; where an answer has begun, nothing, since it would become part of that.
 
-        def _await_headers(self) -> None:
-            if self._late is None:
-                self._late = asyncio.get_running_loop().call_later(header_timeout_s, self._give_up)
+        The client may write for a while after that: a connection closed before it has read would lose the answer.
+        """
+        if self._broken:
+            return
+        self._broken = True
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            error = {"message": msg, "type": "invalid_request_error", "param": None, "code": "invalid_http"}
+            body = json.dumps({"error": error}).encode()
+            kind, size = ("content-type", "application/json"), ("content-length", str(len(body)))
+            response = h11.Response(status_code=400, headers=[kind, size, ("connection", "close")])
+            for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._await_headers()
 
-        def _stop_waiting(self) -> None:
-            if self._late is not None:
-                self._late.cancel()
-                self._late = None
+    def _await_headers(self) -> None:
+        if self._late is None:
+            self._late = asyncio.get_running_loop().call_later(self.header_timeout_s, self._give_up)
 
-        def _give_up(self) -> None:
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
             self._late = None
-            if self._broken or self.cycle is None or self.cycle.response_complete:
-                self.transport.close()
 
-    return Timed
+    def _give_up(self) -> None:
+        self._late = None
+        if self._broken or self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
 
 
 def held_by_system(sock: socket.socket | None) -> int:

@@ -22,7 +22,7 @@ from inkwash.train.config import NetworkTraining
 from inkwash.train.device import autocast, to_device
 from inkwash.train.embedding import freeze_text, join_state, join_text
 from inkwash.train.flops import ar_step_flops
-from inkwash.train.optim import EMA, clear_gradients, lr_at, make_optimizers, set_lr, update
+from inkwash.train.optim import EMA, clear_gradients, lr_at, network_optimizers, set_lr, update
 from inkwash.train.parallel import finish, full_state, prepare_ar, start
 from inkwash.train.rows import ARBatch, build_rows, pack_rows, pad_rows, preview_tokens
 from inkwash.train.run import TrainingRun
@@ -120,13 +120,7 @@ def train_ar(
         freeze_text(model)
     prepare_ar(model, ranks, config)
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizers = make_optimizers(
-        [model],
-        lr=config.lr,
-        muon_marker="language_model.layers.",
-        ns_steps=config.ns_steps,
-        ns_dtype=torch.float32 if config.precision == "fp32" else torch.bfloat16,
-    )
+    optimizers = network_optimizers([model], config, muon_marker="language_model.layers.")
     ema = EMA([model], config.ema)
     run = TrainingRun.of(config, folder, {"model": model}, optimizers, ema, ranks=ranks, device=device)
     pad_id = model.config.text_config.pad_token_id or 0

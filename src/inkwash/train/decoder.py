@@ -28,7 +28,7 @@ from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.train.config import NetworkTraining, equal_parts
 from inkwash.train.device import autocast, to_device
 from inkwash.train.flops import decoder_step_flops
-from inkwash.train.optim import EMA, clear_gradients, lr_at, make_optimizers, set_lr, update
+from inkwash.train.optim import EMA, clear_gradients, lr_at, network_optimizers, set_lr, update
 from inkwash.train.parallel import finish, full_state, prepare_decoder, start
 from inkwash.train.run import TrainingRun
 from inkwash.train.tokenizer import token_grid
@@ -206,13 +206,7 @@ def train_decoder(
     frozen.to(device)
     prepare_decoder(decoder, glyph, ranks, config)
     trained = [p for module in modules for p in module.parameters() if p.requires_grad]
-    optimizers = make_optimizers(
-        modules,
-        lr=config.lr,
-        muon_marker="transformer_blocks.",
-        ns_steps=config.ns_steps,
-        ns_dtype=torch.float32 if config.precision == "fp32" else torch.bfloat16,
-    )
+    optimizers = network_optimizers(modules, config, muon_marker="transformer_blocks.")
     ema = EMA(modules, config.ema)
     run = TrainingRun.of(
         config, folder, {"decoder": decoder, "glyph": glyph}, optimizers, ema, ranks=ranks, device=device

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from inkwash.train.config import Training
+from inkwash.train.config import NetworkTraining, Training
 from inkwash.train.muon import Muon, is_sharded
 
 if TYPE_CHECKING:
@@ -54,6 +54,14 @@ def make_optimizers(
     if matrices:
         optimizers.append(Muon(matrices, lr=lr, weight_decay=weight_decay, ns_steps=ns_steps, dtype=ns_dtype))
     return optimizers
+
+
+def network_optimizers(
+    modules: Iterable[nn.Module], config: NetworkTraining, *, muon_marker: str
+) -> list[torch.optim.Optimizer]:
+    """Those of the two large networks: Muon for the blocks, in fp32 where all of the training is."""
+    ns_dtype = torch.float32 if config.precision == "fp32" else torch.bfloat16
+    return make_optimizers(modules, lr=config.lr, muon_marker=muon_marker, ns_steps=config.ns_steps, ns_dtype=ns_dtype)
 
 
 def _by_mesh(parameters: Iterable[Tensor]) -> list[list[Tensor]]:

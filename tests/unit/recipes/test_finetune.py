@@ -26,9 +26,9 @@ from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.recipes import finetune as recipe
 from inkwash.recipes.encode import SampleEncoder
-from inkwash.recipes.finetune import finetune
-from inkwash.recipes.see_finetune import see_finetune
-from inkwash.recipes.table import arguments
+from inkwash.recipes.finetune import Finetune, finetune
+from inkwash.recipes.see_finetune import SeeFinetune
+from inkwash.recipes.table import configured
 from inkwash.train.encoded import encoded_rows
 from inkwash.train.finetune import Tuning
 from inkwash.train.lora import LoRA
@@ -69,7 +69,8 @@ def tune(work: Path, data: Path, model: Path, **changes: object) -> Path:
     settings: dict[str, object] = {"ar": small, "decoder": small, "lora": LoRA(rank=2, alpha=4.0), "side": 160}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what peft's import sets off is not ours
-        return finetune(work=work, data=data, model=str(model), device="cpu", **(settings | changes))  # type: ignore[arg-type]
+        made = Finetune(work=work, data=data, model=str(model), device="cpu", **(settings | changes))  # type: ignore[arg-type]
+        return made.run()
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +240,7 @@ def test_stored_latents_and_tokens_are_those_of_the_networks(tuned: Path, model:
 def test_wrong_settings(tmp_path: Path, pictures: Path, model: Path, changes: dict[str, object], said: str) -> None:
     settings: dict[str, object] = {"data": pictures, "model": str(model), "work": tmp_path, "device": "cpu"}
     with pytest.raises(ConfigError, match=said):
-        finetune(**(settings | changes))  # type: ignore[arg-type]
+        Finetune(**(settings | changes)).run()  # type: ignore[arg-type]
 
 
 def test_shards_of_another_checkpoint_are_refused(tmp_path: Path, tuned: Path, model: Path) -> None:
@@ -324,15 +325,15 @@ def test_what_several_processes_refuse(
     assert not (tmp_path / "work").exists(), "refused before anything is encoded"
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="The fine-tuning of a model that sees takes one process"):
-        see_finetune(work=tmp_path / "see", data=pictures / "none.jsonl")
+        SeeFinetune(work=tmp_path / "see", data=pictures / "none.jsonl").run()
 
 
 def test_settings_from_the_command_line() -> None:
-    found = arguments(finetune, ["data=x", "lora.rank=8", "ar.steps=7", "method=full"])
-    assert found["data"] == Path("x") and found["lora"] == LoRA(rank=8) and found["ar"].steps == 7
+    found = configured(finetune, ["data=x", "lora.rank=8", "ar.steps=7", "method=full"])
+    assert found.data == Path("x") and found.lora == LoRA(rank=8) and found.ar.steps == 7
     with pytest.raises(ConfigError, match="rank must be at least 1"):
-        arguments(finetune, ["lora.rank=0"])
+        configured(finetune, ["lora.rank=0"])
     with pytest.raises(ConfigError, match="did you mean 'rank'"):
-        arguments(finetune, ["lora.rnk=8"])
+        configured(finetune, ["lora.rnk=8"])
     with pytest.raises(ConfigError, match="precision must be one of auto, bf16, fp32"):
-        arguments(finetune, ["ar.precision=fp8"])
+        configured(finetune, ["ar.precision=fp8"])

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from inkwash.core.errors import ConfigError, DataError
 from inkwash.engine.see.pipeline import GlmVisionPipeline
 from inkwash.models.glm_v.weights import load_glm_v, save_glm_v
-from inkwash.recipes.see_finetune import see_finetune
-from inkwash.recipes.table import arguments
+from inkwash.recipes.see_finetune import SeeFinetune, see_finetune
+from inkwash.recipes.table import configured
 from inkwash.train.lora import LoRA, without_config
 from inkwash.train.run import TrainingRun
 from inkwash.train.see_finetune import SeeTuning
@@ -55,7 +55,7 @@ def tune(work: Path, data: Path, model: Path, **changes: Any) -> Path:
     settings: dict[str, Any] = {"see": small, "lora": LoRA(rank=2, alpha=8.0), "device": "cpu"} | changes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what peft's import sets off is not ours
-        return see_finetune(work=work, data=data, model=str(model), **settings)
+        return SeeFinetune(work=work, data=data, model=str(model), **settings).run()
 
 
 @pytest.fixture(scope="module")
@@ -167,12 +167,12 @@ def test_broken_examples_are_counted_and_listed(
 
 def test_settings_are_checked(tmp_path: Path, data: Path) -> None:
     with pytest.raises(ConfigError, match="needs data"):
-        see_finetune(work=tmp_path)
+        SeeFinetune(work=tmp_path).run()
     with pytest.raises(ConfigError, match="method must be one of"):
-        see_finetune(work=tmp_path, data=data, method="dora")
+        SeeFinetune(work=tmp_path, data=data, method="dora").run()
     with pytest.raises(ConfigError, match="leave the ViT alone"):
-        see_finetune(work=tmp_path, data=data, see=SeeTuning(vision=True))
-    changed = arguments(see_finetune, ["see.steps=7", "lora.rank=4", "data=x.json"])
-    assert changed["see"].steps == 7 and changed["lora"].rank == 4
+        SeeFinetune(work=tmp_path, data=data, see=SeeTuning(vision=True)).run()
+    changed = configured(see_finetune, ["see.vision=true", "see.steps=7", "lora.rank=4", "data=x.json", "method=full"])
+    assert changed.see == SeeTuning(steps=7, vision=True) and changed.lora.rank == 4 and changed.data == Path("x.json")
     with pytest.raises(ConfigError, match="at least 1"):
-        arguments(see_finetune, ["see.batch=0"])
+        configured(see_finetune, ["see.batch=0"])

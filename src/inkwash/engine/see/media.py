@@ -62,7 +62,11 @@ _HOLDERS = ("url", "path", "data", "file_data", "b64_json")
 
 @dataclass(frozen=True, kw_only=True)
 class MediaRules:
-    """What may be read, and how much of it; None leaves frames to the checkpoint."""
+    """What may be read of a conversation's media, and how much; None leaves frames to the checkpoint.
+
+    `max_bytes` and `max_pixels` hold for each file, `dpi` and `pages` ("1-3,7") for documents, `fps` for frames that are
+    looked at. What is beyond a rule is refused with RequestError or MediaError.
+    """
 
     roots: tuple[Path, ...] | None = None  # folders that local paths must lie in; None is anywhere
     fetch: Callable[[str], bytes] | None = None  # reads a remote URL; None refuses them

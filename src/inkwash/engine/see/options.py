@@ -24,7 +24,7 @@ class AnswerOptions(SamplingOverrides):
     parse_tools: False leaves tool calls in the text.
     call_pieces: tell of tool calls while they are written, as deltas of kind "call".
     keep_marks: leave the marks of boxes in the content.
-    fence_html: put raw HTML of the answer between Markdown fences; the turn that is kept has it as it was said.
+    fence_html: put raw HTML of the answer between Markdown fences; the turn that is kept has it as it was generated.
     """
 
     thinking_budget: int | None = None

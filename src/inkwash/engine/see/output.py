@@ -36,12 +36,13 @@ class Cost:
 
     @property
     def media_tokens(self) -> int:
+        """Tokens of all pictures and videos."""
         return sum(self.images) + sum(self.videos)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What was read and said; ``cached_tokens`` of the prompt were known from an earlier turn."""
+    """Tokens that were read and generated; `cached_tokens` of the prompt were known from an earlier turn."""
 
     prompt_tokens: int
     cached_tokens: int
@@ -70,6 +71,7 @@ class VisionOutput:
 
     @property
     def thoughts(self) -> str:
+        """What the model wrote before its answer; empty where it did not think."""
         return self.answer.thoughts
 
     @property

@@ -95,7 +95,7 @@ class GlmVisionPipeline:
     def enable_batching(self, slots: int, run: Callable[[StepFn], None] | None = None) -> AnswerBatcher:
         """From now on make the answers of several threads at once, up to ``slots`` of them.
 
-        ``run`` says in which thread: that of an engine that draws (`Engine.lend`), or None for one of its own.
+        ``run`` says in which thread: that of an engine that draws (`Engine.run_in_background`), or None for one of its own.
         """
         if self.ranks is not None:
             raise ConfigError("Answering several clients needs one process that decides: start it without torchrun.")
@@ -194,6 +194,7 @@ class GlmVisionPipeline:
 
     @property
     def device(self) -> torch.device:
+        """Where an answer is computed."""
         return self.parts.model.lm_head.weight.device
 
     @property

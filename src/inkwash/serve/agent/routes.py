@@ -36,6 +36,7 @@ from inkwash.serve.json_body import read_body
 from inkwash.serve.settings import MEBI
 from inkwash.serve.waiting import Enter
 
+Admit = Callable[[Request], Enter]
 MAX_SMALL = MEBI  # bytes of a body without pictures
 BODIES: dict[str, Any] = {
     "/v1/agent/steps": AgentStepBody,
@@ -49,13 +50,20 @@ def make_agent_router(
     folder: Path,
     *,
     allow: tuple[str, ...] = (),
-    admit: Callable[[Request], Enter] = lambda request: lambda: lambda: None,
+    admit: Admit = lambda request: lambda: lambda: None,
     owner: Callable[[Request], str] = lambda request: "",
     max_bytes: int = 64 * MEBI,
 ) -> APIRouter:
     """The routes around a model that sees; `allow` are the places of runs, `folder` is where they are kept."""
     router = APIRouter(tags=["agent"])
     runs = AgentRuns(folder, allow)
+    _add_steps(router, chat, admit, max_bytes)
+    _add_starting(router, chat, runs, admit, owner)
+    _add_watching(router, runs, owner)
+    return router
+
+
+def _add_steps(router: APIRouter, chat: Chat, admit: Admit, max_bytes: int) -> None:
     name = chat.settings.served_name
 
     @router.post("/v1/agent/steps", response_model=AgentAnswer)
@@ -70,6 +78,12 @@ def make_agent_router(
         finally:
             leave()
 
+
+def _add_starting(
+    router: APIRouter, chat: Chat, runs: AgentRuns, admit: Admit, owner: Callable[[Request], str]
+) -> None:
+    name = chat.settings.served_name
+
     @router.post("/v1/agent/runs", status_code=201, response_model=AgentRunAnswer)
     async def begin(request: Request) -> AgentRunAnswer:
         """Start a run in a browser of this server."""
@@ -80,6 +94,10 @@ def make_agent_router(
             return runs.begin(owner(request), body, Local(chat.pipe, name)).answered
         finally:
             leave()
+
+
+def _add_watching(router: APIRouter, runs: AgentRuns, owner: Callable[[Request], str]) -> None:
+    """The routes of one run."""
 
     @router.get("/v1/agent/runs/{run_id}", response_model=AgentRunAnswer)
     async def found(request: Request, run_id: str) -> AgentRunAnswer:
@@ -123,8 +141,6 @@ def make_agent_router(
             if 0 <= step < 1000 and file.is_file():
                 return FileResponse(file, media_type="image/png", headers={"Cache-Control": "private, no-store"})
         raise RequestError(f"The run has no step {step} yet.", status=404, code="step_not_found")
-
-    return router
 
 
 def _step(chat: Chat, name: str, body: AgentStepBody) -> AgentAnswer:
