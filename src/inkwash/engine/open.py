@@ -31,8 +31,8 @@ class LoadOptions:
     """How a checkpoint is loaded; None leaves it to the machine.
 
     model: a known name, a folder, or owner/name on a hub. device: "cpu", "cuda:1" ... dtype: "float32", "bfloat16" or
-    "float16". quantize: "int8", "int4", "fp8", or by stage ("ar=int8,decoder=fp8"). loras: adapters that act, with their
-    weights.
+    "float16". quantize: "int8", "int4", "fp8", or by stage ("ar=int8,decoder=fp8"). loras: adapters that act, each with
+    its weight.
 
     Raises ConfigError for choices that do not go together.
     """

@@ -64,8 +64,8 @@ _HOLDERS = ("url", "path", "data", "file_data", "b64_json")
 class MediaRules:
     """What may be read of a conversation's media, and how much; None leaves frames to the checkpoint.
 
-    `max_bytes` and `max_pixels` hold for each file, `dpi` and `pages` ("1-3,7") for documents, `fps` for frames that are
-    looked at. What is beyond a rule is refused with RequestError or MediaError.
+    `max_bytes` and `max_pixels` hold for each file, `dpi` and `pages` ("1-3,7") for documents, `fps` (frames a second)
+    for what is looked at of a video. What is beyond a rule is refused with RequestError or MediaError.
     """
 
     roots: tuple[Path, ...] | None = None  # folders that local paths must lie in; None is anywhere

@@ -93,9 +93,10 @@ class GlmVisionPipeline:
             self.enable_batching(self.batcher.slots, self.batcher.run)
 
     def enable_batching(self, slots: int, run: Callable[[StepFn], None] | None = None) -> AnswerBatcher:
-        """From now on make the answers of several threads at once, up to ``slots`` of them.
+        """From now on make the answers of several threads at once, up to `slots` of them.
 
-        ``run`` says in which thread: that of an engine that draws (`Engine.run_in_background`), or None for one of its own.
+        `run` says in which thread: that of an engine that draws (`Engine.run_in_background`), or None for one of its
+        own.
         """
         if self.ranks is not None:
             raise ConfigError("Answering several clients needs one process that decides: start it without torchrun.")
