@@ -212,13 +212,11 @@ def open_reader() -> ReadPicture:
 def check_model(name: str) -> None:
     """Raises WeightsError for an unknown name, or a folder that is no checkpoint, before torch is loaded."""
     from inkwash.models.glm_image.folder import inspect_folder
-    from inkwash.models.registry import ModelEntry, bundled_folder, resolve_name
+    from inkwash.models.registry import locate
 
-    found = resolve_name(name)
+    found = locate(name)
     if isinstance(found, Path):
         inspect_folder(found)
-    elif isinstance(found, ModelEntry) and found.bundled:
-        inspect_folder(bundled_folder(found.name))
 
 
 def paint(

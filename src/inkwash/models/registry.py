@@ -77,7 +77,7 @@ MODELS: tuple[ModelEntry, ...] = (
         gigabytes=0.01,
         licence="Apache-2.0",
         loadable=False,
-        note="ships inside the package, trained by its own recipe; sees the pictures that nano draws, English",
+        note="ships inside the package, trained by its own recipe; sees flat posters, English",
     ),
     *(
         ModelEntry(
@@ -152,13 +152,8 @@ def resolve(
     ``INKWASH_HUB`` chooses the hub; ``revision`` is a branch, tag or commit there, in place of the pinned one.
     Raises ``WeightsError`` or ``MissingExtraError`` in one sentence.
     """
-    found = name if isinstance(name, Path) else resolve_name(name)
-    if isinstance(found, Path):
-        folder = found
-    elif isinstance(found, ModelEntry) and found.bundled:
-        folder = bundled_folder(found.name)
-    else:
-        folder = _fetch(found, revision, access)
+    found = locate(name)
+    folder = found if isinstance(found, Path) else _fetch(found, revision, access)
     inspect_folder(folder)
     return folder
 
@@ -173,13 +168,17 @@ def defaults_of(name: str | Path) -> DrawingDefaults:
 
 def folder_of(name: str | Path) -> Path | None:
     """The checkpoint folder of a name where it needs no fetching, None for what is on a hub."""
-    found = name if isinstance(name, Path) else resolve_name(name)
-    if isinstance(found, ModelEntry) and found.bundled:
-        found = bundled_folder(found.name)
+    found = locate(name)
     if not isinstance(found, Path):
         return None
     inspect_index(found)
     return found
+
+
+def locate(name: str | Path) -> Path | ModelEntry | str:
+    """The folder of what is on this machine, bundled models too; else what to fetch from a hub."""
+    found = name if isinstance(name, Path) else resolve_name(name)
+    return bundled_folder(found.name) if isinstance(found, ModelEntry) and found.bundled else found
 
 
 def bundled_folder(name: str) -> Path:

@@ -92,7 +92,7 @@ def prepare_request(
     if handle is not None:
         _check_handle(handle, final_size, uploads)
     drawn = canvas.drawn if canvas is not None else None if final_size is None else drawn_size(final_size)
-    chosen, adapters = choose(body.quality), _adapters(body, info)
+    chosen = choose(body.quality)
     request = DrawRequest(
         prompt=body.prompt if prompt is None else prompt,
         images=images if canvas is None else (canvas.picture(), *images[1:]),
@@ -106,14 +106,10 @@ def prepare_request(
         layout=body.layout or "new",
         quality=chosen.tier,
         seed=body.seed,
-        adapters=adapters,
+        adapters=_adapters(body, info),
         **{name: getattr(body, name) for name in PLAN_FIELDS},
     )
-    size = final_size if drawn is None else drawn
-    if size is None and images:
-        size = Size(*images[0].size)
-    adapted = info.adapted if adapters is None else bool(adapters)
-    warnings += notes(request.prompt, size, images, info.limits, canonical=info.canonical_quotes, adapted=adapted)
+    warnings += _prompt_notes(request, images, final_size if drawn is None else drawn, info)
     if body.strict and warnings:
         raise RequestError(f"Refused because of strict: {warnings[0]}", code="strict")
     return PreparedRequest(
@@ -130,6 +126,16 @@ def prepare_request(
         revised_prompt=prompt,
         verify=_verify(body, request),
     )
+
+
+def _prompt_notes(
+    request: DrawRequest, images: tuple[Image.Image, ...], size: Size | None, info: ModelInfo
+) -> list[str]:
+    """What the model will not draw as the prompt asks for it."""
+    if size is None and images:
+        size = Size(*images[0].size)
+    adapted = info.adapted if request.adapters is None else bool(request.adapters)
+    return notes(request.prompt, size, images, info.limits, canonical=info.canonical_quotes, adapted=adapted)
 
 
 def _adapters(body: ImageBody, info: ModelInfo) -> tuple[tuple[str, float], ...] | None:
