@@ -167,13 +167,11 @@ def sizes_of(model: str) -> Sizes:
     from inkwash.engine.memory import Sizes
     from inkwash.models.glm_image import released
     from inkwash.models.glm_image.folder import inspect_folder
-    from inkwash.models.registry import ModelEntry, bundled_folder, resolve_name
+    from inkwash.models.registry import ModelEntry, locate
 
-    found = resolve_name(model)
+    found = locate(model)
     if isinstance(found, ModelEntry) and found.name == released.NAME:
         return Sizes.released()
-    if isinstance(found, ModelEntry) and found.bundled:
-        return Sizes.of_folder(bundled_folder(found.name))
     if isinstance(found, Path):
         inspect_folder(found)
         return Sizes.of_folder(found)
