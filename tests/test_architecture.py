@@ -71,7 +71,7 @@ def package_of(path: Path) -> str:
 def imports(path: Path, nodes: Iterator[ast.AST] | None = None) -> Iterator[tuple[str, int]]:
     """(absolute name, line) of every import, relative ones resolved.
 
-    A name imported from a module is part of the result, so that ``from inkwash import train`` is seen.
+    A name imported from a module is part of the result, so that `from inkwash import train` is seen.
     """
     package = ["inkwash", *path.relative_to(PACKAGE).parts[:-1]]
     for node in nodes if nodes is not None else ast.walk(tree_of(path)):
@@ -84,7 +84,7 @@ def imports(path: Path, nodes: Iterator[ast.AST] | None = None) -> Iterator[tupl
 
 
 def at_import_time(path: Path) -> Iterator[ast.AST]:
-    """The statements that run when a module is imported: not inside functions, not under ``if TYPE_CHECKING``."""
+    """The statements that run when a module is imported: not inside functions, not under `if TYPE_CHECKING`."""
     pending: list[ast.AST] = [tree_of(path)]
     while pending:
         node = pending.pop()
@@ -185,6 +185,19 @@ def test_files_stay_readable_in_one_sitting() -> None:
         str(p.relative_to(PACKAGE)): n for p in sources() if (n := len(p.read_text("utf-8").splitlines())) > MAX_LINES
     }
     assert not long, f"files of more than {MAX_LINES} lines want a hard look: {long}"
+
+
+def test_docstrings_have_one_markup() -> None:
+    """Single backticks, as in Markdown: the site shows docstrings as Markdown."""
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    wrong = [
+        f"{path.relative_to(PACKAGE)}:{getattr(node, 'name', 'module')}"
+        for path in sources()
+        if package_of(path) != "rl"  # which is to follow
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, kinds) and re.search("(?<!`)``(?!`)", ast.get_docstring(node) or "")
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_module_says_what_it_is() -> None:

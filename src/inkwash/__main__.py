@@ -1,4 +1,4 @@
-"""``python -m inkwash`` and the ``inkwash`` command: hands over to the command line."""
+"""`python -m inkwash` and the `inkwash` command: hands over to the command line."""
 
 from __future__ import annotations
 

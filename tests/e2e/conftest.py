@@ -22,7 +22,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    """Runs ``inkwash`` with arguments in an empty folder."""
+    """Runs `inkwash` with arguments in an empty folder."""
 
     def call(*arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "-m", "inkwash", *map(str, arguments)]

@@ -1,4 +1,4 @@
-"""A tiny AR generator written by ``transformers`` and the same file loaded into ours.
+"""A tiny AR generator written by `transformers` and the same file loaded into ours.
 
 Norms, biases and embeddings are far from their usual start, so that a norm in the wrong place, a lost bias or a
 wrong order of gate and up cannot pass unnoticed.
@@ -53,7 +53,7 @@ VQ = {"embed_dim": 24, "num_embeddings": CODES, "latent_channels": 48}
 
 
 def build_reference(seed: int = 0, **text: Any) -> Any:
-    """A ``GlmImageForConditionalGeneration`` in fp32 whose every parameter matters."""
+    """A `GlmImageForConditionalGeneration` in fp32 whose every parameter matters."""
     import transformers
 
     config = transformers.GlmImageConfig(
@@ -81,7 +81,7 @@ def build_reference(seed: int = 0, **text: Any) -> Any:
 
 
 def load_ours(folder: Path) -> ARGenerator:
-    """Ours from a folder that ``save_pretrained`` wrote: the keys must match one to one."""
+    """Ours from a folder that `save_pretrained` wrote: the keys must match one to one."""
     config = ARConfig.from_dict(json.loads((folder / "config.json").read_text()))
     model = ARGenerator(config).eval()
     model.load_state_dict(load_file(folder / "model.safetensors"))

@@ -14,7 +14,7 @@ def left_pad(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Prompts of different lengths as one batch that ends together: ids (B, L), positions (3, B, L), keep (B, L).
 
-    ``keep`` is False on padding; give it to the generator as its mask.
+    `keep` is False on padding; give it to the generator as its mask.
     """
     length = max(len(p) for p in prompts)
     gaps = [length - len(p) for p in prompts]

@@ -1,4 +1,4 @@
-"""Tiny GLM-V models written by ``transformers``, and the same files loaded into ours.
+"""Tiny GLM-V models written by `transformers`, and the same files loaded into ours.
 
 Norms, biases, embeddings and the routers' corrections are far from their usual start, so that a norm in the wrong
 place, a lost bias, a wrong pairing of channels or a wrong choice of experts cannot pass unnoticed.
@@ -111,7 +111,7 @@ def randomise(model: Any, seed: int) -> None:
 
 
 def load_ours(folder: Path, **options: Any) -> GlmV:
-    """Ours from a folder that ``save_pretrained`` wrote, strictly: every name must be used."""
+    """Ours from a folder that `save_pretrained` wrote, strictly: every name must be used."""
     config = GlmVConfig.from_dict(json.loads((folder / "config.json").read_text()))
     return load_module(lambda: GlmV(config), folder, **options)
 

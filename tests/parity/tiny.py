@@ -1,9 +1,9 @@
 """A complete GLM-Image pipeline folder with tiny random weights, written by the reference libraries.
 
-``make_tiny_reference(path)`` builds every part with ``transformers`` and ``diffusers`` and lets them write it, so that
+`make_tiny_reference(path)` builds every part with `transformers` and `diffusers` and lets them write it, so that
 what our code reads in a test is what users' files look like. No weight is left at a value that would hide a mistake:
 norms are near one but not one, biases and modulations are not zero, logits spread far enough for greedy decoding.
-Import it as ``tests.parity.tiny``, or ask for the fixture ``tiny_folder``.
+Import it as `tests.parity.tiny`, or ask for the fixture `tiny_folder`.
 """
 
 from __future__ import annotations
@@ -104,13 +104,13 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def make_tiny_reference(path: Path, *, seed: int = 0, **changes: dict[str, Any]) -> Path:
-    """Write the folder and return it; ``changes`` replaces sizes by part, such as ``vae={"sample_size": 64}``."""
+    """Write the folder and return it; `changes` replaces sizes by part, such as `vae={"sample_size": 64}`."""
     build_tiny_pipeline(seed=seed, **changes).save_pretrained(path)
     return path
 
 
 def build_tiny_pipeline(*, seed: int = 0, **changes: dict[str, Any]) -> Any:
-    """The same as a ``diffusers.GlmImagePipeline`` in memory, fp32, in ``eval`` mode."""
+    """The same as a `diffusers.GlmImagePipeline` in memory, fp32, in `eval` mode."""
     import diffusers
     import transformers
 

@@ -1,4 +1,4 @@
-"""``inkwash act``: a model that sees works on a task in a browser, on this screen, or on a phone.
+"""`inkwash act`: a model that sees works on a task in a browser, on this screen, or on a phone.
 
 Nothing is carried out unless a mode says so, and nothing outside of the places that are allowed.
 """

@@ -1,4 +1,4 @@
-"""The ``inkwash`` command: a table of commands, each imported only when it is called, and one way to fail.
+"""The `inkwash` command: a table of commands, each imported only when it is called, and one way to fail.
 
 Help and usage errors load nothing heavy. Whatever goes wrong ends as one line on stderr with exit code 2 (usage, bad
 input), 1 (failure), 3 (words still wrong after `--verify`) or 130 (interrupted); INKWASH_DEBUG=1 shows
@@ -84,7 +84,7 @@ class LazyGroup(TyperGroup):
 
 
 def load_command(name: str) -> Any:
-    """Imports one command: its module holds a Typer ``app``, or a function of the command's name."""
+    """Imports one command: its module holds a Typer `app`, or a function of the command's name."""
     module = importlib.import_module(COMMANDS[name].module)
     app = getattr(module, "app", None)
     if not isinstance(app, typer.Typer):
@@ -143,7 +143,7 @@ def _usage_line(error: typer.TyperException, words: Sequence[str]) -> str:
 
 
 def _value_of(names: Sequence[str], words: Sequence[str]) -> str | None:
-    """What the command line says for an option, written as ``--name value``, ``--name=value`` or ``-nvalue``."""
+    """What the command line says for an option, written as `--name value`, `--name=value` or `-nvalue`."""
     for word, following in zip(words, [*words[1:], None], strict=True):
         for name in names:
             if word == name:

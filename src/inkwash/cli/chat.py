@@ -1,4 +1,4 @@
-"""``inkwash chat``: a conversation about pictures, videos and documents, turn by turn."""
+"""`inkwash chat`: a conversation about pictures, videos and documents, turn by turn."""
 
 from __future__ import annotations
 

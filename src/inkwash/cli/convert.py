@@ -1,4 +1,4 @@
-"""``inkwash convert``: adapters in another format, checkpoints in 8 or 4 bits, another number type or other files."""
+"""`inkwash convert`: adapters in another format, checkpoints in 8 or 4 bits, another number type or other files."""
 
 from __future__ import annotations
 

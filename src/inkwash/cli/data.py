@@ -1,4 +1,4 @@
-"""``inkwash data``: pictures with captions become shards for training (encode), and both are looked over (check)."""
+"""`inkwash data`: pictures with captions become shards for training (encode), and both are looked over (check)."""
 
 from __future__ import annotations
 

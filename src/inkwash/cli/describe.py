@@ -1,4 +1,4 @@
-"""``inkwash describe``: pictures, videos and documents in, an answer about them out."""
+"""`inkwash describe`: pictures, videos and documents in, an answer about them out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``inkwash doctor``: what this machine has, what is missing, and whether a small picture comes out of it."""
+"""`inkwash doctor`: what this machine has, what is missing, and whether a small picture comes out of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``inkwash doctor --plan MODEL``: peak memory and time of a drawing on this machine, before anything is loaded.
+"""`inkwash doctor --plan MODEL`: peak memory and time of a drawing on this machine, before anything is loaded.
 
 Memory is counted and printed first, then the time is measured on small layers: seconds and a few hundred megabytes
 for a model of any size.

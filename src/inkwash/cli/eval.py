@@ -1,4 +1,4 @@
-"""``inkwash eval``: draw held-out scenes or edits and read them back; score pictures of published benchmarks."""
+"""`inkwash eval`: draw held-out scenes or edits and read them back; score pictures of published benchmarks."""
 
 from __future__ import annotations
 

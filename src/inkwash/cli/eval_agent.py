@@ -1,4 +1,4 @@
-"""``inkwash eval agent``: a model that sees, on held-out panels or on MiniWoB++ in a browser."""
+"""`inkwash eval agent`: a model that sees, on held-out panels or on MiniWoB++ in a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``inkwash eval cvtg2k``, ``longtext-en`` and the other benchmarks: draw into the official layout, score.
+"""`inkwash eval cvtg2k`, `longtext-en` and the other benchmarks: draw into the official layout, score.
 
 There is one function for all of them. `register` loops over the registry and gives each benchmark a command with the
 shared options, those of its judges and its own.

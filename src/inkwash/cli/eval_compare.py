@@ -1,4 +1,4 @@
-"""``inkwash eval compare``: two runs on the same prompts, with paired bootstrap intervals."""
+"""`inkwash eval compare`: two runs on the same prompts, with paired bootstrap intervals."""
 
 from __future__ import annotations
 

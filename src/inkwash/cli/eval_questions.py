@@ -1,4 +1,4 @@
-"""``inkwash eval questions``: a model that sees, asked about held-out scenes."""
+"""`inkwash eval questions`: a model that sees, asked about held-out scenes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``inkwash models``: the models known by name, how large they are, and where they are or would come from."""
+"""`inkwash models`: the models known by name, how large they are, and where they are or would come from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def models(json: o.Json = False) -> None:
 
 
 def describe(name: str, known: ModelEntry | None = None) -> dict[str, str]:
-    """One model in words; ``where`` says the folder, or what is missing, or which hub it would be fetched from."""
+    """One model in words; `where` says the folder, or what is missing, or which hub it would be fetched from."""
     from inkwash.models.registry import ModelEntry, resolve_name
 
     found = known or resolve_name(name)

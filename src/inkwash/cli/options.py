@@ -360,7 +360,7 @@ class DrawJob:
 
 
 def read_prompt(argument: str) -> str:
-    """The prompt itself, or stdin when it is ``-``."""
+    """The prompt itself, or stdin when it is `-`."""
     if argument != "-":
         return argument
     return read_stdin("The prompt", advice="describe one picture").strip()

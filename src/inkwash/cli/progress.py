@@ -75,7 +75,7 @@ GRACE_SECONDS = 0.5
 
 
 def interruptible(work: Callable[[], T], cancel: Callable[[], None], *, grace: float = GRACE_SECONDS) -> T:
-    """Runs ``work()`` and returns its result; Ctrl-C calls ``cancel()`` and raises Cancelled."""
+    """Runs `work()` and returns its result; Ctrl-C calls `cancel()` and raises Cancelled."""
     results: list[T] = []
     failures: list[BaseException] = []
     finished = threading.Event()

@@ -1,4 +1,4 @@
-"""``inkwash rl``: reinforces a checkpoint, or measures what there is to gain, with settings as ``inkwash train``."""
+"""`inkwash rl`: reinforces a checkpoint, or measures what there is to gain, with settings as `inkwash train`."""
 
 from __future__ import annotations
 

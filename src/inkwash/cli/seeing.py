@@ -1,4 +1,4 @@
-"""What ``describe`` and ``chat`` share: files told apart and checked, the pipeline opened, an answer streamed.
+"""What `describe` and `chat` share: files told apart and checked, the pipeline opened, an answer streamed.
 
 Nothing here loads torch before the model is opened.
 """

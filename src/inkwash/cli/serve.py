@@ -1,4 +1,4 @@
-"""``inkwash serve``: the OpenAI images API over one model, chat completions over another, until it is told to stop."""
+"""`inkwash serve`: the OpenAI images API over one model, chat completions over another, until it is told to stop."""
 
 from __future__ import annotations
 

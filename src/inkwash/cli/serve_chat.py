@@ -1,4 +1,4 @@
-"""The options of ``serve`` for a model that sees, under the names that other servers of these models give them."""
+"""The options of `serve` for a model that sees, under the names that other servers of these models give them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``inkwash train``: runs one of the training recipes, with single settings changed from the command line."""
+"""`inkwash train`: runs one of the training recipes, with single settings changed from the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``inkwash ui``: the page for people, in the browser, over one model."""
+"""`inkwash ui`: the page for people, in the browser, over one model."""
 
 from __future__ import annotations
 

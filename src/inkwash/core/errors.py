@@ -1,7 +1,7 @@
 """The one family of errors that a user of Inkwash may see.
 
 Every class derives from :class:`InkwashError`. Its message is one plain sentence that names what was wrong, the
-value, what is allowed and how to fix it. The command line prints that sentence and exits with ``exit_code``; a
+value, what is allowed and how to fix it. The command line prints that sentence and exits with `exit_code`; a
 server maps the same classes to status codes. A traceback therefore always means a bug of ours.
 """
 

@@ -1,6 +1,6 @@
 """Small types that several packages share: picture sizes and JSON values.
 
-A :class:`Size` is always (width, height) in pixels, as users write it (``640x384``); tensors are (height, width).
+A :class:`Size` is always (width, height) in pixels, as users write it (`640x384`); tensors are (height, width).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Size(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Size:
-        """Reads ``WIDTHxHEIGHT``; raises RequestError when the text is anything else."""
+        """Reads `WIDTHxHEIGHT`; raises RequestError when the text is anything else."""
         found = _SIZE.fullmatch(text)
         if found is None:
             raise RequestError(

@@ -1,12 +1,12 @@
 """A user's own pictures with their words: a folder or a JSONL file, read as a list of examples.
 
-A folder holds pictures, each with a text file of the same name beside it (``cat.png`` + ``cat.txt``), or one
-``metadata.jsonl``. A JSONL file has one object per line, paths relative to the file:
+A folder holds pictures, each with a text file of the same name beside it (`cat.png` + `cat.txt`), or one
+`metadata.jsonl`. A JSONL file has one object per line, paths relative to the file:
 
     {"prompt": "A poster that says \\"SALE\\"", "image": "sale.png"}
     {"instruction": "Make the background blue", "references": ["sale.png"], "image": "sale_blue.png"}
 
-``text`` and ``file_name`` are read as ``prompt`` and ``image`` (the image-folder layout of other libraries).
+`text` and `file_name` are read as `prompt` and `image` (the image-folder layout of other libraries).
 Pictures are not opened here; a missing caption is an error before any work begins.
 """
 

@@ -133,7 +133,7 @@ MORE: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class DialogueTurn:
-    """A question with the thought that leads to its answer; ``box`` is set where the answer is a place."""
+    """A question with the thought that leads to its answer; `box` is set where the answer is a place."""
 
     kind: str
     question: str
@@ -144,7 +144,7 @@ class DialogueTurn:
 
 @dataclass(frozen=True, kw_only=True)
 class Dialogue:
-    """Turns about one picture, the last of which is to be answered, with its thought or (``thinking`` off) without."""
+    """Turns about one picture, the last of which is to be answered, with its thought or (`thinking` off) without."""
 
     turns: tuple[DialogueTurn, ...]
     thinking: bool = True
@@ -153,7 +153,7 @@ class Dialogue:
 def sample_turn(
     scene: Scene, rng: random.Random, *, split: str = "train", kinds: Sequence[str] | None = None
 ) -> DialogueTurn:
-    """One turn about a scene, of one of ``kinds`` (all by their usual shares)."""
+    """One turn about a scene, of one of `kinds` (all by their usual shares)."""
     chosen = tuple(WEIGHTS) if kinds is None else tuple(kinds)
     if unknown := [kind for kind in chosen if kind not in WEIGHTS]:
         raise ConfigError(f"unknown question kind {unknown[0]!r}: choose from {', '.join(WEIGHTS)}")
@@ -268,7 +268,7 @@ class QuestionBatches:
     """Batches of pictures with conversations.
 
     {"pixels": uint8 (B, H, W, 3), "dialogues": B lists of `Dialogue`, one int64 (B, N) entry per head of `labels()`};
-    all pictures of a batch share one canvas. Before step ``talk_from`` there are no conversations, but twice as many
+    all pictures of a batch share one canvas. Before step `talk_from` there are no conversations, but twice as many
     pictures.
     """
 

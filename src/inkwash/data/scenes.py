@@ -68,7 +68,7 @@ CANVASES = ((256, 256), (256, 256), (256, 256), (256, 128), (128, 256), (192, 19
 class LabelledScenes:
     """Half-size pictures with what every cell shows, for the semantic tokenizer.
 
-    {"pixels": uint8 (B, H/2, W/2, 3), one int64 (B, N) entry per head of `scenes.labels.LABELS`}, at level ``second``
+    {"pixels": uint8 (B, H/2, W/2, 3), one int64 (B, N) entry per head of `scenes.labels.LABELS`}, at level `second`
     of `scenes.meanings.meaning_labels()` and "meaning"; all pictures of a batch share one canvas, drawn from CANVASES.
     A little noise makes the tokens of redrawn pictures stable. `chinese` is the share of scenes with Chinese texts.
     """
@@ -94,7 +94,7 @@ class LabelledScenes:
 
 
 def training_scene(rng: random.Random, width: int, height: int, level: str, chinese: float = 0.0) -> Scene:
-    """A scene to learn from, half of its words made up; at level ``second`` with one to five texts."""
+    """A scene to learn from, half of its words made up; at level `second` with one to five texts."""
     if find_level(level) is CARD:
         language = "zh" if rng.random() < chinese else "en"
         return sample_card_scene(rng, width=width, height=height, language=language, random_words=0.5)

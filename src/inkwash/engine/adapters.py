@@ -49,7 +49,7 @@ class Adapters:
     """The adapters of one checkpoint in memory: loaded by name, active with a weight each."""
 
     def __init__(self, parts: GlmImageParts | Mapping[str, nn.Module]) -> None:
-        """``parts``: a checkpoint that draws, or networks by the names that adapter folders may have."""
+        """`parts`: a checkpoint that draws, or networks by the names that adapter folders may have."""
         self._networks: dict[str, nn.Module] = (
             dict(parts)
             if isinstance(parts, Mapping)

@@ -169,7 +169,7 @@ class Networks:
 class Forecaster:
     """Forecasts of one call in one number type under any profile: networks are run once for all of them.
 
-    ``networks`` are those of the same sizes, which forecasters in other number types may share.
+    `networks` are those of the same sizes, which forecasters in other number types may share.
     """
 
     def __init__(
@@ -271,7 +271,7 @@ def weight_bytes(
 ) -> int:
     """Bytes of a network's parameters and buffers, with the layers of a quantised stage at their rounded size.
 
-    ``dtype``: the number type that it will have, if another.
+    `dtype`: the number type that it will have, if another.
     """
     total = 0
     for name, tensor in network.state_dict().items():

@@ -49,7 +49,7 @@ def ask_pipeline(
     language: str = "en",
     tell: Callable[[int], None] | None = None,
 ) -> QuestionScore:
-    """Greedy answers to questions of every kind about ``count`` scenes; ``tell`` hears how many scenes are done."""
+    """Greedy answers to questions of every kind about `count` scenes; `tell` hears how many scenes are done."""
     switch = None if think or not pipe.can_switch_thinking else False
     budget = 0 if not think and not pipe.can_switch_thinking else None
 

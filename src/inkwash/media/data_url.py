@@ -1,9 +1,9 @@
-"""``data:`` URLs (RFC 2397), read in one way by every route: the media type, and the bytes up to a limit.
+"""`data:` URLs (RFC 2397), read in one way by every route: the media type, and the bytes up to a limit.
 
     data:image/png;base64,iVBORw0K...      data:;base64,...      data:text/plain,hello%20there
 
 White space inside base64 is ignored, missing padding and the URL-safe alphabet are accepted, percent-encoded text
-without ``;base64`` is decoded. The length is checked before anything is decoded.
+without `;base64` is decoded. The length is checked before anything is decoded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PLAIN = 64  # letters by which base64 without a scheme is told; the smallest pi
 
 @dataclass(frozen=True, kw_only=True)
 class DataUrl:
-    """What a data URL holds; ``kind`` is the media type in lower case without parameters, empty where none stands."""
+    """What a data URL holds; `kind` is the media type in lower case without parameters, empty where none stands."""
 
     kind: str
     content: bytes
@@ -49,7 +49,7 @@ def as_data_url(text: str) -> str:
 
 def read_data_url(text: str, *, max_bytes: int, param: str) -> DataUrl:
     """The bytes of a data URL; raises RequestError (400 for a malformed one, 413 for a large one) that names
-    ``param``."""
+    `param`."""
     head, comma, data = text[5 : _MAX_HEAD + 5].partition(",")
     if not is_data_url(text) or not comma:
         raise RequestError(

@@ -40,14 +40,14 @@ _PDFIUM = threading.Lock()  # the library is not made for threads
 
 
 class Load(Protocol):
-    """Renders a page, resized to ``size`` (width, height) by Pillow's bicubic filter if one is given."""
+    """Renders a page, resized to `size` (width, height) by Pillow's bicubic filter if one is given."""
 
     def __call__(self, size: tuple[int, int] | None = None) -> Image.Image: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """One page or slide: a picture that is rendered when ``load`` is called, or text where there is no picture."""
+    """One page or slide: a picture that is rendered when `load` is called, or text where there is no picture."""
 
     number: int  # from 1 on, in the document
     width: int = 0
@@ -66,10 +66,10 @@ def read_document(
     max_bytes: int = MAX_BYTES,
     password: str | None = None,
 ) -> list[Page]:
-    """The pages of a PDF or the slides of a PPTX; ``pages`` names some of them, such as "1-3,7" or "5-".
+    """The pages of a PDF or the slides of a PPTX; `pages` names some of them, such as "1-3,7" or "5-".
 
-    ``suffix`` says what bytes are (".pdf", ".pptx"); ``password`` opens a locked PDF. Raises MediaError for what
-    cannot be read, RequestError for a range that makes no sense and for more pages than ``max_pages``.
+    `suffix` says what bytes are (".pdf", ".pptx"); `password` opens a locked PDF. Raises MediaError for what
+    cannot be read, RequestError for a range that makes no sense and for more pages than `max_pages`.
     """
     name = source_name(source, "document")
     kind = (suffix or (Path(source).suffix if isinstance(source, str | os.PathLike) else "")).lower()
@@ -113,7 +113,7 @@ def _sheets(what: str, sheets: Iterable[tuple[int, SlideContent]]) -> list[Page]
 
 
 def page_numbers(wanted: str | None, count: int) -> Sequence[int]:
-    """Numbers from 1 on that a range such as "1-3,7,10-" names in a document of ``count`` pages.
+    """Numbers from 1 on that a range such as "1-3,7,10-" names in a document of `count` pages.
 
     The text comes from clients: it is short, and is read in one pass without a pattern that could try it twice.
     """

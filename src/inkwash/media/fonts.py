@@ -1,6 +1,6 @@
 """The bundled faces: eleven small open-licence fonts, so that pictures come out the same on every machine.
 
-Each face is a Latin (or Chinese) subset that lives in ``inkwash/assets/fonts`` beside its licence text. Faces are
+Each face is a Latin (or Chinese) subset that lives in `inkwash/assets/fonts` beside its licence text. Faces are
 named plainly by how a person would describe them, because captions use the same words.
 """
 
@@ -31,7 +31,7 @@ FONTS: dict[str, str] = {
 
 
 def font_path(name: str) -> Path:
-    """The file of a bundled face; an unknown name raises ``MediaError``."""
+    """The file of a bundled face; an unknown name raises `MediaError`."""
     if name not in FONTS:
         raise MediaError(f"unknown font face {name!r}: choose one of {', '.join(FONTS)}")
     return FOLDER / FONTS[name]
@@ -39,7 +39,7 @@ def font_path(name: str) -> Path:
 
 @lru_cache(maxsize=256)
 def load_font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    """A bundled face at ``size`` pixels per em, cached. Basic layout, so that results do not depend on Raqm."""
+    """A bundled face at `size` pixels per em, cached. Basic layout, so that results do not depend on Raqm."""
     if size < 1:
         raise MediaError(f"font size {size} is too small: use 1 or more pixels")
     return ImageFont.truetype(str(font_path(name)), size, layout_engine=ImageFont.Layout.BASIC)

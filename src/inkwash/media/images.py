@@ -3,7 +3,7 @@
 Reading checks the byte and pixel limits before it decodes, honours EXIF orientation and colour profiles, flattens
 transparency on white, and turns CMYK, palette and 16-bit pictures into 8-bit RGB, band by band, so that a large one is
 in memory once. Writing goes through a temporary file in the same folder and a rename, and keeps the settings of a
-picture inside its file: a PNG text chunk named ``inkwash``, or the EXIF user comment of WebP and JPEG.
+picture inside its file: a PNG text chunk named `inkwash`, or the EXIF user comment of WebP and JPEG.
 
 No file is overwritten unasked, and missing folders are made. A name that is taken gets a number: `out.png`, then
 `out-1.png`, `out-2.png`. Several pictures are numbered from the start, and numbers go on after the highest one there. A
@@ -57,7 +57,7 @@ def load_image(
 ) -> Image.Image:
     """Reads one still picture as 8-bit RGB from a path, from bytes or from a PIL image.
 
-    ``size`` (width, height): resized to it by Pillow's bicubic filter; of more than EXACT_PIXELS only as much is
+    `size` (width, height): resized to it by Pillow's bicubic filter; of more than EXACT_PIXELS only as much is
     decoded (JPEG) or filtered as it takes for that. Raises MediaError, with the file, what it is and the way out, for
     anything missing, unreadable, damaged, animated or huge.
     """

@@ -185,7 +185,7 @@ def is_animated(file: BinaryIO) -> bool:
 
 
 def _gif_pictures(file: BinaryIO, most: int) -> int:
-    """Image blocks of a GIF, counted up to ``most``."""
+    """Image blocks of a GIF, counted up to `most`."""
     file.seek(10)
     flags = file.read(3)
     file.seek(3 << ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0, io.SEEK_CUR)

@@ -263,7 +263,7 @@ class ProcessReader:
         *,
         first: tuple[str, dict[str, Any]] | None = None,
     ) -> Iterator[WireMessage]:
-        """The replies to a task, of a process that has done ``first`` (it opens the document of ``token``)."""
+        """The replies to a task, of a process that has done `first` (it opens the document of `token`)."""
 
         def waiting() -> None:
             if self._cancelled():

@@ -39,7 +39,7 @@ class MediaReader(Protocol):
         size: PixelSize | None = None,
         form: Form = "rgb",
     ) -> Image.Image:
-        """A picture as `images.load_image` (``rgb``), `load_rgba` or `load_mask` reads it; the first resizes."""
+        """A picture as `images.load_image` (`rgb`), `load_rgba` or `load_mask` reads it; the first resizes."""
 
     def video(self, source: Given) -> videos.VideoFacts:
         """Facts as `videos.probe_video` has them."""
@@ -62,7 +62,7 @@ class MediaReader(Protocol):
         """Pages as `documents.read_document` has them."""
 
     def within(self, cancelled: Callable[[], bool], seconds: float) -> MediaReader:
-        """The same for one request: reading ends when ``cancelled``, and may take so many seconds in all."""
+        """The same for one request: reading ends when `cancelled`, and may take so many seconds in all."""
 
 
 class InProcess:

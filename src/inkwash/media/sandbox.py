@@ -22,7 +22,7 @@ _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _MODE_FILTER = 22, 38, 2
 
 
 def limit_memory(size: int) -> None:
-    """At most ``size`` bytes of data (Linux) or address space for this process, and no core dumps."""
+    """At most `size` bytes of data (Linux) or address space for this process, and no core dumps."""
     import resource
 
     which = resource.RLIMIT_DATA if sys.platform.startswith("linux") else resource.RLIMIT_AS

@@ -43,7 +43,7 @@ def source_name(source: object, what: str) -> str:
 
 
 def open_source(source: Source, what: str, max_bytes: int) -> BinaryIO:
-    """Bytes or a regular file, open for reading and not larger than ``max_bytes``; ``what`` it is meant to be."""
+    """Bytes or a regular file, open for reading and not larger than `max_bytes`; `what` it is meant to be."""
     name = source_name(source, what)
     file: BinaryIO
     if isinstance(source, bytes):

@@ -49,7 +49,7 @@ _LONGEST_SIDE = 16384  # of frames made wider or higher for pixels that are not 
 class VideoFacts:
     """What a file says about its video: size as it is to be shown, frames, frames per second, seconds.
 
-    ``times`` are the seconds at which the frames of a video of variable rate appear, from 0 on; ``frames`` and ``fps``
+    `times` are the seconds at which the frames of a video of variable rate appear, from 0 on; `frames` and `fps`
     are then those of an even grid over its length. Empty for a constant rate.
     """
 
@@ -85,7 +85,7 @@ def read_frames(
 ) -> Iterator[Frames]:
     """The frames with these ascending numbers (repeats allowed), in stacks of an even count but for the last.
 
-    ``wanted`` (width, height): what the frames will be resized to; those of more than EXACT_PIXELS come at twice that
+    `wanted` (width, height): what the frames will be resized to; those of more than EXACT_PIXELS come at twice that
     size. Raises MediaError where the video ends or breaks before the last of them.
     """
     facts = probe_video(source, max_bytes=max_bytes) if facts is None else facts
@@ -193,7 +193,7 @@ def _animation_facts(file: Any, name: str, max_pixels: int) -> VideoFacts:
 def _timed(
     stamps: list[float], count: int, rate: float, nominal: float, width: int, height: int, rotation: int
 ) -> VideoFacts:
-    """Facts of frames that appear at ``stamps`` (from 0 on, their end last); none where the file says no times."""
+    """Facts of frames that appear at `stamps` (from 0 on, their end last); none where the file says no times."""
     if stamps:
         even = (len(stamps) - 2) / stamps[-2] if len(stamps) > 2 and stamps[-2] > 0 else rate
         uneven = max(abs(second - number / even) for number, second in enumerate(stamps[:-1]))
@@ -276,7 +276,7 @@ def _decoded(container: Any, stream: Any, name: str) -> Iterator[Any]:
 
 
 def _picture(frame: Any, facts: VideoFacts, size: tuple[int, int], ratio: Fraction | None) -> NDArray[np.uint8]:
-    """A frame upright (3, H, W) in ``size``; the first one of another size than the file stated is an error."""
+    """A frame upright (3, H, W) in `size`; the first one of another size than the file stated is an error."""
     turned = facts.rotation % 180
     wide, high = reversed(size) if turned else size
     stated = (facts.height, facts.width) if turned else (facts.width, facts.height)

@@ -52,9 +52,9 @@ def send(
 
 
 def receive(link: socket.socket, *, most: int, waiting: Waiting = lambda: None) -> WireMessage:
-    """The next message with at most ``most`` bytes behind it; ``waiting`` is called at every timeout of the socket.
+    """The next message with at most `most` bytes behind it; `waiting` is called at every timeout of the socket.
 
-    Raises Broken, and whatever ``waiting`` raises.
+    Raises Broken, and whatever `waiting` raises.
     """
     first, file = _first(link, waiting)
     try:

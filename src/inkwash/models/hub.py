@@ -1,7 +1,7 @@
 """Snapshots of checkpoints from the two hubs: Hugging Face, and ModelScope (an optional extra).
 
-Both keep what they fetched in a cache, resume broken downloads and are asked for named files only. ``HF_ENDPOINT``
-points to a mirror; ``INKWASH_OFFLINE`` or ``HF_HUB_OFFLINE`` forbids asking at all; ``INKWASH_CACHE`` moves the cache.
+Both keep what they fetched in a cache, resume broken downloads and are asked for named files only. `HF_ENDPOINT`
+points to a mirror; `INKWASH_OFFLINE` or `HF_HUB_OFFLINE` forbids asking at all; `INKWASH_CACHE` moves the cache.
 Whatever goes wrong comes back as one sentence that says what to do.
 """
 
@@ -36,10 +36,10 @@ def fetch(
     hub: str = "huggingface",
     access: HubAccess = HubAccess(),
 ) -> Path:
-    """The local folder with the files of ``repo`` that match ``patterns``, downloaded where they are not there yet.
+    """The local folder with the files of `repo` that match `patterns`, downloaded where they are not there yet.
 
-    ``revision`` is a branch, tag or commit; ``None`` is the hub's default. Raises ``WeightsError``, or
-    ``MissingExtraError`` when the hub's own library is not installed.
+    `revision` is a branch, tag or commit; `None` is the hub's default. Raises `WeightsError`, or
+    `MissingExtraError` when the hub's own library is not installed.
     """
     download = {"huggingface": from_hugging_face, "modelscope": from_modelscope}[hub]
     return download(repo, patterns=patterns, revision=revision, access=access)
@@ -52,7 +52,7 @@ def from_hugging_face(
     revision: str | None = None,
     access: HubAccess = HubAccess(),
 ) -> Path:
-    """A snapshot through ``huggingface_hub``, in its own cache unless ``INKWASH_CACHE`` is set."""
+    """A snapshot through `huggingface_hub`, in its own cache unless `INKWASH_CACHE` is set."""
     from huggingface_hub import errors, snapshot_download
 
     offline = env.offline() if access.local_files_only is None else access.local_files_only
@@ -93,7 +93,7 @@ def from_modelscope(
     revision: str | None = None,
     access: HubAccess = HubAccess(),
 ) -> Path:
-    """A snapshot through ``modelscope``, in its own cache unless ``INKWASH_CACHE`` is set."""
+    """A snapshot through `modelscope`, in its own cache unless `INKWASH_CACHE` is set."""
     try:
         from modelscope import snapshot_download
     except ImportError as error:
@@ -113,7 +113,7 @@ def from_modelscope(
 
 
 def _cache(hub: str) -> str | None:
-    """Where to keep snapshots; ``None`` leaves it to the hub's library, whose cache other programs share."""
+    """Where to keep snapshots; `None` leaves it to the hub's library, whose cache other programs share."""
     return str(env.cache_dir() / hub) if os.environ.get("INKWASH_CACHE", "").strip() else None
 
 

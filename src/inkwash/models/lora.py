@@ -134,7 +134,7 @@ def folder_of_adapters(folder: Path) -> dict[str, Path]:
 
 
 def parse_choice(text: str) -> tuple[Path, float]:
-    """``PATH`` or ``PATH:WEIGHT`` as a user writes it on a command line; a hub's ``owner/name`` is a path, too."""
+    """`PATH` or `PATH:WEIGHT` as a user writes it on a command line; a hub's `owner/name` is a path, too."""
     path, colon, weight = text.rpartition(":")
     if not colon or not path:
         return Path(text), 1.0

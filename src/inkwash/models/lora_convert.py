@@ -71,7 +71,7 @@ def convert_adapter(
 ) -> list[Path]:
     """Write an adapter in another format; returns the files.
 
-    ``peft`` writes a folder of adapters by network, ``diffusers`` and ``kohya`` one file; a target that is no
+    `peft` writes a folder of adapters by network, `diffusers` and `kohya` one file; a target that is no
     .safetensors file is the folder for it. Raises WeightsError for a source that is no plain LoRA, ConfigError for
     what the format cannot say.
     """

@@ -79,7 +79,7 @@ def compile_template(source: str) -> Template:
 
 
 def special_tokens(folder: Path, files: Files) -> dict[str, str]:
-    """Tokens by role, such as ``image_token``, from all the places that name them."""
+    """Tokens by role, such as `image_token`, from all the places that name them."""
     entries = json_object(folder, files, "tokenizer_config.json")
     if "special_tokens_map.json" in files:
         entries |= json_object(folder, files, "special_tokens_map.json")

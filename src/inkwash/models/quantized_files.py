@@ -1,15 +1,15 @@
 """Checkpoints whose matrices are stored in 8 or 4 bits with scales beside them, ours and those of other tools.
 
-Ours, in the layout of `nn.linear`; beside ``X.weight`` stands what it is multiplied by:
+Ours, in the layout of `nn.linear`; beside `X.weight` stands what it is multiplied by:
 
-    int8  ``X.weight`` I8 (N, K) and ``X.weight_scale`` BF16 (N,)
-    int4  ``X.weight`` U8 (N, K / 2) in blocks of 64 rows and ``X.weight_steps`` BF16 (K / group, N, 2)
+    int8  `X.weight` I8 (N, K) and `X.weight_scale` BF16 (N,)
+    int4  `X.weight` U8 (N, K / 2) in blocks of 64 rows and `X.weight_steps` BF16 (K / group, N, 2)
 
 and `config.json` of the part says so under `quantization_config`. A matrix is read as it is stored, or, wherever plain
 numbers are asked for, as the numbers that it stands for: nothing is rounded a second time.
 
-8-bit floats of others come in two layouts: ``X.weight_scale_inv`` with one scale per block (its size in
-``quantization_config`` as ``weight_block_size``) and ``X.weight_scale`` with one per matrix, per row or per block. In
+8-bit floats of others come in two layouts: `X.weight_scale_inv` with one scale per block (its size in
+`quantization_config` as `weight_block_size`) and `X.weight_scale` with one per matrix, per row or per block. In
 both, a weight is the 8-bit number times its scale. Scales of activations are not used: the networks compute in the
 dtype they are loaded in.
 """
@@ -119,7 +119,7 @@ def pair_scales(stored: Mapping[str, StoredTensor], folder: Path) -> dict[str, S
 
 
 def dequantize(weight: Tensor, scale: Tensor, block: tuple[int, int]) -> Tensor:
-    """``weight`` (N, K) times its scales, fp32; every scale serves ``block`` rows and columns."""
+    """`weight` (N, K) times its scales, fp32; every scale serves `block` rows and columns."""
     rows, columns = weight.shape
     scales = scale.float().reshape(-(-rows // block[0]), -(-columns // block[1]))
     by_row = scales.repeat_interleave(block[0], dim=0)[:rows]

@@ -1,7 +1,7 @@
 """The models Inkwash knows by name, and the way from a name or a path to a folder on this machine.
 
-``resolve`` takes what a user types after ``--model``: a known name (``nano`` ships inside the package), a folder, or
-any repository on a hub that holds a checkpoint of this family. ``resolve_name`` makes the same decision without
+`resolve` takes what a user types after `--model`: a known name (`nano` ships inside the package), a folder, or
+any repository on a hub that holds a checkpoint of this family. `resolve_name` makes the same decision without
 touching the network or torch, so that a misspelt name fails at once.
 """
 
@@ -114,7 +114,7 @@ def find(name: str) -> ModelEntry | None:
 def resolve_name(name: str) -> ModelEntry | Path | str:
     """What a name means: a known entry, an existing local folder, or the id of a repository on a hub.
 
-    Nothing is downloaded. Raises ``WeightsError`` for what cannot be any of them, with the nearest known name, and
+    Nothing is downloaded. Raises `WeightsError` for what cannot be any of them, with the nearest known name, and
     for a known model that sees and cannot draw.
     """
     if entry := find(name):
@@ -149,8 +149,8 @@ def resolve(
 ) -> Path:
     """The folder of a model on this machine, fetched first where it must be; the folder is complete and of this family.
 
-    ``INKWASH_HUB`` chooses the hub; ``revision`` is a branch, tag or commit there, in place of the pinned one.
-    Raises ``WeightsError`` or ``MissingExtraError`` in one sentence.
+    `INKWASH_HUB` chooses the hub; `revision` is a branch, tag or commit there, in place of the pinned one.
+    Raises `WeightsError` or `MissingExtraError` in one sentence.
     """
     found = locate(name)
     folder = found if isinstance(found, Path) else _fetch(found, revision, access)
@@ -160,7 +160,7 @@ def resolve(
 
 def defaults_of(name: str | Path) -> DrawingDefaults:
     """Steps and guidance where a user asks for none: a folder's own; a hub is not asked, and what it has is drawn with
-    as the released model is. Raises ``WeightsError`` for an unknown name or a broken folder.
+    as the released model is. Raises `WeightsError` for an unknown name or a broken folder.
     """
     folder = folder_of(name)
     return DrawingDefaults() if folder is None else drawing_defaults(folder)

@@ -22,7 +22,7 @@ CARDS = ("README*", "LICENSE*", "NOTICE*")  # the model card and the licence go 
 def rewrite_checkpoint(
     source: Path, target: Path, *, dtype: torch.dtype | None = None, max_shard_bytes: int = MAX_SHARD_BYTES
 ) -> Path:
-    """Write a checkpoint that draws or sees again; ``dtype`` None keeps every tensor's own.
+    """Write a checkpoint that draws or sees again; `dtype` None keeps every tensor's own.
 
     The weights are in memory once, as they are stored. Raises WeightsError where the source is no checkpoint, or the
     target is something else than a checkpoint that may be replaced.

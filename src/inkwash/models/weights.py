@@ -1,7 +1,7 @@
 """Networks from and to safetensors folders, strictly and without a second copy in memory.
 
-``load_module`` builds the network with parameters that occupy nothing (meta device), checks every name, shape and
-kind against the headers of the files, and only then streams tensor after tensor into place. ``save_module`` writes
+`load_module` builds the network with parameters that occupy nothing (meta device), checks every name, shape and
+kind against the headers of the files, and only then streams tensor after tensor into place. `save_module` writes
 the same layout back, sharded with an index where it is large. Either the whole network is read or written, or one
 sentence says which file is wrong and the first keys that do not fit.
 """
@@ -46,9 +46,9 @@ _BUILDING = threading.RLock()
 class KeyTable:
     """How names in a checkpoint correspond to names in our module, read in both directions.
 
-    ``renames`` maps a checkpoint's name, or the beginning of names (ending in a dot), to the module's. ``tied`` maps
+    `renames` maps a checkpoint's name, or the beginning of names (ending in a dot), to the module's. `tied` maps
     a second name under which a checkpoint may hold a tensor to its first name: either will do, one is read.
-    ``dropped`` are patterns of names that a checkpoint may hold and our network has no use for. ``kept`` are patterns
+    `dropped` are patterns of names that a checkpoint may hold and our network has no use for. `kept` are patterns
     of module names that stay in the dtype they have, whatever dtype is asked for.
     """
 
@@ -85,13 +85,13 @@ def load_module(
     fill: bool = True,
     variant: str | None = None,
 ) -> M:
-    """Build a network and fill it from the safetensors files of ``folder``.
+    """Build a network and fill it from the safetensors files of `folder`.
 
-    ``dtype`` is that of the floating tensors (``None`` keeps each as stored, and reads 8-bit ones as bf16). With
-    ``prefix`` only the checkpoint names that begin with it are read, and the prefix is cut off. The module comes back
-    in ``eval`` mode. Without ``fill`` the files are checked alike, but parameters stay on the meta device
-    (``StoredTensors`` brings them later).
-    Raises ``WeightsError`` for a missing, damaged or foreign checkpoint; no module is returned then.
+    `dtype` is that of the floating tensors (`None` keeps each as stored, and reads 8-bit ones as bf16). With
+    `prefix` only the checkpoint names that begin with it are read, and the prefix is cut off. The module comes back
+    in `eval` mode. Without `fill` the files are checked alike, but parameters stay on the meta device
+    (`StoredTensors` brings them later).
+    Raises `WeightsError` for a missing, damaged or foreign checkpoint; no module is returned then.
     """
     table = keys or KeyTable()
     stored = read_stored(folder, variant)
@@ -174,7 +174,7 @@ def save_module(
     keys: KeyTable | None = None,
     variant: str | None = None,
 ) -> None:
-    """Write a network's tensors as ``base_name.safetensors``, or as shards with an index where that is too large.
+    """Write a network's tensors as `base_name.safetensors`, or as shards with an index where that is too large.
 
     Files appear under their names only when all of them are complete; a failure leaves what was there before.
     """
@@ -363,7 +363,7 @@ def _stream(
 def _dequantized(
     raw: Tensor, scale: StoredTensor, block: tuple[int, int], opened: Any, file: Path, dtype: torch.dtype | None
 ) -> Tensor:
-    """An 8-bit float matrix in ``dtype`` or bf16."""
+    """An 8-bit float matrix in `dtype` or bf16."""
     scales = _beside(opened, file, scale)
     return dequantize(raw, scales.to(raw.device), block).to(dtype or torch.bfloat16)
 

@@ -49,9 +49,9 @@ def attention(
 ) -> Tensor:
     """Softmax attention, (B, H, L, D) in and out.
 
-    k and v are (B, Hkv, S, D) with H a multiple of Hkv: query head i reads key head ``i // (H // Hkv)``.
-    ``mask`` is broadcastable to (B, 1, L, S): boolean with True where a query may look, or floating and added to
-    the scores. ``causal`` aligns the last query with the last key, so it also serves a prompt continued on a
+    k and v are (B, Hkv, S, D) with H a multiple of Hkv: query head i reads key head `i // (H // Hkv)`.
+    `mask` is broadcastable to (B, 1, L, S): boolean with True where a query may look, or floating and added to
+    the scores. `causal` aligns the last query with the last key, so it also serves a prompt continued on a
     cache. A query that may look nowhere gets the mean of all values, never NaN.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
@@ -156,7 +156,7 @@ Device = torch.device | str | None
 
 
 def inverse_frequencies(rotary_dim: int, theta: float, device: Device = None) -> Tensor:
-    """``theta ** (-2i / R)`` for i < R/2, fp32 (R/2,)."""
+    """`theta ** (-2i / R)` for i < R/2, fp32 (R/2,)."""
     exponents = torch.arange(0, rotary_dim, 2, dtype=torch.float32, device=device) / rotary_dim
     return 1.0 / (theta**exponents)
 
@@ -236,9 +236,9 @@ class StaticCache:
         return self.k.shape[1]
 
     def update(self, layer: int, k: Tensor, v: Tensor, start: int | Tensor) -> tuple[Tensor, Tensor]:
-        """Write k, v (B, Hkv, L, D) at ``start`` and return what attention should read.
+        """Write k, v (B, Hkv, L, D) at `start` and return what attention should read.
 
-        ``start`` int: views (B, Hkv, start + L, D). ``start`` (B,) integer tensor: the full buffers.
+        `start` int: views (B, Hkv, start + L, D). `start` (B,) integer tensor: the full buffers.
         """
         keys, values = self.k[layer], self.v[layer]
         length = k.shape[2]

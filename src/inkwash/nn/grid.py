@@ -27,5 +27,5 @@ def sample_grid(table: Tensor, side: int, height: int, width: int, *, mode: str)
 
 
 def _centres(count: int, device: torch.device) -> Tensor:
-    """Centres of ``count`` cells on [-1, 1], fp32."""
+    """Centres of `count` cells on [-1, 1], fp32."""
     return (torch.arange(count, dtype=torch.float32, device=device) + 0.5) / count * 2 - 1

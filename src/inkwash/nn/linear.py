@@ -20,7 +20,7 @@ Measured for one token of nano's AR generator (5.5 M weights, one core of an AVX
 Quantised: matrices in 8 and 4 bits: how they are laid out, what they stand for, and their products.
 
     int8  a row's numbers are whole ones from -127 to 127 times one scale: `values` (N, K) int8, `scale` (N,) bf16
-    int4  `GROUP` numbers of a row share a step and a middle: ``(q - 8) * step + middle`` with q from 0 to 15.
+    int4  `GROUP` numbers of a row share a step and a middle: `(q - 8) * step + middle` with q from 0 to 15.
           `packed` (N, K / 2) uint8 and `steps` (K / group, N, 2) bf16, step first
 
 The layout of int4 is that of torch's product for processors with AVX-512: rows stand in blocks of 64; a block holds,
@@ -61,7 +61,7 @@ ONE_DNN_DTYPES = _one_dnn_dtypes()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Tensor:
-    """``x @ weight.T + bias``, then, with `gelu`, tanh-approximated GELU; x (..., K), weight (N, K)."""
+    """`x @ weight.T + bias`, then, with `gelu`, tanh-approximated GELU; x (..., K), weight (N, K)."""
     if _one_dnn_takes(x, weight):
         if gelu:
             return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu", [], "tanh")
@@ -100,7 +100,7 @@ LARGEST = 15  # weights are scaled to at most 2 ** 15, half of what float16 hold
 
 
 class PackedLinear:
-    """``scale * (x @ weight.T) + bias`` of fp32 rows (B, K); `scale`, a power of two, is the caller's to undo."""
+    """`scale * (x @ weight.T) + bias` of fp32 rows (B, K); `scale`, a power of two, is the caller's to undo."""
 
     __slots__ = ("_multiply", "_packed", "scale")
 
@@ -176,7 +176,7 @@ class QuantizedMatrix(Protocol):
         """Some rows as ordinary numbers, (stop - start, K); both ends are multiples of 64, or the last row's."""
 
     def few(self, x: Tensor) -> Tensor:
-        """``x @ weight.T`` for rows x (B, K), each row as if it were alone."""
+        """`x @ weight.T` for rows x (B, K), each row as if it were alone."""
 
     def to(self, device: torch.device) -> QuantizedMatrix:
         """The same on a device."""
@@ -313,7 +313,7 @@ def dequantize(matrix: QuantizedMatrix, dtype: torch.dtype = torch.float32) -> T
 
 
 def product(x: Tensor, matrix: QuantizedMatrix, bias: Tensor | None = None) -> Tensor:
-    """``x @ weight.T + bias`` for x (..., K)."""
+    """`x @ weight.T + bias` for x (..., K)."""
     flat = x.reshape(-1, x.shape[-1])
     if len(flat) <= matrix.few_rows and not (torch.is_grad_enabled() and x.requires_grad):
         y = matrix.few(flat)
@@ -437,7 +437,7 @@ def weight_of(layer: nn.Module) -> Weight:
 
 
 def multiply(x: Tensor, weight: Weight, bias: Tensor | None = None) -> Tensor:
-    """``x @ weight.T + bias`` for either kind."""
+    """`x @ weight.T + bias` for either kind."""
     return F.linear(x, weight, bias) if isinstance(weight, Tensor) else product(x, weight, bias)
 
 

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """``weight * x / rms(x)`` over the last dimension; x (..., D), weight (D,)."""
+    """`weight * x / rms(x)` over the last dimension; x (..., D), weight (D,)."""
     wide = x.float()
     if weight.dtype == torch.float32:
         if torch.is_grad_enabled():

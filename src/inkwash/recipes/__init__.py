@@ -1,4 +1,4 @@
-"""Complete runs as Python functions. ``names()`` lists them, ``run(name, overrides)`` calls one by its name."""
+"""Complete runs as Python functions. `names()` lists them, `run(name, overrides)` calls one by its name."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The recipes by name, and how ``--set key=value`` becomes the arguments of one.
+"""The recipes by name, and how `--set key=value` becomes the arguments of one.
 
 A recipe is a plain function; its parameters are its settings. A parameter that is a configuration dataclass is reached
-with a dot: ``a.b=c``. Nothing heavy is imported until a recipe runs.
+with a dot: `a.b=c`. Nothing heavy is imported until a recipe runs.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _prepare() -> None:
 
 
 def arguments(recipe: Callable[..., Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """The keyword arguments of a recipe: its own defaults, changed by ``key=value`` texts in their order."""
+    """The keyword arguments of a recipe: its own defaults, changed by `key=value` texts in their order."""
     kinds = get_type_hints(recipe)
     kinds.pop("return", None)
     found: dict[str, Any] = {}

@@ -1,6 +1,6 @@
 """Questions about a scene with exact answers: what does it say, how many, what colour, where.
 
-Places are boxes ``[left, top, right, bottom]`` in thousandths of the picture's width and height, whatever its size.
+Places are boxes `[left, top, right, bottom]` in thousandths of the picture's width and height, whatever its size.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ STYLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class SceneQuestion:
-    """One question with its answer; ``box`` is set where the answer is a place."""
+    """One question with its answer; `box` is set where the answer is a place."""
 
     kind: str
     question: str
@@ -231,7 +231,7 @@ KINDS = tuple(_ASKERS)
 
 
 def ask(scene: Scene, rng: random.Random, *, split: str = "train", kinds: tuple[str, ...] = KINDS) -> SceneQuestion:
-    """One question about a scene, of one of ``kinds`` (another of them where the scene has nothing to ask about)."""
+    """One question about a scene, of one of `kinds` (another of them where the scene has nothing to ask about)."""
     check_split(split)
     for kind in kinds:
         if kind not in _ASKERS:

@@ -1,9 +1,9 @@
 """Scene -> a prompt as a person would write it, in English or Chinese.
 
 Every text that the picture shows stands in double quotation marks exactly as drawn. Shapes and unusual styles are
-always named; colours, places and faces are named most of the time. What is left out is free, and ``describe`` says
+always named; colours, places and faces are named most of the time. What is left out is free, and `describe` says
 what was named, so that a score asks for nothing the prompt did not. Templates come from one side of the split
-(``words.of_split``); held-out captions use held-out templates only.
+(`words.of_split`); held-out captions use held-out templates only.
 """
 
 from __future__ import annotations
@@ -63,20 +63,20 @@ Usual = Set[TextItem | ShapeItem] | None
 
 @cache
 def templates(name: str, split: str) -> tuple[str, ...]:
-    """One side of a template list of ``phrases`` or ``edit_phrases``."""
+    """One side of a template list of `phrases` or `edit_phrases`."""
     if hasattr(phrases, name):
         return of_split(getattr(phrases, name), split)
     return of_split(getattr(edit_phrases, name), split, "edit")
 
 
 def vertical(box: Box, height: int) -> str:
-    """``top``, ``middle`` or ``bottom``, by the middle of the box."""
+    """`top`, `middle` or `bottom`, by the middle of the box."""
     middle = (box[1] + box[3]) / 2 / height
     return "top" if middle < 0.36 else "bottom" if middle > 0.64 else "middle"
 
 
 def horizontal(box: Box, width: int) -> str:
-    """``left``, ``center`` or ``right``, by the middle of the box."""
+    """`left`, `center` or `right`, by the middle of the box."""
     middle = (box[0] + box[2]) / 2 / width
     return "left" if middle < 0.36 else "right" if middle > 0.64 else "center"
 
@@ -91,7 +91,7 @@ def article(noun: str) -> str:
 
 
 def place(box: Box, scene: Scene, rng: random.Random) -> str:
-    """Where a box is: ``at the top``, ``in the bottom left corner``, ..."""
+    """Where a box is: `at the top`, `in the bottom left corner`, ..."""
     v, h = vertical(box, scene.height), horizontal(box, scene.width)
     if h == "center":
         if v == "middle":
@@ -111,9 +111,9 @@ def describe_text(
     *,
     placed: bool | None = None,
 ) -> str:
-    """``"HELLO" in white serif letters at the top``, with parts left out at random; what is said goes into ``said``.
+    """`"HELLO" in white serif letters at the top`, with parts left out at random; what is said goes into `said`.
 
-    ``placed`` says whether the place is named; None leaves it to chance.
+    `placed` says whether the place is named; None leaves it to chance.
     """
     phrase = f'"{item.text}"'
     color = color_word(item.color, rng) if rng.random() < COLOR_RATE else ""
@@ -136,7 +136,7 @@ def describe_text(
 def describe_shape(
     item: ShapeItem, scene: Scene, rng: random.Random, named: set[str], name: str, *, placed: bool | None = None
 ) -> str:
-    """``a big red star at the bottom left``, with parts left out at random; what is said goes into ``said``."""
+    """`a big red star at the bottom left`, with parts left out at random; what is said goes into `said`."""
     size = rng.choice(("big ", "large ") if item.size > 64 else ("small ", "little ")) if rng.random() < 0.3 else ""
     color = f"{color_word(item.color, rng)} " if rng.random() < SHAPE_COLOR_RATE else ""
     beside, where = "", placed
@@ -148,7 +148,7 @@ def describe_shape(
 
 
 def _beside_text(item: ShapeItem, scene: Scene, rng: random.Random) -> str:
-    """Where a shape lies as seen from all the text: `` above``, `` below it``, or nothing when it is neither."""
+    """Where a shape lies as seen from all the text: ` above`, ` below it`, or nothing when it is neither."""
     if scene.texts and item.box[3] <= min(text.box[1] for text in scene.texts):
         return rng.choice((" above", " above it", " above the text"))
     if scene.texts and item.box[1] >= max(text.box[3] for text in scene.texts):
@@ -224,10 +224,10 @@ def _tidy(sentence: str) -> str:
 def describe(
     scene: Scene, rng: random.Random, *, split: str = "train", language: str = "en", usual: Usual = None
 ) -> Description:
-    """One prompt for a scene, in ``en`` or ``zh``, with the list of what it names.
+    """One prompt for a scene, in `en` or `zh`, with the list of what it names.
 
-    ``usual`` are the items that stand where nobody asked for a place: the places of exactly the others are named.
-    Without it places are named at random. Cards have prompts of their own (``card_prompts``), where what is usual
+    `usual` are the items that stand where nobody asked for a place: the places of exactly the others are named.
+    Without it places are named at random. Cards have prompts of their own (`card_prompts`), where what is usual
     follows from the card.
     """
     if scene.card is not None:
@@ -241,5 +241,5 @@ def describe(
 
 
 def caption(scene: Scene, rng: random.Random, *, split: str = "train", language: str = "en") -> str:
-    """One prompt for a scene, in ``en`` or ``zh``."""
+    """One prompt for a scene, in `en` or `zh`."""
     return describe(scene, rng, split=split, language=language).prompt

@@ -3,8 +3,8 @@
 Slots: {O} things of the card ("the three cats"), {N} new things ("a dog"), {P} a place ("at the top"), {C} a colour,
 {T} a text of the card in quotation marks, {W} new words in quotation marks, {S} a style or structure ("on a
 chalkboard", or just "chalkboard"), {F} how letters look, {X} what becomes bigger or smaller, {Y} and {Z} things without
-"the", {K} a number. Forms that begin with one of ``VERBS`` may follow "can you" and the like. Split by hash
-(``words.of_split``, kind ``edit``), so keep a form's wording once it has been trained on.
+"the", {K} a number. Forms that begin with one of `VERBS` may follow "can you" and the like. Split by hash
+(`words.of_split`, kind `edit`), so keep a form's wording once it has been trained on.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Editing instructions for cards as people write them: "swap the dog for a cat please, keep everything else".
 
-``edit_instruction`` words one edit. Its slots are plain values of ``card``:
+`edit_instruction` words one edit. Its slots are plain values of `card`:
 
 =================== ===================================================================================
 kind                slots
 =================== ===================================================================================
-replace_thing       thing, new (a ``CardThing`` each)
-add_thing           new; place (one of ``PLACES``, or empty for the usual one)
+replace_thing       thing, new (a `CardThing` each)
+add_thing           new; place (one of `PLACES`, or empty for the usual one)
 remove_thing        thing
 move_thing          thing, place
 recolor_shape       thing (a shape), color
@@ -22,7 +22,7 @@ background          color
 panel               structure, color
 style               style
 remove_style        style (the one that goes)
-structure           structure (with ``frame``: "put a frame around it")
+structure           structure (with `frame`: "put a frame around it")
 remove_structure    structure (the one that goes)
 face                face; text, where it is that of one text only
 combine_thing       thing (of the second picture)
@@ -94,7 +94,7 @@ def _side(items: tuple[str, ...], split: str) -> tuple[str, ...]:
 
 
 def edit_instruction(kind: str, slots: Slots, rng: random.Random, split: str = "train", language: str = "en") -> str:
-    """One instruction for an edit, in ``en`` or ``zh``; see the module for the slots of each kind."""
+    """One instruction for an edit, in `en` or `zh`; see the module for the slots of each kind."""
     if kind not in EDIT_KINDS:
         raise ConfigError(f"unknown kind of edit {kind!r}: choose one of {', '.join(EDIT_KINDS)}")
     if kind == "structure" and slots["structure"] == "frame":
@@ -192,7 +192,7 @@ def _word(
 
 
 def _known(thing: CardThing, one: str, many: str, rng: random.Random, zh: bool) -> str:
-    """Things that are there: ``the cat``, ``the three cats``."""
+    """Things that are there: `the cat`, `the three cats`."""
     if zh:
         return one
     if thing.count == 1:

@@ -1,8 +1,8 @@
 """What a genre of cards is: what people call it, what it implies, and the texts that stand on it.
 
-Parts of a field are separated by ``|``. The texts are templates with slots: {name} a first name, {place} a town,
+Parts of a field are separated by `|`. The texts are templates with slots: {name} a first name, {place} a town,
 {PLACE} one in capitals, {n} a number, {age}, {price}, {pct}, {date}, {day}, {time}, {year}, {url}, {phone}, {mail},
-{w} a word, {W} a word in capitals, {L} a letter. The Chinese nouns and texts of a genre are in ``card_genres_zh``.
+{w} a word, {W} a word in capitals, {L} a letter. The Chinese nouns and texts of a genre are in `card_genres_zh`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Genre:
-    """``nouns`` are what a prompt calls it; ``structures`` are what the noun implies (none: ``plain``)."""
+    """`nouns` are what a prompt calls it; `structures` are what the noun implies (none: `plain`)."""
 
     name: str
     nouns: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Chinese nouns and texts of the genres. The texts use the characters of ``words.characters()``, digits and signs only.
+"""Chinese nouns and texts of the genres. The texts use the characters of `words.characters()`, digits and signs only.
 
 Slots: {w} a word, {c} made-up characters, {n} a number, {y} a year, {t} a time, {p} a price.
 """

@@ -1,7 +1,7 @@
 """What one language calls the parts of a card: colours, sizes, faces, counts, places, styles and structures.
 
-`Lexicon` is the shape; `ENGLISH` is here, `CHINESE` in ``card_lexicon_zh``, German, French and Spanish in
-``card_lexicon_eu``. Patterns have the slots {q} a quoted text, {c} a colour, {how} the words for a text's looks.
+`Lexicon` is the shape; `ENGLISH` is here, `CHINESE` in `card_lexicon_zh`, German, French and Spanish in
+`card_lexicon_eu`. Patterns have the slots {q} a quoted text, {c} a colour, {how} the words for a text's looks.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ Words = tuple[str, ...]
 class Lexicon:
     """The words of one language.
 
-    ``things`` are a singular with its article and a plural by the thing's name; English and Chinese take theirs from
-    ``things.THINGS``. ``places`` are for cards with texts and ``bare_places`` for those without.
+    `things` are a singular with its article and a plural by the thing's name; English and Chinese take theirs from
+    `things.THINGS`. `places` are for cards with texts and `bare_places` for those without.
     """
 
     code: str

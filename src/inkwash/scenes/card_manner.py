@@ -21,7 +21,7 @@ LONGEST_WORDS = 190
 
 @cache
 def noise(name: str, split: str) -> tuple[str, ...]:
-    """One side of a list of ``card_noise``; unknown things never include one that can be drawn."""
+    """One side of a list of `card_noise`; unknown things never include one that can be drawn."""
     code, _, what = name.rpartition("/")
     listed = getattr(card_noise, what) if not code else card_noise.EU_TAGS[code]
     if what == "UNKNOWN":

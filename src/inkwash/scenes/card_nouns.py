@@ -1,4 +1,4 @@
-"""What a prompt calls the things on a card: ``three big red hearts``, ``两只猫``, in the words of a lexicon."""
+"""What a prompt calls the things on a card: `three big red hearts`, `两只猫`, in the words of a lexicon."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PAIRS = frozenset({"scissors", "glasses", "headphones"})
 def thing_words(thing: CardThing, rng: random.Random, lexicon: Lexicon, *, counted: bool = True) -> str:
     """A card's things with their number (an article for one), size and, for a shape, colour; without their place.
 
-    Several that are not ``counted`` are a plural without a number.
+    Several that are not `counted` are a plural without a number.
     """
     one, many = thing_nouns(thing, rng, lexicon)
     if lexicon.code == "zh":

@@ -1,6 +1,6 @@
 """The phrases of a prompt for a card: its texts in quotation marks, its things, background, structure and style.
 
-A quoted text is written as one private character (``MARK``) until the prompt is finished, so that nothing done to the
+A quoted text is written as one private character (`MARK`) until the prompt is finished, so that nothing done to the
 sentence, such as lower case or typos, ever touches what is drawn.
 """
 
@@ -27,7 +27,7 @@ USUAL_PLACES = ("above", "below")  # of the first and the second thing
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What one prompt says with: its card, language, quotation marks and chance; ``said`` collects what it names."""
+    """What one prompt says with: its card, language, quotation marks and chance; `said` collects what it names."""
 
     card: Card
     rng: random.Random
@@ -76,7 +76,7 @@ LABEL_RATE = 0.4
 
 
 def labelled(parts: Parts, index: int) -> str:
-    """A text in quotation marks, in English sometimes with what it is: ``the website "www.old.mill.org"``."""
+    """A text in quotation marks, in English sometimes with what it is: `the website "www.old.mill.org"`."""
     text = parts.card.texts[index].text
     if parts.lexicon.code == "en" and index and parts.rng.random() < LABEL_RATE:
         for form, names in LABELS:
@@ -91,7 +91,7 @@ def must_name_color(card: Card, text: CardText) -> bool:
 
 
 def text_phrase(parts: Parts, index: int, *, named: bool) -> str:
-    """``"OPEN" in big red letters``; without ``named`` only what is not usual."""
+    """`"OPEN" in big red letters`; without `named` only what is not usual."""
     text, lexicon, rng = parts.card.texts[index], parts.lexicon, parts.rng
     color = must_name_color(parts.card, text) or (named and rng.random() < parts.color_rate)
     size = text.size != usual_size(text) or (named and rng.random() < SIZE_RATE)
@@ -163,7 +163,7 @@ def _and(parts: Parts) -> str:
 
 
 def thing_phrase(parts: Parts, index: int) -> str:
-    """``three big red hearts``, without a place."""
+    """`three big red hearts`, without a place."""
     thing, rng = parts.card.things[index], parts.rng
     parts.facts.add(f"thing{index}")
     if thing.is_shape:
@@ -178,14 +178,14 @@ def thing_phrase(parts: Parts, index: int) -> str:
 
 
 def background_phrase(parts: Parts, *, sentence: bool) -> str:
-    """``blue background``, or a sentence for it."""
+    """`blue background`, or a sentence for it."""
     parts.facts.add("background")
     patterns = parts.lexicon.background_sentences if sentence else parts.lexicon.backgrounds
     return parts.pick(patterns).replace("{c}", parts.color(parts.card.background))
 
 
 def structure_phrase(parts: Parts, *, sentence: bool) -> str:
-    """``on a chalkboard``, with the panel's colour most of the time."""
+    """`on a chalkboard`, with the panel's colour most of the time."""
     card, lexicon = parts.card, parts.lexicon
     parts.facts.add("structure")
     phrase = parts.pick(lexicon.structures[card.structure])

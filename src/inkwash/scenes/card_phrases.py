@@ -2,9 +2,9 @@
 
 Slots: {a} the genre with its article ("a birthday card"), {g} without it, {T} the texts, {F} the first text, {R} the
 others, {O} the things, {M} a sentence for every text,
-{Q} a text. Each list is split into train and held-out by the hash of the form (``words.of_split``, kind
-``template``), so keep a form's wording once it has been trained on. The forms of one genre are in
-``card_phrases_genres``, those of other languages in ``card_phrases_world``.
+{Q} a text. Each list is split into train and held-out by the hash of the form (`words.of_split`, kind
+`template`), so keep a form's wording once it has been trained on. The forms of one genre are in
+`card_phrases_genres`, those of other languages in `card_phrases_world`.
 """
 
 from __future__ import annotations

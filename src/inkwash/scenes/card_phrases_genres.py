@@ -1,6 +1,6 @@
 """The English sentence forms of one genre each: they name the genre in their own words.
 
-Slots as in ``card_phrases``. A form with {O} is for cards with things, one without texts of its own is not here.
+Slots as in `card_phrases`. A form with {O} is for cards with things, one without texts of its own is not here.
 """
 
 from __future__ import annotations

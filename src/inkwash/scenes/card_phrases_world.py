@@ -1,4 +1,4 @@
-"""Sentence forms in Chinese, German, French and Spanish, by kind; slots as in ``card_phrases`` ({a} is {g} there)."""
+"""Sentence forms in Chinese, German, French and Spanish, by kind; slots as in `card_phrases` ({a} is {g} there)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Card -> the prompt that a person would type for it, and what it names.
 
 A prompt is a sentence form with the texts in quotation marks, clauses for what the form leaves out, and noise. Rule:
-what is not named is what the card would have anyway, given what is named (``card_parts.usual_size``, ``usual_place``, a
+what is not named is what the card would have anyway, given what is named (`card_parts.usual_size`, `usual_place`, a
 text colour that can be read, the structure that the genre implies). Forms and noise come from one side of the split.
 """
 
@@ -61,7 +61,7 @@ def forms(code: str, kind: str, split: str) -> tuple[str, ...]:
 
 
 def describe_card(card: Card, rng: random.Random, *, split: str = "train", language: str = "en") -> Description:
-    """One prompt for a card, in ``en`` (now and then in German, French or Spanish) or ``zh``, and what it names."""
+    """One prompt for a card, in `en` (now and then in German, French or Spanish) or `zh`, and what it names."""
     check_split(split)
     if language not in LANGUAGES:
         raise ConfigError(f"unknown prompt language {language!r}: choose en or zh")
@@ -175,7 +175,7 @@ def _forms_of(code: str) -> frozenset[str]:
 
 
 def _noun(parts: Parts, *, generic: bool) -> str:
-    """What the prompt calls the card; a noun of the genre is noted as ``genre`` in ``said``."""
+    """What the prompt calls the card; a noun of the genre is noted as `genre` in `said`."""
     lexicon = parts.lexicon
     nouns = GENRES[parts.card.genre].nouns if lexicon.code == "en" else lexicon.genres.get(parts.card.genre, ())
     if generic or not nouns:
@@ -185,7 +185,7 @@ def _noun(parts: Parts, *, generic: bool) -> str:
 
 
 def _colored(parts: Parts, noun: str, form: str) -> str:
-    """The noun, sometimes with the background's colour: ``blue birthday card``."""
+    """The noun, sometimes with the background's colour: `blue birthday card`."""
     card, code = parts.card, parts.lexicon.code
     may = not card.panel and code in ("en", "zh") and "a {g}" not in form
     if not may or parts.rng.random() >= BACKGROUND_RATE / 3:
@@ -221,7 +221,7 @@ def _sentences(parts: Parts, split: str) -> str:
 
 
 def _inline_color(parts: Parts, text: str) -> str:
-    """An unquoted text, sometimes with its colour: ``OPEN in green``."""
+    """An unquoted text, sometimes with its colour: `OPEN in green`."""
     if parts.lexicon.code == "zh" or parts.rng.random() >= parts.color_rate / 2:
         return text
     parts.facts.add("text0.color")

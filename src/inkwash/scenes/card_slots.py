@@ -1,6 +1,6 @@
 """The slots of the texts on cards: names, towns, numbers, prices, dates, addresses, words and made-up strings.
 
-``LATIN_TEXT`` is the alphabet: every sign that a text in Latin letters may have, besides the space.
+`LATIN_TEXT` is the alphabet: every sign that a text in Latin letters may have, besides the space.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _phone(rng: random.Random, split: str, random_words: float, style: int) -> s
 
 
 def made_up(rng: random.Random, style: int) -> str:
-    """A made-up string in one style of case (``sample_cased``, or 3: any mixture), sometimes with accented letters."""
+    """A made-up string in one style of case (`sample_cased`, or 3: any mixture), sometimes with accented letters."""
     letters = ACCENTS + "aeioustrnl" if rng.random() < ACCENTED else "abcdefghijklmnopqrstuvwxyz"
     word = random_word(rng, 9, 2, letters)
     if rng.random() < 0.08:

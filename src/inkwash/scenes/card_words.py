@@ -128,7 +128,7 @@ def sample_content(
 ) -> list[tuple[str, str]]:
     """The texts of a card with their roles, from the top down; the first one is the title. Sometimes none.
 
-    ``random_words`` is the share of the word slots that made-up strings fill.
+    `random_words` is the share of the word slots that made-up strings fill.
     """
     counts = {role: rng.choices(*weights)[0] for role, weights in NUMBERS.items()}
     if GENRES[genre].structures and counts["title"]:

@@ -1,6 +1,6 @@
 """Does this picture show that scene? Background, shapes, places and text colours; the words are read by OCR elsewhere.
 
-``check(image, scene)`` asks for everything. With ``named`` (what ``caption.describe`` says the prompt named) it asks
+`check(image, scene)` asks for everything. With `named` (what `caption.describe` says the prompt named) it asks
 for what the prompt asked and lets the rest be free: a place counts by its ninth of the canvas, a colour by its name.
 """
 
@@ -42,9 +42,9 @@ class ShapeCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """``background`` is the dominant colour found, ``unexpected`` counts clear shapes that the scene does not have.
+    """`background` is the dominant colour found, `unexpected` counts clear shapes that the scene does not have.
 
-    ``stray`` counts cells with ink where the scene has none; it is only counted when everything is asked for.
+    `stray` counts cells with ink where the scene has none; it is only counted when everything is asked for.
     """
 
     background: str

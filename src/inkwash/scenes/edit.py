@@ -1,6 +1,6 @@
 """Editing pairs: an instruction, one or two source scenes, and the scene that must come out.
 
-``sample_edit(random.Random(3))`` picks a kind of edit, a scene to which it applies, and words for it. Nothing but what
+`sample_edit(random.Random(3))` picks a kind of edit, a scene to which it applies, and words for it. Nothing but what
 the instruction says differs between source and target, so an unchanged region is exactly unchanged.
 """
 
@@ -71,12 +71,12 @@ _Change = tuple[str, tuple[Scene, ...], Scene]  # instruction, sources, target
 
 
 def name_shape(item: ShapeItem, rng: random.Random) -> str:
-    """``the red star`` or ``the star``: a scene never holds two shapes of one kind."""
+    """`the red star` or `the star`: a scene never holds two shapes of one kind."""
     return f"the {item.color} {item.shape}" if rng.random() < 0.6 else f"the {item.shape}"
 
 
 def name_text(item: TextItem, scene: Scene, rng: random.Random) -> str:
-    """``"SALE"``, ``the word "SALE"``, or ``the text`` where there is only one."""
+    """`"SALE"`, `the word "SALE"`, or `the text` where there is only one."""
     names = [f'"{item.text}"', f'the text "{item.text}"', f'the word{"s" if " " in item.text else ""} "{item.text}"']
     return rng.choice([*names, "the text"] if len(scene.texts) == 1 else names)
 
@@ -285,9 +285,9 @@ def sample_edit(
     language: str = "en",
     random_words: float = 0.0,
 ) -> Edit:
-    """An editing task of one of ``kinds`` (all of the level by default; ``style`` needs ``full`` or ``second``).
+    """An editing task of one of `kinds` (all of the level by default; `style` needs `full` or `second`).
 
-    Level ``card`` has kinds of its own (``card_edit.KINDS``) and both languages.
+    Level `card` has kinds of its own (`card_edit.KINDS`) and both languages.
     """
     check_split(split)
     chosen = find_level(level)

@@ -1,14 +1,14 @@
 """How scenes are sampled: everything that a picture shows, exactly, before a pixel exists.
 
-``sample_scene(random.Random(7), width=256, height=256)`` gives a frozen ``Scene``; ``render.render`` draws it,
-``caption.caption`` describes it, ``check.check`` judges a picture against it. Levels, easiest first:
+`sample_scene(random.Random(7), width=256, height=256)` gives a frozen `Scene`; `render.render` draws it,
+`caption.caption` describes it, `check.check` judges a picture against it. Levels, easiest first:
 
-- ``first``: capitals in grid lettering and flat shapes, all aligned to the 32 px cells that one semantic token covers;
-- ``free``: free lettering (mixed case, digits, punctuation, several words a line) and the same aligned shapes;
-- ``full``: free lettering, shapes of any size at any place, ten drawing styles;
-- ``second``: what nano's second edition draws (``second.py``): one to five lines in grid lettering of two sizes, mixed
+- `first`: capitals in grid lettering and flat shapes, all aligned to the 32 px cells that one semantic token covers;
+- `free`: free lettering (mixed case, digits, punctuation, several words a line) and the same aligned shapes;
+- `full`: free lettering, shapes of any size at any place, ten drawing styles;
+- `second`: what nano's second edition draws (`second.py`): one to five lines in grid lettering of two sizes, mixed
   case, digits and signs, Chinese, and the ten styles;
-- ``card``: what nano's third edition draws (``card.py``): cards, posters, menus and signs with pictures of things,
+- `card`: what nano's third edition draws (`card.py`): cards, posters, menus and signs with pictures of things,
   wrapped texts in six faces, structures such as frames and speech bubbles.
 """
 
@@ -126,10 +126,10 @@ def sample_scene(
     language: str = "en",
     random_words: float = 0.0,
 ) -> Scene:
-    """A scene with ``regions[0]`` to ``regions[1]`` texts and up to two shapes.
+    """A scene with `regions[0]` to `regions[1]` texts and up to two shapes.
 
-    ``random_words`` is the probability that a word is a made-up letter string (training only: it teaches copying).
-    ``language`` is that of the drawn texts.
+    `random_words` is the probability that a word is a made-up letter string (training only: it teaches copying).
+    `language` is that of the drawn texts.
     """
     _check_request(width, height, regions, split, level, language)
     kind = find_level(level)

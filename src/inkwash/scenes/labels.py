@@ -1,7 +1,7 @@
 """Per-cell ground truth: what each 32 x 32 px cell of a scene shows, as small integer arrays.
 
 These labels train the semantic tokenizer: one cell is one semantic token, so a token that knows its labels knows
-what to draw. ``LABELS`` gives the number of classes of each head.
+what to draw. `LABELS` gives the number of classes of each head.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _label_shape(labels: Labels, item: ShapeItem) -> None:
 
 
 def cell_labels(scene: Scene) -> Labels:
-    """Integer arrays (rows, cols) under the keys of ``LABELS``; 0 means none, except for colours (``NO_COLOR``)."""
+    """Integer arrays (rows, cols) under the keys of `LABELS`; 0 means none, except for colours (`NO_COLOR`)."""
     labels: Labels = {name: np.zeros((scene.rows, scene.cols), dtype=np.int64) for name in LABELS}
     labels["background"][:] = COLOR_IDS[scene.background]
     labels["color"][:] = NO_COLOR

@@ -1,6 +1,6 @@
 """Setting text: grid lettering (one character per 32 px cell, or per 2 x 2 of them) and free lettering (proportional).
 
-Free lettering is measured with the same font call that draws it, so that a ``TextItem.box`` is its exact ink box.
+Free lettering is measured with the same font call that draws it, so that a `TextItem.box` is its exact ink box.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _zip(item: TextItem) -> list[tuple[str, tuple[int, int]]]:
 
 
 def shrink_to(text: str, face: str, size: int, width: int) -> int | None:
-    """The largest em size up to ``size`` at which the line is no wider than ``width``; None below the smallest."""
+    """The largest em size up to `size` at which the line is no wider than `width`; None below the smallest."""
     natural, _ = ink_size(text, face, size)
     if natural > width:
         size = int(size * width / natural)
@@ -105,7 +105,7 @@ def sample_free_text(
 def reset(item: TextItem, text: str, scene: Scene) -> TextItem | None:
     """The item with other words in the same place, face, colour and size (free text may shrink); None if they collide.
 
-    ``scene`` is the scene without the item.
+    `scene` is the scene without the item.
     """
     if item.lettering == "grid":
         return _reset_grid(item, text, scene)

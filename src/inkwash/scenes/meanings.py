@@ -1,8 +1,8 @@
-"""Per-cell ground truth of level ``second``, factored so that a codebook of 8192 can name every kind of cell.
+"""Per-cell ground truth of level `second`, factored so that a codebook of 8192 can name every kind of cell.
 
 A cell says only what its neighbours cannot say for it: an empty one the background and the drawing style, one with a
 character which character it is, which quarter of it, its colour and face, one with a shape the shape, the part and
-the colour. ``meaning`` is one number for all of that, so cells of one number may share one code.
+the colour. `meaning` is one number for all of that, so cells of one number may share one code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ QUARTERS = 4
 
 @cache
 def signs() -> str:
-    """Every character that level ``second`` can set, Latin first; a label is one more than the place in it."""
+    """Every character that level `second` can set, Latin first; a label is one more than the place in it."""
     return LATIN + "".join(sign for sign in characters() if sign not in LATIN)
 
 
@@ -64,7 +64,7 @@ def _mark_text(cells: Meanings, item: TextItem) -> None:
 
 
 def cell_meanings(scene: Scene) -> Meanings:
-    """Integer arrays (rows, cols) under the keys of ``meaning_labels`` and ``meaning``."""
+    """Integer arrays (rows, cols) under the keys of `meaning_labels` and `meaning`."""
     cells: Meanings = {name: np.zeros((scene.rows, scene.cols), dtype=np.int64) for name in meaning_labels()}
     cells["background"][:] = COLOR_IDS[scene.background]
     cells["style"][:] = STYLES.index(scene.style)

@@ -1,7 +1,7 @@
 """The English and Chinese sentence templates that captions are put together from.
 
 Slots: {N} noun ("poster"), {B} background colour, {T} the texts, {O} the shapes. Each list is split into train and
-held-out by the hash of the template (``words.of_split``), so keep a template's wording once it has been trained on.
+held-out by the hash of the template (`words.of_split`), so keep a template's wording once it has been trained on.
 """
 
 from __future__ import annotations

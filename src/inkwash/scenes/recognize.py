@@ -1,8 +1,8 @@
-"""Which thing is this, and where do things stand? Nearest picture of ``things.py``, with numpy only.
+"""Which thing is this, and where do things stand? Nearest picture of `things.py`, with numpy only.
 
 A crop is averaged down to a small grid, once as colours relative to the background and once as edges by direction, and
 held against every thing drawn on the same background. The distance is relative: 0 for the thing itself, about 1 for
-what has nothing in common with it. ``find_things`` looks at every box of the 32 px grid in the sizes of the world.
+what has nothing in common with it. `find_things` looks at every box of the 32 px grid in the sizes of the world.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ UNEVEN = 0.12  # mean difference along the border of a box above which something
 def recognize(crop: Image.Image | NDArray[np.uint8], background: RGB | None = None) -> tuple[str | None, float]:
     """The thing that fills a square crop and its distance; None instead of a name when nothing known does.
 
-    ``background`` is the colour around the thing; without it, the colour along the border of the crop is taken.
+    `background` is the colour around the thing; without it, the colour along the border of the crop is taken.
     """
     image = crop if isinstance(crop, Image.Image) else Image.fromarray(crop)
     small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
@@ -47,7 +47,7 @@ def recognize(crop: Image.Image | NDArray[np.uint8], background: RGB | None = No
 def find_things(image: Image.Image, background: RGB | None = None) -> list[tuple[str, Box]]:
     """Names and boxes (left, top, right, bottom) of the things on the 32 px grid, in reading order.
 
-    Boxes do not overlap: of two that do, the one that is nearer to its thing stays. Without ``background`` each box is
+    Boxes do not overlap: of two that do, the one that is nearer to its thing stays. Without `background` each box is
     held against the colour along its own border, which follows gradients, panels and bands.
     """
     pixels = _unit(image.convert("RGB"))
@@ -153,7 +153,7 @@ def _unit(values: RGB | Image.Image) -> Array:
 
 @lru_cache(maxsize=256)
 def _known(background: RGB) -> tuple[Array, Array]:
-    """All things on a background as ``_describe`` sees them."""
+    """All things on a background as `_describe` sees them."""
     premultiplied, alpha = _pictures()
     return _describe(premultiplied + (1 - alpha) * _unit(background), background)
 

@@ -1,6 +1,6 @@
 """Scene -> picture. Masks of letters and shapes are made once, supersampled, and pasted.
 
-A picture of level ``first`` at 256 px costs a fill and some ten pastes (measured speeds: docs/scenes.md).
+A picture of level `first` at 256 px costs a fill and some ten pastes (measured speeds: docs/scenes.md).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SUPERSAMPLE = 4
 
 
 def letter_width(letter: str, natural: float) -> int:
-    """Drawn width in pixels of a glyph that is ``natural`` pixels wide at a cap height of 24 px."""
+    """Drawn width in pixels of a glyph that is `natural` pixels wide at a cap height of 24 px."""
     if not (letter.isupper() or letter.isdigit()):
         least = NARROWEST_SMALL if natural > THIN else 0 if letter.isalpha() else THINNEST_SIGN
         return round(max(least, min(WIDEST, natural * SMALL_STRETCH)))

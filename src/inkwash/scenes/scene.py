@@ -32,9 +32,9 @@ TRIES = 200
 
 @dataclass(frozen=True, kw_only=True)
 class TextItem:
-    """One text region. ``size`` is the cap height (grid lettering) or the em size (free lettering) in pixels.
+    """One text region. `size` is the cap height (grid lettering) or the em size (free lettering) in pixels.
 
-    ``cells`` has one cell per character in grid lettering, the upper left one of a large character's four, and every
+    `cells` has one cell per character in grid lettering, the upper left one of a large character's four, and every
     touched cell, row by row, in free lettering.
     """
 
@@ -57,7 +57,7 @@ class TextItem:
 
 @dataclass(frozen=True, kw_only=True)
 class ShapeItem:
-    """One shape that fills a square box of ``size`` pixels."""
+    """One shape that fills a square box of `size` pixels."""
 
     shape: str
     color: str
@@ -151,7 +151,7 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """A prompt and what it names: ``background``, ``style``, ``text0.color``, ``text0.place``, ``object1.size``, ..."""
+    """A prompt and what it names: `background`, `style`, `text0.color`, `text0.place`, `object1.size`, ..."""
 
     prompt: str
     named: frozenset[str]
@@ -159,7 +159,7 @@ class Description:
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """One editing task: draw ``target`` from the pictures of ``sources`` and the ``instruction``."""
+    """One editing task: draw `target` from the pictures of `sources` and the `instruction`."""
 
     instruction: str
     kind: str
@@ -206,7 +206,7 @@ def _gaps(a: TextItem | ShapeItem, b: TextItem | ShapeItem) -> tuple[int, int]:
 
 
 def starts(rng: random.Random, scene: Scene, width: int, height: int, step: int) -> Iterator[tuple[int, int]]:
-    """Random (left, top) places on a lattice of ``step`` pixels where a box of this size lies on the canvas."""
+    """Random (left, top) places on a lattice of `step` pixels where a box of this size lies on the canvas."""
     nx, ny = (scene.width - width) // step + 1, (scene.height - height) // step + 1
     if nx < 1 or ny < 1:
         return
@@ -226,7 +226,7 @@ def place_item(
     step: int = CELL,
     accept: Callable[[Box], bool] = lambda box: True,
 ) -> Item | None:
-    """``make(left, top)`` at a random place where it fits and that ``accept`` allows; None when none was found."""
+    """`make(left, top)` at a random place where it fits and that `accept` allows; None when none was found."""
     for left, top in starts(rng, scene, *size, step):
         item = make(left, top)
         if fits(item, scene) and accept(item.box):

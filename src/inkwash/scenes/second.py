@@ -1,4 +1,4 @@
-"""Level ``second``: one to five lines of one to six words in grid lettering of two sizes, in every case, and Chinese.
+"""Level `second`: one to five lines of one to six words in grid lettering of two sizes, in every case, and Chinese.
 
 Everything has one usual place, and a prompt names the place of what stands elsewhere. Left free, a line would begin in
 each row with a small probability, which nucleus sampling cuts off. Lines that nobody placed are stacked about the
@@ -86,7 +86,7 @@ def usual_spots(scene: Scene, size: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def line_text(rng: random.Random, split: str, longest: int, random_words: float) -> str | None:
-    """One to six words of one case, maybe with digits and signs, of at most ``longest`` characters."""
+    """One to six words of one case, maybe with digits and signs, of at most `longest` characters."""
     style = rng.choices((0, 1, 2), (4, 3, 3))[0]
     if rng.random() < SIGNED_RATE:
         pattern = rng.choice(PATTERNS)
@@ -133,7 +133,7 @@ def second_line(rng: random.Random, scene: Scene, split: str, language: str, ran
 def second_texts(
     rng: random.Random, scene: Scene, count: int, split: str, language: str, random_words: float
 ) -> Scene | None:
-    """The scene with ``count`` lines, stacked or spread; None when they do not fit."""
+    """The scene with `count` lines, stacked or spread; None when they do not fit."""
     lines: list[TextItem] = []
     for _ in range(TRIES):
         if len(lines) == count:

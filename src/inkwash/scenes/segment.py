@@ -73,9 +73,9 @@ def _template(shape: str, size: int) -> Bits:
 
 
 def classify(mask: Image.Image, pixelated: int = 0, shapes: tuple[str, ...] = SHAPES) -> tuple[str, float]:
-    """The one of ``shapes`` that a mask looks most like, with the IoU.
+    """The one of `shapes` that a mask looks most like, with the IoU.
 
-    ``pixelated``: the rough size of a pixel-art shape, or 0.
+    `pixelated`: the rough size of a pixel-art shape, or 0.
     """
     unit = _unit(mask)
     sizes = (pixelated, pixelated + PIXEL, pixelated + 2 * PIXEL) if pixelated else (0,)

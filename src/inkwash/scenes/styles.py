@@ -1,6 +1,6 @@
 """The ten drawing styles: what they do to the background, to each item, and to the whole picture.
 
-``flat`` is the plain one. The named background colour stays the dominant colour in every style, the words stay
+`flat` is the plain one. The named background colour stays the dominant colour in every style, the words stay
 readable, and nothing depends on a random state.
 """
 

@@ -1,7 +1,7 @@
 """Pictures of things on cards: 140 named drawings, their names in English and Chinese, and their pixels.
 
-The table and the pictures are in ``inkwash/assets/things`` with their notice. The order of the table is part of the
-label contract of ``labels.py`` (a label is an index into it), so append only.
+The table and the pictures are in `inkwash/assets/things` with their notice. The order of the table is part of the
+label contract of `labels.py` (a label is an index into it), so append only.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ VARIATION_SELECTOR = "\ufe0f"  # a heart is the same thing with and without it
 class Thing:
     """One thing that can be drawn.
 
-    ``name`` is its canonical English singular in lower case; ``zh`` lists Chinese names, the best one first;
-    ``measure`` is the Chinese measure word that counts it.
+    `name` is its canonical English singular in lower case; `zh` lists Chinese names, the best one first;
+    `measure` is the Chinese measure word that counts it.
     """
 
     name: str

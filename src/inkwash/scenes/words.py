@@ -1,7 +1,7 @@
 """The word list and the one split of words and templates into train and held-out.
 
 A stable hash decides, so that no run, machine or Python version ever moves a word across the line. The lists are in
-``inkwash/assets/words`` with their notices.
+`inkwash/assets/words` with their notices.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _fraction(salt: str, text: str) -> float:
 
 
 def is_held_out(text: str, kind: str = "word") -> bool:
-    """Whether a word (in any case) or a template (of captions, ``edit`` or ``question``) is on the held-out side."""
+    """Whether a word (in any case) or a template (of captions, `edit` or `question`) is on the held-out side."""
     if kind == "word":
         return _fraction(SALTS[kind], text.lower()) < HELD_OUT_WORDS
     return _fraction(SALTS[kind], text) < HELD_OUT_TEMPLATES
@@ -82,7 +82,7 @@ def characters() -> str:
 
 
 def sample_word(rng: random.Random, split: str, longest: int = 8, random_words: float = 0.0) -> str:
-    """An upper-case word of the split of 3 to ``longest`` letters; lengths are balanced, not as in the list."""
+    """An upper-case word of the split of 3 to `longest` letters; lengths are balanced, not as in the list."""
     if random_words and rng.random() < random_words:
         return random_word(rng, longest)
     length = rng.randint(3, longest)
@@ -102,7 +102,7 @@ def _cased(word: str, style: int) -> str:
 
 
 def sample_cased(rng: random.Random, split: str, longest: int, style: int, random_words: float = 0.0) -> str:
-    """A word of the split of 3 to ``longest`` letters: in capitals (style 0), capitalised (1) or in small letters."""
+    """A word of the split of 3 to `longest` letters: in capitals (style 0), capitalised (1) or in small letters."""
     return _cased(sample_word(rng, split, longest, random_words), style)
 
 

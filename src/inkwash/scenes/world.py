@@ -1,6 +1,6 @@
 """Constants of the world: colours, faces, shapes, styles, and the 32 px cell grid they stand on.
 
-Every table's order is part of the label contract of ``labels.py`` (a label is an index into it), so append only.
+Every table's order is part of the label contract of `labels.py` (a label is an index into it), so append only.
 """
 
 from __future__ import annotations

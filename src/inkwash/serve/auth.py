@@ -1,7 +1,7 @@
 """API keys: read from a file or the environment, compared in constant time.
 
 A key is a secret with a name; the name appears in logs and limits, the secret nowhere. A line of the file, or an
-entry of the comma-separated INKWASH_API_KEYS, is ``name:secret`` or just ``secret``.
+entry of the comma-separated INKWASH_API_KEYS, is `name:secret` or just `secret`.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class SseResponse(EventSourceResponse):
         last_events: Callable[[Exception], Sequence[ServerSentEvent]],
         keep_alive_s: float = KEEP_ALIVE_S,
     ) -> None:
-        """``last_events``: what is sent when the server's end cuts the stream off."""
+        """`last_events`: what is sent when the server's end cuts the stream off."""
         super().__init__(
             events,
             headers={"Cache-Control": "no-cache"},

@@ -31,7 +31,7 @@ Items = list[tuple[str, UploadFile | str]]
 async def read_form(request: Request, *, max_files: int, max_bytes: int) -> AsyncIterator[Items]:
     """The fields of a form in their order; files are closed at the end. Raises RequestError 400 or 413.
 
-    ``max_bytes``: of a form without parts; one with parts is limited as every body is.
+    `max_bytes`: of a form without parts; one with parts is limited as every body is.
     """
     header = request.headers.get("content-type", "")
     kind, options = parse_options_header(header)
@@ -82,7 +82,7 @@ def _text(value: str, param: str) -> str:
 
 
 def _read_pairs(chunks: list[bytes]) -> Items:
-    """Pairs of ``name=value``, joined by ``&``, with blanks as plus signs and other bytes behind percent signs."""
+    """Pairs of `name=value`, joined by `&`, with blanks as plus signs and other bytes behind percent signs."""
     content = b"".join(chunks)
     if content.count(b"%") > _MAX_ESCAPES:
         raise RequestError(

@@ -67,7 +67,7 @@ def serve(
 ) -> None:
     """Serve until a signal comes; raises what kept the server from starting.
 
-    chat: a model that sees, served beside the other one, or alone where ``load`` is None.
+    chat: a model that sees, served beside the other one, or alone where `load` is None.
     open_reader: opens what reads words in pictures, for requests with `verify`.
     """
     bound = bound if bound is not None else bind(settings.host, settings.port)

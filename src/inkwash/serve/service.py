@@ -78,7 +78,7 @@ class Service:
     def __init__(
         self, settings: ServeSettings, load: Callable[[], Backend], *, open_reader: OpenReader | None = None
     ) -> None:
-        """``open_reader``: opens what reads words in pictures, for requests with `verify`."""
+        """`open_reader`: opens what reads words in pictures, for requests with `verify`."""
         self.settings = settings
         self._load = load
         self.backend: Backend | None = None

@@ -104,7 +104,7 @@ def dialogue_texts(dialogue: Dialogue) -> tuple[str, str]:
 def build_rows(
     processor: GlmVProcessor, dialogues: Sequence[Sequence[Dialogue]], grid: tuple[int, int], *, pad_id: int
 ) -> VLMBatch:
-    """Rows of one batch of pictures of ``grid`` (rows, columns) patches."""
+    """Rows of one batch of pictures of `grid` (rows, columns) patches."""
     merge = processor.pictures.merge_size
     seen = grid[0] * grid[1] // merge**2
     prefix = processor.encode(f"[gMASK]<sop>{USER}\n{BEGIN_IMAGE}{IMAGE * seen}{END_IMAGE}")

@@ -1,4 +1,4 @@
-"""``inkwash data``: encode and check, with one sentence and exit code 2 for bad input."""
+"""`inkwash data`: encode and check, with one sentence and exit code 2 for bad input."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def write_video(
     group: int = 5,
     format: str | None = None,
 ) -> Path:
-    """Frame k is of grey 6 * k, so that a decoded frame tells its number; ``times`` are in units of 1 / fps."""
+    """Frame k is of grey 6 * k, so that a decoded frame tells its number; `times` are in units of 1 / fps."""
     with av.open(str(path), "w", format=format) as container:
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = *size, "yuv420p", group

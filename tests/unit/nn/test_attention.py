@@ -12,7 +12,7 @@ from inkwash.nn.linear import ONE_DNN_DTYPES
 
 
 def plain(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None = None, scale: float | None = None) -> Tensor:
-    """Attention head by head in fp64; ``seen`` (L, S) or (B, 1, L, S)."""
+    """Attention head by head in fp64; `seen` (L, S) or (B, 1, L, S)."""
     out = torch.empty(*q.shape[:3], v.shape[-1])
     group = q.shape[1] // k.shape[1]
     for b in range(q.shape[0]):

@@ -1,4 +1,4 @@
-"""Level ``second``: lines fit and stand where the caption lets one expect them; cells mean what is drawn in them."""
+"""Level `second`: lines fit and stand where the caption lets one expect them; cells mean what is drawn in them."""
 
 from __future__ import annotations
 

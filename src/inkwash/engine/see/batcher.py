@@ -61,7 +61,7 @@ class AnswerBatcher:
     def __init__(
         self, answers: AnswerGenerator, *, slots: int = SLOTS, run: Callable[[StepFn], None] | None = None
     ) -> None:
-        """``slots``: answers made at once, more wait. ``run`` calls a step until it is False, in another thread."""
+        """`slots`: answers made at once, more wait. `run` calls a step until it is False, in another thread."""
         self.answers, self.slots = answers, slots
         self.run = run or in_thread
         self._lock = threading.Lock()

@@ -21,9 +21,9 @@ class MediaBudget:
 
     @contextlib.contextmanager
     def hold(self, size: int, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Room for ``size`` bytes while the block runs; ``waiting`` is called a few times a second until there is.
+        """Room for `size` bytes while the block runs; `waiting` is called a few times a second until there is.
 
-        Raises RequestError (413) for what can never fit, and whatever ``waiting`` raises.
+        Raises RequestError (413) for what can never fit, and whatever `waiting` raises.
         """
         if size > self.total:
             raise RequestError(

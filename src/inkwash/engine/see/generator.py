@@ -52,9 +52,9 @@ class AnswerGenerator:
         ranks: TensorParallelGroup | None = None,
         shared: SharedText | None = None,
     ) -> None:
-        """``ranks``: the processes among which the model is shared; all of them say the first one's tokens.
+        """`ranks`: the processes among which the model is shared; all of them say the first one's tokens.
 
-        ``shared``: the group that this process leads; the others compute what it asks for.
+        `shared`: the group that this process leads; the others compute what it asks for.
         """
         self.model, self.processor, self.stop_ids = model, processor, frozenset(stop_ids)
         self.ranks, self.shared = ranks, shared
@@ -92,7 +92,7 @@ class AnswerGenerator:
             self.keep(run, cache, keys)
 
     def unread(self, prompt: VisionPrompt, known: int | None = None) -> frozenset[int]:
-        """The inputs to be decoded before a prompt is read; ``known`` tokens of it are (None: look)."""
+        """The inputs to be decoded before a prompt is read; `known` tokens of it are (None: look)."""
         if known is None:
             known = self.prefixes.known(prompt_keys(prompt))
         return unread_inputs(prompt, known, self.features)
@@ -228,7 +228,7 @@ class AnswerGenerator:
         return logits
 
     def _features(self, prompt: VisionPrompt, starts: list[int], first: int, last: int) -> Tensor:
-        """Features of the places from ``first`` to ``last``, counted over all that is seen in the prompt."""
+        """Features of the places from `first` to `last`, counted over all that is seen in the prompt."""
         parts = []
         for number, (begin, end) in enumerate(pairwise(starts)):
             if begin < last and end > first:

@@ -1,6 +1,6 @@
 """What an answer may be, as a grammar: JSON after a schema, calls of offered tools, one of several words, a pattern.
 
-The grammars are texts in llguidance's own language (Lark with ``%json``). Calls have the form in which the models write
+The grammars are texts in llguidance's own language (Lark with `%json`). Calls have the form in which the models write
 them, so a forced call is what the model would have written; texts among their arguments are free up to the closing tag,
 everything else follows the tool's schema.
 """
@@ -33,7 +33,7 @@ class AnswerRule:
     parallel: bool = True  # more than one call
 
     def grammar(self, tokens: Mapping[str, int]) -> str:
-        """The rule in Lark; ``tokens`` are the ids of the format's tags."""
+        """The rule in Lark; `tokens` are the ids of the format's tags."""
         if sum(map(len, self.choices)) + len(self.pattern or "") > MAX_CHOICES:
             raise RequestError(
                 f"The choices or the pattern of the answer have more than {MAX_CHOICES} characters: send less.",

@@ -31,7 +31,7 @@ def load_vision_model(
     variant: str | None = None,
     ranks: Adder | None = None,
 ) -> GlmVParts:
-    """The parts of a checkpoint folder; ``ranks``: of the decoder only this process's share.
+    """The parts of a checkpoint folder; `ranks`: of the decoder only this process's share.
 
     Raises WeightsError for a damaged folder, ConfigError where the processes do not divide the network or this device
     cannot round.
@@ -120,7 +120,7 @@ def fill(
     cuts: Mapping[str, Cut],
     arrived: Callable[[str], None],
 ) -> None:
-    """Give every tensor of a network its value; ``arrived`` is told each module whose weight is there."""
+    """Give every tensor of a network its value; `arrived` is told each module whose weight is there."""
     names = [*model.state_dict(keep_vars=True)]
     if model.config.tie_word_embeddings:
         names.remove("lm_head.weight")

@@ -1,12 +1,12 @@
 """From the media parts of chat messages to pictures and videos: what they are and cost first, pixels when looked at.
 
-A part is ``{"type": "image", "image": X}``, ``{"type": "video", "video": X}`` or ``{"type": "file", "file": X}``; the
-field's other spellings (``image_url``, ``video_url``, ``input_image``, ``document``, ``url``, ``path``) mean the same.
-X is a path, bytes, a ``data:`` or ``file://`` URL, a PIL picture or, for videos, a list of frames (pictures, paths or
-URLs). Documents become one picture for each page. Remote URLs are read only where the caller passes a ``fetch``.
+A part is `{"type": "image", "image": X}`, `{"type": "video", "video": X}` or `{"type": "file", "file": X}`; the
+field's other spellings (`image_url`, `video_url`, `input_image`, `document`, `url`, `path`) mean the same.
+X is a path, bytes, a `data:` or `file://` URL, a PIL picture or, for videos, a list of frames (pictures, paths or
+URLs). Documents become one picture for each page. Remote URLs are read only where the caller passes a `fetch`.
 
 Parts are counted, then headers are read, then pixels, each only if the step before was within the limits. What reads
-them is the ``reader`` of the rules: this process, or one with limits of its own (`media.process`).
+them is the `reader` of the rules: this process, or one with limits of its own (`media.process`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class MediaRules:
     budget: MediaBudget | None = None  # of decoded bytes, shared by requests
 
     def within(self, cancelled: Callable[[], bool]) -> MediaRules:
-        """The rules for one request, whose reading ends when it is ``cancelled`` or has had its seconds."""
+        """The rules for one request, whose reading ends when it is `cancelled` or has had its seconds."""
         return replace(self, reader=self.reader.within(cancelled, self.seconds))
 
 
@@ -327,7 +327,7 @@ def frame_numbers(
     start: float | None = None,
     end: float | None = None,
 ) -> list[int]:
-    """The frames to look at, by the rule of the checkpoint within the seconds from ``start`` to ``end``."""
+    """The frames to look at, by the rule of the checkpoint within the seconds from `start` to `end`."""
     begin, finish = start or 0.0, facts.seconds if end is None else min(end, facts.seconds)
     if not 0 <= begin < finish:
         raise RequestError(

@@ -18,7 +18,7 @@ DeltaKind = Literal["thought", "answer", "call"]
 
 @dataclass(frozen=True)
 class Delta:
-    """A piece of an answer, tags of the format removed; ``call`` where it is one of a tool call."""
+    """A piece of an answer, tags of the format removed; `call` where it is one of a tool call."""
 
     kind: DeltaKind
     text: str
@@ -54,7 +54,7 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class VisionOutput:
-    """A finished answer. ``text`` is as the model wrote it; ``message`` continues the conversation."""
+    """A finished answer. `text` is as the model wrote it; `message` continues the conversation."""
 
     text: str
     answer: Answer

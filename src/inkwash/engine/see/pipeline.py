@@ -63,9 +63,9 @@ class GlmVisionPipeline:
         ranks: TensorParallelGroup | None = None,
         shared: SharedText | None = None,
     ) -> None:
-        """``media`` says what may be read; ``conversations`` is how many earlier ones are kept (0: none).
+        """`media` says what may be read; `conversations` is how many earlier ones are kept (0: none).
 
-        ``ranks``, ``shared``: the parts are one share of a model, in processes that torchrun started
+        `ranks`, `shared`: the parts are one share of a model, in processes that torchrun started
         (`engine.see.parallel`) or in a group that this one leads (`engine.ranks`).
         """
         parts.model.eval().requires_grad_(False)

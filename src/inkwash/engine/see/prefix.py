@@ -70,12 +70,12 @@ class PrefixCache:
         self._token_bytes = one.k.nbytes + one.v.nbytes
 
     def known(self, keys: Keys) -> int:
-        """How many of the first ``keys`` stand in a cache now; another thread may take it away."""
+        """How many of the first `keys` stand in a cache now; another thread may take it away."""
         with self._lock:
             return max((_shared(kept.keys, keys) for kept in self._kept.values() if kept.cache.alive), default=0)
 
     def take(self, keys: Keys, spare: int) -> tuple[StaticCache, int]:
-        """A cache with at least ``len(keys) + spare`` places, and how many of the first ``keys`` it holds already.
+        """A cache with at least `len(keys) + spare` places, and how many of the first `keys` it holds already.
 
         At least the last token is left to compute: its logits are needed.
         """
@@ -119,7 +119,7 @@ class PrefixCache:
         return self.model.make_cache(1, places)
 
     def give(self, cache: StaticCache, keys: Keys, answer: list[int], prompt: int) -> None:
-        """Keep a cache that now holds ``keys`` and then the tokens of an answer."""
+        """Keep a cache that now holds `keys` and then the tokens of an answer."""
         if self.conversations < 1:
             return
         held = np.concatenate([keys, np.asarray(answer, dtype=np.int64)])
@@ -162,7 +162,7 @@ class FeatureCache:
 
 
 def unread_inputs(prompt: VisionPrompt, known: int, features: FeatureCache) -> frozenset[int]:
-    """The inputs whose pixels it takes to read a prompt from token ``known`` on, and that have none in memory."""
+    """The inputs whose pixels it takes to read a prompt from token `known` on, and that have none in memory."""
     places = np.flatnonzero(prompt.modality.numpy())
     found, at = set(), 0
     for number, vision_input in enumerate(prompt.vision_inputs):

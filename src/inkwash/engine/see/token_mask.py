@@ -66,7 +66,7 @@ class TokenMasks:
     """A tokenizer's masks; the table of its tokens is made once."""
 
     def __init__(self, tokenizer: Tokenizer, size: int, stop_ids: Sequence[int]) -> None:
-        """``size``: of the logits, which may be larger than the vocabulary."""
+        """`size`: of the logits, which may be larger than the vocabulary."""
         self.tokenizer, self.size, self.stop_ids = tokenizer, size, tuple(stop_ids)
         self._lock = threading.Lock()
 

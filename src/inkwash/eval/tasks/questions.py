@@ -107,7 +107,7 @@ def ask_scenes(
     language: str = "en",
     done: Callable[[int], None] | None = None,
 ) -> QuestionScore:
-    """Ask about ``count`` held-out scenes; ``answer`` gets a picture and a question."""
+    """Ask about `count` held-out scenes; `answer` gets a picture and a question."""
     score = QuestionScore(level=level)
     chosen = kinds_of(level) if kinds is None else tuple(kinds)
     for number in range(count):

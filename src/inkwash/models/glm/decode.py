@@ -63,7 +63,7 @@ class StepDecoder:
     """Frozen weights of a decoder and its head, laid out for decoding; make a new one after the weights change."""
 
     def __init__(self, model: CausalModel, total: Total | None = None) -> None:
-        """``total`` completes what a share of attention or of an MLP gives, where the network is one."""
+        """`total` completes what a share of attention or of an MLP gives, where the network is one."""
         decoder, config = model.model.language_model, model.model.language_model.config
         self.decoder, self.pairs, self.total = decoder, config.rotates_pairs, total
         self.head_dim, self.rotary_dim, self.eps = config.head_width, config.rotary_dim, config.rms_norm_eps
@@ -91,9 +91,9 @@ class StepDecoder:
     def forward_token(
         self, ids: Tensor, rotary: Tensor, cache: StaticCache, start: int | Tensor, mask: Tensor | None = None
     ) -> Tensor:
-        """A token per row, ids (B,), written at ``start`` of the cache -> logits (B, vocabulary).
+        """A token per row, ids (B,), written at `start` of the cache -> logits (B, vocabulary).
 
-        rotary (B, 2 R), or one line for all rows: those of `tables`. With a ``start`` per row and an additive mask
+        rotary (B, 2 R), or one line for all rows: those of `tables`. With a `start` per row and an additive mask
         (B, 1, 1, S) no number passes through Python, so that the call can be captured once and replayed.
         """
         return self._logits(self.pass_token(self._embed(ids), rotary, cache, start, mask))

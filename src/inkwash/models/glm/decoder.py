@@ -38,7 +38,7 @@ class PartConfig:
 
 
 def read_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of ``values`` that are fields of the dataclass ``cls``; a missing required one is a ConfigError."""
+    """The entries of `values` that are fields of the dataclass `cls`; a missing required one is a ConfigError."""
     values = json_object(cls.__name__, values)
     fields = dataclasses.fields(cls)
     no_default = dataclasses.MISSING
@@ -55,7 +55,7 @@ def json_object(name: str, values: Any) -> dict[str, Any]:
 
 
 def require_whole(config: Any, *names: str, minimum: int = 1) -> None:
-    """Every named field must be a whole number of at least ``minimum``."""
+    """Every named field must be a whole number of at least `minimum`."""
     for name in names:
         value = getattr(config, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
@@ -320,7 +320,7 @@ class TextDecoder(nn.Module):
     ) -> Tensor:
         """Embeddings (B, L, D) at positions (3, B, L) -> hidden states (B, L, D) after the final norm.
 
-        ``start`` is where these tokens go in the cache: one int, or a (B,) tensor with a place per row. ``mask``
+        `start` is where these tokens go in the cache: one int, or a (B,) tensor with a place per row. `mask`
         None is plain causal attention; (B, S) bool is causal with keys hidden where False (left padding, S keys
         from the beginning of the cache on); (B, 1, L, S), bool or additive, is used as it is.
         """
@@ -343,7 +343,7 @@ class TextDecoder(nn.Module):
 def decoder_mask(
     mask: Tensor | None, length: int, start: int | Tensor, cache: StaticCache | None, device: torch.device
 ) -> Tensor | None:
-    """What a decoder's attention takes for ``mask``: None is plain causal attention.
+    """What a decoder's attention takes for `mask`: None is plain causal attention.
 
     (B, S) bool is causal with keys hidden where False and becomes (B, 1, L, S); a mask of four axes is used as it is.
     """

@@ -45,7 +45,7 @@ def keys_read(length: int) -> int:
 
 
 class Product(Protocol):
-    """``scale * (x @ weight.T) + bias`` for fp32 rows (B, K)."""
+    """`scale * (x @ weight.T) + bias` for fp32 rows (B, K)."""
 
     scale: float
 

@@ -130,7 +130,7 @@ class VisionEncoder(nn.Module):
 
 
 def init_vision_weights(model: VisionEncoder, std: float | None = None) -> None:
-    """Start from scratch: normal weights (``std`` defaults to the config's range), zero biases, unit norms."""
+    """Start from scratch: normal weights (`std` defaults to the config's range), zero biases, unit norms."""
     std = model.config.initializer_range if std is None else std
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):
@@ -182,8 +182,8 @@ class VQModel(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features (B, N, latent_channels) -> (quantized (B, N, E) of unit length, ids (B, N), loss).
 
-        The gradient of ``quantized`` goes straight through to the features. The loss pulls features to their code
-        with weight 1 and codes to their features with weight ``beta``.
+        The gradient of `quantized` goes straight through to the features. The loss pulls features to their code
+        with weight 1 and codes to their features with weight `beta`.
         """
         z, directions = self.project(features), self.quantize.directions()
         ids = self.quantize.nearest(z, directions)
@@ -202,7 +202,7 @@ class VQModel(nn.Module):
 
 
 def init_vq_weights(model: VQModel, std: float | None = None) -> None:
-    """Start from scratch: normal weights (``std`` defaults to the config's range), zero biases."""
+    """Start from scratch: normal weights (`std` defaults to the config's range), zero biases."""
     std = model.config.initializer_range if std is None else std
     nn.init.normal_(model.quantize.embedding.weight, std=std)
     for conv in (model.quant_conv, model.post_quant_conv):
@@ -220,7 +220,7 @@ Grid = tuple[int, int]  # (rows, columns) in tokens
 
 
 def grid_positions(start: int, grid: Grid) -> Tensor:
-    """(3, rows * columns) of an image block whose first token stands at ``start``."""
+    """(3, rows * columns) of an image block whose first token stands at `start`."""
     rows, columns = grid
     row = torch.arange(rows).repeat_interleave(columns)
     column = torch.arange(columns).repeat(rows)
@@ -232,8 +232,8 @@ def prompt_positions(
 ) -> tuple[Tensor, int]:
     """Positions (3, L) of a prompt and the position where its plan begins.
 
-    ``grids`` are those of the reference images, in order. Each fills the tokens between an ``image_start`` and the
-    next ``image_end``; an ``image_start`` that nothing closes (the one that asks for the plan) counts as text.
+    `grids` are those of the reference images, in order. Each fills the tokens between an `image_start` and the
+    next `image_end`; an `image_start` that nothing closes (the one that asks for the plan) counts as text.
     """
     ids = [int(i) for i in ids]
     starts = [i + 1 for i, token in enumerate(ids) if token == image_start]

@@ -238,7 +238,7 @@ class DrawingDefaults:
 
 
 def drawing_defaults(folder: Path) -> DrawingDefaults:
-    """What the checkpoint in a folder asks for; raises ``WeightsError`` for settings that nothing can be drawn with."""
+    """What the checkpoint in a folder asks for; raises `WeightsError` for settings that nothing can be drawn with."""
     values = read_json(folder / INDEX_FILE).get(DRAWING_KEY, {})
     try:
         if not isinstance(values, Mapping):
@@ -270,7 +270,7 @@ def inspect_folder(folder: Path) -> None:
 
 
 def inspect_index(folder: Path) -> None:
-    """The first half of ``inspect_folder``: is there an index, and does it name this family?"""
+    """The first half of `inspect_folder`: is there an index, and does it name this family?"""
     if not (folder / INDEX_FILE).is_file():
         raise WeightsError(f"{folder} {_describe(folder)}; {EXPECTED}.")
     pipeline = read_json(folder / INDEX_FILE).get("_class_name")
@@ -279,7 +279,7 @@ def inspect_index(folder: Path) -> None:
 
 
 def pipeline_index(drawing: DrawingDefaults | None = None) -> dict[str, object]:
-    """``model_index.json``: which class of which library reads each part, and settings of the checkpoint's own."""
+    """`model_index.json`: which class of which library reads each part, and settings of the checkpoint's own."""
     parts = {name: [part.library, part.class_name] for name, part in sorted(PARTS.items())}
     settings = {} if drawing is None or drawing == DrawingDefaults() else {DRAWING_KEY: drawing.to_dict()}
     return {"_class_name": PIPELINE_CLASS, "_diffusers_version": "0.42.1", **settings, **parts}
@@ -304,7 +304,7 @@ def min_p_sampling(share: float) -> dict[str, float]:
 
 
 def byte_tokenizer_config() -> dict[str, object]:
-    """``tokenizer/``: ByT5 needs no vocabulary, only the names of its three special bytes and its sentinels."""
+    """`tokenizer/`: ByT5 needs no vocabulary, only the names of its three special bytes and its sentinels."""
     return {
         "eos_token": "</s>",
         "extra_ids": 125,

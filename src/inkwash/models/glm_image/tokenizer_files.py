@@ -1,6 +1,6 @@
-"""The tokenizer of a GLM-Image checkpoint: how its ids are laid out, trained, and written as ``processor/`` files.
+"""The tokenizer of a GLM-Image checkpoint: how its ids are laid out, trained, and written as `processor/` files.
 
-One id space serves pictures and text. Ids ``0..codes-1`` are semantic codes, then image start and image end, then
+One id space serves pictures and text. Ids `0..codes-1` are semantic codes, then image start and image end, then
 spare ids up to the vision vocabulary; text begins above it: bytes, merges, and the special tokens last. Text is
 byte-level BPE in which every capital letter, digit and quotation mark stands alone, so that a spelling asked for in
 a prompt is a string of single tokens that a small model can copy.
@@ -76,11 +76,11 @@ class TokenLayout:
 def train_bpe(
     lines: Iterable[str], *, vocab_size: int, codes: int, reserved: int = RESERVED, spelled: bool = False
 ) -> Tokenizer:
-    """A byte-level BPE trained on ``lines`` with the id layout of this module.
+    """A byte-level BPE trained on `lines` with the id layout of this module.
 
-    ``spelled`` makes every character of a quoted text a piece of its own, small letters and Chinese ones too.
+    `spelled` makes every character of a quoted text a piece of its own, small letters and Chinese ones too.
 
-    ``vocab_size`` counts every id: vision vocabulary, bytes, merges and text specials; fewer come out when the lines
+    `vocab_size` counts every id: vision vocabulary, bytes, merges and text specials; fewer come out when the lines
     hold fewer merges, and the specials then follow the last merge.
     """
     layout = TokenLayout(codes=codes, reserved=reserved)
@@ -109,9 +109,9 @@ def write_processor_files(
     max_length: int = 131072,
     reserved: int = RESERVED,
 ) -> None:
-    """Write everything ``processor/`` of a checkpoint holds, as ``GlmImageProcessor.save_pretrained`` does.
+    """Write everything `processor/` of a checkpoint holds, as `GlmImageProcessor.save_pretrained` does.
 
-    ``min_pixels`` and ``max_pixels`` bound a reference picture before it is halved: their square roots are the least
+    `min_pixels` and `max_pixels` bound a reference picture before it is halved: their square roots are the least
     short side and the greatest long side.
     """
     layout = TokenLayout(codes=codes, reserved=reserved)
@@ -142,7 +142,7 @@ def chat_template(layout: TokenLayout) -> str:
 
 
 def tokenizer_config(layout: TokenLayout, *, max_length: int) -> dict[str, object]:
-    """``tokenizer_config.json``: the special tokens by the names under which the processor asks for them."""
+    """`tokenizer_config.json`: the special tokens by the names under which the processor asks for them."""
     named = {"image_token": IMAGE, "grid_bos_token": GRID_START, "grid_eos_token": GRID_END}
     return {
         "backend": "tokenizers",
@@ -160,7 +160,7 @@ def tokenizer_config(layout: TokenLayout, *, max_length: int) -> dict[str, objec
 
 
 def image_processor_config(*, min_pixels: int, max_pixels: int, patch_size: int) -> dict[str, object]:
-    """``preprocessor_config.json``: how reference pictures are resized, normalised and cut into patches."""
+    """`preprocessor_config.json`: how reference pictures are resized, normalised and cut into patches."""
     if not 0 < min_pixels <= max_pixels:
         raise ValueError(f"pixels must satisfy 0 < min <= max, not {min_pixels} and {max_pixels}")
     return {

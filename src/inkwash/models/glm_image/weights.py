@@ -1,8 +1,8 @@
 """A GLM-Image checkpoint folder as one object, read and written in the released layout.
 
-``load_pipeline_parts`` first looks at the whole folder (is it this family, are all parts there, do headers and sizes
-agree) and only then reads numbers; ``save_pipeline_parts`` writes a complete folder beside the target and swaps it in.
-What is written loads in ``diffusers.GlmImagePipeline`` and what that writes loads here.
+`load_pipeline_parts` first looks at the whole folder (is it this family, are all parts there, do headers and sizes
+agree) and only then reads numbers; `save_pipeline_parts` writes a complete folder beside the target and swaps it in.
+What is written loads in `diffusers.GlmImagePipeline` and what that writes loads here.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PLAIN_KEYS = KeyTable(dropped=HARMLESS)
 
 @dataclass(kw_only=True)
 class GlmImageParts:
-    """Everything a checkpoint folder holds; the networks keep their own configurations as ``.config``."""
+    """Everything a checkpoint folder holds; the networks keep their own configurations as `.config`."""
 
     ar: ARGenerator
     decoder: Decoder
@@ -78,12 +78,12 @@ def load_pipeline_parts(
     variant: str | None = None,
     dtypes: Mapping[str, torch.dtype] | None = None,
 ) -> GlmImageParts:
-    """Read a whole checkpoint folder; ``dtype=None`` keeps every tensor as stored, ``dtypes`` are those of some parts.
+    """Read a whole checkpoint folder; `dtype=None` keeps every tensor as stored, `dtypes` are those of some parts.
 
-    Part folders in ``deferred`` are checked as strictly, but their networks come back without numbers (on the meta
+    Part folders in `deferred` are checked as strictly, but their networks come back without numbers (on the meta
     device), for a caller that brings them part by part.
 
-    Raises ``WeightsError`` in one sentence when the folder is foreign, incomplete or damaged; nothing is half-loaded.
+    Raises `WeightsError` in one sentence when the folder is foreign, incomplete or damaged; nothing is half-loaded.
     """
     folder = Path(path)
     inspect_folder(folder)
@@ -128,7 +128,7 @@ def save_pipeline_parts(
     max_shard_bytes: int = MAX_SHARD_BYTES,
     variant: str | None = None,
 ) -> Path:
-    """Write a complete checkpoint folder; ``dtype=None`` keeps the networks' own.
+    """Write a complete checkpoint folder; `dtype=None` keeps the networks' own.
 
     The folder appears at once when everything is written. An older checkpoint of this family at the same place is
     replaced, and files of its owner beside the parts (a model card, a licence) are kept; any other non-empty folder is

@@ -1,7 +1,7 @@
 """Replies of a model that operates a screen, read into one form: what it thought, what it does, what it remembers.
 
 Three ways of writing are in use, one for each kind of screen: phones (`Memory: .. Reason: .. Action: {json}`, boxes),
-computers (text around one call such as ``left_click(start_box='[10,20]')``, then ``Memory:``), and web pages with
+computers (text around one call such as `left_click(start_box='[10,20]')`, then `Memory:`), and web pages with
 numbered marks (`Thought: .. Action: Click [3] .. Memory_Updated: ..`). Answer tags, box marks and Python's spelling of
 JSON are accepted everywhere, and so is a reply without any of them. Only the actions of a screen count (`ACTIONS`): a
 boxed one first; of several different ones the first is taken and the reply flagged. Places are in the units of the
@@ -92,9 +92,9 @@ class Unreadable:
 
 @dataclass(frozen=True, kw_only=True)
 class AgentReply:
-    """One step of an agent; ``action`` is None where the reply names none, and ``unreadable`` says why.
+    """One step of an agent; `action` is None where the reply names none, and `unreadable` says why.
 
-    ``extra``: other actions followed, which are not taken.
+    `extra`: other actions followed, which are not taken.
     """
 
     thought: str

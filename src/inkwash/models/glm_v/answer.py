@@ -1,9 +1,9 @@
 """One parser for what the models write: thoughts, answer, boxed spans, and where the text was cut short.
 
-Two styles are in use: ``<think>..</think><answer>..</answer>`` (4.1) and ``<think>..</think>`` followed by plain text
-(4.5 and later); both may mark a final result with ``<|begin_of_box|>..<|end_of_box|>``. `AnswerStream` takes the text
+Two styles are in use: `<think>..</think><answer>..</answer>` (4.1) and `<think>..</think>` followed by plain text
+(4.5 and later); both may mark a final result with `<|begin_of_box|>..<|end_of_box|>`. `AnswerStream` takes the text
 in pieces cut anywhere and `split_answer` is the same machine on the whole, so streaming never differs from the end
-result. Only these tags are touched: HTML and code in an answer come out as written. A ``</think>`` that nothing has
+result. Only these tags are touched: HTML and code in an answer come out as written. A `</think>` that nothing has
 opened is no part of an answer, unless it is quoted in a sentence.
 """
 
@@ -26,7 +26,7 @@ _ENDS = ".!?:\u3002\uff01\uff1f\n"  # after these a sentence has ended
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a model said, parsed. ``finished`` is False when the text ended inside thoughts, an answer tag or a box."""
+    """What a model said, parsed. `finished` is False when the text ended inside thoughts, an answer tag or a box."""
 
     thoughts: str
     answer: str  # without tags and box marks
@@ -44,9 +44,9 @@ class _TagState(Enum):
 
 
 class AnswerStream:
-    """Text in pieces to thoughts and answer in pieces; ``opened`` says that the prompt itself ended in ``<think>``.
+    """Text in pieces to thoughts and answer in pieces; `opened` says that the prompt itself ended in `<think>`.
 
-    With ``marks`` the pieces of the answer have the marks of boxes in them.
+    With `marks` the pieces of the answer have the marks of boxes in them.
     """
 
     def __init__(self, *, opened: bool = False, marks: bool = False) -> None:
@@ -188,7 +188,7 @@ class AnswerStream:
         return 0 if last else blank + overlap(body, (END_ANSWER,))
 
     def _release(self, kind: Kind, keep: int, pieces: list[Piece]) -> None:
-        """Emit what is held except its last ``keep`` characters."""
+        """Emit what is held except its last `keep` characters."""
         certain = len(self._held) - keep
         self._emit(kind, self._held[:certain], pieces)
         self._held = self._held[certain:]

@@ -35,7 +35,7 @@ class Box:
     bottom: float
 
     def pixels(self, width: int, height: int, *, grid: int = 1000) -> tuple[int, int, int, int]:
-        """The box in a picture of that size; ``grid`` is 999 for answers that count from 0 to 999."""
+        """The box in a picture of that size; `grid` is 999 for answers that count from 0 to 999."""
         if grid not in (999, 1000):
             raise ConfigError(f"grid must be 999 or 1000, got {grid!r}.")
         columns = [min(width, round(x / grid * width)) for x in (self.left, self.right)]

@@ -1,4 +1,4 @@
-"""Function calls in the midst of a text, such as ``type(content='It's fine')``, read as models write them.
+"""Function calls in the midst of a text, such as `type(content='It's fine')`, read as models write them.
 
 A call that Python can read is read so. Others are read from the right: the last quotation mark before a closing
 bracket ends the last argument, so quotation marks and line breaks inside of a text do no harm. Arguments without a name
@@ -30,7 +30,7 @@ class Call:
 
 
 def find_calls(text: str, known: Mapping[str, Sequence[str]]) -> list[Call]:
-    """The calls of known functions, in order; ``known`` tells the arguments of each.
+    """The calls of known functions, in order; `known` tells the arguments of each.
 
     A call of a function that has arguments must give one, so that "press the key(s)" is none.
     """

@@ -1,6 +1,6 @@
 """JSON and Python literals in the midst of a text, read as models write them.
 
-Seen in replies and accepted: Python's spelling, a real line break in a text, leading zeros (``[100, 020]``), a missing
+Seen in replies and accepted: Python's spelling, a real line break in a text, leading zeros (`[100, 020]`), a missing
 last bracket.
 """
 
@@ -49,7 +49,7 @@ def _first(text: str, opening: str, at: int) -> int | None:
 
 
 def _value_at(text: str, start: int, *, open_end: bool) -> tuple[Any, int] | None:
-    """The value that begins there, up to its own closing bracket; with ``open_end`` its last brackets may lack."""
+    """The value that begins there, up to its own closing bracket; with `open_end` its last brackets may lack."""
     try:
         return _DECODER.raw_decode(text, start)  # sound JSON, whatever brackets its texts hold
     except (ValueError, RecursionError):

@@ -188,7 +188,7 @@ class Ability:
 
     @classmethod
     def of(cls, render: Callable[..., str]) -> Ability:
-        """``render`` takes messages and tools."""
+        """`render` takes messages and tools."""
         mark = "zqxmark"
         user = {"role": "user", "content": "a"}
         call = {"id": "b", "type": "function", "function": {"name": f"{mark}1", "arguments": {f"{mark}2": f"{mark}3"}}}

@@ -57,7 +57,7 @@ class GlmV(nn.Module):
     ) -> Tensor:
         """Ids (B, L) at positions (3, B, L) -> hidden states (B, L, D) after the final norm.
 
-        ``features`` (N, D) of `see`, in the order of the prompts, replace the N tokens whose ``modality`` (B, L) is
+        `features` (N, D) of `see`, in the order of the prompts, replace the N tokens whose `modality` (B, L) is
         not zero. The rest is as in `TextDecoder.forward`.
         """
         x = self.embed(input_ids, features, modality)

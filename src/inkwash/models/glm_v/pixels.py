@@ -51,7 +51,7 @@ class PixelConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], name: str) -> PixelConfig:
-        """Read the keys of a preprocessor's file, called ``name`` in errors."""
+        """Read the keys of a preprocessor's file, called `name` in errors."""
         size = values.get("size") or {}
         try:
             return cls(

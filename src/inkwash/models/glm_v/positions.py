@@ -23,7 +23,7 @@ TEXT, PICTURE, VIDEO_FRAME = 0, 1, 2  # modality of a token
 def prompt_positions(modality: Sequence[int], grids: Sequence[PatchGrid], *, merge: int) -> tuple[Tensor, int]:
     """Positions (3, L) of a prompt and the position of the first token generated after it.
 
-    ``modality`` is one of TEXT, PICTURE, VIDEO_FRAME per token; ``grids`` are in patches, in the order of the prompt.
+    `modality` is one of TEXT, PICTURE, VIDEO_FRAME per token; `grids` are in patches, in the order of the prompt.
     """
     frames = iter([(rows // merge, columns // merge) for time, rows, columns in grids for _ in range(time)])
     parts: list[Tensor] = []
@@ -46,5 +46,5 @@ def prompt_positions(modality: Sequence[int], grids: Sequence[PatchGrid], *, mer
 
 
 def next_positions(start: int, count: int) -> Tensor:
-    """(3, count) of generated tokens, the first of them at ``start``."""
+    """(3, count) of generated tokens, the first of them at `start`."""
     return torch.arange(start, start + count).expand(3, -1)

@@ -60,7 +60,7 @@ class VideoSampling:
     max_duration: float = 300
 
     def choose(self, video: VideoStats, *, fps: float | None = None, max_frames: int | None = None) -> list[int]:
-        """Frame numbers to decode; ``fps`` and ``max_frames`` replace the checkpoint's."""
+        """Frame numbers to decode; `fps` and `max_frames` replace the checkpoint's."""
         if self.by_length:
             return sample_by_length(video, fps=fps, max_frames=max_frames)
         rate = self.fps if fps is None else fps
@@ -125,7 +125,7 @@ class GlmVProcessor:
 
     @property
     def style(self) -> Style:
-        """How the model of this checkpoint writes answers: with ``<answer>`` tags, or plain with a thinking switch."""
+        """How the model of this checkpoint writes answers: with `<answer>` tags, or plain with a thinking switch."""
         return "plain" if "enable_thinking" in self.chat_template else "tagged"
 
     @cached_property
@@ -148,10 +148,10 @@ class GlmVProcessor:
         add_generation_prompt: bool = True,
         max_pixels: int | None = None,
     ) -> VisionPrompt:
-        """A conversation as one prompt; ``images`` and ``videos`` fill its media parts in order of appearance.
+        """A conversation as one prompt; `images` and `videos` fill its media parts in order of appearance.
 
-        A part is ``{"type": "image"}`` or ``{"type": "video"}`` (``image_url`` and ``video_url`` mean the same),
-        text ``{"type": "text", "text": ..}`` or a plain string. ``max_pixels`` bounds each picture and each video,
+        A part is `{"type": "image"}` or `{"type": "video"}` (`image_url` and `video_url` mean the same),
+        text `{"type": "text", "text": ..}` or a plain string. `max_pixels` bounds each picture and each video,
         frames counted. Nothing is decoded here that was given as a `Picture` or a lazy `Video`. Raises `RequestError`
         where parts and media do not agree.
         """
@@ -200,7 +200,7 @@ class GlmVProcessor:
             raise RequestError(f"The chat template cannot say these messages: {error}.", param="messages") from None
 
     def encode(self, text: str) -> list[int]:
-        """Plain tokenization; special tokens written in ``text`` are read as such.
+        """Plain tokenization; special tokens written in `text` are read as such.
 
         As a batch of one, which leaves the interpreter to other threads meanwhile; `Tokenizer.encode` does not.
         """

@@ -13,10 +13,10 @@ from inkwash.core.errors import ConfigError
 
 
 class RepetitionDetector:
-    """Fed with every generated token of one answer; ``add`` says whether the answer now ends in a loop."""
+    """Fed with every generated token of one answer; `add` says whether the answer now ends in a loop."""
 
     def __init__(self, *, longest: int = 256, times: int = 4, least: int = 96) -> None:
-        """A loop is a span of up to ``longest`` tokens said ``times`` times or more, over at least ``least`` tokens."""
+        """A loop is a span of up to `longest` tokens said `times` times or more, over at least `least` tokens."""
         if longest < 1 or times < 2 or least < 1:
             raise ConfigError(
                 f"longest and least must be at least 1 and times at least 2, got {longest}, {least} and {times}."

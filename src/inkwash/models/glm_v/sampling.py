@@ -46,7 +46,7 @@ class VideoStats:
 def sample_by_rate(
     video: VideoStats, *, fps: float = 2.0, max_duration: float = 300, max_frames: int | None = None
 ) -> list[int]:
-    """Frame numbers by the rule of GLM-4.1V and GLM-4.5V; ``fps`` frames per second of video."""
+    """Frame numbers by the rule of GLM-4.1V and GLM-4.5V; `fps` frames per second of video."""
     _check(fps, max_frames)
     last = video.frames - 1
     fps = min(fps, _FASTEST)
@@ -66,7 +66,7 @@ def sample_by_rate(
 
 
 def sample_by_length(video: VideoStats, *, fps: float | None = None, max_frames: int | None = None) -> list[int]:
-    """Frame numbers by the rule of GLM-4.6V; ``fps`` replaces the rate that the length of the video asks for."""
+    """Frame numbers by the rule of GLM-4.6V; `fps` replaces the rate that the length of the video asks for."""
     _check(fps, max_frames)
     seconds = min(video.seconds, _LONGEST)
     fps = None if fps is None else min(fps, _FASTEST)

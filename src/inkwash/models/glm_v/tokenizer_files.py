@@ -92,9 +92,9 @@ TEMPLATE = """\
 
 
 def train_bpe(lines: Iterable[str], *, vocab_size: int, spelled: bool = False) -> Tokenizer:
-    """A byte-level BPE trained on ``lines``; ``vocab_size`` counts bytes, merges and special tokens.
+    """A byte-level BPE trained on `lines`; `vocab_size` counts bytes, merges and special tokens.
 
-    ``spelled`` sets every character inside quotation marks alone, small letters and Chinese, too.
+    `spelled` sets every character inside quotation marks alone, small letters and Chinese, too.
     """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     if vocab_size < len(alphabet) + len(SPECIALS):

@@ -1,7 +1,7 @@
 """Tool calls in the text of an answer, whole or in pieces, read as tolerantly as the models write them.
 
-A call is ``<tool_call>name``, then pairs of ``<arg_key>`` and ``<arg_value>``, then ``</tool_call>``. Seen in the wild
-and accepted: no new line after the name (or a written ``\\n``), no arguments at all, a stray ``</arg_value>``, a JSON
+A call is `<tool_call>name`, then pairs of `<arg_key>` and `<arg_value>`, then `</tool_call>`. Seen in the wild
+and accepted: no new line after the name (or a written `\\n`), no arguments at all, a stray `</arg_value>`, a JSON
 object instead of the pairs or of name and pairs. A value is what stands between its tags, blanks and other tags
 included; `arguments.py` decides its type. A call that is cut short is no call: its text stays in the content.
 `ToolCallStream` reads pieces cut anywhere and `parse_tool_calls` is the same machine on the whole.
@@ -104,7 +104,7 @@ class _CallReader:
         return ToolCall(name=self.name or "", arguments=self.arguments)
 
     def take(self, text: str, *, last: bool = False) -> str:
-        """The next piece of the text; ``last`` says that none follows."""
+        """The next piece of the text; `last` says that none follows."""
         self.raw += text
         self._held += text
         out: list[str] = []
@@ -329,7 +329,7 @@ def tool_call_text(function: Mapping[str, Any]) -> str:
 
 
 def parse_tool_calls(text: str, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[str, list[ToolCall]]:
-    """The content around the calls and the calls in order; ``tools`` are the offered ones as JSON schemas."""
+    """The content around the calls and the calls in order; `tools` are the offered ones as JSON schemas."""
     content: list[str] = []
     calls: list[ToolCall] = []
     at, last, patience = 0, text.rfind(END_CALL), _Patience()

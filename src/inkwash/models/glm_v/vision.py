@@ -158,7 +158,7 @@ class GlmVVisionEncoder(nn.Module):
 
 
 def init_weights(model: GlmVVisionEncoder, std: float | None = None) -> None:
-    """Start from scratch: normal weights (``std`` defaults to the config's range), zero biases, unit norms."""
+    """Start from scratch: normal weights (`std` defaults to the config's range), zero biases, unit norms."""
     std = model.config.initializer_range if std is None else std
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d | nn.Embedding):

@@ -27,20 +27,20 @@ Size = tuple[int, int]  # width, height
 
 
 class LoadPicture(Protocol):
-    """Reads an RGB picture, whole or resized to ``size`` by Pillow's bicubic filter."""
+    """Reads an RGB picture, whole or resized to `size` by Pillow's bicubic filter."""
 
     def __call__(self, size: Size | None = None) -> Image.Image: ...
 
 
 class LoadVideo(Protocol):
-    """Reads frames in stacks; ``wanted`` is what they will be resized to."""
+    """Reads frames in stacks; `wanted` is what they will be resized to."""
 
     def __call__(self, wanted: Size | None = None) -> Iterable[Tensor]: ...
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a known size that is decoded when it is looked at; ``key`` tells equal pictures, if given."""
+    """A picture of a known size that is decoded when it is looked at; `key` tells equal pictures, if given."""
 
     width: int
     height: int
@@ -52,8 +52,8 @@ class Picture:
 class Video:
     """Frames that were chosen from a video, their numbers in it, and its rate; a plain list of frames has neither.
 
-    ``size`` (width, height) and ``load`` stand for frames that are decoded when they are looked at: as many as
-    ``indices``, in stacks of 8-bit (T, 3, H, W) with an even T but for the last.
+    `size` (width, height) and `load` stand for frames that are decoded when they are looked at: as many as
+    `indices`, in stacks of 8-bit (T, 3, H, W) with an even T but for the last.
     """
 
     frames: Sequence[Image.Image] | Tensor = ()  # RGB pictures of one size, or 8-bit (T, 3, H, W)
@@ -82,7 +82,7 @@ class Video:
 class VisionInput:
     """One picture or video in a prompt: its grid, the places it takes, its pixels, and what makes patch values of them.
 
-    ``pixels`` reads pieces at the size of the grid, ``patches`` takes one of them; ``size_bytes`` is what all of them
+    `pixels` reads pieces at the size of the grid, `patches` takes one of them; `size_bytes` is what all of them
     take as 8-bit values.
     """
 

@@ -28,7 +28,7 @@ _KEPT = ("*.e_score_correction_bias",)
 
 @dataclass(kw_only=True)
 class GlmVParts:
-    """Everything a checkpoint folder holds; the network keeps its own configuration as ``.config``."""
+    """Everything a checkpoint folder holds; the network keeps its own configuration as `.config`."""
 
     model: GlmV
     processor: GlmVProcessor
@@ -51,12 +51,12 @@ def load_glm_v(
     fill: bool = True,
     variant: str | None = None,
 ) -> GlmVParts:
-    """Read a whole checkpoint folder; ``dtype=None`` keeps every tensor as stored, 8-bit ones as bf16.
+    """Read a whole checkpoint folder; `dtype=None` keeps every tensor as stored, 8-bit ones as bf16.
 
-    Without ``fill`` the files are checked alike, but the network's parameters stay on the meta device. ``variant``
+    Without `fill` the files are checked alike, but the network's parameters stay on the meta device. `variant`
     names files such as model.fp16.safetensors.
 
-    Raises ``WeightsError`` in one sentence when the folder is foreign, incomplete or damaged; nothing is half-loaded.
+    Raises `WeightsError` in one sentence when the folder is foreign, incomplete or damaged; nothing is half-loaded.
     """
     folder = Path(path)
     config = read_config(folder)
@@ -88,7 +88,7 @@ def load_model(
 def save_glm_v(
     parts: GlmVParts, path: str | Path, *, dtype: torch.dtype | None = None, max_shard_bytes: int = MAX_SHARD_BYTES
 ) -> Path:
-    """Write a checkpoint folder; ``dtype=None`` keeps the network's own.
+    """Write a checkpoint folder; `dtype=None` keeps the network's own.
 
     An older GLM-V checkpoint at the same place is overwritten file by file, with `config.json` last; any other
     non-empty folder is refused.

@@ -48,9 +48,9 @@ def make_chat_router(
     deadline_s: float | None = None,
     max_bytes: int = 64 * MEBI,
 ) -> APIRouter:
-    """The routes around one pipeline; ``admit`` raises for clients that may not ask, before their body is read, and
-    returns what takes a place for the answer, once the body is there. ``run``: where answers are made, as
-    `GlmVisionPipeline.enable_batching` has it. ``deadline_s``: the longest time of an answer; ``max_bytes``: of a body.
+    """The routes around one pipeline; `admit` raises for clients that may not ask, before their body is read, and
+    returns what takes a place for the answer, once the body is there. `run`: where answers are made, as
+    `GlmVisionPipeline.enable_batching` has it. `deadline_s`: the longest time of an answer; `max_bytes`: of a body.
     """
     router = APIRouter(tags=["chat"])
     threads = ThreadPoolExecutor(MAX_CLIENTS, "inkwash-chat")
@@ -92,7 +92,7 @@ def make_chat_router(
 async def _sent(
     request: Request, answers: Answers, form: Completion | ResponseAnswer, stream: bool, leave: Leave
 ) -> Response:
-    """The answers in their form; ``leave`` is called when they have ended, or by the caller where this raises."""
+    """The answers in their form; `leave` is called when they have ended, or by the caller where this raises."""
 
     def ended(_: bool) -> None:
         answers.cancel.cancel()
