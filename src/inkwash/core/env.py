@@ -7,6 +7,9 @@ INKWASH_THREADS  CPU threads for computing (default: the cores this process may 
 INKWASH_DEVICE   cpu, cuda, cuda:1, mps ... (default: the accelerator when there is one)
 INKWASH_HUB      where named models are fetched from: huggingface (default) or modelscope
 INKWASH_OFFLINE  1: never ask a hub, use only what is on disk
+INKWASH_INT8_ACTIVATIONS
+                 1 or 0: round activations to int8 where the decoder's weights are, or never (default: where that is
+                 faster on this processor)
 
 INKWASH_JUDGE_KEY, the key of a vision model that judges pictures, is read by the command line (cli/eval_benchmarks.py).
 So are the keys of a server, INKWASH_API_KEYS of its clients and INKWASH_ENHANCE_KEY of its endpoint (cli/serve.py),
@@ -46,6 +49,12 @@ def debug() -> bool:
 def offline() -> bool:
     """Whether hubs must not be asked; the hub library's own HF_HUB_OFFLINE counts too."""
     return flag("INKWASH_OFFLINE") or os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE
+
+
+def int8_activations() -> bool | None:
+    """Whether activations are rounded to int8 for int8 weights; None where the processor's speed decides."""
+    name = "INKWASH_INT8_ACTIVATIONS"
+    return flag(name) if os.environ.get(name, "").strip() else None
 
 
 def hub() -> str:

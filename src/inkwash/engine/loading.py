@@ -40,6 +40,8 @@ from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts
 from inkwash.models.quantized_files import KINDS, stated_kind
 from inkwash.models.tensor_files import StoredTensor
 from inkwash.models.weights import FLOATS, StoredTensors, read_stored
+from inkwash.nn.int8 import faster_layer
+from inkwash.nn.linear import QuantizedLinear
 
 if TYPE_CHECKING:
     from inkwash.engine.memory import Forecast, Forecaster
@@ -238,7 +240,13 @@ def load_parts(plan: LoadPlan, device: torch.device) -> tuple[GlmImageParts, Res
         folder, dtype=plan.dtype, device=device, deferred=deferred, variant=variant, dtypes=plan.dtypes
     )
     for stage in mapped:
-        fill_mapped(_network(parts, stage), StoredTensors(folder / FOLDERS[stage], variant), numbers[stage], device)
+        fill_mapped(
+            _network(parts, stage),
+            StoredTensors(folder / FOLDERS[stage], variant),
+            numbers[stage],
+            device,
+            layer_of=faster_layer if stage == "decoder" else QuantizedLinear,  # a generator's rows are not rounded
+        )
     if "decoder" in mapped and device.type == "cpu":
         parts.decoder.stream = ReadAhead()
     members: dict[str, OffloadedNetwork] = {}

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from inkwash.engine.offload import put
 from inkwash.models.glm_image.decoder_blocks import Block
 from inkwash.models.weights import StoredTensors
-from inkwash.nn.linear import QuantizedLinear
+from inkwash.nn.linear import QuantizedLinear, QuantizedMatrix
 
 
 def fill_mapped(
@@ -27,11 +27,12 @@ def fill_mapped(
     dtype: torch.dtype,
     device: torch.device,
     kept: Callable[[str], bool] = lambda _name: False,
+    layer_of: Callable[[QuantizedMatrix, Tensor | None], QuantizedLinear] = QuantizedLinear,
 ) -> None:
     """Give a network views of the mapped files for weights; quantised layers take the place of plain ones.
 
     What is asked for in another number type than it is stored in, or on an accelerator, is copied. `kept` names tensors
-    that stay in theirs.
+    that stay in theirs, `layer_of` makes quantised layers.
     """
     names = set(stored.names)
     for name in stored.quantized:
@@ -40,7 +41,7 @@ def fill_mapped(
         assert isinstance(layer, nn.Linear)
         bias = None if layer.bias is None else stored.view(f"{path}.bias", dtype).to(device)
         parent, _, leaf = path.rpartition(".")
-        setattr(network.get_submodule(parent), leaf, QuantizedLinear(stored.matrix(name).to(device), bias))
+        setattr(network.get_submodule(parent), leaf, layer_of(stored.matrix(name).to(device), bias))
     for name, tensor in network.state_dict().items():
         if tensor.is_meta and name in names:
             put(network, name, stored.view(name, None if kept(name) else dtype).to(device))

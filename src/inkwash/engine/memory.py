@@ -46,7 +46,8 @@ from inkwash.models.glm_image.schedule import schedule
 from inkwash.models.glm_image.vae import AutoencoderKL
 from inkwash.models.tensor_files import read_json
 from inkwash.models.weights import parameters_on_meta
-from inkwash.nn.linear import WIDENED, can_pack
+from inkwash.nn.int8 import scratch_bytes
+from inkwash.nn.linear import can_pack
 
 PROMPT_TOKENS, GLYPHS = 64, 16  # of a usual prompt
 AR_LAYERS, DECODER_LAYERS = (6, 8), (1, 2)  # of the short networks: from there on the peak lies in the same place
@@ -56,6 +57,7 @@ SLOT_STEP = 256  # the planner's caches grow by so many tokens
 TILE = 128  # latent cells of a VAE tile
 CPU_RUNTIME = 70 * 2**20  # kernels made on the way, their scratch memory and the window files are read through
 CPU_QUANTIZING = 80 * 2**20  # what the library that rounds weights brings along
+HALVES = 2  # of a guided step, which run side by side and borrow memory each
 CPU_CONVOLUTION = 1.5  # convolutions on a CPU keep re-ordered copies of what they read and write
 N = TypeVar("N", bound=nn.Module)
 
@@ -217,8 +219,8 @@ class Forecaster:
         packed = _own_bytes(networks.ar, "ar" in kinds, packs, self.dtype)
         weights = {"vision": packed, "ar": packed, "decoder": packed, "block": 0, "blocks": 0}
         weights["small"] = taken(networks.vae) + taken(networks.glyph)
-        widened = WIDENED * (4 + 2 * self.dtype.itemsize) if kinds else 0
-        return Forecast(base=self.base + CPU_RUNTIME + widened, weights=weights, working=self.working, profile="map")
+        scratch = HALVES * scratch_bytes(self.dtype) if kinds else 0
+        return Forecast(base=self.base + CPU_RUNTIME + scratch, weights=weights, working=self.working, profile="map")
 
     @cached_property
     def working(self) -> dict[str, int]:

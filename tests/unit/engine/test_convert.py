@@ -22,6 +22,7 @@ from inkwash.models.glm_v.folder import BUNDLED as SIGHT
 from inkwash.models.glm_v.weights import load_glm_v
 from inkwash.models.quantized_files import stated_kind
 from inkwash.models.weights import StoredTensors
+from inkwash.nn.int8 import Int8Linear
 from inkwash.nn.linear import Int4Matrix, Int8Matrix, QuantizedLinear, dequantize, quantize_int4, quantize_int8
 
 CALL: dict[str, Any] = {"prompt": 'A "SIGN"', "height": 64, "width": 64, "num_inference_steps": 2}
@@ -93,6 +94,20 @@ def test_the_folder_draws_by_mapped_products(pipe: GlmImagePipeline, narrow: Pat
     prior = plain.generate_prior_tokens(CALL["prompt"], 64, 64, generator=torch.Generator().manual_seed(7))[0]
     got, expected = latents(pipe, prior_token_ids=prior), latents(plain, prior_token_ids=prior)
     assert float((got - expected).norm() / expected.norm()) < 0.02
+
+
+def test_the_decoder_may_round_its_activations(narrow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    for chosen, kind in (("0", QuantizedLinear), ("1", Int8Linear)):
+        monkeypatch.setenv("INKWASH_INT8_ACTIVATIONS", chosen)
+        pipe = GlmImagePipeline.from_pretrained(narrow, device_map="cpu")
+        for network, expected in ((pipe.parts.decoder, kind), (pipe.parts.ar, QuantizedLinear)):
+            layers = [layer for layer in network.modules() if isinstance(layer, QuantizedLinear)]
+            assert layers and all(type(layer) is expected for layer in layers)
+        made.append(latents(pipe).float())
+    widened, rounded = made
+    assert 0 < float((rounded - widened).norm() / widened.norm()) < 0.05
+    assert torch.equal(latents(pipe).float(), rounded)  # the same again
 
 
 def test_one_token_is_near_that_of_the_widened_generator(pipe: GlmImagePipeline, narrow: Path) -> None:
