@@ -21,6 +21,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from inkwash.engine.see.pipeline import GlmVisionPipeline
+from inkwash.serve.chat.schema import ChatBody
 from inkwash.serve.server import mount_chat
 from inkwash.serve.settings import ChatSettings, ServeSettings
 from tests.server.conftest import Live, running
@@ -342,6 +343,32 @@ def test_langchain(live: Live, direct: None) -> None:
         merged = chunk if merged is None else merged + chunk
     assert Zoom.model_validate(merged.tool_calls[0]["args"])
     assert isinstance(model.with_structured_output(Sign, method="function_calling").invoke("hi"), Sign)
+
+
+NUMBERS = {
+    name: branch
+    for name, field in ChatBody.model_json_schema()["properties"].items()
+    for branch in field.get("anyOf", [field])
+    if branch.get("type") in ("integer", "number") and name not in ("n", "max_tokens", "deadline_s")
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_the_ends_of_every_number(live: Live, name: str) -> None:
+    """What the schema allows is answered, and what lies beyond it is refused: no value makes the model fail."""
+    rule = NUMBERS[name]
+    low, high = rule.get("minimum", rule.get("exclusiveMinimum", 0)), rule.get("maximum", 2**63 - 1)
+    values = {low, high, low + (high - low) * 1e-9, 5e-324, 1e-300, 1e-8, low - 1, high * 2 + 1}
+    if rule["type"] == "integer":
+        values = {low, low + 1, high, low - 1, high * 2 + 1, 2**80}
+    allowed = 0
+    for value in sorted(values):
+        body = {"messages": HI, "max_tokens": 3, "logprobs": True, "tools": [WAIT], name: value, **QUIET["extra_body"]}
+        answer = live.http.post("/v1/chat/completions", json=body)
+        assert answer.status_code in (200, 400), (value, answer.text)
+        assert answer.status_code == 200 or name in answer.json()["error"]["message"]
+        allowed += answer.status_code == 200
+    assert allowed >= 2
 
 
 def test_the_model_is_the_shipped_one(live: Live) -> None:

@@ -19,6 +19,8 @@ MAX_STEPS = 1000
 MAX_IMAGES = 64
 MAX_GUIDANCE = 100.0
 MAX_TEMPERATURE = 10.0
+GREEDY_BELOW = 1e-5  # a temperature: what logits are divided by, so that they stay finite
+MIN_REPETITION_PENALTY, MAX_REPETITION_PENALTY = 0.01, 10.0
 MAX_SEED = 2**63 - 1
 MAX_ADAPTER_WEIGHT = 10.0
 

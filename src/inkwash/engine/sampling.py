@@ -40,7 +40,9 @@ HALF_MARGIN = 1e-3  # a chance that much above a half has no equal, however its 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """Temperature 0 is greedy. `codes_only` keeps image marks and reserved ids out of the picture's grid.
+    """Temperature 0 is greedy, and so is one near it.
+
+    `codes_only` keeps image marks and reserved ids out of the picture's grid.
 
     `min_p` leaves out what is less likely than that share of the likeliest (arXiv:2407.01082). A nucleus leaves out
     every second thought once one code has most of the chances: where a line may begin in any of ten rows, "not yet"
@@ -58,7 +60,8 @@ class Sampling:
     codes_only: bool = True
 
     def __post_init__(self) -> None:
-        limits.check_temperature(self.temperature)
+        if limits.check_temperature(self.temperature) < limits.GREEDY_BELOW:
+            object.__setattr__(self, "temperature", 0.0)
         limits.check_nucleus("top_p", self.top_p)
         limits.check_real("min_p", self.min_p, 0.0, 1.0)
         if self.top_k is not None and self.top_k < 1:

@@ -7,6 +7,7 @@ with a sentence that tells nothing about the server's inside.
 from __future__ import annotations
 
 import errno
+import itertools
 import logging
 import math
 import os
@@ -101,7 +102,8 @@ def _passing(error: Exception) -> Exception:
 def from_validation(errors: list[ErrorDetails]) -> RequestError:
     """The first complaint of pydantic as one sentence with its field and value."""
     first = errors[0]
-    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path") and not _is_kind(part))
+    steps = [str(part) for part in first["loc"] if part not in ("body", "query", "path") and not _is_kind(part)]
+    place = ".".join(name for name, _ in itertools.groupby(steps))  # a tagged union names the tag, then its field
     if first["type"] == "json_invalid" or not place:
         return RequestError(f"The body is no valid request: {_plain(first['msg'])}.", code="invalid_body")
     if first["type"] == "missing":

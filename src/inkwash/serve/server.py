@@ -251,4 +251,6 @@ def _admission(service: Service, queue: AnswerQueue) -> Callable[[Request], Ente
 
 
 def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    """Tell the terminal or the log; a log on a full disk must not keep a signal from being obeyed."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)

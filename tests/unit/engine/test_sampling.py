@@ -73,6 +73,14 @@ def test_greedy_and_a_narrow_nucleus_take_the_best(values: list[float]) -> None:
     assert chances[0, choose(logits, number, Sampling(temperature=1.0, top_k=1))] == chances.max()
 
 
+@pytest.mark.parametrize("temperature", [5e-324, 1e-46, 1e-38, 1e-8, 9e-6])
+def test_a_temperature_that_nothing_can_be_divided_by_is_greedy(temperature: float) -> None:
+    logits, number = torch.tensor([[1.0, 3.0, 2.0]]), torch.tensor([0.99])
+    sampling = Sampling(temperature=temperature, top_p=1.0)
+    assert int(choose(logits, number, sampling)) == 1
+    assert pick(logits, [0.99], [sampling]) == [1]
+
+
 def test_rows_do_not_see_each_other() -> None:
     generator = torch.Generator().manual_seed(0)
     logits, numbers = torch.randn(64, 200, generator=generator) * 3, torch.rand(64, generator=generator)

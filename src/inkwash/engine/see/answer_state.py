@@ -18,6 +18,7 @@ import torch
 from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
+from inkwash.core import limits
 from inkwash.core.errors import RequestError
 from inkwash.engine.request import CancelToken
 from inkwash.engine.sampling import MOST, NgramProposer, Sampling, choose
@@ -65,12 +66,13 @@ class Budget:
             )
         if self.thinking is not None and self.thinking < 0:
             raise RequestError(f"thinking_budget is {self.thinking}, but must be 0 or more.", param="thinking_budget")
-        if not 0 < self.repetition_penalty <= 10:
-            raise RequestError(
-                f"repetition_penalty is {self.repetition_penalty}, but must lie above 0 and up to 10.",
-                param="repetition_penalty",
-            )
-
+        limits.check_real(
+            "repetition_penalty",
+            self.repetition_penalty,
+            limits.MIN_REPETITION_PENALTY,
+            limits.MAX_REPETITION_PENALTY,
+            advice="1 turns it off",
+        )
         for name in ("frequency_penalty", "presence_penalty"):
             if not -2 <= getattr(self, name) <= 2:
                 raise RequestError(f"{name} is {getattr(self, name)}, but must be from -2 to 2.", param=name)

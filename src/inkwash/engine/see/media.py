@@ -2,6 +2,7 @@
 
 A part is `{"type": "image", "image": X}`, `{"type": "video", "video": X}` or `{"type": "file", "file": X}`; the
 field's other spellings (`image_url`, `video_url`, `input_image`, `document`, `url`, `path`) mean the same.
+Settings such as `fps` and `pages` stand in the part or in the object that holds its source; others are refused.
 X is a path, bytes, a `data:` or `file://` URL, a PIL picture or, for videos, a list of frames (pictures, paths or
 URLs). Documents become one picture for each page. Remote URLs are read only where the caller passes a `fetch`.
 
@@ -24,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from inkwash.core.errors import MediaError, RequestError
-from inkwash.core.text import split_url
+from inkwash.core.text import nearest, split_url
 from inkwash.engine.see.budget import BYTES, MediaBudget
 from inkwash.media import documents, videos
 from inkwash.media.data_url import as_data_url, is_data_url, read_data_url
@@ -58,6 +59,11 @@ _TYPES = {
     "video/ogg": ".ogv",
 }
 _HOLDERS = ("url", "path", "data", "file_data", "b64_json")
+_OF_VIDEOS = ("fps", "max_frames", "start", "end")
+_OF_FILES = ("pages", "dpi", "password", *_OF_VIDEOS)
+_LABELS = (  # of a part: they say what it is or how it is kept; `detail` is a hint, every picture is looked at in full
+    "type", "detail", "filename", "name", "title", "mime_type", "media_type", "format", "uuid", "cache_control",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,10 +160,12 @@ def _part(part: Any, seen: ParsedMedia, sampling: VideoSampling, rules: MediaRul
         return
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind in _IMAGES:
-        seen.images.append(_picture(_source(part, _IMAGES), rules))
+        source, _ = _source(part, _IMAGES)
+        seen.images.append(_picture(source, rules))
         yield {"type": "image"}
     elif kind in _VIDEOS:
-        seen.videos.append(_video(_source(part, _VIDEOS), part, sampling, rules))
+        source, settings = _source(part, _VIDEOS, _OF_VIDEOS)
+        seen.videos.append(_video(source, settings, sampling, rules))
         yield {"type": "video"}
     elif kind in _FILES:
         yield from _document(part, seen, sampling, rules)
@@ -169,17 +177,38 @@ def _part(part: Any, seen: ParsedMedia, sampling: VideoSampling, rules: MediaRul
         )
 
 
-def _source(part: Mapping[str, Any], names: Sequence[str]) -> Any:
-    """What a part holds, under whichever of the usual names."""
+def _source(part: Mapping[str, Any], names: Sequence[str], known: Sequence[str] = ()) -> tuple[Any, dict[str, Any]]:
+    """What a part holds, under whichever of the usual names, and its `known` settings; null is absent."""
+    kind, source, settings = part.get("type"), None, {}
     for name in (*names, *_HOLDERS):
         if (found := part.get(name)) is not None:
             if isinstance(found, Mapping):
+                settings = _settings(found, kind, (), known)
                 found = next((found[holder] for holder in _HOLDERS if found.get(holder) is not None), None)
-            if found is not None:
-                return found
-    raise RequestError(
-        f"A part of type {part.get('type')!r} holds nothing: give it a path, URL or data.", param="messages"
-    )
+            if found is not None and not (isinstance(found, str) and not found.strip()):
+                source = found
+                break
+    if source is None:
+        raise RequestError(f"A part of type {kind!r} holds nothing: give it a path, URL or data.", param="messages")
+    return source, settings | _settings(part, kind, names, known)
+
+
+def _settings(fields: Mapping[str, Any], kind: object, names: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
+    """The fields that say how a part is read; raises for one that would be ignored."""
+    found = {}
+    for name, value in fields.items():
+        if value is None or name in names or name in _HOLDERS:
+            continue
+        if name not in known and name not in _LABELS:
+            near = nearest(str(name), known)
+            hint = f"did you mean {near}?" if near else "leave it out."
+            raise RequestError(
+                f"The field {str(name)[:80]!r} of a part of type {kind!r} is unknown here: {hint}",
+                code="unknown_parameter",
+                param="messages",
+            )
+        found[name] = value
+    return found
 
 
 def content_of(source: Any, rules: MediaRules, what: str) -> bytes | Path:
@@ -189,7 +218,9 @@ def content_of(source: Any, rules: MediaRules, what: str) -> bytes | Path:
     if isinstance(source, Path):
         return _allowed(source, rules, what)
     if not isinstance(source, str):
-        raise RequestError(f"A {what} cannot be read from {type(source).__name__}.", param=what)
+        raise RequestError(
+            f"The {what} is of type {type(source).__name__}: send a data URL, an address or a file.", param=what
+        )
     if rules.roots is not None and not any(Path(source).is_relative_to(root) for root in rules.roots):
         source = as_data_url(source)  # clients of a server send plain base64, too
     if is_data_url(source):
@@ -353,31 +384,31 @@ def _document(
     part: Mapping[str, Any], seen: ParsedMedia, sampling: VideoSampling, rules: MediaRules
 ) -> Iterator[dict[str, Any]]:
     """A page is a picture, or a text where it has none; the name of a file tells its kind."""
-    source = _source(part, _FILES)
+    source, settings = _source(part, _FILES, _OF_FILES)
     content = content_of(source, rules, "file")
-    holder = part.get("file")
-    named = part.get("filename") or (holder.get("filename") if isinstance(holder, Mapping) else None)
+    named = settings.get("filename")
     suffix = Path(str(named)).suffix.lower() if named else None
     if suffix is None and isinstance(source, str) and is_data_url(source):
         suffix = _TYPES.get(source[5:].partition(",")[0].partition(";")[0].strip().lower())
     kind = suffix or (content.suffix.lower() if isinstance(content, Path) else "")
     if kind in VIDEOS or (kind in ANIMATED and _moves(content)):
-        seen.videos.append(_video(content, part, sampling, rules))
+        seen.videos.append(_video(content, settings, sampling, rules))
         yield {"type": "video"}
         return
     if kind not in (*DOCUMENTS, ""):
         seen.images.append(_picture(content, rules))
         yield {"type": "image"}
         return
-    dpi = _number(part, "dpi", rules.dpi) or rules.dpi
-    password = part.get("password", rules.password)
+    given = _number(settings, "dpi", None)
+    dpi = rules.dpi if given is None else given
+    password = settings.get("password", rules.password)
     if password is not None and not isinstance(password, str):
         raise RequestError(f"The password of a file must be a text, got {type(password).__name__}.", param="file")
     pages = rules.reader.document(
         content,
         suffix=suffix,
         dpi=dpi,
-        pages=part.get("pages") or rules.pages,
+        pages=settings.get("pages") or rules.pages,
         max_pages=rules.max_pages,
         password=password,
     )

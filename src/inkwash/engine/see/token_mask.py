@@ -9,6 +9,7 @@ the format and control tokens are never part of a text, so no schema's string ca
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from functools import cached_property
@@ -62,6 +63,14 @@ class _Wrapped:
         return list(self.tokenizer.encode(words, add_special_tokens=False).ids)
 
 
+def refusal_reason(complaint: str) -> str:
+    """What the library says of a rule, on one line; its other lines show our grammar."""
+    lines = complaint.splitlines() or [complaint]
+    first = re.sub(r"^at \d+\(\d+\): ", "", lines[0]).removeprefix("failed to compile JSON schema: ")
+    detail = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), "")
+    return " ".join(f"{first} {detail}".split())[:300].rstrip(".")
+
+
 class TokenMasks:
     """A tokenizer's masks; the table of its tokens is made once."""
 
@@ -94,9 +103,8 @@ class TokenMasks:
         grammar = rule.grammar({token.content: number for number, token in added.items()})
         matcher = LLMatcher(table, LLMatcher.grammar_from_lark(grammar), log_level=0)
         if matcher.is_error():
-            reason = " ".join(matcher.get_error().partition("\n")[0].split())  # its other lines show our grammar
             raise RequestError(
-                f"The answer cannot be held to this schema: {reason[:300].rstrip('.')}.",
+                f"The answer cannot be held to this schema: {refusal_reason(matcher.get_error())}.",
                 code="invalid_schema",
                 param="tools" if rule.calls else "response_format",
             )

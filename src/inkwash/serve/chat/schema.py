@@ -122,7 +122,7 @@ class ChatBody(SampledBody):
     do_sample: bool | None = Field(None, description="false: the likeliest token each time.")
     top_k: int | None = Field(None, ge=-1, description="-1 and 0: no limit.")
     min_p: float | None = Field(None, ge=0, le=1)
-    repetition_penalty: float | None = Field(None, gt=0, le=10)
+    repetition_penalty: float | None = Field(None, ge=limits.MIN_REPETITION_PENALTY, le=limits.MAX_REPETITION_PENALTY)
     frequency_penalty: float = Field(0.0, ge=-2, le=2)
     presence_penalty: float = Field(0.0, ge=-2, le=2)
     logit_bias: dict[str, float] = Field(default_factory=dict, max_length=1024)
@@ -187,7 +187,7 @@ class ChatBody(SampledBody):
             seed=None if self.seed == -1 else self.seed,
             deadline_s=self.deadline_s,
             options={
-                "max_new_tokens": _positive(self.max_completion_tokens) or _positive(self.max_tokens),
+                "max_new_tokens": self._most_tokens("max_completion_tokens") or self._most_tokens("max_tokens"),
                 **self.sampling(),
                 **({"temperature": 0.0} if self.do_sample is False else {}),
                 "top_k": NO_LIMIT if self.top_k in (-1, 0) else self.top_k,
@@ -206,6 +206,12 @@ class ChatBody(SampledBody):
                 "call_pieces": self.stream,
             },
         )
+
+    def _most_tokens(self, name: str) -> int | None:
+        value: int | None = getattr(self, name)
+        if value == 0:
+            raise RequestError(f"{name} is 0, but must be at least 1.", code="invalid_value", param=name)
+        return value if value is not None and value > 0 else None
 
     def _wants_logprobs(self) -> bool:
         if self.top_logprobs and not self.logprobs:
@@ -251,12 +257,6 @@ class ChatBody(SampledBody):
         return make_rule(
             schema, tools, self.tool_choice, self.parallel_tool_calls, choices=tuple(choices), pattern=pattern
         )
-
-
-def _positive(value: int | None) -> int | None:
-    if value == 0:
-        raise RequestError("max_tokens is 0, but must be at least 1.", code="invalid_value", param="max_tokens")
-    return value if value is not None and value > 0 else None
 
 
 class FunctionText(BaseModel):

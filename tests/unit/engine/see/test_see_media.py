@@ -119,6 +119,8 @@ def test_remote_urls_are_read_by_the_callers_function_only(png: Path) -> None:
     [
         {"type": "image"},
         {"type": "image", "image": 7},
+        {"type": "image_url", "image_url": {"url": " "}},
+        {"type": "file", "file": b"%PDF", "dpi": 0},
         {"type": "image", "image": "file://[::1/a.png"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,%%%"}},
         {"type": "image_url", "image_url": {"url": "data:image/png,abc"}},
@@ -136,6 +138,38 @@ def test_bad_parts_get_one_sentence(part: Any) -> None:
     with pytest.raises(InkwashError) as caught:
         read(part)
     assert "\n" not in str(caught.value)
+
+
+def test_settings_stand_in_the_part_or_beside_its_source(tmp_path: Path) -> None:
+    data = f"data:application/pdf;base64,{base64.b64encode(make_pdf(3)).decode()}"
+    film = str(write_video(tmp_path / "video.mp4"))
+    for part in (
+        {"type": "file", "file": {"file_data": data, "filename": "x.pdf", "pages": "2-3", "dpi": 36}},
+        {"type": "file", "file": {"file_data": data, "pages": "1"}, "filename": "x.pdf", "pages": "2-3", "dpi": 36},
+    ):
+        assert [(one.width, one.height) for one in read(part).images] == [(36, 72), (36, 72)]
+    for part in (
+        {"type": "video_url", "video_url": {"url": film, "fps": 1, "start": 2}},
+        {"type": "video_url", "video_url": {"url": film, "start": None}, "fps": 1, "start": 2, "end": None},
+        {"type": "file", "file": {"path": film, "fps": 1, "start": 2}},
+    ):
+        assert read(part).videos[0].indices == [20, 30]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "hint"),
+    [
+        ("image", "min_pixels", "leave it out"),
+        ("image", "fps", "leave it out"),
+        ("video", "frames", "did you mean max_frames"),
+        ("video", "video_start", "did you mean start"),
+        ("file", "page", "did you mean pages"),
+    ],
+)
+def test_a_setting_that_would_be_ignored_is_refused(png: Path, kind: str, field: str, hint: str) -> None:
+    for part in ({"type": kind, kind: str(png), field: 5}, {"type": kind, kind: {"path": str(png), field: 5}}):
+        with pytest.raises(RequestError, match=f"field '{field}' of a part of type '{kind}' is unknown here: {hint}"):
+            read(part)
 
 
 @pytest.mark.parametrize("messages", ["hi", [], {}, [None], [{"content": "x"}], [{"role": "user", "content": 5}]])

@@ -277,6 +277,7 @@ def test_too_long_a_conversation_is_refused(make_pipeline: MakePipeline) -> None
         {"thinking_budget": -1},
         {"temperature": -1.0},
         {"repetition_penalty": 0.0},
+        {"repetition_penalty": 1e-300},
         {"top_p": 2.0},
     ],
 )
