@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from inkwash.core.errors import ConfigError
+from inkwash.models.glm_image import decoder_blocks
 from inkwash.models.glm_image.config import DecoderConfig, GlyphConfig
 from inkwash.models.glm_image.decoder import Decoder, fuse_qkv, init_weights
-from inkwash.models.glm_image.decoder_blocks import References
+from inkwash.models.glm_image.decoder_blocks import References, step_rotary
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.glyph import init_weights as init_glyph_weights
 from inkwash.nn.attention import attention
@@ -125,6 +126,24 @@ def test_step_equals_forward(decoder: Decoder, sizes_differ: bool) -> None:
         with torch.no_grad():
             expected = decoder(**{**x, "timestep": timestep.expand(3)}, **more)
         torch.testing.assert_close(decoder.step(x["latents"], conditions, i), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@torch.no_grad()
+def test_some_tokens_at_a_time_are_rotated_as_all_at_once(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(2, 11, 2, 3, 8).to(dtype)
+    angles = torch.randn(11, 8)
+    cos, sin = step_rotary((angles.cos(), angles.sin()))
+    expected = (x * cos + x.roll(4, -1) * sin).to(dtype)
+    made = []
+    for tokens in (1, 4, 11, 100):
+        got = x.clone()
+        monkeypatch.setattr(decoder_blocks, "ROTATED", tokens * 2 * 2 * 3 * 8)
+        decoder_blocks._rotate(got, (cos, sin))
+        assert not torch.equal(got, x)
+        torch.testing.assert_close(got, expected, rtol=1e-2 if dtype == torch.bfloat16 else 1e-6, atol=1e-6)
+        made.append(got)
+    assert all(torch.equal(each, made[0]) for each in made)
 
 
 def test_steps_need_no_masks(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
