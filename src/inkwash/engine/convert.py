@@ -23,8 +23,7 @@ from torch import Tensor
 from inkwash.core.errors import RequestError, WeightsError
 from inkwash.core.files import write_json
 from inkwash.models.glm_image.folder import INDEX_FILE, PARTS, inspect_folder
-from inkwash.models.quantized_files import METHOD
-from inkwash.models.tensor_files import StoredTensor, read_json, reason
+from inkwash.models.tensor_files import METHOD, StoredTensor, read_json, reason
 from inkwash.models.tensor_writer import KINDS, TensorEntry, TensorWriter
 from inkwash.models.weights import HARMLESS, KeyTable, StoredTensors, read_stored
 from inkwash.nn.linear import Int4Matrix, Int8Matrix, can_pack_int4, group_of, quantize_int4, quantize_int8

@@ -37,8 +37,8 @@ from inkwash.engine.quantize import is_quantized, rounder
 from inkwash.models.glm.decode import forget_for_decode
 from inkwash.models.glm_image.decoder import Decoder, fuse_block, fuse_qkv
 from inkwash.models.glm_image.weights import GlmImageParts, load_pipeline_parts
-from inkwash.models.quantized_files import KINDS, stated_kind
-from inkwash.models.tensor_files import StoredTensor
+from inkwash.models.quantized_files import KINDS
+from inkwash.models.tensor_files import StoredTensor, stated_kind
 from inkwash.models.weights import FLOATS, StoredTensors, read_stored
 from inkwash.nn.int8 import faster_layer
 from inkwash.nn.linear import QuantizedLinear

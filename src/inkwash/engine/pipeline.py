@@ -333,7 +333,7 @@ class GlmImagePipeline(ReferenceSurface):
         on_step: StepCallback | None = None,
         callback: Callback | None = None,
     ) -> GlmImagePipelineOutput:
-        steering = Steering(guidance_scale=prepared.request.guidance_scale, num_timesteps=prepared.steps)
+        steering = Steering(guidance_scale=prepared.request.guidance_scale, num_timesteps=prepared.schedule.steps)
         with torch.autocast(self.device.type, enabled=False), self._calls.begin(steering):  # stages have number types
             drawing = Drawing(self.stages, prepared, watch)
             with clock.stage("prior"):

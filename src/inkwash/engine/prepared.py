@@ -111,11 +111,6 @@ class Prepared:
         return find_quality(self.request.quality)
 
     @property
-    def steps(self) -> int:
-        """Denoising steps that are taken."""
-        return self.schedule.steps
-
-    @property
     def batch(self) -> int:
         """How many prompts."""
         return len(self.requests)

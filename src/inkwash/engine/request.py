@@ -169,7 +169,12 @@ class DrawRequest(PlanOverrides):
         limits.check_steps(self.num_inference_steps)
         limits.check_guidance(self.guidance_scale)
         limits.check_count(self.num_images)
-        check_layout(self.layout)
+        if self.layout not in LAYOUTS:
+            raise RequestError(
+                f"The layout is {self.layout!r}, but must be 'new' (a plan for each picture) or 'same' (one plan, n "
+                "noises).",
+                param="layout",
+            )
         super().__post_init__()
         if self.seed is not None:
             limits.check_seed(self.seed)
@@ -186,14 +191,6 @@ class TokenCounts:
     text: int
     image: int
     drawn: int
-
-
-def check_layout(layout: str) -> None:
-    if layout not in LAYOUTS:
-        raise RequestError(
-            f"The layout is {layout!r}, but must be 'new' (a plan for each picture) or 'same' (one plan, n noises).",
-            param="layout",
-        )
 
 
 def picture_size(height: int | None, width: int | None, natural: tuple[int, int] = (1024, 1024)) -> tuple[int, int]:

@@ -27,7 +27,6 @@ from inkwash.core.errors import WeightsError
 from inkwash.models.tensor_files import StoredTensor, count, read_json, some
 from inkwash.nn.linear import Int4Matrix, Int8Matrix, QuantizedMatrix
 
-METHOD = "inkwash"
 ASIDE = {"I8": "_scale", "U8": "_steps"}
 KINDS = {"I8": "int8", "U8": "int4"}
 
@@ -59,16 +58,6 @@ def quantized_kinds(stored: Mapping[str, StoredTensor]) -> set[str]:
     return {KINDS[entry.dtype] for entry in stored.values() if entry.aside is not None}
 
 
-def stated_kind(folder: Path) -> str | None:
-    """The kind that `config.json` of a part states, without reading a header; None for plain weights."""
-    file = folder / "config.json"
-    settings = read_json(file).get("quantization_config") if file.is_file() else None
-    if not isinstance(settings, dict) or settings.get("quant_method") != METHOD:
-        return None
-    kind = settings.get("kind")
-    return kind if isinstance(kind, str) else None
-
-
 def matrix_of(entry: StoredTensor, values: Tensor, aside: Tensor) -> QuantizedMatrix:
     """The matrix of an entry from its two tensors."""
     return Int8Matrix(values, aside) if entry.dtype == "I8" else Int4Matrix(values, aside)
@@ -91,6 +80,7 @@ def _shape(entry: StoredTensor, aside: StoredTensor) -> tuple[int, ...]:
 
 
 EIGHT_BIT = "F8_E4M3"
+NARROW = {EIGHT_BIT, *ASIDE}  # kinds of numbers that stand for others
 SCALE_ENDINGS = ("_scale_inv", "_scale")
 ACTIVATION_SCALES = (".input_scale", ".output_scale", ".activation_scale", ".k_scale", ".v_scale")
 

@@ -17,6 +17,7 @@ from inkwash.core.errors import WeightsError
 
 BASE_NAMES = ("model", "diffusion_pytorch_model")
 NAMES_SHOWN = 3
+METHOD = "inkwash"  # of matrices that `inkwash convert` rounded, in config.json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,16 @@ def read_json(path: Path) -> dict[str, object]:
     if not isinstance(content, dict):
         raise WeightsError(f"{path} is damaged: it should hold a JSON object, not {type(content).__name__}.")
     return content
+
+
+def stated_kind(folder: Path) -> str | None:
+    """The kind of rounding that `config.json` of a part states (`models.quantized_files`); None for plain weights."""
+    file = folder / "config.json"
+    settings = read_json(file).get("quantization_config") if file.is_file() else None
+    if not isinstance(settings, dict) or settings.get("quant_method") != METHOD:
+        return None
+    kind = settings.get("kind")
+    return kind if isinstance(kind, str) else None
 
 
 def read_headers(folder: Path, variant: str | None = None) -> dict[str, StoredTensor]:

@@ -27,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 
 from inkwash.core.errors import NoMeaning, WeightsError
 from inkwash.core.files import write_json
-from inkwash.models.quantized_files import dequantize, matrix_of, pair_quantized, pair_scales, quantized_kinds
+from inkwash.models.quantized_files import NARROW, dequantize, matrix_of, pair_quantized, pair_scales, quantized_kinds
 from inkwash.models.tensor_files import StoredTensor, count, read_headers, reason, some, split_experts
 from inkwash.nn.linear import QuantizedMatrix
 from inkwash.nn.linear import dequantize as dequantize_matrix
@@ -161,7 +161,10 @@ class StoredTensors:
 
 def read_stored(folder: Path, variant: str | None = None) -> dict[str, StoredTensor]:
     """Every tensor of a folder, from the headers alone: scales beside their matrices, experts one by one."""
-    return split_experts(pair_quantized(pair_scales(read_headers(folder, variant), folder)))
+    stored = read_headers(folder, variant)
+    if any(entry.dtype in NARROW for entry in stored.values()):
+        stored = pair_quantized(pair_scales(stored, folder))
+    return split_experts(stored)
 
 
 def save_module(

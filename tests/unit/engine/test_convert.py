@@ -20,7 +20,7 @@ from inkwash.models.glm.row_decode import RowDecoder
 from inkwash.models.glm_image.weights import load_pipeline_parts
 from inkwash.models.glm_v.folder import BUNDLED as SIGHT
 from inkwash.models.glm_v.weights import load_glm_v
-from inkwash.models.quantized_files import stated_kind
+from inkwash.models.tensor_files import stated_kind
 from inkwash.models.weights import StoredTensors
 from inkwash.nn.int8 import Int8Linear
 from inkwash.nn.linear import Int4Matrix, Int8Matrix, QuantizedLinear, dequantize, quantize_int4, quantize_int8

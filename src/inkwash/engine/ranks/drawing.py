@@ -23,8 +23,7 @@ from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.config import ARConfig, DecoderConfig
 from inkwash.models.glm_image.decoder import Decoder
 from inkwash.models.glm_image.weights import AR_KEYS, GlmImageParts, load_pipeline_parts
-from inkwash.models.quantized_files import stated_kind
-from inkwash.models.tensor_files import read_json
+from inkwash.models.tensor_files import read_json, stated_kind
 from inkwash.models.weights import StoredTensors, load_module
 
 AR, DECODER = "vision_language_encoder", "transformer"

@@ -46,7 +46,7 @@ from inkwash.models.glm_v.positions import PICTURE, VIDEO_FRAME
 from inkwash.models.glm_v.tools import CallPiece, ToolCall, ToolCallStream, parse_tool_calls
 from inkwash.models.glm_v.vision_input import VisionPrompt
 from inkwash.models.glm_v.weights import GlmVParts, save_glm_v
-from inkwash.models.quantized_files import stated_kind
+from inkwash.models.tensor_files import stated_kind
 
 Messages = Sequence[Mapping[str, Any]]
 
