@@ -30,9 +30,15 @@ MAX_DEVICES = 64
 class LoadOptions:
     """How a checkpoint is loaded; None leaves it to the machine.
 
-    model: a known name, a folder, or owner/name on a hub. device: "cpu", "cuda:1" ... dtype: "float32", "bfloat16" or
-    "float16". quantize: "int8", "int4", "fp8", or by stage ("ar=int8,decoder=fp8"). loras: adapters that act, each with
-    its weight.
+    model: a known name, a folder, or owner/name on a hub.
+    device: "cpu", "cuda:1" ...
+    dtype: "float32", "bfloat16" or "float16".
+    offload: where weights wait; "auto" chooses by the memory there is.
+    quantize: "int8", "int4", "fp8", or by stage ("ar=int8,decoder=fp8").
+    compile: compile the decoder's blocks.
+    loras: adapters that act, each with its weight.
+    offered: adapters that act only where a request of an engine names them.
+    tensor_parallel_size: devices of this machine that share the model.
 
     Raises ConfigError for choices that do not go together.
     """
@@ -44,8 +50,8 @@ class LoadOptions:
     quantize: str | None = None
     compile: bool = False
     loras: tuple[tuple[Path, float], ...] = ()
-    offered: tuple[Path, ...] = ()  # LoRAs that act only where a request of an engine names them
-    tensor_parallel_size: int = 1  # devices of this machine that share the model
+    offered: tuple[Path, ...] = ()
+    tensor_parallel_size: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.tensor_parallel_size <= MAX_DEVICES:

@@ -306,9 +306,11 @@ class GlmImagePipeline(ReferenceSurface):
     ) -> GlmImagePipelineOutput:
         """The pictures of a request, or of several that differ in prompts, pictures and seeds only.
 
-        plan: `output.plan` of an earlier drawing, to redraw it without the AR stage. latents: starting latents in place
-        of those that the seed draws. on_step: called after each step with its `StepState`; may return latents to go on
-        with. progress: called with each `Progress`. cancel: stops the drawing within one token or one step.
+        plan: `output.plan` of an earlier drawing, to redraw it without the AR stage.
+        latents: starting latents (B, C, h, w), an eighth of the size, in place of those that the seeds draw.
+        on_step: called after each step with its `StepState`; may return latents to go on with.
+        progress: called with each `Progress`.
+        cancel: stops the drawing within one token or one step.
 
         Raises RequestError for what this checkpoint cannot take, and Cancelled.
         """

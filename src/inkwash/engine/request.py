@@ -142,7 +142,10 @@ class DrawRequest(PlanOverrides):
     negative_prompt: its quoted texts are kept out.
     num_images: picture k of n has seed `seed + k`; a request without a seed gets one when it is drawn.
     layout: "new" samples a plan for each of the n pictures, "same" one plan for n noises.
-    temperature, top_p: how the plan is sampled. plan_candidates: at most so many plans are sampled, the best is drawn.
+    temperature, top_p: how the plan is sampled.
+    plan_candidates: at most so many plans are sampled, the best is drawn.
+    quality: "exact", or what may be left out for speed.
+    adapters: loaded ones by name, with their weights; None: those that act.
 
     Raises RequestError, which names the field, for a value that is not allowed.
     """
@@ -159,7 +162,7 @@ class DrawRequest(PlanOverrides):
     layout: Layout = "new"
     seed: int | None = None
     quality: Tier | Quality = "exact"
-    adapters: tuple[tuple[str, float], ...] | None = None  # loaded ones by name, with weights; None: those that act
+    adapters: tuple[tuple[str, float], ...] | None = None
 
     def __post_init__(self) -> None:
         limits.check_prompt(self.prompt)

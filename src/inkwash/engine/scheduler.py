@@ -151,9 +151,10 @@ class Engine:
     ) -> RequestHandle:
         """Queue a request. Raises QueueFull (429, with `retry_after`), EngineClosed (503) or RequestError (400).
 
-        on_event: called with each event, from threads of the engine; it may submit and abort. deadline_s: seconds from
-        now within which it must be finished. partial_images: 0 to 3 unfinished looks at each picture. plan: an earlier
-        result's, to redraw it without the AR stage.
+        on_event: called with each event, from threads of the engine; it may submit and abort.
+        deadline_s: seconds from now within which it must be finished.
+        partial_images: 0 to 3 unfinished looks at each picture.
+        plan: an earlier result's, to redraw it without the AR stage.
         """
         limits.check_whole("partial_images", partial_images, 0, MAX_PARTIALS)
         if deadline_s is not None:
