@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import os
@@ -113,6 +114,8 @@ def serve(
         raise ServerStartFailed(
             f"{settings.model} could not be started: {sentence(service.failure)}"
         ) from service.failure
+    if service.state == "draining" and threading.current_thread() is threading.main_thread():
+        atexit.register(_leave)
 
 
 def _ready_line(service: Service, address: str, seconds: float, ui: bool, chat: ChatSettings | None) -> str:
@@ -141,6 +144,14 @@ def end_within(seconds: float) -> None:
     if hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, seconds + 1.0)
+
+
+def _leave() -> None:
+    """All is closed; the interpreter would take a loaded torch apart, seconds on a busy machine, until the alarm."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(0)
 
 
 def _take_signals_back() -> None:
