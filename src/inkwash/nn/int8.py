@@ -8,13 +8,13 @@ widened. A row that is not finite gives a row of NaN.
 Rounding the rows costs accuracy, so it is for networks that bear it, and done only in bfloat16 arithmetic, where the
 processor's sums are exact and a short measurement at load says that it is clearly faster than widening
 (`nn/linear.py`); `INKWASH_INT8_ACTIVATIONS` decides without it. Milliseconds on one core of an EPYC with
-AVX512-bf16 and VNNI, matrix (16384, 4096):
+AVX512-bf16 and VNNI, everything counted:
 
-    rows    bf16, widened    int8
-    32      50               34
-    272     197              107
-    544     372              190
-    1040    694              340
+                                       bf16, widened    int8
+    (256, 2048) x (2048, 1024)         6.1              4.2
+    (256, 4096) x (4096, 2048)         23               14
+    (272, 4096) x (4096, 16384)        203              110
+    (272, 16384) x (16384, 4096)       202              110
 """
 
 from __future__ import annotations
