@@ -25,7 +25,7 @@ from torch import Tensor
 
 from inkwash.core import seeds
 from inkwash.core.errors import RequestError
-from inkwash.engine.notes import wanted_words
+from inkwash.engine.notes import HAN, wanted_words
 from inkwash.engine.readback import WantedTexts, best_span, compare, edit_target, letters, matching
 from inkwash.models.glm_image.ar import Grid
 from inkwash.models.glm_image.code_labels import QUARTERS, WHOLE, CodeLabels
@@ -36,6 +36,7 @@ GROWTH = 4  # a round ends when so many times the plans were sampled as before i
 UNREADABLE = "\ufffd"  # a large character whose quarters do not belong together
 TEXT, THINGS, LAYOUT = 0.75, 0.25, 0.005  # weights of the score's parts: a letter counts more than the layout
 UNASKED = 0.05
+WHOLE_WORDS = 0.3  # of the score of texts: how many of their words stand in one line, without a break
 LIKELY_QUARTERS = 2  # of the four cells of a large character must most likely be quarters of some
 SURE_QUARTERS = 3  # must be able to show the same one
 RIGHT = 1 - 1e-9  # from here on a plan is right
@@ -204,7 +205,9 @@ class PlanJudge:
             return 0.0
         parts: list[tuple[float, float]] = []
         if self.wanted.texts:
-            parts.append((TEXT, compare(self.wanted.texts, lines, spare=self.wanted.spare).score))
+            right = compare(self.wanted.texts, lines, spare=self.wanted.spare).score
+            words = _whole_words(self.wanted.texts, lines, longest=self.grid[1])
+            parts.append((TEXT, right if words is None else (1 - WHOLE_WORDS) * right + WHOLE_WORDS * words))
         elif self.things:
             parts.append((UNASKED, float(not lines)))  # letters that nobody asked for
         if self.things:
@@ -215,6 +218,19 @@ class PlanJudge:
         if self.large:
             parts.append((LAYOUT, float(self.reader.has_large(grid))))
         return sum(weight * score for weight, score in parts) / sum(weight for weight, _ in parts)
+
+
+def _whole_words(texts: Sequence[str], lines: Sequence[str], longest: int) -> float | None:
+    """The share of the words of the texts that stand whole in a line; None where no word has to.
+
+    Chinese may go on in the next line anywhere, and so must what is longer than a line.
+    """
+    words = [
+        word.casefold() for text in texts for word in text.split() if not HAN.search(word) and len(word) <= longest
+    ]
+    left = Counter(word.casefold() for line in lines for word in line.split())
+    whole = sum(min(count, left[word]) for word, count in Counter(words).items())
+    return whole / len(words) if words else None
 
 
 def _there(seen: int, count: int | None) -> float:

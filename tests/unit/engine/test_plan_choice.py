@@ -146,6 +146,17 @@ def test_texts_weigh_more_than_things() -> None:
     assert judge.score(grid("A B . cat").flatten()) == 1.0
 
 
+def test_a_word_stands_in_one_line() -> None:
+    judge = PlanJudge(reader=READER, grid=(2, 4), wanted=WantedTexts(texts=("AB DO",)))
+    scores = [
+        judge.score(grid(*rows).flatten())
+        for rows in [("A B . .", "D O . ."), ("A B . D", "O . . ."), ("A . . B", ". . D O"), (". . . .", "A B D .")]
+    ]
+    assert scores[0] == 1.0 and scores[1] == pytest.approx(0.85) and scores[2] == scores[1] > scores[3] > 0
+    long = PlanJudge(reader=READER, grid=(2, 2), wanted=WantedTexts(texts=("ABDO",)))
+    assert long.score(grid("A B", "D O").flatten()) == 1.0, "no line holds it"
+
+
 def test_letters_that_nobody_asked_for() -> None:
     judge = PlanJudge(reader=READER, grid=(1, 4), wanted=WantedTexts(texts=()), things=(("cat", 1),))
     assert judge.score(grid("A . . cat").flatten()) < judge.score(grid(". . . cat").flatten()) == 1.0
