@@ -34,12 +34,13 @@ from inkwash.models.glm_image.weights import GlmImageParts
 
 GROWTH = 4  # a round ends when so many times the plans were sampled as before it; the first samples one
 UNREADABLE = "\ufffd"  # a large character whose quarters do not belong together
-TEXT, THINGS, LAYOUT = 0.75, 0.25, 0.005  # weights of the score's parts: a letter counts more than the layout
+TEXT, THINGS, ALIGNED, LAYOUT = 0.75, 0.25, 0.08, 0.02  # weights of the score's parts: a word counts more than looks
 UNASKED = 0.05
 WHOLE_WORDS = 0.3  # of the score of texts: how many of their words stand in one line, without a break
 LIKELY_QUARTERS = 2  # of the four cells of a large character must most likely be quarters of some
 SURE_QUARTERS = 3  # must be able to show the same one
 RIGHT = 1 - 1e-9  # from here on a plan is right
+FOLLOWS = 2  # rows from one line of text to the next
 FREE = 2  # columns by which the free space on both sides may differ
 
 
@@ -132,6 +133,21 @@ class PlanReader:
         columns = np.flatnonzero(np.isin(ids, self.labels.code).any(axis=0))
         return not len(columns) or abs(int(columns[0]) - (ids.shape[1] - 1 - int(columns[-1]))) <= FREE
 
+    def aligned(self, grid: Tensor) -> float | None:
+        """The share of lines of text that are flush with the one above or centred under it; None where none follows.
+
+        A line follows another that stands at most one empty row above it.
+        """
+        letters = np.isin(grid.cpu().numpy(), [*self.labels.letters])
+        rows = np.flatnonzero(letters.any(axis=1))
+        spans = [(int(columns[0]), int(columns[-1])) for columns in map(np.flatnonzero, letters[rows])]
+        pairs = [
+            above[0] == below[0] or above[1] == below[1] or abs(sum(above) - sum(below)) <= 1
+            for step, above, below in zip(np.diff(rows), spans, spans[1:], strict=False)
+            if step <= FOLLOWS
+        ]
+        return sum(pairs) / len(pairs) if pairs else None
+
     def has_large(self, grid: Tensor) -> bool:
         """Whether any character covers several cells."""
         return any(self._is_part(code) for code in grid.flatten().tolist())
@@ -162,6 +178,7 @@ class PlanJudge:
     grid: Grid  # of the picture
     wanted: WantedTexts
     things: tuple[tuple[str, int | None], ...] = ()  # name and number; None where any number will do
+    edit: bool = False  # whether it goes on from other pictures, whose layout is kept
     balanced: bool = False  # whether as much should be free on the left as on the right
     large: bool = False  # whether large characters are asked for
 
@@ -181,7 +198,7 @@ class PlanJudge:
         if references:
             before = [line for reference in references for line in reader.lines(reference)]
             wanted = edit_target(prompt, before)
-            return cls(reader=reader, grid=grid, wanted=wanted) if wanted.texts else None
+            return cls(reader=reader, grid=grid, wanted=wanted, edit=True) if wanted.texts else None
         words = wanted_words(prompt, limits)
         known = set(reader.labels.things)
         things = tuple((name, count) for name, count in words.things if name in known)
@@ -213,6 +230,8 @@ class PlanJudge:
         if self.things:
             right = [_there(seen[name], count) for name, count in self.things]
             parts.append((THINGS, sum(right) / len(right)))
+        if not self.edit and (aligned := self.reader.aligned(grid)) is not None:
+            parts.append((ALIGNED, aligned))
         if self.balanced:
             parts.append((LAYOUT, float(self.reader.is_balanced(grid))))
         if self.large:
