@@ -222,9 +222,9 @@ class PlanJudge:
             return 0.0
         parts: list[tuple[float, float]] = []
         if self.wanted.texts:
-            right = compare(self.wanted.texts, lines, spare=self.wanted.spare).score
+            spelled = compare(self.wanted.texts, lines, spare=self.wanted.spare).score
             words = _whole_words(self.wanted.texts, lines, longest=self.grid[1])
-            parts.append((TEXT, right if words is None else (1 - WHOLE_WORDS) * right + WHOLE_WORDS * words))
+            parts.append((TEXT, spelled if words is None else (1 - WHOLE_WORDS) * spelled + WHOLE_WORDS * words))
         elif self.things:
             parts.append((UNASKED, float(not lines)))  # letters that nobody asked for
         if self.things:
