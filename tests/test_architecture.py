@@ -193,7 +193,6 @@ def test_docstrings_have_one_markup() -> None:
     wrong = [
         f"{path.relative_to(PACKAGE)}:{getattr(node, 'name', 'module')}"
         for path in sources()
-        if package_of(path) != "rl"  # which is to follow
         for node in ast.walk(tree_of(path))
         if isinstance(node, kinds) and re.search("(?<!`)``(?!`)", ast.get_docstring(node) or "")
     ]

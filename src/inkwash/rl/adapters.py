@@ -1,7 +1,7 @@
 """The reward system under the signatures of two public trainers, which need not be installed.
 
-TRL: ``GRPOTrainer(reward_funcs=[trl_reward(system)], ...)``; the columns of the data set arrive by name. verl:
-``custom_reward_function.path`` names a file of yours with ``compute_score = verl_reward(RewardSystem.from_yaml(...))``.
+TRL: `GRPOTrainer(reward_funcs=[trl_reward(system)], ...)`; the columns of the data set arrive by name. verl:
+`custom_reward_function.path` names a file of yours with `compute_score = verl_reward(RewardSystem.from_yaml(...))`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ VerlReward = Callable[..., float]
 
 
 def trl_reward(system: RewardSystem, *, truth: str = "ground_truth", source: str = "datasource") -> TrlReward:
-    """A reward function for TRL; ``truth`` and ``source`` name columns. None where a judge abstained: TRL skips it."""
+    """A reward function for TRL; `truth` and `source` name columns. None where a judge abstained: TRL skips it."""
 
     def verifier_reward(
         prompts: Sequence[Any], completions: Sequence[Any], **columns: Sequence[Any]
@@ -35,7 +35,7 @@ def trl_reward(system: RewardSystem, *, truth: str = "ground_truth", source: str
 
 
 def verl_reward(system: RewardSystem) -> VerlReward:
-    """A ``compute_score`` for verl; ``extra_info["question"]`` is what a judge is shown."""
+    """A `compute_score` for verl; `extra_info["question"]` is what a judge is shown."""
 
     def compute_score(
         data_source: str, solution_str: str, ground_truth: Any, extra_info: Mapping[str, Any] | None = None

@@ -2,11 +2,11 @@
 
 Rows are rollouts; those of one prompt form a group. Three schemes, chosen by name:
 
-- ``batch``: one reward, centred by its group's mean, divided by the batch's standard deviation (Flow-GRPO's global
-  deviation, TRL's ``scale_rewards="batch"``).
-- ``gdpo``: each reward is centred and divided inside its group first, then summed by weight and divided by the batch's
-  deviation, so that no reward rules by its scale alone (GDPO; TRL's ``normalize_then_sum``).
-- ``none``: centred only (Dr. GRPO, arXiv 2503.20783).
+- `batch`: one reward, centred by its group's mean, divided by the batch's standard deviation (Flow-GRPO's global
+  deviation, TRL's `scale_rewards="batch"`).
+- `gdpo`: each reward is centred and divided inside its group first, then summed by weight and divided by the batch's
+  deviation, so that no reward rules by its scale alone (GDPO; TRL's `normalize_then_sum`).
+- `none`: centred only (Dr. GRPO, arXiv 2503.20783).
 
 A group without variance teaches nothing and is dropped; the caller refills it. A rollout with a NaN or infinite reward
 leaves its group. Standard deviations are those of a sample (divided by n - 1), in float64, as the public trainers do.

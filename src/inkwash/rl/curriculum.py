@@ -95,7 +95,7 @@ class Curriculum:
     weights: tuple[float, ...] = (1.0 / TIERS,) * TIERS
 
     def observe(self, keys: Sequence[str], tiers: Sequence[int], right: Sequence[int], samples: int) -> Curriculum:
-        """The state after a step in which every question was answered ``samples`` times, ``right`` of them right."""
+        """The state after a step in which every question was answered `samples` times, `right` of them right."""
         if not len(keys) == len(tiers) == len(right) or samples < 1 or not all(0 <= n <= samples for n in right):
             raise ConfigError("keys, tiers and right answers must be as many, and none more right than sampled.")
         questions = dict(self.questions)

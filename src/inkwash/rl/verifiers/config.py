@@ -60,7 +60,7 @@ class SystemConfig:
 
 
 def read_config(path: str | Path, *, allow_code: bool = False) -> SystemConfig:
-    """The configuration in a YAML file; ConfigError says what is wrong. ``allow_code`` admits verifiers from files."""
+    """The configuration in a YAML file; ConfigError says what is wrong. `allow_code` admits verifiers from files."""
     path = Path(path)
     content = _yaml(path)
     notes = [f"{key}: {_TOP_IGNORED[key]}" for key in content if key in _TOP_IGNORED]

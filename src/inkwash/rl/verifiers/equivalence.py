@@ -4,7 +4,7 @@ Expressions are compared by their values at fixed points (Schwartz 1980: a polyn
 at random points): exactly where they are made of whole numbers, letters and arithmetic, else in floats. Numbers are
 bounded, so the time is bounded by the length of the texts. Three rules keep an answer from hiding
 behind its equality: both sides have the same variables; a number that is wanted as a number must be given as one
-(``15 + 27`` is not yet 42); and two whole numbers or fractions must be equal exactly.
+(`15 + 27` is not yet 42); and two whole numbers or fractions must be equal exactly.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def equivalent(answer: str, wanted: str, tolerance: float = 1e-6) -> bool | None
 
 
 def _unassigned(answer: list[Token], wanted: list[Token]) -> tuple[list[Token], list[Token]]:
-    """Both without ``x =`` where only one has it."""
+    """Both without `x =` where only one has it."""
     left, right = (tokens[2:] if _is_assignment(tokens) else tokens for tokens in (answer, wanted))
     return (answer, wanted) if _is_assignment(answer) == _is_assignment(wanted) else (left, right)
 
@@ -93,8 +93,8 @@ def _same(answer: list[Token], wanted: list[Token], tolerance: float) -> bool:
 def _items(tokens: list[Token]) -> tuple[str, list[list[Token]]] | None:
     """The kind and items of a set, a list or an interval, or None for a single value.
 
-    Items without brackets or in braces are a set; other brackets are kept, as ``[1, 2)`` is another interval than
-    ``(1, 2)``.
+    Items without brackets or in braces are a set; other brackets are kept, as `[1, 2)` is another interval than
+    `(1, 2)`.
     """
     parts = split_at(tokens, {","})
     kind = "set"

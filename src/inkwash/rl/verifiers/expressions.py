@@ -2,7 +2,7 @@
 
 No text is ever handed to an interpreter: libraries that read such texts build Python source and evaluate it. The tree
 is plain data, its size is bounded by the text's, and `equivalence.py` computes with bounded numbers, so that no text
-takes long, ``9**9**9**9`` included. A text that is not wholly an expression is unreadable: words of three letters or
+takes long, `9**9**9**9` included. A text that is not wholly an expression is unreadable: words of three letters or
 more must be functions or Greek letters, and short words of English are refused.
 """
 
@@ -63,7 +63,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of an expression: a ``number``, a ``word``, or a ``mark``."""
+    """A piece of an expression: a `number`, a `word`, or a `mark`."""
 
     kind: str
     text: str
@@ -117,7 +117,7 @@ def parse(tokens: list[Token]) -> Node:
 
 
 class _Parser:
-    """Recursive descent; products may leave out their mark, as in ``2x(x+1)``."""
+    """Recursive descent; products may leave out their mark, as in `2x(x+1)`."""
 
     def __init__(self, tokens: list[Token]) -> None:
         self.tokens, self.at, self.depth, self.bars = tokens, 0, 0, 0

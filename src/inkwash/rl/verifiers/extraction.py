@@ -2,7 +2,7 @@
 
 Everything here is exact and linear: a response that offers two results offers none, so that a policy cannot hedge, and
 tags that stand where they do not belong void the response. The form follows the released models: thoughts and answer
-tags (``4.1v``), or thoughts and plain text (``4.5v``).
+tags (`4.1v`), or thoughts and plain text (`4.5v`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TAGS = (THINK, END_THINK, ANSWER, END_ANSWER)
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """How a response is written. ``opened``: the prompt itself ends in ``<think>``, so the response may lack it."""
+    """How a response is written. `opened`: the prompt itself ends in `<think>`, so the response may lack it."""
 
     style: Style = "4.1v"
     box: BoxKind = "marks"
@@ -38,7 +38,7 @@ class Extraction:
 
 
 def extract(response: str, form: Form, *, strict: bool = True) -> Extraction:
-    """The boxed result of a response; where ``strict`` is off and nothing is boxed, its whole answer."""
+    """The boxed result of a response; where `strict` is off and nothing is boxed, its whole answer."""
     part = answer_part(response, form)
     if part is None:
         return Extraction(answer=None, reason=f"the response does not have the form of {form.style}")
@@ -110,7 +110,7 @@ def _marked(text: str) -> list[str] | None:
 
 
 def _latex(text: str) -> list[str] | None:
-    """The arguments of ``\\boxed{}``, braces matched; None where one is not closed or lies in another."""
+    """The arguments of `\\boxed{}`, braces matched; None where one is not closed or lies in another."""
     boxes, at = [], 0
     while (start := text.find(LATEX_BOX, at)) >= 0:
         begin = start + len(LATEX_BOX)

@@ -1,7 +1,7 @@
 """Rules of your own: `extract_answer` and `judge` from Python files, run in a process of their own with a time limit.
 
-The functions have the form of the public reward system: ``extract_answer(response, question=None)`` and
-``judge(extracted_answer, ground_truth, question=None)``. They are your code: name only files that you trust. The
+The functions have the form of the public reward system: `extract_answer(response, question=None)` and
+`judge(extracted_answer, ground_truth, question=None)`. They are your code: name only files that you trust. The
 process speaks JSON by the line, so nothing is unpickled; one that is late is ended and started anew.
 """
 

@@ -28,7 +28,7 @@ def mixes_languages(text: str) -> bool:
 
 
 def repeats(text: str, *, span: int = 50, times: int = 10) -> bool:
-    """Whether some span of characters occurs that often without overlap; rules such as ``-----`` do not count."""
+    """Whether some span of characters occurs that often without overlap; rules such as `-----` do not count."""
     text = _RULES.sub(r"\1\1\1", text)
     seen: dict[str, tuple[int, int]] = {}  # span -> occurrences, where the next may begin
     for start in range(len(text) - span + 1):

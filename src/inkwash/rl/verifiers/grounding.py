@@ -19,9 +19,9 @@ Measure = Literal["f1", "recall"]
 
 @dataclass(frozen=True, kw_only=True)
 class Grounding(Verifier):
-    """The domain `grounding`: F1 of the boxes, or the paper's share of wanted boxes that were found (``recall``).
+    """The domain `grounding`: F1 of the boxes, or the paper's share of wanted boxes that were found (`recall`).
 
-    With ``recall`` more boxes than wanted cost nothing, which a policy soon finds.
+    With `recall` more boxes than wanted cost nothing, which a policy soon finds.
     """
 
     iou: float = 0.5

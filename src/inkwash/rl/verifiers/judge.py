@@ -2,7 +2,7 @@
 
 The answer under judgement was written by the model that profits from it. So every field stands between marks with a
 number that the field cannot know, the template is filled in one pass (a field cannot open another one), and a reply
-counts only as a whole: ``{"score": 1}`` or a bare 1 or 0. "10", "not 1.0" and everything else is an abstention.
+counts only as a whole: `{"score": 1}` or a bare 1 or 0. "10", "not 1.0" and everything else is an abstention.
 """
 
 from __future__ import annotations

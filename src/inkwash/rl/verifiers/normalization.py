@@ -33,7 +33,7 @@ def fold(text: str) -> str:
 
 
 def same_text(answer: str, wanted: str, *, case: bool = False) -> bool:
-    """Whether two short answers are the same text; case counts where ``case`` says so."""
+    """Whether two short answers are the same text; case counts where `case` says so."""
     left, right = canonical(answer, case=case), canonical(wanted, case=case)
     return left == right if left and right else answer.strip() == wanted.strip() != ""
 

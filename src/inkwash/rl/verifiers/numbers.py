@@ -29,7 +29,7 @@ _SPACING = re.compile(r"\\[,;:! ]|~|\$|\\(?:left|right)\b|\\displaystyle\b")
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
-    """A value; ``exact`` where it is written without a decimal point or power of ten, ``percent`` with its sign."""
+    """A value; `exact` where it is written without a decimal point or power of ten, `percent` with its sign."""
 
     value: Fraction
     exact: bool
@@ -83,7 +83,7 @@ def close(answer: Fraction, wanted: Fraction, tolerance: float) -> bool:
 def compare_numbers(answer: str, wanted: str, tolerance: float, *, exact: bool = True) -> Verdict | None:
     """The verdict on two numbers, or None where one of the texts is none.
 
-    With ``exact``, numbers that are both written without a decimal point must be equal whatever the tolerance. Where
+    With `exact`, numbers that are both written without a decimal point must be equal whatever the tolerance. Where
     only one has a percent sign and the values differ, a judge must say what was meant.
     """
     parsed, truth = read_number(answer), read_number(wanted)

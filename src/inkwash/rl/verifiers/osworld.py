@@ -1,4 +1,4 @@
-"""One action on a computer: a call such as ``left_click(start_box='[500,300]')``."""
+"""One action on a computer: a call such as `left_click(start_box='[500,300]')`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STEP = 5.0  # of a scroll that names none
 
 @dataclass(frozen=True, kw_only=True)
 class OsWorld(Verifier):
-    """The domain `osworld`. A gold box of four numbers is met anywhere inside; ``smooth`` mends the jump at 20."""
+    """The domain `osworld`. A gold box of four numbers is met anywhere inside; `smooth` mends the jump at 20."""
 
     smooth: bool = False
 

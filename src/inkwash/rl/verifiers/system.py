@@ -2,7 +2,7 @@
 
 Every response passes the same line: its form, one language, no repetition, one answer, the rule of its datasource, and
 a judge where the rule cannot say and a judge is configured. Rules run at once and in order; judges are asked in
-parallel. ``Score.rule`` names what decided, and `rule_counts` counts it: a rule that suddenly decides everything is how
+parallel. `Score.rule` names what decided, and `rule_counts` counts it: a rule that suddenly decides everything is how
 a hacked reward shows.
 """
 
@@ -57,12 +57,12 @@ class RewardSystem:
     """Scores responses by the configuration; safe in many threads."""
 
     def __init__(self, config: SystemConfig, judges: Mapping[str, Judge] | None = None, *, workers: int = 16) -> None:
-        """``judges`` by datasource, for those whose rules may not decide."""
+        """`judges` by datasource, for those whose rules may not decide."""
         self.config, self.judges, self.workers = config, dict(judges or {}), workers
 
     @classmethod
     def from_yaml(cls, path: str | Path, *, offline: bool = False, allow_code: bool = False) -> RewardSystem:
-        """The system of a file; ``offline`` asks no judge: what no rule decides is wrong."""
+        """The system of a file; `offline` asks no judge: what no rule decides is wrong."""
         config = read_config(path, allow_code=allow_code)
         for note in config.notes:
             _log.info("%s: not followed: %s", path, note)

@@ -23,7 +23,7 @@ _ONE: Dimensions = (0, 0, 0, 0, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Unit:
-    """A factor to SI and its dimensions; ``offset`` is added after the factor (temperatures)."""
+    """A factor to SI and its dimensions; `offset` is added after the factor (temperatures)."""
 
     factor: float
     dimensions: Dimensions
@@ -118,7 +118,7 @@ Token = tuple[str, str]
 
 
 def read_quantity(text: str) -> Quantity | None:
-    """The quantity that a text is, such as ``v = 3.6 km/h``; None where it is none, or has an unknown unit."""
+    """The quantity that a text is, such as `v = 3.6 km/h`; None where it is none, or has an unknown unit."""
     if len(text) > MAX_LENGTH:
         return None
     text = clean(without_name(text))
@@ -133,7 +133,7 @@ def read_quantity(text: str) -> Quantity | None:
 
 
 def without_name(text: str) -> str:
-    """A quantity without its name, as in ``pH = 7``."""
+    """A quantity without its name, as in `pH = 7`."""
     if len(text) > MAX_LENGTH:
         return text
     folded = fold(text)
@@ -142,7 +142,7 @@ def without_name(text: str) -> str:
 
 
 def read_unit(text: str) -> Unit | None:
-    """The unit that a text is, such as ``kg·m/s^2``; None where it is unknown."""
+    """The unit that a text is, such as `kg·m/s^2`; None where it is unknown."""
     tokens = _unit_tokens(_simple(text))
     if not tokens or len(tokens) > 32:
         return None
@@ -165,7 +165,7 @@ def _simple(text: str) -> str:
 
 
 def _unit_tokens(text: str) -> list[Token]:
-    """Names, powers, and the marks ``* / ( )``; a Chinese name is the longest that is known."""
+    """Names, powers, and the marks `* / ( )`; a Chinese name is the longest that is known."""
     tokens: list[Token] = []
     for degree, name, chinese, power, mark in _UNIT_TOKEN.findall(text):
         if degree or name:
@@ -191,7 +191,7 @@ def _chinese(text: str) -> list[Token]:
 
 
 class _UnitReader:
-    """Products of powers; ``/`` holds for the next factor, as in J/(mol·K)."""
+    """Products of powers; `/` holds for the next factor, as in J/(mol·K)."""
 
     def __init__(self, tokens: list[Token]) -> None:
         self.tokens, self.at = tokens, 0

@@ -11,7 +11,7 @@ from inkwash.rl.verifiers.normalization import same_text
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A score from 0 to 1, or None where no rule decides; ``rule`` names the branch, for the counts of a report."""
+    """A score from 0 to 1, or None where no rule decides; `rule` names the branch, for the counts of a report."""
 
     score: float | None
     rule: str
@@ -35,7 +35,7 @@ class Verdict:
 class Verifier(ABC):
     """Decides by rules that take bounded time for any text. A frozen value: safe in many threads.
 
-    ``answer`` and ``wanted`` are the extracted texts, except where ``reads_response`` asks for the whole response.
+    `answer` and `wanted` are the extracted texts, except where `reads_response` asks for the whole response.
     """
 
     reads_response: ClassVar[bool] = False

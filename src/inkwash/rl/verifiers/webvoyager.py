@@ -1,4 +1,4 @@
-"""One action on a web page, in either of its two grammars: ``CLICK(point=(x, y), ..)``, or ``Click [12]``."""
+"""One action on a web page, in either of its two grammars: `CLICK(point=(x, y), ..)`, or `Click [12]`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OTHER_PLACE = 0.95  # of the public rule, for a text typed elsewhere
 class WebVoyager(Verifier):
     """The domain `webvoyager`. A point counts when it lies in the gold box, or near the gold point where none is given.
 
-    ``parity`` restores the public rules: only the very point counts for a click, a text typed elsewhere keeps 0.95, and
+    `parity` restores the public rules: only the very point counts for a click, a text typed elsewhere keeps 0.95, and
     Return is not Enter.
     """
 
