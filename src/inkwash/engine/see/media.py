@@ -399,8 +399,8 @@ def _document(
         seen.images.append(_picture(content, rules))
         yield {"type": "image"}
         return
-    given = _number(settings, "dpi", None)
-    dpi = rules.dpi if given is None else given
+    in_part = _number(settings, "dpi", None)
+    dpi = rules.dpi if in_part is None else in_part
     password = settings.get("password", rules.password)
     if password is not None and not isinstance(password, str):
         raise RequestError(f"The password of a file must be a text, got {type(password).__name__}.", param="file")
