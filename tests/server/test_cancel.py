@@ -86,9 +86,9 @@ def test_stopping_answers_what_was_accepted(settings: Callable[..., ServeSetting
             thread.start()
         live.wait(lambda: backend.stats().running + backend.stats().queued == 3)
         live.service.drain()
-        live.server.should_exit = True
         refused = live.http.post("/v1/images/generations", json={"prompt": "late"})
         assert refused.status_code == 503 and refused.json()["error"]["code"] == "draining"
+        live.server.should_exit = True  # from here on connections that wait may be closed
         backend.gate.set()
         for thread in threads:
             thread.join(20)

@@ -34,7 +34,7 @@ from inkwash.models.glm_image.weights import GlmImageParts
 
 GROWTH = 4  # a round ends when so many times the plans were sampled as before it; the first samples one
 UNREADABLE = "\ufffd"  # a large character whose quarters do not belong together
-TEXT, THINGS, ALIGNED, LAYOUT = 0.75, 0.25, 0.08, 0.02  # weights of the score's parts: a word counts more than looks
+TEXT, THINGS, ALIGNED, LAYOUT = 0.75, 0.25, 0.02, 0.005  # weights of the score's parts: a letter counts more than looks
 UNASKED = 0.05
 WHOLE_WORDS = 0.3  # of the score of texts: how many of their words stand in one line, without a break
 LIKELY_QUARTERS = 2  # of the four cells of a large character must most likely be quarters of some
@@ -223,7 +223,7 @@ class PlanJudge:
         parts: list[tuple[float, float]] = []
         if self.wanted.texts:
             spelled = compare(self.wanted.texts, lines, spare=self.wanted.spare).score
-            words = _whole_words(self.wanted.texts, lines, longest=self.grid[1])
+            words = _whole_words(self.wanted.texts, lines, longest=self.grid[1], others=self.edit)
             parts.append((TEXT, spelled if words is None else (1 - WHOLE_WORDS) * spelled + WHOLE_WORDS * words))
         elif self.things:
             parts.append((UNASKED, float(not lines)))  # letters that nobody asked for
@@ -239,17 +239,20 @@ class PlanJudge:
         return sum(weight * score for weight, score in parts) / sum(weight for weight, _ in parts)
 
 
-def _whole_words(texts: Sequence[str], lines: Sequence[str], longest: int) -> float | None:
+def _whole_words(texts: Sequence[str], lines: Sequence[str], *, longest: int, others: bool) -> float | None:
     """The share of the words of the texts that stand whole in a line; None where no word has to.
 
-    Chinese may go on in the next line anywhere, and so must what is longer than a line.
+    Chinese may go on in the next line anywhere, and so must what is longer than a line. Words beyond those of the texts
+    lower the share, unless `others` may be there.
     """
-    words = [
-        word.casefold() for text in texts for word in text.split() if not HAN.search(word) and len(word) <= longest
-    ]
+    split = [word.casefold() for text in texts for word in text.split()]
+    words = [word for word in split if not HAN.search(word) and len(word) <= longest]
+    if not words:
+        return None
     left = Counter(word.casefold() for line in lines for word in line.split())
     whole = sum(min(count, left[word]) for word, count in Counter(words).items())
-    return whole / len(words) if words else None
+    surplus = 0 if others or len(words) < len(split) else max(0, left.total() - len(split))
+    return whole / (len(words) + surplus)
 
 
 def _there(seen: int, count: int | None) -> float:

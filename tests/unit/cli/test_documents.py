@@ -15,7 +15,7 @@ from inkwash.cli.app import COMMANDS, build, load_command
 from inkwash.recipes.table import RECIPES
 from tests.documents import PAGES, ROOT, blocks, commands
 
-FOLDERS = ("src/inkwash", "tests", "bench", "runs", "examples")
+FOLDERS = ("src/inkwash", "tests", "bench", "runs", "examples", "integrations")
 THEIRS = {"evaluate_images.py", "viescore/vie_prompts.py"}  # files of the benchmarks' own repositories
 WITH_COMMANDS = [page for page in PAGES if commands(page)]
 WITH_PYTHON = [page for page in PAGES if any(block.language == "python" for block in blocks(page))]

@@ -176,7 +176,12 @@ def test_a_word_stands_in_one_line() -> None:
         for rows in [("A B . .", "D O . ."), ("A B . D", "O . . ."), ("A . . B", "D O . ."), (". . . .", "A B D .")]
     ]
     assert scores[0] == 1.0 and scores[2] == scores[1] > scores[3] > 0
-    assert scores[1] == pytest.approx((0.85 * 0.75 + 0.08) / 0.83)
+    assert scores[1] == pytest.approx(((0.7 + 0.3 / 3) * 0.75 + 0.02) / 0.77), "one word of three is whole"
+    more, edit = (
+        grid("A B . .", "D O . E").flatten(),
+        replace(judge, edit=True, wanted=WantedTexts(texts=("AB DO",), spare=1)),
+    )
+    assert judge.score(more) < edit.score(more) == 1.0
     long = PlanJudge(reader=READER, grid=(2, 2), wanted=WantedTexts(texts=("ABDO",)))
     assert long.score(grid("A B", "D O").flatten()) == 1.0, "no line holds it"
 
