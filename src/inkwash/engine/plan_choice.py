@@ -39,6 +39,7 @@ UNASKED = 0.05
 WHOLE_WORDS = 0.3  # of the score of texts: how many of their words stand in one line, without a break
 LIKELY_QUARTERS = 2  # of the four cells of a large character must most likely be quarters of some
 SURE_QUARTERS = 3  # must be able to show the same one
+SURE_SHARE = 50  # per cent of the cells of their codes, on average: of less the decoder makes no letter
 RIGHT = 1 - 1e-9  # from here on a plan is right
 FOLLOWS = 2  # rows from one line of text to the next
 FREE = 2  # columns by which the free space on both sides may differ
@@ -91,7 +92,7 @@ class PlanReader:
             shares: SignShares = {}
             for sign in {sign for part in parts for sign, _ in part}:
                 each = [part.get((sign, quarter), 0) for quarter, part in zip(QUARTERS, parts, strict=True)]
-                if sum(map(bool, each)) >= SURE_QUARTERS:
+                if sum(map(bool, each)) >= SURE_QUARTERS and sum(each) >= len(QUARTERS) * SURE_SHARE:
                     shares[sign] = sum(each)
             if shares:
                 found[row, column] = dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
