@@ -10,7 +10,7 @@ import pytest
 from bench import walk
 
 # 46 and 481 were reached (docs/log.md); a change that needs more than the slack here says why there.
-MOST_FILES, MOST_FUNCTIONS, MOST_CLIMBS = 49, 520, 3
+MOST_FILES, MOST_FUNCTIONS, MOST_CLIMBS = 49, 535, 3
 
 
 @pytest.mark.slow

@@ -64,7 +64,8 @@ class CodeLabels:
     def letters(self) -> dict[int, dict[tuple[str, int], int]]:
         """Of every code that shows letters: (character, quarter) and share, the likeliest first."""
         found: dict[int, dict[tuple[str, int], int]] = {}
-        for code, sign, quarter, share in zip(*self._rows("code", "character", "quarter", "share"), strict=True):
+        columns = (self.code, self.character, self.quarter, self.share)
+        for code, sign, quarter, share in np.stack(columns, axis=1).tolist():
             if sign >= 0:
                 found.setdefault(code, {})[self.characters[sign], quarter] = share
         return found
@@ -73,13 +74,10 @@ class CodeLabels:
     def pieces(self) -> dict[int, list[tuple[str, bool]]]:
         """Of every code that shows pieces of things: their names and whether it begins them, the likeliest first."""
         found: dict[int, list[tuple[str, bool]]] = {}
-        for code, thing, begins in zip(*self._rows("code", "thing", "begins"), strict=True):
+        for code, thing, begins in np.stack((self.code, self.thing, self.begins), axis=1).tolist():
             if thing >= 0:
                 found.setdefault(code, []).append((self.things[thing], bool(begins)))
         return found
-
-    def _rows(self, *names: str) -> list[list[int]]:
-        return [getattr(self, name).tolist() for name in names]
 
     @classmethod
     def from_file(cls, file: Path, codes: int) -> CodeLabels:
