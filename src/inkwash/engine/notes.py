@@ -10,13 +10,12 @@ measured against the rules of its card only: words to be written stand in quotat
 
 from __future__ import annotations
 
-import itertools
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from inkwash.core.types import Size
@@ -49,7 +48,7 @@ class Names:
         """(start, end) of every name, the longest first where several begin. White space joins its words."""
         found: list[tuple[int, int]] = []
         words = [(match.start(), match.end(), match[0].lower()) for match in WORD.finditer(rest)]
-        joined = [rest[before[1] : after[0]].isspace() for before, after in itertools.pairwise(words)]
+        joined = [rest[before[1] : after[0]].isspace() for before, after in pairwise(words)]
         at = 0
         while at < len(words):
             for count in range(min(self.longest, len(words) - at), 0, -1):
@@ -76,16 +75,27 @@ def names_of(limits: Abilities | None, *kinds: str) -> Names:
     if limits is None:
         return Names()
     words = _words_of(limits, *(kinds or ("pictures", "things", "colors", "styles")))
-    words |= set() if kinds else {word.lower() for word in limits.lettering.large_words}
-    english = frozenset(" ".join(word.split()) for word in words if not HAN.search(word))
+    words |= frozenset() if kinds else {_one_form(word) for word in limits.lettering.large_words}
+    english = frozenset(word for word in words if not HAN.search(word))
     chinese = sorted((word for word in words if HAN.search(word)), key=lambda word: (-len(word), word))
     longest = max((len(name.split()) for name in english), default=1)
     return Names(english=english, chinese=tuple(chinese), longest=longest)
 
 
 @lru_cache(maxsize=32)
-def _words_of(limits: Abilities, *kinds: str) -> set[str]:
-    return {" ".join(word.lower().split()) for kind in kinds for one in getattr(limits, kind) for word in one.words}
+def _words_of(limits: Abilities, *kinds: str) -> frozenset[str]:
+    return frozenset(_one_form(word) for kind in kinds for one in getattr(limits, kind) for word in one.words)
+
+
+@lru_cache(maxsize=8)
+def _thing_names(limits: Abilities) -> Mapping[str, str]:
+    """The model's own name of a thing by each of its words."""
+    return {_one_form(word): one.name for one in limits.things for word in one.words}
+
+
+def _one_form(phrase: str) -> str:
+    """In small letters, with single spaces."""
+    return " ".join(phrase.lower().split())
 
 
 def singulars(phrase: str) -> Iterator[str]:
@@ -446,40 +456,40 @@ def wanted_words(prompt: str, limits: Abilities | None) -> WantedWords:
 
 def _asked_things(rest: str, limits: Abilities) -> Iterator[tuple[str, int | None]]:
     found = set()
-    for start, _, name in _things(rest, limits):
+    for start, name in _things(rest, limits):
         count = _how_many(rest[max(0, start - 40) : start])
         if count != 0 and name not in found:
             found.add(name)
             yield name, count
 
 
-def _things(rest: str, limits: Abilities) -> list[tuple[int, int, str]]:
-    """(start, end, name) of the things that a prompt speaks of.
+def _things(rest: str, limits: Abilities) -> list[tuple[int, str]]:
+    """(start, name) of the things that a prompt speaks of.
 
     Not those in names of colours (snow white), of kinds of picture (a book cover, a ticket) and of styles (on a pale
     blue ribbon), nor what a sentence does (the picture presents ...).
     """
-    names = {" ".join(word.lower().split()): one.name for one in limits.things for word in one.words}
+    names = _thing_names(limits)
     others, colors = _words_of(limits, "pictures", "styles"), _words_of(limits, "colors")
-    shades = [place for place in names_of(limits, "colors").places(rest) if not _is_thing(rest, place, set(names))]
+    shades = [place for place in names_of(limits, "colors").places(rest) if not _is_thing(rest, place, names)]
     plain = _AN.sub("a ", blanked(rest, shades))
     for word in plain_words.CHINESE:
         if len(word) > 1:
             plain = plain.replace(word, " " * len(word))  # 面 of 上面 is no noodles
     found = []
     for start, end in sorted(names_of(limits).places(plain)):
-        phrase = " ".join(plain[start:end].lower().split())
+        phrase = _one_form(plain[start:end])
         form = next((form for form in singulars(phrase) if form in names), None)
         if form is None or {phrase, form} & others or (form in colors and not _is_thing(rest, (start, end), colors)):
             continue
         if form == phrase or not _SUBJECT.search(rest[:start]):
-            found.append((start, end, names[form]))
+            found.append((start, names[form]))
     return found
 
 
 def _is_thing(rest: str, place: tuple[int, int], names: Collection[str]) -> bool:
     """Whether a word that names a colour and a thing (rose) means the thing: several, or one with nothing behind it."""
-    phrase = " ".join(rest[slice(*place)].lower().split())
+    phrase = _one_form(rest[slice(*place)])
     if phrase not in names:
         return any(form in names for form in singulars(phrase))
     one = _how_many(rest[max(0, place[0] - 40) : place[0]]) is not None
@@ -505,7 +515,7 @@ def _how_many(before: str) -> int | None:
 def _many(rest: str, limits: Abilities) -> Iterator[Note]:
     """More things than fit into a picture."""
     count = 0
-    for start, _, _ in _things(rest, limits):
+    for start, _ in _things(rest, limits):
         before = rest[max(0, start - 40) : start].split()[-3:]
         count += max((_NUMBERS.get(word.lower(), 1) for word in before), default=1)
     if count > limits.most_things:

@@ -144,7 +144,7 @@ class PlanReader:
         spans = [(int(columns[0]), int(columns[-1])) for columns in map(np.flatnonzero, letters[rows])]
         pairs = [
             above[0] == below[0] or above[1] == below[1] or abs(sum(above) - sum(below)) <= 1
-            for step, above, below in zip(np.diff(rows), spans, spans[1:], strict=False)
+            for step, (above, below) in zip(np.diff(rows), itertools.pairwise(spans), strict=True)
             if step <= FOLLOWS
         ]
         return sum(pairs) / len(pairs) if pairs else None

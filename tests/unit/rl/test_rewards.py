@@ -245,7 +245,7 @@ def test_plans_of_rendered_cards_are_known_from_nothing_and_from_others() -> Non
     true = reward([PlanInput(ask=ask, tokens=plan) for ask, plan in zip(asks, tokens, strict=True)])
     others = reward([PlanInput(ask=ask, tokens=plan) for ask, plan in zip(asks, tokens.roll(1, 0), strict=True)])
     empty = reward([PlanInput(ask=ask, tokens=torch.zeros_like(plan)) for ask, plan in zip(asks, tokens, strict=True)])
-    # Codes of rare letters stand for others too: of 300 true plans the mean is 0.91.
+    # Codes of rare letters stand for others too: of 295 true plans the mean is 0.88.
     assert np.mean(true) > 0.9 and np.mean(others) < 0.4 and max(empty) < 0.1
 
 

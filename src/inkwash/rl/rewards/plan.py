@@ -27,9 +27,14 @@ class ReadPlanReward:
         return "plan-1"
 
     def __call__(self, items: Sequence[PlanInput]) -> list[float]:
-        return [self._one(item) for item in items]
+        prompts = {item.ask.key: item for item in items}  # the plans of a group share one reading of their prompt
+        judges = {key: self._judge(item) for key, item in prompts.items()}
+        return [_score(judges[item.ask.key], item) for item in items]
 
-    def _one(self, item: PlanInput) -> float:
+    def _judge(self, item: PlanInput) -> PlanJudge | None:
         rows, columns = item.tokens.shape
-        judge = PlanJudge.of(self.reader, item.ask.prompt, (rows, columns), limits=self.limits)
-        return math.nan if judge is None else judge.score(item.tokens.flatten())
+        return PlanJudge.of(self.reader, item.ask.prompt, (rows, columns), limits=self.limits)
+
+
+def _score(judge: PlanJudge | None, item: PlanInput) -> float:
+    return math.nan if judge is None else judge.score(item.tokens.flatten())
