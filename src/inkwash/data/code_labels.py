@@ -1,7 +1,7 @@
 """Which semantic code shows what: rendered scenes are encoded, and each code is named by what its cells show.
 
 What no scene shows stays without a name, and so does a code whose cells are letters, or pieces of things, in less than
-half. Within its kind a code may have several names, down to a share of its cells.
+half. Within its kind a code may have several names, down to a share of its cells. Colours are named by the majority.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkwash.data.scenes import Batch
-from inkwash.scenes.card_meanings import PART_OFFSETS, THING, card_signs
+from inkwash.scenes.card_meanings import NO_COLOR, PART_OFFSETS, THING, card_signs
 from inkwash.scenes.labels import EMPTY, LETTER, OBJECT
 from inkwash.scenes.labels import PART_OFFSETS as SHAPE_OFFSETS
 from inkwash.scenes.things import THING_NAMES
-from inkwash.scenes.world import SHAPES
+from inkwash.scenes.world import CARD_COLORS, SHAPES
 
-AGREED = 0.5  # of a code's cells must be of one kind
+AGREED = 0.5  # of a code's cells must be of one kind, or of one colour
 LEAST = 0.1  # of a code's cells that a name must be true of
 
 Numbers = NDArray[np.int64]
@@ -30,11 +30,15 @@ def label_codes(encode: Callable[[NDArray[Any]], Numbers], batches: Iterable[Bat
 
     `encode` makes ids (B, rows, columns) of half-size pictures uint8 (B, H/2, W/2, 3).
     """
-    ids, cells = [], []
+    ids, cells, colors = [], [], []
     for batch in batches:
         ids.append(encode(batch["pixels"]).ravel())
         cells.append(_contents(batch))
-    code, kind, which, part, share = _frequent(np.concatenate(ids), np.concatenate(cells), codes).T
+        colors.append(np.stack([batch["color"].ravel(), batch["border"].ravel() - 1], axis=1))
+    places, contents = np.concatenate(ids), np.concatenate(cells)
+    code, kind, which, part, share = _frequent(places, contents, codes).T
+    kinds, ink, ground = np.column_stack([contents[:, 0], np.concatenate(colors)]).T
+    lettered, bare = (kinds == LETTER) & (ink != NO_COLOR), (kinds == EMPTY) & (ground >= 0)
     return {
         "codes": codes,
         "characters": tuple(card_signs()),
@@ -45,6 +49,9 @@ def label_codes(encode: Callable[[NDArray[Any]], Numbers], batches: Iterable[Bat
         "thing": np.where(kind == THING, which, -1),
         "begins": np.where(kind == THING, part, 0),
         "share": share,
+        "colors": tuple(CARD_COLORS),
+        "ink": _commonest(places[lettered], ink[lettered], codes),
+        "ground": _commonest(places[bare], ground[bare], codes),
     }
 
 
@@ -73,3 +80,10 @@ def _frequent(ids: Numbers, cells: Numbers, codes: int) -> Numbers:
     kept = agreed & (share >= LEAST) & (pairs[:, 1] != EMPTY)
     rows = np.column_stack([pairs, np.round(100 * share).astype(np.int64)])[kept]
     return rows[np.lexsort((-rows[:, 4], rows[:, 0]))]
+
+
+def _commonest(ids: Numbers, colors: Numbers, codes: int) -> Numbers:
+    """The colour of each code's cells, (codes,); -1 where none has most of them."""
+    counts = np.zeros((codes, len(CARD_COLORS)), dtype=np.int64)
+    np.add.at(counts, (ids, colors), 1)
+    return np.where(counts.max(axis=1) > AGREED * counts.sum(axis=1), counts.argmax(axis=1), -1)

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,7 +35,8 @@ from inkwash.models.glm_image.weights import GlmImageParts
 
 GROWTH = 4  # a round ends when so many times the plans were sampled as before it; the first samples one
 UNREADABLE = "\ufffd"  # a large character whose quarters do not belong together
-TEXT, THINGS, ALIGNED, LAYOUT = 0.75, 0.25, 0.02, 0.005  # weights of the score's parts: a letter counts more than looks
+TEXT, THINGS, GROUND, INKS = 0.75, 0.25, 0.15, 0.1  # weights of the score's parts: a letter counts more than looks
+ALIGNED, LAYOUT = 0.02, 0.005
 UNASKED = 0.05
 WHOLE_WORDS = 0.3  # of the score of texts: how many of their words stand in one line, without a break
 LIKELY_QUARTERS = 2  # of the four cells of a large character must most likely be quarters of some
@@ -46,6 +48,21 @@ FREE = 2  # columns by which the free space on both sides may differ
 
 
 SignShares = dict[str, int]  # the characters that a place may show, the likeliest first, with their shares
+
+
+class Place(NamedTuple):
+    """A character's place in a line of text: what it may show, nothing for a space, and the code that stands there."""
+
+    signs: SignShares
+    code: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanTexts:
+    """Lines of text from above to below, and the codes of the characters that make up each wanted text, by its letters."""
+
+    lines: list[str]
+    codes: dict[str, list[int]]
 
 
 class PlanReader:
@@ -60,15 +77,23 @@ class PlanReader:
 
     def lines(self, grid: Tensor, wanted: Sequence[str] = ()) -> list[str]:
         """Lines of text from above to below; an empty cell between two characters is a space."""
+        return self.texts(grid, wanted).lines
+
+    def texts(self, grid: Tensor, wanted: Sequence[str] = ()) -> PlanTexts:
+        """The lines, and where the wanted texts were read."""
         ids = grid.tolist()
         large = self._large(ids)
         used = {(row + i, column + j) for row, column in large for i in (0, 1) for j in (0, 1)}
-        found: list[list[SignShares]] = []
+        found: list[list[Place]] = []
         for row, codes in enumerate(ids):
-            found.append([{} if (row, column) in used else self._whole(code) for column, code in enumerate(codes)])
+            found.append(
+                [
+                    Place({} if (row, column) in used else self._whole(code), code)
+                    for column, code in enumerate(codes)
+                ]
+            )
             found.append(self._large_line(ids, row, large))
-        texts = _resolved([line for line in found if any(line)], wanted)
-        return [" ".join(line.split()) for line in texts]
+        return _resolved([line for line in found if any(place.signs for place in line)], wanted)
 
     def _whole(self, code: int) -> SignShares:
         """The characters that a cell alone may show; none where it is most likely a quarter."""
@@ -99,21 +124,21 @@ class PlanReader:
                 taken.update(square)
         return found
 
-    def _large_line(self, ids: list[list[int]], row: int, large: dict[tuple[int, int], SignShares]) -> list[SignShares]:
+    def _large_line(self, ids: list[list[int]], row: int, large: dict[tuple[int, int], SignShares]) -> list[Place]:
         """The line of large characters whose upper halves stand in this row, quarters without the others among them."""
-        line: list[SignShares] = []
+        line: list[Place] = []
         column = 0
         while column < len(ids[row]):
+            code = ids[row][column]
             if (row, column) in large:
-                line.append(large[row, column])
+                line.append(Place(large[row, column], code))
                 column += 2
                 continue
-            code = ids[row][column]
             within = any((row - i, column - j) in large for i in (0, 1) for j in (0, 1))
             upper = self._is_part(code, (1, 2)) and not within
             lower = self._is_part(code, (3, 4)) and not within
             below = row > 0 and self._is_part(ids[row - 1][column], (1, 2))
-            line.append({UNREADABLE: 0} if upper or (lower and not below) else {})
+            line.append(Place({UNREADABLE: 0} if upper or (lower and not below) else {}, code))
             column += 2 if upper and self._is_part(code, (1,)) else 1
         return line
 
@@ -127,6 +152,16 @@ class PlanReader:
             if chosen or begins:
                 found[chosen or likeliest] += 1
         return found
+
+    def ground(self, grid: Tensor) -> Counter[str]:
+        """How many cells along the edge tell which colour of the picture's ground."""
+        ids = grid.cpu().numpy()
+        edge = np.concatenate([ids[0], ids[-1], ids[1:-1, 0], ids[1:-1, -1]])
+        return Counter(self.labels.colors[color] for color in self.labels.ground[edge].tolist() if color >= 0)
+
+    def inks(self, codes: Sequence[int]) -> Counter[str]:
+        """How many of the codes show letters of which colour."""
+        return Counter(self.labels.colors[color] for color in self.labels.ink[codes].tolist() if color >= 0)
 
     def is_balanced(self, grid: Tensor) -> bool:
         """Whether what is shown leaves as much free on the left as on the right."""
@@ -154,23 +189,26 @@ class PlanReader:
         return any(self._is_part(code) for code in grid.flatten().tolist())
 
 
-def _resolved(lines: Sequence[Sequence[SignShares]], wanted: Sequence[str]) -> list[str]:
+def _resolved(lines: Sequence[Sequence[Place]], wanted: Sequence[str]) -> PlanTexts:
     """The likeliest character of each place, or the one that a wanted text has there; nothing is a space."""
-    texts = [[next(iter(signs), " ") for signs in line] for line in lines]
-    places = [(row, column) for row, line in enumerate(lines) for column, signs in enumerate(line) if signs]
-    read = [{letters(sign): sign for sign in lines[row][column]} for row, column in places]
+    texts = [[next(iter(place.signs), " ") for place in line] for line in lines]
+    places = [(row, column) for row, line in enumerate(lines) for column, place in enumerate(line) if place.signs]
+    read = [{letters(sign): sign for sign in lines[row][column].signs} for row, column in places]
+    codes: dict[str, list[int]] = {}
     for target in sorted({letters(text) for text in wanted}, key=lambda text: (-len(text), text)):
         _, start, end = best_span(target, read)
+        codes[target] = []
         for i, j in matching(target, read[start:end]):
             row, column = places[start + j]
             texts[row][column] = read[start + j][target[i]]
             read[start + j] = {}
-    return ["".join(line) for line in texts]
+            codes[target].append(lines[row][column].code)
+    return PlanTexts(lines=[" ".join("".join(line).split()) for line in texts], codes=codes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanJudge:
-    """How well a plan answers one prompt, from 0 to 1: its texts, its things, and where they stand.
+    """How well a plan answers one prompt, from 0 to 1: its texts, its things, their colours, and where they stand.
 
     Of a picture that shows something, at least something is wanted. Of an edit only the texts are judged.
     """
@@ -182,6 +220,8 @@ class PlanJudge:
     edit: bool = False  # whether it goes on from other pictures, whose layout is kept
     balanced: bool = False  # whether as much should be free on the left as on the right
     large: bool = False  # whether large characters are asked for
+    ground: str | None = None  # the colour of the ground, by the model's own name
+    inks: tuple[tuple[str, str], ...] = ()  # texts and their colours
 
     @classmethod
     def of(
@@ -217,7 +257,8 @@ class PlanJudge:
     def score(self, tokens: Tensor) -> float:
         """Of a picture's ids, (rows * columns,)."""
         grid = tokens.view(self.grid)
-        lines = self.reader.lines(grid, self.wanted.texts)
+        texts = self.reader.texts(grid, self.wanted.texts)
+        lines = texts.lines
         seen = self.reader.things(grid, [name for name, _ in self.things])
         if not (lines or seen):
             return 0.0
@@ -231,6 +272,8 @@ class PlanJudge:
         if self.things:
             right = [_there(seen[name], count) for name, count in self.things]
             parts.append((THINGS, sum(right) / len(right)))
+        parts += [(GROUND, right) for right in self._ground(grid)]
+        parts += [(INKS / len(self.inks), self._ink(texts.codes.get(letters(text), []), ink)) for text, ink in self.inks]
         if not self.edit and (aligned := self.reader.aligned(grid)) is not None:
             parts.append((ALIGNED, aligned))
         if self.balanced:
@@ -238,6 +281,18 @@ class PlanJudge:
         if self.large:
             parts.append((LAYOUT, float(self.reader.has_large(grid))))
         return sum(weight * score for weight, score in parts) / sum(weight for weight, _ in parts)
+
+    def _ground(self, grid: Tensor) -> Iterator[float]:
+        """1 where most of the edge that tells a colour has the wanted one, else the share of it."""
+        found = self.reader.ground(grid)
+        if self.ground is not None and found:
+            share = found[self.ground] / found.total()
+            yield 1.0 if share > 0.5 else share
+
+    def _ink(self, codes: Sequence[int], color: str) -> float:
+        """The share of the characters of a text that have a colour, of those that tell one."""
+        found = self.reader.inks(codes)
+        return found[color] / found.total() if found else 0.0
 
 
 def _whole_words(texts: Sequence[str], lines: Sequence[str], *, longest: int, others: bool) -> float | None:

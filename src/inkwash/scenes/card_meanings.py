@@ -60,7 +60,10 @@ def card_labels() -> dict[str, int]:
 
 
 def cell_card_meanings(scene: Scene) -> Meanings:
-    """Integer arrays (rows, cols) under the keys of `card_labels` and `meaning`."""
+    """Integer arrays (rows, cols) under the keys of `card_labels`, `meaning` and `border`.
+
+    `border` is 1 + the colour of the card's background along the canvas's edge and 0 within.
+    """
     cells: Meanings = {name: np.zeros((scene.rows, scene.cols), dtype=np.int64) for name in card_labels()}
     cells["color"][:] = NO_COLOR
     edges = _ground(cells, scene)
@@ -79,7 +82,9 @@ def cell_card_meanings(scene: Scene) -> Meanings:
     for text in scene.texts:
         _mark_text(cells, text)
     number = numbered(cells, TOLD | {THING: ("thing", "part")}, card_labels())
-    return cells | {"meaning": np.where((cells["kind"] == EMPTY) & (edges > 0), -1 - edges, number)}
+    border = np.full((scene.rows, scene.cols), 1 + COLOR_INDEX[scene.background])
+    border[1:-1, 1:-1] = 0
+    return cells | {"meaning": np.where((cells["kind"] == EMPTY) & (edges > 0), -1 - edges, number), "border": border}
 
 
 def _ground(cells: Meanings, scene: Scene) -> NDArray[np.int64]:

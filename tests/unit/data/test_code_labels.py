@@ -27,7 +27,7 @@ class Perfect:
 
     def __init__(self) -> None:
         self.batches = [SCENES(step) for step in range(3)]
-        names = ("kind", "sign", "quarter", "thing", "part", "shape")
+        names = ("kind", "sign", "quarter", "thing", "part", "shape", "color", "border")
         self.rows = [np.stack([batch[name].ravel() for name in names], axis=1) for batch in self.batches]
         found, self.ids = np.unique(np.concatenate(self.rows), axis=0, return_inverse=True)
         self.codes, self.at = len(found) + 2, 0
@@ -63,7 +63,7 @@ def test_every_code_is_named_by_its_cells() -> None:
 
 def test_a_code_has_every_name_of_its_kind_that_is_not_rare() -> None:
     """Of twenty cells: eight an E, six an F, five nothing and one a thing."""
-    names = ("kind", "sign", "quarter", "thing", "part", "shape")
+    names = ("kind", "sign", "quarter", "thing", "part", "shape", "color", "border")
     cells = np.array([[1, 5, 1, 0, 0, 0]] * 8 + [[1, 6, 1, 0, 0, 0]] * 6 + [[0] * 6] * 5 + [[3, 0, 0, 2, 1, 0]])
     batch = dict(zip(names, cells.T, strict=True)) | {"pixels": np.empty(0)}
     labels = CodeLabels(**label_codes(lambda _: np.zeros(20, dtype=np.int64), [batch], 1))

@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ from inkwash.models.registry import defaults_of
 
 # Codes: "." is the ground; a letter is its whole character; "1A" is the first quarter of a large A; "cat" begins a
 # cat, "cat-" goes on with it.
-CHARACTERS, THINGS = tuple("ABCDEO"), ("cat", "sun")
+CHARACTERS, THINGS, COLORS = tuple("ABCDEO"), ("cat", "sun"), ("red", "blue", "green")
 NAMES = [".", *CHARACTERS, *(f"{q}{c}" for c in CHARACTERS for q in (1, 2, 3, 4)), "cat", "cat-", "sun", "sun-"]
 
 
@@ -50,7 +51,18 @@ def labels_of(names: Sequence[str], further: Mapping[str, Sequence[str]] | None 
             if character >= 0 or thing >= 0:
                 rows.append((code, character, quarter, thing, int(each in THINGS), share))
     arrays = dict(zip(COLUMNS, np.array(rows, dtype=np.int64).T, strict=True))
-    return CodeLabels(codes=len(names), characters=CHARACTERS, things=THINGS, **arrays)
+    untold = np.full(len(names), -1)
+    return CodeLabels(
+        codes=len(names), characters=CHARACTERS, things=THINGS, colors=COLORS, ink=untold, ground=untold, **arrays
+    )
+
+
+def colored(*, inks: Mapping[str, str] = MappingProxyType({}), ground: str | None = None) -> PlanReader:
+    """One for which letters have these colours, and the free ground has one."""
+    labels = labels_of(NAMES)
+    ink = np.array([COLORS.index(inks[name]) if name in inks else -1 for name in NAMES])
+    grounds = np.array([COLORS.index(ground) if ground and name == "." else -1 for name in NAMES])
+    return PlanReader(replace(labels, ink=ink, ground=grounds))
 
 
 READER = PlanReader(labels_of(NAMES))
@@ -360,3 +372,44 @@ def test_labels_travel_with_the_checkpoint(choosing: GlmImagePipeline, tmp_path:
     file.write_text(json.dumps(whole | {"codes": whole["codes"] + 1}))
     with pytest.raises(WeightsError, match="codebook"):
         load_pipeline_parts(tmp_path / "saved", dtype=torch.float32)
+
+
+def test_colors_of_letters_are_those_of_the_text_that_was_read() -> None:
+    """Codes without a colour count for none, and a text that is not there has none."""
+    reader = colored(inks={"A": "red", "B": "red", "D": "blue", "1E": "green"})
+    judge = PlanJudge(reader=reader, grid=(2, 4), wanted=WantedTexts(texts=("AB", "DO")), inks=(("AB", "red"),))
+    tokens = grid("A B . .", "D O . .").flatten()
+    assert judge.score(tokens) == 1.0 == replace(judge, inks=(("DO", "blue"),)).score(tokens), "O tells no colour"
+    wrong = replace(judge, inks=(("AB", "blue"), ("DO", "blue")))
+    assert wrong.score(tokens) == pytest.approx((0.75 + 0.05 + 0.02) / 0.87)
+    assert replace(judge, inks=(("E", "green"),), wanted=WantedTexts(texts=("E",))).score(
+        grid(". 1E 2E .", ". 3E 4E .").flatten()
+    ) == 1.0, "a large letter has the colour of its first quarter"
+    assert reader.texts(grid("D O . .", ". . . ."), ("AB",)).codes["ab"] == []
+
+
+def test_the_ground_is_what_stands_at_the_edge() -> None:
+    judge = PlanJudge(reader=colored(ground="blue"), grid=(3, 3), wanted=WantedTexts(texts=("A",)), ground="blue")
+    tokens = grid(". . .", ". A .", ". . .").flatten()
+    assert judge.score(tokens) == 1.0
+    assert replace(judge, ground="red").score(tokens) == pytest.approx((0.75) / 0.9)
+    assert replace(judge, reader=READER, ground="red").score(tokens) == 1.0, "its codes tell no colour"
+    grounds = np.full(len(NAMES), -1)
+    grounds[[NAMES.index("."), NAMES.index("B")]] = COLORS.index("blue"), COLORS.index("red")
+    mixed = replace(judge, reader=PlanReader(replace(READER.labels, ground=grounds)), ground="red")
+    assert mixed.score(grid(". . .", ". A .", "B . .").flatten()) == pytest.approx((0.75 + 0.15 / 8) / 0.9)
+    assert mixed.reader.ground(grid("B", "A", ".")) == {"red": 1, "blue": 1}, "a narrow plan is all edge"
+
+
+def test_labels_without_colors_are_read(tmp_path: Path) -> None:
+    values = colored(ground="blue", inks={"A": "red"}).labels.to_dict()
+    (tmp_path / LABELS_FILE).write_text(json.dumps(values))
+    assert CodeLabels.from_file(tmp_path / LABELS_FILE, len(NAMES)).to_dict() == values
+    for changed in ({"ink": [0]}, {"ground": [3] * len(NAMES)}, {"colors": ["red"]}, {"colors": "red"}):
+        (tmp_path / LABELS_FILE).write_text(json.dumps(values | changed))
+        with pytest.raises(WeightsError):
+            CodeLabels.from_file(tmp_path / LABELS_FILE, len(NAMES))
+    for name in ("colors", "ink", "ground"):
+        values.pop(name)
+    (tmp_path / LABELS_FILE).write_text(json.dumps(values))
+    assert not PlanReader(CodeLabels.from_file(tmp_path / LABELS_FILE, len(NAMES))).ground(grid(". .", ". ."))

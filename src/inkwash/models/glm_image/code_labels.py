@@ -2,7 +2,8 @@
 
 `vision_language_encoder/code_labels.json`; the released model has none. A code shows a character (a whole one, or a
 quarter of a large one that covers 2 x 2 cells), a piece of a thing, or neither. A code may stand for several: the upper
-left quarters of E and F look alike. Each entry of the table is one of them, with its share of the code's cells.
+left quarters of E and F look alike. Each entry of the table is one of them, with its share of the code's cells. Two
+more lists tell colours, one entry a code: that of the letters it shows, and that of the ground, at a picture's edge.
 """
 
 from __future__ import annotations
@@ -21,17 +22,21 @@ from inkwash.models.tensor_files import read_json
 LABELS_FILE = "code_labels.json"
 WHOLE, QUARTERS = 0, (1, 2, 3, 4)  # of a character: above left, above right, below left, below right
 COLUMNS = ("code", "character", "quarter", "thing", "begins", "share")
+COLORED = ("ink", "ground")
 
 Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CodeLabels:
-    """A table whose columns are arrays (entries,); the entries of a code stand together, the likeliest first.
+    """A table whose columns are arrays (entries,), and two arrays (codes,) of places in the list of colours.
+
+    The entries of a code stand together, the likeliest first.
 
     `character` and `thing` are places in the lists of names, -1 for none. `quarter` is 0 for a whole character.
     `begins` is 1 for the upper left piece of a thing, so that each thing of a picture has exactly one. `share` is in
-    per cent of the code's cells. Codes without an entry show nothing.
+    per cent of the code's cells. Codes without an entry show nothing. `ink` is the colour of letters, `ground` that of
+    the picture's ground where the code stands at its edge, -1 where a code tells none.
     """
 
     codes: int
@@ -43,6 +48,9 @@ class CodeLabels:
     thing: Numbers
     begins: Numbers
     share: Numbers
+    colors: tuple[str, ...]
+    ink: Numbers
+    ground: Numbers
 
     def __post_init__(self) -> None:
         bounds = {
@@ -59,6 +67,12 @@ class CodeLabels:
                 raise WeightsError(f"The labels of the semantic codes have {len(self.code)} rows, but not in {name}.")
             if len(values) and (values.min() < low or values.max() > high):
                 raise WeightsError(f"The labels {name} of the semantic codes must be numbers from {low} to {high}.")
+        for name in COLORED:
+            values, last = getattr(self, name), len(self.colors) - 1
+            if values.shape != (self.codes,) or (values.min(initial=-1) < -1 or values.max(initial=-1) > last):
+                raise WeightsError(
+                    f"The labels {name} of the semantic codes must be {self.codes} numbers from -1 to {last}."
+                )
 
     @cached_property
     def letters(self) -> dict[int, dict[tuple[str, int], int]]:
@@ -89,16 +103,17 @@ class CodeLabels:
                 "checkpoint."
             )
         try:
-            arrays = {name: np.array(values[name], dtype=np.int64) for name in COLUMNS}
-            characters, things = _names(values["characters"]), _names(values["things"])
+            values = {"colors": [], **dict.fromkeys(COLORED, [-1] * codes)} | values  # a table may tell no colours
+            arrays = {name: np.array(values[name], dtype=np.int64) for name in (*COLUMNS, *COLORED)}
+            characters, things, colors = (_names(values[name]) for name in ("characters", "things", "colors"))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise WeightsError(f"{file} does not tell what semantic codes show ({error}): copy it again.") from error
-        return cls(codes=codes, characters=characters, things=things, **arrays)
+        return cls(codes=codes, characters=characters, things=things, colors=colors, **arrays)
 
     def to_dict(self) -> dict[str, Any]:
         """The table as it stands in the file."""
-        names = {"codes": self.codes, "characters": list(self.characters), "things": list(self.things)}
-        return names | {name: getattr(self, name).tolist() for name in COLUMNS}
+        names = {name: list(getattr(self, name)) for name in ("characters", "things", "colors")}
+        return {"codes": self.codes} | names | {name: getattr(self, name).tolist() for name in (*COLUMNS, *COLORED)}
 
 
 def _names(values: Any) -> tuple[str, ...]:

@@ -1,14 +1,15 @@
-"""Plans that answer the prompt: texts, things and their numbers, read from the labels of the codes without a picture.
+"""Plans that answer the prompt: texts, things, numbers and colours, read from the labels of the codes without a picture.
 
 The score is that by which drawing chooses among several plans (`engine.plan_choice`), so what is learnt is what the
-choice had to look for. A plan costs a fiftieth of its picture.
+choice had to look for; but which colours the prompt names is known from its scene. A plan costs a fiftieth of its
+picture.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inkwash.engine.plan_choice import PlanJudge, PlanReader
 from inkwash.models.glm_image.folder import Abilities
@@ -24,7 +25,7 @@ class ReadPlanReward:
 
     @property
     def name(self) -> str:
-        return "plan-1"
+        return "plan-2"
 
     def __call__(self, items: Sequence[PlanInput]) -> list[float]:
         prompts = {item.ask.key: item for item in items}  # the plans of a group share one reading of their prompt
@@ -33,7 +34,12 @@ class ReadPlanReward:
 
     def _judge(self, item: PlanInput) -> PlanJudge | None:
         rows, columns = item.tokens.shape
-        return PlanJudge.of(self.reader, item.ask.prompt, (rows, columns), limits=self.limits)
+        judge = PlanJudge.of(self.reader, item.ask.prompt, (rows, columns), limits=self.limits)
+        scene, named = item.ask.scene, item.ask.named
+        if judge is None or scene.card is None or not self.reader.labels.colors:
+            return judge
+        inks = ((text.text, text.color) for i, text in enumerate(scene.card.texts) if f"text{i}.color" in named)
+        return replace(judge, ground=scene.background if "background" in named else None, inks=tuple(inks))
 
 
 def _score(judge: PlanJudge | None, item: PlanInput) -> float:
