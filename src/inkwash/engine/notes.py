@@ -12,15 +12,25 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from inkwash.core.types import Size
 from inkwash.engine import plain_words
 from inkwash.engine.notes_words import TABLES, Language
+from inkwash.engine.prompt_reading import (
+    BLANK,
+    FILLER,
+    HAN,
+    MAX_PROMPT,
+    NUMBERS,
+    WORD,
+    blanked,
+    names_of,
+    things_of,
+    unquoted_texts,
+)
 from inkwash.models.glm_image.folder import Abilities, Lettering, Named
 from inkwash.models.glm_image.quotes import Quoted, Quotes, glyph_texts, outside, quoted
 
@@ -28,117 +38,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-WORD = re.compile(r"[^\W_](?:[\w'’-]*[^\W_])?")
-HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]+")
+__all__ = ["Abilities", "Language", "Note", "find_notes", "negative_notes", "notes"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Names:
-    """Names of one or several words, and where they stand in a prompt; one pass over it."""
-
-    english: frozenset[str] = frozenset()
-    chinese: tuple[str, ...] = ()
-    longest: int = 1  # words of the longest English one
-
-    @property
-    def single(self) -> frozenset[str]:
-        return frozenset(part for name in self.english for part in name.split())
-
-    def places(self, rest: str) -> list[tuple[int, int]]:
-        """(start, end) of every name, the longest first where several begin. White space joins its words."""
-        found: list[tuple[int, int]] = []
-        words = [(match.start(), match.end(), match[0].lower()) for match in WORD.finditer(rest)]
-        joined = [rest[before[1] : after[0]].isspace() for before, after in pairwise(words)]
-        at = 0
-        while at < len(words):
-            for count in range(min(self.longest, len(words) - at), 0, -1):
-                if not all(joined[at : at + count - 1]):
-                    continue
-                phrase = " ".join(word for _, _, word in words[at : at + count])
-                if any(form in self.english for form in singulars(phrase)):
-                    found.append((words[at][0], words[at + count - 1][1]))
-                    at += count - 1
-                    break
-            at += 1
-        for name in self.chinese:
-            place = rest.find(name)
-            while place >= 0:
-                found.append((place, place + len(name)))
-                rest = f"{rest[:place]}{' ' * len(name)}{rest[place + len(name) :]}" if len(rest) < 4000 else rest
-                place = rest.find(name, place + len(name))
-        return found
-
-
-@lru_cache(maxsize=32)
-def names_of(limits: Abilities | None, *kinds: str) -> Names:
-    """The names of what a model can draw, or of some kinds of it: pictures, things, colors, styles."""
-    if limits is None:
-        return Names()
-    words = _words_of(limits, *(kinds or ("pictures", "things", "colors", "styles")))
-    words |= frozenset() if kinds else {_one_form(word) for word in limits.lettering.large_words}
-    english = frozenset(word for word in words if not HAN.search(word))
-    chinese = sorted((word for word in words if HAN.search(word)), key=lambda word: (-len(word), word))
-    longest = max((len(name.split()) for name in english), default=1)
-    return Names(english=english, chinese=tuple(chinese), longest=longest)
-
-
-@lru_cache(maxsize=32)
-def _words_of(limits: Abilities, *kinds: str) -> frozenset[str]:
-    return frozenset(_one_form(word) for kind in kinds for one in getattr(limits, kind) for word in one.words)
-
-
-@lru_cache(maxsize=8)
-def _thing_names(limits: Abilities) -> Mapping[str, str]:
-    """The model's own name of a thing by each of its words."""
-    return {_one_form(word): one.name for one in limits.things for word in one.words}
-
-
-def _one_form(phrase: str) -> str:
-    """In small letters, with single spaces."""
-    return " ".join(phrase.lower().split())
-
-
-def singulars(phrase: str) -> Iterator[str]:
-    """The phrase, and what it may be the plural of."""
-    yield phrase
-    for ending, singular in (("'s", ""), ("ies", "y"), ("es", ""), ("s", "")):
-        if phrase.endswith(ending):
-            yield phrase[: -len(ending)] + singular
-
-
-def blanked(text: str, places: Iterable[tuple[int, int]]) -> str:
-    """The text with spaces in the places."""
-    letters = list(text)
-    for start, end in places:
-        letters[start:end] = " " * (end - start)
-    return "".join(letters)
-
-
-__all__ = ["Abilities", "Language", "Note", "WantedWords", "find_notes", "negative_notes", "notes", "wanted_words"]
-
-MAX_PROMPT = 32_000  # what a longer one says further on is not looked at
 _SHOWN = 5  # words that one sentence names
-_FILLER = "\x00"  # stands for a quoted text in the rest of a prompt
-_SPELLS = re.compile(
-    r"\b(?:says|saying|say|reads|reading|read|spells|spelling|titled|entitled|labell?ed|captioned|called|named)\b[:,]?\s+",
-    re.IGNORECASE,
-)
-_TELLS = re.compile(
-    r"\b(?:(?:with\s+)?the\s+(?:words?|text|title|slogan|headline|letters|inscription)|write|text:|title:)\b[:,]?\s+",
-    re.IGNORECASE,
-)
-_TELLS_ZH = re.compile(r"(?:写着|写有|写上|文字是|文字为|标题是|标题为|字样|内容是|内容为|名字叫|名叫|叫做)[::]?\s*")
-_PHRASE = re.compile(r"[^,.;:!?,。;:!?\n\x00]{1,40}")
-# Words after which the sentence speaks about a text and does not spell one: "the text in white".
-_ABOUT = frozenset(
-    {"in", "on", "at", "of", "is", "are", "and", "or", "with", "above", "below", "under", "over", "to", "that"}
-    | {"which", "from", "should", "will", "must", "has", "was", "by", "be", "instead", "it", "as"}
-)
-_CAPITALS = re.compile(r"(?<![\w'])[A-Z][A-Z'’&]*[A-Z](?:[ \t]+[A-Z][A-Z'’&]*[A-Z])*(?![\w'])")
-_BLANK = re.compile(
-    r"\b(?:blank|empty|plain|nothing|bare|background|no text|no words|without)\b|空白|纯|只有|无字|背景", re.IGNORECASE
-)
-_PLACED = re.compile(r"\b(?:left|right|corner|side)\b|左|右|角|侧", re.IGNORECASE)
 _RECIPIENT = re.compile(
     r"\b(?:for|to|from)\s+(?:(?:my|our|your|his|her|their|the|a|an)\s+)?(?:[a-z-]+\s+){0,2}?(?:daughters?|sons?|kids?|child|"
     r"children|mother|mom|mum|father|dad|parents|sister|brother|wife|husband|girlfriend|boyfriend|partner|friends?|"
@@ -146,13 +48,7 @@ _RECIPIENT = re.compile(
     r"teachers|neighbou?rs?|team|family|class|students?|customers?|guests?|clients?|everyone|someone)"
     r"(?:\s+[A-Z][a-z]+)?\b"
 )
-_AN = re.compile(r"\ban\b", re.IGNORECASE)
-_SUBJECT = re.compile(r"\b(?:picture|image|card|poster|it|that|which|who|this)\s+$", re.IGNORECASE)
-_ENDS = re.compile(r"\s*(?:$|[^\w\s]|\x00|(?:and|or|with|on|in|at|above|below|under|over|next|beside|to|that|which)\b)")
 _LETTERS_ASKED = r"(?:letters|lettering|text|type|words|font|writing|characters|capitals)"
-_NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
-_NUMBERS_ZH = {"一": 1, "两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10}
-_COUNTED_ZH = re.compile(r"([一两二三四五六七八九十]|[1-9]\d?)[只个颗朵棵条辆座本支杯匹头块把张束串盏台架艘]$")
 _PHOTO_SIDE, _PHOTO_COLORS, _PHOTO_SHARE = 96, 40, 0.9
 
 
@@ -201,8 +97,8 @@ def find_notes(
     """The same as values, for a page that speaks another language."""
     prompt = prompt[:MAX_PROMPT]
     quotes = quoted(prompt)
-    rest = outside(prompt, _FILLER)
-    bare = [] if quotes.open else _unquoted(rest, limits)  # what the open mark was to hold stands there, too
+    rest = outside(prompt, FILLER)
+    bare = [] if quotes.open else unquoted_texts(rest, limits)  # what the open mark was to hold stands there, too
     found = [*_marks(prompt, quotes, canonical)]
     found += [Note(kind="unquoted", values={"words": words, "better": f'"{words}"'}) for words in bare]
     if limits is not None:
@@ -254,58 +150,6 @@ def _marks(prompt: str, quotes: Quotes, canonical: bool) -> Iterator[Note]:
         listed = ", ".join(prompt[one.start - 1 : one.end + 1] for one in unread[:_SHOWN])
         texts = tuple(one.display_text for one in unread)
         yield Note(kind="style", values={"texts": listed, "better": f'"{first.display_text}"'}, texts=texts)
-
-
-def _unquoted(rest: str, limits: Abilities | None) -> list[str]:
-    """Words that are to be written by the sense of the sentence, or by their capitals, and stand in no marks."""
-    kept: list[str] = []
-    for words in chain(_spelled(rest, limits), _capitals(rest, limits)):
-        if not any(words in other or other in words for other in kept):
-            kept.append(words)
-        if len(kept) == _SHOWN:
-            break
-    return kept
-
-
-def _spelled(rest: str, limits: Abilities | None) -> Iterator[str]:
-    """What follows a word like "says"."""
-    colors = plain_words.COLORS | {word.lower() for named in (limits.colors if limits else ()) for word in named.words}
-    matches = [(match, False) for match in _SPELLS.finditer(rest)]
-    matches += [(match, True) for pattern in (_TELLS, _TELLS_ZH) for match in pattern.finditer(rest)]
-    for match, guarded in sorted(matches, key=lambda pair: pair[0].start()):
-        phrase = _PHRASE.match(rest, match.end())
-        if phrase is None or not phrase[0].strip() or _FILLER in rest[match.end() : match.end() + 20]:
-            continue
-        words = phrase[0].split()
-        first = words[0]
-        if first.lower() in _ABOUT or _SPELLS.match(phrase[0] + " ") or _TELLS.match(phrase[0] + " "):
-            continue
-        if guarded and (first in plain_words.ENGLISH or first in colors):
-            continue
-        yield " ".join(_until_about(words))
-
-
-def _until_about(words: Sequence[str]) -> list[str]:
-    """The words up to one that goes on about the picture: OPEN in green neon -> OPEN."""
-    taken: list[str] = []
-    for word in words[:6]:
-        if taken and word.lower() in _ABOUT:
-            break
-        taken.append(word)
-    return taken
-
-
-def _capitals(rest: str, limits: Abilities | None) -> Iterator[str]:
-    """Words in capitals, unless the whole prompt shouts about what it wants to see."""
-    names = names_of(limits).single
-    words = [word.lower() for word in WORD.findall(rest)]
-    known = [word for word in words if word in names or word in plain_words.ENGLISH]
-    if rest.isupper() and len(words) > 2 and len(known) > len(words) / 2:
-        return
-    for match in _CAPITALS.finditer(rest):
-        words = [word for word in match[0].split() if word not in plain_words.ACRONYMS]
-        if any(word.lower() not in plain_words.ENGLISH | plain_words.COLORS | names for word in words):
-            yield match[0]
 
 
 def _letters(quotes: Quotes, limits: Abilities) -> Iterator[Note]:
@@ -428,102 +272,18 @@ def _is_plain(word: str) -> bool:
     return lower.isdigit() or any(part in plain_words.ENGLISH for part in parts)
 
 
-@dataclass(frozen=True, kw_only=True)
-class WantedWords:
-    """What the words of a prompt ask a picture to show."""
-
-    texts: tuple[str, ...]  # quoted, or else those that the sentence asks to be written
-    things: tuple[tuple[str, int | None], ...]  # by the model's own names, and how many; None where it does not say
-    large: bool  # whether large letters are asked for
-    placed: bool  # whether a side or a corner is named
-    blank: bool  # whether the picture may be empty
-
-
-def wanted_words(prompt: str, limits: Abilities | None) -> WantedWords:
-    """Read a prompt as its sentence is meant, for those who look at what became of it."""
-    prompt = prompt[:MAX_PROMPT]
-    quotes, rest = quoted(prompt), outside(prompt, _FILLER)
-    texts = tuple(one.display_text for one in quotes.texts if one.display_text.strip())
-    if not texts and not quotes.open:
-        texts = tuple(_unquoted(rest, limits))
-    large = limits is not None and any(word.lower() in rest.lower() for word in limits.lettering.large_words)
-    for words in () if quotes.texts else texts:
-        rest = rest.replace(words, " " * len(words))
-    things = () if limits is None else tuple(_asked_things(rest, limits))
-    placed, blank = _PLACED.search(rest) is not None, _BLANK.search(rest) is not None
-    return WantedWords(texts=texts, things=things, large=large, placed=placed, blank=blank)
-
-
-def _asked_things(rest: str, limits: Abilities) -> Iterator[tuple[str, int | None]]:
-    found = set()
-    for start, name in _things(rest, limits):
-        count = _how_many(rest[max(0, start - 40) : start])
-        if count != 0 and name not in found:
-            found.add(name)
-            yield name, count
-
-
-def _things(rest: str, limits: Abilities) -> list[tuple[int, str]]:
-    """(start, name) of the things that a prompt speaks of.
-
-    Not those in names of colours (snow white), of kinds of picture (a book cover, a ticket) and of styles (on a pale
-    blue ribbon), nor what a sentence does (the picture presents ...).
-    """
-    names = _thing_names(limits)
-    others, colors = _words_of(limits, "pictures", "styles"), _words_of(limits, "colors")
-    shades = [place for place in names_of(limits, "colors").places(rest) if not _is_thing(rest, place, names)]
-    plain = _AN.sub("a ", blanked(rest, shades))
-    for word in plain_words.CHINESE:
-        if len(word) > 1:
-            plain = plain.replace(word, " " * len(word))  # 面 of 上面 is no noodles
-    found = []
-    for start, end in sorted(names_of(limits).places(plain)):
-        phrase = _one_form(plain[start:end])
-        form = next((form for form in singulars(phrase) if form in names), None)
-        if form is None or {phrase, form} & others or (form in colors and not _is_thing(rest, (start, end), colors)):
-            continue
-        if form == phrase or not _SUBJECT.search(rest[:start]):
-            found.append((start, names[form]))
-    return found
-
-
-def _is_thing(rest: str, place: tuple[int, int], names: Collection[str]) -> bool:
-    """Whether a word that names a colour and a thing (rose) means the thing: several, or one with nothing behind it."""
-    phrase = _one_form(rest[slice(*place)])
-    if phrase not in names:
-        return any(form in names for form in singulars(phrase))
-    one = _how_many(rest[max(0, place[0] - 40) : place[0]]) is not None
-    return one and _ENDS.match(rest, place[1]) is not None
-
-
-def _how_many(before: str) -> int | None:
-    """The number that the words before a name end in, 0 for none of it, None where they name no number."""
-    if chinese := _COUNTED_ZH.search(before):
-        return _NUMBERS_ZH.get(chinese[1]) or int(chinese[1])
-    for word in reversed(before.lower().replace(_FILLER, " , ").split()[-3:]):
-        if word in ("no", "without"):
-            return 0
-        if word in _NUMBERS or word in ("a", "an", "one", "single"):
-            return _NUMBERS.get(word, 1)
-        if word.isascii() and word.isdigit() and len(word) < 3:
-            return int(word)
-        if word in ("and", "or", "with", "of") or not word[-1].isalnum():
-            break
-    return None
-
-
 def _many(rest: str, limits: Abilities) -> Iterator[Note]:
     """More things than fit into a picture."""
     count = 0
-    for start, _ in _things(rest, limits):
+    for start, _ in things_of(rest, limits):
         before = rest[max(0, start - 40) : start].split()[-3:]
-        count += max((_NUMBERS.get(word.lower(), 1) for word in before), default=1)
+        count += max((NUMBERS.get(word.lower(), 1) for word in before), default=1)
     if count > limits.most_things:
         yield Note(kind="many", values={"count": str(count), "room": str(limits.most_things)})
 
 
 def _names_something(rest: str, limits: Abilities) -> bool:
-    return bool(_things(rest, limits)) or _BLANK.search(rest) is not None
+    return bool(things_of(rest, limits)) or BLANK.search(rest) is not None
 
 
 def _outside_size(size: Size, limits: Abilities) -> Note:

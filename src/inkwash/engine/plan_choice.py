@@ -26,7 +26,7 @@ from torch import Tensor
 
 from inkwash.core import seeds
 from inkwash.core.errors import RequestError
-from inkwash.engine.notes import HAN, wanted_words
+from inkwash.engine.prompt_reading import HAN, wanted_words
 from inkwash.engine.readback import WantedTexts, best_span, compare, edit_target, letters, matching
 from inkwash.models.glm_image.ar import Grid
 from inkwash.models.glm_image.code_labels import QUARTERS, WHOLE, CodeLabels
@@ -38,6 +38,7 @@ UNREADABLE = "\ufffd"  # a large character whose quarters do not belong together
 TEXT, THINGS, GROUND, INKS = 0.75, 0.25, 0.15, 0.1  # weights of the score's parts: a letter counts more than looks
 ALIGNED, LAYOUT = 0.02, 0.005
 UNASKED = 0.05
+GROUND_SHARE, INK_SHARE = 0.5, 0.75  # a colour is right when more than this has it
 WHOLE_WORDS = 0.3  # of the score of texts: how many of their words stand in one line, without a break
 LIKELY_QUARTERS = 2  # of the four cells of a large character must most likely be quarters of some
 SURE_QUARTERS = 3  # must be able to show the same one
@@ -59,7 +60,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PlanTexts:
-    """Lines of text from above to below, and the codes of the characters that make up each wanted text, by its letters."""
+    """Lines of text from above to below, and the codes that make up each wanted text, by its letters."""
 
     lines: list[str]
     codes: dict[str, list[int]]
@@ -87,10 +88,7 @@ class PlanReader:
         found: list[list[Place]] = []
         for row, codes in enumerate(ids):
             found.append(
-                [
-                    Place({} if (row, column) in used else self._whole(code), code)
-                    for column, code in enumerate(codes)
-                ]
+                [Place({} if (row, column) in used else self._whole(code), code) for column, code in enumerate(codes)]
             )
             found.append(self._large_line(ids, row, large))
         return _resolved([line for line in found if any(place.signs for place in line)], wanted)
@@ -252,6 +250,8 @@ class PlanJudge:
             things=things,
             balanced=not words.placed,
             large=words.large and bool(words.texts),
+            ground=words.ground,
+            inks=words.inks,
         )
 
     def score(self, tokens: Tensor) -> float:
@@ -273,7 +273,9 @@ class PlanJudge:
             right = [_there(seen[name], count) for name, count in self.things]
             parts.append((THINGS, sum(right) / len(right)))
         parts += [(GROUND, right) for right in self._ground(grid)]
-        parts += [(INKS / len(self.inks), self._ink(texts.codes.get(letters(text), []), ink)) for text, ink in self.inks]
+        parts += [
+            (INKS / len(self.inks), self._ink(texts.codes.get(letters(text), []), ink)) for text, ink in self.inks
+        ]
         if not self.edit and (aligned := self.reader.aligned(grid)) is not None:
             parts.append((ALIGNED, aligned))
         if self.balanced:
@@ -283,16 +285,21 @@ class PlanJudge:
         return sum(weight * score for weight, score in parts) / sum(weight for weight, _ in parts)
 
     def _ground(self, grid: Tensor) -> Iterator[float]:
-        """1 where most of the edge that tells a colour has the wanted one, else the share of it."""
+        """The share of the edge that has the wanted colour, of what tells one."""
         found = self.reader.ground(grid)
         if self.ground is not None and found:
-            share = found[self.ground] / found.total()
-            yield 1.0 if share > 0.5 else share
+            yield _share(found, self.ground, GROUND_SHARE)
 
     def _ink(self, codes: Sequence[int], color: str) -> float:
-        """The share of the characters of a text that have a colour, of those that tell one."""
+        """The share of the characters of a text that have the wanted colour, of those that tell one."""
         found = self.reader.inks(codes)
-        return found[color] / found.total() if found else 0.0
+        return _share(found, color, INK_SHARE) if found else 0.0
+
+
+def _share(found: Counter[str], color: str, enough: float) -> float:
+    """Of what was found; 1 from a share on, as a code may be common to two colours."""
+    share = found[color] / found.total()
+    return 1.0 if share > enough else share
 
 
 def _whole_words(texts: Sequence[str], lines: Sequence[str], *, longest: int, others: bool) -> float | None:

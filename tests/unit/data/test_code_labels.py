@@ -15,9 +15,9 @@ from inkwash.data.scenes import LabelledScenes
 from inkwash.engine.plan_choice import PlanJudge, PlanReader
 from inkwash.engine.readback import WantedTexts
 from inkwash.models.glm_image.code_labels import CodeLabels
-from inkwash.scenes.card_meanings import cell_card_meanings
+from inkwash.scenes.card_meanings import NO_COLOR, cell_card_meanings
 from inkwash.scenes.card_sample import sample_card_scene
-from inkwash.scenes.world import SHAPES
+from inkwash.scenes.world import CARD_COLORS, SHAPES
 
 SCENES = LabelledScenes(seed=3, batch=6, level="card", noise=0.0, canvases=((256, 256),), chinese=0.4)
 
@@ -46,7 +46,7 @@ def labels_of(encoder: Any) -> CodeLabels:
 def test_every_code_is_named_by_its_cells() -> None:
     encoder = Perfect()
     labels = labels_of(encoder)
-    kind, sign, quarter, thing, part, shape = np.concatenate(encoder.rows).T
+    kind, sign, quarter, thing, part, shape, color, border = np.concatenate(encoder.rows).T
     ids = encoder.ids.ravel()
     letters, things = kind == 1, kind == 3
     assert letters.sum() > 50 and things.sum() > 20, "the scenes show both"
@@ -59,16 +59,24 @@ def test_every_code_is_named_by_its_cells() -> None:
         assert labels.pieces[code][0][0] == SHAPES[one - 1]
     assert not np.isin(ids[kind == 0], labels.code).any() and labels.codes - 1 not in labels.code, "they show nothing"
     assert (labels.share == 100).all()
+    assert (labels.ink[ids[letters]] == color[letters]).all() and (labels.ink[ids[~letters]] == -1).all()
+    edge = (kind == 0) & (border > 0)
+    assert (labels.ground[ids[edge]] == border[edge] - 1).all() and (labels.ground[ids[kind != 0]] == -1).all()
+    assert labels.colors[int(labels.ground[ids[edge][0]])] in CARD_COLORS
 
 
 def test_a_code_has_every_name_of_its_kind_that_is_not_rare() -> None:
-    """Of twenty cells: eight an E, six an F, five nothing and one a thing."""
+    """Of twenty cells: eight an E, six an F, five nothing (two at the edge) and one a thing."""
     names = ("kind", "sign", "quarter", "thing", "part", "shape", "color", "border")
-    cells = np.array([[1, 5, 1, 0, 0, 0]] * 8 + [[1, 6, 1, 0, 0, 0]] * 6 + [[0] * 6] * 5 + [[3, 0, 0, 2, 1, 0]])
+    letters = [[1, 5, 1, 0, 0, 0, 2, 0]] * 8 + [[1, 6, 1, 0, 0, 0, 3, 0]] * 6
+    cells = np.array([*letters, *[[0] * 8] * 3, *[[0] * 7 + [5]] * 2, [3, 0, 0, 2, 1, 0, NO_COLOR, 0]])
     batch = dict(zip(names, cells.T, strict=True)) | {"pixels": np.empty(0)}
     labels = CodeLabels(**label_codes(lambda _: np.zeros(20, dtype=np.int64), [batch], 1))
     assert list(labels.letters[0].items()) == [((labels.characters[4], 1), 40), ((labels.characters[5], 1), 30)]
     assert not labels.pieces
+    assert (labels.ink.tolist(), labels.ground.tolist()) == ([2], [4]), (
+        "the colour of 8 letters of 14; both at the edge"
+    )
     mostly_empty = dict(zip(names, np.concatenate([cells, cells * 0]).T, strict=True)) | {"pixels": np.empty(0)}
     assert not CodeLabels(**label_codes(lambda _: np.zeros(40, dtype=np.int64), [mostly_empty], 1)).letters
 

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from inkwash.core.errors import RequestError, WeightsError
-from inkwash.engine.notes import wanted_words
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.plan_choice import (
     RIGHT,
@@ -25,6 +24,7 @@ from inkwash.engine.plan_choice import (
     PlanReader,
     candidate_generator,
 )
+from inkwash.engine.prompt_reading import wanted_words
 from inkwash.engine.readback import WantedTexts
 from inkwash.engine.request import DrawRequest, Watch
 from inkwash.engine.scheduler import Engine
@@ -382,9 +382,12 @@ def test_colors_of_letters_are_those_of_the_text_that_was_read() -> None:
     assert judge.score(tokens) == 1.0 == replace(judge, inks=(("DO", "blue"),)).score(tokens), "O tells no colour"
     wrong = replace(judge, inks=(("AB", "blue"), ("DO", "blue")))
     assert wrong.score(tokens) == pytest.approx((0.75 + 0.05 + 0.02) / 0.87)
-    assert replace(judge, inks=(("E", "green"),), wanted=WantedTexts(texts=("E",))).score(
-        grid(". 1E 2E .", ". 3E 4E .").flatten()
-    ) == 1.0, "a large letter has the colour of its first quarter"
+    assert (
+        replace(judge, inks=(("E", "green"),), wanted=WantedTexts(texts=("E",))).score(
+            grid(". 1E 2E .", ". 3E 4E .").flatten()
+        )
+        == 1.0
+    ), "a large letter has the colour of its first quarter"
     assert reader.texts(grid("D O . .", ". . . ."), ("AB",)).codes["ab"] == []
 
 
@@ -392,13 +395,13 @@ def test_the_ground_is_what_stands_at_the_edge() -> None:
     judge = PlanJudge(reader=colored(ground="blue"), grid=(3, 3), wanted=WantedTexts(texts=("A",)), ground="blue")
     tokens = grid(". . .", ". A .", ". . .").flatten()
     assert judge.score(tokens) == 1.0
-    assert replace(judge, ground="red").score(tokens) == pytest.approx((0.75) / 0.9)
+    assert replace(judge, ground="red").score(tokens) == pytest.approx(0.75 / 0.9)
     assert replace(judge, reader=READER, ground="red").score(tokens) == 1.0, "its codes tell no colour"
     grounds = np.full(len(NAMES), -1)
-    grounds[[NAMES.index("."), NAMES.index("B")]] = COLORS.index("blue"), COLORS.index("red")
+    grounds[[NAMES.index("."), NAMES.index("sun-")]] = COLORS.index("blue"), COLORS.index("red")
     mixed = replace(judge, reader=PlanReader(replace(READER.labels, ground=grounds)), ground="red")
-    assert mixed.score(grid(". . .", ". A .", "B . .").flatten()) == pytest.approx((0.75 + 0.15 / 8) / 0.9)
-    assert mixed.reader.ground(grid("B", "A", ".")) == {"red": 1, "blue": 1}, "a narrow plan is all edge"
+    assert mixed.score(grid(". . .", ". A .", "sun- . .").flatten()) == pytest.approx((0.75 + 0.15 / 8) / 0.9)
+    assert mixed.reader.ground(grid("sun-", "A", ".")) == {"red": 1, "blue": 1}, "a narrow plan is all edge"
 
 
 def test_labels_without_colors_are_read(tmp_path: Path) -> None:

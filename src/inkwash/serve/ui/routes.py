@@ -15,7 +15,8 @@ from inkwash import __version__
 from inkwash.core.errors import RequestError
 from inkwash.core.types import Size
 from inkwash.core.web import EVENTS
-from inkwash.engine.notes import MAX_PROMPT, find_notes
+from inkwash.engine.notes import find_notes
+from inkwash.engine.prompt_reading import MAX_PROMPT
 from inkwash.engine.readback import quoted_texts
 from inkwash.engine.request import PLAN_FIELDS
 from inkwash.serve.images import client_of, service_of
