@@ -51,7 +51,7 @@ FREE = 2  # columns by which the free space on both sides may differ
 SignShares = dict[str, int]  # the characters that a place may show, the likeliest first, with their shares
 
 
-class Place(NamedTuple):
+class SignPlace(NamedTuple):
     """A character's place in a line of text: what it may show, nothing for a space, and the code that stands there."""
 
     signs: SignShares
@@ -85,10 +85,13 @@ class PlanReader:
         ids = grid.tolist()
         large = self._large(ids)
         used = {(row + i, column + j) for row, column in large for i in (0, 1) for j in (0, 1)}
-        found: list[list[Place]] = []
+        found: list[list[SignPlace]] = []
         for row, codes in enumerate(ids):
             found.append(
-                [Place({} if (row, column) in used else self._whole(code), code) for column, code in enumerate(codes)]
+                [
+                    SignPlace({} if (row, column) in used else self._whole(code), code)
+                    for column, code in enumerate(codes)
+                ]
             )
             found.append(self._large_line(ids, row, large))
         return _resolved([line for line in found if any(place.signs for place in line)], wanted)
@@ -122,21 +125,21 @@ class PlanReader:
                 taken.update(square)
         return found
 
-    def _large_line(self, ids: list[list[int]], row: int, large: dict[tuple[int, int], SignShares]) -> list[Place]:
+    def _large_line(self, ids: list[list[int]], row: int, large: dict[tuple[int, int], SignShares]) -> list[SignPlace]:
         """The line of large characters whose upper halves stand in this row, quarters without the others among them."""
-        line: list[Place] = []
+        line: list[SignPlace] = []
         column = 0
         while column < len(ids[row]):
             code = ids[row][column]
             if (row, column) in large:
-                line.append(Place(large[row, column], code))
+                line.append(SignPlace(large[row, column], code))
                 column += 2
                 continue
             within = any((row - i, column - j) in large for i in (0, 1) for j in (0, 1))
             upper = self._is_part(code, (1, 2)) and not within
             lower = self._is_part(code, (3, 4)) and not within
             below = row > 0 and self._is_part(ids[row - 1][column], (1, 2))
-            line.append(Place({UNREADABLE: 0} if upper or (lower and not below) else {}, code))
+            line.append(SignPlace({UNREADABLE: 0} if upper or (lower and not below) else {}, code))
             column += 2 if upper and self._is_part(code, (1,)) else 1
         return line
 
@@ -187,7 +190,7 @@ class PlanReader:
         return any(self._is_part(code) for code in grid.flatten().tolist())
 
 
-def _resolved(lines: Sequence[Sequence[Place]], wanted: Sequence[str]) -> PlanTexts:
+def _resolved(lines: Sequence[Sequence[SignPlace]], wanted: Sequence[str]) -> PlanTexts:
     """The likeliest character of each place, or the one that a wanted text has there; nothing is a space."""
     texts = [[next(iter(place.signs), " ") for place in line] for line in lines]
     places = [(row, column) for row, line in enumerate(lines) for column, place in enumerate(line) if place.signs]

@@ -260,7 +260,9 @@ def wanted_words(prompt: str, limits: Abilities | None) -> WantedWords:
 def _colors(rest: str, texts: Sequence[str], limits: Abilities) -> tuple[str | None, tuple[tuple[str, str], ...]]:
     """The colour of the ground and those of texts. Of what is said twice the first counts, of a text its own."""
     names = _own_names(limits, "colors")
-    ground, single, joint = None, dict[int, str](), None
+    ground: str | None = None
+    joint: str | None = None
+    single: dict[int, str] = {}
     for start, end in sorted(names_of(limits, "colors").places(rest))[:_MOST_COLORS]:
         color = next(names[form] for form in singulars(_one_form(rest[start:end])) if form in names)
         before, after = rest[max(0, start - _NEAR) : start], rest[end : end + _NEAR]
@@ -274,7 +276,7 @@ def _colors(rest: str, texts: Sequence[str], limits: Abilities) -> tuple[str | N
             joint = joint or color
         elif _is_of_picture(before, after, limits):
             ground = ground or color
-    found = {text: color for i, text in enumerate(texts) if (color := single.get(i, joint)) is not None}
+    found = {text: ink for i, text in enumerate(texts) if (ink := single.get(i, joint)) is not None}
     return ground, tuple(found.items())
 
 
