@@ -1,6 +1,6 @@
 """Seconds of a step of reinforcement by part, and how busy it keeps the cores: the real loops.
 
-    python -m bench.rl_step [ar decoder see] [--asks 8] [--group 8] [--steps 3] [--readers 0] [--write]
+    python -m bench.rl_step [ar plans decoder see] [--asks 8] [--group 8] [--steps 3] [--readers 0] [--write]
 
 A part's seconds are those in which nothing of another part runs inside it. "log-probabilities" are the forward passes
 of the update, which are velocities for the decoder; "update" is the rest of it; "refresh" copies the policy into what
@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -32,6 +32,7 @@ from bench import sheet
 from inkwash.core.device import set_threads, usable_cores
 from inkwash.core.heap import hold_memory
 from inkwash.data.loader import Batch
+from inkwash.engine.plan_choice import PlanReader
 from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm.row_decode import RowDecoder
 from inkwash.models.glm_image.decoder import Decoder
@@ -48,6 +49,7 @@ from inkwash.rl.policy import TrainedPolicy
 from inkwash.rl.questions import QuestionSource
 from inkwash.rl.replica import PolicyReplica
 from inkwash.rl.rewards.fidelity import FidelityReward
+from inkwash.rl.rewards.plan import ReadPlanReward
 from inkwash.rl.rewards.scorer import Scorer
 from inkwash.rl.velocities import DecoderReinforce
 from inkwash.train.run import TrainingRun
@@ -77,9 +79,11 @@ PLACES: dict[str, tuple[tuple[Any, str, str], ...]] = {
         (grpo_see, "token_updates", "update"),
     ),
 }
+PLACES["plans"] = PLACES["ar"]
 SHARED = (
     (TrainedPolicy, "whole", "refresh"),
     (Scorer, "score", "reward"),
+    (Scorer, "score_plans", "reward"),
     (RolloutStore, "put", "store"),
 )
 
@@ -226,11 +230,16 @@ def measured(name: str, loop: Loop, steps: int, samples: int) -> StepSeconds:
     )
 
 
-def ar_loop(args: argparse.Namespace, folder: Path) -> Loop:
-    """The AR generator, with the rewards that the recipe gives it."""
+def ar_loop(args: argparse.Namespace, folder: Path, *, plans: bool = False) -> Loop:
+    """The AR generator, with the rewards that the recipe gives it, or by its plans alone."""
     config = ARReinforce(**_settings(args))
     parts = load_pipeline_parts(resolve(args.model))
-    scorer = Rewards(facts=0.5, look=0.25, workers=args.readers).scorer({})
+    if plans:
+        assert parts.code_labels is not None, f"{args.model} does not tell what its semantic codes show"
+        reader = ReadPlanReward(reader=PlanReader(parts.code_labels), limits=parts.drawing.limits)
+        scorer = Rewards(text=0.0, plan=1.0).scorer({}, {"plan": reader})
+    else:
+        scorer = Rewards(facts=0.5, look=0.25, workers=args.readers).scorer({})
     source = PromptWorld(level=args.level, side=args.side).source(config)
 
     def loop(clock: StepClock) -> None:
@@ -268,7 +277,7 @@ def see_loop(args: argparse.Namespace, folder: Path) -> Loop:
     return loop
 
 
-LOOPS = {"ar": ar_loop, "decoder": decoder_loop, "see": see_loop}
+LOOPS = {"ar": ar_loop, "plans": partial(ar_loop, plans=True), "decoder": decoder_loop, "see": see_loop}
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -294,8 +303,8 @@ def main() -> None:
     parser.add_argument("loops", nargs="*", choices=(*LOOPS, []), help="which loops; none means all")
     parser.add_argument("--model", default="nano")
     parser.add_argument("--see-model", default="nano-v")
-    parser.add_argument("--level", default="first", help="of the scene world")
-    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--level", default="card", help="of the scene world")
+    parser.add_argument("--side", type=int, default=384)
     parser.add_argument("--asks", type=int, default=8)
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--steps", type=int, default=3, help=f"that count, behind {WARM} that does not")

@@ -142,7 +142,9 @@ class Rewards:
                 url=url, label=name, low=self.http_low, high=self.http_high, timeout_s=self.http_timeout_s
             )
         if not rewards and not plans:
-            raise ConfigError("Reinforcement needs a reward: give one of rewards.text, facts, look or http a weight.")
+            raise ConfigError(
+                "Reinforcement needs a reward: give one of rewards.text, plan, facts, look or http a weight."
+            )
         return Scorer(rewards=rewards, plans=plans or {}, weights=weights, readings=readings)
 
 
