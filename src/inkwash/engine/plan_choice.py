@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ from torch import Tensor
 from inkwash.core import seeds
 from inkwash.core.errors import RequestError
 from inkwash.engine.prompt_reading import HAN, wanted_words
-from inkwash.engine.readback import WantedTexts, best_span, compare, edit_target, letters, matching
+from inkwash.engine.readback import WantedTexts, best_span, compare, edit_target, edited_things, letters, matching
 from inkwash.models.glm_image.ar import Grid
 from inkwash.models.glm_image.code_labels import QUARTERS, WHOLE, CodeLabels
 from inkwash.models.glm_image.folder import Abilities
@@ -35,15 +35,22 @@ from inkwash.models.glm_image.weights import GlmImageParts
 
 GROWTH = 4  # a round ends when so many times the plans were sampled as before it; the first samples one
 UNREADABLE = "\ufffd"  # a large character whose quarters do not belong together
-TEXT, THINGS, GROUND, INKS = 0.75, 0.25, 0.15, 0.1  # weights of the score's parts: a letter counts more than looks
-ALIGNED, LAYOUT = 0.02, 0.005
+TEXT, KEPT, THINGS, GROUND, INKS = (
+    0.75,
+    0.3,
+    0.25,
+    0.15,
+    0.1,
+)  # weights of the score's parts: a letter counts more than looks
+SAME, ALIGNED, LAYOUT = 0.05, 0.02, 0.005
 UNASKED = 0.05
 GROUND_SHARE, INK_SHARE = 0.5, 0.75  # a colour is right when more than this has it
+SAME_SHARE = 0.7  # of the cells of an edited picture that stay in most edits
 WHOLE_WORDS = 0.3  # of the score of texts: how many of their words stand in one line, without a break
 LIKELY_QUARTERS = 2  # of the four cells of a large character must most likely be quarters of some
 SURE_QUARTERS = 3  # must be able to show the same one
 SURE_SHARE = 50  # per cent of the cells of their codes, on average: of less the decoder makes no letter
-RIGHT = 1 - 1e-9  # from here on a plan is right
+RIGHT, RIGHT_EDIT = 1 - 1e-9, 0.98  # from here on a plan is right; that which is edited is not read without faults
 FOLLOWS = 2  # rows from one line of text to the next
 FREE = 2  # columns by which the free space on both sides may differ
 
@@ -211,7 +218,7 @@ def _resolved(lines: Sequence[Sequence[SignPlace]], wanted: Sequence[str]) -> Pl
 class PlanJudge:
     """How well a plan answers one prompt, from 0 to 1: its texts, its things, their colours, and where they stand.
 
-    Of a picture that shows something, at least something is wanted. Of an edit only the texts are judged.
+    Of a picture that shows something, at least something is wanted. An edit keeps what its instruction does not name.
     """
 
     reader: PlanReader
@@ -219,6 +226,7 @@ class PlanJudge:
     wanted: WantedTexts
     things: tuple[tuple[str, int | None], ...] = ()  # name and number; None where any number will do
     edit: bool = False  # whether it goes on from other pictures, whose layout is kept
+    edited: Tensor | None = None  # the ids (rows, columns) of the one whose cells it keeps
     balanced: bool = False  # whether as much should be free on the left as on the right
     large: bool = False  # whether large characters are asked for
     ground: str | None = None  # the colour of the ground, by the model's own name
@@ -238,9 +246,7 @@ class PlanJudge:
         Texts without quotation marks count where the sentence asks for them.
         """
         if references:
-            before = [line for reference in references for line in reader.lines(reference)]
-            wanted = edit_target(prompt, before)
-            return cls(reader=reader, grid=grid, wanted=wanted, edit=True) if wanted.texts else None
+            return cls._of_edit(reader, prompt, grid, references, limits)
         words = wanted_words(prompt, limits)
         known = set(reader.labels.things)
         things = tuple((name, count) for name, count in words.things if name in known)
@@ -257,24 +263,55 @@ class PlanJudge:
             inks=words.inks,
         )
 
+    @classmethod
+    def _of_edit(
+        cls, reader: PlanReader, prompt: str, grid: Grid, references: Sequence[Tensor], limits: Abilities | None
+    ) -> PlanJudge | None:
+        """Of several references the texts alone are judged: which one gives what, is not known."""
+        before = [line for reference in references for line in reader.lines(reference)]
+        wanted, words = edit_target(prompt, before), wanted_words(prompt, limits)
+        if len(references) > 1:
+            wanted = replace(wanted, kept=())
+            return cls(reader=reader, grid=grid, wanted=wanted, edit=True) if wanted.texts else None
+        first = references[0]
+        named = {**dict(words.things), **dict.fromkeys(words.absent, 0)}
+        things = edited_things(prompt, reader.things(first), named, words.known)
+        grounds = reader.ground(first).most_common(1)
+        return cls(
+            reader=reader,
+            grid=grid,
+            wanted=wanted,
+            things=tuple(things.items()) if limits else (),
+            edit=True,
+            edited=first if first.shape == grid else None,
+            ground=words.ground or next((color for color, _ in grounds), None),
+            inks=tuple((text, ink) for text, ink in words.inks if text in wanted.texts),
+        )
+
     def score(self, tokens: Tensor) -> float:
         """Of a picture's ids, (rows * columns,)."""
         grid = tokens.view(self.grid)
-        texts = self.reader.texts(grid, self.wanted.texts)
+        texts = self.reader.texts(grid, (*self.wanted.texts, *self.wanted.kept))
         lines = texts.lines
         seen = self.reader.things(grid, [name for name, _ in self.things])
-        if not (lines or seen):
+        if not (lines or seen or self.edit):
             return 0.0
         parts: list[tuple[float, float]] = []
         if self.wanted.texts:
             spelled = compare(self.wanted.texts, lines, spare=self.wanted.spare).score
             words = _whole_words(self.wanted.texts, lines, longest=self.grid[1], others=self.edit)
             parts.append((TEXT, spelled if words is None else (1 - WHOLE_WORDS) * spelled + WHOLE_WORDS * words))
-        elif self.things:
+        elif self.things and not self.edit:
             parts.append((UNASKED, float(not lines)))  # letters that nobody asked for
         if self.things:
             right = [_there(seen[name], count) for name, count in self.things]
             parts.append((THINGS, sum(right) / len(right)))
+        if self.wanted.kept:
+            found = compare(self.wanted.kept, lines).texts
+            parts.append((KEPT, sum(match.closeness for match in found) / len(found)))
+        if self.edited is not None:
+            same = float((grid == self.edited).float().mean())
+            parts.append((SAME, min(1.0, same / SAME_SHARE)))
         parts += [(GROUND, right) for right in self._ground(grid)]
         parts += [
             (INKS / len(self.inks), self._ink(texts.codes.get(letters(text), []), ink)) for text, ink in self.inks
@@ -322,9 +359,9 @@ def _whole_words(texts: Sequence[str], lines: Sequence[str], *, longest: int, ot
 
 
 def _there(seen: int, count: int | None) -> float:
-    """Half for the kind, half for the number."""
-    if not seen:
-        return 0.0
+    """Half for the kind, half for the number; nothing where a thing should be gone."""
+    if not (seen and count != 0):
+        return float(count == 0 and not seen)
     return 1.0 if count is None or seen == count else 0.5
 
 
@@ -341,7 +378,7 @@ class PlanChoice:
     def next_round(self) -> range:
         """Numbers of the plans to sample before the next question; empty when the best is found."""
         done = len(self._tokens)
-        if done and (self.judge is None or max(self._scores.values()) >= RIGHT):
+        if done and (self.judge is None or max(self._scores.values()) >= (RIGHT_EDIT if self.judge.edit else RIGHT)):
             return range(0)
         self._begun = min(self.candidates, max(1, done * GROWTH))
         return range(done, self._begun)

@@ -46,6 +46,9 @@ BLANK = re.compile(
 _PLACED = re.compile(r"\b(?:left|right|corner|side)\b|左|右|角|侧", re.IGNORECASE)
 _AN = re.compile(r"\ban\b", re.IGNORECASE)
 _SUBJECT = re.compile(r"\b(?:picture|image|card|poster|it|that|which|who|this)\s+$", re.IGNORECASE)
+_VERB = re.compile(r"\s+(?:the|this|that|these|those|all|my)\b", re.IGNORECASE)  # drop the daisy
+_KNOWN = re.compile(r"\b(?:the|this|that|these|those|all)\s+(?:[\w-]+\s+){0,3}$", re.IGNORECASE)
+_THING_NEAR = 40  # characters before a thing's name that tell how many
 _ENDS = re.compile(r"\s*(?:$|[^\w\s]|\x00|(?:and|or|with|on|in|at|above|below|under|over|next|beside|to|that|which)\b)")
 _LETTERS_ASKED = r"(?:letters|lettering|text|type|words|font|writing|characters|capitals)"
 NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
@@ -234,6 +237,8 @@ class WantedWords:
 
     texts: tuple[str, ...]  # quoted, or else those that the sentence asks to be written
     things: tuple[tuple[str, int | None], ...]  # by the model's own names, and how many; None where it does not say
+    absent: frozenset[str]  # things of which none is wanted
+    known: frozenset[str]  # things that are spoken of as known: the cat
     large: bool  # whether large letters are asked for
     placed: bool  # whether a side or a corner is named
     blank: bool  # whether the picture may be empty
@@ -251,10 +256,22 @@ def wanted_words(prompt: str, limits: Abilities | None) -> WantedWords:
     large = limits is not None and any(word.lower() in rest.lower() for word in limits.lettering.large_words)
     for words in () if quotes.texts else texts:
         rest = rest.replace(words, " " * len(words))
-    things = () if limits is None else tuple(_wanted_things(rest, limits))
+    found = [] if limits is None else things_of(rest, limits)
+    counted = {name: _how_many(rest[max(0, start - _THING_NEAR) : start]) for start, name in reversed(found)}
+    known = frozenset(name for start, name in found if _KNOWN.search(rest[max(0, start - _THING_NEAR) : start]))
     placed, blank = _PLACED.search(rest) is not None, BLANK.search(rest) is not None
     ground, inks = (None, ()) if limits is None else _colors(rest, texts if quotes.texts else (), limits)
-    return WantedWords(texts=texts, things=things, large=large, placed=placed, blank=blank, ground=ground, inks=inks)
+    return WantedWords(
+        texts=texts,
+        things=tuple((name, count) for name, count in reversed(counted.items()) if count != 0),
+        absent=frozenset(name for name, count in counted.items() if count == 0),
+        known=known,
+        large=large,
+        placed=placed,
+        blank=blank,
+        ground=ground,
+        inks=inks,
+    )
 
 
 def _colors(rest: str, texts: Sequence[str], limits: Abilities) -> tuple[str | None, tuple[tuple[str, str], ...]]:
@@ -286,15 +303,6 @@ def _is_of_picture(before: str, after: str, limits: Abilities) -> bool:
     return not _LIES_ON.search(before) and any(start == at for start, _ in names_of(limits, "pictures").places(after))
 
 
-def _wanted_things(rest: str, limits: Abilities) -> Iterator[tuple[str, int | None]]:
-    found = set()
-    for start, name in things_of(rest, limits):
-        count = _how_many(rest[max(0, start - 40) : start])
-        if count != 0 and name not in found:
-            found.add(name)
-            yield name, count
-
-
 def things_of(rest: str, limits: Abilities) -> list[tuple[int, str]]:
     """(start, name) of the things that a prompt speaks of.
 
@@ -313,6 +321,8 @@ def things_of(rest: str, limits: Abilities) -> list[tuple[int, str]]:
         phrase = _one_form(plain[start:end])
         form = next((form for form in singulars(phrase) if form in names), None)
         if form is None or {phrase, form} & others or (form in colors and not _is_thing(rest, (start, end), colors)):
+            continue
+        if _VERB.match(rest, end):
             continue
         if form == phrase or not _SUBJECT.search(rest[:start]):
             found.append((start, names[form]))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from inkwash.models.glm_image.quotes import outside, quoted
@@ -75,15 +75,20 @@ class WantedTexts:
 
     texts: tuple[str, ...]
     spare: int = 0  # of the picture that is edited
+    kept: tuple[str, ...] = ()  # lines of that picture that nothing speaks against
 
 
 _REMOVES = re.compile(
-    r"\b(?:remove|delete|erase|drop|take away|get rid of|wipe out|leave out|without|no)\b|去掉|去除|删|移除|不要",
+    r"\b(?:remove|delete|erase|drop|lose|take\b.{0,60}?\b(?:away|out)|clear away|get rid of|wipe out|leave out|without"
+    r"|no|don['’]t want|(?:can|should|must) (?:go|disappear|vanish))\b|去掉|去除|删|移除|不要",
     re.IGNORECASE,
 )
 _REPLACES = re.compile(
     r"\b(?:replace|change|swap|exchange|turn|becomes?|instead|in place of|rewrite|correct|edit|say|read)|换|改|替",
     re.IGNORECASE,
+)
+_ADDS = re.compile(
+    r"\b(?:add|also|too|as well|include|insert|another|below|above|underneath)\b|加|再写|也写|还", re.IGNORECASE
 )
 _NEAR = 0.34  # of the letters of a quoted text may be misread, and it is still the one in the picture
 
@@ -94,7 +99,8 @@ def edit_target(prompt: str, before: Iterable[str]) -> WantedTexts:
     A quoted text that is not there yet is wanted. One that is there goes where the sentence replaces or removes, and
     is wanted where nothing new is quoted (make "HELLO" blue). The other letters of the picture may stay or go.
     """
-    source = letters("".join(before))
+    lines = [*before]
+    source = letters("".join(lines))
     quotes = quoted_texts(prompt)
     there = _found(quotes, source)
     new = [text for text in quotes if text not in there]
@@ -102,7 +108,36 @@ def edit_target(prompt: str, before: Iterable[str]) -> WantedTexts:
     gone = there if removed or (new and _REPLACES.search(outside(prompt))) else []
     wanted = new or ([] if removed else there)
     known = sum(len(letters(text)) for text in {*gone, *(text for text in wanted if text in there)})
-    return WantedTexts(texts=tuple(wanted), spare=max(0, len(source) - known))
+    kept = _untouched(lines, gone) if there or not new or _ADDS.search(outside(prompt)) else ()
+    return WantedTexts(texts=tuple(wanted), spare=max(0, len(source) - known), kept=kept)
+
+
+def edited_things(
+    prompt: str, before: Mapping[str, int], named: Mapping[str, int | None], known: Container[str]
+) -> dict[str, int | None]:
+    """How many of each thing an edited picture must show, 0 for those that go; None where any number will do.
+
+    before: the things of the picture that is edited. named: those that the instruction names, with their numbers, 0
+    for such as must not be there. known: those of which it speaks as things that are there. What goes and what comes
+    is told as for texts.
+    """
+    rest = outside(prompt)
+    new = {name: count for name, count in named.items() if name not in before and name not in known and count != 0}
+    there = [name for name in named if name not in new]
+    gone = there if (new and _REPLACES.search(rest)) or (not new and _REMOVES.search(rest)) else []
+    counts = {name: named[name] for name in there if name in before and named[name] is not None}
+    return {**before, **counts, **new, **dict.fromkeys(gone, 0)}
+
+
+def _untouched(lines: Sequence[str], gone: Sequence[str]) -> tuple[str, ...]:
+    """The lines of which no letter belongs to a text that goes."""
+    source = "".join(map(letters, lines))
+    for text in gone:
+        _, start, end = best_span(letters(text), source)
+        source = source[:start] + _TAKEN * (end - start) + source[end:]
+    ends = [*itertools.accumulate((len(letters(line)) for line in lines), initial=0)]
+    parts = [source[start:end] for start, end in itertools.pairwise(ends)]
+    return tuple(line for line, part in zip(lines, parts, strict=True) if part and _TAKEN not in part)
 
 
 def _found(texts: Sequence[str], source: str) -> list[str]:

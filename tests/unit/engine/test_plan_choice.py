@@ -18,6 +18,7 @@ from inkwash.core.errors import RequestError, WeightsError
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.plan_choice import (
     RIGHT,
+    RIGHT_EDIT,
     UNREADABLE,
     PlanChoice,
     PlanJudge,
@@ -231,8 +232,9 @@ def test_what_a_prompt_asks_for() -> None:
     assert PlanJudge.of(READER, "a plain blue background", size, limits=limits) is None
     edit = PlanJudge.of(READER, 'Change "AB" to "CD"', (1, 4), [grid("A B . E")], limits)
     assert edit is not None and edit.wanted.texts == ("CD",) and not edit.balanced
-    assert edit.score(grid("C D . E").flatten()) == 1.0 and edit.score(grid("A B . E").flatten()) < 0.5
-    assert PlanJudge.of(READER, "Make it blue", (1, 4), [grid("A B . E")], limits) is None
+    assert edit.score(grid("C D . E").flatten()) >= RIGHT_EDIT and edit.score(grid("A B . E").flatten()) < 0.5
+    kept = PlanJudge.of(READER, "Make it blue", (1, 4), [grid("A B . E")], limits)
+    assert kept is not None and not kept.wanted.texts and kept.wanted.kept == ("AB E",)
 
 
 def test_things_of_a_prompt_and_their_number() -> None:
@@ -416,3 +418,33 @@ def test_labels_without_colors_are_read(tmp_path: Path) -> None:
         values.pop(name)
     (tmp_path / LABELS_FILE).write_text(json.dumps(values))
     assert not PlanReader(CodeLabels.from_file(tmp_path / LABELS_FILE, len(NAMES))).ground(grid(". .", ". ."))
+
+
+def test_an_edit_keeps_what_its_instruction_does_not_name() -> None:
+    """Ground, lines, things and cells of the picture that is edited; of several pictures only new texts count."""
+    limits = defaults_of("nano").limits
+    reader = colored(inks={"D": "red"}, ground="blue")
+    before = grid(". . . . .", ". A B . .", ". . . . .", "D O . sun sun-", ". . . sun- sun-")
+    size = (before.shape[0], before.shape[1])
+
+    def score(prompt: str, *rows: str) -> float:
+        judge = PlanJudge.of(reader, prompt, size, [before], limits)
+        assert judge is not None
+        return judge.score(grid(*rows).flatten())
+
+    rows = [". . . . .", ". A B . .", ". . . . .", "D O . . .", ". . . . ."]
+    assert score("remove the sun", *rows) >= RIGHT_EDIT > score("remove the sun", *rows[:3], ". . . . .", rows[4])
+    assert score("remove the sun", *rows) > score('Change "AB" to "CE"', *rows) + 0.1
+    same = [" ".join(NAMES[code] for code in row) for row in before.tolist()]
+    assert score("make the background blue", *same) == 1.0 > score("make the background red", *same)
+    assert score("add a cat", *same) < score("add a cat", "cat cat- . . .", "cat- A B . .", *same[2:])
+    assert score('write "DO" in red', *same) > score('write "DO" in green', *same)
+    one = PlanJudge.of(reader, "the first with the sun of the second", size, [before, before], limits)
+    assert one is None, "which picture gives what is not known"
+    several = PlanJudge.of(reader, 'combine them and write "CE"', size, [before, before], limits)
+    assert several is not None and several.wanted.texts == ("CE",) and not several.wanted.kept and not several.things
+
+
+def test_an_edit_of_another_size_is_judged_without_its_cells() -> None:
+    judge = PlanJudge.of(READER, 'Change "AB" to "CD"', (1, 3), [grid("A B . E")], defaults_of("nano").limits)
+    assert judge is not None and judge.edited is None and judge.score(grid("C D .").flatten()) == 1.0

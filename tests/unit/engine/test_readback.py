@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inkwash.engine.readback import WantedTexts, best_span, compare, edit_target, letters, quoted_texts
+from inkwash.engine.readback import WantedTexts, best_span, compare, edit_target, edited_things, letters, quoted_texts
 from inkwash.eval.metrics import edit_distance
 
 texts = st.text(alphabet="abcAB é你好", min_size=1, max_size=8)
@@ -53,18 +53,53 @@ def test_every_quoted_text_is_found_and_blank_ones_are_not_asked_for() -> None:
     [
         ('Replace the text with "OPEN"', ["HELLO"], WantedTexts(texts=("OPEN",), spare=5)),
         ('Replace "HELLO" with "OPEN"', ["HELLO"], WantedTexts(texts=("OPEN",))),
-        ('Replace "HELLO" with "OPEN"', ["HELL0", "2 pm"], WantedTexts(texts=("OPEN",), spare=3)),  # misread, and kept
+        (
+            'Replace "HELLO" with "OPEN"',
+            ["HELL0", "2 pm"],
+            WantedTexts(texts=("OPEN",), spare=3, kept=("2 pm",)),
+        ),  # misread
         ('Correct "HALLO" to "HELLO"', ["HALLO"], WantedTexts(texts=("HELLO",))),
         ('"OPEN" instead of "HELLO"', ["HELLO"], WantedTexts(texts=("OPEN",))),
         ("把“你好”改成“再见”", ["你好"], WantedTexts(texts=("再见",))),
-        ('Add "SALE" below "HELLO"', ["HELLO"], WantedTexts(texts=("SALE",), spare=5)),
-        ('Make "HELLO" blue', ["HELLO", "you"], WantedTexts(texts=("HELLO",), spare=3)),
-        ('Remove the word "HELLO"', ["HELLO", "you"], WantedTexts(texts=(), spare=3)),
+        ('Add "SALE" below "HELLO"', ["HELLO"], WantedTexts(texts=("SALE",), spare=5, kept=("HELLO",))),
+        ('Also write "SALE"', ["HELLO", "you"], WantedTexts(texts=("SALE",), spare=8, kept=("HELLO", "you"))),
+        ('Make "HELLO" blue', ["HELLO", "you"], WantedTexts(texts=("HELLO",), spare=3, kept=("HELLO", "you"))),
+        ('Remove the word "HELLO"', ["HELLO", "you"], WantedTexts(texts=(), spare=3, kept=("you",))),
+        ('Remove "GRAND OPENING"', ["GRAND", "OPENING", "9 am"], WantedTexts(texts=(), spare=3, kept=("9 am",))),
+        ("make the background red", ["HELLO", "you"], WantedTexts(texts=(), spare=8, kept=("HELLO", "you"))),
         ("去掉“你好”", ["你好"], WantedTexts(texts=())),
     ],
 )
 def test_what_an_edited_picture_must_show(prompt: str, before: list[str], target: WantedTexts) -> None:
     assert edit_target(prompt, before) == target
+
+
+@pytest.mark.parametrize(
+    ("prompt", "before", "named", "known", "after"),
+    [
+        (
+            "replace the cat with two dogs",
+            {"cat": 1, "sun": 1},
+            {"cat": None, "dog": 2},
+            {"cat"},
+            {"cat": 0, "sun": 1, "dog": 2},
+        ),
+        ("turn the cat into a dog", {"sun": 1}, {"cat": None, "dog": 1}, {"cat"}, {"cat": 0, "sun": 1, "dog": 1}),
+        ("remove the cats", {"cat": 3}, {"cat": None}, {"cat"}, {"cat": 0}),
+        ("the four cats can go", {"cat": 4}, {"cat": 4}, {"cat"}, {"cat": 0}),
+        ("take the big cats away", {"cat": 4}, {"cat": None}, {"cat"}, {"cat": 0}),
+        ("no cats please", {"cat": 3, "sun": 1}, {"cat": 0}, set(), {"cat": 0, "sun": 1}),
+        ("add a sun at the top", {"cat": 1}, {"sun": 1}, set(), {"cat": 1, "sun": 1}),
+        ("add some suns", {}, {"sun": None}, set(), {"sun": None}),
+        ("change it to three cats", {"cat": 1}, {"cat": 3}, set(), {"cat": 3}),
+        ("move the cat to the left", {"cat": 2}, {"cat": None}, {"cat"}, {"cat": 2}),
+        ('Change "without" to "no sun"', {"sun": 1}, {}, set(), {"sun": 1}),
+    ],
+)
+def test_things_that_an_edited_picture_must_show(
+    prompt: str, before: dict[str, int], named: dict[str, int | None], known: set[str], after: dict[str, int | None]
+) -> None:
+    assert edited_things(prompt, before, named, known) == after
 
 
 def test_letters_of_the_old_picture_may_stay_and_removed_ones_may_not() -> None:
