@@ -25,8 +25,10 @@ QUALITY = 82
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", nargs="*", help="Names of examples [default: all].")
     parser.add_argument("--find", type=int, default=0, help="Try so many seeds of each example and write nothing.")
-    tried = parser.parse_args().find
+    asked = parser.parse_args()
+    tried, chosen = asked.find, [one for one in EXAMPLES if not asked.only or one.name in asked.only]
     pipe, read = GlmImagePipeline.from_pretrained("nano"), open_reader()
     wrong = []
 
@@ -39,12 +41,12 @@ def main() -> int:
         words = " ".join(quoted_texts(prompt)).split()
         return image, sorted(lines) == sorted(words)
 
-    for example in EXAMPLES:
-        name, prompt = str(example["name"]), str(example["prompt"])
+    for example in chosen:
+        name, prompt = example.name, example.prompt
         if tried:
             print(name, [seed for seed in range(1, tried + 1) if drawn(prompt, seed)[1]], flush=True)
             continue
-        image, right = drawn(prompt, int(str(example["seed"])))
+        image, right = drawn(prompt, example.seed)
         wrong += [] if right else [name]
         image.resize((SIDE, SIDE), Image.Resampling.LANCZOS).save(STATIC / "examples" / f"{name}.webp", quality=QUALITY)
     if wrong:

@@ -29,8 +29,8 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """`inkwash serve nano --ui` in a process and a folder of its own."""
+def served() -> Iterator[tuple[str, int]]:
+    """`inkwash serve nano --ui` in a process and a folder of its own: its address and the number of the process."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         command = [sys.executable, "-m", "inkwash", "serve", "nano", "--ui", "--port", "0", "--state", folder]
@@ -40,7 +40,7 @@ def served() -> Iterator[str]:
             while "Ready" not in (said := log.read_text()):
                 assert server.poll() is None, said
                 time.sleep(0.2)
-            yield "http://" + said.partition("http://")[2].split()[0]
+            yield "http://" + said.partition("http://")[2].split()[0], server.pid
         finally:
             server.terminate()
             server.wait(60)
@@ -82,6 +82,7 @@ def create(tab: Any, out: Path) -> None:
     tab.wait_for_selector("#draw[aria-busy=true]")
     finished(tab, "draw")
     keep(tab.screenshot(), out / "page-create.png")
+    tab.click("#draw .grid-view button >> nth=0")
 
 
 def edit(tab: Any, out: Path) -> None:
@@ -104,7 +105,7 @@ def history(tab: Any, out: Path) -> None:
     """What was drawn before, with its settings."""
     tab.click("#tab-history")
     tab.wait_for_selector("#shelf img")
-    tab.click("#shelf button >> nth=0")
+    tab.click("#shelf .kept >> nth=0")
     tab.wait_for_timeout(800)
     keep(tab.screenshot(), out / "page-history.png")
 
@@ -116,7 +117,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium")
     assert chromium is not None, "there is no chromium on this machine"
-    with served() as url, sync_playwright() as play:
+    with served() as (url, _), sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=FLAGS)
         tab = opened(browser, url, locale="en-US", viewport={"width": 1280, "height": 720})
         create(tab, out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,12 +54,16 @@ def running(
     settings: ServeSettings,
     load: Callable[[], Backend] | None,
     *,
+    also: Sequence[Callable[[], Backend]] = (),
     ready: bool = True,
     drain_s: int = 10,
     prepare: Callable[[FastAPI, Service], None] | None = None,
 ) -> Iterator[Live]:
-    """Run the application in a thread until the block ends; the end is a graceful stop. `prepare` may add to it."""
-    service = VisionOnlyService(settings) if load is None else Service(settings, load)
+    """Run the application in a thread until the block ends; the end is a graceful stop. `prepare` may add to it.
+
+    also: what loads further models that draw.
+    """
+    service = VisionOnlyService(settings) if load is None else Service(settings, load, also=also)
     app = make_app(service)
     if prepare is not None:
         prepare(app, service)

@@ -25,6 +25,10 @@ Model = Annotated[
     str,
     typer.Argument(help="A name that `inkwash models` lists, or a checkpoint folder; one that sees is served alone."),
 ]
+Also = Annotated[
+    list[str] | None,
+    typer.Option("--also", metavar="MODEL", help="Another model that draws, which requests choose by name; again."),
+]
 Host = Annotated[str, typer.Option("--host", help="Address to listen at; the default is this machine only.")]
 Port = Annotated[int, typer.Option("--port", help="Port to listen at.")]
 State = Annotated[
@@ -96,6 +100,7 @@ class ListenOptions:
     """Which model, and at which address."""
 
     model: Model = "nano"
+    also: Also = None
     host: Host = "127.0.0.1"
     port: Port = 30000
 
@@ -197,6 +202,7 @@ def _serve(
     seeing = chat.settings(model if alone else c.chosen(chat.chat, logs.ui))
     if not alone:
         check_model(model)
+    _check_further(at, alone=alone, cluster=cluster.ray)
     require_modules("inkwash serve", "fastapi", "uvicorn", "multipart", "prometheus_client", extra="serve")
     from inkwash.serve.listen import bind
 
@@ -218,12 +224,29 @@ def _serve(
     run_server(
         settings,
         None if alone else partial(_load, settings, options, replicas),
+        also=[partial(_load, settings, replace(weights.load(further), loras=()), None) for further in at.also or ()],
         bound=bound,
         log_requests=not logs.quiet,
         ui=logs.ui,
         chat=seeing,
         open_reader=open_reader,
     )
+
+
+def _check_further(at: ListenOptions, *, alone: bool, cluster: bool) -> None:
+    """Further models that draw have names of their own and lie in this process."""
+    from inkwash.cli.draw import check_model
+    from inkwash.serve.settings import name_of
+
+    if not at.also:
+        return
+    if alone or cluster:
+        raise ConfigError("--also serves further models that draw beside one in this process: not with --ray or alone.")
+    names = [name_of(model).lower() for model in (at.model, *at.also)]
+    if len(set(names)) < len(names):
+        raise ConfigError("--also names a model twice: requests choose by the last part of a path.")
+    for model in at.also:
+        check_model(model)
 
 
 def _settings(

@@ -11,6 +11,13 @@ import typer
 from inkwash.cli import options as o
 
 Model = Annotated[str, typer.Argument(help="A name that `inkwash models` lists, or a checkpoint folder.")]
+Also = Annotated[
+    list[str] | None,
+    typer.Option("--also", metavar="MODEL", help="Another model that draws, to be chosen on the page; again."),
+]
+LoraFolder = Annotated[
+    Path | None, typer.Option("--lora-folder", help="LoRAs to be chosen on the page; one that is broken is left out.")
+]
 Host = Annotated[str, typer.Option("--host", help="Address to listen at; the default is this machine only.")]
 Port = Annotated[int, typer.Option("--port", help="Port to listen at.")]
 State = Annotated[Path | None, typer.Option("--state", help="Folder of pictures and jobs [default: the cache folder].")]
@@ -20,6 +27,8 @@ Browser = Annotated[bool, typer.Option("--browser", help="Open the page in the b
 
 def ui(
     model: Model = "nano",
+    also: Also = None,
+    lora_folder: LoraFolder = None,
     host: Host = "127.0.0.1",
     port: Port = 7860,
     device: o.DeviceName = None,
@@ -36,10 +45,13 @@ def ui(
     from inkwash.cli.serve_chat import chosen
     from inkwash.core.errors import require_modules
 
-    check_model(model)
+    for each in (model, *(also or ())):
+        check_model(each)
     seeing = chosen(chat, ui=True)
     require_modules("inkwash ui", "fastapi", "uvicorn", extra="serve")
     import os
+    from dataclasses import replace
+    from functools import partial
 
     from inkwash.engine.open import LoadOptions
     from inkwash.serve.auth import VARIABLE, read_keys
@@ -48,6 +60,11 @@ def ui(
     from inkwash.serve.server import serve
     from inkwash.serve.settings import ChatSettings, ServeSettings
 
+    offered: tuple[Path, ...] = ()
+    if lora_folder is not None:
+        from inkwash.models.lora import folder_of_adapters
+
+        offered = tuple(folder_of_adapters(lora_folder).values())
     options = LoadOptions(model=model, device=device, dtype=dtype)
     settings = ServeSettings(
         model=model,
@@ -62,7 +79,7 @@ def ui(
     address = f"http://{host}:{bound.getsockname()[1]}/ui"
 
     def load() -> Backend:
-        made = load_backend(options, max_queue=settings.max_queue)
+        made = load_backend(replace(options, offered=offered), max_queue=settings.max_queue)
         if browser:
             webbrowser.open(address)
         return made
@@ -70,6 +87,7 @@ def ui(
     serve(
         settings,
         load,
+        also=[partial(load_backend, replace(options, model=each), max_queue=settings.max_queue) for each in also or ()],
         bound=bound,
         log_requests=False,
         ui=True,

@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,7 @@ def serve(
     settings: ServeSettings,
     load: Callable[[], Backend] | None,
     *,
+    also: Sequence[Callable[[], Backend]] = (),
     bound: socket.socket | None = None,
     log_requests: bool = True,
     ui: bool = False,
@@ -69,11 +70,14 @@ def serve(
     """Serve until a signal comes; raises what kept the server from starting.
 
     chat: a model that sees, served beside the other one, or alone where `load` is None.
+    also: further models that draw, which requests choose by name.
     open_reader: opens what reads words in pictures, for requests with `verify`.
     """
     bound = bound if bound is not None else bind(settings.host, settings.port)
     access.configure(log_requests)
-    service = VisionOnlyService(settings) if load is None else Service(settings, load, open_reader=open_reader)
+    service = (
+        VisionOnlyService(settings) if load is None else Service(settings, load, also=also, open_reader=open_reader)
+    )
     app = make_app(service)
     if chat is not None:
         _print(f"Loading {chat.model} ...")
@@ -97,6 +101,8 @@ def serve(
     def ready() -> None:
         _take_signals_back()
         _print(_ready_line(service, f"http://{host}:{port}", time.monotonic() - begun, ui, chat))
+        if ui and service.words.possible:
+            service.words.warm()  # the page reads the words back unless it is told not to
 
     def failed(_: Exception) -> None:
         server.should_exit = True
@@ -124,7 +130,8 @@ def _ready_line(service: Service, address: str, seconds: float, ui: bool, chat: 
     after, draws = f"Ready after {seconds:.1f} s", ""
     if service.backend is not None:
         after += f" (self-test picture {service.self_test['seconds']:.1f} s)"
-        draws = f"{service.backend.info.name} on {service.backend.info.device}; "
+        names = " and ".join(backend.info.name for backend in service.backends)
+        draws = f"{names} on {service.backend.info.device}; "
     return f"{after}: {address}  {draws}{pages}"
 
 

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from inkwash.core.errors import InkwashError, RequestError, WeightsError
@@ -23,6 +23,7 @@ from inkwash.serve.enhance import Enhanced, enhance
 from inkwash.serve.handles import PlanSigner
 from inkwash.serve.jobs import JobStore
 from inkwash.serve.metrics import Metrics
+from inkwash.serve.models import chosen, joined_stats
 from inkwash.serve.rates import Rates
 from inkwash.serve.requests import PreparedRequest, prepare_request
 from inkwash.serve.schemas import EditBody, ImageBody
@@ -76,12 +77,17 @@ class Service:
     """Made before the event loop; `start` runs inside it."""
 
     def __init__(
-        self, settings: ServeSettings, load: Callable[[], Backend], *, open_reader: OpenReader | None = None
+        self,
+        settings: ServeSettings,
+        load: Callable[[], Backend],
+        *,
+        also: Sequence[Callable[[], Backend]] = (),
+        open_reader: OpenReader | None = None,
     ) -> None:
-        """`open_reader`: opens what reads words in pictures, for requests with `verify`."""
+        """`also`: further models that draw. `open_reader`: opens what reads words in pictures, for `verify`."""
         self.settings = settings
-        self._load = load
-        self.backend: Backend | None = None
+        self._loads = (load, *also)
+        self.backends: tuple[Backend, ...] = ()  # what draws; the first where a request names none
         self.state: State = "loading"
         self.failure: Exception | None = None
         self.started_s = time.monotonic()
@@ -108,6 +114,15 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
+    def backend(self) -> Backend | None:
+        """What draws where a request names no model."""
+        return self.backends[0] if self.backends else None
+
+    @backend.setter
+    def backend(self, backend: Backend) -> None:
+        self.backends = (backend, *self.backends[1:])
+
+    @property
     def worker(self) -> JobRunner:
         """Who draws the jobs; there from the application's start on."""
         assert self._worker is not None, "the application has not started"
@@ -119,7 +134,7 @@ class Service:
 
     def stats(self) -> EngineStats | None:
         """The engine's figures, once there is one."""
-        return None if self.backend is None else self.backend.stats()
+        return joined_stats(self.backends) if self.backends else None
 
     def ready(self) -> Backend:
         """The backend; raises NotReady (503) before the self-test and while draining."""
@@ -129,12 +144,13 @@ class Service:
 
     def drawing(self, order: PreparedRequest) -> Backend:
         """What draws an order: the backend, or one over it that reads the words back; raises NotReady (503)."""
-        backend = self.ready()
+        self.ready()
+        backend = chosen(self.backends, order.body.model)
         return backend if order.verify is None else VerifyingBackend(backend, order, self.words)
 
     def restarting_s(self) -> float | None:
         """Seconds until a lost process of a model on several devices is likely to be back; None where all are there."""
-        groups = [self.backend.ranks()] if isinstance(self.backend, LocalBackend) else []
+        groups = [each.ranks() for each in self.backends if isinstance(each, LocalBackend)]
         if self.chat is not None and self.chat.pipe.shared is not None:
             groups.append(self.chat.pipe.shared.group)
         return max((each.back_in_s() for each in groups if each is not None and not each.up), default=None)
@@ -165,7 +181,8 @@ class Service:
         """Load the model and draw the self-test picture, off the event loop."""
         self.media.warm()
         try:
-            self.backend = await _in_daemon(self._load)
+            for load in self._loads:
+                self.backends = (*self.backends, await _in_daemon(load))
             if self.state == "loading":
                 self.state = "testing"
                 await _in_daemon(self._draw_test)
@@ -180,26 +197,10 @@ class Service:
                 self.on_failure(error)
 
     def _draw_test(self) -> None:
-        """A real picture through both stages; raises if it cannot be one."""
-        assert self.backend is not None
+        """A real picture of every model."""
         begun = time.perf_counter()
-        width, height = self.backend.info.natural_size
-        request = DrawRequest(
-            prompt='A poster that says "OK"',
-            width=min(width, SELF_TEST_SIDE),
-            height=min(height, SELF_TEST_SIDE),
-            num_inference_steps=SELF_TEST_STEPS,
-            seed=0,
-        )
-        result = self.backend.submit(request).result(timeout=1800)
-        lowest, highest = result.images[0].convert("L").getextrema()
-        tokens = len(result.plan.prior_token_ids.unique())
-        if lowest == highest or tokens < 2:
-            raise WeightsError(
-                f"The self-test picture of {self.backend.info.name} is empty ({tokens} different tokens, brightness "
-                f"{lowest} to {highest}): the checkpoint or the number type is damaged."
-            )
-        self.self_test = {"seconds": round(time.perf_counter() - begun, 3), "different_tokens": float(tokens)}
+        tokens = [_tested(backend) for backend in self.backends]
+        self.self_test = {"seconds": round(time.perf_counter() - begun, 3), "different_tokens": float(min(tokens))}
 
     def drain(self) -> None:
         """Take nothing new; what was accepted is finished, within the time for it."""
@@ -218,8 +219,8 @@ class Service:
             closing.callback(self.words.close)
             if self.chat is not None:
                 closing.push_async_callback(asyncio.to_thread, self.chat.pipe.close)
-            if self.backend is not None:
-                closing.push_async_callback(asyncio.to_thread, self.backend.close, drain=False, timeout_s=END_S)
+            for backend in self.backends:
+                closing.push_async_callback(asyncio.to_thread, backend.close, drain=False, timeout_s=END_S)
             closing.push_async_callback(self._end_tasks)
             closing.push_async_callback(asyncio.to_thread, self.media.close)
 
@@ -272,14 +273,14 @@ class Service:
         reader: MediaReader | None = None,
     ) -> PreparedRequest:
         """The prepared request of a body and its pictures, for the API and the page alike."""
-        assert self.backend is not None, "a request is prepared after the server was ready"
+        assert self.backends, "a request is prepared after the server was ready"
         if body.verify:
             self.words.check()
         earlier = () if enhanced is None or enhanced.warning is None else (enhanced.warning,)
         return prepare_request(
             body,
             uploads,
-            info=self.backend.info,
+            info=chosen(self.backends, body.model).info,
             settings=self.settings,
             signer=self.signer,
             reader=reader or self.reader(),
@@ -293,8 +294,7 @@ class Service:
 
     async def answer(self, order: PreparedRequest, result: GenerationResult, answer_id: str) -> dict[str, Any]:
         """The JSON answer for a result, encoded off the event loop."""
-        backend = self.backend
-        assert backend is not None
+        backend = chosen(self.backends, order.body.model)
 
         def build() -> dict[str, Any]:
             return make_answer(order, result, info=backend.info, signer=self.signer, answer_id=answer_id)
@@ -308,6 +308,27 @@ class Service:
         """The shorter of the client's and the server's deadline."""
         limits = [each for each in (body.deadline_s, self.settings.deadline_s) if each is not None]
         return min(limits) if limits else None
+
+
+def _tested(backend: Backend) -> int:
+    """How many different tokens a real picture through both stages takes; raises if it cannot be one."""
+    width, height = backend.info.natural_size
+    request = DrawRequest(
+        prompt='A poster that says "OK"',
+        width=min(width, SELF_TEST_SIDE),
+        height=min(height, SELF_TEST_SIDE),
+        num_inference_steps=SELF_TEST_STEPS,
+        seed=0,
+    )
+    result = backend.submit(request).result(timeout=1800)
+    lowest, highest = result.images[0].convert("L").getextrema()
+    tokens = len(result.plan.prior_token_ids.unique())
+    if lowest == highest or tokens < 2:
+        raise WeightsError(
+            f"The self-test picture of {backend.info.name} is empty ({tokens} different tokens, brightness "
+            f"{lowest} to {highest}): the checkpoint or the number type is damaged."
+        )
+    return tokens
 
 
 async def _in_daemon(work: Callable[[], Result]) -> Result:

@@ -23,7 +23,7 @@ from inkwash.serve.answers import encode, final_size, handle, rounded, usage, us
 from inkwash.serve.errors import described
 from inkwash.serve.event_stream import json_event
 from inkwash.serve.requests import PreparedRequest
-from inkwash.serve.verified import VerifiedPicture, wrong_words
+from inkwash.serve.verified import AttemptProgress, VerifiedPicture, wrong_words
 
 if TYPE_CHECKING:
     from inkwash.engine.request import TokenCounts
@@ -60,7 +60,7 @@ class ImageStream:
             case events.Queued() if self.order.body.progress:
                 return [self._event("queued", position=event.position, eta_s=round(event.eta_s, 3), id=self.id)]
             case events.Progress() if self.order.body.progress:
-                return [self._event("progress", stage=event.stage, done=event.done, total=event.total)]
+                return [self._event("progress", **_progress(event))]
             case events.Partial():
                 return [await asyncio.to_thread(self._partial, event)]
             case events.PictureDone():
@@ -157,6 +157,12 @@ class ImageStream:
         self.log_fields["status"] = status
         self.service.metrics.turned_away(status, body.code)
         return {"type": "error", "error": body.model_dump()}
+
+
+def _progress(event: events.Progress) -> dict[str, Any]:
+    """Where a drawing stands; of several attempts also which one, and what was read in the one before."""
+    fields = vars(event)
+    return fields if not isinstance(event, AttemptProgress) else {**fields, "read": event.read and list(event.read)}
 
 
 def packed(block: dict[str, Any]) -> ServerSentEvent:

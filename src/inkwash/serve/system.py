@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -17,6 +17,9 @@ from inkwash.serve.files import with_addresses
 from inkwash.serve.images import client_of, service_of
 from inkwash.serve.requests import same_model
 from inkwash.serve.worker import JobAnswer, job_answer
+
+if TYPE_CHECKING:
+    from inkwash.serve.backend import ModelInfo
 
 router = APIRouter()
 STARTED = int(time.time())
@@ -59,12 +62,19 @@ class Health(BaseModel):
     )
 
 
-def _model(request: Request) -> ModelAnswer:
+def _models(request: Request) -> list[ModelAnswer]:
+    """What draws: one model while it loads, then all of them."""
     service = service_of(request)
-    info = None if service.backend is None else service.backend.info
+    return [
+        _model(service.settings.served_name if index == 0 else backend.info.name, backend.info)
+        for index, backend in enumerate(service.backends)
+    ] or [_model(service.settings.served_name, None)]
+
+
+def _model(name: str, info: ModelInfo | None) -> ModelAnswer:
     names = ("steps", "guidance", *PLAN_FIELDS)
     return ModelAnswer(
-        id=service.settings.served_name,
+        id=name,
         created=STARTED,
         owned_by="inkwash",
         natural_size=None if info is None else "x".join(map(str, info.natural_size)),
@@ -75,9 +85,13 @@ def _model(request: Request) -> ModelAnswer:
 def _adapters(request: Request) -> list[ModelAnswer]:
     """LoRAs that a request may name, in `lora` or as its model."""
     service = service_of(request)
-    names = () if service.backend is None else service.backend.info.adapters
-    common = {"created": STARTED, "owned_by": "inkwash", "parent": service.settings.served_name}
-    return [ModelAnswer.model_validate({"id": name, **common}) for name in names]
+    common = {"created": STARTED, "owned_by": "inkwash"}
+    parents = [service.settings.served_name, *(backend.info.name for backend in service.backends[1:])]
+    return [
+        ModelAnswer.model_validate({"id": name, "parent": parent, **common})
+        for parent, backend in zip(parents, service.backends, strict=False)
+        for name in backend.info.adapters
+    ]
 
 
 def _seeing(request: Request) -> list[ModelAnswer]:
@@ -89,7 +103,7 @@ def _seeing(request: Request) -> list[ModelAnswer]:
 def _served(request: Request) -> list[ModelAnswer]:
     """What draws and what sees; a server that only sees has one of them."""
     seen = _seeing(request)
-    drawn = [] if seen and seen[0].id == service_of(request).settings.served_name else [_model(request)]
+    drawn = [] if seen and seen[0].id == service_of(request).settings.served_name else _models(request)
     return [*drawn, *seen]
 
 

@@ -8,6 +8,7 @@ kept, one end. A thread of its own draws the attempts of `engine.verify` one aft
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -16,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from inkwash.core.errors import Cancelled, InkwashError, MissingExtraError, RequestError
 from inkwash.core.limits import MAX_SEED
@@ -27,8 +30,6 @@ from inkwash.engine.verify import MAX_ATTEMPTS, Attempt, Reading, Verified, Want
 from inkwash.engine.verify import check_verifiable as texts_of
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from inkwash.engine.output import Plan
     from inkwash.engine.request import DrawRequest, TokenCounts
     from inkwash.engine.scheduler import EngineStats
@@ -48,7 +49,19 @@ class WordReader:
     def __init__(self, open_reader: OpenReader | None) -> None:
         self._open = open_reader
         self._read: ReadPicture | None = None
+        self._opening = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="inkwash-words")
+
+    def warm(self) -> None:
+        """Open the reader now and read an empty picture, so that the first drawing does not wait for it."""
+
+        def open_it() -> None:
+            with contextlib.suppress(InkwashError):  # told when somebody asks for `verify`
+                self.check()
+                assert self._read is not None
+                self._read(Image.new("RGB", (64, 64), "white"))
+
+        self._pool.submit(open_it)
 
     @property
     def possible(self) -> bool:
@@ -60,7 +73,8 @@ class WordReader:
         try:
             if self._open is None:
                 raise MissingExtraError("Reading text", extra="ocr")
-            self._read = self._read or self._open()
+            with self._opening:
+                self._read = self._read or self._open()
         except MissingExtraError:
             raise RequestError(
                 "verify: this server has nothing to read words with (its extra 'ocr' is not installed): leave verify "
@@ -93,6 +107,15 @@ class VerifiedPicture(events.PictureDone):
     """A picture that is kept."""
 
     verified: Verified
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptProgress(events.Progress):
+    """How far one attempt is; `read` are the lines of the attempt before it, None for the first."""
+
+    attempt: int  # from 1
+    attempts: int  # at most
+    read: tuple[str, ...] | None
 
 
 def wrong_words(verified: Verified, index: int, count: int) -> str | None:
@@ -173,6 +196,8 @@ class _Drawing:
     timings: dict[str, float] = field(default_factory=dict)
     plans: int = 0
     attempt: RequestHandle | None = None
+    number: int = 0  # of the attempt at hand
+    read: tuple[str, ...] | None = None  # in the attempt before it
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
@@ -240,8 +265,12 @@ class _Drawing:
         if self.shared_plan is not None:
             verify = replace(verify, noises_per_plan=MAX_ATTEMPTS)
 
+        self.read = None
+
         def read(drawn: _Drawn) -> Reading:
-            return self._read(self.backend.order.finish(drawn.image))
+            reading = self._read(self.backend.order.finish(drawn.image))
+            self.read = reading.lines
+            return reading
 
         verified = best_attempt(target, seed, partial(self._draw, index), read, verify)
         kept = verified.image
@@ -260,6 +289,7 @@ class _Drawing:
             self.timings[stage] = self.timings.get(stage, 0.0) + seconds
 
     def _draw(self, index: int, attempt: Attempt) -> _Drawn:
+        self.number = attempt.number
         plan = self.plan if attempt.noise else self.shared_plan
         if index or attempt.number:  # the very first was queued when the request came
             self.attempt = self._queued(index, attempt.noise_seed, plan)
@@ -307,5 +337,8 @@ class _Drawing:
         """What the caller hears of an attempt."""
         if isinstance(event, events.Partial):
             self.on_event(replace(event, index=index))
-        elif isinstance(event, events.Progress) or (isinstance(event, events.Queued) and self.attempt is None):
+        elif isinstance(event, events.Progress):
+            most = self.backend.verify.most
+            self.on_event(AttemptProgress(**vars(event), attempt=self.number + 1, attempts=most, read=self.read))
+        elif isinstance(event, events.Queued) and self.attempt is None:
             self.on_event(event)

@@ -102,6 +102,20 @@ def test_a_dropped_picture_is_asked_about_and_marked(tab: Any, script: dict[str,
     assert "<|begin_of_image|>" not in script["prompts"][2]
 
 
+def test_pictures_and_answers_go_back_to_the_other_sections(tab: Any, script: dict[str, Any]) -> None:
+    script["text"] = "\n<think>short</think>\nA sign that says “OPEN”"
+    drop(tab, "red.png", picture())
+    tab.wait_for_selector("#chat-files img")
+    ask(tab, "What is it?")
+    says(tab, "#turns", "OPEN")
+    tab.get_by_role("button", name="Draw this answer").click()
+    assert tab.input_value("#prompt-draw") == "A sign that says “OPEN”"
+    tab.click("#tab-chat")
+    tab.get_by_role("button", name="Edit this picture").click()
+    tab.wait_for_selector("#edit #mask")
+    assert tab.evaluate("document.getElementById('mask').width") == 256
+
+
 def test_stop_ends_the_answer_and_keeps_what_was_said(tab: Any, script: dict[str, Any]) -> None:
     script["text"], script["pause"] = "\n<think></think>\n" + "word " * 400, 0.05
     ask(tab, "Talk.")

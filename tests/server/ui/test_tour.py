@@ -34,12 +34,12 @@ def paged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 def test_from_the_first_look_to_a_restored_picture(tab: Any, tmp_path: Path) -> None:
     tab.set_default_timeout(300_000)
-    example = next(each for each in EXAMPLES if "OPEN" in str(each["prompt"]))
+    example = next(each for each in EXAMPLES if "OPEN" in each.prompt)
     worked = time.process_time()
-    tab.get_by_role("button", name=str(example["prompt"])).click()
+    tab.get_by_role("button", name=example.prompt).click()
     drawn(tab)
     assert time.process_time() - worked <= WORKED_S
-    assert tab.input_value("#prompt-draw") == example["prompt"]
+    assert tab.input_value("#prompt-draw") == example.prompt
 
     tab.get_by_role("button", name="Edit this").click()
     tab.wait_for_selector("#edit #mask")
@@ -51,6 +51,7 @@ def test_from_the_first_look_to_a_restored_picture(tab: Any, tmp_path: Path) -> 
     drawn(tab, "edit")
     says(tab, "#edit .actions", "Seed")
     assert tab.get_by_label("Before and after").is_visible()
+    expecting(tab.locator("#edit .chain li")).to_have_text(["Start", 'Change "OPEN" to "SALE"'])
 
     tab.locator("#edit").get_by_role("button", name="Download").click()
     with tab.expect_download() as waited:

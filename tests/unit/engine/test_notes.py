@@ -96,7 +96,7 @@ def test_sentences_name_the_field_the_value_and_the_way_out() -> None:
     [said] = notes("a photo of a cat", SIDE, (), POSTERS)
     assert said.startswith('prompt: this model does not know "photo", "cat": it draws texts and circle, ')
     [note] = find_notes('"🎉"', SIDE, (), POSTERS)
-    assert note.texts == ("🎉",) and note.sentence("zh") == '"🎉" 中的 🎉:本模型不能画表情符号。'
+    assert note.texts == ("🎉",) and note.sentence("zh") == '"🎉" 中的 🎉：本模型不能画表情符号。'
 
 
 def test_both_languages_say_everything() -> None:

@@ -1,39 +1,39 @@
-"""What the page shows before anything is drawn: prompts with their pictures, and words that help a prompt.
+"""What the page shows before anything is drawn: prompts with their pictures, in the languages of the page.
 
 `python -m bench.page_examples` draws the pictures in `static/examples` with the shipped model; a name is a file there.
 """
 
 from __future__ import annotations
 
-from inkwash.engine.notes import Abilities
+from dataclasses import asdict, dataclass
+from typing import Any
 
-EXAMPLES = [
-    {"name": "summer", "prompt": 'A blue poster with a sun that says "SUMMER"', "seed": 1},
-    {"name": "birthday", "prompt": 'A birthday card with a cake that says "Happy Birthday"', "seed": 1},
-    {"name": "coffee", "prompt": 'A coffee shop sign, "Fresh Coffee", with a cup of coffee', "seed": 1},
-    {"name": "party", "prompt": 'A party flyer with balloons: "PARTY" and "Friday 8 pm"', "seed": 2},
-    {"name": "thanks", "prompt": 'Thank you card with flowers that says "Thank you"', "seed": 1},
-    {"name": "open", "prompt": 'A sign that says "OPEN"', "seed": 1},
-]
-_WISHES = (  # a word that a model may know, and how a prompt says it
-    ("balloon", "with balloons"),
-    ("cake", "with a cake"),
-    ("cat", "with a cat"),
-    ("heart", "with a heart"),
-    ("star", "with a star"),
-    ("chalkboard", "on a chalkboard"),
-    ("ribbon", "on a ribbon"),
-    ("speech bubble", "in a speech bubble"),
-    ("gradient", "with a gradient background"),
-    ("red", "on a red background"),
-    ("navy", "on a navy background"),
-    ("circle", "with a circle"),
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A prompt, the seed that draws it well, and the file of its picture."""
+
+    name: str
+    prompt: str
+    seed: int
+    language: str = "en"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the page."""
+        return asdict(self)
+
+
+EXAMPLES = (
+    Example(name="summer", prompt='A blue poster with a sun that says "SUMMER"', seed=1),
+    Example(name="birthday", prompt='A birthday card with a cake that says "Happy Birthday"', seed=1),
+    Example(name="coffee", prompt='A coffee shop sign, "Fresh Coffee", with a cup of coffee', seed=1),
+    Example(name="party", prompt='A party flyer with balloons: "PARTY" and "Friday 8 pm"', seed=2),
+    Example(name="thanks", prompt='Thank you card with flowers that says "Thank you"', seed=1),
+    Example(name="open", prompt='A sign that says "OPEN"', seed=1),
+    Example(name="summer-zh", prompt="一张蓝色背景的海报，画着太阳，写着“SUMMER”", seed=1, language="zh"),
+    Example(name="birthday-zh", prompt="一张生日贺卡，画着一个蛋糕，写着“Happy Birthday”", seed=1, language="zh"),
+    Example(name="coffee-zh", prompt="咖啡店招牌，画着一杯咖啡，写着“COFFEE”", seed=1, language="zh"),
+    Example(name="party-zh", prompt="派对海报，画着气球，写着“PARTY”", seed=1, language="zh"),
+    Example(name="thanks-zh", prompt="感谢卡，画着一朵花，写着“Thank you”", seed=1, language="zh"),
+    Example(name="open-zh", prompt="写着“OPEN”的招牌", seed=1, language="zh"),
 )
-MOST_HELPERS = 8
-
-
-def helpers(limits: Abilities) -> list[str]:
-    """Words to add to a prompt, of what the model knows."""
-    named = (*limits.things, *limits.colors, *limits.styles)
-    known = {word.lower() for one in named for word in one.words}
-    return [words for key, words in _WISHES if key in known][:MOST_HELPERS]

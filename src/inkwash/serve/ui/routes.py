@@ -1,7 +1,8 @@
-"""The page's files, and its two routes beside the API."""
+"""The page's files, and its routes beside the API."""
 
 from __future__ import annotations
 
+import asyncio
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -17,12 +18,18 @@ from inkwash.core.types import Size
 from inkwash.core.web import EVENTS
 from inkwash.engine.notes import find_notes
 from inkwash.engine.prompt_reading import MAX_PROMPT
-from inkwash.engine.readback import quoted_texts
+from inkwash.engine.readback import WantedTexts, compare, quoted_texts
 from inkwash.engine.request import PLAN_FIELDS
+from inkwash.engine.verify import check_verifiable, edit_targets
+from inkwash.models.glm_image.folder import Abilities
 from inkwash.serve.images import client_of, service_of
 from inkwash.serve.json_body import read_body
+from inkwash.serve.models import chosen
 from inkwash.serve.sizes import parse_size
-from inkwash.serve.ui.examples import EXAMPLES, helpers
+from inkwash.serve.ui.examples import EXAMPLES
+from inkwash.serve.ui.ideas import chinese, ideas, plain
+from inkwash.serve.uploads import decode
+from inkwash.serve.urls import read_url
 
 PATH = "/ui"
 STATIC = Path(__file__).with_name("static")
@@ -52,8 +59,17 @@ class _Prompt(BaseModel):
 
     prompt: str = Field(max_length=MAX_PROMPT)
     size: str | None = Field(None, max_length=32)
+    model: str | None = None
     edit: bool = False
     language: Literal["en", "zh"] = "en"
+
+
+class _Picture(BaseModel):
+    """A picture (a data URL) with its prompt, and for an edit the picture before it."""
+
+    prompt: str = Field(max_length=MAX_PROMPT)
+    image: str
+    before: str | None = None
 
 
 def mount(app: FastAPI) -> None:
@@ -81,22 +97,23 @@ async def events() -> FileResponse:
 
 
 @router.get(f"{PATH}/about")
-async def about(request: Request) -> dict[str, Any]:
-    """What the page must know about the server and its models."""
+async def about(request: Request, model: str | None = None) -> dict[str, Any]:
+    """What the page must know about the server and one of the models that draw."""
     client_of(request)
     service = service_of(request)
-    settings, backend = service.settings, service.backend
+    settings, backend = service.settings, chosen(service.backends, model) if service.backends else None
     facts: dict[str, Any] = {
         "version": __version__,
-        "name": settings.served_name,
+        "name": settings.served_name if backend is service.backend or backend is None else backend.info.name,
+        "models": [settings.served_name, *(each.info.name for each in service.backends[1:])],
         "chat": service.seeing,
         "acts": [] if service.chat is None else [_address(place) for place in service.chat.settings.agent_allow],
         "ready": service.state == "ready",
         "draws": backend is not None,
         "can_verify": service.words.possible and find_spec("rapidocr") is not None,
         "max_steps": settings.max_steps,
-        "examples": EXAMPLES,
-        "helpers": [],
+        "examples": [example.to_dict() for example in EXAMPLES],
+        "ideas": {},
         "things": [],
         "alphabet": "",
         "languages": [],
@@ -106,24 +123,57 @@ async def about(request: Request) -> dict[str, Any]:
     if backend is None:
         return facts
     info, limits = backend.info, backend.info.limits
-    side = min(info.natural_size)
-    long = side * 3 // 2 // 32 * 32 if limits is None else min(side * 3 // 2 // 32 * 32, limits.sizes.longest)
     facts |= {
         "device": info.device,
         "adapters": info.adapters,
         "natural": info.natural_size,
-        "shapes": {"square": (side, side), "landscape": (long, side), "portrait": (side, long)},
+        "shapes": shapes(min(info.natural_size), limits),
         "defaults": {name: getattr(info.defaults, name) for name in ("steps", "guidance", *PLAN_FIELDS, "min_p")},
     }
     if limits is not None:
         facts |= {
-            "helpers": helpers(limits),
-            "things": [one.name.replace("_", " ") for one in limits.things],
+            "ideas": ideas(limits),
+            "things": [{"en": plain(one.name), "zh": chinese(one)} for one in limits.things],
             "alphabet": "".join(letter for letter in limits.alphabet if letter.isascii()),
             "sizes": {"shortest": limits.sizes.shortest, "longest": limits.sizes.longest},
             "languages": limits.languages,
         }
     return facts
+
+
+def shapes(side: int, limits: Abilities | None) -> dict[str, tuple[int, int]]:
+    """The sizes of the page's shapes: 1:1, 4:3, 16:9 and their upright twins, as far as the model has learnt them."""
+    long, short = round(side * 4 / 3 / 32) * 32, round(side * 3 / 4 / 32) * 32
+    if limits is not None:
+        long = min(long, limits.sizes.longest)
+    found = {"square": (side, side), "landscape": (long, side), "portrait": (side, long)}
+    if limits is None or short >= limits.sizes.shortest:
+        found |= {"wide": (long, short), "tall": (short, long)}
+    return found
+
+
+@router.post(f"{PATH}/words")
+async def read_words(request: Request) -> dict[str, Any]:
+    """The words read in a picture, and whether they are those of its prompt; nothing is drawn."""
+    client_of(request)
+    service = service_of(request)
+    settings = service.settings
+    body = await read_body(request, _Picture, max_bytes=settings.max_json_bytes)
+    service.words.check()
+    limit = settings.max_image_bytes
+    contents = [
+        await read_url(each, hosts=(), max_bytes=limit, param="image") for each in (body.image, body.before) if each
+    ]
+
+    def read() -> dict[str, Any]:
+        texts = check_verifiable(body.prompt)
+        picture, *before = (decode(each, "image", settings, service.reader()) for each in contents)
+        wanted = edit_targets(body.prompt, service.words(before[0])) if before else WantedTexts(texts=texts)
+        lines = service.words(picture).lines
+        found = compare(wanted.texts, lines, spare=wanted.spare)
+        return {"read": lines, "wanted": wanted.texts, "right": found.perfect}
+
+    return await asyncio.to_thread(read)
 
 
 @router.post(f"{PATH}/notes")
@@ -134,8 +184,8 @@ async def notes(request: Request) -> dict[str, list[str]]:
     """
     client_of(request)
     body = await read_body(request, _Prompt, max_bytes=_MAX_NOTES)
-    backend = service_of(request).backend
-    info = None if backend is None else backend.info
+    backends = service_of(request).backends
+    info = chosen(backends, body.model).info if backends else None
     limits, canonical = (None, False) if info is None else (info.limits, info.canonical_quotes)
     found = [
         note

@@ -8,9 +8,15 @@ const LEAST = -1, MOST = 2, STEP = 0.05;
 export class Adapters {
   /** `root` is the fieldset, `names` are those that the server has. */
   constructor(root, names) {
-    Object.assign(this, { root, names, chosen: [] });
-    root.hidden = !names.length;
+    this.root = root;
+    this.offer(names);
     root.querySelector("select").addEventListener("change", (event) => this.add(event.target.value));
+  }
+
+  /** Those of another model. */
+  offer(names) {
+    Object.assign(this, { names, chosen: [] });
+    this.root.hidden = !names.length;
   }
 
   /** What a request says: NAME:SCALE of each; undefined for none. */

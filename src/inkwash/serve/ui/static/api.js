@@ -1,7 +1,7 @@
-// What the page asks of the server: the routes that every other client uses, and two of the page's own.
+// What the page asks of the server: the routes that every other client uses, and those of the page's own.
 
 import { events } from "./events.js";
-import { read, write, t } from "./words.js";
+import { language, read, write, t } from "./words.js";
 
 export class ApiError extends Error {
   constructor(message, status) {
@@ -10,6 +10,7 @@ export class ApiError extends Error {
   }
 }
 
+const KNOWN = new Set(["queue_full", "rate_limit_exceeded", "concurrency_limit_exceeded", "deadline_exceeded", "invalid_image", "image_too_large", "request_too_large", "size", "draining"]);
 let askForKey = null;
 
 /** `ask` shows a dialog and promises that a key was given. */
@@ -38,9 +39,15 @@ async function request(path, options = {}) {
   return answer;
 }
 
+/** The server's own sentence; where the page speaks another language, that of its code. */
+function worded({ message, code, param }) {
+  const named = code === "invalid_value" && param === "size" ? "size" : code;
+  return language() === "en" ? message : t(KNOWN.has(named) ? `error_${named}` : "failed", { message });
+}
+
 async function sentence(answer) {
   try {
-    return (await answer.json()).error.message;
+    return worded((await answer.json()).error);
   } catch {
     return t("failed", { message: answer.status });
   }
@@ -49,7 +56,8 @@ async function sentence(answer) {
 const post = (path, body, signal) =>
   request(path, { method: "POST", body: JSON.stringify(body), signal, headers: { "Content-Type": "application/json" } });
 
-export const about = async () => (await request("ui/about")).json();
+/** About the server and the model of a name, or its first. */
+export const about = async (model = "") => (await request(`ui/about${model && `?model=${encodeURIComponent(model)}`}`)).json();
 
 /** Whether a key is good, which is then kept. */
 export async function tryKey(key) {
@@ -61,11 +69,14 @@ export async function tryKey(key) {
 /** {notes, words} of a prompt as it stands. */
 export const notes = async (body, signal) => (await post("ui/notes", body, signal)).json();
 
+/** {read, wanted, right} of a picture. */
+export const readWords = async (body) => (await post("ui/words", body)).json();
+
 /** The events of a drawing or an edit, as objects. */
 export async function* draw(kind, body, signal) {
   const answer = await post(`v1/images/${kind}`, { ...body, stream: true, progress: true, partial_images: 2 }, signal);
   for await (const event of events(answer)) {
-    if (event.type === "error" || event.error) throw new ApiError((event.error ?? event).message, 500);
+    if (event.type === "error" || event.error) throw new ApiError(worded(event.error ?? event), 500);
     yield event;
   }
 }
@@ -74,7 +85,7 @@ export async function* draw(kind, body, signal) {
 export async function* chat(body, signal) {
   const answer = await post("v1/chat/completions", { ...body, stream: true, stream_options: { include_usage: true } }, signal);
   for await (const event of events(answer)) {
-    if (event.error) throw new ApiError(event.error.message, 500);
+    if (event.error) throw new ApiError(worded(event.error), 500);
     yield event;
   }
 }

@@ -2,10 +2,12 @@
 
 import { menu, node } from "./dom.js";
 import { t } from "./words.js";
-import { canvasOf, pngOf } from "./files.js";
+import { canvasOf, pngOf, settingsOf, withSettings } from "./files.js";
 
 const COLOR = "#e8432e";
 const STEPS = 40; // of undo
+const GROWN = 8; // pixels that a mask grows by on every side
+const WIDER = 128; // pixels that a picture is widened by
 
 export class MaskEditor {
   /** `place` takes the canvases, `tools` the buttons; `changed` is told when the picture itself changes size. */
@@ -16,26 +18,31 @@ export class MaskEditor {
     this.picture.setAttribute("role", "img");
     this.mask.id = "mask";
     this.mask.tabIndex = 0;
-    this.wrap = node("div.canvas-wrap", {}, this.picture, this.mask);
+    this.ring = node("div.ring", { hidden: true });
+    this.wrap = node("div.canvas-wrap", {}, this.picture, this.mask, this.ring);
     this.mask.addEventListener("pointerdown", (event) => this.begin(event));
+    this.mask.addEventListener("pointermove", (event) => this.showRing(this.at(event)));
+    for (const name of ["pointerleave", "blur"]) this.mask.addEventListener(name, () => (this.ring.hidden = true));
+    this.mask.addEventListener("focus", () => { if (this.mask.matches(":focus-visible")) this.showRing(this.placeOfKeys()); });
     this.mask.addEventListener("keydown", (event) => this.key(event));
     this.words();
   }
 
   words() {
-    this.mask.setAttribute("aria-label", t("mask_hint"));
+    this.mask.setAttribute("aria-label", `${t("mask_hint")} ${t("mask_keys")}`);
     this.picture.setAttribute("aria-label", t("picture"));
     const press = (name) => node("button.plain", { type: "button", onclick: () => this.setMode(name), "aria-pressed": String(this.mode === name), "data-mode": name }, t(name));
-    const act = (name, run) => node("button.plain", { type: "button", onclick: run, "data-act": name }, t(name));
-    const slide = (name, most, value, take) => {
-      const input = node("input", { type: "range", min: name === "size" ? 4 : 0, max: most, value, oninput: () => take(Number(input.value)), "data-slide": name });
+    const act = (name, run, sign) => node("button.plain", { type: "button", onclick: run, "data-act": name, title: t(name), "aria-label": t(name) }, sign ?? t(name));
+    const slide = (name, least, most, value, take) => {
+      const input = node("input", { type: "range", min: least, max: most, value, oninput: () => take(Number(input.value)), "data-slide": name });
       return node("label", {}, t(name), input);
     };
     const sides = ["left", "right", "top", "bottom"];
-    const widen = menu({}, t("widen"), ...sides.map((side) => node("button", { type: "button", "data-side": side, onclick: () => this.widen(side, 128) }, t("widen_by", { px: 128, side: t(side) }))));
+    const widen = menu({ "data-act": "widen" }, t("widen"), ...sides.map((side) => node("button", { type: "button", "data-side": side, onclick: (event) => { event.currentTarget.parentElement.hidden = true; this.widen(side, WIDER); } }, t("widen_by", { px: WIDER, side: t(side) }))));
     this.tools.replaceChildren(
-      press("brush"), press("eraser"), slide("size", 160, this.size, (value) => (this.size = value)), slide("feather", 40, this.feather, (value) => (this.feather = value)),
-      act("undo", () => this.step(this.done, this.undone)), act("redo", () => this.step(this.undone, this.done)), act("clear", () => this.clear()), act("invert", () => this.invert()), widen,
+      press("brush"), press("eraser"), slide("size", 4, 160, this.size, (value) => (this.size = value)), slide("feather", 0, 40, this.feather, (value) => (this.feather = value)),
+      act("undo", () => this.step(this.done, this.undone), "↶"), act("redo", () => this.step(this.undone, this.done), "↷"), act("clear", () => this.clear()), act("invert", () => this.invert()),
+      act("grow", () => this.grow(GROWN)), widen, node("p.hint", {}, t("mask_hint")),
     );
   }
 
@@ -52,8 +59,6 @@ export class MaskEditor {
     this.picture.getContext("2d").drawImage(bitmap, 0, 0);
     this.done = [];
     this.undone = [];
-    this.widened = false;
-    this.show();
   }
 
   show() {
@@ -116,17 +121,31 @@ export class MaskEditor {
   /** Painting without a pointer: the arrows walk, Enter paints. */
   walk(key) {
     const step = Math.max(8, this.size / 2);
-    this.cursor ??= { x: this.mask.width / 2, y: this.mask.height / 2 };
+    this.cursor = this.placeOfKeys();
     const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
     this.cursor = { x: Math.min(this.mask.width, Math.max(0, this.cursor.x + dx * step)), y: Math.min(this.mask.height, Math.max(0, this.cursor.y + dy * step)) };
     if (this.painting) this.line(this.cursor, this.cursor);
+    this.showRing(this.cursor);
+  }
+
+  /** Where the keys paint: in the middle, until they have moved. */
+  placeOfKeys() {
+    return this.cursor ?? { x: this.mask.width / 2, y: this.mask.height / 2 };
+  }
+
+  /** A ring as large as the brush. */
+  showRing({ x, y }) {
+    const across = (px) => `${(100 * px) / this.mask.width}%`, down = (px) => `${(100 * px) / this.mask.height}%`;
+    Object.assign(this.ring.style, { left: across(x), top: down(y), width: across(this.size), height: down(this.size) });
+    this.ring.hidden = false;
   }
 
   dab() {
-    this.cursor ??= { x: this.mask.width / 2, y: this.mask.height / 2 };
+    this.cursor = this.placeOfKeys();
     this.painting = !this.painting;
     this.remember();
     this.line(this.cursor, this.cursor);
+    this.showRing(this.cursor);
   }
 
   pixels() {
@@ -160,6 +179,21 @@ export class MaskEditor {
     pen.globalCompositeOperation = "source-over";
   }
 
+  /** What is painted reaches `px` further on every side. */
+  grow(px) {
+    this.remember();
+    const { width, height } = this.mask, pen = this.mask.getContext("2d");
+    const old = canvasOf(width, height);
+    old.getContext("2d").drawImage(this.mask, 0, 0);
+    for (let turn = 0; turn < 32; turn++) pen.drawImage(old, px * Math.cos((turn * Math.PI) / 16), px * Math.sin((turn * Math.PI) / 16));
+    for (let inner = px / 2; inner >= 1; inner /= 2) for (let turn = 0; turn < 8; turn++) pen.drawImage(old, inner * Math.cos((turn * Math.PI) / 4), inner * Math.sin((turn * Math.PI) / 4));
+  }
+
+  /** Paint what was painted at another time. */
+  restore(pixels) {
+    if (pixels.width === this.mask.width && pixels.height === this.mask.height) this.mask.getContext("2d").putImageData(pixels, 0, 0);
+  }
+
   /** More canvas on one side, filled with the colour of that edge and free to change. */
   async widen(side, px) {
     const { width, height } = this.picture;
@@ -180,7 +214,6 @@ export class MaskEditor {
     mask.fillRect(...strip);
     this.done = [];
     this.undone = [];
-    this.widened = true;
     this.blob = await pngOf(this.picture);
     this.show();
   }
@@ -215,6 +248,6 @@ export class MaskEditor {
     const whole = canvasOf(width, height), onto = whole.getContext("2d");
     onto.drawImage(this.picture, 0, 0);
     onto.drawImage(inside, 0, 0);
-    return pngOf(whole);
+    return withSettings(await pngOf(whole), await settingsOf(result));
   }
 }

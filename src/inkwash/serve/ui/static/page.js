@@ -4,7 +4,9 @@ import { Acting } from "./acting.js";
 import * as api from "./api.js";
 import { node, toast, save, fileName } from "./dom.js";
 import { archive } from "./files.js";
-import { Studio, downloads, urlOf } from "./studio.js";
+import { fullscreen } from "./fullscreen.js";
+import { downloads, urlOf } from "./results.js";
+import { Studio } from "./studio.js";
 import * as store from "./store.js";
 import { Talk } from "./talk.js";
 import { language, read, setLanguage, t, translate, write } from "./words.js";
@@ -51,6 +53,7 @@ function words() {
   for (const studio of Object.values(studios)) studio.words();
   talk?.words();
   acting?.words();
+  if (info) aboutDialog();
   if (current() === "history") showHistory();
 }
 
@@ -67,36 +70,41 @@ function theme() {
 
 // -- history ----------------------------------------------------------------------------------------------------------
 
-async function showHistory() {
+/** The kept pictures whose prompts hold what is searched for. */
+async function found() {
   const asked = $("search").value.trim().toLowerCase();
-  const entries = (await store.all()).filter((entry) => entry.prompt.toLowerCase().includes(asked));
+  return (await store.all()).filter((entry) => entry.prompt.toLowerCase().includes(asked));
+}
+
+async function showHistory() {
+  const entries = await found();
   $("history-empty").hidden = entries.length > 0;
   $("download-all").disabled = $("forget").disabled = !entries.length;
   $("history-count").textContent = entries.length ? t("count_pictures", { count: entries.length }) : "";
-  $("shelf").replaceChildren(...entries.map((entry) => node("li", {}, node("button", { type: "button", "aria-label": entry.prompt, onclick: () => lookAt(entry) }, node("img", { src: urlOf(entry), alt: "", loading: "lazy" }), node("span", {}, entry.prompt)))));
+  const remove = async (entry) => { await store.remove(entry.id); await showHistory(); $("search").focus(); };
+  $("shelf").replaceChildren(...entries.map((entry) => node("li", {},
+    node("button.kept", { type: "button", onclick: () => lookAt(entry) }, node("img", { src: urlOf(entry), alt: "", loading: "lazy" }), node("span", {}, entry.prompt)),
+    node("button.remove", { type: "button", title: t("delete"), "aria-label": t("remove_one", { prompt: entry.prompt }), onclick: () => remove(entry) }, "×"))));
 }
 
+/** A kept picture with its settings, and what can be done with it. */
 function lookAt(entry) {
   const act = (key, run, kind = "plain") => node(`button.${kind}`, { type: "button", "data-act": key, onclick: async () => { await run(); $("lightbox").close(); } }, t(key));
-  const shown = ["size", "seed", "steps", "guidance_scale", "quality", "temperature", "top_p", "negative_prompt", "lora"];
-  const names = { guidance_scale: "guidance", negative_prompt: "negative", lora: "adapters", seed: "again_seed" };
-  const rows = shown.filter((name) => entry.settings?.[name] !== undefined).flatMap((name) => [node("dt", {}, name === "seed" ? "Seed" : t(names[name] ?? name)), node("dd", {}, [entry.settings[name]].flat().join(", "))]);
-  const buttons = [downloads(entry.blob, entry.prompt), act("edit_this", () => edit(entry.blob))];
-  if (entry.kind === "draw") buttons.unshift(act("use_again", () => { studios.draw.fill(entry.settings); open("draw"); }, "primary"));
+  const shown = { size: "size", seed: "seed", steps: "steps", guidance_scale: "guidance", temperature: "temperature", top_p: "top_p", negative_prompt: "negative", lora: "adapters" };
+  const rows = Object.entries(shown).filter(([name]) => entry.settings?.[name] !== undefined).flatMap(([name, key]) => [node("dt", {}, t(key).split(/[(（]/)[0].trim()), node("dd", {}, [entry.settings[name]].flat().join(", "))]);
+  const buttons = [act("edit_this", () => edit(entry.blob)), downloads(entry.blob, entry.prompt), node("button.plain", { type: "button", "data-act": "fullscreen", onclick: () => fullscreen([entry]) }, t("fullscreen"))];
+  if (entry.kind === "draw" && studios.draw) buttons.unshift(act("use_again", () => { studios.draw.fill(entry.settings); open("draw"); }, "primary"));
   if (info.chat) buttons.push(act("ask_this", () => ask(entry.blob)));
   if (entry.id !== undefined) buttons.push(act("delete", async () => { await store.remove(entry.id); showHistory(); }, "plain.danger"));
-  look(entry, node("div", {}, node("p", {}, entry.prompt), node("dl", {}, ...rows), node("div.stack", {}, ...buttons)));
-}
-
-function look(picture, side = null) {
-  $("lightbox-body").replaceChildren(node(side ? "div.light" : "div", {}, node("img", { src: urlOf(picture), alt: picture.prompt ?? "" }), side));
+  const side = node("div", {}, node("p", {}, entry.prompt), node("dl", {}, ...rows), node("div.stack", {}, ...buttons));
+  $("lightbox-body").replaceChildren(node("div.light", {}, node("img", { src: urlOf(entry), alt: entry.prompt }), side));
   $("lightbox").showModal();
 }
 
 function historyButtons() {
   $("search").addEventListener("input", showHistory);
   $("download-all").addEventListener("click", async () => {
-    const entries = await store.all(), taken = new Map();
+    const entries = await found(), taken = new Map();
     const files = entries.map((entry) => {
       const name = fileName(entry.prompt, ENDINGS[entry.blob.type] ?? "png"), seen = taken.get(name) ?? 0;
       taken.set(name, seen + 1);
@@ -130,7 +138,7 @@ function received(files) {
   const here = current();
   if (!files.length || !info) return;
   if (here === "chat") talk.take(files);
-  else if (here === "edit") studios.edit.take(files);
+  else if (here === "edit") studios.edit.dropped(files);
   else { open("draw"); studios.draw.dropped(files); }
 }
 
@@ -161,22 +169,41 @@ function askForKey() {
   });
 }
 
-const limitsLine = () => (info.things.length ? t("limits_line", { name: info.name, count: info.things.length, some: info.things.slice(0, 6).join(", ") }) : "");
+const comma = () => (language() === "zh" ? "、" : ", ");
+const things = (count) => info.things.slice(0, count).map((name) => name[language()]).join(comma());
+const limitsLine = () => (info.things.length ? t("limits_line", { name: info.name, count: info.things.length, some: things(6) }) : "");
 
 function aboutDialog() {
-  $("model-name").textContent = info.name;
-  $("about-open").addEventListener("click", () => {
+  $("model-name").textContent = info.models.length > 1 ? t("about") : info.name;
+  $("about-open").onclick = () => {
     $("about-title").textContent = `Inkwash ${info.version}`;
     const rows = [[t("model"), info.name], [t("speed"), info.device]];
-    if (info.things.length) rows.push([t("knows"), t("things", { count: info.things.length, some: info.things.join(", ") })], [t("alphabet"), info.alphabet]);
+    if (info.chat) rows.push([t("sees"), info.chat]);
+    if (info.things.length) rows.push([t("knows"), t("things", { count: info.things.length, some: things() })], [t("alphabet"), info.alphabet]);
     if (info.adapters.length) rows.push([t("adapters"), info.adapters.join(", ")]);
     if (info.sizes) rows.push([t("sizes"), `${info.sizes.shortest} – ${info.sizes.longest} px`]);
-    if (info.languages.length) rows.push([t("languages"), info.languages.map((name) => (name === "en" || name === "zh" ? t(name) : name)).join(", ")]);
+    if (info.languages.length) rows.push([t("languages"), info.languages.map((name) => languageName(name)).join(comma())]);
     rows.push([t("api"), node("a", { href: "docs", target: "_blank" }, `${location.origin}/v1`)]);
     $("about-body").replaceChildren(node("dl", {}, ...rows.flatMap(([name, value]) => [node("dt", {}, name), node("dd", {}, value)])));
     $("about").showModal();
+  };
+}
+
+/** Which of several models draws; kept for the next visit. */
+function modelPicker() {
+  const pick = $("model"), several = info.models.length > 1;
+  pick.hidden = !several;
+  if (!several) return;
+  pick.replaceChildren(...info.models.map((name) => node("option", { value: name, selected: name === info.name }, name)));
+  pick.addEventListener("change", async () => {
+    info = await api.about(pick.value);
+    write("inkwash-model", info.name);
+    for (const studio of Object.values(studios)) studio.adopt(info);
+    aboutDialog();
   });
 }
+
+const languageName = (name) => new Intl.DisplayNames([language()], { type: "language" }).of(name);
 
 async function start() {
   theme();
@@ -187,7 +214,7 @@ async function start() {
   words();
   for (;;) {
     try {
-      info = await api.about();
+      info = await api.about(read("inkwash-model") ?? "");
     } catch (error) {
       toast(error.message);
     }
@@ -195,16 +222,17 @@ async function start() {
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
   if (info.chat) {
-    talk = new Talk(info);
+    talk = new Talk(info, { edit, draw: (prompt) => { studios.draw.fill({ prompt }); open("draw"); studios.draw.prompt.focus(); } });
     $("tab-chat").hidden = false;
   }
   if (info.acts.length) {
     acting = new Acting(info);
     $("tab-act").hidden = false;
   }
-  const ways = { edit, ask, look, kept: () => current() === "history" && showHistory(), canAsk: Boolean(info.chat), examples: info.examples, limits_line: limitsLine };
+  const ways = { edit, ask, kept: () => current() === "history" && showHistory(), canAsk: Boolean(info.chat), limitsLine, model: () => (info.models.length > 1 ? info.name : undefined) };
   if (info.draws) for (const kind of ["draw", "edit"]) studios[kind] = new Studio($(kind), info, ways);
   else for (const kind of ["draw", "edit"]) $(`tab-${kind}`).hidden = true;
+  modelPicker();
   aboutDialog();
   words();
   const asked = location.hash.slice(1);

@@ -10,8 +10,9 @@ const BOX = /\[\s*(\d{1,4}(?:\.\d+)?)\s*,\s*(\d{1,4}(?:\.\d+)?)\s*,\s*(\d{1,4}(?
 const MARKS = /<\|(?:begin|end)_of_box\|>/g;
 
 export class Talk {
-  constructor(info) {
-    this.model = info.chat;
+  /** `ways` lead back: edit(blob), draw(prompt). */
+  constructor(info, ways) {
+    Object.assign(this, { model: info.chat, draws: info.draws, ways });
     this.messages = [];
     this.files = [];
     this.picture = null; // that was sent last, for boxes
@@ -59,7 +60,7 @@ export class Talk {
     const files = this.files;
     this.running = new AbortController();
     this.busy(true);
-    const asked = node("li.turn.user", {}, ...files.map(thumb), node("p", {}, question));
+    const asked = node("li.turn.user", {}, ...files.map((file) => this.sent(file)), node("p", {}, question));
     const answer = node("li.turn.assistant", {}, node("p", {}, "…"));
     this.$("turns").append(asked, answer);
     this.$("chat-empty").hidden = true;
@@ -100,6 +101,14 @@ export class Talk {
     this.messages = [...messages, { role: "assistant", content: said.content }];
     this.picture = files.findLast((file) => file.type.startsWith("image/")) ?? this.picture;
     boxes(said.content, this.picture, place);
+    const text = said.content.replace(MARKS, "").trim();
+    if (this.draws && text) place.append(node("button.quiet", { type: "button", "data-act": "draw_answer", onclick: () => this.ways.draw(text) }, t("draw_answer")));
+  }
+
+  /** A file that was sent; a picture can go on to be edited. */
+  sent(file) {
+    const back = this.draws && file.type.startsWith("image/") ? node("button.quiet", { type: "button", "data-act": "edit_answer", onclick: () => this.ways.edit(file) }, t("edit_answer")) : null;
+    return node("div.sent", {}, thumb(file), back);
   }
 
   async follow(messages, said, place) {
