@@ -14,13 +14,14 @@ import httpx2
 import pytest
 from PIL import Image
 
-from inkwash.core.errors import MissingExtraError
+from inkwash.core.errors import MissingExtraError, RequestError
 from inkwash.engine.open import LoadOptions
 from inkwash.engine.verify import Reading, attempt_seed
 from inkwash.media.images import read_metadata
 from inkwash.serve.backend import load_backend
 from inkwash.serve.service import Service
 from inkwash.serve.settings import ServeSettings
+from inkwash.serve.verified import WordReader
 from tests.server.conftest import Live, backend_of, running
 from tests.server.fakes import FakeBackend
 from tests.server.test_edits import png
@@ -141,6 +142,46 @@ def test_a_stream_has_one_end_and_says_the_same(live: Live, script: Script) -> N
     assert [each["verified"] for each in done] == [True, False] and said[-1] is done[-1]
     assert done[0]["warnings"] == [] and "picture 2" in done[1]["warnings"][0]
     assert sum(each["type"].endswith("queued") for each in said) == 1 and "verify" in done[1]["timings"]
+
+
+def test_progress_says_which_attempt_and_what_was_read(live: Live, script: Script) -> None:
+    script.lines = ["HALLO", "HELLO"]
+    text = draw(live, stream=True, progress=True, tries=3).text
+    events = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+    told = [
+        (each["attempt"], each["attempts"], each["read"], each["done"])
+        for each in events
+        if each["type"].endswith(".progress")
+    ]
+    assert told == [(1, 3, None, 1), (1, 3, None, 2), (2, 3, ["HALLO"], 1), (2, 3, ["HALLO"], 2)]
+
+
+def test_the_reader_is_opened_before_it_is_needed() -> None:
+    opened: list[str] = []
+    seen: list[Image.Image] = []
+
+    def reader(image: Image.Image) -> Reading:
+        seen.append(image)
+        return Reading(lines=("HELLO",))
+
+    def open_reader() -> Any:
+        opened.append("reader")
+        return reader
+
+    def nothing() -> Any:
+        raise MissingExtraError("Reading text", extra="ocr")
+
+    words = WordReader(open_reader)
+    words.warm()
+    picture = Image.new("RGB", (8, 8))
+    assert words(picture).lines == ("HELLO",) and seen[1] is picture, "one thread: the empty picture came first"
+    assert opened == ["reader"]
+    missing = WordReader(nothing)
+    missing.warm()  # tells nobody
+    with pytest.raises(RequestError, match="nothing to read words with"):
+        missing(picture)
+    for each in (words, missing):
+        each.close()
 
 
 def test_a_job_is_verified_too(live: Live, script: Script) -> None:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from inkwash.engine.open import LoadOptions
+from inkwash.models.registry import bundled_folder
 from tests.unit.cli.conftest import Outcome
 
 Run = Callable[..., Outcome]
@@ -68,6 +69,29 @@ def test_options_reach_the_engine(inkwash: Run, served: list[dict[str, Any]], tm
         assert backend.engine.pipe.parts.decoder.blocks[0].ff.net[2].weight.qdata.element_size() == 1, "rounded"
     finally:
         backend.close(drain=False, timeout_s=10)
+
+
+@pytest.mark.parametrize("command", ["serve", "ui"])
+def test_further_models_are_loaded_beside_the_first(
+    command: str, inkwash: Run, served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    loaded: list[LoadOptions] = []
+    monkeypatch.setattr("inkwash.serve.backend.load_backend", lambda options, **_: loaded.append(options))
+    other = tmp_path / "other"
+    other.symlink_to(bundled_folder("nano"))
+    adapters = tmp_path / "adapters"
+    adapters.mkdir()
+    save_file({f"{PROJ}.lora_A.weight": torch.ones(2, 2)}, adapters / "ink.safetensors")
+    more = ("--also", str(other), "--lora-folder", str(adapters), "--dtype", "bfloat16")
+    done = inkwash(command, "nano", "--port", "0", *more)
+    assert done.code == 0, done.err
+    served[0]["load"]()
+    for load in served[0]["also"]:
+        load()
+    assert [(options.model, options.dtype, len(options.offered)) for options in loaded] == [
+        ("nano", "bfloat16", 1),
+        (str(other), "bfloat16", 0),
+    ]
 
 
 def test_adapters_of_a_folder_are_offered(

@@ -30,7 +30,7 @@ EXAMPLES = (
     Example(name="party", prompt='A party flyer with balloons: "PARTY" and "Friday 8 pm"', seed=2),
     Example(name="thanks", prompt='Thank you card with flowers that says "Thank you"', seed=1),
     Example(name="open", prompt='A sign that says "OPEN"', seed=1),
-    Example(name="summer-zh", prompt="一张蓝色背景的海报，画着太阳，写着“SUMMER”", seed=1, language="zh"),
+    Example(name="summer-zh", prompt="一张蓝色背景的海报，画着太阳，写着“SUMMER”", seed=2, language="zh"),
     Example(name="birthday-zh", prompt="一张生日贺卡，画着一个蛋糕，写着“Happy Birthday”", seed=1, language="zh"),
     Example(name="coffee-zh", prompt="咖啡店招牌，画着一杯咖啡，写着“COFFEE”", seed=1, language="zh"),
     Example(name="party-zh", prompt="派对海报，画着气球，写着“PARTY”", seed=1, language="zh"),
