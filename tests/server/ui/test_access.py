@@ -125,10 +125,12 @@ def test_axe_finds_nothing_serious(browser: Any, paged: Live, scheme: str) -> No
 def english(page: Any, where: str) -> list[str]:
     """Texts and labels in a part of the page that should be Chinese and are not."""
     texts: list[str] = page.evaluate(
-        """where => Array.from(document.querySelector(where).querySelectorAll('*')).flatMap(node => [
-            ...Array.from(node.childNodes).filter(child => child.nodeType === 3).map(child => child.data),
-            ...['title', 'aria-label', 'alt', 'placeholder'].map(name => node.getAttribute(name) ?? ''),
-        ])""",
+        """where => Array.from(document.querySelector(where).querySelectorAll('*'))
+            .filter(node => !node.closest('[data-example], .start')) // prompts may be English
+            .flatMap(node => [
+                ...Array.from(node.childNodes).filter(child => child.nodeType === 3).map(child => child.data),
+                ...['title', 'aria-label', 'alt', 'placeholder'].map(name => node.getAttribute(name) ?? ''),
+            ])""",
         where,
     )
     names = r"PNG|WebP|JPEG|Ctrl\+Enter|Top-p|LoRA|Inkwash|HALLO|ink|pastel|\d+ × \d+"

@@ -1,4 +1,4 @@
-"""What the page shows before anything is drawn: prompts with their pictures, in the languages of the page.
+"""What the page shows before anything is drawn: prompts with their pictures. Those in the page's language come first.
 
 `python -m bench.page_examples` draws the pictures in `static/examples` with the shipped model; a name is a file there.
 """
@@ -31,9 +31,4 @@ EXAMPLES = (
     Example(name="thanks", prompt='Thank you card with flowers that says "Thank you"', seed=1),
     Example(name="open", prompt='A sign that says "OPEN"', seed=1),
     Example(name="summer-zh", prompt="一张蓝色背景的海报，画着太阳，写着“SUMMER”", seed=2, language="zh"),
-    Example(name="birthday-zh", prompt="一张生日贺卡，画着一个蛋糕，写着“Happy Birthday”", seed=1, language="zh"),
-    Example(name="coffee-zh", prompt="咖啡店招牌，画着一杯咖啡，写着“COFFEE”", seed=1, language="zh"),
-    Example(name="party-zh", prompt="派对海报，画着气球，写着“PARTY”", seed=1, language="zh"),
-    Example(name="thanks-zh", prompt="感谢卡，画着一朵花，写着“Thank you”", seed=1, language="zh"),
-    Example(name="open-zh", prompt="写着“OPEN”的招牌", seed=1, language="zh"),
 )

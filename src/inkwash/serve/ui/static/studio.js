@@ -13,6 +13,7 @@ import { language, t, translate } from "./words.js";
 
 const MOST_PICTURES = 4;
 const NOTES_AFTER_MS = 250;
+const EXAMPLES = 6;
 const STARTERS = 8; // pictures to choose from where none is edited yet
 const QUALITIES = ["auto", "low", "medium", "high", "xhigh", "max"];
 const TRIES = 4;
@@ -405,7 +406,9 @@ export class Studio {
     if (this.editing && this.editor.blob) return this.editor.show();
     this.root.classList.remove("has-result");
     this.$(".tools").hidden = this.$(".variants").hidden = this.$(".actions").hidden = true;
-    const examples = this.info.examples.filter((example) => example.language === language());
+    const own = ({ language: spoken }) => Number(spoken === language());
+    const usual = this.info.examples.filter((example) => own(example) || example.language === "en");
+    const examples = usual.sort((a, b) => own(b) - own(a)).slice(0, EXAMPLES);
     if (!this.editing) return this.$(".view").replaceChildren(this.examples(examples));
     const kept = (await store.all()).slice(0, STARTERS);
     if (this.editor.blob) return;
