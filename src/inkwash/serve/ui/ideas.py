@@ -6,11 +6,11 @@ All of it comes from what the checkpoint says about itself, so nothing is offere
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TypedDict
 
+from inkwash.engine.notes import Abilities
 from inkwash.engine.prompt_reading import HAN
-from inkwash.models.glm_image.folder import Abilities, Named
 
 _PLURAL = re.compile(r"(?:cherries|grapes|fries|noodles|headphones|scissors|glasses|dice)$")
 _WHOLE = re.compile(r"(?:in|on|as|with)\b")  # synonyms of styles that can stand in a prompt as they are
@@ -42,23 +42,20 @@ class Ideas(TypedDict):
 def ideas(limits: Abilities) -> Ideas:
     """Every idea that a model's limits give."""
     return {
-        "kinds": [
-            _idea(one.name, chinese(one), _a(one.name, capital=True), f"一张{chinese(one)}") for one in limits.pictures
+        "kinds": [_kind(one.name, chinese(one.words)) for one in limits.pictures],
+        "things": [_thing(plain(one.name), chinese(one.words)) for one in limits.things],
+        "styles": [
+            _idea(words, chinese(one.words), words, chinese(one.words))
+            for one in limits.styles
+            if (words := next((word for word in one.synonyms if _WHOLE.match(word)), None)) is not None
         ],
-        "things": [
-            _idea(one, chinese(named), f"with {_a(one)}", f"画着{chinese(named)}") for one, named in _things(limits)
-        ],
-        "styles": [_idea(words, chinese(one), words, chinese(one)) for one, words in _styles(limits.styles)],
-        "grounds": [
-            _idea(one.name, chinese(one), f"on {_a(one.name)} background", f"{chinese(one)}背景")
-            for one in limits.colors
-        ],
+        "grounds": [_ground(one.name, chinese(one.words)) for one in limits.colors],
     }
 
 
-def chinese(named: Named) -> str:
+def chinese(words: Sequence[str]) -> str:
     """The first word for something in Chinese characters alone, its name where there is none."""
-    return next((word for word in named.words if HAN.fullmatch(word)), plain(named.name))
+    return next((word for word in words if HAN.fullmatch(word)), plain(words[0]))
 
 
 def plain(name: str) -> str:
@@ -66,18 +63,20 @@ def plain(name: str) -> str:
     return name.replace("_", " ")
 
 
+def _kind(name: str, name_zh: str) -> Idea:
+    return _idea(name, name_zh, _a(name, capital=True), f"一张{name_zh}")
+
+
+def _thing(name: str, name_zh: str) -> Idea:
+    return _idea(name, name_zh, f"with {_a(name)}", f"画着{name_zh}")
+
+
+def _ground(name: str, name_zh: str) -> Idea:
+    return _idea(name, name_zh, f"on {_a(name)} background", f"{name_zh}背景")
+
+
 def _idea(name: str, name_zh: str, words: str, words_zh: str) -> Idea:
     return {"name": {"en": plain(name), "zh": name_zh}, "words": {"en": words, "zh": words_zh}}
-
-
-def _things(limits: Abilities) -> list[tuple[str, Named]]:
-    return [(plain(one.name), one) for one in limits.things]
-
-
-def _styles(styles: Iterable[Named]) -> list[tuple[Named, str]]:
-    """Styles whose words can be put into a prompt without more."""
-    whole = ((one, next((word for word in one.synonyms if _WHOLE.match(word)), None)) for one in styles)
-    return [(one, words) for one, words in whole if words is not None]
 
 
 def _a(name: str, *, capital: bool = False) -> str:

@@ -16,12 +16,11 @@ from inkwash import __version__
 from inkwash.core.errors import RequestError
 from inkwash.core.types import Size
 from inkwash.core.web import EVENTS
-from inkwash.engine.notes import find_notes
+from inkwash.engine.notes import Abilities, find_notes
 from inkwash.engine.prompt_reading import MAX_PROMPT
 from inkwash.engine.readback import WantedTexts, compare, quoted_texts
 from inkwash.engine.request import PLAN_FIELDS
 from inkwash.engine.verify import check_verifiable, edit_targets
-from inkwash.models.glm_image.folder import Abilities
 from inkwash.serve.images import client_of, service_of
 from inkwash.serve.json_body import read_body
 from inkwash.serve.models import chosen
@@ -133,7 +132,7 @@ async def about(request: Request, model: str | None = None) -> dict[str, Any]:
     if limits is not None:
         facts |= {
             "ideas": ideas(limits),
-            "things": [{"en": plain(one.name), "zh": chinese(one)} for one in limits.things],
+            "things": [{"en": plain(one.name), "zh": chinese(one.words)} for one in limits.things],
             "alphabet": "".join(letter for letter in limits.alphabet if letter.isascii()),
             "sizes": {"shortest": limits.sizes.shortest, "longest": limits.sizes.longest},
             "languages": limits.languages,
