@@ -186,6 +186,25 @@ def command(function: Callable[..., None], *groups: type, doc: str | None = None
     return call
 
 
+Also = Annotated[
+    list[str] | None,
+    typer.Option("--also", metavar="MODEL", help="Another model that draws, which requests choose by name; again."),
+]
+LoraFolder = Annotated[
+    Path | None,
+    typer.Option("--lora-folder", help="LoRAs that a request may choose by name; one that is broken is left out."),
+]
+
+
+def adapters_of(folder: Path | None) -> tuple[Path, ...]:
+    """The LoRAs of a folder; none without one."""
+    if folder is None:
+        return ()
+    from inkwash.models.lora import folder_of_adapters
+
+    return tuple(folder_of_adapters(folder).values())
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """Which checkpoint."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkwash.cli import serve_chat as c
-from inkwash.cli.options import WeightOptions, command
+from inkwash.cli.options import Also, LoraFolder, WeightOptions, adapters_of, command
 from inkwash.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ ENHANCE_KEY = "INKWASH_ENHANCE_KEY"
 Model = Annotated[
     str,
     typer.Argument(help="A name that `inkwash models` lists, or a checkpoint folder; one that sees is served alone."),
-]
-Also = Annotated[
-    list[str] | None,
-    typer.Option("--also", metavar="MODEL", help="Another model that draws, which requests choose by name; again."),
 ]
 Host = Annotated[str, typer.Option("--host", help="Address to listen at; the default is this machine only.")]
 Port = Annotated[int, typer.Option("--port", help="Port to listen at.")]
@@ -70,10 +66,6 @@ MaxSteps = Annotated[int, typer.Option("--max-steps", help="Most denoising steps
 UrlHosts = Annotated[
     list[str] | None,
     typer.Option("--allow-url-host", help="Host whose pictures may be fetched by address; give it again for more."),
-]
-LoraFolder = Annotated[
-    Path | None,
-    typer.Option("--lora-folder", help="LoRAs that a request may choose by name; one that is broken is left out."),
 ]
 EnhanceUrl = Annotated[
     str | None,
@@ -206,10 +198,7 @@ def _serve(
     require_modules("inkwash serve", "fastapi", "uvicorn", "multipart", "prometheus_client", extra="serve")
     from inkwash.serve.listen import bind
 
-    if clients.lora_folder is not None:
-        from inkwash.models.lora import folder_of_adapters
-
-        options = replace(options, offered=tuple(folder_of_adapters(clients.lora_folder).values()))
+    options = replace(options, offered=adapters_of(clients.lora_folder))
     if cluster.planners and not options.plain:
         raise ConfigError(
             "--planners and --decoders load the checkpoint as it is: leave --lora, --offload, --quantize and --compile "

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inkwash.cli import options as o
 
+if TYPE_CHECKING:
+    from inkwash.serve.settings import ServeSettings
+
 Model = Annotated[str, typer.Argument(help="A name that `inkwash models` lists, or a checkpoint folder.")]
-Also = Annotated[
-    list[str] | None,
-    typer.Option("--also", metavar="MODEL", help="Another model that draws, to be chosen on the page; again."),
-]
-LoraFolder = Annotated[
-    Path | None, typer.Option("--lora-folder", help="LoRAs to be chosen on the page; one that is broken is left out.")
-]
 Host = Annotated[str, typer.Option("--host", help="Address to listen at; the default is this machine only.")]
 Port = Annotated[int, typer.Option("--port", help="Port to listen at.")]
 State = Annotated[Path | None, typer.Option("--state", help="Folder of pictures and jobs [default: the cache folder].")]
@@ -27,8 +23,8 @@ Browser = Annotated[bool, typer.Option("--browser", help="Open the page in the b
 
 def ui(
     model: Model = "nano",
-    also: Also = None,
-    lora_folder: LoraFolder = None,
+    also: o.Also = None,
+    lora_folder: o.LoraFolder = None,
     host: Host = "127.0.0.1",
     port: Port = 7860,
     device: o.DeviceName = None,
@@ -49,37 +45,22 @@ def ui(
         check_model(each)
     seeing = chosen(chat, ui=True)
     require_modules("inkwash ui", "fastapi", "uvicorn", extra="serve")
-    import os
     from dataclasses import replace
     from functools import partial
 
     from inkwash.engine.open import LoadOptions
-    from inkwash.serve.auth import VARIABLE, read_keys
     from inkwash.serve.backend import Backend, load_backend
     from inkwash.serve.listen import bind
     from inkwash.serve.server import serve
-    from inkwash.serve.settings import ChatSettings, ServeSettings
+    from inkwash.serve.settings import ChatSettings
 
-    offered: tuple[Path, ...] = ()
-    if lora_folder is not None:
-        from inkwash.models.lora import folder_of_adapters
-
-        offered = tuple(folder_of_adapters(lora_folder).values())
     options = LoadOptions(model=model, device=device, dtype=dtype)
-    settings = ServeSettings(
-        model=model,
-        host=host,
-        port=port,
-        device=device,
-        dtype=dtype,
-        state=state,
-        api_keys=read_keys(None, os.environ.get(VARIABLE, "")),
-    )
+    settings = _settings(model=model, host=host, port=port, device=device, dtype=dtype, state=state)
     bound = bind(host, port)
     address = f"http://{host}:{bound.getsockname()[1]}/ui"
 
     def load() -> Backend:
-        made = load_backend(replace(options, offered=offered), max_queue=settings.max_queue)
+        made = load_backend(replace(options, offered=o.adapters_of(lora_folder)), max_queue=settings.max_queue)
         if browser:
             webbrowser.open(address)
         return made
@@ -94,3 +75,13 @@ def ui(
         chat=ChatSettings(model=seeing) if seeing else None,
         open_reader=open_reader,
     )
+
+
+def _settings(**chosen: Any) -> ServeSettings:
+    """The server's settings, with the keys of the environment."""
+    import os
+
+    from inkwash.serve.auth import VARIABLE, read_keys
+    from inkwash.serve.settings import ServeSettings
+
+    return ServeSettings(**chosen, api_keys=read_keys(None, os.environ.get(VARIABLE, "")))

@@ -84,16 +84,7 @@ def serve(
         mount_chat(app, service, chat)
     if ui:
         mount_ui(app)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="on",
-        **http_options(settings.header_timeout_s, settings.send_timeout_s),
-        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
-        backlog=BACKLOG,
-    )
-    server = DrainingServer(config, service)
+    server = DrainingServer(_config(app, settings), service)
     port = bound.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     begun = time.monotonic()
@@ -114,14 +105,31 @@ def serve(
         _print(f"Loading {settings.model} ...")
     with _signals_end_here():
         server.run(sockets=[bound])
-    if service.failure is not None:
-        if isinstance(service.failure, InkwashError):
-            raise service.failure
-        raise ServerStartFailed(
-            f"{settings.model} could not be started: {sentence(service.failure)}"
-        ) from service.failure
+    _raise_failure(service)
     if service.state == "draining" and threading.current_thread() is threading.main_thread():
         atexit.register(_leave)
+
+
+def _config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        **http_options(settings.header_timeout_s, settings.send_timeout_s),
+        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+        backlog=BACKLOG,
+    )
+
+
+def _raise_failure(service: Service) -> None:
+    """Raise what kept the server from starting, if anything did."""
+    if isinstance(service.failure, InkwashError):
+        raise service.failure
+    if service.failure is not None:
+        raise ServerStartFailed(
+            f"{service.settings.model} could not be started: {sentence(service.failure)}"
+        ) from service.failure
 
 
 def _ready_line(service: Service, address: str, seconds: float, ui: bool, chat: ChatSettings | None) -> str:
