@@ -78,7 +78,9 @@ def test_further_models_are_loaded_beside_the_first(
     loaded: list[LoadOptions] = []
     monkeypatch.setattr("inkwash.serve.backend.load_backend", lambda options, **_: loaded.append(options))
     other = tmp_path / "other"
-    other.symlink_to(bundled_folder("nano"))
+    other.mkdir()  # a link to the folder itself would have the name of the first
+    for part in bundled_folder("nano").iterdir():
+        (other / part.name).symlink_to(part)
     adapters = tmp_path / "adapters"
     adapters.mkdir()
     save_file({f"{PROJ}.lora_A.weight": torch.ones(2, 2)}, adapters / "ink.safetensors")
