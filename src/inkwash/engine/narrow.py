@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from inkwash.engine.memory import ForecastInput, Sizes
 
 SHORT, SHORTEST = (2, 4), (1, 2)  # layers of two short networks
-NARROW = 1, 6  # of two narrow ones
+NARROW = 1, 4  # of two narrow ones
 NARROW_BYTES = 80 * 10**6  # of the longer of them: above a processor's cache, far below its memory
 SIDES = 256, 128  # of the pictures that narrow networks draw
 VAE_SIDE = 64

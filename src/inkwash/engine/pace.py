@@ -9,8 +9,10 @@ repetitions: what this machine does when nothing else keeps it busy.
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -18,6 +20,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from inkwash.core.heap import release_memory
 from inkwash.engine.ar import CpuSlots, PlanSequence, Prefix, few_threads, make_slots
 from inkwash.engine.denoise import DenoiseInput, Denoiser
 from inkwash.engine.memory import GLYPHS, NO_CODES, NO_VISION, PROMPT_TOKENS, Forecast, ForecastInput, Sizes
@@ -38,6 +41,7 @@ WHOLE_BYTES = 2**28  # networks up to this are timed whole, and short ones of th
 GUESSED, GUESSED_MORE, GUESSED_EDIT = 0.4, 0.05, 0.3
 WEIGHT = 2.0**-6  # exact in every number type
 TOKENS, VAE_CELLS, COPY_BYTES = 8, 64, 2**26
+CPU_COPY_BYTES = 2**25  # the host's memory holds both sides of the copy
 N = TypeVar("N", bound=nn.Module)
 
 
@@ -80,17 +84,36 @@ def measure_pace(
         "decoder": lambda it, layers: _decoder(it, dtype, device, layers),
         "vae": lambda it, layers: _vae(it.sizes, it.work, dtype, device),
     }
-    seconds = {name: it.times * _of_all_layers(it, partial(timed[name], it)) for name, it in made.items()}
+    with cheap_collections():
+        seconds = {name: it.times * _of_all_layers(it, partial(timed[name], it)) for name, it in made.items()}
     return StageTimes(**seconds, copy_rate=_copy_rate(device))
 
 
 def _of_all_layers(stand_in: StandIn, seconds: Callable[[int], float]) -> float:
     """Seconds of a network by its number of layers: timed as it is, or continued from two short ones."""
     if stand_in.short is None:
-        return seconds(stand_in.layers)
+        return _given_back(seconds, stand_in.layers)
     few, more = stand_in.short
-    first, second = seconds(few), seconds(more)
+    first, second = _given_back(seconds, few), _given_back(seconds, more)
     return first + max(second - first, 0.0) / (more - few) * (stand_in.layers - few)
+
+
+def _given_back(seconds: Callable[[int], float], layers: int) -> float:
+    """Seconds of one network, whose memory is gone before the next one is built."""
+    taken = seconds(layers)
+    gc.collect()  # a generator that is fused for decoding refers to itself
+    release_memory()
+    return taken
+
+
+@contextmanager
+def cheap_collections() -> Iterator[None]:
+    """Inside, a collection looks only at what was made inside, not at all that importing torch has made (0.1 s)."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _tokens(work: ForecastInput) -> int:
@@ -198,10 +221,11 @@ def _filled(build: Callable[[], N], dtype: torch.dtype, device: torch.device) ->
 
 
 def _copy_rate(device: torch.device) -> float:
-    host = torch.empty(COPY_BYTES, dtype=torch.uint8)
+    size = CPU_COPY_BYTES if device.type == "cpu" else COPY_BYTES
+    host = torch.empty(size, dtype=torch.uint8)
     if device.type == "cuda":
         host = host.pin_memory()
-    return COPY_BYTES / best(lambda: host.to(device, copy=True), device)
+    return size / best(lambda: host.to(device, copy=True), device)
 
 
 def best(work: Callable[[], object], device: torch.device, *, repeats: int = REPEATS) -> float:

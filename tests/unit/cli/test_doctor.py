@@ -93,7 +93,7 @@ def test_a_plan_of_the_released_sizes_takes_seconds_and_little_memory() -> None:
         assert done.returncode == 0, done.stderr
         *lines, used = done.stdout.splitlines()
         peak, seconds = map(float, used.split()[1:])
-        if peak < 700e6 and seconds < 10:
+        if peak < 550e6 and seconds < 8:  # it may take 700 MB and 5 s by the clock; 445 MB and 3.8 s were measured
             break
         assert attempt < 2, f"peak {peak / 1e6:.0f} MB, {seconds:.1f} s of CPU time"
     assert lines[1].split() == ["offload", "quantize", "dtype", "peak", "GB", "fits"]
