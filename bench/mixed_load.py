@@ -127,11 +127,13 @@ class Tally:
 class Server:
     """The process under test; its log goes through a pipe, so that a full disk does not touch it."""
 
-    def __init__(self, folder: Path) -> None:
-        keys = folder / "keys"
-        keys.write_text("".join(f"{name}:{secret}\n" for name, secret in KEYS.items()))
+    def __init__(self, folder: Path, *, keys: bool = True) -> None:
         command = [sys.executable, "-m", "inkwash", "serve", "nano", "--chat", "nano-v", "--port", "0"]
-        options = ["--state", str(folder / "state"), "--key-file", str(keys), "--drain", str(DRAIN_S)]
+        options = ["--state", str(folder / "state"), "--drain", str(DRAIN_S)]
+        if keys:
+            file = folder / "keys"
+            file.write_text("".join(f"{name}:{secret}\n" for name, secret in KEYS.items()))
+            options += ["--key-file", str(file)]
         self.process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE)
         self.lines: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
