@@ -21,7 +21,7 @@ from inkwash.serve.settings import ChatSettings, ServeSettings
 from tests.server.conftest import Live, running
 from tests.server.fakes import FakeBackend
 from tests.server.test_chat import CALL, SAID, picture
-from tests.server.test_schema import CHECKS
+from tests.server.test_schema import CHECKS, OPERATIONS
 from tests.unit.engine.see.conftest import tiny_parts
 
 MODEL = "tiny"
@@ -31,6 +31,17 @@ TOOL: dict[str, Any] = {
     "function": {"name": "crop", "description": "Cut out.", "parameters": {"type": "object", "properties": {}}},
 }
 CASES = int(os.environ.get("CHAT_CASES", "500"))
+CHAT_PATHS = ("/v1/chat/completions", "/v1/responses")
+BESIDE_DRAWING = {  # operations of a server that also sees, and how many made-up requests each gets
+    **{(path, "POST"): 40 for path in CHAT_PATHS},
+    ("/v1/agent/steps", "POST"): 30,
+    ("/v1/agent/runs", "POST"): 30,
+    ("/v1/agent/runs/{run_id}", "GET"): 8,
+    ("/v1/agent/runs/{run_id}/events", "GET"): 8,
+    ("/v1/agent/runs/{run_id}/confirm", "POST"): 12,
+    ("/v1/agent/runs/{run_id}/stop", "POST"): 8,
+    ("/v1/agent/runs/{run_id}/steps/{step}.png", "GET"): 8,
+}
 
 
 class Script:
@@ -318,7 +329,7 @@ def test_malformed_bodies_are_no_failure(
     "content", [b"", b"[]", b"null", b"{", b"\xff", b'{"messages": NaN}', b'"' + b"a" * 9, b"{}" * 2]
 )
 def test_what_is_no_object_is_a_400(live: Live, content: bytes) -> None:
-    for path in ("/v1/chat/completions", "/v1/responses"):
+    for path in CHAT_PATHS:
         answer = live.http.post(path, content=content, headers={"Content-Type": "application/json"})
         assert answer.status_code == 400 and answer.json()["error"]["code"], content
 
@@ -329,13 +340,20 @@ def api(live: Live) -> Any:
     return schemathesis.openapi.from_url(f"{live.url}/openapi.json")
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
-def test_requests_after_the_document(api: Any, script: Script, path: str) -> None:
+def test_every_operation_of_the_document_is_tried(live: Live) -> None:
+    """Here or, for those that draw, in test_schema."""
+    paths = live.http.get("/openapi.json").json()["paths"]
+    documented = {(path, method.upper()) for path, found in paths.items() for method in found}
+    assert documented == {*OPERATIONS, *BESIDE_DRAWING}
+
+
+@pytest.mark.parametrize(("path", "method"), BESIDE_DRAWING)
+def test_requests_after_the_document(api: Any, script: Script, path: str, method: str) -> None:
     script.text = SAID
-    operation = api[path]["POST"]
+    operation = api[path][method]
     answered: Counter[int] = Counter()
 
-    @quiet(40)
+    @quiet(BESIDE_DRAWING[path, method])
     @hypothesis.given(
         case=st.one_of(operation.as_strategy(), operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
     )
@@ -348,8 +366,8 @@ def test_requests_after_the_document(api: Any, script: Script, path: str) -> Non
         answered[response.status_code] += 1
 
     check()
-    print(f"{path}: {dict(sorted(answered.items()))}")
-    assert answered[400] + answered[200], answered
+    print(f"{method} {path}: {dict(sorted(answered.items()))}")
+    assert set(answered) & {200, 400, 403, 404}, answered
 
 
 def test_the_document_has_typed_bodies_and_answers(live: Live) -> None:

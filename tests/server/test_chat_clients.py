@@ -140,6 +140,29 @@ def test_tools_that_must_be_called(client: openai.OpenAI, choice: Any) -> None:
     jsonschema.validate(json.loads(call.function.arguments), PARAMETERS)
 
 
+def test_some_of_the_tools_may_be_allowed(client: openai.OpenAI) -> None:
+    """OpenAI's `allowed_tools`: one of these must be called, or may be, whatever else is offered."""
+    ask: dict[str, Any] = {"model": NAME, "messages": HI, "tools": [ZOOM, WAIT], "max_tokens": 200, **QUIET}
+    named = [{"type": "function", "function": {"name": "wait"}}]
+    choice: Any
+    for seed in range(3):
+        choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": named}}
+        answer = client.chat.completions.create(**ask, tool_choice=choice, seed=seed, parallel_tool_calls=False)
+        assert [call.function.name for call in answer.choices[0].message.tool_calls or ()] == ["wait"]
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": named}}
+    assert client.chat.completions.create(**ask, tool_choice=choice, temperature=0).choices[0].message.content
+    choice["allowed_tools"] = {"mode": "auto", "tools": [{"type": "function", "function": {"name": "fly"}}]}
+    with pytest.raises(openai.BadRequestError, match="tool_choice names 'fly'"):
+        client.chat.completions.create(**ask, tool_choice=choice)
+    tools: Any = [{"type": "function", "name": "zoom", "parameters": PARAMETERS}, {"type": "function", "name": "wait"}]
+    called = client.responses.create(
+        model=NAME, input="hi", tools=tools, max_output_tokens=200, reasoning={"effort": "none"}, temperature=1,
+        tool_choice={"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "wait"}]},
+        parallel_tool_calls=False,
+    )  # fmt: skip
+    assert [item.name for item in called.output if item.type == "function_call"] == ["wait"]
+
+
 def test_arguments_stream_piece_by_piece(client: openai.OpenAI) -> None:
     ask: dict[str, Any] = {
         "model": NAME, "messages": HI, "tools": [ZOOM, WAIT], "tool_choice": ZOOM | {"function": {"name": "zoom"}},
@@ -225,6 +248,12 @@ def test_refusals_come_before_a_stream_begins(
 ) -> None:
     with pytest.raises(openai.BadRequestError, match=said):
         client.chat.completions.create(**{"model": NAME, "messages": HI, "stream": stream, **changed})
+
+
+def test_a_schema_that_nothing_satisfies_is_one_sentence(client: openai.OpenAI) -> None:
+    form: Any = {"type": "json_schema", "json_schema": {"name": "loop", "schema": {"$ref": "#"}}}
+    with pytest.raises(openai.BadRequestError, match="nothing that the model can write satisfies it"):
+        client.chat.completions.create(model=NAME, messages=HI, response_format=form, max_tokens=20, **QUIET)
 
 
 def test_responses(client: openai.OpenAI) -> None:

@@ -11,17 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from inkwash.core.errors import RequestError, WeightsError
 from inkwash.models.glm_image.weights import GlmImageParts
 from inkwash.models.lora import AdapterFile, check_weight, find_adapters
-from inkwash.models.lora_keys import split_key
-from inkwash.nn.finite import is_finite
+from inkwash.models.lora_matrices import COMPUTED, Parts, halves_of, read_parts
 
-FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 Place = tuple[str, str]  # network, name of the matrix
 
 
@@ -177,32 +173,19 @@ class Adapters:
 
     def _read(self, file: AdapterFile) -> dict[Place, AdapterDelta]:
         """All matrices of a file, whichever library wrote it."""
-        try:
-            tensors = load_file(file.path)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise WeightsError(f"{file.path} is damaged or cut short ({error}): copy it again.") from error
-        found: dict[tuple[str | None, str], dict[str, Tensor]] = {}
-        names: set[str] = set()
-        for name, tensor in tensors.items():
-            key = split_key(name)
-            if key is None:
-                raise WeightsError(
-                    f"{file.path} holds {name}, which is no LoRA matrix: only plain LoRA adapters are read."
-                )
-            names |= {key.adapter} if key.adapter is not None else set()
-            network = file.network or key.network
-            module = self._unflattened(network, key.module, file.path) if key.flat else key.module
-            found.setdefault((network, module), {})[key.part] = tensor
-        if not found:
-            raise WeightsError(f"{file.path} holds no LoRA matrices.")
-        if len(names) > 1:
-            raise WeightsError(f"{file.path} holds {len(names)} adapters ({', '.join(sorted(names))}): save one alone.")
-        open_names = [module for network, module in found if network is None]
+        named = {}
+        for place, parts in read_parts(file).items():
+            module = self._unflattened(place.network, place.module, file.path) if place.flat else place.module
+            named[place] = (module, parts)
+        open_names = [module for place, (module, _) in named.items() if place.network is None]
         owner = self._owner(open_names, file.path) if open_names else ""
-        return {
-            (network or owner, module): self._delta(network or owner, module, parts, file)
-            for (network, module), parts in found.items()
-        }
+        found: dict[Place, AdapterDelta] = {}
+        for place, (module, parts) in named.items():
+            network = place.network or owner
+            if (network, module) in found:
+                raise WeightsError(f"{file.path} holds {module} of {network} twice: save the adapter alone.")
+            found[network, module] = self._delta(network, module, parts, file)
+        return found
 
     def _unflattened(self, network: str | None, flat: str, path: Path) -> str:
         """The matrix whose name with underscores in place of dots is `flat`."""
@@ -221,37 +204,23 @@ class Adapters:
         lacking = next((m for m in modules if not any(_has_matrix(n, m) for n in self._networks.values())), modules[0])
         raise WeightsError(f"{path} is for another model: no network of this checkpoint has {lacking}.")
 
-    def _delta(self, network: str, module: str, parts: dict[str, Tensor], file: AdapterFile) -> AdapterDelta:
-        path, settings = file.path, file.settings_of(network)
-        if not {"a", "b"} <= parts.keys():
-            raise WeightsError(f"{path} has only one of the two matrices of {module}: copy it again.")
+    def _delta(self, network: str, module: str, parts: Parts, file: AdapterFile) -> AdapterDelta:
+        path = file.path
+        halves = halves_of(parts, network, module, file)
         if network not in self._networks or not _has_matrix(self._networks[network], module):
             raise WeightsError(f"{path} is for another model: {network} has no matrix {module}.")
-        a, b = (_as_matrix(parts[half]) for half in "ab")
-        alpha = float(parts["alpha"]) if "alpha" in parts and parts["alpha"].numel() == 1 else None
-        rank, promised = a.shape[0], settings.rank_of(module)
-        if promised is not None and rank != promised:
-            raise WeightsError(f"{path} has matrices of rank {rank} for {module}, but its settings say {promised}.")
-        for tensor in parts.values():
-            if not is_finite(tensor):
-                raise WeightsError(f"{path} holds NaN or infinity in {module}: train it again.")
         weight = self._weight((network, module))
+        scale = file.settings_of(network).scale(module, halves.rank, halves.alpha)
+        # peft stores an embedding's matrices the other way round
         embedding = isinstance(self._networks[network].get_submodule(module), nn.Embedding)
-        delta = AdapterDelta(  # peft stores an embedding's matrices the other way round
-            a, b, settings.scale(module, rank, alpha), transposed=embedding or settings.transposed
-        )
-        if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1] or delta.shape != tuple(weight.shape):
+        delta = AdapterDelta(halves.a, halves.b, scale, transposed=embedding)
+        if delta.shape != tuple(weight.shape):
             raise WeightsError(
                 f"{path} is for another model: {module} is {tuple(weight.shape)}, the adapter's is {delta.shape}."
             )
-        if weight.dtype not in FLOATS:
+        if weight.dtype not in COMPUTED:
             raise WeightsError(f"{network} is quantised ({weight.dtype}): load the checkpoint unquantised to use LoRA.")
         return delta
-
-
-def _as_matrix(tensor: Tensor) -> Tensor:
-    """A 1x1 convolution's kernel (out, in, 1, 1) is a matrix, too."""
-    return tensor[..., 0, 0] if tensor.ndim == 4 and tensor.shape[2:] == (1, 1) else tensor
 
 
 def _has_matrix(network: nn.Module, module: str) -> bool:

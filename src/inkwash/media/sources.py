@@ -81,7 +81,7 @@ def too_large(name: str, size: int, limit: int) -> str:
 
 def reason(error: BaseException) -> str:
     """What an error says, on one short line."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = getattr(error, "strerror", None) or str(error)  # of the system and of FFmpeg, without number and file
     return " ".join(text.split())[:120] or type(error).__name__
 
 

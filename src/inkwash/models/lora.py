@@ -41,8 +41,9 @@ _SILENT = {
     "task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",
     "target_modules", "exclude_modules", "lora_dropout", "layers_to_transform", "layers_pattern", "megatron_core",
     "loftq_config", "eva_config", "qalora_group_size", "ensure_weight_tying",
+    "fan_in_fan_out",  # of layers that keep their weight the other way round: PEFT takes it as false for Linear ones
 }  # fmt: skip
-_READ = {"r", "lora_alpha", "use_rslora", "fan_in_fan_out", "rank_pattern", "alpha_pattern"}
+_READ = {"r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern"}
 _STARTS = (True, False, None, "gaussian", "eva", "orthogonal")  # initialisations that leave the base weights alone
 _PLAIN_PATTERN = re.compile(r"[\w.\\^$*+|()\[\]-]{1,300}")
 _NESTED = re.compile(r"[*+)][*+]|\([^()]*[*+][^()]*\)[*+]")
@@ -55,7 +56,6 @@ class Settings:
     rank: int | None = None
     alpha: float | None = None
     rslora: bool = False
-    transposed: bool = False
     rank_pattern: Mapping[str, int] = field(default_factory=dict)
     alpha_pattern: Mapping[str, float] = field(default_factory=dict)
 
@@ -176,7 +176,6 @@ def read_settings(content: Mapping[str, Any], place: str) -> Settings:
         rank=rank,
         alpha=float(alpha),
         rslora=bool(content.get("use_rslora")),
-        transposed=bool(content.get("fan_in_fan_out")),
         rank_pattern=_patterns(content, "rank_pattern", place),
         alpha_pattern=_patterns(content, "alpha_pattern", place),
     )

@@ -3,9 +3,9 @@
     convert_adapter("style.safetensors", Path("style"), to="peft")
 
 Both matrices and alpha / rank stay as they are, so that an adapter adds the same. A rank or alpha that not all matrices
-of a network share becomes a pattern of PEFT's settings. The rank-stabilised scale becomes an alpha (rounded once);
-matrices that PEFT stores the other way round are turned. kohya's names have underscores in place of dots: which is
-which is known from the shipped model, whose networks have the architecture of every size.
+of a network share becomes a pattern of PEFT's settings. The rank-stabilised scale becomes an alpha (rounded once).
+kohya's names have underscores in place of dots: which is which is known from the shipped model, whose networks have the
+architecture of every size.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from inkwash.core.errors import ConfigError, WeightsError
@@ -37,10 +37,10 @@ from inkwash.models.lora import (
     AdapterFile,
     find_adapters,
 )
-from inkwash.models.lora_keys import FLAT, PEFT, split_key
+from inkwash.models.lora_keys import FLAT, PEFT
+from inkwash.models.lora_matrices import Parts, halves_of, read_parts
 from inkwash.models.registry import bundled_folder
 from inkwash.models.tensor_files import read_headers, reason
-from inkwash.nn.finite import is_finite
 
 Format: TypeAlias = Literal["peft", "diffusers", "kohya"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -98,52 +98,25 @@ def read_adapter(source: str | Path, weight_name: str | None = None) -> Adapter:
     """An adapter of any format; its networks are told by the names of its matrices where a file does not say them."""
     adapter: Adapter = {}
     for file in find_adapters(source, weight_name):
-        for (network, module), parts in _parts(file).items():
-            adapter.setdefault(network, {})[module] = _matrix(file, network, module, parts)
+        for place, parts in read_parts(file).items():
+            module = _dotted(place.network, place.module, file.path) if place.flat else place.module
+            network = place.network or _owner(module, file.path)
+            if module in adapter.setdefault(network, {}):
+                raise WeightsError(f"{file.path} holds {module} of {network} twice: save the adapter alone.")
+            adapter[network][module] = _matrix(file, network, module, parts, place.embedding)
     if not adapter:
         raise WeightsError(f"{source} holds no LoRA matrices.")
     return adapter
 
 
-def _parts(file: AdapterFile) -> dict[tuple[str, str], dict[str, Tensor]]:
-    try:
-        tensors = load_file(file.path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{file.path} is damaged or cut short ({error}): copy it again.") from error
-    found: dict[tuple[str, str], dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        key = split_key(name)
-        if key is None:
-            raise WeightsError(f"{file.path} holds {name}, which is no LoRA matrix: only plain LoRA adapters are read.")
-        network = file.network or key.network
-        module = _dotted(network, key.module, file.path) if key.flat else key.module
-        owner = network or _owner(module, file.path)
-        parts = found.setdefault((owner, module), {})
-        parts[key.part] = tensor
-        if _EMBEDDING in name:
-            parts["embedding"] = tensor
-    return found
-
-
-def _matrix(file: AdapterFile, network: str, module: str, parts: Mapping[str, Tensor]) -> Matrix:
-    if not {"a", "b"} <= parts.keys():
-        raise WeightsError(f"{file.path} has only one of the two matrices of {module}: copy it again.")
-    a, b = (parts[half].reshape(parts[half].shape[:2]) for half in "ab")
-    if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
-        raise WeightsError(f"{file.path} has matrices of {tuple(a.shape)} and {tuple(b.shape)} for {module}.")
-    if not (is_finite(a) and is_finite(b)):
-        raise WeightsError(f"{file.path} holds NaN or infinity in {module}: train it again.")
-    settings, rank = file.settings_of(network), a.shape[0]
-    alpha_stored = float(parts["alpha"]) if "alpha" in parts and parts["alpha"].numel() == 1 else None
-    scale = settings.scale(module, rank, alpha_stored)
-    if settings.rslora or (alpha_stored is None and settings.alpha is None):
-        alpha = scale * rank
+def _matrix(file: AdapterFile, network: str, module: str, parts: Parts, embedding: bool) -> Matrix:
+    halves, settings = halves_of(parts, network, module, file), file.settings_of(network)
+    scale = settings.scale(module, halves.rank, halves.alpha)
+    if settings.rslora or (halves.alpha is None and settings.alpha is None):
+        alpha = scale * halves.rank
     else:
-        alpha = alpha_stored if alpha_stored is not None else round(scale * rank, 9)
-    embedding = "embedding" in parts
-    if settings.transposed and not embedding:
-        a, b = b.T.contiguous(), a.T.contiguous()
-    return Matrix(a=a, b=b, alpha=alpha, embedding=embedding)
+        alpha = halves.alpha if halves.alpha is not None else round(scale * halves.rank, 9)
+    return Matrix(a=halves.a, b=halves.b, alpha=alpha, embedding=embedding)
 
 
 def _write_peft(matrices: Mapping[str, Matrix], folder: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from inkwash.media import process
 from inkwash.media.kinds import sniff
 from inkwash.media.process import MediaLimits, MediaProcess
+from tests.unit.media.crafted_files import crafted_documents, crafted_pictures, crafted_videos
 from tests.unit.media.odd_files import check, odd_documents, odd_pictures, odd_videos
 
 pytestmark = pytest.mark.skipif(not process.supported(), reason="needs processes that take open files")
@@ -47,3 +48,26 @@ def test_videos(media: MediaProcess, tmp_path: Path) -> None:
     assert "an FFmpeg playlist" in said["list.mp4"] and "an M3U playlist" in said["list.ts"]
     assert "a text" in said["text.mp4"] and "an empty file" in said["nothing.mkv"]
     assert Counter(words == "read" for words in said.values())[False] >= 4
+
+
+def test_crafted_pictures(media: MediaProcess) -> None:
+    hold(media, "image", crafted_pictures())
+
+
+def test_crafted_documents(media: MediaProcess) -> None:
+    hold(media, "file", crafted_documents())
+    content = next(content for name, content, _ in crafted_documents() if name == "outside.docx")
+    (page,) = media.within().document(content, suffix=".docx")
+    assert page.text == "Page 1:\nA", "no file of this machine is in it"
+
+
+def test_crafted_videos(media: MediaProcess, tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    hold(media, "video", crafted_videos(tmp_path))
+
+
+def hold(media: MediaProcess, kind: str, files: Iterable[tuple[str, bytes, str]]) -> None:
+    """Each file is read, or its refusal says the given words and nothing of the library's own numbers."""
+    for name, content, said in files:
+        words = check(media.within(), name, content, kind)
+        assert said in words and "Errno" not in words, (name, words)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from inkwash.cli.app import run
 from inkwash.core.errors import ConfigError, WeightsError
@@ -140,22 +140,89 @@ def test_the_generators_adapter_has_no_kohya_names_but_the_others(tmp_path: Path
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("setting", ["use_rslora", "fan_in_fan_out"])
-def test_scales_and_turned_matrices_of_peft_become_plain(setting: str, tmp_path: Path) -> None:
-    names = {"transformer": {"prior_projector.net.0.proj": (5, 5)}}
+def folder_of_one(folder: Path, **settings: Any) -> tuple[Tensor, Tensor]:
+    """An adapter of one square matrix of the transformer; its two halves."""
     generator = torch.Generator().manual_seed(2)
-    folder = tmp_path / "source" / "transformer"
-    folder.mkdir(parents=True)
-    halves = [torch.randn(2, 5, generator=generator), torch.randn(5, 2, generator=generator)]
+    (folder / "transformer").mkdir(parents=True)
+    halves = torch.randn(2, 5, generator=generator), torch.randn(5, 2, generator=generator)
     prefix = "base_model.model.prior_projector.net.0.proj.lora_"
-    save_file({f"{prefix}{half}.weight": one for half, one in zip("AB", halves, strict=True)}, folder / WEIGHTS_FILE)
-    (folder / CONFIG_FILE).write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 3, setting: True}))
-    expected = added(tmp_path / "source", names)
+    tensors = {f"{prefix}{half}.weight": one for half, one in zip("AB", halves, strict=True)}
+    save_file(tensors, folder / "transformer" / WEIGHTS_FILE)
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 3, **settings}
+    (folder / "transformer" / CONFIG_FILE).write_text(json.dumps(config))
+    return halves
+
+
+SQUARE = {"transformer": {"prior_projector.net.0.proj": (5, 5)}}
+
+
+def test_the_rank_stabilised_scale_becomes_an_alpha(tmp_path: Path) -> None:
+    folder_of_one(tmp_path / "source", use_rslora=True)
+    expected = added(tmp_path / "source", SQUARE)
     for to in FORMATS:
         target = tmp_path / to
         convert_adapter(tmp_path / "source", target, to=to)
-        found = added(target, names)
-        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(added(target, SQUARE), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_fan_in_fan_out_turns_no_matrix_of_a_linear_layer(tmp_path: Path) -> None:
+    """PEFT takes it as false there, with a warning, so a square matrix must not be turned without a word."""
+    peft = pytest.importorskip("peft")
+    a, b = folder_of_one(tmp_path / "source", fan_in_fan_out=True, target_modules=["proj"])
+
+    class Base(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.prior_projector = torch.nn.ModuleDict(
+                {"net": torch.nn.ModuleList([torch.nn.ModuleDict({"proj": torch.nn.Linear(5, 5, bias=False)})])}
+            )
+
+    base = Base()
+    with pytest.warns(UserWarning, match="fan_in_fan_out is set to True"):
+        theirs = peft.PeftModel.from_pretrained(base, tmp_path / "source" / "transformer")
+    (layer,) = [module for module in theirs.modules() if hasattr(module, "lora_A")]
+    delta = layer.get_delta_weight("default")
+    torch.testing.assert_close(delta, 1.5 * b @ a)
+    (ours,) = added(tmp_path / "source", SQUARE).values()
+    torch.testing.assert_close(ours, delta)
+
+
+A, B = torch.randn(2, 5, generator=torch.Generator().manual_seed(3)), torch.ones(5, 2)
+ODD_HALVES: dict[str, tuple[dict[str, Tensor], str]] = {
+    "alpha of two": ({"lora_A.weight": A, "lora_B.weight": B, "alpha": torch.ones(2)}, "2 numbers as the alpha"),
+    "alpha of NaN": ({"lora_A.weight": A, "lora_B.weight": B, "alpha": torch.tensor(float("nan"))}, "NaN or infinity"),
+    "3x3 kernel": ({"lora_down.weight": torch.ones(2, 5, 3, 3), "lora_up.weight": B}, r"a tensor \(2, 5, 3, 3\)"),
+    "one dimension": ({"lora_A.weight": A[0], "lora_B.weight": B}, r"a tensor \(5,\)"),
+    "two ranks": ({"lora_A.weight": A, "lora_B.weight": torch.ones(5, 3)}, "of rank 2 and 3"),
+    "no rank": ({"lora_A.weight": A[:0], "lora_B.weight": B[:, :0]}, "of rank 0 and 0"),
+    "whole numbers": ({"lora_A.weight": A.int(), "lora_B.weight": B}, "holds int32 numbers"),
+    "two spellings": ({"lora_A.weight": A, "lora_B.weight": B, "lora_down.weight": A}, "twice"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_HALVES)
+def test_the_halves_are_refused_alike_wherever_they_are_read(name: str, tmp_path: Path) -> None:
+    tensors, said = ODD_HALVES[name]
+    file = tmp_path / "odd.safetensors"
+    prefix = "transformer.prior_projector.net.0.proj."
+    save_file({f"{prefix}{part}": one.clone().contiguous() for part, one in tensors.items()}, file)
+    with pytest.raises(WeightsError, match=said):
+        added(file, SQUARE)
+    with pytest.raises(WeightsError, match=said):
+        convert_adapter(file, tmp_path / "out", to="peft")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_matrix_under_two_names_is_refused_and_one_of_eight_bits_is_widened(tmp_path: Path) -> None:
+    name, file = "prior_projector.net.0.proj.lora_", tmp_path / "a.safetensors"
+    halves = {f"{name}A.weight": A.to(torch.float8_e4m3fn), f"{name}B.weight": B.to(torch.float8_e4m3fn)}
+    save_file(halves, file)
+    (found,) = added(file, SQUARE).values()
+    assert torch.equal(found, B @ A.to(torch.float8_e4m3fn).float())
+    save_file(halves | {f"transformer.{key}": one.clone() for key, one in halves.items()}, file)
+    for read in (lambda: added(file, SQUARE), lambda: convert_adapter(file, tmp_path / "out", to="peft")):
+        with pytest.raises(WeightsError, match="of transformer twice"):
+            read()
 
 
 def test_a_file_whose_names_say_no_network_finds_its_own(tmp_path: Path) -> None:

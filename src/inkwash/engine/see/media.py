@@ -399,16 +399,17 @@ def _document(
         seen.images.append(_picture(content, rules))
         yield {"type": "image"}
         return
-    in_part = _number(settings, "dpi", None)
-    dpi = rules.dpi if in_part is None else in_part
+    resolution = _number(settings, "dpi", None)
+    dpi = rules.dpi if resolution is None else resolution
     password = settings.get("password", rules.password)
     if password is not None and not isinstance(password, str):
         raise RequestError(f"The password of a file must be a text, got {type(password).__name__}.", param="file")
+    in_part = settings.get("pages")
     pages = rules.reader.document(
         content,
         suffix=suffix,
         dpi=dpi,
-        pages=settings.get("pages") or rules.pages,
+        pages=rules.pages if in_part in (None, "") else in_part,
         max_pages=rules.max_pages,
         password=password,
     )

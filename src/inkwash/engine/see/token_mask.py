@@ -144,8 +144,10 @@ class TokenMask:
     def _check(self) -> None:
         if self._matcher.is_error():
             reason = str(self._matcher.get_error()).partition("<state>")[0].partition("\n")[0].strip().rstrip(".")
+            if " " not in reason:  # a word of the library's own, not a reason
+                reason = "nothing that the model can write satisfies it"
             raise RequestError(
-                f"The schema of the answer is too complex to be followed: {reason[:200]}.",
+                f"The schema of the answer cannot be followed: {reason[:200]}.",
                 code="invalid_schema",
                 param="response_format",
             )

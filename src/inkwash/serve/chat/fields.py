@@ -131,7 +131,21 @@ class NamedTool(LenientModel):
     function: NamedFunction
 
 
-ToolChoice = Literal["auto", "none", "required"] | NamedTool
+class AllowedTools(LenientModel):
+    """Offered tools of which one may, or must, be called."""
+
+    mode: Literal["auto", "required"] = "auto"
+    tools: list[NamedTool] = Field(min_length=1, max_length=256)
+
+
+class AllowedChoice(LenientModel):
+    """A choice among some of the offered tools."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
+
+
+ToolChoice = Literal["auto", "none", "required"] | Annotated[NamedTool | AllowedChoice, Field(discriminator="type")]
 
 
 class TextFormat(LenientModel):
@@ -179,19 +193,35 @@ def plain_tool(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": tool.function.model_dump(exclude_none=True)}
 
 
+def callable_tools(
+    tools: list[dict[str, Any]], choice: ToolChoice
+) -> tuple[list[dict[str, Any]], Literal["auto", "none", "required"] | NamedTool]:
+    """The tools that may be called, and how one of them is chosen; raises for a name that is not offered."""
+    if choice == "none":
+        return [], choice
+    if not isinstance(choice, AllowedChoice):
+        return tools, choice
+    names = [tool.function.name for tool in choice.allowed_tools.tools]
+    for name in names:
+        _find_tool(tools, name)
+    return [tool for tool in tools if tool["function"]["name"] in names], choice.allowed_tools.mode
+
+
+def _find_tool(tools: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    found = next((tool for tool in tools if tool["function"]["name"] == name), None)
+    if found is None:
+        raise RequestError(
+            f"tool_choice names {name[:80]!r}, which is no offered tool.", code="invalid_value", param="tool_choice"
+        )
+    return found
+
+
 def make_rule(
     schema: Any, tools: list[dict[str, Any]], choice: ToolChoice, parallel: bool, **more: Any
 ) -> AnswerRule | None:
     """What the answer must be: calls where they are required, JSON of a schema, or whatever the model says."""
     if isinstance(choice, NamedTool):
-        named = [tool for tool in tools if tool["function"]["name"] == choice.function.name]
-        if not named:
-            raise RequestError(
-                f"tool_choice names {choice.function.name[:80]!r}, which is no offered tool.",
-                code="invalid_value",
-                param="tool_choice",
-            )
-        return AnswerRule(calls=tuple(named[:1]), parallel=False)
+        return AnswerRule(calls=(_find_tool(tools, choice.function.name),), parallel=False)
     if choice == "required":
         if not tools:
             raise RequestError(

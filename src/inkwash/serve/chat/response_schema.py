@@ -10,10 +10,14 @@ from inkwash.core.errors import RequestError
 from inkwash.serve.chat.fields import (
     ANY_OBJECT,
     EFFORTS,
+    AllowedChoice,
+    AllowedTools,
     Effort,
     LenientModel,
     NamedFunction,
     NamedTool,
+    ToolChoice,
+    callable_tools,
     make_rule,
     without_neutral,
 )
@@ -53,6 +57,19 @@ class FlatNamedTool(LenientModel):
     name: str
 
 
+class FlatAllowedTools(LenientModel):
+    """Offered functions of which one may, or must, be called."""
+
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"] = "auto"
+    tools: list[FlatNamedTool] = Field(min_length=1, max_length=256)
+
+
+FlatChoice = (
+    Literal["auto", "none", "required"] | Annotated[FlatNamedTool | FlatAllowedTools, Field(discriminator="type")]
+)
+
+
 class TextForm(LenientModel):
     """text, json_object or json_schema."""
 
@@ -88,7 +105,7 @@ class ResponseBody(SampledBody):
     max_output_tokens: int | None = Field(None, ge=1)
     top_logprobs: int = Field(0, ge=0, le=20)
     tools: list[FlatTool] = Field(default_factory=list, max_length=256)
-    tool_choice: Literal["auto", "none", "required"] | FlatNamedTool = "auto"
+    tool_choice: FlatChoice = "auto"
     parallel_tool_calls: bool = True
     text: TextSettings = Field(default_factory=TextSettings)
     reasoning: Reasoning | None = None
@@ -124,10 +141,7 @@ class ResponseBody(SampledBody):
                 raise RequestError(
                     f"include holds {name[:60]!r}, but only {' and '.join(INCLUDES)} are known here.", param="include"
                 )
-        tools = [] if self.tool_choice == "none" else [_nested(tool) for tool in self.tools]
-        choice = self.tool_choice
-        if isinstance(choice, FlatNamedTool):
-            choice = NamedTool(type="function", function=NamedFunction(name=choice.name))  # type: ignore[assignment]
+        tools, choice = callable_tools([_nested(tool) for tool in self.tools], _nested_choice(self.tool_choice))
         form = self.text.format or TextForm.model_validate({})
         schema = None if form.type == "text" else ANY_OBJECT if form.schema_ is None else form.schema_
         effort = self.reasoning.effort if self.reasoning else None
@@ -145,7 +159,7 @@ class ResponseBody(SampledBody):
                 "max_new_tokens": self.max_output_tokens,
                 **self.sampling(),
                 "logprobs": self.top_logprobs if wants_logprobs else None,
-                "rule": make_rule(schema, tools, choice, self.parallel_tool_calls),  # type: ignore[arg-type]
+                "rule": make_rule(schema, tools, choice, self.parallel_tool_calls),
                 "thinking_budget": None if effort is None else EFFORTS[effort] or None,
                 "call_pieces": self.stream,
             },
@@ -189,6 +203,20 @@ def _add_item(messages: list[dict[str, Any]], item: dict[str, Any]) -> None:
             code="unsupported_parameter",
             param="input",
         )
+
+
+def _nested_choice(choice: FlatChoice) -> ToolChoice:
+    """The choice in the form of chat completions."""
+    if isinstance(choice, FlatNamedTool):
+        return _named(choice)
+    if isinstance(choice, FlatAllowedTools):
+        allowed = AllowedTools(mode=choice.mode, tools=[_named(tool) for tool in choice.tools])
+        return AllowedChoice(type="allowed_tools", allowed_tools=allowed)
+    return choice
+
+
+def _named(tool: FlatNamedTool) -> NamedTool:
+    return NamedTool(type="function", function=NamedFunction(name=tool.name))
 
 
 def _nested(tool: FlatTool) -> dict[str, Any]:

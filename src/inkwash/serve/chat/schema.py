@@ -24,6 +24,7 @@ from inkwash.serve.chat.fields import (
     Thinking,
     Tool,
     ToolChoice,
+    callable_tools,
     make_rule,
     plain_tool,
     without_neutral,
@@ -174,13 +175,13 @@ class ChatBody(SampledBody):
 
     def request(self) -> AnswerRequest:
         """What the pipeline is asked for; raises for fields that contradict each other."""
-        tools = [] if self.tool_choice == "none" else [plain_tool(tool) for tool in self.tools]
+        tools, choice = callable_tools([plain_tool(tool) for tool in self.tools], self.tool_choice)
         thinks, budget = self._thoughts()
         return AnswerRequest(
             model=self.model,
             messages=self.messages,
             tools=tools,
-            chooses=self.tool_choice == "auto",
+            chooses=choice == "auto",
             parallel=self.parallel_tool_calls,
             thinks=thinks,
             n=self.n,
@@ -199,7 +200,7 @@ class ChatBody(SampledBody):
                 "stop": self.stop,
                 "stop_token_ids": self.stop_token_ids,
                 "logprobs": self.top_logprobs if self._wants_logprobs() else None,
-                "rule": self._rule(tools),
+                "rule": self._rule(tools, choice),
                 "thinking_budget": budget,
                 "fence_html": self.fence_html,
                 "keep_marks": not self.skip_special_tokens,
@@ -237,7 +238,7 @@ class ChatBody(SampledBody):
                 budget = effort
         return switch, budget
 
-    def _rule(self, tools: list[dict[str, Any]]) -> Any:
+    def _rule(self, tools: list[dict[str, Any]], choice: Any) -> Any:
         form, structured = self.response_format, self.structured_outputs or _NOT_STRUCTURED
         schemas = [schema for schema in (structured.json_, self.guided_json) if schema is not None]
         if isinstance(form, JsonFormat):
@@ -254,9 +255,7 @@ class ChatBody(SampledBody):
                 param="response_format",
             )
         schema = schemas[0] if schemas else None
-        return make_rule(
-            schema, tools, self.tool_choice, self.parallel_tool_calls, choices=tuple(choices), pattern=pattern
-        )
+        return make_rule(schema, tools, choice, self.parallel_tool_calls, choices=tuple(choices), pattern=pattern)
 
 
 class FunctionText(BaseModel):

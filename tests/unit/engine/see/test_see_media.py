@@ -140,6 +140,13 @@ def test_bad_parts_get_one_sentence(part: Any) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("pages", [0, False, [], {}])
+def test_pages_that_are_no_text_are_not_all_pages(pages: Any) -> None:
+    with pytest.raises(RequestError, match="The pages are"):
+        read({"type": "file", "file": make_pdf(2), "pages": pages})
+    assert len(read({"type": "file", "file": make_pdf(2), "pages": ""}, pages="2").images) == 1
+
+
 def test_settings_stand_in_the_part_or_beside_its_source(tmp_path: Path) -> None:
     data = f"data:application/pdf;base64,{base64.b64encode(make_pdf(3)).decode()}"
     film = str(write_video(tmp_path / "video.mp4"))
