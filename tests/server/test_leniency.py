@@ -76,6 +76,32 @@ def test_a_picture_is_not_dropped(fake: Live, name: str) -> None:
         assert draw(fake, **{name: nothing}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        data_url(RED),
+        [data_url(RED)],
+        {"url": data_url(RED)},
+        [{"type": "image_url", "image_url": {"url": data_url(RED)}}],
+        base64.b64encode(RED).decode(),
+        "data:IMAGE/PNG,abc",
+        "https://example.org/a.PNG?width=9",
+    ],
+    ids=str,
+)
+def test_a_picture_under_any_other_name_is_not_dropped_either(fake: Live, value: Any) -> None:
+    for name in ("control_image", "IMAGE", "a name of tomorrow"):
+        answer = draw(fake, **{name: value})
+        assert answer.status_code == 400 and answer.json()["error"]["param"] == name
+        assert "/v1/images/edits" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("value", [5, "a text", "A" * 200, "https://example.org/", "data:text/plain,a", {"a": [{}]}])
+def test_an_unknown_field_without_a_picture_is_said_only(fake: Live, value: Any) -> None:
+    answer = draw(fake, label=value)
+    assert answer.status_code == 200 and answer.json()["warnings"] == ["label: this field is unknown and was ignored."]
+
+
 def test_a_browsers_form_with_fields_left_empty(fake: Live) -> None:
     empty = ("", b"", "application/octet-stream")
     files = [("image", ("a.png", RED, "image/png")), ("image[]", empty), ("mask", empty), ("markup", empty)]

@@ -7,12 +7,16 @@ so that the answer can warn about each of them.
 
 from __future__ import annotations
 
+import base64
+from itertools import islice
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inkwash.core import limits
 from inkwash.core.errors import RequestError
+from inkwash.media.data_url import as_data_url, is_data_url
+from inkwash.media.kinds import sniff
 from inkwash.serve.errors import from_validation
 
 MAX_PROMPT = 32_000
@@ -43,6 +47,8 @@ PICTURES = (  # fields in which other servers take pictures; drawing from a prom
     *("image", "images", "image[]", "image_url", "image_urls", "input_image", "input_images", "init_image"),
     *("init_images", "reference_image", "reference_images", "mask", "mask_image", "mask_url", "markup"),
 )
+_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic")
+_HEAD = 400  # characters of a data URL, enough for the first bytes of a picture
 URL_BY_DEFAULT = frozenset({"dall-e-2", "dall-e-3"})  # models whose clients expect addresses
 _WHOLE = ("n", "seed", "steps", "output_compression", "partial_images", "width", "height", "tries", "best_of")
 _REFUSED_VALUES: dict[str, dict[str, str]] = {
@@ -267,15 +273,42 @@ def refuse_unsupported(values: Any) -> None:
 
 
 def _refuse_pictures(values: dict[str, Any]) -> None:
-    """Raise for a picture that would be dropped: drawing from a prompt takes none."""
-    for name in PICTURES:
-        if values.get(name):
+    """Raise for a picture that would be dropped, under whatever name: drawing from a prompt takes none."""
+    for name, value in values.items():
+        if (value and name in PICTURES) or (name not in GenerationBody.model_fields and _holds_picture(value)):
             raise RequestError(
-                f"{name} is a picture, but /v1/images/generations draws from the prompt alone: send pictures to "
+                f"{name[:80]} is a picture, but /v1/images/generations draws from the prompt alone: send pictures to "
                 "/v1/images/edits.",
                 code="unsupported_parameter",
-                param=name,
+                param=name[:80],
             )
+
+
+def _holds_picture(value: Any, depth: int = 3) -> bool:
+    """Whether a value is a picture as clients send them, or an object or a list that has one."""
+    if isinstance(value, str):
+        return _is_picture(value)
+    if depth == 0 or not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return any(_holds_picture(each, depth - 1) for each in islice(inner, MAX_PICTURES))
+
+
+def _is_picture(text: str) -> bool:
+    """A data URL or plain base64 that begins as a picture does, or an address whose path ends as one's does."""
+    address = text[:2000].partition("?")[0].partition("#")[0].lower()
+    if address.startswith(("http://", "https://", "file://")):
+        return address.endswith(_PICTURE_SUFFIXES)
+    head = as_data_url(text)[:_HEAD]
+    if not is_data_url(head):
+        return False
+    kind, _, data = head.partition(",")
+    data = "".join(data.split())
+    try:
+        content = base64.b64decode(data[: len(data) // 4 * 4])
+    except ValueError:
+        content = b""
+    return kind[5:].lower().startswith("image/") or sniff(content).endswith(" picture")
 
 
 def validated(kind: type[AnyBody], values: dict[str, Any], *, strict: bool) -> AnyBody:

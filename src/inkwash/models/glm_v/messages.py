@@ -55,6 +55,10 @@ def _message(message: Message) -> dict[str, Any]:
             f"A message has the role {name[:40]!r}, but must have system, developer, user, assistant or tool.",
             param="messages",
         )
+    if role != "assistant" and "content" not in message:
+        raise RequestError(
+            f"A message of the role {name!r} has no content: send a text or a list of parts.", param="messages"
+        )
     found = {key: value for key, value in message.items() if key not in _OF_ASSISTANTS}
     found |= {"role": role, "content": _content(message.get("content"), role)}
     if role == "assistant":

@@ -62,6 +62,14 @@ def test_null_contents_are_empty(processor: GlmVProcessor) -> None:
         assert "<tool_response>\n\n</tool_response>" in text
 
 
+@pytest.mark.parametrize("role", ["user", "system", "developer", "tool"])
+def test_a_message_whose_words_stand_under_another_name_is_not_an_empty_one(role: str) -> None:
+    for fields in ({"parts": [{"text": "Hi"}]}, {"text": "Hi"}, {}):
+        with pytest.raises(RequestError, match=f"role '{role}' has no content"):
+            normal_messages([{"role": role, **fields}])
+    assert normal_messages([{"role": role, "content": None}])[0]["content"] == ""
+
+
 @pytest.mark.parametrize("role", ["system", "developer"])
 @pytest.mark.parametrize(
     "content",
