@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from inkwash.core.errors import RequestError, WeightsError
 from inkwash.models.glm_image.weights import GlmImageParts
 from inkwash.models.lora import AdapterFile, check_weight, find_adapters
-from inkwash.models.lora_matrices import COMPUTED, Parts, halves_of, read_parts
+from inkwash.models.lora_matrices import COMPUTED, MatrixParts, halves_of, read_parts
 
 Place = tuple[str, str]  # network, name of the matrix
 
@@ -204,7 +204,7 @@ class Adapters:
         lacking = next((m for m in modules if not any(_has_matrix(n, m) for n in self._networks.values())), modules[0])
         raise WeightsError(f"{path} is for another model: no network of this checkpoint has {lacking}.")
 
-    def _delta(self, network: str, module: str, parts: Parts, file: AdapterFile) -> AdapterDelta:
+    def _delta(self, network: str, module: str, parts: MatrixParts, file: AdapterFile) -> AdapterDelta:
         path = file.path
         halves = halves_of(parts, network, module, file)
         if network not in self._networks or not _has_matrix(self._networks[network], module):

@@ -38,14 +38,13 @@ from inkwash.models.lora import (
     find_adapters,
 )
 from inkwash.models.lora_keys import FLAT, PEFT
-from inkwash.models.lora_matrices import Parts, halves_of, read_parts
+from inkwash.models.lora_matrices import MatrixParts, halves_of, read_parts
 from inkwash.models.registry import bundled_folder
 from inkwash.models.tensor_files import read_headers, reason
 
 Format: TypeAlias = Literal["peft", "diffusers", "kohya"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 FLAT_PREFIX = {network: prefix for prefix, network in reversed(FLAT.items())}  # the first of each network
-_EMBEDDING = "lora_embedding_"
 _NUMBER = re.compile(r"(?<![A-Za-z0-9])\d+(?![A-Za-z0-9])")
 
 
@@ -109,7 +108,7 @@ def read_adapter(source: str | Path, weight_name: str | None = None) -> Adapter:
     return adapter
 
 
-def _matrix(file: AdapterFile, network: str, module: str, parts: Parts, embedding: bool) -> Matrix:
+def _matrix(file: AdapterFile, network: str, module: str, parts: MatrixParts, embedding: bool) -> Matrix:
     halves, settings = halves_of(parts, network, module, file), file.settings_of(network)
     scale = settings.scale(module, halves.rank, halves.alpha)
     if settings.rslora or (halves.alpha is None and settings.alpha is None):

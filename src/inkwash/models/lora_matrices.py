@@ -23,11 +23,11 @@ from inkwash.models.tensor_files import reason
 from inkwash.nn.finite import is_finite
 
 COMPUTED = (torch.float32, torch.bfloat16, torch.float16, torch.float64)  # eight bits are widened
-Parts: TypeAlias = Mapping[Part, Tensor]
+MatrixParts: TypeAlias = Mapping[Part, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Named:
+class MatrixName:
     """Where a matrix belongs as its file says it; None is left open, `flat` has underscores in place of dots."""
 
     network: str | None
@@ -49,7 +49,7 @@ class Halves:
         return self.a.shape[0]
 
 
-def read_parts(file: AdapterFile) -> dict[Named, dict[Part, Tensor]]:
+def read_parts(file: AdapterFile) -> dict[MatrixName, dict[Part, Tensor]]:
     """All tensors of a file by the matrix that they belong to; raises WeightsError for what is no plain LoRA."""
     try:
         tensors = load_file(file.path)
@@ -66,21 +66,21 @@ def read_parts(file: AdapterFile) -> dict[Named, dict[Part, Tensor]]:
     adapters = sorted({key.adapter for key in keys.values() if key.adapter is not None})
     if len(adapters) > 1:
         raise WeightsError(f"{file.path} holds {len(adapters)} adapters ({', '.join(adapters)}): save one alone.")
-    found: dict[Named, dict[Part, Tensor]] = {}
+    found: dict[MatrixName, dict[Part, Tensor]] = {}
     for name, key in keys.items():
-        parts = found.setdefault(_named(name, key, file), {})
+        parts = found.setdefault(_name(name, key, file), {})
         if key.part in parts:
             raise WeightsError(f"{file.path} holds {key.part} of {key.module} twice: save the adapter alone.")
         parts[key.part] = tensors[name]
     return found
 
 
-def _named(name: str, key: Key, file: AdapterFile) -> Named:
+def _name(name: str, key: Key, file: AdapterFile) -> MatrixName:
     embedding = "lora_embedding_" in name
-    return Named(network=file.network or key.network, module=key.module, flat=key.flat, embedding=embedding)
+    return MatrixName(network=file.network or key.network, module=key.module, flat=key.flat, embedding=embedding)
 
 
-def halves_of(parts: Parts, network: str, module: str, file: AdapterFile) -> Halves:
+def halves_of(parts: MatrixParts, network: str, module: str, file: AdapterFile) -> Halves:
     """Both halves of one matrix of a network; raises WeightsError where they are not what the settings promise."""
     path, settings = file.path, file.settings_of(network)
     if not {"a", "b"} <= parts.keys():
@@ -107,7 +107,7 @@ def _matrix(tensor: Tensor, module: str, path: Path) -> Tensor:
     return _finite(matrix if matrix.dtype in COMPUTED else matrix.float(), module, path)
 
 
-def _alpha(parts: Parts, module: str, path: Path) -> float | None:
+def _alpha(parts: MatrixParts, module: str, path: Path) -> float | None:
     if "alpha" not in parts:
         return None
     if parts["alpha"].numel() != 1:
