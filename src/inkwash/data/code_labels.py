@@ -17,7 +17,7 @@ from inkwash.scenes.card_meanings import NO_COLOR, PART_OFFSETS, THING, card_sig
 from inkwash.scenes.labels import EMPTY, LETTER, OBJECT
 from inkwash.scenes.labels import PART_OFFSETS as SHAPE_OFFSETS
 from inkwash.scenes.things import THING_NAMES
-from inkwash.scenes.world import CARD_COLORS, SHAPES
+from inkwash.scenes.world import CARD_COLORS, SHAPES, contrast
 
 AGREED = 0.5  # of a code's cells must be of one kind, or of one colour
 LEAST = 0.1  # of a code's cells that a name must be true of
@@ -50,6 +50,7 @@ def label_codes(encode: Callable[[NDArray[Any]], Numbers], batches: Iterable[Bat
         "begins": np.where(kind == THING, part, 0),
         "share": share,
         "colors": tuple(CARD_COLORS),
+        "contrast": np.array([[round(contrast(a, b), 2) for b in CARD_COLORS] for a in CARD_COLORS]),
         "ink": _commonest(places[lettered], ink[lettered], codes),
         "ground": _commonest(places[bare], ground[bare], codes),
     }

@@ -35,16 +35,12 @@ from inkwash.models.glm_image.weights import GlmImageParts
 
 GROWTH = 4  # a round ends when so many times the plans were sampled as before it; the first samples one
 UNREADABLE = "\ufffd"  # a large character whose quarters do not belong together
-TEXT, KEPT, THINGS, GROUND, INKS = (
-    0.75,
-    0.3,
-    0.25,
-    0.15,
-    0.1,
-)  # weights of the score's parts: a letter counts more than looks
+# Weights of the score's parts: a letter counts more than looks.
+TEXT, LEGIBLE, KEPT, THINGS, GROUND, INKS = 0.75, 0.4, 0.3, 0.25, 0.15, 0.1
 SAME, ALIGNED, LAYOUT = 0.05, 0.02, 0.005
 UNASKED = 0.05
 GROUND_SHARE, INK_SHARE = 0.5, 0.75  # a colour is right when more than this has it
+LEAST_CONTRAST, LEGIBLE_SHARE = 2.8, 0.7  # of letters and ground; more of the letters have it on 95 % of true cards
 SAME_SHARE = 0.7  # of the cells of an edited picture that stay in most edits
 WHOLE_WORDS = 0.3  # of the score of texts: how many of their words stand in one line, without a break
 LIKELY_QUARTERS = 2  # of the four cells of a large character must most likely be quarters of some
@@ -170,6 +166,18 @@ class PlanReader:
     def inks(self, codes: Sequence[int]) -> Counter[str]:
         """How many of the codes show letters of which colour."""
         return Counter(self.labels.colors[color] for color in self.labels.ink[codes].tolist() if color >= 0)
+
+    def legible(self, grid: Tensor) -> float | None:
+        """The share of letters that stand out from the ground beside them, of those for which both colours are told."""
+        ids = grid.cpu().numpy()
+        inks, grounds = self.labels.ink[ids], np.pad(self.labels.ground[ids], 1, constant_values=-1)
+        told = []
+        for row, column in np.argwhere(inks >= 0).tolist():
+            around = grounds[row : row + 3, column : column + 3].ravel()
+            if (around >= 0).any():
+                ground = np.bincount(around[around >= 0]).argmax()
+                told.append(self.labels.contrast[inks[row, column], ground] >= LEAST_CONTRAST)
+        return float(np.mean(told)) if told else None
 
     def is_balanced(self, grid: Tensor) -> bool:
         """Whether what is shown leaves as much free on the left as on the right."""
@@ -316,6 +324,8 @@ class PlanJudge:
         parts += [
             (INKS / len(self.inks), self._ink(texts.codes.get(letters(text), []), ink)) for text, ink in self.inks
         ]
+        if (legible := self.reader.legible(grid)) is not None:
+            parts.append((LEGIBLE, 1.0 if legible > LEGIBLE_SHARE else legible))
         if not self.edit and (aligned := self.reader.aligned(grid)) is not None:
             parts.append((ALIGNED, aligned))
         if self.balanced:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,9 @@ def test_every_code_is_named_by_its_cells() -> None:
     assert (labels.ink[ids[letters]] == color[letters]).all() and (labels.ink[ids[~letters]] == -1).all()
     edge = (kind == 0) & (border > 0)
     assert (labels.ground[ids[edge]] == border[edge] - 1).all() and (labels.ground[ids[kind != 0]] == -1).all()
-    assert labels.colors[int(labels.ground[ids[edge][0]])] in CARD_COLORS
+    assert labels.colors == tuple(CARD_COLORS) and labels.contrast.shape == (len(CARD_COLORS),) * 2
+    black, white = labels.colors.index("black"), labels.colors.index("white")
+    assert labels.contrast[black, white] > 15 and labels.contrast[white, white] == 1
 
 
 def test_a_code_has_every_name_of_its_kind_that_is_not_rare() -> None:
@@ -104,6 +107,7 @@ def test_the_reading_of_a_true_plan_is_right() -> None:
         found, ids = np.unique(rows, axis=0, return_inverse=True)
         batch = {name: np.asarray(values).ravel() for name, values in cells.items()} | {"pixels": np.empty(0)}
         labels = CodeLabels(**label_codes(lambda _, ids=ids: ids, [batch], len(found)))
+        labels = replace(labels, ink=np.full(len(found), -1))  # these codes tell no colours
         grid = torch.from_numpy(ids.reshape(scene.rows, scene.cols))
         judge = PlanJudge(
             reader=PlanReader(labels),

@@ -37,6 +37,7 @@ from inkwash.models.registry import defaults_of
 # Codes: "." is the ground; a letter is its whole character; "1A" is the first quarter of a large A; "cat" begins a
 # cat, "cat-" goes on with it.
 CHARACTERS, THINGS, COLORS = tuple("ABCDEO"), ("cat", "sun"), ("red", "blue", "green")
+CONTRAST = np.array([[1.0, 1.5, 5.0], [1.5, 1.0, 5.0], [5.0, 5.0, 1.0]])
 NAMES = [".", *CHARACTERS, *(f"{q}{c}" for c in CHARACTERS for q in (1, 2, 3, 4)), "cat", "cat-", "sun", "sun-"]
 
 
@@ -53,9 +54,8 @@ def labels_of(names: Sequence[str], further: Mapping[str, Sequence[str]] | None 
                 rows.append((code, character, quarter, thing, int(each in THINGS), share))
     arrays = dict(zip(COLUMNS, np.array(rows, dtype=np.int64).T, strict=True))
     untold = np.full(len(names), -1)
-    return CodeLabels(
-        codes=len(names), characters=CHARACTERS, things=THINGS, colors=COLORS, ink=untold, ground=untold, **arrays
-    )
+    told = {"characters": CHARACTERS, "things": THINGS, "colors": COLORS, "contrast": CONTRAST}
+    return CodeLabels(codes=len(names), ink=untold, ground=untold, **told, **arrays)
 
 
 def colored(*, inks: Mapping[str, str] = MappingProxyType({}), ground: str | None = None) -> PlanReader:
@@ -406,15 +406,31 @@ def test_the_ground_is_what_stands_at_the_edge() -> None:
     assert mixed.reader.ground(grid("sun-", "A", ".")) == {"red": 1, "blue": 1}, "a narrow plan is all edge"
 
 
+def test_letters_stand_out_from_the_ground_beside_them() -> None:
+    reader = colored(inks={"A": "red", "B": "green", "D": "blue"}, ground="blue")
+    assert reader.legible(grid(". . .", ". B .", ". . .")) == 1.0 and reader.legible(grid(". A .")) == 0.0
+    assert reader.legible(grid("A B . A", "O O O O")) == 0.5, "the first stands beside nothing that tells a colour"
+    assert reader.legible(grid("O .")) is None and READER.legible(grid("A .")) is None
+    judge = PlanJudge(reader=reader, grid=(1, 3), wanted=WantedTexts(texts=("A",)))
+    assert judge.score(grid(". A .").flatten()) == pytest.approx(0.75 / 1.15)
+    assert replace(judge, wanted=WantedTexts(texts=("B",))).score(grid(". B .").flatten()) == 1.0
+
+
 def test_labels_without_colors_are_read(tmp_path: Path) -> None:
     values = colored(ground="blue", inks={"A": "red"}).labels.to_dict()
     (tmp_path / LABELS_FILE).write_text(json.dumps(values))
     assert CodeLabels.from_file(tmp_path / LABELS_FILE, len(NAMES)).to_dict() == values
-    for changed in ({"ink": [0]}, {"ground": [3] * len(NAMES)}, {"colors": ["red"]}, {"colors": "red"}):
+    for changed in (
+        {"ink": [0]},
+        {"ground": [3] * len(NAMES)},
+        {"colors": ["red"]},
+        {"colors": "red"},
+        {"contrast": 1},
+    ):
         (tmp_path / LABELS_FILE).write_text(json.dumps(values | changed))
         with pytest.raises(WeightsError):
             CodeLabels.from_file(tmp_path / LABELS_FILE, len(NAMES))
-    for name in ("colors", "ink", "ground"):
+    for name in ("colors", "ink", "ground", "contrast"):
         values.pop(name)
     (tmp_path / LABELS_FILE).write_text(json.dumps(values))
     assert not PlanReader(CodeLabels.from_file(tmp_path / LABELS_FILE, len(NAMES))).ground(grid(". .", ". ."))
@@ -423,7 +439,7 @@ def test_labels_without_colors_are_read(tmp_path: Path) -> None:
 def test_an_edit_keeps_what_its_instruction_does_not_name() -> None:
     """Ground, lines, things and cells of the picture that is edited; of several pictures only new texts count."""
     limits = defaults_of("nano").limits
-    reader = colored(inks={"D": "red"}, ground="blue")
+    reader = colored(inks={"D": "red"}, ground="green")
     before = grid(". . . . .", ". A B . .", ". . . . .", "D O . sun sun-", ". . . sun- sun-")
     size = (before.shape[0], before.shape[1])
 
@@ -436,7 +452,7 @@ def test_an_edit_keeps_what_its_instruction_does_not_name() -> None:
     assert score("remove the sun", *rows) >= RIGHT_EDIT > score("remove the sun", *rows[:3], ". . . . .", rows[4])
     assert score("remove the sun", *rows) > score('Change "AB" to "CE"', *rows) + 0.1
     same = [" ".join(NAMES[code] for code in row) for row in before.tolist()]
-    assert score("make the background blue", *same) == 1.0 > score("make the background red", *same)
+    assert score("make the background green", *same) == 1.0 > score("make the background red", *same)
     assert score("add a cat", *same) < score("add a cat", "cat cat- . . .", "cat- A B . .", *same[2:])
     assert score('write "DO" in red', *same) > score('write "DO" in green', *same)
     one = PlanJudge.of(reader, "the first with the sun of the second", size, [before, before], limits)

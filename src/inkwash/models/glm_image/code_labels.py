@@ -3,7 +3,8 @@
 `vision_language_encoder/code_labels.json`; the released model has none. A code shows a character (a whole one, or a
 quarter of a large one that covers 2 x 2 cells), a piece of a thing, or neither. A code may stand for several: the upper
 left quarters of E and F look alike. Each entry of the table is one of them, with its share of the code's cells. Two
-more lists tell colours, one entry a code: that of the letters it shows, and that of the ground, at a picture's edge.
+more lists tell colours, one entry a code: that of the letters it shows, and that of the ground, at a picture's edge;
+and a matrix tells the contrast of two colours.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class CodeLabels:
     colors: tuple[str, ...]
     ink: Numbers
     ground: Numbers
+    contrast: NDArray[np.float64]  # (colors, colors): of two colours by WCAG 2.2, from 1 to 21
 
     def __post_init__(self) -> None:
         bounds = {
@@ -67,6 +69,8 @@ class CodeLabels:
                 raise WeightsError(f"The labels of the semantic codes have {len(self.code)} rows, but not in {name}.")
             if len(values) and (values.min() < low or values.max() > high):
                 raise WeightsError(f"The labels {name} of the semantic codes must be numbers from {low} to {high}.")
+        if self.contrast.shape != (len(self.colors),) * 2 or not (self.contrast >= 1).all():
+            raise WeightsError(f"The contrasts of {len(self.colors)} colours must be a square of numbers from 1 on.")
         for name in COLORED:
             values, last = getattr(self, name), len(self.colors) - 1
             if values.shape != (self.codes,) or (values.min(initial=-1) < -1 or values.max(initial=-1) > last):
@@ -103,17 +107,21 @@ class CodeLabels:
                 "checkpoint."
             )
         try:
-            values = {"colors": [], **dict.fromkeys(COLORED, [-1] * codes)} | values  # a table may tell no colours
+            untold = {"colors": [], "contrast": [], **dict.fromkeys(COLORED, [-1] * codes)}  # a table may tell none
+            values = untold | values
             arrays = {name: np.array(values[name], dtype=np.int64) for name in (*COLUMNS, *COLORED)}
+            contrast = np.array(values["contrast"], dtype=np.float64).reshape((len(values["colors"]),) * 2)
             characters, things, colors = (_names(values[name]) for name in ("characters", "things", "colors"))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise WeightsError(f"{file} does not tell what semantic codes show ({error}): copy it again.") from error
-        return cls(codes=codes, characters=characters, things=things, colors=colors, **arrays)
+        names = {"characters": characters, "things": things, "colors": colors}
+        return cls(codes=codes, contrast=contrast, **names, **arrays)
 
     def to_dict(self) -> dict[str, Any]:
         """The table as it stands in the file."""
         names = {name: list(getattr(self, name)) for name in ("characters", "things", "colors")}
-        return {"codes": self.codes} | names | {name: getattr(self, name).tolist() for name in (*COLUMNS, *COLORED)}
+        arrays = (*COLUMNS, *COLORED, "contrast")
+        return {"codes": self.codes} | names | {name: getattr(self, name).tolist() for name in arrays}
 
 
 def _names(values: Any) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Plans that answer the prompt: texts, things, numbers and colours, read from the labels of the codes without a picture.
+"""Plans that answer the prompt: texts, things, numbers and colours, read from the labels of codes without a picture.
 
 The score is that by which drawing chooses among several plans (`engine.plan_choice`), so what is learnt is what the
 choice had to look for; but which colours the prompt names is known from its scene. A plan costs a fiftieth of its
