@@ -114,8 +114,7 @@ class CodeLabels:
             characters, things, colors = (_names(values[name]) for name in ("characters", "things", "colors"))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise WeightsError(f"{file} does not tell what semantic codes show ({error}): copy it again.") from error
-        names = {"characters": characters, "things": things, "colors": colors}
-        return cls(codes=codes, contrast=contrast, **names, **arrays)
+        return cls(codes=codes, characters=characters, things=things, colors=colors, contrast=contrast, **arrays)
 
     def to_dict(self) -> dict[str, Any]:
         """The table as it stands in the file."""
