@@ -107,11 +107,12 @@ class CodeLabels:
                 "checkpoint."
             )
         try:
-            untold = {"colors": [], "contrast": [], **dict.fromkeys(COLORED, [-1] * codes)}  # a table may tell none
-            values = untold | values
+            for name in COLORED:
+                values.setdefault(name, [-1] * codes)  # a table may tell no colours
+            characters, things = _names(values["characters"]), _names(values["things"])
+            colors = _names(values.get("colors", []))
             arrays = {name: np.array(values[name], dtype=np.int64) for name in (*COLUMNS, *COLORED)}
-            contrast = np.array(values["contrast"], dtype=np.float64).reshape((len(values["colors"]),) * 2)
-            characters, things, colors = (_names(values[name]) for name in ("characters", "things", "colors"))
+            contrast = np.array(values.get("contrast", []), dtype=np.float64).reshape(len(colors), len(colors))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise WeightsError(f"{file} does not tell what semantic codes show ({error}): copy it again.") from error
         return cls(codes=codes, characters=characters, things=things, colors=colors, contrast=contrast, **arrays)
