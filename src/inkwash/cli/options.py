@@ -60,7 +60,7 @@ SizeText = Annotated[
     ),
 ]
 Steps = Annotated[
-    int | None, typer.Option("--steps", help="Denoising steps [default: the model's own; 20 for nano, 50 released].")
+    int | None, typer.Option("--steps", help="Denoising steps [default: the model's own; 14 for nano, 50 released].")
 ]
 Guidance = Annotated[
     float | None,

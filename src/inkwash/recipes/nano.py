@@ -213,7 +213,13 @@ THIRD = Edition(
     earlier="second",
     codes=16384,  # the released number
     vocabulary=16384 + 2560,
-    drawing=replace(sizes.DRAWING, canonical_quotes=True, limits=Abilities.from_dict(card_limits()), plan_candidates=8),
+    drawing=replace(
+        sizes.DRAWING,
+        num_inference_steps=14,  # of 20 no word is lost (docs/log.md)
+        canonical_quotes=True,
+        limits=Abilities.from_dict(card_limits()),
+        plan_candidates=8,
+    ),
     # A first letter is one of many: its code is that of one face and colour. Each of them is rarer than a tenth of
     # "nothing begins here", so a min-p of 0.1, as of the second edition, leaves most pictures empty.
     sampling={**sizes.SAMPLING, "min_p": 0.01},

