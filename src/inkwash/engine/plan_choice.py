@@ -171,13 +171,13 @@ class PlanReader:
         """The share of letters that stand out from the ground beside them, of those for which both colours are told."""
         ids = grid.cpu().numpy()
         inks, grounds = self.labels.ink[ids], np.pad(self.labels.ground[ids], 1, constant_values=-1)
-        told = []
+        standing_out = []
         for row, column in np.argwhere(inks >= 0).tolist():
             around = grounds[row : row + 3, column : column + 3].ravel()
             if (around >= 0).any():
                 ground = np.bincount(around[around >= 0]).argmax()
-                told.append(self.labels.contrast[inks[row, column], ground] >= LEAST_CONTRAST)
-        return float(np.mean(told)) if told else None
+                standing_out.append(self.labels.contrast[inks[row, column], ground] >= LEAST_CONTRAST)
+        return float(np.mean(standing_out)) if standing_out else None
 
     def is_balanced(self, grid: Tensor) -> bool:
         """Whether what is shown leaves as much free on the left as on the right."""

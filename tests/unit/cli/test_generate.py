@@ -43,7 +43,7 @@ def test_one_picture_with_its_settings(inkwash: Run, pipeline: type[FakePipeline
     assert said["prompt"] == PROMPT and said["seed"] == 7 and said["size"] == "96x64" and said["steps"] == 14
     assert said["model"] == "nano" and said["negative"] == "frogs" and said["software"].startswith("inkwash ")
     asked = pipeline.calls[1]
-    assert (asked["width"], asked["height"], asked["num_inference_steps"]) == (96, 64, 20)
+    assert (asked["width"], asked["height"], asked["num_inference_steps"]) == (96, 64, 14)
     assert (asked["guidance_scale"], asked["temperature"], asked["top_p"]) == (GUIDANCE, None, None)
     assert asked["negative_prompt"] == "frogs" and asked["images"] == () and asked["mask"] is None
 
