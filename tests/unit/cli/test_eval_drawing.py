@@ -94,7 +94,7 @@ def test_killed_and_resumed_without_redoing(inkwash: Callable[..., Any], cvtg: t
     assert inkwash(*cvtg, "--out", "o").code == 0 and Pipe.drawn == 17  # the same picture again
     assert Eyes.read == asked
     outcome = inkwash(*cvtg, "--out", "o", "--steps", "9")
-    assert outcome.code == 2 and "steps is 20 there and 9 here" in outcome.err
+    assert outcome.code == 2 and "steps is 14 there and 9 here" in outcome.err
 
 
 def test_draw_only_leaves_the_scoring_to_others(
