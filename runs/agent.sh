@@ -11,7 +11,7 @@ model=${2:-nano-v}
 inkwash=${INKWASH:-.venv/bin/inkwash}
 [ -x "$inkwash" ] || make setup
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}  # waiting threads sleep, which helps wherever other work runs, too
-pages=${NANO_PAGES:-20000}
+pages=${NANO_PAGES:-8192}
 "$inkwash" train nano-agent-pages --set "work=$work" --set "pages=$pages"
 "$inkwash" train nano-agent --set "work=$work" --set "pages=$pages" --set "model=$model" \
   --set "knows=${NANO_KNOWS:-scenes}" \

@@ -5,7 +5,8 @@
 
 4.1V: pictures first, then one text. 4.5V: sections with headings; on computers the screenshots of earlier steps stand
 within their steps and the current one stands last. Screenshots of earlier steps have half the size. `short` is the
-layout of small models that are trained on it (`recipes/nano_agent.py`): a task, the last acts, the screenshot.
+layout of small models that are trained on it (`recipes/nano_agent.py`): a task, the last acts, the screenshot, which
+is enlarged where it is small.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from PIL import Image
 
 from inkwash.agent.reply import Format, StepReply, spell
 from inkwash.agent.spaces import SPACES, ActionSpec
+from inkwash.media.enlarge import enlarged, is_small
 from inkwash.models.glm_v.agent import Screen
 
 MAX_IMAGES = 4  # screenshots of earlier steps
@@ -305,9 +307,22 @@ def _computer_45(now: Situation, form: Format) -> Prompt:
 
 
 def _short(now: Situation, form: Format) -> Prompt:
-    acts = [past.reply.thought or _act_text(past, form.screen) for past in now.past[-SHORT_STEPS:]]
-    text = "".join(f"Step: {act}\n" for act in acts) + f"Task: {now.task}"
-    return Prompt((now.screenshot, text))
+    return Prompt((_enlarged(now.screenshot), short_text(now.task, now.past, form)))
+
+
+def short_text(task: str, past: Sequence[Past], form: Format) -> str:
+    """The words of the short prompt: the last steps, then the task."""
+    acts = [each.reply.thought or _act_text(each, form.screen) for each in past[-SHORT_STEPS:]]
+    return "".join(f"Step: {act}\n" for act in acts) + f"Task: {task}"
+
+
+def _enlarged(png: bytes) -> bytes:
+    if not is_small(*_size(png)):
+        return png
+    target = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        enlarged(image.convert("RGB")).save(target, "PNG", compress_level=1)
+    return target.getvalue()
 
 
 def _part(part: str | bytes) -> dict[str, Any]:

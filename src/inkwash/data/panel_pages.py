@@ -1,13 +1,16 @@
 """Pictures of panels with what is said and done on them, from chunks that a browser has drawn.
 
-A chunk is one file of pages of one size: `pixels` (N, H, W, 3) and a JSON of facts, page by page: the turns of a
-conversation of one step, and the widgets with their boxes. A batch is a pure function of its step; some batches are
-questions about scenes or cards, so that what the model knew stays known.
+A chunk is one file of pages of one size: `pixels` (N, H, W, 3) and a JSON of facts, page by page: the widgets with
+their boxes, every glyph with its own, and what `tell` makes conversations of. Pages are enlarged as an agent's
+screenshots are, so that a cell of 32 pixels holds two letters or so. A batch is a pure function of its step; some
+batches are questions about scenes or cards, so that what the model knew stays known.
 """
 
 from __future__ import annotations
 
 import json
+import random
+import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,21 +19,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from inkwash.core.errors import DataError
 from inkwash.data.loader import Batch
-from inkwash.data.questions import PLACES, Dialogue, DialogueTurn, QuestionBatches
+from inkwash.data.questions import PLACES, UNKNOWN, Dialogue, QuestionBatches
 from inkwash.data.scenes import step_rng
-from inkwash.scenes.words import LETTERS
+from inkwash.media.enlarge import enlarged
 from inkwash.scenes.world import CELL
 
 WIDGETS = ("button", "field", "checkbox", "radio", "tab", "link")
-# What a cell knows of the widget over it, 0 being none: its kind, whether it is on, its first letter, its edges.
+GLYPHS = string.ascii_letters
+HALVES = ("glyph_left", "glyph_right")
+# What a cell knows, 0 being none: the kind of the widget over it, whether it is on, where its edges are, and the letter
+# whose middle is in each of its halves.
 PANEL_LABELS = {
     "widget": 1 + len(WIDGETS),
     "widget_on": 3,
-    "widget_letter": 1 + len(LETTERS),
     **{f"widget_{edge}": 1 + PLACES for edge in ("left", "top", "right", "bottom")},
+    **dict.fromkeys(HALVES, 1 + len(GLYPHS)),
 }
 KEPT_CHUNKS = 16  # open at once
 _Labels = dict[str, NDArray[np.int64]]
@@ -58,20 +65,27 @@ def read_chunk(path: Path) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
         raise DataError(f"The pages {str(path)!r} cannot be read ({error}): draw them again.") from None
 
 
-def panel_labels(widgets: Sequence[dict[str, Any]], rows: int, columns: int) -> _Labels:
-    """The labels of every cell of one picture."""
+def panel_labels(facts: dict[str, Any], rows: int, columns: int, scale: float = 1.0) -> _Labels:
+    """The labels of every cell of one picture, which shows the page `scale` times as large as its boxes say."""
     labels: _Labels = {name: np.zeros((rows, columns), dtype=np.int64) for name in PANEL_LABELS}
-    for widget in widgets:
-        left, top, right, bottom = widget["box"]
+    for widget in facts["widgets"]:
+        left, top, right, bottom = (scale * at for at in widget["box"])
         edges = [int(left // CELL), int(top // CELL), int((right - 1) // CELL), int((bottom - 1) // CELL)]
         edges = [min(max(edge, 0), side - 1) for edge, side in zip(edges, (columns, rows) * 2, strict=True)]
         area = (slice(edges[1], edges[3] + 1), slice(edges[0], edges[2] + 1))
         labels["widget"][area] = 1 + WIDGETS.index(widget["kind"])
         labels["widget_on"][area] = 2 if widget["on"] else 1
-        labels["widget_letter"][area] = 1 + max(0, LETTERS.find(widget["label"][:1].upper()))
         for name, edge in zip(("left", "top", "right", "bottom"), edges, strict=True):
             labels[f"widget_{name}"][area] = 1 + edge
+    for letter, left, top, right, bottom in facts["glyphs"]:
+        x, y = scale * (left + right) / 2, scale * (top + bottom) / 2
+        row, column, half = int(y // CELL), int(x // CELL), int(x % CELL >= CELL / 2)
+        if letter in GLYPHS and 0 <= row < rows and 0 <= column < columns:
+            labels[HALVES[half]][row, column] = 1 + GLYPHS.index(letter)
     return labels
+
+
+Tell = Callable[[dict[str, Any], random.Random], list[Dialogue]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +96,7 @@ class PanelBatches:
     chunks: int
     seed: int
     batch: int
+    tell: Tell
     questions: float = 0.25
     talk_from: int = 0
     asked: Callable[[int], Batch] = field(default_factory=lambda: QuestionBatches(seed=0, batch=1))
@@ -92,24 +107,19 @@ class PanelBatches:
             return self._known(step)
         pixels, facts = read_chunk(chunk_path(self.folder, rng.randrange(self.chunks)))
         chosen = rng.sample(range(len(facts)), min(self.batch, len(facts)))
-        height, width = pixels.shape[1:3]
-        labels = [panel_labels(facts[each]["widgets"], height // CELL, width // CELL) for each in chosen]
-        dialogues = [[_dialogue(facts[each])] for each in chosen]
+        shown = np.stack([np.asarray(enlarged(Image.fromarray(pixels[each]))) for each in chosen])
+        rows, columns = shown.shape[1] // CELL, shown.shape[2] // CELL
+        scale = shown.shape[1] / pixels.shape[1]
+        labels = [panel_labels(facts[each], rows, columns, scale) for each in chosen]
+        talks = step >= self.talk_from
         return {
-            "pixels": pixels[chosen],
-            "dialogues": dialogues if step >= self.talk_from else [[] for _ in chosen],
+            "pixels": shown,
+            "dialogues": [self.tell(facts[each], rng) if talks else [] for each in chosen],
         } | {name: np.stack([one[name].ravel() for one in labels]) for name in PANEL_LABELS}
 
     def _known(self, step: int) -> Batch:
-        """What the model knew before; its cells show no widgets."""
+        """What the model knew before; nothing is told of its cells."""
         found = self.asked(step)
         count, cells = len(found["pixels"]), found["kind"].shape[1]
-        nothing = {name: np.zeros((count, cells), dtype=np.int64) for name in PANEL_LABELS}
+        nothing = {name: np.full((count, cells), UNKNOWN, dtype=np.int64) for name in PANEL_LABELS}
         return {"pixels": found["pixels"], "dialogues": found["dialogues"]} | nothing
-
-
-def _dialogue(facts: dict[str, Any]) -> Dialogue:
-    turn = DialogueTurn(
-        kind=facts["kind"], question=facts["question"], thought=facts["thought"], answer=facts["answer"]
-    )
-    return Dialogue(turns=(turn,))

@@ -37,6 +37,7 @@ CONTEXT = {
     "bottom": 1 + PLACES,
 }
 COUNTS = {"row": PLACES, "column": PLACES, "texts": 8, "shapes": 8}
+UNKNOWN = -100  # label of a cell of which nothing is told
 EVERYWHERE = ("background", "kind", "row", "column", "texts", "shapes")  # labels that every cell has
 CANVASES = ((256, 256),) * 5 + ((256, 128), (256, 128), (128, 256), (192, 192), (256, 192))
 WEIGHTS = {

@@ -3,26 +3,33 @@
 `nano_agent_pages` has a browser draw panels in states along the way of someone who knows them; `nano_agent` trains
 on them, beside questions about what the model knew before: scenes (nano-v) or cards (its second edition);
 `export_nano_agent` writes the checkpoint. Every stage goes on where it was stopped. The format is that of 4.5V for
-computers, with the short prompt (`agent/prompt.py`).
+computers, with the short prompt (`agent/prompt.py`). The tokenizer is the model's own, but spells what stands in
+quotation marks, small letters, too, so that words that were never trained on are strings of known tokens.
 """
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 
 from inkwash.agent.worlds.panels import PanelWorld
-from inkwash.agent.worlds.teaching import chunk_size, drawn
+from inkwash.agent.worlds.teaching import PanelTeacher, chunk_size, drawn
 from inkwash.core.errors import ConfigError
+from inkwash.core.files import write_json
 from inkwash.data.card_questions import CardQuestionBatches
 from inkwash.data.loader import Batch
 from inkwash.data.panel_pages import PANEL_LABELS, PanelBatches, chunk_path, write_chunk
 from inkwash.data.questions import QuestionBatches
+from inkwash.media.enlarge import SMALL_AREA
+from inkwash.models.glm_image.processor import pre_tokenizer
 from inkwash.models.glm_v.folder import resolve_vision
+from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.weights import load_glm_v
 from inkwash.recipes.nano_v import export_trained, train_to_file
 from inkwash.train.vlm import VLMTraining
@@ -30,7 +37,7 @@ from inkwash.train.vlm import VLMTraining
 PAGES_A_CHUNK = 64
 
 
-def nano_agent_pages(work: Path, pages: int = 20000, seed: int = 0) -> Path:
+def nano_agent_pages(work: Path, pages: int = 8192, seed: int = 0) -> Path:
     """Draw `pages` pictures in chunks of one size: `work`/agent/pages. Chunks that are there stay."""
     folder = work / "agent" / "pages"
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,18 +61,19 @@ def nano_agent_pages(work: Path, pages: int = 20000, seed: int = 0) -> Path:
 def nano_agent(
     work: Path,
     model: str = "nano-v",
-    pages: int = 20000,
+    pages: int = 8192,
     steps: int = 12000,
     language_from: int = 1000,
-    batch: int = 6,
-    lr: float = 4e-4,
-    questions: float = 0.25,
+    batch: int = 4,
+    lr: float = 6e-4,
+    questions: float = 0.2,
     knows: str = "scenes",
+    precision: str = "auto",
 ) -> None:
     """Train a checkpoint that sees on panels: `work`/agent/see.pt. A finished run goes on when asked for more steps.
 
     knows: what it was trained on before, which a share `questions` of the batches asks about: scenes (nano-v) or cards
-    (nano-v2).
+    (nano-v2). precision: auto measures, bf16 or fp32 stay the same when a run is continued.
     """
     folder = work / "agent"
     chunks = -(-pages // PAGES_A_CHUNK)
@@ -81,13 +89,15 @@ def nano_agent(
         chunks=chunks,
         seed=11,
         batch=batch,
+        tell=PanelTeacher(),
         questions=questions,
         talk_from=language_from,
         asked=_questions(knows, batch, language_from),
     )
-    settings = VLMTraining(steps=steps, language_from=language_from, lr=lr)
+    settings = VLMTraining(steps=steps, language_from=language_from, lr=lr, precision=precision)
     parts.model.requires_grad_(True)
-    train_to_file(parts.model, parts.processor, PANEL_LABELS, make, folder, settings, everywhere=())
+    processor = write_agent_processor(parts.processor, folder / "processor")
+    train_to_file(parts.model, processor, PANEL_LABELS, make, folder, settings, everywhere=())
 
 
 def _questions(knows: str, batch: int, talk_from: int) -> Callable[[int], Batch]:
@@ -100,4 +110,19 @@ def _questions(knows: str, batch: int, talk_from: int) -> Callable[[int], Batch]
 def export_nano_agent(work: Path, output: Path, model: str = "nano-v") -> Path:
     """Write the checkpoint in bf16, from the finished stage or from the running average of an unfinished one."""
     parts = load_glm_v(resolve_vision(model), dtype=torch.float32)
-    return export_trained(parts.model, parts.processor, work / "agent", output, "nano-agent")
+    processor = write_agent_processor(parts.processor, work / "agent" / "processor")
+    return export_trained(parts.model, processor, work / "agent", output, "nano-agent")
+
+
+def write_agent_processor(given: GlmVProcessor, folder: Path) -> GlmVProcessor:
+    """A model's processor that spells quoted texts and leaves an enlarged screenshot its size."""
+    given.save(folder)
+    tokenizer = Tokenizer.from_str(given.tokenizer.to_str())
+    tokenizer.pre_tokenizer = pre_tokenizer(spelled=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    file = folder / "preprocessor_config.json"
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    frames = given.pictures.temporal_patch_size
+    settings["size"]["longest_edge"] = max(settings["size"]["longest_edge"], frames * 4 * SMALL_AREA)
+    write_json(file, settings)
+    return GlmVProcessor.from_folder(folder)

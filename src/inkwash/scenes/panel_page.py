@@ -1,4 +1,5 @@
-"""A panel as a page of HTML, with its own account of its state: `panel.state()`, `panel.set(state)`, `panel.boxes()`.
+"""A panel as a page of HTML, with its own account of its state: `panel.state()`, `panel.set(state)`, `panel.boxes()`,
+`panel.glyphs()`.
 
 The account is for those who make and mark tasks; an agent sees the picture only. Keys of widgets are their kind and
 label, such as `button:SAVE` and `radio:SIZE/TALL`.
@@ -31,6 +32,32 @@ const panel = (() => {
   });
   document.addEventListener("submit", (event) => event.preventDefault());
   if (tab) show(tab);
+  const glyphs = () => {
+    const found = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const range = document.createRange();
+    while (walker.nextNode()) {
+      const node = walker.currentNode, e = node.parentElement;
+      if (["SCRIPT", "STYLE", "OPTION"].includes(e.tagName) || e.offsetParent === null) continue;
+      for (let n = 0; n < node.length; n++) {
+        range.setStart(node, n);
+        range.setEnd(node, n + 1);
+        const r = range.getBoundingClientRect();
+        if (node.data[n].trim() && r.width) found.push([node.data[n], r.left, r.top, r.right, r.bottom]);
+      }
+    }
+    const ruler = document.createElement("canvas").getContext("2d");
+    for (const e of all("input[type=text],select")) {
+      const text = e.tagName === "SELECT" ? e.selectedOptions[0].text : e.value;
+      const r = e.getBoundingClientRect(), style = getComputedStyle(e);
+      ruler.font = style.font;
+      const inset = e.tagName === "SELECT" ? 4 : parseFloat(style.paddingLeft);
+      const left = r.left + parseFloat(style.borderLeftWidth) + inset;
+      const at = (n) => left + ruler.measureText(text.slice(0, n)).width;
+      for (let n = 0; n < text.length; n++) found.push([text[n], at(n), r.top + 4, at(n + 1), r.bottom - 4]);
+    }
+    return found;
+  };
   const focus = () => (document.activeElement && key(document.activeElement)) || null;
   return {
     state: () => ({
@@ -50,6 +77,7 @@ const panel = (() => {
       const r = (e.labels && e.labels.length && e.type !== "text" ? e.labels[0] : e).getBoundingClientRect();
       return [key(e), [r.left, r.top, r.right, r.bottom]];
     })),
+    glyphs,
   };
 })();
 """

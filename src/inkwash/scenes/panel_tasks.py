@@ -1,7 +1,8 @@
 """Tasks on panels: what is asked, when the page has reached it, and the next step of someone who knows the page.
 
 Whether a task is done is read from the state of the page alone (`panel_page.py`), never from what an agent says; at the
-end it must also say so.
+end it must also say so. Words of the page stand in quotation marks, mostly: there they are spelled letter by letter for
+a small model's tokenizer.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ TaskKind = Literal["press", "tick", "choose", "open", "link", "already", "infeas
 SINGLE: tuple[TaskKind, ...] = ("press", "tick", "choose", "open", "link", "already", "infeasible")
 MULTI: tuple[TaskKind, ...] = ("type", "tab", "form")
 KINDS = SINGLE + MULTI
+QUOTED = 0.85  # share of the tasks whose words stand in quotation marks
 PHRASES: dict[str, tuple[str, ...]] = {
     "press": ("Press {b}.", "Click {b}.", "Click the button {b}.", "Push the {b} button.", "Hit {b}.",
               "Press the button {b}."),
@@ -38,6 +40,13 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "form": ("Type {o} into {b} and {p} into {q}, then press {r}.", "Enter {o} in {b}, {p} in {q} and click {r}.",
              "Fill {b} with {o} and {q} with {p}; then press {r}.", "Put {o} into {b}, {p} into {q}, and hit {r}."),
 }  # fmt: skip
+
+PARTS = {"button": "button", "field": "field", "checkbox": "box", "radio": "option", "tab": "tab", "link": "link"}
+
+
+def key_name(key: str) -> str:
+    """What a widget is called on the page, by its key."""
+    return key.partition(":")[2].rpartition("/")[2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,18 +96,9 @@ class Move:
     @property
     def words(self) -> str:
         """The step in a few words, which are also its line in a history."""
-        name = self.key.partition(":")[2].rpartition("/")[2]
-        part = {
-            "button": "button",
-            "field": "field",
-            "checkbox": "box",
-            "radio": "option",
-            "tab": "tab",
-            "link": "link",
-        }
         if self.kind == "click":
-            return f"I click the {part[self.key.partition(':')[0]]} {name}."
-        return {"type": f"I type {self.text}.", "done": "It is done.", "fail": "There is no such thing."}[self.kind]
+            return f'I click the {PARTS[self.key.partition(":")[0]]} "{key_name(self.key)}".'
+        return {"type": f'I type "{self.text}".', "done": "It is done.", "fail": "There is no such thing."}[self.kind]
 
 
 def sample_task(
@@ -162,7 +162,9 @@ def after(state: State, move: Move) -> dict[str, Any]:
 
 
 def _phrase(rng: random.Random, split: str, name: str, **slots: str) -> str:
-    return rng.choice(of_split(PHRASES[name], split, "question") or PHRASES[name]).format(**slots)
+    phrase = rng.choice(of_split(PHRASES[name], split, "question") or PHRASES[name])
+    mark = '"' if rng.random() < QUOTED else ""
+    return phrase.format(**{name: f"{mark}{word}{mark}" for name, word in slots.items()})
 
 
 def _press(panel: Panel, rng: random.Random, split: str) -> PanelTask:

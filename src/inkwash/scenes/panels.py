@@ -1,16 +1,20 @@
 """Panels: small pages of widgets for an agent to learn on, sampled from a grammar with a held-out side.
 
 A panel is data here; `panel_page.py` writes it as a page, `panel_tasks.py` asks for something on it. Words are split
-as everywhere; the layout `card` and the styles `night` and `paper` are never trained on.
+as everywhere; the layout `card` and the styles `night` and `paper` are never trained on. Half of the trained panels
+have a style made up at random, dark ones among them, so that an agent cannot go by the six that are listed.
 """
 
 from __future__ import annotations
 
+import colorsys
 import random
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from inkwash.scenes.words import check_split, random_word, words
+from inkwash.scenes.world import luminance
 
 WidgetKind = Literal["button", "field", "checkbox", "radio", "tabs", "link", "list", "slider"]
 Layout = Literal["column", "row", "grid", "card"]
@@ -18,8 +22,13 @@ KINDS: tuple[WidgetKind, ...] = ("button", "field", "checkbox", "radio", "tabs",
 WEIGHTS = (30, 18, 20, 10, 7, 7, 4, 4)
 LAYOUTS: dict[str, tuple[Layout, ...]] = {"train": ("column", "row", "grid"), "held_out": ("card",)}
 SIZES = ((256, 256), (384, 256))
-HEIGHTS = {"button": 34, "field": 36, "checkbox": 28, "radio": 30, "tabs": 70, "link": 26, "list": 36, "slider": 34}
 MADE_UP = 0.3  # share of the labels in training that are no words, so that letters are read and not guessed
+MIXED = 0.5  # share of the panels in training whose style is made up
+LINE = 24  # pixels of a line of words
+# What a widget takes at most: in a column of its own, and in one of two, where what stands beside its label goes below.
+HEIGHTS = {"button": 30, "field": 32, "checkbox": LINE, "radio": 3 * LINE, "tabs": 70, "link": LINE, "list": 32,
+           "slider": 30}  # fmt: skip
+NARROW_HEIGHTS = HEIGHTS | {"field": LINE + 30, "tabs": 102, "list": LINE + 30, "slider": 2 * LINE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +61,7 @@ STYLES: dict[str, tuple[PanelStyle, ...]] = {
         PanelStyle(name="paper", face="serif", size=16, ink="#3b2f2f", ground="#f4ecd8", accent="#4e6e58", gap=10),
     ),
 }  # fmt: skip
+FACES = ("sans", "round", "slab", "mono", "serif", "light")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,32 +98,101 @@ def sample_panel(
     check_split(split)
     width, height = rng.choice(SIZES)
     chosen: Layout = rng.choice(LAYOUTS[split]) if layout is None else layout
-    style = style or rng.choice(STYLES[split])
+    style = style or _style(rng, split)
     labels = _Labels(rng, split)
     title = labels.next().capitalize()
-    columns = 2 if chosen in ("grid", "card") else 1
-    space = [height - 44 - style.gap] * columns
+    narrow = chosen in ("grid", "card")
+    rows = _Rows(space=height - 44 - style.gap, gap=style.gap, columns=2 if narrow else 1)
     found: list[Widget] = []
     inside: tuple[str, ...] = ()
-    for _ in range(rng.randint(2, 8)):
-        widget = _widget(rng, labels, narrow=columns == 2)
+    for number in range(rng.randint(2, 8)):
+        widget = _widget(rng, labels, narrow=narrow) if number else Widget(kind="button", label=labels.next(6))
         if widget.kind == "tabs" and inside:
             continue
-        cost = HEIGHTS[widget.kind] + style.gap + (10 if chosen == "card" else 0)
-        cost += 22 * len(widget.options) if widget.kind == "radio" and columns == 2 else 0
-        place = max(range(columns), key=space.__getitem__)
-        if space[place] < cost:
+        if not rows.take((NARROW_HEIGHTS if narrow else HEIGHTS)[widget.kind] + (12 if chosen == "card" else 0)):
             continue
-        space[place] -= cost
         found.append(widget)
         if widget.kind == "tabs":
-            inside = tuple(labels.next() for _ in widget.options)
-    if not any(widget.kind == "button" for widget in found):
-        found = [*found[:3], Widget(kind="button", label=labels.next())]
-        inside = inside if any(widget.kind == "tabs" for widget in found) else ()
+            inside = tuple(labels.next(6) for _ in widget.options)
+    found = _arranged(found, rng, rows.columns)
     return Panel(
         title=title, widgets=tuple(found), layout=chosen, style=style, width=width, height=height, inside=inside
     )
+
+
+def _style(rng: random.Random, split: str) -> PanelStyle:
+    made_up = split == "train" and rng.random() < MIXED
+    return mixed_style(rng) if made_up else rng.choice(STYLES[split])
+
+
+@dataclass(kw_only=True)
+class _Rows:
+    """The rows of a panel while they are filled; a row is as high as its highest widget."""
+
+    space: int
+    gap: int
+    columns: int
+    count: int = 0
+    highest: int = 0  # of the last row
+
+    def take(self, height: int) -> bool:
+        """Whether another widget of this height still fits; it is counted where it does."""
+        begins = self.count % self.columns == 0
+        cost = height + self.gap if begins else max(0, height - self.highest)
+        if cost > self.space:
+            return False
+        self.space -= cost
+        self.highest = height if begins else max(height, self.highest)
+        self.count += 1
+        return True
+
+
+def _arranged(widgets: list[Widget], rng: random.Random, columns: int) -> list[Widget]:
+    """Whole rows in another order, so that the button that every panel has stands anywhere."""
+    rows = [widgets[first : first + columns] for first in range(0, len(widgets), columns)]
+    last = [rows.pop()] if len(rows[-1]) < columns else []  # an unfinished row stays the last one
+    rng.shuffle(rows)
+    return [widget for row in rows + last for widget in rng.sample(row, len(row))]
+
+
+def mixed_style(rng: random.Random) -> PanelStyle:
+    """A style made up: any face, light or dark, its words legible on what they stand on."""
+    dark = rng.random() < 0.4
+    while True:
+        value = rng.uniform(0.05, 0.3) if dark else rng.uniform(0.88, 1.0)
+        ground = _color(rng, (0.0, 0.35) if dark else (0.0, 0.14), (value, value))
+        ink = _color(rng, (0.0, 0.3), (0.85, 1.0) if dark else (0.0, 0.35))
+        accent = _color(rng, (0.4, 1.0), (0.3, 0.95))
+        on_accent = "#ffffff" if _ratio("#ffffff", accent) >= _ratio("#111111", accent) else "#111111"
+        if _ratio(ink, ground) >= 7 and _ratio(accent, ground) >= 3 and _ratio(on_accent, accent) >= 4:
+            break
+    return PanelStyle(
+        name="mixed", face=rng.choice(FACES), size=rng.randint(14, 18), ink=ink, ground=ground, accent=accent,
+        on_accent=on_accent, radius=rng.choice((0, 2, 4, 6, 10, 15)), gap=rng.randint(6, 10),
+    )  # fmt: skip
+
+
+def _color(rng: random.Random, saturation: tuple[float, float], value: tuple[float, float]) -> str:
+    parts = colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
+    return "#" + "".join(f"{round(255 * part):02x}" for part in parts)
+
+
+def _ratio(one: str, other: str) -> float:
+    """The contrast of two colours (WCAG 2.2)."""
+    low, high = sorted(luminance((int(c[1:3], 16), int(c[3:5], 16), int(c[5:7], 16))) for c in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+def panel_facts(panel: Panel) -> dict[str, Any]:
+    """A panel as plain data for JSON."""
+    return asdict(panel)
+
+
+def panel_of(facts: Mapping[str, Any]) -> Panel:
+    """The panel that `panel_facts` wrote."""
+    widgets = tuple(Widget(**{**each, "options": tuple(each["options"])}) for each in facts["widgets"])
+    style = PanelStyle(**facts["style"])
+    return Panel(**{**facts, "widgets": widgets, "style": style, "inside": tuple(facts["inside"])})
 
 
 class _Labels:

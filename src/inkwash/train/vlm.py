@@ -19,7 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from inkwash.data.loader import Batch
-from inkwash.data.questions import EVERYWHERE, Dialogue
+from inkwash.data.questions import EVERYWHERE, UNKNOWN, Dialogue
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.pixels import PixelConfig
 from inkwash.models.glm_v.positions import PICTURE, prompt_positions
@@ -31,7 +31,15 @@ from inkwash.train.parallel import single_process_only
 from inkwash.train.run import TrainingRun
 
 LENGTH_STEP = 32
-REPORTED = ("letter", "sign", "shape", "thing", "previous", "left")  # labels whose share of right ones is logged
+REPORTED = (
+    "letter",
+    "sign",
+    "shape",
+    "thing",
+    "previous",
+    "left",
+    "glyph_left",
+)  # labels whose share of right ones is logged
 ABSENT = 0.2
 PADDING = -1  # segment of the padding; 0 is the picture, from 1 on the conversations
 
@@ -49,6 +57,7 @@ class VLMTraining:
     ns_steps: int = 3
     workers: int = 1
     save_every_s: float = 120.0
+    precision: str = "auto"  # as `train.device.autocast` has it; a measured choice may differ when a run is continued
 
 
 class CellHeads(nn.Module):
@@ -151,21 +160,25 @@ def cell_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """Sum of the cross-entropies, and the share of right letters, shapes and things where there are any.
 
-    Every cell has the labels `everywhere`. Most cells are empty: where another label says that something is there
-    (not 0; of a colour, not the last class) counts as much as all the rest divided by `ABSENT`.
+    Every cell has the labels `everywhere`; of others it may be unknown what they are (`UNKNOWN`). Most cells are empty:
+    where another label says that something is there (not 0; of a colour, not the last class) counts as much as all the
+    rest divided by `ABSENT`.
     """
     total = torch.zeros((), device=next(iter(labels.values())).device)
     right: dict[str, float] = {}
     for name, values in logits.items():
-        each = F.cross_entropy(values.float().flatten(0, 1), labels[name].flatten(), reduction="none")
+        each = F.cross_entropy(
+            values.float().flatten(0, 1), labels[name].flatten(), reduction="none", ignore_index=UNKNOWN
+        )
         if name in everywhere:
             total = total + each.mean()
             continue
-        there = labels[name].flatten() != (values.shape[-1] - 1 if name == "color" else 0)
+        truth, nothing = labels[name].flatten(), values.shape[-1] - 1 if name == "color" else 0
+        there, absent = (truth != nothing) & (truth != UNKNOWN), truth == nothing
         if there.any():
             total = total + each[there].mean()
-            right[name] = float((values.argmax(-1).flatten() == labels[name].flatten())[there].float().mean())
-        total = total + ABSENT * each[~there].sum() / max(1, int((~there).sum()))
+            right[name] = float((values.argmax(-1).flatten() == truth)[there].float().mean())
+        total = total + ABSENT * each[absent].sum() / max(1, int(absent.sum()))
     return total, {name: right[name] for name in REPORTED if name in right}
 
 
@@ -231,7 +244,7 @@ def train_vlm(
         grid = (pixels.shape[1] // patch, pixels.shape[2] // patch)
         truth = {name: to_device(batch[name], device) for name in labels}
         numbers: dict[str, float] = {}
-        with autocast(device):
+        with autocast(device, config.precision):
             features = model.see(picture_patches(pixels, processor.pictures), [(1, *grid)] * len(pixels))
             logits = heads(features.view(len(pixels), -1, features.shape[-1]))
             loss, right = cell_loss(logits, truth, everywhere)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import random
 import shutil
 import signal
 import subprocess
@@ -12,19 +15,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from inkwash.agent.act import Act
+from inkwash.agent.act import Act, Place
 from inkwash.agent.executors.browser import find_browser
-from inkwash.agent.reply import read_reply
+from inkwash.agent.prompt import Past, Situation, make_prompt
+from inkwash.agent.reply import StepReply, read_reply
+from inkwash.agent.shot import png_of
 from inkwash.agent.worlds import teaching
 from inkwash.agent.worlds.panels import FORM, sample_episode
 from inkwash.core.errors import ConfigError, DataError
 from inkwash.data.card_questions import CardQuestionBatches
-from inkwash.data.panel_pages import PANEL_LABELS, PanelBatches, chunk_path, read_chunk, write_chunk
-from inkwash.data.questions import QuestionBatches
+from inkwash.data.panel_pages import GLYPHS, PANEL_LABELS, PanelBatches, chunk_path, read_chunk, write_chunk
+from inkwash.data.questions import UNKNOWN, QuestionBatches
+from inkwash.media.enlarge import enlarged
+from inkwash.models.glm_v.folder import resolve_vision
 from inkwash.models.glm_v.weights import load_glm_v
 from inkwash.recipes import nano_agent, nano_v
-from inkwash.scenes.panel_tasks import Move
+from inkwash.scenes.panel_tasks import KINDS, Move
+from inkwash.scenes.panels import Panel
 from tests.unit.agent.screens import picture
 from tests.unit.recipes.agent_stage import STEPS, train
 from tests.unit.recipes.test_nano_v2 import TINY
@@ -32,26 +41,128 @@ from tests.unit.recipes.test_nano_v2 import TINY
 BOX = (10.0, 70.0, 90.0, 100.0)
 
 
-def facts(seed: int, kind: str) -> dict[str, Any]:
-    """A step of an episode whose widgets are all at one place."""
+def facts(seed: int, kind: str, focus: str | None = None) -> dict[str, Any]:
+    """A page on the way of an episode, whose widgets are all at one place."""
     episode = sample_episode(seed, kinds=(kind,))  # type: ignore[arg-type]
-    state: dict[str, Any] = {"clicked": [], "tab": None, "focus": None, "on": [], "fields": {}}
     boxes = {goal.key: BOX for goal in episode.task.goals}
+    state: dict[str, Any] = {"clicked": [], "tab": None, "focus": focus and next(iter(boxes)), "on": [], "fields": {}}
     earlier = (Move(kind="click", key="button:OLD"),)
-    return teaching.step_facts(episode.panel, episode.task, state, earlier, boxes, picture(0, (256, 256)))
+    found = teaching.page_facts(episode.panel, episode.task, state, earlier, boxes)
+    return found | {
+        "glyphs": [["A", 10.0, 70.0, 20.0, 90.0], ["b", 20.0, 70.0, 28.0, 90.0], ["-", 28.0, 70.0, 33.0, 90.0]]
+    }
 
 
 @pytest.mark.parametrize("kind", ["press", "type", "infeasible", "form", "link"])
 def test_what_is_taught_is_what_the_agent_reads(kind: str) -> None:
     """The answer is read as the act it stands for, and the question is the prompt of an agent."""
     found = facts(4, kind)
-    assert found["question"].startswith("Step: I click the button OLD.\nTask: ")
-    reply = read_reply(found["answer"], FORM)
-    assert reply.act is not None and reply.thought in found["answer"]
+    step = found["step"]
+    task = step["question"].removeprefix('Step: I click the button "OLD".\nTask: ')
+    past = (Past(reply=StepReply(thought='I click the button "OLD".', act=Act(kind="wait"))),)
+    situation = Situation(task=task, screenshot=picture(0, (256, 256)), past=past)
+    assert make_prompt(situation, FORM, short=True).parts[1] == step["question"]
+    reply = read_reply(step["answer"], FORM)
+    assert reply.act is not None and reply.thought in step["answer"]
     if kind == "infeasible":
         assert reply.act == Act(kind="fail")
     else:
-        assert reply.act.kind == "click" and "rows 3 to 4, columns 1 to 3" in found["thought"]
+        [box, *_] = found["boxes"].values()
+        assert reply.act.kind == "click" and isinstance(reply.act.target, Place)
+        x, y = FORM.grid.pixel(reply.act.target, (found["panel"]["width"], found["panel"]["height"]))
+        assert abs(x + 0.5 - (box[0] + box[2]) / 2) <= 1 and abs(y + 0.5 - (box[1] + box[3]) / 2) <= 1
+        assert "rows 5 to 7, columns 1 to 6" in step["thought"], "cells of the picture that is shown, twice as large"
+
+
+def test_a_text_is_spelled_where_it_is_typed() -> None:
+    """In double quotation marks each letter is a token; in single ones small letters are pieces that nobody knows."""
+    found = facts(4, "type", focus="yes")["step"]
+    act = read_reply(found["answer"], FORM).act
+    assert act is not None and act.kind == "type" and f'content="{act.text}"' in found["answer"]
+    assert act.text and act.text in found["question"]
+
+
+def test_a_small_screenshot_is_enlarged_in_training_as_for_the_agent() -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (256, 384, 3), dtype=np.uint8)
+    shown = make_prompt(Situation(task="x", screenshot=png_of(Image.fromarray(pixels))), FORM, short=True).parts[0]
+    assert isinstance(shown, bytes)
+    with Image.open(io.BytesIO(shown)) as image:
+        assert np.array_equal(np.asarray(image), np.asarray(enlarged(Image.fromarray(pixels))))
+        assert image.size == (768, 512)
+    large = png_of(Image.new("RGB", (400, 300)))
+    assert make_prompt(Situation(task="x", screenshot=large), FORM, short=True).parts[0] == large
+
+
+def test_other_tasks_of_a_page_are_right_in_its_state() -> None:
+    """Whatever is asked, the widget of the answer is shown, and what is already typed is not asked for again."""
+    teach = teaching.PanelTeacher(tasks=6)
+    kinds = set()
+    for seed in range(60):
+        episode = sample_episode(seed)
+        state = start_of(episode.panel)
+        boxes = {key: (8.0, 50.0 + 9 * n, 90.0, 70.0 + 9 * n) for n, key in enumerate(keys_of(episode.panel, state))}
+        page = teaching.page_facts(episode.panel, episode.task, state, (), boxes) | {"glyphs": []}
+        page = json.loads(json.dumps(page))  # as a chunk keeps it
+        one, two = (teach(page, random.Random(seed)) for _ in range(2))
+        assert one == two and len(one) >= 7
+        for dialogue in one:
+            [turn] = dialogue.turns
+            kinds.add(turn.kind)
+            if turn.kind == "parts":
+                assert all(f'"{key.partition(":")[2].rpartition("/")[2]}"' in turn.answer for key in boxes)
+                continue
+            act = read_reply(turn.answer, FORM).act
+            assert act is not None and turn.question.startswith("Task: ")
+            if act.kind == "click":
+                name = turn.answer.split('"')[1]
+                assert name in turn.question
+                box = next(box for key, box in boxes.items() if key.endswith((f":{name}", f"/{name}")))
+                assert isinstance(act.target, Place)
+                x, y = FORM.grid.pixel(act.target, (episode.panel.width, episode.panel.height))
+                assert box[0] <= x <= box[2] and box[1] <= y <= box[3]
+    assert kinds == {*KINDS, "parts"}
+
+
+def start_of(panel: Panel) -> dict[str, Any]:
+    """The state of a page that was just opened."""
+    tabs = panel.of("tabs")
+    return {
+        "clicked": [],
+        "focus": None,
+        "tab": f"tab:{tabs[0].options[0]}" if tabs else None,
+        "on": [f"checkbox:{each.label}" for each in panel.of("checkbox") if each.on],
+        "fields": {f"field:{each.label}": "" for each in panel.of("field")},
+    }
+
+
+def keys_of(panel: Panel, state: dict[str, Any]) -> list[str]:
+    found = []
+    for widget in panel.widgets:
+        if widget.kind in ("button", "link", "field", "checkbox"):
+            found.append(f"{widget.kind}:{widget.label}")
+        elif widget.kind == "radio":
+            found += [f"radio:{widget.label}/{option}" for option in widget.options]
+        elif widget.kind == "tabs":
+            found += [f"tab:{option}" for option in widget.options]
+            shown = zip(panel.inside, widget.options, strict=True)
+            found += [f"button:{name}" for name, option in shown if f"tab:{option}" == state["tab"]]
+    return found
+
+
+def test_quoted_words_are_spelled_and_known_tokens_stay(tmp_path: Path) -> None:
+    before = load_glm_v(resolve_vision("nano-v"), dtype=torch.float32).processor
+    after = nano_agent.write_agent_processor(before, tmp_path)
+    pieces = [after.tokenizer.id_to_token(each) for each in after.encode('Task: Press "Garden".')]
+    assert pieces[-9:] == ['"', "G", "a", "r", "d", "e", "n", '"', "."]
+    for question in (
+        "What does it say?",
+        'Where is "HELLO"? Give a box in thousandths.',
+        "How many objects are there?",
+    ):
+        assert after.encode(question) == before.encode(question)
+    assert after.pictures.resized(2, 512, 768) == (512, 768), "an enlarged page is not made smaller again"
+    assert before.pictures.resized(2, 256, 192) == after.pictures.resized(2, 256, 192)
 
 
 @pytest.fixture
@@ -63,7 +174,8 @@ def chunks(tmp_path: Path) -> Path:
 
 
 def test_batches_are_pure_and_carry_labels(chunks: Path) -> None:
-    make = PanelBatches(folder=chunks, chunks=1, seed=1, batch=3, questions=0.4, talk_from=2)
+    tell = teaching.PanelTeacher(tasks=1)
+    make = PanelBatches(folder=chunks, chunks=1, seed=1, batch=3, tell=tell, questions=0.4, talk_from=2)
     for step in range(8):
         one, two = make(step), make(step)
         assert np.array_equal(one["pixels"], two["pixels"]) and one["dialogues"] == two["dialogues"]
@@ -73,10 +185,13 @@ def test_batches_are_pure_and_carry_labels(chunks: Path) -> None:
         if step < 2:
             assert all(row == [] for row in one["dialogues"])
     pages = [make(step) for step in range(2, 12)]
-    shown = [batch for batch in pages if batch["widget"].any()]
+    shown = [batch for batch in pages if batch["widget"].max() > 0]
     assert 0 < len(shown) < len(pages)
-    grid = shown[0]["widget"][0].reshape(8, 8)
-    assert grid[2:4, 0:3].tolist() == [[1, 1, 1], [1, 1, 1]] and grid.sum() == 6
+    assert all((batch["widget"] == UNKNOWN).all() for batch in pages if batch["widget"].max() <= 0)
+    labels = {name: shown[0][name][0].reshape(16, 16) for name in PANEL_LABELS}
+    assert labels["widget"][4:7, 0:6].tolist() == [[1] * 6] * 3 and labels["widget"].sum() == 18
+    assert labels["glyph_left"].sum() == 0 and labels["glyph_right"].sum() == 2 + GLYPHS.index("A") + GLYPHS.index("b")
+    assert labels["glyph_right"][5, 0:2].tolist() == [1 + GLYPHS.index("A"), 1 + GLYPHS.index("b")]
 
 
 def test_damaged_and_missing_pages_are_one_sentence(tmp_path: Path) -> None:
@@ -141,7 +256,8 @@ def test_the_whole_way_with_two_steps(tmp_path: Path) -> None:
     folder = nano_agent.nano_agent_pages(tmp_path, pages=64)
     before = chunk_path(folder, 0).read_bytes()
     _, found = read_chunk(chunk_path(folder, 0))
-    assert len(found) == 64 and len({each["kind"] for each in found}) >= 6
+    assert len(found) == 64 and len({each["step"]["kind"] for each in found}) >= 6
+    assert all(each["glyphs"] for each in found)
     assert nano_agent.nano_agent_pages(tmp_path, pages=64) == folder and chunk_path(folder, 0).read_bytes() == before
     nano_agent.nano_agent(tmp_path, pages=64, steps=2, language_from=1, batch=2)
     nano_agent.export_nano_agent(tmp_path, tmp_path / "checkpoint")

@@ -199,13 +199,16 @@ class BrowserExecutor:
             self.size = size
             self.page.set_viewport_size({"width": size[0], "height": size[1]})
 
-    def observe(self, *, texts: bool = False) -> Screenshot:
-        """The view, with its elements; `texts` adds all that is written, for secrets to be found."""
-        page = self.page
+    def picture(self) -> bytes:
+        """The view as a PNG file."""
         try:
-            png = page.screenshot(caret="initial", scale="css", animations="allow")
+            return self.page.screenshot(caret="initial", scale="css", animations="allow")
         except self._failure as error:
             raise AgentError(f"The page cannot be seen: {str(error).splitlines()[0]}") from None
+
+    def observe(self, *, texts: bool = False) -> Screenshot:
+        """The view, with its elements; `texts` adds all that is written, for secrets to be found."""
+        page, png = self.page, self.picture()
         elements: list[Element] = []
         written: list[tuple[str, Any]] = []
         for world in self._worlds():

@@ -96,6 +96,11 @@ class PanelWorld:
         """Where the widgets are, by their keys."""
         return {key: tuple(box) for key, box in self.browser.page.evaluate("panel.boxes()").items()}
 
+    @property
+    def glyphs(self) -> list[list[Any]]:
+        """Every character that is shown, with its box."""
+        return list(self.browser.page.evaluate("panel.glyphs()"))
+
     def boxes_in(self, state: State) -> dict[str, tuple[float, float, float, float]]:
         """Where the widgets are in another state; the page's own one is put back."""
         now = self.state

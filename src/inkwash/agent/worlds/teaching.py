@@ -1,29 +1,48 @@
 """What a small agent is taught: pictures of panels on the way of someone who knows them, with the next step in words.
 
-The question of a step is the prompt that the agent gets, and its answer is read as the act: what is learnt is what
-runs (`recipes/nano_agent.py`).
+A browser draws each page once (`drawn`); what is asked about it is made anew whenever it is shown (`PanelTeacher`): the
+step of the task that led there, steps of other tasks, and what the page shows. The question of a step is the prompt
+that the agent gets, and its answer is read as the act: what is learnt is what runs (`recipes/nano_agent.py`).
 """
 
 from __future__ import annotations
 
 import io
 import random
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from inkwash.agent.act import Act
-from inkwash.agent.prompt import Past, Situation, make_prompt
+from inkwash.agent.prompt import Past, short_text
 from inkwash.agent.reply import StepReply, spell
 from inkwash.agent.worlds.panels import FORM, PanelWorld, move_act
-from inkwash.scenes.panel_tasks import KINDS, Move, PanelTask, State, after, fits, next_move, sample_task
-from inkwash.scenes.panels import SIZES, Panel, sample_panel
+from inkwash.data.questions import Dialogue, DialogueTurn
+from inkwash.media.enlarge import is_small
+from inkwash.scenes.panel_tasks import (
+    KINDS,
+    PARTS,
+    Move,
+    PanelTask,
+    State,
+    TaskKind,
+    after,
+    fits,
+    key_name,
+    next_move,
+    sample_task,
+)
+from inkwash.scenes.panels import SIZES, Panel, panel_facts, panel_of, sample_panel
 from inkwash.scenes.world import CELL
 
 STEPS_A_PAGE = 2  # states of one panel: most of the time goes into opening it
 WEIGHTS = {"press": 5, "tick": 3, "choose": 3, "open": 2, "link": 2, "already": 2, "infeasible": 3, "type": 5, "tab": 3,
            "form": 6}  # fmt: skip
+TRIES = 20  # of finding a task that can be begun in a state
+LISTS = 0.25  # share of the pictures that are also asked what they show
+NAMES = ("What is on this page?", "Name the parts of the page.", "What does the page show?", "List what is here.")
 Boxes = dict[str, tuple[float, float, float, float]]
 
 
@@ -41,17 +60,20 @@ def drawn(world: PanelWorld, rng: random.Random, size: tuple[int, int]) -> list[
     start = dict(world.state)
     found = []
     for _ in range(STEPS_A_PAGE):
-        kinds = [kind for kind in KINDS if fits(panel, kind)]
-        kind = rng.choices(kinds, [WEIGHTS[each] for each in kinds])[0]
-        task = sample_task(panel, rng, kinds=(kind,))
+        task = sample_task(panel, rng, kinds=(_kind(panel, rng),))
         ways = _ways(task, start)
         state, earlier = ways[rng.randrange(len(ways))]
         world.browser.page.evaluate("state => panel.set(state)", state)
-        png = world.browser.observe().png
-        with Image.open(io.BytesIO(png)) as image:
+        with Image.open(io.BytesIO(world.browser.picture())) as image:
             picture = np.asarray(image.convert("RGB"))
-        found.append((picture, step_facts(panel, task, state, earlier, world.boxes, png)))
+        glyphs = [[glyph[0], *(round(at, 1) for at in glyph[1:])] for glyph in world.glyphs]
+        found.append((picture, page_facts(panel, task, state, earlier, world.boxes) | {"glyphs": glyphs}))
     return found
+
+
+def _kind(panel: Panel, rng: random.Random) -> TaskKind:
+    kinds = [kind for kind in KINDS if fits(panel, kind)]
+    return rng.choices(kinds, [WEIGHTS[each] for each in kinds])[0]
 
 
 def _ways(task: PanelTask, state: State) -> list[tuple[dict[str, Any], tuple[Move, ...]]]:
@@ -64,34 +86,87 @@ def _ways(task: PanelTask, state: State) -> list[tuple[dict[str, Any], tuple[Mov
     return found
 
 
-def step_facts(
-    panel: Panel, task: PanelTask, state: State, earlier: tuple[Move, ...], boxes: Boxes, png: bytes
-) -> dict[str, Any]:
-    """What is asked, thought and said in one step, and what the picture shows."""
-    move = next_move(task, state)
-    act = move_act(move, boxes, (panel.width, panel.height))
-    past = tuple(Past(reply=StepReply(thought=each.words, act=Act(kind="wait"))) for each in earlier)
-    prompt = make_prompt(Situation(task=task.text, screenshot=png, past=past), FORM, short=True)
+def page_facts(panel: Panel, task: PanelTask, state: State, earlier: tuple[Move, ...], boxes: Boxes) -> dict[str, Any]:
+    """What a page shows, and the step of the task on whose way it is."""
     return {
-        "kind": task.kind,
-        "question": prompt.parts[1],
-        "thought": _thought(move, boxes),
-        "answer": f"{move.words}\n{spell(act, FORM.screen)}",
+        "panel": panel_facts(panel),
+        "state": dict(state),
+        "boxes": {key: [round(at, 1) for at in box] for key, box in boxes.items()},
         "widgets": [_widget(key, box, state) for key, box in boxes.items()],
+        "step": step_facts(panel, task, state, earlier, boxes),
     }
 
 
-def _thought(move: Move, boxes: Boxes) -> str:
-    """Where the widget of the next act is, in rows and columns of cells, as nano-v thinks."""
+def step_facts(panel: Panel, task: PanelTask, state: State, earlier: tuple[Move, ...], boxes: Boxes) -> dict[str, str]:
+    """What is asked, thought and said in one step."""
+    move = next_move(task, state)
+    size = (panel.width, panel.height)
+    past = tuple(Past(reply=StepReply(thought=each.words, act=Act(kind="wait"))) for each in earlier)
+    return {
+        "kind": task.kind,
+        "question": short_text(task.text, past, FORM),
+        "thought": _thought(move, boxes, 2 if is_small(*size) else 1),
+        "answer": f"{move.words}\n{_call(move, boxes, size)}",
+    }
+
+
+def _call(move: Move, boxes: Boxes, size: tuple[int, int]) -> str:
+    """The act as a call; a text in double quotation marks, where a small model's tokenizer spells it."""
+    if move.kind == "type":
+        return f'type(content="{move.text}")'
+    return spell(move_act(move, boxes, size), FORM.screen)
+
+
+def _thought(move: Move, boxes: Boxes, scale: int) -> str:
+    """Where the widget of the next act is, in rows and columns of cells of the picture shown, as nano-v thinks."""
     if move.kind == "click":
-        left, top, right, bottom = boxes[move.key]
-        name = move.key.partition(":")[2].rpartition("/")[2]
+        left, top, right, bottom = (scale * at for at in boxes[move.key])
         rows = f"{int(top // CELL) + 1} to {int((bottom - 1) // CELL) + 1}"
-        return f"{name} is in rows {rows}, columns {int(left // CELL) + 1} to {int((right - 1) // CELL) + 1}."
+        columns = f"{int(left // CELL) + 1} to {int((right - 1) // CELL) + 1}"
+        return f'"{key_name(move.key)}" is in rows {rows}, columns {columns}.'
     return {"type": "The field has the focus.", "done": "All is as asked.", "fail": "I do not see it."}[move.kind]
 
 
 def _widget(key: str, box: tuple[float, float, float, float], state: State) -> dict[str, Any]:
-    kind, _, label = key.partition(":")
     on = key in state["on"] or key == state["tab"] or key == state["focus"]
-    return {"kind": kind, "label": label.rpartition("/")[2], "box": [round(at, 1) for at in box], "on": on}
+    return {"kind": key.partition(":")[0], "label": key_name(key), "box": [round(at, 1) for at in box], "on": on}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelTeacher:
+    """Conversations about one page of `page_facts`: its own step, `tasks` other ones, and sometimes what it shows."""
+
+    tasks: int = 3
+
+    def __call__(self, facts: dict[str, Any], rng: random.Random) -> list[Dialogue]:
+        panel, boxes = panel_of(facts["panel"]), {key: tuple(box) for key, box in facts["boxes"].items()}
+        steps = [facts["step"]]
+        steps += [_other(panel, facts["state"], boxes, rng) for _ in range(self.tasks)]
+        found = [Dialogue(turns=(DialogueTurn(**step),)) for step in steps]
+        if rng.random() < LISTS:
+            turn = DialogueTurn(kind="parts", question=rng.choice(NAMES), thought="", answer=parts_text(facts))
+            found.append(Dialogue(turns=(turn,), thinking=False))
+        return found
+
+
+def _other(panel: Panel, state: State, boxes: Boxes, rng: random.Random) -> dict[str, str]:
+    """A task that someone is given in this state: nothing was pressed for it yet."""
+    fresh = {**state, "clicked": []}
+    for _ in range(TRIES):
+        task = sample_task(panel, rng, kinds=(_kind(panel, rng),))
+        filled = any(goal.wants == "text" and state["fields"].get(goal.key) for goal in task.goals)
+        if not filled and (next_move(task, fresh).kind != "click" or next_move(task, fresh).key in boxes):
+            return step_facts(panel, task, fresh, (), boxes)
+    task = sample_task(panel, rng, kinds=("infeasible",))
+    return step_facts(panel, task, fresh, (), boxes)
+
+
+def parts_text(facts: dict[str, Any]) -> str:
+    """The widgets of a page by kind and label, one a line; ticked boxes, open tabs and filled fields say so."""
+    lines = []
+    for key in facts["boxes"]:
+        kind, fields = key.partition(":")[0], facts["state"]["fields"]
+        more = f': "{fields[key]}"' if fields.get(key) else ""
+        more += ", on" if key in facts["state"]["on"] or key == facts["state"]["tab"] else ""
+        lines.append(f'{PARTS[kind]} "{key_name(key)}"{more}')
+    return "\n".join(lines)
