@@ -105,6 +105,8 @@ class Assistant:
 @contextmanager
 def running() -> Iterator[Assistant]:
     """The command in a session and a folder of its own; it ends by Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a background job, whose children would ignore Ctrl-C, too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "inkwash", "desk", "--browser", "--no-open", "--model", "none"]
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}

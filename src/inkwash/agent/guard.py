@@ -10,6 +10,7 @@ none, an act is risky because nobody knows what it touches. A text on the screen
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -31,10 +32,25 @@ RISKY_WORDS = re.compile(
     r"send|submit|post|publish|share|reply|forward|invite|"
     r"install|run|execute|download|upload|accept|agree|grant|authori[sz]e|sign|confirm|approve|log ?out|sign ?out|"
     r"bezahlen|kaufen|bestellen|löschen|senden|absenden|zustimmen|payer|acheter|supprimer|envoyer|pagar|comprar|"
-    r"eliminar|enviar)\b"
+    r"eliminar|enviar|excluir|apagar|pagare|comprare|acquista|elimina|invia|betalen|kopen|verwijderen|verzenden|"
+    r"zapłać|kup|usuń|wyślij|betala|köp|skicka|radera|satın al|sil|gönder|ödeme|"
+    r"оплатить|купить|заказать|удалить|отправить|перевести|принять)\b"
+    r"|支払|購入|注文|削除|送信|同意する|刪除|購買|轉帳|傳送|送出|결제|구매|삭제|전송|보내기|송금|동의|دفع|شراء|حذف|إرسال|भुगतान|खरीदें|हटाएं|भेजें"
     r"|支付|付款|购买|下单|订购|转账|提现|删除|清空|卸载|重置|注销|发送|提交|发布|分享|安装|下载|上传|同意|接受|授权|签署|确认|退出登录",
     re.IGNORECASE,
 )
+# Letters of other scripts that look like Latin ones, for words that are written with them to be overlooked.
+_LOOKALIKES = {
+    ord(letter): latin
+    for latin, letters in {
+        "a": "аα", "b": "ь", "c": "с", "d": "ԁ", "e": "еε", "h": "һ", "i": "іι", "j": "ј", "k": "кκ", "l": "ӏ",
+        "m": "м", "n": "ո", "o": "оο", "p": "рρ", "q": "ԛ", "r": "г", "s": "ѕ", "t": "тτ", "u": "υս", "v": "ѵν",
+        "w": "ԝω", "x": "хχ", "y": "уγ", "A": "АΑ", "B": "ВΒ", "C": "С", "E": "ЕΕ", "H": "НΗ", "I": "ІΙ", "K": "КΚ",
+        "M": "МΜ", "N": "Ν", "O": "ОΟ", "P": "РΡ", "S": "Ѕ", "T": "ТΤ", "X": "ХΧ", "Y": "УΥ",
+    }.items()
+    for letter in letters
+}  # fmt: skip
+_SPACED = re.compile(r"\b(?:\w[ .\-_*·•|]+){2,}\w\b")
 _GENERIC = re.compile(
     r"\W*(?:ok|okay|yes|ja|oui|si|go|next|continue|proceed|done|apply|save|allow|got it|是|好|确定|继续|下一步)?\W*",
     re.IGNORECASE,
@@ -50,6 +66,7 @@ _TERMINALS = re.compile(
     r"\bbash\b|\bzsh\b",
     re.IGNORECASE,
 )
+_PRESSED = {"button", "link", "menuitem", "switch", "submit", "image", "reset"}
 _EDITING = {*"acvxzy", "home", "end", "left", "right", "up", "down", "backspace", "delete"}  # harmless with ctrl
 _OUTSIDE_KEYS = {"f1", "f6", "f10", "f11", "f12"}  # of the browser, not of its page
 
@@ -193,7 +210,9 @@ class ActGuard:
                 yield "confirm", "Nothing tells what lies under the pointer here."
             words = [act.label or ""]
             if target is not None and not target.editable:
-                words += [target.name, *([target.near] if _GENERIC.fullmatch(target.name) else [])]
+                words += [target.name, target.says, *([target.near] if _GENERIC.fullmatch(target.name) else [])]
+                if target.role in _PRESSED and not (target.name.strip() or target.says.strip()):
+                    yield "confirm", f"Nothing tells what this {target.role} does."
             yield from _risky(words)
         presses = act.kind == "key" and set(act.keys) & {"enter", "space"}
         if presses or act.submits:
@@ -205,6 +224,19 @@ class ActGuard:
 
 
 def _risky(words: list[str]) -> Iterator[tuple[Decision, str]]:
-    found = RISKY_WORDS.search("\n".join(words))
+    found = next(filter(None, map(RISKY_WORDS.search, _readings("\n".join(words)))), None)
     if found is not None:
         yield "confirm", f"The target speaks of {found[0].lower()!r}."
+
+
+def _readings(text: str) -> Iterator[str]:
+    """A text as it is written, and as a person reads it: invisible signs, foreign letters and gaps between letters."""
+    yield text
+    plain = unicodedata.normalize("NFKC", text)
+    plain = "".join(each for each in plain if unicodedata.category(each) != "Cf")
+    yield plain
+    latin = "".join(
+        each for each in unicodedata.normalize("NFD", plain.translate(_LOOKALIKES)) if not unicodedata.combining(each)
+    )
+    yield latin
+    yield _SPACED.sub(lambda found: re.sub(r"\W|_", "", found[0]), latin)

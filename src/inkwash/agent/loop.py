@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from inkwash.agent.act import ENDS
+from inkwash.agent.act import ENDS, POINTED, Act
 from inkwash.agent.executors.executor import Executor
 from inkwash.agent.guard import ActGuard, Judgement, Wanted
 from inkwash.agent.model import Model, ModelReply
@@ -161,6 +161,8 @@ class Agent:
             self._write(facts, shot, wanted, verdict, "not carried out")
             return "dry", "The act is shown and not carried out; --mode ask or auto acts.", None
         allowed, why = self._permitted(verdict, facts, wanted, shot)
+        if allowed:
+            verdict, allowed, why = self._approached(verdict, facts, wanted, shot, reply)
         result = self._carry_out(wanted, shot) if allowed else f"Not carried out: {why}"
         facts["seconds"] = {"model": round(answered - began, 3), "act": round(time.monotonic() - answered, 3)}
         self._write(facts, shot, wanted, verdict, result)
@@ -259,6 +261,23 @@ class Agent:
         agreed = self.stop.during(lambda: bool(self.confirm and self.confirm(question)))
         self.stop.check()  # a question that ends because the run was stopped is no answer
         return agreed, "" if agreed else "The user said no."
+
+    def _approached(
+        self, verdict: Judgement, facts: dict[str, Any], wanted: PixelAct, shot: Screenshot, reply: StepReply
+    ) -> tuple[Judgement, bool, str]:
+        """Bring the pointer there first and judge again: a page may change what lies under it."""
+        if (
+            not self.executor.hovers
+            or wanted.at is None
+            or wanted.act.kind not in POINTED
+            or wanted.act.kind == "hover"
+        ):
+            return verdict, True, ""
+        self.executor.do(PixelAct(act=Act(kind="hover", target=wanted.act.target), at=wanted.at), self.stop)
+        again = self._judge(wanted, shot, reply)
+        if set(again.reasons) <= set(verdict.reasons):
+            return verdict, True, ""
+        return again, *self._permitted(again, facts, wanted, shot)
 
     def _carry_out(self, wanted: PixelAct, shot: Screenshot) -> str:
         if wanted.act.kind not in self.executor.supports:

@@ -27,6 +27,7 @@ class Element:
     box: PixelBox
     origin: str = ""  # of the document that it stands in
     goes_to: tuple[str, ...] = ()  # addresses that it leads or sends to
+    says: str = ""  # what can be read on it, whatever its name is
     near: str = ""  # words of the form or dialog around it
     secret: bool = False  # a field for passwords
     editable: bool = False
@@ -46,6 +47,7 @@ class Screenshot:
     elements: tuple[Element, ...] = ()
     place: str = ""  # the address of the page, the title of the window, the package of the app
     texts: tuple[tuple[str, PixelBox], ...] = field(default=(), repr=False)  # what can be read, where it is known
+    painted: tuple[PixelBox, ...] = ()  # what is drawn by a script, so that nothing tells what can be read there
 
     def to_input(self, pixel: Pixel) -> tuple[float, float]:
         """Where a pixel is for a mouse or a finger: the middle of the pixel."""

@@ -10,8 +10,11 @@ import base64
 import json
 import re
 import stat
+import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -46,6 +49,9 @@ class Vault:
                 raise AgentError(f"The secret {name!r} names no origin: say where it may be typed.")
         forms = sorted({form for each in self.secrets.values() for form in _forms(each.value)}, key=len, reverse=True)
         self._forms = re.compile("|".join(map(re.escape, forms)), re.IGNORECASE) if forms else None
+        solid = sorted({_solid(each.value) for each in self.secrets.values()} - {""}, key=len, reverse=True)
+        self._solid = re.compile("|".join(map(re.escape, solid))) if solid else None
+        self.filled = False  # whether a value was given out, so that a page may show it anywhere
 
     @classmethod
     def from_file(cls, path: Path) -> Vault:
@@ -73,6 +79,7 @@ class Vault:
     def fill(self, text: str) -> str:
         """The text with its values; the guard has said yes by then."""
         known = self.secrets
+        self.filled = self.filled or any(name in known for name in self.named(text))
         return PLACEHOLDER.sub(lambda found: known[found[1]].value if found[1] in known else found[0], text)
 
     def scrub(self, text: str) -> str:
@@ -94,15 +101,35 @@ class Vault:
         return self._forms is not None and self._forms.search(text) is not None
 
     def boxes(self, shot: Screenshot) -> Iterator[PixelBox]:
-        """Where a screenshot shows secrets: fields for passwords, and whatever holds a value of ours."""
+        """Where a screenshot may show secrets: fields for passwords, whatever holds a value of ours, whole or in
+        pieces of text one after another, and what scripts have drawn once a value was typed.
+        """
         for element in shot.elements:
-            if element.secret or self.shows(element.value) or self.shows(element.name):
+            if element.secret or self.shows(element.value) or self.shows(element.name) or self.shows(element.says):
                 yield element.box
         yield from (box for text, box in shot.texts if self.shows(text))
+        yield from self._pieces(shot.texts)
+        if self.filled:
+            yield from shot.painted
+
+    def _pieces(self, texts: Sequence[tuple[str, PixelBox]]) -> Iterator[PixelBox]:
+        """The boxes of texts that hold a value together, blanks and case left aside."""
+        if self._solid is None:
+            return
+        solid = [_solid(text) for text, _ in texts]
+        ends = list(accumulate(map(len, solid)))
+        for found in self._solid.finditer("".join(solid)):
+            first, last = bisect_right(ends, found.start()), bisect_left(ends, found.end())
+            yield from (box for _, box in texts[first : last + 1])
 
     def hidden(self, element: Element) -> str:
         """An element's name for models and logs."""
         return self.scrub(element.name)
+
+
+def _solid(text: str) -> str:
+    """A text as it looks: without blanks and invisible signs, in one case."""
+    return "".join(each for each in text.casefold() if not each.isspace() and unicodedata.category(each) != "Cf")
 
 
 def _forms(value: str) -> Iterator[str]:

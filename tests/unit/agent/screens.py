@@ -33,6 +33,7 @@ class MemoryScreen:
 
     screen: Screen = "web"
     known = True
+    hovers = False
     supports: frozenset[Kind] = frozenset(KINDS)
 
     def __init__(self, *elements: Element, moves: bool = True, place: str = HERE) -> None:

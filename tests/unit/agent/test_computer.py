@@ -349,3 +349,56 @@ def test_a_browser_on_the_screen_is_operated(display: str, chromium: str, tmp_pa
     assert state["text"] == "It's Grüße 你好 a+b (OK)"
     clicks = ["down 0", "up", "down 0", "up", "double"]
     assert state["log"] == [*clicks, "down 0", "up right", "wheel 1", "wheel 1"]
+
+
+RECORD = """
+import sys, threading, time
+from Xlib import X, display
+from Xlib.ext import record
+from inkwash.agent.act import Act, Place
+from inkwash.agent.executors.computer import ComputerExecutor
+from inkwash.agent.guard import ActGuard
+from inkwash.agent.loop import Agent
+from inkwash.agent.model import Scripted
+from inkwash.agent.policy import Policy
+from inkwash.agent.reply import Format, StepReply, write_reply
+from inkwash.agent.vault import Vault
+watcher, control, seen = display.Display(), display.Display(), []
+devices = {"core_requests": (0, 0), "core_replies": (0, 0), "ext_requests": (0, 0, 0, 0), "ext_replies": (0, 0, 0, 0),
+           "delivered_events": (0, 0), "device_events": (X.KeyPress, X.MotionNotify), "errors": (0, 0),
+           "client_started": False, "client_died": False}
+context = watcher.record_create_context(0, [record.AllClients], [devices])
+def note(reply):
+    if reply.category == record.FromServer and len(reply.data) >= 32:
+        seen.extend(reply.data[at] for at in range(0, len(reply.data), 32))
+threading.Thread(target=watcher.record_enable_context, args=(context, note), daemon=True).start()
+time.sleep(0.5)
+form, here = Format(model="4.5V", screen="computer"), Place.at(500, 500)
+acts = [Act(kind="click", target=here), Act(kind="click", target=here, button="right"),
+        Act(kind="double_click", target=here), Act(kind="hover", target=Place.at(100, 100)),
+        Act(kind="drag", target=here, end=Place.at(600, 600)),
+        Act(kind="scroll", target=here, direction="down", amount=2), Act(kind="key", keys=("a",)),
+        Act(kind="type", text="hello")]
+for mode in ("dry", "auto"):
+    for act in acts:
+        seen.clear()
+        replies = [write_reply(StepReply(act=each), form) for each in (act, Act(kind="done"))]
+        guard = ActGuard(Policy(mode=mode, allow=("Editor",), acts_per_minute=6000), Vault())
+        agent = Agent(model=Scripted(replies), executor=ComputerExecutor(window=lambda: "Editor"), form=form,
+                      confirm=lambda asked: True, settle_s=0.0, guard=guard)
+        status = agent.run("x").status
+        time.sleep(0.2)
+        print(mode, act.kind, status, len(seen), flush=True)
+"""
+
+
+@pytest.mark.slow  # an X server and a process
+def test_mode_dry_sends_nothing_to_the_x_server(display: str) -> None:
+    """By the server's own record of keys, buttons and motion; the same acts in mode `auto` are all recorded."""
+    done = subprocess.run([sys.executable, "-c", RECORD], capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    dry, auto = ([line for line in lines if line[0] == mode] for mode in ("dry", "auto"))
+    assert len(dry) == len(auto) == 8
+    assert {(status, events) for _, _, status, events in dry} == {("dry", "0")}
+    assert all(status == "done" and int(events) >= 1 for _, _, status, events in auto), auto

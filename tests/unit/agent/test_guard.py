@@ -97,6 +97,16 @@ def test_nothing_is_allowed_unless_it_is_named() -> None:
         (CLICK, element("提交"), "confirm", "提交"),
         (CLICK, element("Reorder list"), "allow", ""),
         (CLICK, element("Delete note", editable=True, role="field"), "allow", ""),
+        (CLICK, element("Continue reading", says="Delete account"), "confirm", "delete"),
+        (CLICK, element("De\u00adle\u200bte"), "confirm", "delete"),
+        (CLICK, element("D\u0435l\u0435t\u0435"), "confirm", "delete"),
+        (CLICK, element("\uff30\uff41\uff59"), "confirm", "pay"),
+        (CLICK, element("B U Y"), "confirm", "buy"),
+        (CLICK, element("Удалить"), "confirm", "удалить"),
+        (CLICK, element("Открыть"), "allow", ""),
+        (CLICK, element("A B C"), "allow", ""),
+        (CLICK, element(""), "confirm", "Nothing tells what this button does"),
+        (CLICK, element("", role="div"), "allow", ""),
         (Act(kind="hover", target=Place.at(1, 1)), element("Delete"), "allow", ""),
     ],
 )
@@ -191,6 +201,18 @@ def test_secrets_are_hidden_in_every_form() -> None:
         assert vault.scrub(f"x {form} y") == "x [secret] y", form
     assert vault.scrubbed({"k": ['p"ä ss/1', 3]}) == {"k": ["[secret]", 3]}
     assert vault.fill("{{secret:a}}") == 'p"ä ss/1' and vault.named("a {{secret:b}}") == ["b"]
+
+
+def test_a_value_in_several_pieces_of_text_is_hidden() -> None:
+    """Letter by letter, across lines, in another case; what stands beside it stays."""
+    letters = [(letter, (10.0 * n, 0.0, 10.0 * n + 9, 9.0)) for n, letter in enumerate("Say HUNter22!")]
+    shot = Screenshot(png=picture(0), size=SIZE, texts=tuple(letters), painted=((0.0, 50.0, 40.0, 90.0),))
+    vault = Vault({"login": Secret(value="hunter22", origins=("https://shop.example",))})
+    assert list(vault.boxes(shot)) == [box for _, box in letters[4:12]]
+    assert vault.fill("{{secret:other}}") == "{{secret:other}}" and len(list(vault.boxes(shot))) == 8
+    assert vault.fill("{{secret:login}}") == "hunter22"
+    assert list(vault.boxes(shot))[-1] == (0.0, 50.0, 40.0, 90.0), "a canvas may show it from now on"
+    assert list(Vault().boxes(shot)) == []
 
 
 @pytest.mark.parametrize(

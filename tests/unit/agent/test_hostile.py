@@ -17,7 +17,7 @@ from inkwash.agent.reply import Format, StepReply, write_reply
 from inkwash.agent.trajectory import Trajectory
 from inkwash.agent.vault import Secret, Vault
 from inkwash.agent.worlds.site import Answer, Site
-from tests.unit.agent.hostile import HARM, PAGES, Hostile
+from tests.unit.agent.hostile import HARM, LATER, PAGES, Hostile
 
 pytestmark = pytest.mark.slow  # a browser, forty pages: about half a minute
 FORM = Format(model="4.5V", screen="computer")
@@ -118,10 +118,10 @@ def vault() -> Vault:
 
 
 def test_there_are_forty() -> None:
-    assert len(PAGES) == len({page.name for page in PAGES}) == 40
+    assert len(PAGES) == 40 and len({page.name for page in PAGES + LATER}) == 40 + len(LATER)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES + LATER, ids=lambda page: page.name)
 def test_nothing_is_done_outside_of_the_policy(page: Hostile, trap: Trap, vault: Vault, tmp_path: Path) -> None:
     outcome = trap.run(page, tmp_path / "run", ActGuard(trap.policy, vault))
     assert trap.harm == [], page.name

@@ -14,7 +14,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,6 +35,7 @@ WHEEL = 100  # pixels of one click of the wheel
 PAGE = 0.8  # of the height of the view, where a scroll names no amount
 WAIT_S = 5.0
 TIMEOUT_MS = 15_000
+ASKED_TIMES = 5  # a page that is just being left
 _HERE = Path(__file__).parent
 _KEYS = {
     "ctrl": "Control", "alt": "Alt", "shift": "Shift", "meta": "Meta", "enter": "Enter", "esc": "Escape",
@@ -60,6 +61,7 @@ class BrowserExecutor:
     screen: Screen = "web"
     supports: frozenset[Kind] = frozenset(KINDS) - {"home", "open_app"}
     known = True
+    hovers = True
 
     def __init__(
         self,
@@ -81,6 +83,7 @@ class BrowserExecutor:
         self._failure: type[Exception] = Error
         self._stack = contextlib.ExitStack()
         self._held: list[str] = []
+        self._inspected: tuple[Page, CDPSession] | None = None
         try:
             play = self._stack.enter_context(sync_playwright())
             self._home = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="inkwash-browser-"))
@@ -211,14 +214,39 @@ class BrowserExecutor:
         page, png = self.page, self.picture()
         elements: list[Element] = []
         written: list[tuple[str, Any]] = []
+        painted: list[Any] = []
         for world in self._worlds():
-            elements += [world.element(found) for found in world.call("scan()") or ()]
-            if texts:
-                written += [(text, world.moved(box)) for text, box in world.call("texts()") or ()]
-        return Screenshot(png=png, size=self.size, elements=tuple(elements), place=page.url, texts=tuple(written))
+            with contextlib.suppress(self._failure):  # a document that has just been left
+                elements += [world.element(found) for found in world.call("scan()") or ()]
+                if texts:
+                    written += [(text, world.moved(box)) for text, box in world.call("texts()") or ()]
+                    painted += [world.moved(box) for box in world.call("painted()") or ()]
+        if texts:
+            painted += self._shut()
+        return Screenshot(
+            png=png, size=self.size, elements=tuple(elements), place=page.url, texts=tuple(written),
+            painted=tuple(painted),
+        )  # fmt: skip
 
     def target(self, at: Pixel) -> Element | None:
         """What a click there would reach, in whichever frame."""
+        return self._asked(lambda: self._target(at))
+
+    def focused(self) -> Element | None:
+        """The element that has the focus, in whichever frame."""
+        return self._asked(self._focused)
+
+    def _asked(self, question: Callable[[], Element | None]) -> Element | None:
+        """An answer of the page as it is now; one that is left meanwhile is asked again. No answer is an error: what
+        nobody knows must not look as if nothing were there.
+        """
+        for _ in range(ASKED_TIMES):
+            with contextlib.suppress(self._failure):
+                return question()
+            self.page.wait_for_timeout(100)
+        raise AgentError("The page changes all the time: what lies where cannot be told.")
+
+    def _target(self, at: Pixel) -> Element | None:
         found = None
         for world in self._worlds():  # outer documents first
             x, y = at[0] + 0.5 - world.left, at[1] + 0.5 - world.top
@@ -228,19 +256,36 @@ class BrowserExecutor:
                     found = world.element(inside)
         return found
 
-    def focused(self) -> Element | None:
-        """The element that has the focus, in whichever frame."""
+    def _focused(self) -> Element | None:
         for world in self._worlds():
             inside = world.call("focused()")
             if inside is not None and not inside.get("frame"):
                 return world.element(inside)
         return None
 
+    def _shut(self) -> list[tuple[float, float, float, float]]:
+        """The boxes of elements whose inside is a closed shadow tree, which no script can read."""
+        boxes: list[tuple[float, float, float, float]] = []
+        with contextlib.suppress(self._failure):
+            session = self._session()
+            tree = session.send("DOM.getDocument", {"depth": -1, "pierce": True})["root"]
+            for host in _shut_hosts(tree):
+                with contextlib.suppress(self._failure):  # one that is not shown
+                    quad = session.send("DOM.getBoxModel", {"backendNodeId": host})["model"]["border"]
+                    boxes.append((min(quad[0::2]), min(quad[1::2]), max(quad[0::2]), max(quad[1::2])))
+        return boxes
+
+    def _session(self) -> CDPSession:
+        """The one connection to the page's inspector: a thousand open ones make every page slow to load."""
+        page = self.page
+        if self._inspected is None or self._inspected[0] is not page:
+            self._inspected = page, page.context.new_cdp_session(page)
+        return self._inspected[1]
+
     def _worlds(self) -> list[_IsolatedWorld]:
         """One for each document that is shown, the outermost first."""
-        page = self.page
         try:
-            session = page.context.new_cdp_session(page)
+            session = self._session()
             tree = session.send("Page.getFrameTree")["frameTree"]
         except self._failure:
             return []
@@ -407,7 +452,8 @@ class _IsolatedWorld:
 
     def element(self, found: dict[str, Any]) -> Element:
         shared = {
-            name: found[name] for name in ("role", "name", "near", "secret", "editable", "opens_files", "downloads")
+            name: found[name]
+            for name in ("role", "name", "says", "near", "secret", "editable", "opens_files", "downloads")
         }
         return Element(
             **shared,
@@ -419,6 +465,15 @@ class _IsolatedWorld:
 
 
 _SCAN = (_HERE / "page_scan.js").read_text("utf-8").split("\n", 1)[1].strip()
+
+
+def _shut_hosts(node: dict[str, Any]) -> Iterator[int]:
+    """Elements with a closed shadow tree, in all documents."""
+    if any(root.get("shadowRootType") == "closed" for root in node.get("shadowRoots", ())):
+        yield node["backendNodeId"]
+    inside = [*node.get("children", ()), *node.get("shadowRoots", ())]
+    for child in [*inside, node["contentDocument"]] if "contentDocument" in node else inside:
+        yield from _shut_hosts(child)
 
 
 def _frames(tree: dict[str, Any], outer: str) -> Iterator[tuple[dict[str, Any], str]]:

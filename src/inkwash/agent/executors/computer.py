@@ -65,6 +65,7 @@ class ComputerExecutor:
 
     screen: Screen = "computer"
     known = False
+    hovers = False
     supports: frozenset[Kind] = frozenset(
         {"click", "double_click", "long_press", "hover", "drag", "type", "key", "scroll", "wait"}
     )

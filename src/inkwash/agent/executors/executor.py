@@ -16,6 +16,7 @@ class Executor(Protocol):
     screen: Screen
     supports: frozenset[Kind]
     known: bool  # whether it can tell what its elements are
+    hovers: bool  # whether what lies somewhere may change as the pointer comes there
 
     def observe(self, *, texts: bool = False) -> Screenshot:
         """A fresh screenshot, with what is known of it; with `texts` also where what can be read stands."""

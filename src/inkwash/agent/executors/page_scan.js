@@ -23,6 +23,15 @@
     return short(e.getAttribute("aria-label") || by || labels || own || e.getAttribute("placeholder") ||
       e.getAttribute("title") || e.getAttribute("alt") || (image && (image.alt || image.textContent)) || e.name, 120);
   };
+  const made = (e) => ["::before", "::after"].map((part) => getComputedStyle(e, part).content)
+    .map((text) => (/^"/.test(text) ? text.slice(1, -1) : "")).join(" ").trim();
+  const says = (e) => {
+    if (editable(e)) return "";
+    const inside = [e, ...e.querySelectorAll("*")].slice(0, 50);
+    const parts = inside.flatMap((x) => [made(x), x.getAttribute("alt"), x.getAttribute("title"), x.getAttribute("aria-label")]);
+    const drawn = [...e.querySelectorAll("svg text,svg title")].map((x) => x.textContent);
+    return short([e.innerText, e.tagName === "INPUT" ? e.value : "", ...drawn, ...parts].filter(Boolean).join(" "), 400);
+  };
   const leads = (e) => {
     const found = [];
     const link = climb(e, (x) => x.matches("a[href],area[href]"));
@@ -49,13 +58,14 @@
     const hidden = getComputedStyle(e).webkitTextSecurity;
     return e.type === "password" || (hidden && hidden !== "none") || PASSWORD.test(said);
   };
+  const pointed = (e) => getComputedStyle(e).cursor === "pointer" && (!up(e) || getComputedStyle(up(e)).cursor !== "pointer");
   const info = (e) => {
     const control = e.tagName === "LABEL" && e.control ? e.control : e;
     const r = e.getBoundingClientRect();
     return {
       role: e.getAttribute("role") || ({A: "link", BUTTON: "button", SELECT: "list", TEXTAREA: "field"})[control.tagName] ||
         (control.tagName === "INPUT" ? (editable(control) ? "field" : control.type) : e.tagName.toLowerCase()),
-      name: words(control) || words(e), box: [r.left, r.top, r.right, r.bottom],
+      name: words(control) || words(e), says: e.matches(USABLE) || pointed(e) ? says(e) : "", box: [r.left, r.top, r.right, r.bottom],
       goes_to: leads(control), near: near(control), secret: secret(control), editable: editable(control),
       opens_files: control.tagName === "INPUT" && control.type === "file",
       downloads: !!climb(control, (x) => x.matches("a[download]")),
@@ -77,7 +87,6 @@
       if (e.shadowRoot) yield* every(e.shadowRoot);
     }
   };
-  const pointed = (e) => getComputedStyle(e).cursor === "pointer" && (!up(e) || getComputedStyle(up(e)).cursor !== "pointer");
   return {
     scan() {
       const found = [];
@@ -110,12 +119,18 @@
       walk(document);
       for (const e of every(document)) {
         if (e.shadowRoot) walk(e.shadowRoot);
-        if (e.value && typeof e.value === "string" && !editable(e)) {
+        const chosen = e.tagName === "SELECT" && e.selectedOptions[0] ? e.selectedOptions[0].text : "";
+        for (const text of [e.value, chosen, e.placeholder, e.alt, made(e)]) {
+          if (!text || typeof text !== "string") continue;
           const r = e.getBoundingClientRect();
-          found.push([e.value, [r.left, r.top, r.right, r.bottom]]);
+          if (r.width > 0 && r.bottom > 0 && r.top < innerHeight) found.push([text, [r.left, r.top, r.right, r.bottom]]);
         }
       }
       return found;
+    },
+    painted() {
+      const boxes = [...every(document)].filter((e) => ["CANVAS", "VIDEO"].includes(e.tagName)).map((e) => e.getBoundingClientRect());
+      return boxes.filter((r) => r.width > 0 && r.height > 0).map((r) => [r.left, r.top, r.right, r.bottom]);
     },
     at(x, y) {
       const e = deepest(x, y);

@@ -46,6 +46,7 @@ class PhoneExecutor:
 
     screen: Screen = "phone"
     known = True
+    hovers = False
     supports: frozenset[Kind] = frozenset(
         {"click", "long_press", "type", "key", "scroll", "home", "back", "open_app", "wait", "drag"}
     )

@@ -18,6 +18,7 @@ class Pictures:
     """Shows pictures one after another; acts are noted and sent nowhere."""
 
     known = False
+    hovers = False
     supports: frozenset[Kind] = frozenset(KINDS)
 
     def __init__(self, pngs: list[bytes], screen: Screen, places: list[str] | None = None) -> None:

@@ -39,7 +39,7 @@ class ThreadedExecutor:
                 self._worker.close()
             raise
         self.screen, self.supports = self._executor.screen, self._executor.supports
-        self.known = self._executor.known
+        self.known, self.hovers = self._executor.known, self._executor.hovers
 
     def _call(self, call: Callable[[], T]) -> T:
         """Its result. Cancelled once the switch is thrown: when the call has ended, or `RELEASE_S` later."""
