@@ -23,9 +23,9 @@ from PIL import Image
 
 from inkwash.core.errors import DataError
 from inkwash.data.loader import Batch
-from inkwash.data.questions import PLACES, UNKNOWN, Dialogue, QuestionBatches
+from inkwash.data.questions import PLACES, UNKNOWN, Dialogue, DialogueTurn, QuestionBatches
 from inkwash.data.scenes import step_rng
-from inkwash.media.enlarge import enlarged
+from inkwash.media.enlarge import SMALL_AREA, enlarged
 from inkwash.scenes.world import CELL
 
 WIDGETS = ("button", "field", "checkbox", "radio", "tab", "link")
@@ -39,6 +39,7 @@ PANEL_LABELS = {
     **{f"widget_{edge}": 1 + PLACES for edge in ("left", "top", "right", "bottom")},
     **dict.fromkeys(HALVES, 1 + len(GLYPHS)),
 }
+LARGEST_AREA = 4 * SMALL_AREA  # pixels of a page once it is enlarged
 KEPT_CHUNKS = 16  # open at once
 _Labels = dict[str, NDArray[np.int64]]
 
@@ -85,7 +86,7 @@ def panel_labels(facts: dict[str, Any], rows: int, columns: int, scale: float = 
     return labels
 
 
-Tell = Callable[[dict[str, Any], random.Random], list[Dialogue]]
+Tell = Callable[[dict[str, Any], random.Random], list[dict[str, str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,14 +108,16 @@ class PanelBatches:
             return self._known(step)
         pixels, facts = read_chunk(chunk_path(self.folder, rng.randrange(self.chunks)))
         chosen = rng.sample(range(len(facts)), min(self.batch, len(facts)))
-        shown = np.stack([np.asarray(enlarged(Image.fromarray(pixels[each]))) for each in chosen])
-        rows, columns = shown.shape[1] // CELL, shown.shape[2] // CELL
-        scale = shown.shape[1] / pixels.shape[1]
+        pictures = np.stack([np.asarray(enlarged(Image.fromarray(pixels[each]))) for each in chosen])
+        rows, columns = pictures.shape[1] // CELL, pictures.shape[2] // CELL
+        scale = pictures.shape[1] / pixels.shape[1]
         labels = [panel_labels(facts[each], rows, columns, scale) for each in chosen]
         talks = step >= self.talk_from
         return {
-            "pixels": shown,
-            "dialogues": [self.tell(facts[each], rng) if talks else [] for each in chosen],
+            "pixels": pictures,
+            "dialogues": [
+                [_dialogue(turn) for turn in self.tell(facts[each], rng)] if talks else [] for each in chosen
+            ],
         } | {name: np.stack([one[name].ravel() for one in labels]) for name in PANEL_LABELS}
 
     def _known(self, step: int) -> Batch:
@@ -123,3 +126,9 @@ class PanelBatches:
         count, cells = len(found["pixels"]), found["kind"].shape[1]
         nothing = {name: np.full((count, cells), UNKNOWN, dtype=np.int64) for name in PANEL_LABELS}
         return {"pixels": found["pixels"], "dialogues": found["dialogues"]} | nothing
+
+
+def _dialogue(turn: dict[str, str]) -> Dialogue:
+    kind, question, thought, answer = (turn[name] for name in ("kind", "question", "thought", "answer"))
+    last = DialogueTurn(kind=kind, question=question, thought=thought, answer=answer)
+    return Dialogue(turns=(last,), thinking=bool(thought))

@@ -24,9 +24,8 @@ from inkwash.core.errors import ConfigError
 from inkwash.core.files import write_json
 from inkwash.data.card_questions import CardQuestionBatches
 from inkwash.data.loader import Batch
-from inkwash.data.panel_pages import PANEL_LABELS, PanelBatches, chunk_path, write_chunk
+from inkwash.data.panel_pages import LARGEST_AREA, PANEL_LABELS, PanelBatches, chunk_path, write_chunk
 from inkwash.data.questions import QuestionBatches
-from inkwash.media.enlarge import SMALL_AREA
 from inkwash.models.glm_image.processor import pre_tokenizer
 from inkwash.models.glm_v.folder import resolve_vision
 from inkwash.models.glm_v.processor import GlmVProcessor
@@ -114,15 +113,15 @@ def export_nano_agent(work: Path, output: Path, model: str = "nano-v") -> Path:
     return export_trained(parts.model, processor, work / "agent", output, "nano-agent")
 
 
-def write_agent_processor(given: GlmVProcessor, folder: Path) -> GlmVProcessor:
+def write_agent_processor(processor: GlmVProcessor, folder: Path) -> GlmVProcessor:
     """A model's processor that spells quoted texts and leaves an enlarged screenshot its size."""
-    given.save(folder)
-    tokenizer = Tokenizer.from_str(given.tokenizer.to_str())
+    processor.save(folder)
+    tokenizer = Tokenizer.from_str(processor.tokenizer.to_str())
     tokenizer.pre_tokenizer = pre_tokenizer(spelled=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     file = folder / "preprocessor_config.json"
     settings = json.loads(file.read_text(encoding="utf-8"))
-    frames = given.pictures.temporal_patch_size
-    settings["size"]["longest_edge"] = max(settings["size"]["longest_edge"], frames * 4 * SMALL_AREA)
+    frames = processor.pictures.temporal_patch_size
+    settings["size"]["longest_edge"] = max(settings["size"]["longest_edge"], frames * LARGEST_AREA)
     write_json(file, settings)
     return GlmVProcessor.from_folder(folder)

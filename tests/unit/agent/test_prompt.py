@@ -157,4 +157,8 @@ def test_one_user_turn_with_data_urls() -> None:
 def test_the_short_layout_is_a_picture_and_a_few_lines() -> None:
     form = Format(model="4.5V", screen="computer")
     prompt = make_prompt(situation(form, 6), form, short=True)
-    assert prompt.parts == (png(200), "Step: I press OK.\nStep: I press OK.\nTask: Open the settings.")
+    picture, text = prompt.parts
+    assert text == "Step: I press OK.\nStep: I press OK.\nTask: Open the settings."
+    assert isinstance(picture, bytes)
+    with Image.open(io.BytesIO(png(200))) as before, Image.open(io.BytesIO(picture)) as shown:
+        assert shown.size == (2 * before.width, 2 * before.height), "a small one is shown twice as large"

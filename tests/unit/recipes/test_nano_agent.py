@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -106,8 +107,7 @@ def test_other_tasks_of_a_page_are_right_in_its_state() -> None:
         page = json.loads(json.dumps(page))  # as a chunk keeps it
         one, two = (teach(page, random.Random(seed)) for _ in range(2))
         assert one == two and len(one) >= 7
-        for dialogue in one:
-            [turn] = dialogue.turns
+        for turn in (SimpleNamespace(**each) for each in one):
             kinds.add(turn.kind)
             if turn.kind == "parts":
                 assert all(f'"{key.partition(":")[2].rpartition("/")[2]}"' in turn.answer for key in boxes)

@@ -230,13 +230,13 @@ class BrowserExecutor:
 
     def target(self, at: Pixel) -> Element | None:
         """What a click there would reach, in whichever frame."""
-        return self._asked(lambda: self._target(at))
+        return self._answered(lambda: self._target(at))
 
     def focused(self) -> Element | None:
         """The element that has the focus, in whichever frame."""
-        return self._asked(self._focused)
+        return self._answered(self._focused)
 
-    def _asked(self, question: Callable[[], Element | None]) -> Element | None:
+    def _answered(self, question: Callable[[], Element | None]) -> Element | None:
         """An answer of the page as it is now; one that is left meanwhile is asked again. No answer is an error: what
         nobody knows must not look as if nothing were there.
         """

@@ -19,7 +19,6 @@ from inkwash.agent.act import Act
 from inkwash.agent.prompt import Past, short_text
 from inkwash.agent.reply import StepReply, spell
 from inkwash.agent.worlds.panels import FORM, PanelWorld, move_act
-from inkwash.data.questions import Dialogue, DialogueTurn
 from inkwash.media.enlarge import is_small
 from inkwash.scenes.panel_tasks import (
     KINDS,
@@ -134,18 +133,18 @@ def _widget(key: str, box: tuple[float, float, float, float], state: State) -> d
 
 @dataclass(frozen=True, kw_only=True)
 class PanelTeacher:
-    """Conversations about one page of `page_facts`: its own step, `tasks` other ones, and sometimes what it shows."""
+    """Questions about one page of `page_facts`, with thought and answer: its own step, `tasks` other ones, and
+    sometimes what it shows, without a thought.
+    """
 
     tasks: int = 3
 
-    def __call__(self, facts: dict[str, Any], rng: random.Random) -> list[Dialogue]:
+    def __call__(self, facts: dict[str, Any], rng: random.Random) -> list[dict[str, str]]:
         panel, boxes = panel_of(facts["panel"]), {key: tuple(box) for key, box in facts["boxes"].items()}
-        steps = [facts["step"]]
-        steps += [_other(panel, facts["state"], boxes, rng) for _ in range(self.tasks)]
-        found = [Dialogue(turns=(DialogueTurn(**step),)) for step in steps]
+        found = [facts["step"]]
+        found += [_other(panel, facts["state"], boxes, rng) for _ in range(self.tasks)]
         if rng.random() < LISTS:
-            turn = DialogueTurn(kind="parts", question=rng.choice(NAMES), thought="", answer=parts_text(facts))
-            found.append(Dialogue(turns=(turn,), thinking=False))
+            found.append({"kind": "parts", "question": rng.choice(NAMES), "thought": "", "answer": parts_text(facts)})
         return found
 
 
