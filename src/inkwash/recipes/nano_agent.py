@@ -93,7 +93,7 @@ def nano_agent(
         talk_from=language_from,
         asked=_questions(knows, batch, language_from),
     )
-    settings = VLMTraining(steps=steps, language_from=language_from, lr=lr, precision=precision)
+    settings = VLMTraining(steps=steps, language_from=language_from, lr=lr, precision=precision, zero_heads=True)
     parts.model.requires_grad_(True)
     processor = write_agent_processor(parts.processor, folder / "processor")
     train_to_file(parts.model, processor, PANEL_LABELS, make, folder, settings, everywhere=())

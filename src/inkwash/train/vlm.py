@@ -57,6 +57,7 @@ class VLMTraining:
     ns_steps: int = 3
     workers: int = 1
     save_every_s: float = 120.0
+    zero_heads: bool = False  # begin the heads at zero, so that features that were learnt are not disturbed by noise
     precision: str = "auto"  # as `train.device.autocast` has it; a measured choice may differ when a run is continued
 
 
@@ -224,6 +225,9 @@ def train_vlm(
     """
     single_process_only("training of a model that sees")
     heads = CellHeads(labels, model.config.text_config.hidden_size)
+    if config.zero_heads:
+        for parameter in heads.parameters():
+            nn.init.zeros_(parameter)
     for module in (model, heads):
         module.train().to(device)
     halves = (([model.model.visual, heads], "blocks."), ([model.model.language_model, model.lm_head], "layers."))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import math
 import random
 import shutil
 import signal
@@ -35,6 +37,7 @@ from inkwash.models.glm_v.weights import load_glm_v
 from inkwash.recipes import nano_agent, nano_v
 from inkwash.scenes.panel_tasks import KINDS, Move
 from inkwash.scenes.panels import Panel
+from inkwash.train.vlm import ABSENT
 from tests.unit.agent.screens import picture
 from tests.unit.recipes.agent_stage import STEPS, train
 from tests.unit.recipes.test_nano_v2 import TINY
@@ -247,6 +250,10 @@ def test_a_killed_run_ends_as_one_that_was_not(second_edition: Path, chunks: Pat
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
     logs = [(work / "agent" / "log.csv").read_text() for work in (whole, cut)]
     assert logs[0] == logs[1] and len(logs[0].splitlines()) == 1 + STEPS
+    rows = csv.DictReader(logs[0].splitlines())
+    losses = [float(row["cells"]) for row in rows if row["cells"] and float(row["cells"]) > 0]
+    chance = sum((1 + ABSENT) * math.log(classes) for classes in PANEL_LABELS.values())
+    assert losses[0] <= chance + 0.01, "new heads begin at chance and do not disturb what was learnt"
 
 
 @pytest.mark.slow  # a browser draws 64 pages, then two steps of training
