@@ -125,6 +125,7 @@ class Names:
                     at += count - 1
                     break
             at += 1
+        rest = "".join(letter.lower() if len(letter.lower()) == 1 else letter for letter in rest)  # T恤
         for name in self.chinese:
             place = rest.find(name)
             while place >= 0:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from inkwash.engine.prompt_reading import wanted_words
+from inkwash.engine.prompt_reading import names_of, wanted_words
 from inkwash.models.registry import defaults_of
 from inkwash.rl.prompts import PromptSource
 
@@ -79,3 +79,8 @@ def test_a_long_prompt_of_colors_takes_no_time() -> None:
     start = time.process_time()
     found = wanted_words(prompt, LIMITS)
     assert (found.ground, found.inks) == ("blue", (("A", "red"),)) and time.process_time() - start < 1.5
+
+
+def test_chinese_names_with_latin_letters_are_known() -> None:
+    assert names_of(LIMITS).places("一张T恤图案") == [(2, 6)]
+    assert names_of(LIMITS).places("İİ一张t恤图案") == [(4, 8)], "a letter whose small form is longer moves no place"
