@@ -41,6 +41,7 @@ def show_plan(model: str, size: Size | None, *, device_name: str | None, as_json
         from inkwash.core import device
         from inkwash.core.limits import check_size
         from inkwash.engine.memory import ForecastInput
+        from inkwash.models.registry import defaults_of
 
         sizes = sizes_of(model)
         side = min(sizes.vae.sample_size // 32 * 32, 2048)
@@ -48,7 +49,7 @@ def show_plan(model: str, size: Size | None, *, device_name: str | None, as_json
         place = device.pick_device(device_name)
         dtype = device.pick_dtype(None, place)
         device.set_threads()
-        work = ForecastInput(height=size.height, width=size.width, steps=50 if model_is_large(sizes) else 20)
+        work = ForecastInput(height=size.height, width=size.width, steps=defaults_of(model).num_inference_steps)
         with torch_without_compiler():
             plans = plans_of(sizes, work, dtype, place)
     head = {"model": model, "size": str(size), "steps": work.steps, "device": str(place)}
@@ -176,11 +177,6 @@ def sizes_of(model: str) -> Sizes:
         inspect_folder(found)
         return Sizes.of_folder(found)
     raise WeightsError(f"The sizes of {model} are not known before it is on disk: give its folder.")
-
-
-def model_is_large(sizes: Sizes) -> bool:
-    """Whether the model wants the released number of steps."""
-    return sizes.decoder.width > 1024
 
 
 def held_now() -> int:

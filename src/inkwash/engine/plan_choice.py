@@ -332,6 +332,8 @@ class PlanJudge:
             parts.append((LAYOUT, float(self.reader.is_balanced(grid))))
         if self.large:
             parts.append((LAYOUT, float(self.reader.has_large(grid))))
+        if not parts:
+            return 1.0  # the picture that is edited shows nothing, and nothing that can be read is wanted
         return sum(weight * score for weight, score in parts) / sum(weight for weight, _ in parts)
 
     def _ground(self, grid: Tensor) -> Iterator[float]:

@@ -462,5 +462,7 @@ def test_an_edit_keeps_what_its_instruction_does_not_name() -> None:
 
 
 def test_an_edit_of_another_size_is_judged_without_its_cells() -> None:
+    nothing = PlanJudge.of(READER, "Make it blue", (1, 3), [grid(". . . .")], defaults_of("nano").limits)
+    assert nothing is not None and nothing.score(grid(". . .").flatten()) == 1.0, "nothing can be judged"
     judge = PlanJudge.of(READER, 'Change "AB" to "CD"', (1, 3), [grid("A B . E")], defaults_of("nano").limits)
     assert judge is not None and judge.edited is None and judge.score(grid("C D .").flatten()) == 1.0

@@ -126,9 +126,9 @@ def test_what_no_mask_can_keep_is_refused_before_a_word(nano: GlmVisionPipeline,
     [
         (
             AnswerRule(schema={"type": "object", "properties": {f"x{n}": {"type": "integer"} for n in range(5000)}}),
-            "complex",
+            "cannot be followed",
         ),
-        (AnswerRule(schema={"$ref": "#"}), "too complex"),
+        (AnswerRule(schema={"$ref": "#"}), "nothing that the model can write satisfies it"),
         (AnswerRule(choices=("a" * 20_000,)), "more than 16384 characters"),
         (AnswerRule(pattern="a" * 20_000), "more than 16384 characters"),
         (AnswerRule(pattern="a\\"), "cannot be held"),
