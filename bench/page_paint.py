@@ -49,7 +49,7 @@ def _load(browser: Any, url: str) -> list[float]:
     page = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 720}).new_page()
     answers: list[Any] = []
     failed: list[str] = []
-    page.on("response", answers.append)
+    page.on("response", lambda answer: answers.append(answer))  # Playwright marks what it is given
     page.on("requestfailed", lambda request: failed.append(request.url))
     page.on("console", lambda said: failed.append(said.text))
     page.goto(f"{url}/ui")
