@@ -197,6 +197,17 @@ def test_long_texts_come_back_where_they_were(values: dict[str, object], length:
         json_body.LONG_TEXT = before
 
 
+@pytest.mark.parametrize("text", [b'"a"', b'"\\\\"', b'{"role":"user"}'])
+def test_too_many_texts_are_refused_before_their_ends_are_looked_for(text: bytes) -> None:
+    """Looking takes a microsecond a text in which no other thread runs; a second of it kept /health waiting."""
+    begun = time.process_time()
+    with pytest.raises(RequestError) as caught:
+        parse_object(b'{"messages": [' + (text + b",") * 900_000 + b"0]}")
+    assert caught.value.status == 413 and time.process_time() - begun < 0.6
+    quoting = json.dumps({"prompt": 'say "a" and "b" ' * 120_000})
+    assert parse_object(quoting.encode()) == json.loads(quoting), "marks within a text are no texts"
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"a": NaN}', b'{"a": 1e', b'"', b'{"a": "\\', b"\xff"])
 def test_what_is_no_object_is_refused(content: bytes) -> None:
     with pytest.raises(RequestError) as caught:

@@ -70,11 +70,11 @@ def read_json(content: bytes, kind: type[AnyBody]) -> AnyBody:
 
 def parse_object(content: bytes) -> dict[str, Any]:
     """The object that a body is; raises RequestError for anything else."""
+    if _count_texts(content) > 2 * MAX_VALUES:  # a value has a key and a text at most
+        raise _too_many()
     short, texts, nonce = _without_long_texts(content)
     if _count_values(short) > MAX_VALUES:
-        raise RequestError(
-            f"The body holds more than {MAX_VALUES} values: send less at once.", status=413, code="request_too_large"
-        )
+        raise _too_many()
     try:
         values = json.loads(short, parse_constant=_no_number, parse_int=_whole, parse_float=_real)
         if texts:
@@ -84,6 +84,12 @@ def parse_object(content: bytes) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise RequestError(f"The body is a JSON {type(values).__name__}, but must be an object.", code="invalid_body")
     return values
+
+
+def _too_many() -> RequestError:
+    return RequestError(
+        f"The body holds more than {MAX_VALUES} values: send less at once.", status=413, code="request_too_large"
+    )
 
 
 def unsupported_type(kind: str, wanted: str) -> RequestError:
@@ -110,13 +116,15 @@ def _without_long_texts(content: bytes) -> tuple[bytes, list[memoryview], str]:
     whole = memoryview(content)
     kept: list[bytes | memoryview] = []
     texts: list[memoryview] = []
-    last = place = 0
+    last = place = seen = 0
     while (begin := content.find(b'"', place) + 1) > 0 and (end := _end_of_text(content, begin)) >= 0:
         if end - begin >= LONG_TEXT and _is_plain(content, begin, end):
             kept += [whole[last:begin], f"{nonce}{len(texts)}".encode()]
             texts.append(whole[begin:end])
             last = end
-        place = end + 1
+        place, seen = end + 1, seen + 1
+        if seen > 2 * MAX_VALUES:
+            raise _too_many()  # looking for the ends of texts keeps other threads waiting
     return b"".join([*kept, whole[last:]]), texts, nonce
 
 
@@ -140,6 +148,15 @@ def _end_of_text(content: bytes, begin: int) -> int:
             return end
         end = content.find(b'"', end + 1)
     return -1
+
+
+def _count_texts(content: bytes) -> int:
+    """How many texts there are at least: quotation marks without a backslash before them, two to a text."""
+    count = 0
+    for begin in range(0, len(content), _CHUNK):
+        piece = content[begin : begin + _CHUNK]
+        count += piece.count(b'"') - piece.count(b'\\"')
+    return count // 2
 
 
 def _count_values(content: bytes) -> int:
