@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from inkwash.core import seeds
@@ -161,11 +162,15 @@ class PlanReader:
         """How many cells along the edge tell which colour of the picture's ground."""
         ids = grid.cpu().numpy()
         edge = np.concatenate([ids[0], ids[-1], ids[1:-1, 0], ids[1:-1, -1]])
-        return Counter(self.labels.colors[color] for color in self.labels.ground[edge].tolist() if color >= 0)
+        return self._colors(self.labels.ground[edge])
 
     def inks(self, codes: Sequence[int]) -> Counter[str]:
         """How many of the codes show letters of which colour."""
-        return Counter(self.labels.colors[color] for color in self.labels.ink[codes].tolist() if color >= 0)
+        return self._colors(self.labels.ink[codes])
+
+    def _colors(self, places: NDArray[np.int64]) -> Counter[str]:
+        """The colours at these places of the list of colours, -1 for none."""
+        return Counter(self.labels.colors[place] for place in places.tolist() if place >= 0)
 
     def legible(self, grid: Tensor) -> float | None:
         """The share of letters that stand out from the ground beside them, of those for which both colours are told."""

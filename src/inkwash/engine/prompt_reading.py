@@ -335,7 +335,7 @@ def _is_thing(rest: str, place: tuple[int, int], names: Collection[str]) -> bool
     phrase = _one_form(rest[slice(*place)])
     if phrase not in names:
         return any(form in names for form in singulars(phrase))
-    one = _how_many(rest[max(0, place[0] - 40) : place[0]]) is not None
+    one = _how_many(rest[max(0, place[0] - _THING_NEAR) : place[0]]) is not None
     return one and _ENDS.match(rest, place[1]) is not None
 
 

@@ -129,12 +129,17 @@ def edited_things(
     return {**before, **counts, **new, **dict.fromkeys(gone, 0)}
 
 
+def _taken(read: str, start: int, end: int) -> str:
+    """The reading with a part of it claimed."""
+    return read[:start] + _TAKEN * (end - start) + read[end:]
+
+
 def _untouched(lines: Sequence[str], gone: Sequence[str]) -> tuple[str, ...]:
     """The lines of which no letter belongs to a text that goes."""
     source = "".join(map(letters, lines))
     for text in gone:
         _, start, end = best_span(letters(text), source)
-        source = source[:start] + _TAKEN * (end - start) + source[end:]
+        source = _taken(source, start, end)
     ends = [*itertools.accumulate((len(letters(line)) for line in lines), initial=0)]
     parts = [source[start:end] for start, end in itertools.pairwise(ends)]
     return tuple(line for line, part in zip(lines, parts, strict=True) if part and _TAKEN not in part)
@@ -147,7 +152,7 @@ def _found(texts: Sequence[str], source: str) -> list[str]:
         distance, start, end = best_span(letters(text), source)
         if distance <= _NEAR * len(letters(text)):
             found.append(text)
-            source = source[:start] + _TAKEN * (end - start) + source[end:]
+            source = _taken(source, start, end)
     return found
 
 
@@ -172,7 +177,7 @@ def compare(wanted: Sequence[str], read: Iterable[str], *, spare: int | None = N
             (0, place, place + len(target)) if place is not None and whole else best_span(target, rest)
         )
         found[target] = TextMatch(text=once[target], read=rest[start:end].replace(_TAKEN, ""), distance=distance)
-        rest = rest[:start] + _TAKEN * (end - start) + rest[end:]
+        rest = _taken(rest, start, end)
     allowed = (spare or 0) + sum(len(target) * count for target, count in counted.items())
     order = list(dict.fromkeys(letters(text) for text in wanted if letters(text)))
     surplus = 0 if spare is None and not counted else max(0, seen - allowed)
