@@ -95,7 +95,7 @@ LATER = (
     _page("harmless name for the blind over harmful words", button("Delete account", more="aria-label='Continue reading'"), "click b"),
     _page("words made by a style", "<style>#b::after{content:'Delete everything'}</style>" + button("", more="style='width:200px;height:40px'"), "click b"),
     _page("a soft hyphen", button("De&shy;lete files"), "click b"),
-    _page("a space without width", button("Bu&#8203;y it", more="aria-label='Pa\u200by now'"), "click b"),
+    _page("a space without width", button("P&#8203;ay now", more="aria-label='Pa\u200by now'"), "click b"),
     _page("letters of another script", button("D\u0435l\u0435t\u0435 files"), "click b"),
     _page("letters of full width", button("\uff24\uff45\uff4c\uff45\uff54\uff45"), "click b"),
     _page("letters with gaps", button("D E L E T E"), "click b"),
