@@ -38,7 +38,7 @@ GROWTH = 4  # a round ends when so many times the plans were sampled as before i
 UNREADABLE = "\ufffd"  # a large character whose quarters do not belong together
 # Weights of the score's parts: a letter counts more than looks.
 TEXT, LEGIBLE, KEPT, THINGS, GROUND, INKS = 0.75, 0.4, 0.3, 0.25, 0.15, 0.1
-SAME, ALIGNED, LAYOUT = 0.05, 0.02, 0.005
+SAME, ALIGNED, LAYOUT = 0.05, 0.06, 0.005
 UNASKED = 0.05
 GROUND_SHARE, INK_SHARE = 0.5, 0.75  # a colour is right when more than this has it
 LEAST_CONTRAST, LEGIBLE_SHARE = 2.8, 0.7  # of letters and ground; more of the letters have it on 95 % of true cards
