@@ -50,6 +50,7 @@ from inkwash.rl.rewards.scorer import Readings, Scorer, reward_reader
 from inkwash.rl.rewards.text import TextReward
 from inkwash.rl.rollout import TOGETHER, Rollout, sampling_of
 from inkwash.rl.velocities import DecoderReinforce
+from inkwash.scenes.levels import CARD, find_level
 from inkwash.train.config import Training
 from inkwash.train.decoder import FrozenParts
 from inkwash.train.lock import lock_folder
@@ -67,12 +68,22 @@ DRAWN_STEPS = (4, 8)  # by turns, of pictures that the evaluator of details lear
 
 @dataclass(frozen=True, kw_only=True)
 class PromptWorld:
-    """What is asked for: a level of the scene world, a square canvas, at most so many texts, a share of Chinese."""
+    """What is asked for: a level of the scene world, a square canvas, texts at most, shares of Chinese and of edits.
+
+    Edits are judged by their plans.
+    """
 
     level: str = "card"
     side: int = 256
     most_texts: int = 3
     chinese: float = 0.0
+    edits: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.edits <= 1:
+            raise ValueError(f"edits must be a share from 0 to 1, got {self.edits}.")
+        if self.edits and find_level(self.level) is not CARD:
+            raise ValueError(f"edits are asked for at level card only, not at {self.level!r}.")
 
     def source(self, config: ARReinforce | DecoderReinforce) -> PromptSource:
         """The prompts of a run."""
@@ -84,6 +95,7 @@ class PromptWorld:
             canvases=((self.side, self.side),),
             most_texts=self.most_texts,
             chinese=self.chinese,
+            edits=self.edits,
         )
 
 
@@ -165,7 +177,10 @@ def rl_ar(
     adapters = lora if method == "lora" else None
     parts = _loaded(checkpoint, adapters, place)
     scorer = rewards.scorer({}, _plan_rewards(rewards, parts))
-    judge = _judge(work / "ar", world.source(train), judged, rewards) if ranks.first and train.judge_every else _silent
+    if world.edits and scorer.rewards:
+        raise ConfigError("world.edits are judged by their plans: set all rewards but rewards.plan to 0.")
+    drawing = replace(world, edits=0.0).source(train)
+    judge = _judge(work / "ar", drawing, judged, rewards) if ranks.first and train.judge_every else _silent
     torch.manual_seed(train.seed)
     state = grpo_ar(
         parts, world.source(train), scorer, work / "ar", train, device=place, lora=adapters, ranks=ranks, judge=judge
@@ -186,8 +201,8 @@ def rl_decoder(
     train: DecoderReinforce = DecoderReinforce(steps=300),  # noqa: B008
 ) -> Path:
     """Reinforce the diffusion decoder by DiffusionNFT, AWM or Flow-GRPO; returns the folder of the result."""
-    if rewards.plan:
-        raise ConfigError("rewards.plan judges plans, which the decoder is given: it is a reward of `rl ar`.")
+    if rewards.plan or world.edits:
+        raise ConfigError("rewards.plan and world.edits are about plans, which the decoder is given: use `rl ar`.")
     ranks, place = _begin(work, method, device, train)
     checkpoint = first_does(ranks, lambda: resolve(model))
     adapters = lora if method == "lora" else None

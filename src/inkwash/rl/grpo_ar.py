@@ -106,7 +106,7 @@ def grpo_ar(
     run = JudgedRun(policy, saved, state, scorer, partial(judge, rollout) if judge is not None else None)
     held = config.kl > 0 or config.kl_budget > 0
     temperature = rollout.sampling.temperature or 1.0
-    logps_of = partial(plan_logps, model, device=device, precision=config.precision, temperature=temperature)
+    logps_of = partial(plan_logps, model, device=device, precision=config.precision_on(device), temperature=temperature)
     for step, batch in run.steps(make):
         numbers = run.judged(step, replica)
         replica.refresh(policy.whole())
@@ -172,26 +172,28 @@ def scored(
     rollout: Rollout, scorer: Scorer, sampled: Sequence[tuple[Ask, list[PlanSample]]], config: ARReinforce
 ) -> Iterator[Group]:
     """Judge the different plans of some prompts and, where a reward looks at pictures, draw them first."""
-    items: list[tuple[Ask, Tensor]] = []
+    items: list[PlanInput] = []
     places: list[list[int]] = []
     for ask, plans in sampled:
+        references = plans[0].reference_grids
+        true = rollout.true_plan(ask.scene) if references and scorer.plans else None
         known: dict[tuple[int, ...], int] = {}
         indices = []
         for plan in plans:
             key = tuple(plan.target.flatten().tolist())
             if key not in known:
                 known[key] = len(items)
-                items.append((ask, plan.target))
+                items.append(PlanInput(ask=ask, tokens=plan.target, references=references, true=true))
             indices.append(known[key])
         places.append(indices)
     if not items:
         return
-    scores = scorer.score_plans([PlanInput(ask=ask, tokens=target) for ask, target in items])
+    scores = scorer.score_plans(items)
     images: list[Image.Image] = []
     if scorer.rewards:
-        noises = [digest("noise", config.seed, ask.key) for ask, _ in items]
-        images = rollout.pictures([target for _, target in items], [ask.prompt for ask, _ in items], noises).images
-        drawn = [RewardInput(ask=ask, image=image) for (ask, _), image in zip(items, images, strict=True)]
+        noises = [digest("noise", config.seed, item.ask.key) for item in items]
+        images = rollout.pictures([item.tokens for item in items], [item.ask.prompt for item in items], noises).images
+        drawn = [RewardInput(ask=item.ask, image=image) for item, image in zip(items, images, strict=True)]
         scores = np.hstack([scorer.score(drawn), scores])
     for (ask, plans), indices in zip(sampled, places, strict=True):
         pictures = tuple(images[i] for i in indices) if images else ()
@@ -221,13 +223,14 @@ def stored(store: RolloutStore, step: int, asks: Sequence[Ask], rollout: Rollout
     groups = []
     for one in found:
         ask = by_key[one["key"]]
-        (prompt,) = rollout.stages.prompts([ask.prompt], [()], ask.scene.height, ask.scene.width)
+        ((prompt, references),) = rollout.prompts([ask])
         plans = [
             PlanSample(
                 prompt=prompt,
                 tokens=plan["tokens"],
                 kept=KeptIds(values=plan["ids"], offsets=plan["offsets"]),
                 logps=plan["logps"],
+                references=references,
             )
             for plan in one["plans"]
         ]

@@ -136,7 +136,7 @@ def grpo_see(
     pad_id = model.config.text_config.pad_token_id or 0
     rolling = GlmVParts(model=replica.network, processor=parts.processor, generation=parts.generation)
     eyes = GlmVisionPipeline(rolling, conversations=0)
-    logps_of = partial(answer_logps, model, device=device, precision=config.precision)
+    logps_of = partial(answer_logps, model, device=device, precision=config.precision_on(device))
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(policy.optimizers, lr_at(step, config))
         replica.refresh(policy.whole())

@@ -75,6 +75,14 @@ class Reinforcing(NetworkTraining):
                 f"accumulate={self.accumulate} parts."
             )
 
+    def precision_on(self, device: torch.device) -> str:
+        """In which tokens are trained; `auto` is fp32 on a CPU, where rollouts are computed in it.
+
+        In bf16 the log-probabilities of nano's tokens were 0.18 nats (at most 11) from those of their rollouts,
+        in fp32 0.0006, and rewards did not rise.
+        """
+        return "fp32" if self.precision == "auto" and device.type == "cpu" else self.precision
+
     def optimizers(self, modules: Sequence[nn.Module]) -> list[torch.optim.Optimizer]:
         """AdamW: Muon's step has one size whatever the gradient, which on noisy advantages is drift."""
         return make_optimizers(modules, lr=self.lr, muon_marker=None, weight_decay=0.0, betas=(0.9, self.beta2))

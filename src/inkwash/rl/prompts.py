@@ -16,6 +16,7 @@ from inkwash.data.loader import Batch
 from inkwash.data.scenes import step_rng, training_scene
 from inkwash.engine.readback import quoted_texts
 from inkwash.scenes.caption import describe
+from inkwash.scenes.edit import sample_edit
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.levels import CARD, POSTER, find_level
 from inkwash.scenes.scene import Scene
@@ -33,12 +34,16 @@ def digest(*words: object) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """One prompt, the scene it describes, and what it names; `key` tells it from all others of a run."""
+    """One prompt, the scene it describes, and what it names; `key` tells it from all others of a run.
+
+    An edit has the scene that it starts from in `sources`; its own is what must come out.
+    """
 
     prompt: str
     scene: Scene
     named: frozenset[str]
     key: str
+    sources: tuple[Scene, ...] = ()
 
     @property
     def texts(self) -> list[str]:
@@ -48,7 +53,10 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptSource:
-    """{"asks": list of `count` + `spare`, "prompts": their texts}; callable by the loader's worker processes."""
+    """{"asks": list of `count` + `spare`, "prompts": their texts}; callable by the loader's worker processes.
+
+    `edits` is the share that edits one picture.
+    """
 
     seed: int
     count: int
@@ -57,6 +65,7 @@ class PromptSource:
     canvases: tuple[tuple[int, int], ...] = ((256, 256),)
     most_texts: int = 5
     chinese: float = 0.0
+    edits: float = 0.0
 
     def __call__(self, step: int) -> Batch:
         rng = step_rng(self.seed, step)
@@ -65,11 +74,21 @@ class PromptSource:
         return {"asks": asks, "prompts": [ask.prompt for ask in asks]}
 
     def _ask(self, rng: random.Random, width: int, height: int, key: str) -> Ask:
+        if self.edits and rng.random() < self.edits:
+            return self._edit(rng, width, height, key)
         scene = self._scene(rng, width, height)
         language = "zh" if _is_chinese(scene) and rng.random() < 0.75 else "en"
         usual = usual_items(scene) if find_level(self.level) is POSTER else None
         found = describe(scene, rng, language=language, usual=usual)
         return Ask(prompt=found.prompt, scene=scene, named=found.named, key=key)
+
+    def _edit(self, rng: random.Random, width: int, height: int, key: str) -> Ask:
+        """What goes on from several pictures is left out: nobody can say which of them a part is to come from."""
+        while True:
+            language = "zh" if find_level(self.level) is CARD and rng.random() < self.chinese else "en"
+            edit = sample_edit(rng, width=width, height=height, level=self.level, language=language, random_words=0.5)
+            if len(edit.sources) == 1:
+                return Ask(prompt=edit.instruction, scene=edit.target, named=frozenset(), key=key, sources=edit.sources)
 
     def _scene(self, rng: random.Random, width: int, height: int) -> Scene:
         if find_level(self.level) is CARD:

@@ -8,14 +8,15 @@ several at a time, which is faster on a CPU and rounds differently from a pictur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from inkwash.core.seeds import make_generator
-from inkwash.engine.ar import Row, read_prompt, sample_plans
+from inkwash.engine.ar import Row, fill_placeholders, read_prompt, sample_plans
 from inkwash.engine.denoise import DenoiseInput, Denoiser
 from inkwash.engine.output import decode_latents, to_output, upsample
 from inkwash.engine.request import SamplingOverrides, Watch
@@ -31,20 +32,39 @@ from inkwash.rl.kernels import Kernel
 from inkwash.rl.logprobs import KeptIds
 from inkwash.rl.prompts import Ask
 from inkwash.rl.sampler import KernelStep, sample
+from inkwash.scenes.render import render
+from inkwash.scenes.scene import Scene
 from inkwash.train.rows import ARBatch, pad_rows
 
 ODE = Kernel()
 TOGETHER = 8  # pictures of a pass, and plans of a step
 
 
+class ReadAsk(NamedTuple):
+    """A prompt as the generator reads it, and the semantic tokens (N,) of the pictures that are edited."""
+
+    prompt: ImagePrompt
+    references: tuple[Tensor, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlanSample:
-    """One sampled plan: its tokens (n,), what each could have been, and the sampler's log-probabilities (n,)."""
+    """One sampled plan: its tokens (n,), what each could have been, and the sampler's log-probabilities (n,).
+
+    `references` are the semantic tokens (N,) of the pictures that are edited.
+    """
 
     prompt: ImagePrompt
     tokens: Tensor
     kept: KeptIds
     logps: Tensor
+    references: tuple[Tensor, ...] = ()
+
+    @property
+    def reference_grids(self) -> tuple[Tensor, ...]:
+        """Semantic tokens (rows, columns) of the pictures that are edited."""
+        pairs = zip(self.references, self.prompt.references, strict=True)
+        return tuple(ids.view(reference.grid) for ids, reference in pairs)
 
     @property
     def grids(self) -> list[Grid]:
@@ -88,11 +108,10 @@ class Rollout:
     @torch.no_grad()
     def plans(self, asks: Sequence[Ask], seeds: Sequence[Sequence[int]]) -> list[list[PlanSample]]:
         """A plan for every seed of every ask; all asks are of one canvas."""
-        scene = asks[0].scene
-        prompts = self.stages.prompts([ask.prompt for ask in asks], [()] * len(asks), scene.height, scene.width)
+        prompts = self.prompts(asks)
         rows, traces = [], []
-        for prompt, numbers in zip(prompts, seeds, strict=True):
-            prefix = read_prompt(self.parts.ar, prompt, [])
+        for (prompt, references), numbers in zip(prompts, seeds, strict=True):
+            prefix = read_prompt(self.parts.ar, prompt, references)
             for seed in numbers:
                 traces.append(Trace())
                 uniforms = torch.rand(prefix.tokens, generator=make_generator(seed))
@@ -107,16 +126,35 @@ class Rollout:
             at += len(numbers)
         return found
 
-    def _plan(self, prompt: ImagePrompt, tokens: Tensor, trace: Trace) -> PlanSample:
-        if not trace.ids:  # an accelerator's slots keep their steps to themselves
-            trace = self._traced(prompt, tokens)
-        logps = torch.tensor(trace.logps)
-        return PlanSample(prompt=prompt, tokens=tokens.cpu(), kept=KeptIds.of(trace.ids), logps=logps)
+    @torch.no_grad()
+    def prompts(self, asks: Sequence[Ask]) -> list[ReadAsk]:
+        """What the generator reads of asks of one canvas: prompts, and semantic tokens (N,) of edited pictures."""
+        scene = asks[0].scene
+        pictures = [[render(source) for source in ask.sources] for ask in asks]
+        prompts = self.stages.prompts([ask.prompt for ask in asks], pictures, scene.height, scene.width)
+        return [ReadAsk(*each) for each in zip(prompts, map(tuple, self.stages.semantic_ids(prompts)), strict=True)]
 
-    def _traced(self, prompt: ImagePrompt, tokens: Tensor) -> Trace:
+    @torch.no_grad()
+    def true_plan(self, scene: Scene) -> Tensor:
+        """Semantic tokens (rows, columns) of the rendered scene, as a reference is read."""
+        prompts = self.stages.prompts([""], [[render(scene)]], scene.height, scene.width)
+        return self.stages.semantic_ids(prompts)[0][0].view(prompts[0].references[0].grid)
+
+    def _plan(self, read: ReadAsk, tokens: Tensor, trace: Trace) -> PlanSample:
+        plan = PlanSample(
+            prompt=read.prompt,
+            tokens=tokens.cpu(),
+            kept=KeptIds.of([]),
+            logps=torch.empty(0),
+            references=read.references,
+        )
+        if not trace.ids:  # an accelerator's slots keep their steps to themselves
+            trace = self._traced(plan)
+        return replace(plan, kept=KeptIds.of(trace.ids), logps=torch.tensor(trace.logps))
+
+    def _traced(self, sample: PlanSample) -> Trace:
         """The same from one pass over the finished plan."""
-        ar = self.parts.ar
-        sample = PlanSample(prompt=prompt, tokens=tokens.cpu(), kept=KeptIds.of([]), logps=torch.empty(0))
+        ar, tokens = self.parts.ar, sample.tokens
         rows = plan_rows([sample], ar.config).to(ar.lm_head.weight.device)
         hidden = ar(rows.ids, rows.positions)[rows.weight > 0]
         logits = ar.lm_head(hidden)[:, : ar.config.vq_config.num_embeddings].float().cpu()
@@ -173,9 +211,11 @@ def plan_rows(samples: Sequence[PlanSample], config: ARConfig) -> ARBatch:
     marks = {"image_start": config.image_start_token_id, "image_end": config.image_end_token_id}
     ids, positions, weights = [], [], []
     for plan in samples:
-        before, start = prompt_positions(plan.prompt.ids.tolist(), [], **marks)
+        prompt = fill_placeholders(plan.prompt.ids, plan.references, config.image_token_id)
+        grids = [reference.grid for reference in plan.prompt.references]
+        before, start = prompt_positions(prompt.tolist(), grids, **marks)
         drawn = decode_positions(start, plan.grids)[:, :-1]
-        ids.append(torch.cat([plan.prompt.ids, plan.tokens.long()]))
+        ids.append(torch.cat([prompt, plan.tokens.long()]))
         positions.append(torch.cat([before, drawn], dim=1))
         weights.append(torch.ones(len(plan.tokens)))
     return pad_rows(ids, positions, weights, config.text_config.pad_token_id or 0)

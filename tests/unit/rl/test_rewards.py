@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter
+from torch import Tensor
 
 from inkwash.core.errors import ConfigError, InkwashError
 from inkwash.engine.plan_choice import PlanReader
@@ -38,6 +39,7 @@ from inkwash.rl.rewards.look import LookReward, look_parts
 from inkwash.rl.rewards.plan import ReadPlanReward
 from inkwash.rl.rewards.scorer import Readings, Scorer, reward_reader
 from inkwash.rl.rewards.text import TextReward
+from inkwash.rl.rollout import Rollout, sampling_of
 from inkwash.scenes.render import render
 from inkwash.train.decoder import FrozenParts
 from tests.unit.train.conftest import tiny_tokenizer
@@ -247,6 +249,24 @@ def test_plans_of_rendered_cards_are_known_from_nothing_and_from_others() -> Non
     empty = reward([PlanInput(ask=ask, tokens=torch.zeros_like(plan)) for ask, plan in zip(asks, tokens, strict=True)])
     # Codes of rare letters stand for others too: of 295 true plans the mean is 0.88.
     assert np.mean(true) > 0.9 and np.mean(others) < 0.4 and max(empty) < 0.1
+
+
+def test_true_edits_are_known_from_what_was_not_edited_and_from_new_pictures() -> None:
+    parts = load_pipeline_parts(resolve("nano"))
+    assert parts.code_labels is not None
+    reward = ReadPlanReward(reader=PlanReader(parts.code_labels), limits=parts.drawing.limits)
+    rollout = Rollout(parts=parts, sampling=sampling_of(parts))
+    asks: list[Ask] = PromptSource(seed=7, count=6, edits=1.0, canvases=((384, 384),))(0)["asks"]
+    before = [rollout.true_plan(ask.sources[0]) for ask in asks]
+    true = [rollout.true_plan(ask.scene) for ask in asks]
+
+    def scores(plans: Sequence[Tensor]) -> list[float]:
+        pairs = zip(asks, plans, before, true, strict=True)
+        return reward([PlanInput(ask=ask, tokens=plan, references=(ids,), true=aim) for ask, plan, ids, aim in pairs])
+
+    right, copied, others = scores(true), scores(before), scores([*true[1:], true[0]])
+    assert np.mean(right) > 0.85 and max(others) < 0.5
+    assert np.mean([a - b for a, b in zip(right, copied, strict=True)]) > 0.1
 
 
 @pytest.mark.slow

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import create_autospec
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,9 +16,12 @@ from inkwash.core.seeds import make_generator
 from inkwash.engine.denoise import DenoiseInput, Denoiser
 from inkwash.engine.output import upsample
 from inkwash.engine.request import Watch
-from inkwash.rl.grpo_ar import ARReinforce, plan_logps, plan_part
+from inkwash.rl.grpo_ar import ARReinforce, packed, plan_logps, plan_part, scored, stored
 from inkwash.rl.kernels import Kernel
+from inkwash.rl.loop import RolloutStore
 from inkwash.rl.prompts import PromptSource, digest, share_of
+from inkwash.rl.rewards.base import PlanInput
+from inkwash.rl.rewards.scorer import Scorer
 from inkwash.rl.rollout import PlanSample, Rollout, plan_rows, sampling_of
 from inkwash.rl.sampler import check_window, sample
 from tests.unit.rl.stages import CPU, SOURCE, tiny_parts
@@ -97,7 +103,7 @@ def test_a_plan_knows_the_law_it_was_drawn_from(rollout: Rollout, plans: list[li
         for i, token in enumerate(plan.tokens.tolist()):
             own = plan.kept.values[plan.kept.offsets[i] : plan.kept.offsets[i + 1]].tolist()
             assert token in own
-        again = rollout._traced(plan.prompt, plan.tokens)
+        again = rollout._traced(plan)
         assert torch.allclose(torch.tensor(again.logps), plan.logps, atol=1e-4)
     assert len({tuple(plan.tokens.tolist()) for plan in plans[0]}) == 3
     assert rollout.plans(SOURCE(0)["asks"][:1], [[1, 2, 3]])[0][1].tokens.equal(plans[0][1].tokens)
@@ -105,8 +111,6 @@ def test_a_plan_knows_the_law_it_was_drawn_from(rollout: Rollout, plans: list[li
 
 def test_the_training_path_gives_the_rollout_s_law(rollout: Rollout, plans: list[list[PlanSample]]) -> None:
     """fp32 against fp32: the mismatch of log-probabilities is rounding alone; tokens without choice are left out."""
-    import numpy as np
-
     samples = [plan for group in plans for plan in group]
     part = plan_part(
         rollout.parts.ar,
@@ -122,6 +126,44 @@ def test_the_training_path_gives_the_rollout_s_law(rollout: Rollout, plans: list
     assert rows.targets[rows.weight > 0].tolist() == [t for plan in samples for t in plan.tokens.tolist()]
     last = int(samples[-1].kept.choice.sum())
     assert set(part.weight[:-last].tolist()) == {1.0, 2.0} and not bool(part.weight[-last:].any())
+
+
+def test_plans_of_edits_have_the_same_law_in_training(rollout: Rollout) -> None:
+    """References stand in the prompt of rollout and training alike; what is stored of a group comes back whole."""
+    source = PromptSource(seed=3, count=2, edits=1.0, canvases=((256, 256),))
+    asks = source(0)["asks"]
+    assert all(len(ask.sources) == 1 and ask.scene != ask.sources[0] for ask in asks)
+    sampled = rollout.plans(asks, [[1, 2], [3, 4]])
+    samples = [plan for plans in sampled for plan in plans]
+    config = ARReinforce(steps=1)
+    part = plan_part(rollout.parts.ar, samples, np.ones(4), np.ones(4, dtype=bool), config)
+    logp, _ = plan_logps(rollout.parts.ar, part, CPU, config.precision_on(CPU), 1.0)
+    assert (logp - part.rolled).abs().mean() < 1e-4
+    (ids,) = samples[0].reference_grids
+    assert ids.tolist() == rollout.true_plan(asks[0].sources[0]).tolist()
+    assert (
+        ids.flatten().tolist()
+        == plan_rows(samples[:1], rollout.parts.ar.config)
+        .ids[0]
+        .tolist()[
+            (at := samples[0].prompt.ids.tolist().index(rollout.parts.ar.config.image_token_id)) : at + ids.numel()
+        ]
+    )
+
+    class Copies:
+        name = "copies"
+
+        def __call__(self, items: Sequence[PlanInput]) -> list[float]:
+            assert all(item.true is not None and len(item.references) == 1 for item in items)
+            return [float(item.tokens[0, 0]) for item in items]
+
+    groups = [*scored(rollout, Scorer(plans={"copies": Copies()}), list(zip(asks, sampled, strict=True)), config)]
+    store = create_autospec(RolloutStore, instance=True)
+    store.get.return_value = [packed(group) for group in groups]
+    again = stored(store, 0, asks, rollout)
+    assert again is not None
+    same = plan_rows([plan for group in again for plan in group.plans], rollout.parts.ar.config)
+    assert torch.equal(same.ids, part.rows.ids) and torch.equal(same.positions, part.rows.positions)
 
 
 def test_pictures_depend_on_their_seed_alone(rollout: Rollout, plans: list[list[PlanSample]]) -> None:
@@ -150,7 +192,6 @@ def test_every_level_can_be_asked_for(level: str) -> None:
 
 def test_the_folder_of_a_run_may_hold_rollouts(tmp_path: Path) -> None:
     """What was stored comes back; a saved state lets go of what stands before the state before it."""
-    from inkwash.rl.loop import RolloutStore
     from inkwash.train.parallel import Ranks
 
     store = RolloutStore(tmp_path, Ranks())

@@ -42,10 +42,15 @@ class Reward(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class PlanInput:
-    """The semantic tokens (rows, columns) of a plan with what was asked for."""
+    """The semantic tokens (rows, columns) of a plan with what was asked for.
+
+    Of an edit also those of the pictures that it starts from, and of the rendered scene that must come out.
+    """
 
     ask: Ask
     tokens: Tensor
+    references: tuple[Tensor, ...] = ()
+    true: Tensor | None = None
 
 
 class PlanReward(Protocol):
