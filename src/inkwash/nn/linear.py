@@ -39,7 +39,7 @@ Measured on one core of an EPYC with AVX512-bf16, (1, 4096) x (4096, 16384), mil
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -139,15 +139,32 @@ def pack(weight: Tensor, bias: Tensor | None = None, *, scratch: Tensor | None =
 
 def exact_scale(weight: Tensor) -> float | None:
     """The power of two by which all weights become float16 without loss; None if there is none."""
-    largest = max(abs(float(end)) for end in torch.aminmax(weight))
+    largest = _largest(weight)
     if not 0 < largest < math.inf:
         return None
-    scale = 2.0 ** (LARGEST - math.frexp(largest)[1])
+    scale = _half_scale(largest)
     for some in weight.split(ROWS_AT_ONCE):
         scaled = some.float() * scale
         if not torch.equal(scaled.half().float(), scaled):
             return None
     return scale
+
+
+def half_scale(weights: Iterable[Tensor]) -> float:
+    """The power of two by which the largest of some matrices comes near the end of float16.
+
+    Rounded to float16 in this scale, `pack` takes them, alone or joined.
+    """
+    largest = max(map(_largest, weights), default=0.0)
+    return _half_scale(largest) if 0 < largest < math.inf else 1.0
+
+
+def _largest(weight: Tensor) -> float:
+    return max(abs(float(end)) for end in torch.aminmax(weight))
+
+
+def _half_scale(largest: float) -> float:
+    return 2.0 ** (LARGEST - math.frexp(largest)[1])
 
 
 def can_pack() -> bool:
