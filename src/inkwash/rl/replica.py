@@ -2,8 +2,9 @@
 
 A `PolicyReplica` is a network of its own that holds the policy's weights. On a CPU its matrices keep 11 binary digits:
 those the row decoder packs, three times as fast. In bf16, which keeps 8, they would stand still while the policy moves
-by less than that, step after step. It is whole on every process and has adapters merged in. `Shadow`s are older weights beside the policy's, swapped in for a forward pass and out again; as the trained
-parameters alone are kept, shards and adapters need nothing else.
+by less than that, step after step. It is whole on every process and has adapters merged in. `Shadow`s are older weights
+beside the policy's, swapped in for a forward pass and out again; as the trained parameters alone are kept, shards and
+adapters need nothing else.
 """
 
 from __future__ import annotations
