@@ -38,7 +38,7 @@ GROWTH = 4  # a round ends when so many times the plans were sampled as before i
 UNREADABLE = "\ufffd"  # a large character whose quarters do not belong together
 # Weights of the score's parts: a letter counts more than looks.
 TEXT, LEGIBLE, KEPT, THINGS, GROUND, INKS = 0.75, 0.4, 0.3, 0.25, 0.15, 0.1
-SAME, ALIGNED, LAYOUT = 0.05, 0.06, 0.005
+SAME, ALIGNED, BALANCED, LARGE = 0.05, 0.06, 0.06, 0.005
 UNASKED = 0.05
 GROUND_SHARE, INK_SHARE = 0.5, 0.75  # a colour is right when more than this has it
 LEAST_CONTRAST, LEGIBLE_SHARE = 2.8, 0.7  # of letters and ground; more of the letters have it on 95 % of true cards
@@ -49,7 +49,7 @@ SURE_QUARTERS = 3  # must be able to show the same one
 SURE_SHARE = 50  # per cent of the cells of their codes, on average: of less the decoder makes no letter
 RIGHT, RIGHT_EDIT = 1 - 1e-9, 0.98  # from here on a plan is right; that which is edited is not read without faults
 FOLLOWS = 2  # rows from one line of text to the next
-FREE = 2  # columns by which the free space on both sides may differ
+FREE, UNEVEN = 1, 5  # columns by which the free space on both sides may differ, and differs where nothing is balanced
 
 
 SignShares = dict[str, int]  # the characters that a place may show, the likeliest first, with their shares
@@ -184,11 +184,14 @@ class PlanReader:
                 standing_out.append(self.labels.contrast[inks[row, column], ground] >= LEAST_CONTRAST)
         return float(np.mean(standing_out)) if standing_out else None
 
-    def is_balanced(self, grid: Tensor) -> bool:
-        """Whether what is shown leaves as much free on the left as on the right."""
+    def balance(self, grid: Tensor) -> float:
+        """From 1, where what is shown leaves as much free on the left as on the right (97 % of true cards), to 0."""
         ids = grid.cpu().numpy()
         columns = np.flatnonzero(np.isin(ids, self.labels.code).any(axis=0))
-        return not len(columns) or abs(int(columns[0]) - (ids.shape[1] - 1 - int(columns[-1]))) <= FREE
+        if not len(columns):
+            return 1.0
+        uneven = abs(int(columns[0]) - (ids.shape[1] - 1 - int(columns[-1])))
+        return min(1.0, max(0.0, (UNEVEN - uneven) / (UNEVEN - FREE)))
 
     def aligned(self, grid: Tensor) -> float | None:
         """The share of lines of text that are flush with the one above or centred under it; None where none follows.
@@ -334,9 +337,9 @@ class PlanJudge:
         if not self.edit and (aligned := self.reader.aligned(grid)) is not None:
             parts.append((ALIGNED, aligned))
         if self.balanced:
-            parts.append((LAYOUT, float(self.reader.is_balanced(grid))))
+            parts.append((BALANCED, self.reader.balance(grid)))
         if self.large:
-            parts.append((LAYOUT, float(self.reader.has_large(grid))))
+            parts.append((LARGE, float(self.reader.has_large(grid))))
         if not parts:
             return 1.0  # the picture that is edited shows nothing, and nothing that can be read is wanted
         return sum(weight * score for weight, score in parts) / sum(weight for weight, _ in parts)

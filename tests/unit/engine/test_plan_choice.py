@@ -17,6 +17,7 @@ from torch import Tensor
 from inkwash.core.errors import RequestError, WeightsError
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.plan_choice import (
+    ALIGNED,
     RIGHT,
     RIGHT_EDIT,
     UNREADABLE,
@@ -182,6 +183,14 @@ def test_aligned_lines_win_and_an_edit_keeps_its_layout() -> None:
     assert replace(judge, edit=True).score(loose) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("row", "score"), [(". A B .", 1.0), ("A . . .", 0.5), (". . . .", 1.0), ("A B . .", 0.75), ("A B C .", 1.0)]
+)
+def test_what_is_shown_stands_in_the_middle(row: str, score: float) -> None:
+    """One column more on a side is no fault: an odd text on an even grid has it."""
+    assert READER.balance(grid(row)) == score
+
+
 def test_a_word_stands_in_one_line() -> None:
     judge = PlanJudge(reader=READER, grid=(2, 4), wanted=WantedTexts(texts=("AB DO",)))
     scores = [
@@ -189,7 +198,9 @@ def test_a_word_stands_in_one_line() -> None:
         for rows in [("A B . .", "D O . ."), ("A B . D", "O . . ."), ("A . . B", "D O . ."), (". . . .", "A B D .")]
     ]
     assert scores[0] == 1.0 and scores[2] == scores[1] > scores[3] > 0
-    assert scores[1] == pytest.approx(((0.7 + 0.3 / 3) * 0.75 + 0.02) / 0.77), "one word of three is whole"
+    assert scores[1] == pytest.approx(((0.7 + 0.3 / 3) * 0.75 + ALIGNED) / (0.75 + ALIGNED)), (
+        "one word of three is whole"
+    )
     more, edit = (
         grid("A B . .", "D O . E").flatten(),
         replace(judge, edit=True, wanted=WantedTexts(texts=("AB DO",), spare=1)),
@@ -383,7 +394,7 @@ def test_colors_of_letters_are_those_of_the_text_that_was_read() -> None:
     tokens = grid("A B . .", "D O . .").flatten()
     assert judge.score(tokens) == 1.0 == replace(judge, inks=(("DO", "blue"),)).score(tokens), "O tells no colour"
     wrong = replace(judge, inks=(("AB", "blue"), ("DO", "blue")))
-    assert wrong.score(tokens) == pytest.approx((0.75 + 0.05 + 0.02) / 0.87)
+    assert wrong.score(tokens) == pytest.approx((0.75 + 0.05 + ALIGNED) / (0.85 + ALIGNED))
     assert (
         replace(judge, inks=(("E", "green"),), wanted=WantedTexts(texts=("E",))).score(
             grid(". 1E 2E .", ". 3E 4E .").flatten()
