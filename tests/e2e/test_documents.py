@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from inkwash.eval.ocr import Reader
+from inkwash.media.images import load_image
 from tests.documents import ROOT, blocks
 
 PAGES = ("start", "drawing", "editing", "seeing")
+LEGIBLE = {"start": ("poster.png", "yellow.png", "from_python.png")}  # a reader's first pictures: HELLO is read in them
 PATIENCE = 900.0  # seconds for a page on a busy machine
 
 
@@ -42,6 +45,9 @@ def test_every_block_of_a_page_runs(page: str, shell: dict[str, str], tmp_path: 
             run = [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", python]
         done = subprocess.run(run, cwd=work, env=shell, capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
+    reader = Reader() if page in LEGIBLE else None
+    for name in LEGIBLE.get(page, ()) if reader is not None else ():
+        assert reader.reading(load_image(work / name)).lines == ("HELLO",), f"{name} of {page}.md needs another seed"
 
 
 @pytest.mark.slow
