@@ -18,8 +18,9 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from inkwash import __version__
+from inkwash.cli.help import name_items
 from inkwash.core import env
-from inkwash.core.errors import InkwashError
+from inkwash.core.errors import Cancelled, InkwashError
 from inkwash.core.text import did_you_mean, one_line
 
 
@@ -33,8 +34,8 @@ class Entry(NamedTuple):
 COMMANDS = {
     "generate": Entry("inkwash.cli.draw", "Draw pictures from a prompt."),
     "edit": Entry("inkwash.cli.draw", "Draw from a prompt and one or several pictures."),
-    "serve": Entry("inkwash.cli.serve", "Serve the OpenAI images API."),
-    "ui": Entry("inkwash.cli.ui", "Draw and edit on a page in the browser."),
+    "serve": Entry("inkwash.cli.serve", "Serve the OpenAI images and chat APIs."),
+    "ui": Entry("inkwash.cli.ui", "Draw, edit and ask on a page in the browser."),
     "describe": Entry("inkwash.cli.describe", "Ask about pictures, videos and documents."),
     "chat": Entry("inkwash.cli.chat", "Talk about pictures, videos and documents, turn by turn."),
     "act": Entry("inkwash.cli.act", "Let a model work on a task: in a browser, on this screen, on a phone."),
@@ -92,6 +93,7 @@ def load_command(name: str) -> Any:
         app.command(name)(getattr(module, name))
     command = get_command(app)
     command.name = name
+    name_items(command)
     return command
 
 
@@ -119,13 +121,15 @@ def run(arguments: Sequence[str]) -> int:
     try:
         env.configure_logging()
         result = build().main(args=words, prog_name="inkwash", standalone_mode=False)
+        if result == Cancelled.exit_code:  # Typer makes a code of KeyboardInterrupt
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
         return _fail(_usage_line(error, words), error.exit_code, error)
     except InkwashError as error:
         return _fail(error.message, error.exit_code, error)
     except (KeyboardInterrupt, typer.Abort) as error:
-        return _fail("Interrupted; nothing half-written was left.", 130, error)
+        return _fail("Interrupted; nothing half-written was left.", Cancelled.exit_code, error)
     except BrokenPipeError:
         return 1
     except Exception as error:

@@ -32,6 +32,17 @@ def test_every_command_has_help(inkwash: Run, name: str) -> None:
     assert outcome.code == 0 and outcome.out.startswith(f"Usage: inkwash {name} ")
 
 
+def test_ctrl_c_is_one_line_and_130(inkwash: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a command that does not listen for it, too."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("inkwash.cli.models.describe", lambda *_: interrupted())
+    outcome = inkwash("models")
+    assert (outcome.code, outcome.err) == (130, "inkwash: Interrupted; nothing half-written was left.\n")
+
+
 def test_each_command_has_its_own_file() -> None:
     """But drawing and editing, which are one."""
     folder = Path(app.__file__).parent
