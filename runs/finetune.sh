@@ -2,6 +2,7 @@
 # Teach nano something it has never seen, from 20 pictures: a LoRA for both networks, then prompts it has not met.
 #   bash runs/finetune.sh [WORK]              default work/identity; can be stopped and started again at any time
 #   SHAPE=arrow COLOR=red bash runs/finetune.sh work/arrow
+#   STEPS=40 bash runs/finetune.sh work/short    a fifth of the steps of the one network, a tenth of the other
 # For your own pictures, put NAME.png and NAME.txt (its caption) into a folder and run the middle step alone:
 #   inkwash train finetune --set data=FOLDER --set work=WORK
 #   inkwash generate PROMPT --lora WORK/lora

@@ -455,7 +455,7 @@ def test_sizes_in_prose_are_those_of_the_shipped_checkpoints() -> None:
     for name, folder in (("nano", "nano"), ("nano-v", "nano_v")):
         entry, (parameters, size) = find(name), stored_size(folder)
         assert entry is not None
-        assert entry.parameters == f"{parameters / 1e6:.0f}M" and entry.gigabytes == round(size / 1e9, 2)
+        assert entry.parameters == f"{parameters / 1e6:.0f}M" and entry.gigabytes == round(size / 1e9, 3)
     docs = PACKAGE.parents[1] / "docs"
     text = shipped("nano", "vision_language_encoder")["text_config"]
     claim = re.search(r"an? (\d+)-layer generator of width (\d+)", (docs / "numerics.md").read_text("utf-8"))

@@ -10,6 +10,7 @@ import typer
 
 from inkwash.cli import options as o
 from inkwash.core.errors import RequestError
+from inkwash.core.text import size_text
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,8 @@ To = Annotated[
     typer.Option("--to", help="Convert a LoRA to the format of this library."),
 ]
 ShardSize = Annotated[
-    str | None, typer.Option("--shard-size", metavar="SIZE", help="Largest file of a checkpoint, such as 2GB [5GB].")
+    str | None,
+    typer.Option("--shard-size", metavar="SIZE", help="Largest file of a checkpoint, such as 2GB [default: 5GB]."),
 ]
 
 Quantize = Annotated[
@@ -109,8 +111,7 @@ def _quantize(source: str, output: Path, quantize: str, *, quiet: bool) -> None:
         print(f"\r{part} {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
     for made in run(folder, output, kinds, report if verbose else None):
-        sizes = f"{made.before / 1e9:.2f} GB -> {made.after / 1e9:.2f} GB"
-        print(f"{made.part}: {made.matrices} matrices rounded, {sizes}")
+        print(f"{made.part}: {made.matrices} matrices rounded, {size_text(made.before)} -> {size_text(made.after)}")
     print(output)
 
 

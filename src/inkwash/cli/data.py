@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkwash.cli import options as o
+from inkwash.cli.help import WholeSummaries
 from inkwash.cli.options import command
 from inkwash.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from inkwash.data.buckets import Buckets
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(
+    cls=WholeSummaries,
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Encode pictures with captions for training; check data.",
+)
 
 Source = Annotated[Path, typer.Argument(help="A folder of pictures with captions, or a .jsonl file.")]
 Out = Annotated[Path, typer.Argument(help="The folder for the shards; new, or left by an interrupted run.")]

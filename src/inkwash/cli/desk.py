@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Seeing = Annotated[str, typer.Option("--model", help="The model that answers on this machine, or none.")]
 Browser = Annotated[bool, typer.Option("--browser", help="Show the page in the browser instead of a window.")]
 NoOpen = Annotated[bool, typer.Option("--no-open", help="With --browser: print the address and open nothing.")]
-Port = Annotated[int, typer.Option("--port", help="Port of the page [default: a free one].")]
+Port = Annotated[int, typer.Option("--port", help="Port of the page [default: a free one].", show_default=False)]
 Folder = Annotated[
     Path | None, typer.Option("--folder", help="Where conversations are kept [default: the cache folder].")
 ]

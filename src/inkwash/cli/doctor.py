@@ -17,7 +17,7 @@ from inkwash.cli import options as o
 from inkwash.core.errors import ConfigError
 
 PACKAGES = ("torch", "safetensors", "tokenizers", "numpy", "pillow", "huggingface_hub")
-EXTRAS = {"ocr": ("rapidocr", "onnxruntime"), "modelscope": ("modelscope",), "oracles": ("transformers", "diffusers")}
+EXTRAS = {"ocr": ("rapidocr", "onnxruntime"), "modelscope": ("modelscope",), "reference": ("transformers", "diffusers")}
 FAST_MALLOCS = ("jemalloc", "tcmalloc", "mimalloc")
 
 Plan = Annotated[

@@ -11,12 +11,14 @@ import typer
 from inkwash.cli import eval_agent, eval_benchmarks, eval_compare, eval_questions
 from inkwash.cli import eval_session as session
 from inkwash.cli import options as o
+from inkwash.cli.help import WholeSummaries
 from inkwash.cli.options import DeviceOptions, ReportOptions, SamplingOptions, command
 
 if TYPE_CHECKING:
     from inkwash.core.types import Size
 
 app = typer.Typer(
+    cls=WholeSummaries,
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -85,8 +87,13 @@ class SceneCaseOptions:
         typer.Option("--source", help="ar: the whole model; teacher: true tokens; vae: round trip; truth: no model."),
     ] = "ar"
     language: Annotated[str, typer.Option("--language", help="Of texts and prompts: en, or zh (not for first).")] = "en"
-    tries: o.Tries = None
-    best_of: o.BestOf = None
+    tries: Annotated[
+        int | None,
+        typer.Option("--tries", metavar="K", help="Draw again until the texts are read, at most K times in all."),
+    ] = None
+    best_of: Annotated[
+        int | None, typer.Option("--best-of", metavar="N", help="Draw N attempts of each and keep the best one.")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

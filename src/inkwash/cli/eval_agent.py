@@ -42,9 +42,7 @@ Tasks = Annotated[
 ]
 Split = Annotated[str, typer.Option("--split", help="held_out: new words, layout and styles; or train.")]
 Seed = Annotated[int, typer.Option("--seed", help="Decides pages and tasks.")]
-Compare = Annotated[
-    str, typer.Option("--compare", metavar="A,B", help="Also: expert (panels), random, first widget [default: random].")
-]
+Compare = Annotated[str, typer.Option("--compare", metavar="A,B", help="Also: expert (panels), random, first widget.")]
 ModelName = Annotated[str, typer.Option("--model", help="A model that sees, or one of those of --compare alone.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - is stdout.")]
 Tell = Callable[[int], None]

@@ -115,17 +115,19 @@ def show(scores: Mapping[str, Any], parts: str, json: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from inkwash.eval.labels import label
+
     whole: dict[str, Any] = {
         key: value for key, value in scores.items() if key in next(iter(scores[parts].values()), {})
     }
-    table = Table("", *[key.replace("_", " ") for key in whole])
+    table = Table(label(parts), *map(label, whole))
     for name, row in {**scores[parts], "all": whole}.items():
         table.add_row(name, *[_number(row[key]) for key in whole])
     console = Console(highlight=False)
     console.print(table)
     for key, value in scores.items():
         if key != parts and key not in _UNSHOWN and key not in whole and value is not None and value != "":
-            console.print(f"{key.replace('_', ' ')}: {_number(value)}", soft_wrap=True, markup=False)
+            console.print(f"{label(key)}: {_number(value)}", soft_wrap=True, markup=False)
 
 
 def _number(value: object) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inkwash.cli import options as o
+from inkwash.core.text import size_text
 
 if TYPE_CHECKING:
     from inkwash.models.registry import ModelEntry
@@ -37,11 +38,10 @@ def describe(name: str, known: ModelEntry | None = None) -> dict[str, str]:
     if isinstance(found, Path):
         return {"name": name, "where": f"folder {found}"}
     if isinstance(found, ModelEntry):
-        size = f"{found.gigabytes:g} GB" if found.gigabytes >= 1 else f"{found.gigabytes * 1000:g} MB"
         return {
             "name": found.name,
             "parameters": found.parameters,
-            "size": size,
+            "size": size_text(found.gigabytes * 1e9),
             "licence": found.licence,
             "note": found.note,
             "where": _bundled(found) if found.bundled else _on_hub(_repository(found)),

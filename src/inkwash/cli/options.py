@@ -145,7 +145,7 @@ TensorParallel = Annotated[
         help="Devices of this machine that share the model; each gets a process (docs/several-devices.md).",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -15,16 +16,22 @@ Overrides = Annotated[
 def train(recipe: Recipe = None, overrides: Overrides = None) -> None:
     """Run a training recipe; an interrupted run goes on where it stopped.
 
-    Example: inkwash train RECIPE --set steps=2000
+    Example: inkwash train finetune --set data=pictures --set work=work/mine
     """
     check_overrides(overrides)
     from inkwash import recipes
 
-    names = recipes.names()
     if recipe is None:
-        print("\n".join(names))
+        show(recipes.summaries())
         return
     recipes.run(recipe, overrides or [])
+
+
+def show(summaries: Mapping[str, str]) -> None:
+    """The recipes, each with what it does."""
+    width = max(map(len, summaries))
+    for name, summary in summaries.items():
+        print(f"{name:{width}}  {summary}")
 
 
 def check_overrides(overrides: list[str] | None) -> None:

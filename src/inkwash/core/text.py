@@ -1,4 +1,4 @@
-"""Small texts: one line of an error, the nearest known name, the parts of an address."""
+"""Small texts: one line of an error, a size, the nearest known name, the parts of an address."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ def one_line(text: object, longest: int = LONGEST) -> str:
     """A text, or an error's message, on one line and not too long; for an error without a message its kind."""
     line = " ".join(str(text).split())[:longest]
     return line or (type(text).__name__ if isinstance(text, BaseException) else "")
+
+
+def size_text(count: float) -> str:
+    """A number of bytes with three digits, in MB or, from a thousand of these on, in GB."""
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

@@ -19,6 +19,7 @@ from PIL import Image
 from inkwash.core.errors import MediaError
 from inkwash.core.files import atomic_write
 from inkwash.eval.aligned import AlignedRow, align
+from inkwash.eval.labels import label
 from inkwash.eval.tasks.edits import EditsReport
 from inkwash.eval.tasks.facts import is_read
 from inkwash.eval.tasks.scenes import PictureScore, ScenesReport
@@ -140,14 +141,14 @@ def _marks(score: PictureScore) -> Iterable[tuple[str, bool]]:
     facts = score.facts
     if facts.background is not None:
         yield "background", facts.background
-    for label, values in (
+    for name, values in (
         ("shapes", facts.shapes),
         ("shape places", facts.shape_places),
         ("shape colours", facts.shape_colors),
         ("text colours", facts.text_colors),
     ):
         if values:
-            yield label, all(values)
+            yield name, all(values)
 
 
 def bars_of(parts: Mapping[str, Mapping[str, Any]], full: float = 1.0) -> list[CategoryBars]:
@@ -158,7 +159,7 @@ def bars_of(parts: Mapping[str, Mapping[str, Any]], full: float = 1.0) -> list[C
         rows = [(name, values[column]) for name, values in parts.items() if values.get(column) is not None]
         widths = tuple((name, min(max(value / full, 0.0), 1.0), _number(float(value))) for name, value in rows)
         if widths:
-            found.append(CategoryBars(title=column.replace("_", " "), rows=widths))
+            found.append(CategoryBars(title=label(column), rows=widths))
     return found
 
 
@@ -172,14 +173,17 @@ def render_page(
     bars: Sequence[CategoryBars] = (),
     notes: Sequence[str] = (),
 ) -> str:
-    """The page from plain values: scalars become tiles, mappings of rows tables; `note` says what the cards are."""
+    """The page from plain values: numbers become tiles, mappings of rows tables; `note` says what the cards are.
+
+    What was not measured, or was left to the model, is left out.
+    """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = _number
-    environment.filters["label"] = _label
+    environment.filters["label"] = label
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    plain = {key: value for key, value in numbers.items() if isinstance(value, int | float) or value is None}
+    plain = {key: value for key, value in numbers.items() if isinstance(value, int | float)}
     tables = {key: value for key, value in numbers.items() if _is_table(value)}
-    known = {**settings, "judge": numbers["judge"]}
+    known = {key: value for key, value in {**settings, "judge": numbers["judge"]}.items() if value is not None}
     note = note or f"{sum(not card.good for card in cards)} of {len(cards)} have a fault"
     return template.render(
         title=title, numbers=plain, tables=tables, settings=known, cards=cards, note=note, bars=bars, notes=notes
@@ -188,12 +192,6 @@ def render_page(
 
 def _is_table(value: object) -> bool:
     return isinstance(value, Mapping) and bool(value) and all(isinstance(row, Mapping) for row in value.values())
-
-
-def _label(name: str) -> str:
-    """`word_accuracy[en_ppocrv4]` for reading; the judge in brackets keeps its exact name."""
-    metric, bracket, judge = name.partition("[")
-    return metric.replace("_", " ") + bracket + judge
 
 
 def _number(value: object) -> str:

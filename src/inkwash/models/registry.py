@@ -56,9 +56,9 @@ MODELS: tuple[ModelEntry, ...] = (
         name="nano",
         kind=DRAWS,
         parameters="37M",
-        gigabytes=0.07,
+        gigabytes=0.073,
         licence="Apache-2.0",
-        note="ships inside the package, trained by its own recipes; cards of 384x384, English and some Chinese",
+        note="trained by its own recipes; cards of 384x384, English and some Chinese",
     ),
     ModelEntry(
         name="zai-org/GLM-Image",
@@ -74,10 +74,10 @@ MODELS: tuple[ModelEntry, ...] = (
         name="nano-v",
         kind=SEES,
         parameters="5M",
-        gigabytes=0.01,
+        gigabytes=0.009,
         licence="Apache-2.0",
         loadable=False,
-        note="ships inside the package, trained by its own recipe; sees flat posters, English",
+        note="trained by its own recipe; sees flat posters, English",
     ),
     *(
         ModelEntry(

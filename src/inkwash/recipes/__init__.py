@@ -1,7 +1,7 @@
-"""Complete runs as Python functions. `names()` lists them, `run(name, overrides)` calls one by its name."""
+"""Complete runs as Python functions. `summaries()` lists them, `run(name, overrides)` calls one by its name."""
 
 from __future__ import annotations
 
-from inkwash.recipes.table import REINFORCEMENT, names, run
+from inkwash.recipes.table import REINFORCEMENT, run, summaries
 
-__all__ = ["REINFORCEMENT", "names", "run"]
+__all__ = ["REINFORCEMENT", "run", "summaries"]

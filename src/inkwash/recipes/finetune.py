@@ -38,7 +38,7 @@ FOLDERS = {"ar": "vision_language_encoder", "decoder": "transformer"}
 
 
 def finetune() -> Finetune:
-    """The run with its usual settings."""
+    """A model that draws learns from pictures with captions: a LoRA, or the whole checkpoint."""
     return Finetune()
 
 

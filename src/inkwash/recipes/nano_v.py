@@ -221,7 +221,7 @@ def export_nano_v(work: Path, output: Path) -> Path:
 
 
 def export_nano_v2(work: Path, output: Path, sizes: NanoVSizes = SECOND) -> Path:
-    """The same of the second edition."""
+    """Write the second edition in bf16, from the finished stage or from the running average of an unfinished one."""
     processor = write_nano_v2_processor(work)
     return export_trained(new_model(processor, sizes), processor, work / "see2", output, "nano-v2")
 

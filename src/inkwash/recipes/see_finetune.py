@@ -35,7 +35,7 @@ AnswerIndex = tuple[int, int]  # conversation, message
 
 
 def see_finetune() -> SeeFinetune:
-    """The run with its usual settings."""
+    """A model that sees learns from conversations: a LoRA, or the whole checkpoint."""
     return SeeFinetune()
 
 

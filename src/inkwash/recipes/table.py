@@ -6,14 +6,16 @@ with a dot: `a.b=c`. Nothing heavy is imported until a recipe runs.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
-import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from inkwash.core.errors import ConfigError, InkwashError
+from inkwash.core.errors import Cancelled, ConfigError, InkwashError
 from inkwash.core.text import did_you_mean
 
 RECIPES = {
@@ -60,9 +62,28 @@ DEFAULT_PATHS = {"work": Path("work/nano"), "output": Path("work/nano/checkpoint
 _WORDS = {"true": True, "false": False}
 
 
-def names(table: Mapping[str, str] = RECIPES) -> list[str]:
-    """All recipes, in the order in which a model is made."""
-    return list(table)
+def summaries(table: Mapping[str, str] = RECIPES) -> dict[str, str]:
+    """All recipes, in the order in which a model is made, with the first paragraph of what each says of itself."""
+    return {name: " ".join(_docstring(where).split("\n\n")[0].split()) for name, where in table.items()}
+
+
+def _docstring(where: str) -> str:
+    """Read from the source, since importing a recipe loads torch; `name = OBJECT.method` has that of the method."""
+    module, _, name = where.partition(":")
+    tree = _source(module)
+    for each in tree.body:
+        match each:
+            case ast.Assign(targets=[ast.Name(id=bound)], value=ast.Attribute(attr=method)) if bound == name:
+                name = method
+    found = (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef) and each.name == name)
+    return ast.get_docstring(next(found)) or ""
+
+
+@cache
+def _source(module: str) -> ast.Module:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None
+    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
 
 
 def run(name: str, overrides: Sequence[str] = (), table: Mapping[str, str] = RECIPES) -> None:
@@ -73,6 +94,8 @@ def run(name: str, overrides: Sequence[str] = (), table: Mapping[str, str] = REC
         _run(table[name], overrides)
     except InkwashError:
         raise
+    except KeyboardInterrupt:
+        raise Cancelled("Interrupted; the same command goes on from the last state that was saved.") from None
     except Exception as error:
         from inkwash.train.failures import explained
 

@@ -75,7 +75,7 @@ def test_drawn_scored_and_told(inkwash: Callable[..., Any], cvtg: tuple[str, ...
     assert {"settings.json", "predictions.jsonl", "CVTG", "CVTG-Style"} <= {path.name for path in folder.iterdir()}
     assert read_metadata(folder / "CVTG" / "2" / "12.png")["steps"] == 3
     page = (tmp_path / "p.html").read_text()
-    assert "<td>nano</td>" in page and "by category" in page and page.count("<article") == 16
+    assert "<td>nano</td>" in page and "by number of texts" in page and page.count("<article") == 16
     assert "per prompt" not in outcome.out and "judges" not in outcome.out
 
 

@@ -8,14 +8,18 @@ import pytest
 
 from inkwash import recipes
 from inkwash.core.errors import ConfigError
+from inkwash.recipes.table import RECIPES
 from tests.unit.cli.conftest import Outcome
 
 Run = Callable[..., Outcome]
 
 
-def test_lists_the_recipes(inkwash: Run) -> None:
-    outcome = inkwash("train")
-    assert outcome.code == 0 and outcome.out.split() == list(recipes.names()) and outcome.out.strip()
+@pytest.mark.parametrize(("command", "table"), [("train", RECIPES), ("rl", recipes.REINFORCEMENT)])
+def test_lists_the_recipes_and_what_each_does(inkwash: Run, command: str, table: dict[str, str]) -> None:
+    outcome = inkwash(command)
+    rows = [line.split(maxsplit=1) for line in outcome.out.splitlines()]
+    assert outcome.code == 0 and [name for name, _ in rows] == list(table)
+    assert len({summary for _, summary in rows}) >= len(table) - 3 and all(summary.endswith(".") for _, summary in rows)
 
 
 def test_runs_with_settings(inkwash: Run, monkeypatch: pytest.MonkeyPatch) -> None:

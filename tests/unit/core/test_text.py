@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inkwash.core.seeds import SEEDS, derived_seed, draw_seed, following_seed
-from inkwash.core.text import did_you_mean, nearest, one_line, split_url
+from inkwash.core.text import did_you_mean, nearest, one_line, size_text, split_url
 
 
 def test_one_line() -> None:
@@ -13,6 +13,13 @@ def test_one_line() -> None:
     assert one_line(ValueError("two\nlines")) == "two lines"
     assert one_line(ValueError()) == "ValueError" and one_line("") == ""
     assert one_line("x" * 400) == "x" * 300 and one_line("abc", 2) == "ab"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(73_301_542, "73.3 MB"), (36e9, "36 GB"), (1e9, "1 GB"), (216e9, "216 GB"), (9.2e6, "9.2 MB")]
+)
+def test_sizes_are_in_megabytes_or_gigabytes(count: float, text: str) -> None:
+    assert size_text(count) == text
 
 
 def test_a_near_name_is_found_and_a_far_one_is_not() -> None:

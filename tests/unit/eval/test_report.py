@@ -71,8 +71,10 @@ def test_the_page_stands_alone() -> None:
 
 def test_numbers_and_settings_are_on_top() -> None:
     head = page().split("<article")[0]
-    for text in ("word accuracy", "per regions", "judge", "knowing", "nano"):
+    for text in ("word accuracy", "NED", "by number of texts", "judge", "knowing", "nano"):
         assert text in head
+    assert "per regions" not in head and "–" not in head, "what was not measured is left out"
+    assert head.count("<h2>by number of texts</h2>") == 1
     assert re.search(r"1 of 5 have a fault", head)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inkwash import recipes
-from inkwash.core.errors import ConfigError
+from inkwash.core.errors import Cancelled, ConfigError
 from inkwash.recipes import table
 
 
@@ -35,10 +35,20 @@ def recipe(work: Path, steps: int = 5, fast: bool = False, name: str = "a", conf
 
 
 def test_every_name_is_a_function_whose_settings_have_values() -> None:
-    for name in recipes.names():
+    for name, summary in recipes.summaries().items():
         module, _, function = table.RECIPES[name].partition(":")
         found = getattr(importlib.import_module(module), function)
         assert set(table.arguments(found, [])) == set(inspect.signature(found).parameters), name
+        assert summary == " ".join((inspect.getdoc(found) or "").split("\n\n")[0].split()) != ""
+
+
+def test_an_interrupted_recipe_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(where: str, overrides: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(table, "_run", interrupted)
+    with pytest.raises(Cancelled, match="the same command goes on"):
+        recipes.run("finetune")
 
 
 def test_settings_are_read_by_type() -> None:
