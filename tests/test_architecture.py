@@ -222,9 +222,9 @@ MOST_OWN_USES = 5  # of a name within its own definition
 # What libraries call by name, surfaces that scripts for the reference library call, recipes (their table names them),
 # what reads the files of official scorers, and pass@k for grades that were measured elsewhere.
 CALLED_FROM_OUTSIDE = {
-    "agent/worlds/site.py", "cli/app.py", "engine/pipeline.py", "engine/see/pipeline.py", "engine/surface.py",
-    "eval/benchmarks/cvtg2k.py", "models/glm_image/vae.py", "nn/norm.py", "nn/linear.py", "recipes",
-    "rl/curriculum.py", "serve/protocol.py", "serve/server.py", "serve/system.py",
+    "agent/worlds/site.py", "cli/app.py", "cli/help.py", "engine/pipeline.py", "engine/see/pipeline.py",
+    "engine/surface.py", "eval/benchmarks/cvtg2k.py", "models/glm_image/vae.py", "nn/norm.py", "nn/linear.py",
+    "recipes", "rl/curriculum.py", "serve/protocol.py", "serve/server.py", "serve/system.py",
 }  # fmt: skip
 
 # Keeps imports that register something; and what `noise` of card_manner.py looks up by names put together from parts.

@@ -87,13 +87,8 @@ class SceneCaseOptions:
         typer.Option("--source", help="ar: the whole model; teacher: true tokens; vae: round trip; truth: no model."),
     ] = "ar"
     language: Annotated[str, typer.Option("--language", help="Of texts and prompts: en, or zh (not for first).")] = "en"
-    tries: Annotated[
-        int | None,
-        typer.Option("--tries", metavar="K", help="Draw again until the texts are read, at most K times in all."),
-    ] = None
-    best_of: Annotated[
-        int | None, typer.Option("--best-of", metavar="N", help="Draw N attempts of each and keep the best one.")
-    ] = None
+    tries: o.Tries = None
+    best_of: o.BestOf = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,15 +99,15 @@ Dtype = Annotated[
 WithVerify = Annotated[
     bool,
     typer.Option(
-        "--verify", help="Read each picture back and try again until its quoted texts are right; else exit with 3."
+        "--verify",
+        help="Read each picture back and try again until its quoted texts are right; else exit with 3. "
+        "--tries and --best-of belong to it.",
     ),
 ]
-Tries = Annotated[
-    int | None, typer.Option("--tries", metavar="K", help="With --verify: at most K attempts [default: 4].")
-]
+Tries = Annotated[int | None, typer.Option("--tries", metavar="K", help="Read back: at most K attempts [default: 4].")]
 BestOf = Annotated[
     int | None,
-    typer.Option("--best-of", metavar="N", help="With --verify: always draw N attempts and keep the best one."),
+    typer.Option("--best-of", metavar="N", help="Read back: always draw N attempts and keep the best one."),
 ]
 Loras = Annotated[
     list[str] | None,
