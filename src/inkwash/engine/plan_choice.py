@@ -38,7 +38,7 @@ GROWTH = 4  # a round ends when so many times the plans were sampled as before i
 UNREADABLE = "\ufffd"  # a large character whose quarters do not belong together
 # Weights of the score's parts: a letter counts more than looks.
 TEXT, LEGIBLE, KEPT, THINGS, GROUND, INKS = 0.75, 0.4, 0.3, 0.25, 0.15, 0.1
-SAME, ALIGNED, BALANCED, LARGE = 0.05, 0.06, 0.06, 0.005
+SAME, ALIGNED, BALANCED, LARGE = 0.05, 0.06, 0.06, 0.03
 UNASKED = 0.05
 GROUND_SHARE, INK_SHARE = 0.5, 0.75  # a colour is right when more than this has it
 LEAST_CONTRAST, LEGIBLE_SHARE = 2.8, 0.7  # of letters and ground; more of the letters have it on 95 % of true cards
@@ -47,7 +47,9 @@ WHOLE_WORDS = 0.3  # of the score of texts: how many of their words stand in one
 LIKELY_QUARTERS = 2  # of the four cells of a large character must most likely be quarters of some
 SURE_QUARTERS = 3  # must be able to show the same one
 SURE_SHARE = 50  # per cent of the cells of their codes, on average: of less the decoder makes no letter
-RIGHT, RIGHT_EDIT = 1 - 1e-9, 0.98  # from here on a plan is right; that which is edited is not read without faults
+# From here on a plan is right: two columns aside may be, one wrong letter of a hundred may not. That which is edited is
+# not read without faults.
+RIGHT, RIGHT_EDIT = 0.988, 0.98
 FOLLOWS = 2  # rows from one line of text to the next
 FREE, UNEVEN = 1, 5  # columns by which the free space on both sides may differ, and differs where nothing is balanced
 
