@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "engine": {"core", "models", "nn", "media"},
     "train": {"core", "models", "nn", "data"},
     "eval": {"core", "engine", "data", "media", "scenes"},
-    "rl": {"core", "engine", "train", "eval", "models", "data", "scenes", "media"},
+    "rl": {"core", "engine", "train", "eval", "models", "nn", "data", "scenes", "media"},
     "agent": {"core", "engine", "models", "media", "scenes"},
     "serve": {"core", "engine", "media", "agent"},
     "desk": {"core", "media"},

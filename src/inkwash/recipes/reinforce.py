@@ -32,7 +32,7 @@ from inkwash.rl.grpo_see import SeeReinforce, grade_cells, grpo_see
 from inkwash.rl.headroom import headroom_numbers
 from inkwash.rl.judging import Judging, reporting_readers
 from inkwash.rl.loop import Reinforcing
-from inkwash.rl.prompts import PromptSource
+from inkwash.rl.prompts import PromptSource, check_edits
 from inkwash.rl.questions import QuestionSource
 from inkwash.rl.report import alarm_lines, judged_rows, write_board
 from inkwash.rl.rewards.base import PlanReward, Reward
@@ -50,7 +50,6 @@ from inkwash.rl.rewards.scorer import Readings, Scorer, reward_reader
 from inkwash.rl.rewards.text import TextReward
 from inkwash.rl.rollout import TOGETHER, Rollout, sampling_of
 from inkwash.rl.velocities import DecoderReinforce
-from inkwash.scenes.levels import CARD, find_level
 from inkwash.train.config import Training
 from inkwash.train.decoder import FrozenParts
 from inkwash.train.lock import lock_folder
@@ -80,10 +79,7 @@ class PromptWorld:
     edits: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.edits <= 1:
-            raise ValueError(f"edits must be a share from 0 to 1, got {self.edits}.")
-        if self.edits and find_level(self.level) is not CARD:
-            raise ValueError(f"edits are asked for at level card only, not at {self.level!r}.")
+        check_edits(self.level, self.edits)
 
     def source(self, config: ARReinforce | DecoderReinforce) -> PromptSource:
         """The prompts of a run."""

@@ -51,6 +51,14 @@ class Ask:
         return quoted_texts(self.prompt)
 
 
+def check_edits(level: str, share: float) -> None:
+    """Raises ValueError for a share of edits that cannot be, or a level whose edits nobody judges by their plans."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"edits must be a share from 0 to 1, got {share}.")
+    if share and find_level(level) is not CARD:
+        raise ValueError(f"edits are asked for at level card only, not at {level!r}.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PromptSource:
     """{"asks": list of `count` + `spare`, "prompts": their texts}; callable by the loader's worker processes.
