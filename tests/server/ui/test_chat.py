@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -36,8 +37,10 @@ def paged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What is said, how fast, and the conversations that were read."""
-    told: dict[str, Any] = {"text": BOX, "pause": 0.0, "prompts": [], "stopped": 0}
+    """What is said, how fast, and the conversations that were read; thoughts end when `go` is set."""
+    go = threading.Event()
+    go.set()
+    told: dict[str, Any] = {"text": BOX, "pause": 0.0, "prompts": [], "stopped": 0, "go": go}
 
     def generate(
         self: AnswerBatcher, run: Any, sampling: Any, budget: Any, generator: Any, cancel: Any
@@ -50,6 +53,8 @@ def script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
                 told["stopped"] += 1
                 return
             time.sleep(told["pause"])
+            if "</think>" in run.text + text[start : start + 4]:
+                go.wait(60)
             run.text += text[start : start + 4]
             run.ids.append(1)
             yield text[start : start + 4]
@@ -73,11 +78,12 @@ def ask(tab: Any, question: str) -> None:
 
 
 def test_a_dropped_picture_is_asked_about_and_marked(tab: Any, script: dict[str, Any]) -> None:
-    script["pause"] = 0.05
+    script["go"].clear()
     drop(tab, "red.png", picture())
     tab.wait_for_selector("#chat-files img")
     ask(tab, "Where is it?")
     tab.wait_for_selector("#turns details[open]")  # thoughts are open while they come
+    script["go"].set()
     says(tab, "#chat-status", "written")
     assert script["prompts"][0].count("<|begin_of_image|>") == 1
     says(tab, "#turns", "Here: [[250, 250, 500, 750]]")
