@@ -11,14 +11,14 @@ import importlib
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, get_args, get_origin
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from inkwash import __version__
-from inkwash.cli.help import name_items
 from inkwash.core import env
 from inkwash.core.errors import Cancelled, InkwashError
 from inkwash.core.text import did_you_mean, one_line
@@ -93,8 +93,17 @@ def load_command(name: str) -> Any:
         app.command(name)(getattr(module, name))
     command = get_command(app)
     command.name = name
-    name_items(command)
+    _name_items(command)
     return command
+
+
+def _name_items(command: Any) -> None:
+    """Let parameters that hold several values be shown with the type of one: `<path>`, not `<list[Path]>`."""
+    for each in (command, *getattr(command, "commands", {}).values()):
+        for parameter in each.params:
+            annotation = parameter.type_descriptor.annotation
+            if get_origin(annotation) is list:
+                parameter.bare_type = partial(str, get_args(annotation)[0].__name__.lower())
 
 
 def _version(wanted: bool) -> None:

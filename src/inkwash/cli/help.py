@@ -1,9 +1,8 @@
-"""What Typer's help texts lack: whole summaries of a group's commands, and plain names for what may be given again."""
+"""What Typer's help texts lack: whole summaries of a group's commands."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from typer.core import TyperGroup
 
@@ -21,12 +20,3 @@ class WholeSummaries(TyperGroup):
 def summary(text: str) -> str:
     """The first paragraph of a help text, on one line."""
     return " ".join(text.strip().split("\n\n")[0].split())
-
-
-def name_items(command: Any) -> None:
-    """Let parameters that hold several values be shown with the type of one: `<path>`, not `<list[Path]>`."""
-    for each in (command, *getattr(command, "commands", {}).values()):
-        for parameter in each.params:
-            annotation = parameter.type_descriptor.annotation
-            if get_origin(annotation) is list:
-                parameter.bare_type = partial(str, get_args(annotation)[0].__name__.lower())
