@@ -17,9 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from inkwash.data.loader import Batch
-from inkwash.data.scenes import Phase, card_prompt, half_size, phase_at, step_rng, training_scene
+from inkwash.data.scenes import Phase, card_prompt, half_size, phase_at, step_rng, training_edit, training_scene
 from inkwash.scenes.caption import describe
-from inkwash.scenes.edit import sample_edit
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.levels import CARD, POSTER, find_level
 from inkwash.scenes.render import render
@@ -103,11 +102,7 @@ class PlanBatches:
         return {"prompts": [e.instruction for e in edits], "half": half, "preview": False, "sources": sources}
 
     def _edit(self, rng: random.Random, width: int, height: int) -> Edit:
-        kinds, level = self.edit_kinds, self.level
-        language = "zh" if find_level(level) is CARD and rng.random() < self.chinese else "en"
-        return sample_edit(
-            rng, width=width, height=height, level=level, kinds=kinds, language=language, random_words=0.5
-        )
+        return training_edit(rng, width, height, self.level, self.chinese, kinds=self.edit_kinds)
 
     def _drawing(self, rng: random.Random, width: int, height: int) -> tuple[Scene, str]:
         """A scene and its caption: the caption says where things stand, or they stand in their usual places."""

@@ -23,6 +23,7 @@ from inkwash.scenes.labels import LABELS, cell_labels
 from inkwash.scenes.levels import CARD, LEVELS, POSTER, find_level
 from inkwash.scenes.meanings import cell_meanings, meaning_labels
 from inkwash.scenes.render import render
+from inkwash.scenes.scene import Edit
 from inkwash.scenes.world import CELL
 
 
@@ -107,6 +108,23 @@ def training_scene(rng: random.Random, width: int, height: int, level: str, chin
     )
 
 
+def training_edit(
+    rng: random.Random,
+    width: int,
+    height: int,
+    level: str,
+    chinese: float = 0.0,
+    *,
+    kinds: tuple[str, ...] | None = None,
+    random_words: float = 0.5,
+) -> Edit:
+    """An edit to learn from; only level `card` has Chinese ones."""
+    language = "zh" if find_level(level) is CARD and rng.random() < chinese else "en"
+    return sample_edit(
+        rng, width=width, height=height, level=level, kinds=kinds, language=language, random_words=random_words
+    )
+
+
 def label_sizes(level: str) -> dict[str, int]:
     """The heads of a tokenizer of a level's cells, with their numbers of classes."""
     return {POSTER: meaning_labels, CARD: card_labels}.get(find_level(level), lambda: LABELS)()
@@ -177,8 +195,7 @@ class PictureBatches:
 
     def _pair(self, rng: random.Random, width: int, height: int, editing: bool) -> tuple[Scene, Scene]:
         if editing:
-            language = "zh" if find_level(self.level) is CARD and rng.random() < self.chinese else "en"
-            edit = sample_edit(rng, width=width, height=height, level=self.level, language=language)
+            edit = training_edit(rng, width, height, self.level, self.chinese, random_words=0.0)
             return edit.sources[0], edit.target
         scene = training_scene(rng, width, height, self.level, self.chinese)
         return scene, scene

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inkwash.data.loader import Batch
-from inkwash.data.scenes import step_rng, training_scene
+from inkwash.data.scenes import step_rng, training_edit, training_scene
 from inkwash.engine.readback import quoted_texts
 from inkwash.scenes.caption import describe
-from inkwash.scenes.edit import sample_edit
 from inkwash.scenes.grammar import sample_scene
 from inkwash.scenes.levels import CARD, POSTER, find_level
 from inkwash.scenes.scene import Scene
@@ -93,8 +92,7 @@ class PromptSource:
     def _edit(self, rng: random.Random, width: int, height: int, key: str) -> Ask:
         """What goes on from several pictures is left out: nobody can say which of them a part is to come from."""
         while True:
-            language = "zh" if find_level(self.level) is CARD and rng.random() < self.chinese else "en"
-            edit = sample_edit(rng, width=width, height=height, level=self.level, language=language, random_words=0.5)
+            edit = training_edit(rng, width, height, self.level, self.chinese)
             if len(edit.sources) == 1:
                 return Ask(prompt=edit.instruction, scene=edit.target, named=frozenset(), key=key, sources=edit.sources)
 
