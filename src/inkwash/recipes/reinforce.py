@@ -129,6 +129,11 @@ class Rewards:
     def reads(self) -> bool:
         return self.text > 0 or self.facts > 0 or self.look > 0
 
+    @property
+    def draws(self) -> bool:
+        """Whether the generator is judged by pictures; fidelity and detail judge the decoder alone."""
+        return self.reads or bool(self.http.replace(",", " ").strip())
+
     def scorer(self, further: dict[str, Reward], plans: dict[str, PlanReward] | None = None) -> Scorer:
         """The rewards at work; `further` and `plans`, those of plans, need a checkpoint."""
         config = reward_reader(READERS[self.reader])
@@ -168,13 +173,13 @@ def rl_ar(
     train: ARReinforce = ARReinforce(steps=300),  # noqa: B008
 ) -> Path:
     """Reinforce the AR generator by token GRPO; returns the folder of the result."""
+    if world.edits and rewards.draws:
+        raise ConfigError("world.edits are judged by their plans: set all rewards but rewards.plan to 0.")
     ranks, place = _begin(work, method, device, train)
     checkpoint = first_does(ranks, lambda: resolve(model))
     adapters = lora if method == "lora" else None
     parts = _loaded(checkpoint, adapters, place)
     scorer = rewards.scorer({}, _plan_rewards(rewards, parts))
-    if world.edits and scorer.rewards:
-        raise ConfigError("world.edits are judged by their plans: set all rewards but rewards.plan to 0.")
     drawing = replace(world, edits=0.0).source(train)
     judge = _judge(work / "ar", drawing, judged, rewards) if ranks.first and train.judge_every else _silent
     torch.manual_seed(train.seed)
