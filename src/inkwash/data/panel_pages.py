@@ -39,6 +39,8 @@ PANEL_LABELS = {
     **{f"widget_{edge}": 1 + PLACES for edge in ("left", "top", "right", "bottom")},
     **dict.fromkeys(HALVES, 1 + len(GLYPHS)),
 }
+READING = "reading"  # the folder of pages full of words, beside the chunks of panels
+READING_SHARE = 0.75  # of the batches before anything is said
 LARGEST_AREA = 4 * SMALL_AREA  # pixels of a page once it is enlarged
 KEPT_CHUNKS = 16  # open at once
 _Labels = dict[str, NDArray[np.int64]]
@@ -69,7 +71,9 @@ def read_chunk(path: Path) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
 def panel_labels(facts: dict[str, Any], rows: int, columns: int, scale: float = 1.0) -> _Labels:
     """The labels of every cell of one picture, which shows the page `scale` times as large as its boxes say."""
     labels: _Labels = {name: np.zeros((rows, columns), dtype=np.int64) for name in PANEL_LABELS}
-    for widget in facts["widgets"]:
+    if "widgets" not in facts:  # a page full of words: nothing is told but its letters
+        labels |= {name: np.full((rows, columns), UNKNOWN, dtype=np.int64) for name in PANEL_LABELS.keys() - HALVES}
+    for widget in facts.get("widgets", ()):
         left, top, right, bottom = (scale * at for at in widget["box"])
         edges = [int(left // CELL), int(top // CELL), int((right - 1) // CELL), int((bottom - 1) // CELL)]
         edges = [min(max(edge, 0), side - 1) for edge, side in zip(edges, (columns, rows) * 2, strict=True)]
@@ -91,7 +95,10 @@ Tell = Callable[[dict[str, Any], random.Random], list[dict[str, str]]]
 
 @dataclass(frozen=True, kw_only=True)
 class PanelBatches:
-    """Batches for `train.vlm`; a share `questions` of them is `asked`'s, before `talk_from` none says anything."""
+    """Batches for `train.vlm`. From step `talk_from` on they say something, and a share `questions` of them is `asked`'s.
+
+    Before, most are pages full of words, of which there are `reading` chunks beside the `chunks` of panels.
+    """
 
     folder: Path
     chunks: int
@@ -100,19 +107,22 @@ class PanelBatches:
     tell: Tell
     questions: float = 0.25
     talk_from: int = 0
+    reading: int = 0
     asked: Callable[[int], Batch] = field(default_factory=lambda: QuestionBatches(seed=0, batch=1))
 
     def __call__(self, step: int) -> Batch:
         rng = step_rng(self.seed, step)
-        if rng.random() < self.questions:
+        talks = step >= self.talk_from
+        if talks and rng.random() < self.questions:
             return self._known(step)
-        pixels, facts = read_chunk(chunk_path(self.folder, rng.randrange(self.chunks)))
+        reads = self.reading > 0 and not talks and rng.random() < READING_SHARE
+        folder, chunks = (self.folder / READING, self.reading) if reads else (self.folder, self.chunks)
+        pixels, facts = read_chunk(chunk_path(folder, rng.randrange(chunks)))
         chosen = rng.sample(range(len(facts)), min(self.batch, len(facts)))
         pictures = np.stack([np.asarray(enlarged(Image.fromarray(pixels[each]))) for each in chosen])
         rows, columns = pictures.shape[1] // CELL, pictures.shape[2] // CELL
         scale = pictures.shape[1] / pixels.shape[1]
         labels = [panel_labels(facts[each], rows, columns, scale) for each in chosen]
-        talks = step >= self.talk_from
         return {
             "pixels": pictures,
             "dialogues": [

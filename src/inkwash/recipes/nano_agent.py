@@ -19,12 +19,12 @@ import torch
 from tokenizers import Tokenizer
 
 from inkwash.agent.worlds.panels import PanelWorld
-from inkwash.agent.worlds.teaching import PanelTeacher, chunk_size, drawn
+from inkwash.agent.worlds.teaching import PanelTeacher, chunk_size, drawn, reading_pages
 from inkwash.core.errors import ConfigError
 from inkwash.core.files import write_json
 from inkwash.data.card_questions import CardQuestionBatches
 from inkwash.data.loader import Batch
-from inkwash.data.panel_pages import LARGEST_AREA, PANEL_LABELS, PanelBatches, chunk_path, write_chunk
+from inkwash.data.panel_pages import LARGEST_AREA, PANEL_LABELS, READING, PanelBatches, chunk_path, write_chunk
 from inkwash.data.questions import QuestionBatches
 from inkwash.models.glm_image.processor import pre_tokenizer
 from inkwash.models.glm_v.folder import resolve_vision
@@ -36,33 +36,46 @@ from inkwash.train.vlm import VLMTraining
 PAGES_A_CHUNK = 64
 
 
-def nano_agent_pages(work: Path, pages: int = 8192, seed: int = 0) -> Path:
-    """Draw `pages` pictures in chunks of one size: `work`/agent/pages. Chunks that are there stay."""
+def nano_agent_pages(work: Path, pages: int = 8192, reading: int = 2048, seed: int = 0) -> Path:
+    """Draw `pages` pictures of panels, and `reading` of pages full of words: `work`/agent/pages.
+
+    They lie in chunks of one size; chunks that are there stay.
+    """
     folder = work / "agent" / "pages"
-    folder.mkdir(parents=True, exist_ok=True)
-    chunks = -(-pages // PAGES_A_CHUNK)
-    missing = [number for number in range(chunks) if not chunk_path(folder, number).exists()]
+    (folder / READING).mkdir(parents=True, exist_ok=True)
+    kinds = ((folder / READING, reading, reading_pages), (folder, pages, drawn))
+    missing = [(place, number, draw) for place, count, draw in kinds for number in _missing(place, count)]
     if not missing:
         return folder
     with PanelWorld() as world:
-        for number in missing:
-            rng = random.Random(f"agent pages {seed} {number}")
+        for place, number, draw in missing:
+            rng = random.Random(f"agent {place.name} {seed} {number}")
             pixels: list[Any] = []
             facts: list[dict[str, Any]] = []
             while len(facts) < PAGES_A_CHUNK:
-                for picture, fact in drawn(world, rng, chunk_size(number)):
+                for picture, fact in draw(world, rng, chunk_size(number)):
                     pixels.append(picture)
                     facts.append(fact)
-            write_chunk(chunk_path(folder, number), pixels[:PAGES_A_CHUNK], facts[:PAGES_A_CHUNK])
+            write_chunk(chunk_path(place, number), pixels[:PAGES_A_CHUNK], facts[:PAGES_A_CHUNK])
     return folder
+
+
+def _chunks(pages: int) -> int:
+    return -(-pages // PAGES_A_CHUNK)
+
+
+def _missing(folder: Path, pages: int) -> list[int]:
+    """The chunks of so many pages that are not drawn yet."""
+    return [number for number in range(_chunks(pages)) if not chunk_path(folder, number).exists()]
 
 
 def nano_agent(
     work: Path,
     model: str = "nano-v",
     pages: int = 8192,
+    reading: int = 2048,
     steps: int = 12000,
-    language_from: int = 1000,
+    language_from: int = 2000,
     batch: int = 4,
     lr: float = 6e-4,
     questions: float = 0.2,
@@ -71,21 +84,23 @@ def nano_agent(
 ) -> None:
     """Train a checkpoint that sees on panels: `work`/agent/see.pt. A finished run goes on when asked for more steps.
 
+    Before `language_from` the ViT alone learns, mostly to read `reading` pages full of words.
     knows: what it was trained on before, which a share `questions` of the batches asks about: scenes (nano-v) or cards
     (nano-v2). precision: auto measures, bf16 or fp32 stay the same when a run is continued.
     """
     folder = work / "agent"
-    chunks = -(-pages // PAGES_A_CHUNK)
-    missing = [number for number in range(chunks) if not chunk_path(folder / "pages", number).exists()]
-    if missing:
+    drawn_to = folder / "pages"
+    if missing := len(_missing(drawn_to, pages)) + len(_missing(drawn_to / READING, reading)):
         raise ConfigError(
-            f"{len(missing)} of {chunks} chunks of pages are not drawn yet: run inkwash train nano-agent-pages first."
+            f"{missing} of {_chunks(pages) + _chunks(reading)} chunks of pages are not drawn yet: run "
+            "inkwash train nano-agent-pages first."
         )
     torch.manual_seed(0)
     parts = load_glm_v(resolve_vision(model), dtype=torch.float32)
     make = PanelBatches(
-        folder=folder / "pages",
-        chunks=chunks,
+        folder=drawn_to,
+        chunks=_chunks(pages),
+        reading=_chunks(reading),
         seed=11,
         batch=batch,
         tell=PanelTeacher(),

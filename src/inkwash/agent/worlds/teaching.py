@@ -1,5 +1,7 @@
 """What a small agent is taught: pictures of panels on the way of someone who knows them, with the next step in words.
 
+Before that it is taught to read: a page full of words has five times the letters of a panel (`reading_pages`).
+
 A browser draws each page once (`drawn`); what is asked about it is made anew whenever it is shown (`PanelTeacher`): the
 step of the task that led there, steps of other tasks, and what the page shows. The question of a step is the prompt
 that the agent gets, and its answer is read as the act: what is learnt is what runs (`recipes/nano_agent.py`).
@@ -33,7 +35,8 @@ from inkwash.scenes.panel_tasks import (
     next_move,
     sample_task,
 )
-from inkwash.scenes.panels import SIZES, Panel, panel_facts, panel_of, sample_panel
+from inkwash.scenes.panels import MADE_UP, SIZES, Panel, panel_facts, panel_of, sample_panel
+from inkwash.scenes.words import random_word, words
 from inkwash.scenes.world import CELL
 
 STEPS_A_PAGE = 2  # states of one panel: most of the time goes into opening it
@@ -43,6 +46,22 @@ TRIES = 20  # of finding a task that can be begun in a state
 LISTS = 0.25  # share of the pictures that are also asked what they show
 NAMES = ("What is on this page?", "Name the parts of the page.", "What does the page show?", "List what is here.")
 Boxes = dict[str, tuple[float, float, float, float]]
+LINE, LETTER = 24, 8  # pixels that a line of a page full of words takes, and a letter about
+FILLED = 6  # times that an opened page is filled with words
+MARKED = {"button": 0.15, "a": 0.1}  # share of the words that look like a button or a link
+# Lines, each with its place from the left and from the line before and with [tag, word], instead of all that is shown
+_FILL = """lines => {
+  document.body.replaceChildren(...lines.map(([left, top, parts]) => {
+    const row = document.createElement("div");
+    row.style.cssText = `white-space:nowrap;height:24px;line-height:24px;margin:${top}px 0 0 ${left}px`;
+    for (const [tag, word] of parts) {
+      const part = row.appendChild(document.createElement(tag));
+      part.textContent = word;
+      part.style.cssText = "height:22px;line-height:22px;margin-right:7px";
+    }
+    return row;
+  }));
+}"""
 
 
 def chunk_size(number: int) -> tuple[int, int]:
@@ -63,11 +82,44 @@ def drawn(world: PanelWorld, rng: random.Random, size: tuple[int, int]) -> list[
         ways = _ways(task, start)
         state, earlier = ways[rng.randrange(len(ways))]
         world.browser.page.evaluate("state => panel.set(state)", state)
-        with Image.open(io.BytesIO(world.browser.picture())) as image:
-            picture = np.asarray(image.convert("RGB"))
-        glyphs = [[glyph[0], *(round(at, 1) for at in glyph[1:])] for glyph in world.glyphs]
-        found.append((picture, page_facts(panel, task, state, earlier, world.boxes) | {"glyphs": glyphs}))
+        glyphs = {"glyphs": _glyphs(world)}
+        found.append((_picture(world), page_facts(panel, task, state, earlier, world.boxes) | glyphs))
     return found
+
+
+def reading_pages(world: PanelWorld, rng: random.Random, size: tuple[int, int]) -> list[tuple[Any, dict[str, Any]]]:
+    """Pages in the style of one panel, full of words of the training side: pictures, and facts with their glyphs."""
+    panel = sample_panel(rng)
+    while (panel.width, panel.height) != size:
+        panel = sample_panel(rng)
+    world.show(panel)
+    found = []
+    for _ in range(FILLED):
+        lines = [_line(rng, size[0] // LETTER) for _ in range(size[1] // (LINE + 1))]
+        world.browser.page.evaluate(_FILL, lines)
+        found.append((_picture(world), {"glyphs": _glyphs(world)}))
+    return found
+
+
+def _line(rng: random.Random, letters: int) -> tuple[int, int, list[tuple[str, str]]]:
+    """Where a line is and its words with their tags, in one style of case, about as long as a line."""
+    case = rng.choice((str.upper, str.capitalize, str.capitalize, str.lower))
+    found: list[tuple[str, str]] = []
+    while letters > 0:
+        word = random_word(rng, 7) if rng.random() < MADE_UP else rng.choice(words("train", 3, 7))
+        tag = rng.choices((*MARKED, "span"), (*MARKED.values(), 1 - sum(MARKED.values())))[0]
+        found.append((tag, case(word)))
+        letters -= len(word) + 1
+    return rng.randint(-8, 8), rng.randint(0, 3), found
+
+
+def _picture(world: PanelWorld) -> Any:
+    with Image.open(io.BytesIO(world.browser.picture())) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _glyphs(world: PanelWorld) -> list[list[Any]]:
+    return [[glyph[0], *(round(at, 1) for at in glyph[1:])] for glyph in world.glyphs]
 
 
 def _kind(panel: Panel, rng: random.Random) -> TaskKind:
