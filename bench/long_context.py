@@ -63,9 +63,7 @@ def small_parts(folder: Path) -> GlmVParts:
         rope_parameters=RopeParameters(partial_rotary_factor=0.5, mrope_section=(2, 3, 3)),
         max_position_embeddings=LONGEST,
     )
-    vision = replace(
-        config.vision_config, hidden_size=64, num_heads=2, out_hidden_size=128, intermediate_size=128
-    )
+    vision = replace(config.vision_config, hidden_size=64, num_heads=2, out_hidden_size=128, intermediate_size=128)
     torch.manual_seed(0)
     model = GlmV(replace(config, text_config=text, vision_config=vision))
     init_weights(model, std=0.1)

@@ -27,6 +27,7 @@ from inkwash.core.device import set_threads
 from inkwash.engine.ar import Prefix, Row, sample_plans
 from inkwash.engine.memory import GLYPHS, PROMPT_TOKENS, ForecastInput, Sizes
 from inkwash.engine.output import decode_latents
+from inkwash.engine.pace import measure_mapped
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
@@ -147,7 +148,7 @@ def report(folder: Path, side: int, steps: int, *, tokens: int, few: int, layers
         pipe = GlmImagePipeline.from_pretrained(folder, device_map="cpu", offload="map")
         loaded = Seconds(wall=time.perf_counter() - start.wall, cpu=time.process_time() - start.cpu)
         print("loaded", loaded, f"{own_memory() / 1e9:.2f} GB", flush=True)
-        want = layers or [None, None]
+        want: list[int | None] = [*layers] if layers else [None, None]
         ar_layers, blocks = pipe.parts.ar.config.text_config.num_hidden_layers, pipe.parts.decoder.config.num_layers
         read, one = (counted(each, ar_layers, want[0]) for each in token(pipe, tokens))
         print("prompt", read, "token", one, flush=True)
@@ -178,13 +179,21 @@ def report(folder: Path, side: int, steps: int, *, tokens: int, few: int, layers
 
 
 def draw_whole(folder: Path, side: int, steps: int) -> str:
-    """Markdown of one picture from nothing."""
+    """Markdown of one picture from nothing, beside what `inkwash doctor --plan` forecasts for it."""
     with peak_of_own() as most:
         pipes: list[GlmImagePipeline] = []
         loaded = timed(lambda: pipes.append(GlmImagePipeline.from_pretrained(folder, device_map="cpu", offload="map")))
+        work = ForecastInput(height=side, width=side, steps=steps)
+        forecast = measure_mapped(pipes[0].parts, work, trained=False)
+        print(loaded, forecast, flush=True)
         took = timed(lambda: pipes[0](prompt=PROMPT, height=side, width=side, num_inference_steps=steps))
+    stages = f"generator {forecast.ar:.0f} s, decoder {forecast.decoder:.0f} s, VAE {forecast.vae:.0f} s"
     rows = [
         ("load", str(loaded)),
+        (
+            "forecast from its first layers",
+            f"{forecast.total:.0f} s ({stages}); took {took.wall / forecast.total:.2f} of it",
+        ),
         (f"{side}x{side}, {steps} steps", str(took)),
         ("peak of the process's own memory", f"{most[0] / 1e9:.2f} GB"),
     ]

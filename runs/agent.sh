@@ -12,8 +12,9 @@ inkwash=${INKWASH:-.venv/bin/inkwash}
 [ -x "$inkwash" ] || make setup
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}  # waiting threads sleep, which helps wherever other work runs, too
 pages=${NANO_PAGES:-8192}
-"$inkwash" train nano-agent-pages --set "work=$work" --set "pages=$pages"
-"$inkwash" train nano-agent --set "work=$work" --set "pages=$pages" --set "model=$model" \
+reading=$((pages / 4))  # pages full of words, on which it learns to read
+"$inkwash" train nano-agent-pages --set "work=$work" --set "pages=$pages" --set "reading=$reading"
+"$inkwash" train nano-agent --set "work=$work" --set "pages=$pages" --set "reading=$reading" --set "model=$model" \
   --set "knows=${NANO_KNOWS:-scenes}" \
   ${NANO_STEPS:+--set "steps=$NANO_STEPS" --set language_from=1}
 "$inkwash" train nano-agent-export --set "work=$work" --set "model=$model" --set "output=$work/checkpoint"

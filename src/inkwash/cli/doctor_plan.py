@@ -50,15 +50,19 @@ def show_plan(model: str, size: Size | None, *, device_name: str | None, as_json
         dtype = device.pick_dtype(None, place)
         device.set_threads()
         work = ForecastInput(height=size.height, width=size.width, steps=defaults_of(model).num_inference_steps)
+        rounded = rounded_folder(model) if place.type == "cpu" else None
         with torch_without_compiler():
-            plans = plans_of(sizes, work, dtype, place)
+            plans = plans_of(sizes, work, dtype, place) if rounded is None else [plan_of_mapped(rounded, sizes, work)]
     head = {"model": model, "size": str(size), "steps": work.steps, "device": str(place)}
     head["memory_gb"] = round(memory_of(place) / 1e9, 1)
     if not as_json:
         print(", ".join(f"{name} {value}" for name, value in head.items()))
         show_memory(plans)
     with torch_without_compiler():
-        seconds = seconds_of(sizes, work, dtype, place, plans)
+        if rounded is None:
+            seconds = seconds_of(sizes, work, dtype, place, plans)
+        else:
+            seconds = [seconds_of_mapped(rounded, work) if plan.row["fits"] else None for plan in plans]
     if as_json:
         rows = [{**plan.row, "seconds": taken} for plan, taken in zip(plans, seconds, strict=True)]
         print(jsonlib.dumps({**head, "plans": rows}))
@@ -66,6 +70,12 @@ def show_plan(model: str, size: Size | None, *, device_name: str | None, as_json
     timings = [
         f"{plan.row['offload']} {shown_seconds(taken)}" for plan, taken in zip(plans, seconds, strict=True) if taken
     ]
+    if rounded is not None:
+        print(
+            f"Seconds: {', '.join(timings) or 'not timed'}. Its own first layers were timed just now, with the files in"
+        )
+        print("memory: what else runs here, and a disk that is read in every step, make them longer.")
+        return
     print(f"Seconds by offload: {', '.join(timings)}. Timed just now: what else runs here makes them longer. Quantized")
     print("weights are not timed (on a CPU they are slower); layers of a large model are estimated from small ones.")
 
@@ -116,13 +126,55 @@ def plans_of(sizes: Sizes, work: ForecastInput, dtype: torch.dtype, place: torch
     return plans
 
 
+def rounded_folder(model: str) -> Path | None:
+    """The folder of a checkpoint that is stored rounded; None for any other."""
+    from inkwash.engine.loading import stated_kinds
+    from inkwash.models.registry import locate
+
+    found = locate(model)
+    return found if isinstance(found, Path) and stated_kinds(found) else None
+
+
+def plan_of_mapped(folder: Path, sizes: Sizes, work: ForecastInput) -> PlanRow:
+    """The one way in which a CPU holds a checkpoint that is stored rounded."""
+    import torch
+
+    from inkwash.core.device import free_memory
+    from inkwash.engine.loading import stated_kinds
+    from inkwash.engine.memory import Forecaster
+
+    import_module("inkwash.engine.pipeline")
+    kinds, place = stated_kinds(folder), torch.device("cpu")
+    made = Forecaster(sizes, work, dtype=torch.bfloat16, device=place, base=held_now()).mapped(kinds, packs=True)
+    row = {
+        "offload": "map",
+        "quantize": ",".join(f"{stage}={kind}" for stage, kind in kinds.items()),
+        "dtype": "bfloat16",
+        "peak_gb": round(made.peak / 1e9, 2),
+        "fits": made.peak < free_memory(place),
+    }
+    return PlanRow(forecast=made, row=row)
+
+
+def seconds_of_mapped(folder: Path, work: ForecastInput) -> float:
+    """The time of a drawing from a checkpoint that is stored rounded."""
+    from inkwash.engine.pace import measure_mapped
+    from inkwash.engine.pipeline import GlmImagePipeline
+
+    parts = GlmImagePipeline.from_pretrained(folder, device_map="cpu", offload="map").parts
+    return round(measure_mapped(parts, work).total, 2)
+
+
 def show_memory(plans: list[PlanRow]) -> None:
     """The table, printed at once: timing takes longer."""
-    print(f"{'offload':<9}{'quantize':<11}{'dtype':<10}{'peak GB':>8}  fits")
+    wide = max(11, 2 + max(len(plan.row["quantize"]) for plan in plans))
+    print(f"{'offload':<9}{'quantize':<{wide}}{'dtype':<10}{'peak GB':>8}  fits")
     for plan in plans:
         row = plan.row
         fits = "yes" if row["fits"] else "no"
-        print(f"{row['offload']:<9}{row['quantize']:<11}{row['dtype']:<10}{row['peak_gb']:>8.2f}  {fits}", flush=True)
+        print(
+            f"{row['offload']:<9}{row['quantize']:<{wide}}{row['dtype']:<10}{row['peak_gb']:>8.2f}  {fits}", flush=True
+        )
 
 
 def seconds_of(

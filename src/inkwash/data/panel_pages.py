@@ -95,7 +95,7 @@ Tell = Callable[[dict[str, Any], random.Random], list[dict[str, str]]]
 
 @dataclass(frozen=True, kw_only=True)
 class PanelBatches:
-    """Batches for `train.vlm`. From step `talk_from` on they say something, and a share `questions` of them is `asked`'s.
+    """Batches for `train.vlm`: from step `talk_from` on they say something, and a share `questions` is `asked`'s.
 
     Before, most are pages full of words, of which there are `reading` chunks beside the `chunks` of panels.
     """

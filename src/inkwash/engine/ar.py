@@ -212,7 +212,7 @@ class CpuSlots(Slots):
         text = self.model.config.text_config
         length = keys_read(length)
         if self._cache is None:
-            shape = (text.num_hidden_layers, self.slots, text.num_key_value_heads, length, text.head_width)
+            shape = (len(self.rows.step.layers), self.slots, text.num_key_value_heads, length, text.head_width)
             self._cache = SlotCache(*shape)
         else:
             self._cache = self._cache.grown(length)

@@ -5,16 +5,18 @@ two short ones are timed, and the rest follows from their difference. On a CPU, 
 at a fraction of their width and on a small picture, and counted up by their arithmetic (`engine.narrow`). So the
 estimate takes seconds and a few hundred megabytes for any model, and no checkpoint. It is the best of a few
 repetitions: what this machine does when nothing else keeps it busy.
+
+Of a checkpoint whose weights are mapped, rounded ones among them, its own first layers are timed (`measure_mapped`).
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TypeVar
 
 import torch
@@ -24,14 +26,15 @@ from inkwash.core.heap import release_memory
 from inkwash.engine.ar import CpuSlots, PlanSequence, Prefix, few_threads, make_slots
 from inkwash.engine.denoise import DenoiseInput, Denoiser
 from inkwash.engine.memory import GLYPHS, NO_CODES, NO_VISION, PROMPT_TOKENS, Forecast, ForecastInput, Sizes
-from inkwash.engine.narrow import REPEATS, StandIn, stand_in_for_ar, stand_in_for_decoder, stand_in_for_vae
+from inkwash.engine.narrow import REPEATS, SHORT, StandIn, stand_in_for_ar, stand_in_for_decoder, stand_in_for_vae
 from inkwash.engine.sampling import Sampling
-from inkwash.models.glm.decode import fuse_for_decode
+from inkwash.models.glm.decode import forget_for_decode, fuse_for_decode
 from inkwash.models.glm_image.ar import ARGenerator
 from inkwash.models.glm_image.config import ARConfig
 from inkwash.models.glm_image.decoder import Decoder, fuse_qkv
 from inkwash.models.glm_image.schedule import schedule
 from inkwash.models.glm_image.vae import AutoencoderKL
+from inkwash.models.glm_image.weights import GlmImageParts
 from inkwash.models.weights import parameters_on_meta
 
 WHOLE_BYTES = 2**28  # networks up to this are timed whole, and short ones of their layers
@@ -74,28 +77,74 @@ def measure_pace(
     sizes: Sizes, work: ForecastInput, *, dtype: torch.dtype, device: torch.device, trained: bool = True
 ) -> StageTimes:
     """Time the three stages on this device; `trained` False is a generator of random weights, which nothing guesses."""
-    made = {
-        "ar": stand_in_for_ar(sizes, work, dtype, device, WHOLE_BYTES),
-        "decoder": stand_in_for_decoder(sizes, work, dtype, device, WHOLE_BYTES),
-        "vae": stand_in_for_vae(sizes, work, dtype, device, WHOLE_BYTES),
-    }
-    timed: dict[str, Callable[[StandIn, int], float]] = {
-        "ar": lambda it, layers: _ar(it, dtype, device, layers, _tokens(work), trained),
-        "decoder": lambda it, layers: _decoder(it, dtype, device, layers),
-        "vae": lambda it, layers: _vae(it.sizes, it.work, dtype, device),
-    }
+    ar = stand_in_for_ar(sizes, work, dtype, device, WHOLE_BYTES)
+    decoder = stand_in_for_decoder(sizes, work, dtype, device, WHOLE_BYTES)
+    vae = stand_in_for_vae(sizes, work, dtype, device, WHOLE_BYTES)
     with cheap_collections():
-        seconds = {name: it.times * _of_all_layers(it, partial(timed[name], it)) for name, it in made.items()}
+        seconds = {
+            "ar": _of_all_layers(
+                ar, lambda layers: _ar(ar, _filled_ar(ar, dtype, device, layers), device, _tokens(work), trained)
+            ),
+            "decoder": _of_all_layers(
+                decoder, lambda layers: _decoder(decoder, _filled_decoder(decoder, dtype, device, layers), device)
+            ),
+            "vae": _of_all_layers(
+                vae, lambda _: _vae(_filled(lambda: AutoencoderKL(vae.sizes.vae), dtype, device), vae, device)
+            ),
+        }
     return StageTimes(**seconds, copy_rate=_copy_rate(device))
+
+
+@torch.no_grad()
+def measure_mapped(parts: GlmImageParts, work: ForecastInput, *, trained: bool = True) -> StageTimes:
+    """The same on a CPU of parts whose weights are mapped: two and four of their own layers, timed as they are.
+
+    The first block is in 16 bits, the others in what the folder holds; the last one is counted as these.
+    """
+    cpu = torch.device("cpu")
+    sizes = Sizes(
+        ar=parts.ar.config,
+        decoder=parts.decoder.config,
+        vae=parts.vae.config,
+        glyph=parts.glyph.config,
+        scheduler=parts.scheduler,
+    )
+    ar, decoder, vae = (
+        StandIn(sizes=sizes, work=work, layers=layers, short=SHORT if layers > SHORT[1] else None)
+        for layers in (sizes.ar.text_config.num_hidden_layers, sizes.decoder.num_layers, 1)
+    )
+
+    def of_ar(layers: int) -> float:
+        with _first_layers(parts.ar.model.language_model, "layers", layers):
+            return _ar(ar, parts.ar, cpu, _tokens(work), trained)
+
+    def of_decoder(layers: int) -> float:
+        with _first_layers(parts.decoder, "transformer_blocks", layers):
+            return _decoder(decoder, parts.decoder, cpu)
+
+    seconds = {"ar": _of_all_layers(ar, of_ar), "decoder": _of_all_layers(decoder, of_decoder)}
+    forget_for_decode(parts.ar)
+    return StageTimes(**seconds, vae=_vae(parts.vae, vae, cpu), copy_rate=math.inf)
+
+
+@contextmanager
+def _first_layers(network: nn.Module, name: str, count: int) -> Iterator[None]:
+    """Inside, a network has its first layers only."""
+    layers = getattr(network, name)
+    setattr(network, name, layers[:count])
+    try:
+        yield
+    finally:
+        setattr(network, name, layers)
 
 
 def _of_all_layers(stand_in: StandIn, seconds: Callable[[int], float]) -> float:
     """Seconds of a network by its number of layers: timed as it is, or continued from two short ones."""
     if stand_in.short is None:
-        return _given_back(seconds, stand_in.layers)
+        return stand_in.times * _given_back(seconds, stand_in.layers)
     few, more = stand_in.short
     first, second = _given_back(seconds, few), _given_back(seconds, more)
-    return first + max(second - first, 0.0) / (more - few) * (stand_in.layers - few)
+    return stand_in.times * (first + max(second - first, 0.0) / (more - few) * (stand_in.layers - few))
 
 
 def _given_back(seconds: Callable[[int], float], layers: int) -> float:
@@ -121,9 +170,8 @@ def _tokens(work: ForecastInput) -> int:
     return work.height // 32 * (work.width // 32) + (0 if work.reference else 256)
 
 
-def _ar(stand_in: StandIn, dtype: torch.dtype, device: torch.device, layers: int, tokens: int, trained: bool) -> float:
-    """Reading one prompt, then all tokens at the cost of those in the middle; off a CPU all pictures share them."""
-    sizes, work = stand_in.sizes, stand_in.work
+def _filled_ar(stand_in: StandIn, dtype: torch.dtype, device: torch.device, layers: int) -> ARGenerator:
+    sizes = stand_in.sizes
     vocab_size = sizes.ar.text_config.vision_vocab_size  # a token's row is looked up, however many there are
     text = replace(sizes.ar.text_config, num_hidden_layers=layers, vocab_size=vocab_size + 8, pad_token_id=vocab_size)
     ids = {
@@ -132,7 +180,12 @@ def _ar(stand_in: StandIn, dtype: torch.dtype, device: torch.device, layers: int
         "image_end_token_id": vocab_size + 3,
     }
     config = ARConfig(text_config=text, vision_config=NO_VISION, vq_config=NO_CODES, **ids)
-    model = _filled(lambda: ARGenerator(config), dtype, device)
+    return _filled(lambda: ARGenerator(config), dtype, device)
+
+
+def _ar(stand_in: StandIn, model: ARGenerator, device: torch.device, tokens: int, trained: bool) -> float:
+    """Reading one prompt, then all tokens at the cost of those in the middle; off a CPU all pictures share them."""
+    work, text, dtype = stand_in.work, model.config.text_config, model.lm_head.weight.dtype
     drawn = _tokens(work)
     length = PROMPT_TOKENS + drawn // 2
     prompt = torch.zeros(1, length, dtype=torch.long, device=device)
@@ -168,11 +221,15 @@ def _ar(stand_in: StandIn, dtype: torch.dtype, device: torch.device, layers: int
     return best(lambda: read(PROMPT_TOKENS), device, repeats=stand_in.repeats) + tokens * token
 
 
-def _decoder(stand_in: StandIn, dtype: torch.dtype, device: torch.device, layers: int) -> float:
-    """Preparing the pictures once, then every step at the cost of the first."""
-    sizes, work = stand_in.sizes, stand_in.work
-    decoder = _filled(lambda: Decoder(replace(sizes.decoder, num_layers=layers)), dtype, device)
+def _filled_decoder(stand_in: StandIn, dtype: torch.dtype, device: torch.device, layers: int) -> Decoder:
+    decoder = _filled(lambda: Decoder(replace(stand_in.sizes.decoder, num_layers=layers)), dtype, device)
     fuse_qkv(decoder)
+    return decoder
+
+
+def _decoder(stand_in: StandIn, decoder: Decoder, device: torch.device) -> float:
+    """Preparing the pictures once, then every step at the cost of the first."""
+    sizes, work, dtype = stand_in.sizes, stand_in.work, decoder.image_projector.proj.weight.dtype
     cells = work.height // sizes.vae.scale_factor, work.width // sizes.vae.scale_factor
     tokens = cells[0] // 2 * (cells[1] // 2)
     glyphs = torch.zeros(GLYPHS, sizes.decoder.text_embed_dim, dtype=dtype, device=device)
@@ -200,8 +257,8 @@ def _decoder(stand_in: StandIn, dtype: torch.dtype, device: torch.device, layers
     return (prepared + once * work.steps) * (work.pictures // rows)
 
 
-def _vae(sizes: Sizes, work: ForecastInput, dtype: torch.dtype, device: torch.device) -> float:
-    vae = _filled(lambda: AutoencoderKL(sizes.vae), dtype, device)
+def _vae(vae: AutoencoderKL, stand_in: StandIn, device: torch.device) -> float:
+    sizes, work, dtype = stand_in.sizes, stand_in.work, next(vae.parameters()).dtype
     scale = sizes.vae.scale_factor
     cells = min(work.height // scale, VAE_CELLS), min(work.width // scale, VAE_CELLS)
     latents = torch.zeros(1, sizes.vae.latent_channels, *cells, dtype=dtype, device=device)

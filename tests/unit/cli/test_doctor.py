@@ -13,8 +13,11 @@ import pytest
 from PIL import Image
 
 from inkwash.cli.doctor import malloc_in_use
-from inkwash.cli.doctor_plan import shown_seconds
+from inkwash.cli.doctor_plan import show_plan, shown_seconds
 from inkwash.core.errors import WeightsError
+from inkwash.core.types import Size
+from inkwash.engine.convert import convert
+from tests.parity.tiny import make_tiny_reference
 from tests.unit.cli.conftest import Outcome
 
 Run = Callable[..., Outcome]
@@ -77,12 +80,12 @@ print("used", int(status[status.index("VmHWM:") + 1]) * 1024, used.ru_utime + us
 """
 
 
-@pytest.mark.slow
 def test_long_times_are_said_in_a_unit_that_one_can_picture() -> None:
     shown = [shown_seconds(seconds) for seconds in (41.04, 599.0, 601.0, 9000.0, 630859.1)]
     assert shown == ["41.0", "599.0", "601 (10.0 minutes)", "9000 (2.5 hours)", "630859 (7.3 days)"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from the system")
 def test_a_plan_of_the_released_sizes_takes_seconds_and_little_memory() -> None:
     """One thread, so that waiting for another one is no work; the best of three runs on a shared machine."""
@@ -99,3 +102,14 @@ def test_a_plan_of_the_released_sizes_takes_seconds_and_little_memory() -> None:
     assert lines[1].split() == ["offload", "quantize", "dtype", "peak", "GB", "fits"]
     assert lines[2].split()[:3] == ["none", "none", "float32"] and 90 < float(lines[2].split()[3]) < 105
     assert lines[8].startswith("Seconds by offload: none "), "memory comes first"
+
+
+def test_a_plan_of_a_rounded_folder_is_of_what_it_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    convert(make_tiny_reference(tmp_path / "model"), tmp_path / "small", {"ar": "int4", "decoder": "int8"})
+    show_plan(str(tmp_path / "small"), Size(64, 64), device_name="cpu", as_json=True)
+    [plan] = json.loads(capsys.readouterr().out)["plans"]
+    assert (plan["offload"], plan["quantize"], plan["fits"]) == ("map", "ar=int4,decoder=int8", True)
+    assert plan["seconds"] > 0 and 0 < plan["peak_gb"] < 2
+    show_plan(str(tmp_path / "small"), Size(64, 64), device_name="cpu", as_json=False)
+    said = capsys.readouterr().out
+    assert "Seconds: map " in said and "hours" not in said and "not timed" not in said

@@ -13,6 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from inkwash.core.errors import ConfigError, RequestError, WeightsError
 from inkwash.engine.convert import convert
+from inkwash.engine.memory import ForecastInput
+from inkwash.engine.pace import measure_mapped
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.see.loading import load_vision_model
 from inkwash.models.glm.decode import fuse_for_decode
@@ -204,3 +206,14 @@ def test_a_model_that_sees_is_converted_and_answers_nearly_alike(tmp_path: Path)
     assert float((row - wanted).norm() / wanted.norm()) < 0.05
     with pytest.raises(ConfigError, match="stored in int4"):
         load_vision_model(folder, dtype=torch.bfloat16, device=torch.device("cpu"), quantize="int8")
+
+
+def test_a_forecast_times_the_layers_of_the_folder(narrow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted up from short networks or timed whole; afterwards every layer is back, and a drawing is the same."""
+    pipe = GlmImagePipeline.from_pretrained(narrow, device_map="cpu")
+    before = latents(pipe)
+    once, often = (ForecastInput(height=64, width=64, steps=steps) for steps in (2, 2000))
+    assert min(getattr(measure_mapped(pipe.parts, once), stage) for stage in ("ar", "decoder", "vae")) > 0
+    monkeypatch.setattr("inkwash.engine.pace.SHORT", (1, 2))
+    assert measure_mapped(pipe.parts, often).decoder > 20 * measure_mapped(pipe.parts, once).decoder
+    assert torch.equal(latents(pipe), before)

@@ -36,7 +36,15 @@ def train(work: Path, model: Path, kill_at: int | None = None) -> None:
     try:
         with patch.object(PanelBatches, "__call__", made), patch.object(nano_agent, "VLMTraining", often):
             nano_agent.nano_agent(
-                work, model=str(model), pages=8, steps=STEPS, language_from=2, batch=1, questions=0.4, knows="cards"
+                work,
+                model=str(model),
+                pages=8,
+                reading=0,
+                steps=STEPS,
+                language_from=2,
+                batch=1,
+                questions=0.4,
+                knows="cards",
             )
     finally:
         torch.set_num_threads(threads)

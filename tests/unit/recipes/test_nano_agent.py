@@ -29,7 +29,15 @@ from inkwash.agent.worlds import teaching
 from inkwash.agent.worlds.panels import FORM, sample_episode
 from inkwash.core.errors import ConfigError, DataError
 from inkwash.data.card_questions import CardQuestionBatches
-from inkwash.data.panel_pages import GLYPHS, PANEL_LABELS, PanelBatches, chunk_path, read_chunk, write_chunk
+from inkwash.data.panel_pages import (
+    GLYPHS,
+    PANEL_LABELS,
+    READING,
+    PanelBatches,
+    chunk_path,
+    read_chunk,
+    write_chunk,
+)
 from inkwash.data.questions import UNKNOWN, QuestionBatches
 from inkwash.media.enlarge import enlarged
 from inkwash.models.glm_v.folder import resolve_vision
@@ -197,6 +205,32 @@ def test_batches_are_pure_and_carry_labels(chunks: Path) -> None:
     assert labels["glyph_right"][5, 0:2].tolist() == [1 + GLYPHS.index("A"), 1 + GLYPHS.index("b")]
 
 
+def test_pages_full_of_words_come_first_and_tell_letters_only(chunks: Path) -> None:
+    (chunks / READING).mkdir()
+    pixels = [np.full((256, 256, 3), number, dtype=np.uint8) for number in range(8)]
+    words = [{"glyphs": [["Z", 2.0, 3.0, 9.0, 14.0]]} for _ in pixels]
+    write_chunk(chunk_path(chunks / READING, 0), pixels, words)
+    make = PanelBatches(
+        folder=chunks,
+        chunks=1,
+        reading=1,
+        seed=1,
+        batch=3,
+        tell=teaching.PanelTeacher(tasks=1),
+        questions=0.4,
+        talk_from=20,
+    )
+    early, late = [make(step) for step in range(20)], [make(step) for step in range(20, 40)]
+    full = [batch for batch in early if (batch["widget"] == UNKNOWN).all()]
+    assert 8 <= len(full) < 20 and all(row == [] for batch in early for row in batch["dialogues"])
+    for batch in full:
+        assert (batch["glyph_left"][:, 0] == 1 + GLYPHS.index("Z")).all() and batch["glyph_left"].astype(
+            bool
+        ).sum() == 3
+        assert batch["glyph_right"].sum() == 0
+    assert not any((batch["glyph_left"] == 1 + GLYPHS.index("Z")).any() for batch in late)
+
+
 def test_damaged_and_missing_pages_are_one_sentence(tmp_path: Path) -> None:
     chunk_path(tmp_path, 0).write_bytes(b"no")
     with pytest.raises(DataError, match="draw them again"):
@@ -219,7 +253,8 @@ def test_it_begins_from_the_second_edition_and_asks_about_cards(second_edition: 
     before = load_glm_v(second_edition, dtype=torch.float32).model.state_dict()
     work = chunks / "work"
     _place(chunks, work)
-    nano_agent.nano_agent(work, str(second_edition), pages=8, steps=1, language_from=0, batch=2, lr=0.0, knows="cards")
+    few = {"pages": 8, "reading": 0, "steps": 1, "language_from": 0, "batch": 2}
+    nano_agent.nano_agent(work, str(second_edition), **few, lr=0.0, knows="cards")  # type: ignore[arg-type]
     after = torch.load(work / "agent" / "see.pt")
     assert after.keys() == before.keys() and all(torch.equal(after[name], before[name]) for name in before)
     asked = nano_agent._questions("cards", 1, 0)
@@ -260,13 +295,18 @@ def test_a_killed_run_ends_as_one_that_was_not(second_edition: Path, chunks: Pat
 def test_the_whole_way_with_two_steps(tmp_path: Path) -> None:
     if find_browser() is None:
         pytest.skip("no chromium on this machine")
-    folder = nano_agent.nano_agent_pages(tmp_path, pages=64)
+    folder = nano_agent.nano_agent_pages(tmp_path, pages=64, reading=64)
     before = chunk_path(folder, 0).read_bytes()
     _, found = read_chunk(chunk_path(folder, 0))
     assert len(found) == 64 and len({each["step"]["kind"] for each in found}) >= 6
     assert all(each["glyphs"] for each in found)
-    assert nano_agent.nano_agent_pages(tmp_path, pages=64) == folder and chunk_path(folder, 0).read_bytes() == before
-    nano_agent.nano_agent(tmp_path, pages=64, steps=2, language_from=1, batch=2)
+    pixels, words = read_chunk(chunk_path(folder / READING, 0))
+    assert len({picture.tobytes() for picture in pixels}) == 64 and all(set(each) == {"glyphs"} for each in words)
+    letters = [sum(glyph[0] in GLYPHS for glyph in each["glyphs"]) for each in (*found, *words)]
+    assert sum(letters[64:]) > 3 * sum(letters[:64]), "full of words"
+    assert nano_agent.nano_agent_pages(tmp_path, pages=64, reading=64) == folder
+    assert chunk_path(folder, 0).read_bytes() == before
+    nano_agent.nano_agent(tmp_path, pages=64, reading=64, steps=2, language_from=1, batch=2)
     nano_agent.export_nano_agent(tmp_path, tmp_path / "checkpoint")
     size = sum(file.stat().st_size for file in (tmp_path / "checkpoint").iterdir())
     assert size <= 10e6
