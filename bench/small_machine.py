@@ -2,6 +2,7 @@
 
     python -m bench.small_machine FOLDER                     # a few tokens and steps, the picture counted up
     python -m bench.small_machine FOLDER --whole             # the whole picture, with steps and size as given
+    python -m bench.small_machine FOLDER --see               # of GLM-4.1V: a picture of a megapixel and an answer
     python -m bench.small_machine FOLDER --layers 40 30      # counted up to so many layers, for a folder of fewer
 
 Memory is what the process has of its own (RssAnon); mapped files are the system's. Seconds of CPU stand beside those of
@@ -20,8 +21,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from bench import released, sheet
+from PIL import Image
 
 from inkwash.core.device import set_threads
 from inkwash.engine.ar import Prefix, Row, sample_plans
@@ -31,6 +34,7 @@ from inkwash.engine.pace import measure_mapped
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.request import Watch
 from inkwash.engine.sampling import Sampling
+from inkwash.engine.see.pipeline import GlmVisionPipeline
 from inkwash.models.glm.decode import fuse_for_decode
 from inkwash.models.glm_image.ar import decode_positions
 from inkwash.nn.linear import linear
@@ -200,6 +204,32 @@ def draw_whole(folder: Path, side: int, steps: int) -> str:
     return f"{folder.name}; load average {os.getloadavg()[0]:.0f}.\n\n{sheet.table(('what', 'measured'), rows)}"
 
 
+def see(folder: Path, tokens: int) -> str:
+    """Markdown of a picture of 1024x1024 that is read, and of `tokens` tokens that are said about it."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise).resize((1024, 1024))
+    question = [{"type": "image", "image": picture}, {"type": "text", "text": "What is this?"}]
+    with peak_of_own() as most:
+        pipes: list[GlmVisionPipeline] = []
+        loaded = timed(lambda: pipes.append(GlmVisionPipeline.from_pretrained(folder)))
+        print("loaded", loaded, flush=True)
+        pipes[0].answers.stop_ids = frozenset()
+        start, cpu = time.perf_counter(), time.process_time()
+        made = pipes[0](
+            [{"role": "user", "content": question}], max_new_tokens=tokens, temperature=0, stop_loops=False
+        )
+        whole = Seconds(wall=time.perf_counter() - start, cpu=time.process_time() - cpu)
+    first, said = made.timings["first_token"], made.usage.completion_tokens
+    rows = [
+        ("load", str(loaded)),
+        (f"first token, with the picture read ({made.usage.prompt_tokens} tokens)", f"{first:.1f} s"),
+        (f"a token, of {said}", f"{(whole.wall - first) / max(1, said - 1):.2f} s"),
+        ("all", str(whole)),
+        ("peak of the process's own memory", f"{most[0] / 1e9:.2f} GB"),
+    ]
+    return f"{folder.name}; load average {os.getloadavg()[0]:.0f}.\n\n{sheet.table(('what', 'measured'), rows)}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -209,10 +239,13 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=1, help="decoder steps that are timed")
     parser.add_argument("--layers", type=int, nargs=2, default=None, metavar=("AR", "BLOCKS"))
     parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--see", action="store_true", help="a model that sees")
     parser.add_argument("--write", metavar="NAME", default=None, help="write bench/results/..._NAME.md")
     given = parser.parse_args()
     set_threads()
-    if given.whole:
+    if given.see:
+        body = see(given.folder, given.tokens)
+    elif given.whole:
         body = draw_whole(given.folder, given.side, given.steps)
     else:
         body = report(given.folder, given.side, given.steps, tokens=given.tokens, few=given.few, layers=given.layers)
