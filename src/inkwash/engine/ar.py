@@ -24,10 +24,11 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from inkwash.core.device import one_thread, return_memory
@@ -60,6 +61,12 @@ class Prefix:
     tokens: int
     grids: tuple[Grid, ...] = ()
     edited: tuple[int, ...] = ()
+
+
+def beginning_with(prefix: Prefix, codes: Tensor) -> Prefix:
+    """The prefix of a plan whose first token is one of these codes, bool (codes,)."""
+    others = F.pad(~codes, (0, prefix.logits.shape[-1] - len(codes)), value=True).to(prefix.logits.device)
+    return replace(prefix, logits=prefix.logits.masked_fill(others, -torch.inf))
 
 
 @dataclass(eq=False)

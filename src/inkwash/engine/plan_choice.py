@@ -2,13 +2,14 @@
 
 A plan is read by the labels of its codes (`models/glm_image/code_labels.py`): lines of text and things. The first plan
 is the one that the seed samples without a choice. Where it is not right, further ones are sampled, a few at a time,
-until one is right or `candidates` were seen; the best is kept, of equal ones the first. So the choice depends on seed
+until one is right or `candidates` were seen; the best is kept, of equal ones the first. Where a colour of the ground is
+wanted, further ones begin with a code that has it, and what follows goes on from that. So the choice depends on seed
 and prompt only, and a picture whose first plan is right is the same with and without it.
 
     choice = PlanChoice(judge, candidates=8)
     while numbers := choice.next_round():     # 0; then 1, 2, 3; then 4 to 7
         for number in numbers:
-            choice.add(number, sample(number))
+            choice.add(number, sample(choice.prefix(number, prefix), number))
     choice.best
 """
 
@@ -27,6 +28,7 @@ from torch import Tensor
 
 from inkwash.core import seeds
 from inkwash.core.errors import RequestError
+from inkwash.engine.ar import Prefix, beginning_with
 from inkwash.engine.prompt_reading import HAN, wanted_words
 from inkwash.engine.readback import WantedTexts, best_span, compare, edit_target, edited_things, letters, matching
 from inkwash.models.glm_image.ar import Grid
@@ -306,6 +308,15 @@ class PlanJudge:
             inks=tuple((text, ink) for text, ink in words.inks if text in wanted.texts),
         )
 
+    @property
+    def beginning(self) -> Tensor | None:
+        """The codes, bool (codes,), that have the wanted colour of the ground; None where none is wanted."""
+        labels = self.reader.labels
+        if self.ground not in labels.colors:
+            return None
+        codes = torch.from_numpy(labels.ground == labels.colors.index(self.ground))
+        return codes if codes.any() else None
+
     def score(self, tokens: Tensor) -> float:
         """Of a picture's ids, (rows * columns,)."""
         grid = tokens.view(self.grid)
@@ -409,6 +420,11 @@ class PlanChoice:
     def open(self) -> bool:
         """Whether plans of this round are still sampled."""
         return len(self._tokens) < self._begun
+
+    def prefix(self, number: int, prefix: Prefix) -> Prefix:
+        """From what plan `number` is sampled, given what was read of its prompt."""
+        beginning = None if self.judge is None or number == 0 else self.judge.beginning
+        return prefix if beginning is None else beginning_with(prefix, beginning)
 
     def add(self, number: int, tokens: Tensor) -> None:
         """A plan (rows * columns,) was sampled, in any order within its round."""

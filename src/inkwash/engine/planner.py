@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from inkwash.engine.ar import PlanSequence, Slots, read_prompt
+from inkwash.engine.ar import PlanSequence, Prefix, Slots, read_prompt
 from inkwash.engine.drawing import Drawing
 from inkwash.engine.estimate import Speeds
 from inkwash.engine.jobs import Job, as_outcome
@@ -36,6 +36,7 @@ class RequestSequence(PlanSequence):
     """A sequence of one request, and the pictures that will be drawn from it."""
 
     job: Job = field(kw_only=True)
+    read: Prefix = field(kw_only=True)  # its prompt
     prompt: ImagePrompt = field(kw_only=True)
     semantic_ids: list[Tensor] = field(kw_only=True)
     pictures: list[int] = field(kw_only=True)
@@ -153,6 +154,7 @@ class Planner:
                     torch.empty(0),
                     prepared.sampling,
                     job=job,
+                    read=prefix,
                     prompt=prompt,
                     semantic_ids=semantic_ids,
                     pictures=list(range(request.num_images)) if shared else [index],
@@ -170,7 +172,15 @@ class Planner:
             uniforms = candidate_uniforms(plan_seed, number, sequence.tokens)
             self._waiting.append(
                 replace(
-                    sequence, uniforms=uniforms, number=number, slot=None, count=0, drawn=[], numbers=[], proposer=None
+                    sequence,
+                    prefix=sequence.choice.prefix(number, sequence.read),
+                    uniforms=uniforms,
+                    number=number,
+                    slot=None,
+                    count=0,
+                    drawn=[],
+                    numbers=[],
+                    proposer=None,
                 )
             )
         return bool(numbers)

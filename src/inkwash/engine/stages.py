@@ -107,7 +107,8 @@ class Stages:
             while due := [(index, number) for index, choice in enumerate(choices) for number in choice.next_round()]:
                 rows = []
                 for index, number in due:
-                    prefix, seed = prefixes[owners[index]], generators[index].initial_seed()
+                    prefix = choices[index].prefix(number, prefixes[owners[index]])
+                    seed = generators[index].initial_seed()
                     rows.append(Row(prefix, candidate_uniforms(seed, number, prefix.tokens)))
                 drawn = fill_plans(self.parts.ar, slots, rows, sampling, watch)
                 for (index, number), tokens in zip(due, drawn, strict=True):

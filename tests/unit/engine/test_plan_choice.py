@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from inkwash.core.errors import RequestError, WeightsError
+from inkwash.engine.ar import fill_plans
 from inkwash.engine.pipeline import GlmImagePipeline
 from inkwash.engine.plan_choice import (
     ALIGNED,
@@ -342,6 +344,36 @@ def test_pipeline_engine_and_stage_choose_alike(choosing: GlmImagePipeline) -> N
     assert torch.equal(alone, plan[:1])
     shared = choosing.draw(replace(REQUEST, layout="same")).plan.prior_token_ids
     assert torch.equal(shared, plan[:1].expand_as(shared))
+
+
+def test_further_plans_begin_with_a_code_of_the_wanted_ground(
+    choosing: GlmImagePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first plan is the one without a choice; engine and pipeline agree."""
+    labels = choosing.parts.code_labels
+    assert labels is not None
+    rng = np.random.default_rng(2)
+    ground = rng.integers(0, 8, labels.codes)
+    colors = tuple(f"color {number}" for number in range(7)) + ("red",)
+    told = replace(labels, colors=colors, ground=ground, contrast=np.ones((8, 8)))
+    monkeypatch.setattr(choosing.parts, "code_labels", told)
+    request = replace(REQUEST, prompt='A sign "A" on a red background', num_images=1)
+    drawn: list[int] = []
+
+    def watched(*settings: Any) -> list[Tensor]:
+        plans = fill_plans(*settings)
+        drawn.extend(int(plan[0]) for plan in plans)
+        return plans
+
+    monkeypatch.setattr("inkwash.engine.stages.fill_plans", watched)
+    plan = choosing.draw(request).plan.prior_token_ids
+    first, *further = drawn
+    assert len(further) >= 3 and all(colors[ground[code]] == "red" for code in further)
+    drawn.clear()
+    choosing.draw(replace(request, plan_candidates=1))
+    assert drawn == [first] and colors[ground[first]] != "red"
+    with Engine(choosing) as engine:
+        assert torch.equal(engine.submit(request).result().plan.prior_token_ids, plan)
 
 
 def test_progress_is_that_of_the_first_plan(choosing: GlmImagePipeline) -> None:

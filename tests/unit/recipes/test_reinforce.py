@@ -97,7 +97,9 @@ def test_a_whole_checkpoint_is_written_and_draws(checkpoint: Path, server: str, 
     assert len(changed) > 10
     assert all(torch.equal(v.bfloat16().float(), new.ar.state_dict()[n]) for n, v in old.ar.state_dict().items())
     learnt = [new.decoder.state_dict()[name] for name in changed]
-    assert any(not torch.equal(value.bfloat16().float(), value) for value in learnt), "what was learnt is not rounded off"
+    assert any(not torch.equal(value.bfloat16().float(), value) for value in learnt), (
+        "what was learnt is not rounded off"
+    )
     assert all(torch.equal(value.half().float(), value) for value in learnt)
 
 
