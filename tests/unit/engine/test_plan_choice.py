@@ -354,7 +354,7 @@ def test_further_plans_begin_with_a_code_of_the_wanted_ground(
     assert labels is not None
     rng = np.random.default_rng(2)
     ground = rng.integers(0, 8, labels.codes)
-    colors = tuple(f"color {number}" for number in range(7)) + ("red",)
+    colors = (*(f"color {number}" for number in range(7)), "red")
     told = replace(labels, colors=colors, ground=ground, contrast=np.ones((8, 8)))
     monkeypatch.setattr(choosing.parts, "code_labels", told)
     request = replace(REQUEST, prompt='A sign "A" on a red background', num_images=1)
