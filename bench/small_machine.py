@@ -111,7 +111,7 @@ def token(pipe: GlmImagePipeline, count: int) -> tuple[Seconds, Seconds]:
 @torch.no_grad()
 def step(pipe: GlmImagePipeline, side: int, steps: int) -> tuple[Seconds, float]:
     """A guided decoder step, and its share of the best product rate, in CPU seconds."""
-    decoder, sizes = pipe.parts.decoder, _sizes(pipe)
+    decoder, sizes = pipe.parts.decoder, Sizes.of_parts(pipe.parts)
     cells = side // sizes.vae.scale_factor
     latents = torch.zeros(1, sizes.decoder.in_channels, cells, cells)
     work = ForecastInput(height=side, width=side, steps=steps)
@@ -129,17 +129,6 @@ def product_rate(width: int, rows: int) -> float:
     x, weight = torch.randn(rows, width).bfloat16(), torch.randn(4 * width, width).bfloat16()
     linear(x, weight, None)
     return max(2 * rows * 4 * width**2 / timed(lambda: linear(x, weight, None)).cpu for _ in range(3))
-
-
-def _sizes(pipe: GlmImagePipeline) -> Sizes:
-    parts = pipe.parts
-    return Sizes(
-        ar=parts.ar.config,
-        decoder=parts.decoder.config,
-        vae=parts.vae.config,
-        glyph=parts.glyph.config,
-        scheduler=parts.scheduler,
-    )
 
 
 def counted(took: Seconds, have: int, want: int | None) -> Seconds:

@@ -44,6 +44,7 @@ from inkwash.models.glm_image.decoder_blocks import KeyValue
 from inkwash.models.glm_image.glyph import GlyphEncoder
 from inkwash.models.glm_image.schedule import schedule
 from inkwash.models.glm_image.vae import AutoencoderKL
+from inkwash.models.glm_image.weights import GlmImageParts
 from inkwash.models.tensor_files import read_json
 from inkwash.models.weights import parameters_on_meta
 from inkwash.nn.int8 import scratch_bytes
@@ -81,6 +82,17 @@ class Sizes:
             vae=VAEConfig.from_dict(read_json(folder / "vae" / "config.json")),
             glyph=GlyphConfig.from_dict(read_json(folder / "text_encoder" / "config.json")),
             scheduler=SchedulerConfig.from_dict(read_json(folder / "scheduler" / "scheduler_config.json")),
+        )
+
+    @classmethod
+    def of_parts(cls, parts: GlmImageParts) -> Sizes:
+        """Those of loaded networks."""
+        return cls(
+            ar=parts.ar.config,
+            decoder=parts.decoder.config,
+            vae=parts.vae.config,
+            glyph=parts.glyph.config,
+            scheduler=parts.scheduler,
         )
 
     @classmethod

@@ -101,14 +101,7 @@ def measure_mapped(parts: GlmImageParts, work: ForecastInput, *, trained: bool =
 
     The first block is in 16 bits, the others in what the folder holds; the last one is counted as these.
     """
-    cpu = torch.device("cpu")
-    sizes = Sizes(
-        ar=parts.ar.config,
-        decoder=parts.decoder.config,
-        vae=parts.vae.config,
-        glyph=parts.glyph.config,
-        scheduler=parts.scheduler,
-    )
+    cpu, sizes = torch.device("cpu"), Sizes.of_parts(parts)
     ar, decoder, vae = (
         StandIn(sizes=sizes, work=work, layers=layers, short=SHORT if layers > SHORT[1] else None)
         for layers in (sizes.ar.text_config.num_hidden_layers, sizes.decoder.num_layers, 1)
