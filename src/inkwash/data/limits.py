@@ -14,12 +14,15 @@ from inkwash.scenes.card import CARD_STYLES
 from inkwash.scenes.card_genres import GENRES
 from inkwash.scenes.card_genres_zh import ZH_NOUNS
 from inkwash.scenes.card_lexicon import ENGLISH
+from inkwash.scenes.card_lexicon_eu import FRENCH, GERMAN, SPANISH
 from inkwash.scenes.card_lexicon_zh import CHINESE
 from inkwash.scenes.card_words import LATIN_TEXT
 from inkwash.scenes.things import THING_NAMES, THINGS
 from inkwash.scenes.words import characters
 from inkwash.scenes.world import CARD_COLORS, CARD_FACES, CELL, COLOR_NAMES, SECOND_FACES, SHAPES, STRUCTURES, STYLES
 
+GERMAN_ENDINGS = ("e", "er", "es", "en", "em")  # ein blauer Hintergrund, auf blauem Hintergrund
+ENGLISH_TOO = {"or", "rose"}  # French colours that mean another thing in English
 SECOND_SIGNS = "!?&%$#."
 POSTER_NOUNS = {"poster": "海报", "picture": "图片", "sign": "标牌", "card": "卡片", "banner": "横幅", "cover": "封面"}
 STYLE_NAMES = {
@@ -76,7 +79,9 @@ def card_limits() -> dict[str, Any]:
         "pictures": {genre.nouns[0]: [*genre.nouns[1:], *_zh_nouns(name)] for name, genre in GENRES.items()},
         "things": {thing.name: [thing.plural, *thing.synonyms, *thing.zh] for thing in THINGS}
         | {shape: [*ENGLISH.shapes[shape], *CHINESE.shapes[shape]] for shape in SHAPES if shape not in THING_NAMES},
-        "colors": {name: words("colors", name) for name in CARD_COLORS},
+        "colors": {
+            name: list(dict.fromkeys([*words("colors", name), *_european_colors(name)])) for name in CARD_COLORS
+        },
         "styles": styles,
         "alphabet": LATIN_TEXT.replace(" ", "") + "".join(c for c in characters() if c not in LATIN_TEXT),
         "lettering": {
@@ -91,6 +96,14 @@ def card_limits() -> dict[str, Any]:
         "most_things": 12,
         "photographs": False,
     }
+
+
+def _european_colors(name: str) -> list[str]:
+    """German, French and Spanish words of a colour, German ones in all their endings; none that English knows."""
+    plain = [word for lexicon in (GERMAN, FRENCH, SPANISH) for word in lexicon.colors[name]]
+    adjectives = [word for word in GERMAN.colors[name] if word[-1] not in "ae" and word != "gold"]
+    ended = [word + ending for word in adjectives for ending in GERMAN_ENDINGS]
+    return [word for word in (*plain, *ended) if word not in ENGLISH_TOO and word != name]
 
 
 def _zh_nouns(genre: str) -> list[str]:

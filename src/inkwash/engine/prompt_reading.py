@@ -53,8 +53,11 @@ _ENDS = re.compile(r"\s*(?:$|[^\w\s]|\x00|(?:and|or|with|on|in|at|above|below|un
 _LETTERS_ASKED = r"(?:letters|lettering|text|type|words|font|writing|characters|capitals)"
 NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 _LETTERS = r"(?:letters|lettering|text|texts|type|words?|font|writing|characters|capitals)"
-_BACKGROUND = r"(?:background|backdrop)"
-_IS = r"\s*:?\s*(?:(?:is|are|in|of|to|colou?r|should|must|be|as|the|an?|all)\s+)*"
+_BACKGROUND = r"(?:background|backdrop|hintergrund|fondo|fond|arrière-plan)"
+_IS = (
+    r"\s*:?\s*(?:(?:is|are|in|of|to|colou?r|should|must|be|as|the|an?|all"
+    r"|ist|soll|de|en|est|es|color|couleur)\s+)*"
+)
 _LOOK = (
     r"(?:(?:big|bigger|bold|large|huge|giant|oversized|small|little|tiny|fine|thin|thick|wide|narrow|blocky|rounded|round"
     r"|soft|heavy|chunky|classic|serif|sans|slab|roman|typewriter|script|handwritten|hand-lettered|monospaced|poster|display"
@@ -64,7 +67,7 @@ _LOOK = (
 _GROUND = tuple(
     (re.compile(f"{before}$", re.IGNORECASE), re.compile(after, re.IGNORECASE))
     for before, after in (
-        (rf"\b{_BACKGROUND}\s*(?:colou?r)?{_IS}", ""),
+        (rf"\b{_BACKGROUND}\s*(?:colou?r|farbe)?{_IS}", ""),
         ("", rf"\s+(?:coloured |colored )?{_BACKGROUND}\b(?!\s+(?:text|letters))"),
         (r"\b(?:on|against)\s+(?:an?\s+)?", r"\s*(?:$|[.,;!。])"),
         (r"(?:背景|底色)(?:颜色)?(?:是|为|用|换成|改成|:|:)?", ""),
@@ -74,13 +77,16 @@ _GROUND = tuple(
 )
 _LIES_ON = re.compile(r"(?:\b(?:on|onto|in|as|into|with|like)\s+(?:an?\s+|the\s+)?|[在成为用])$", re.IGNORECASE)
 # The same where it is that of the text before it, of the text behind it, or of all texts.
-_ENDS_THERE = r"的?(?:大|小)?(?:文字|字)?\s*(?:$|[),.;!),。;、\x00]|(?:and|on|at|above|below|with)\b)"
+_ENDS_THERE = (
+    r"的?(?:大|小)?(?:文字|字)?\s*(?:$|[),.;!),。;、\x00]"
+    r"|(?:and|on|at|above|below|with|und|auf|mit|et|sur|avec|y|con)\b)"
+)
 _INK_BEHIND = tuple(
     (re.compile(f"{before}{_LOOK}$", re.IGNORECASE), re.compile(after, re.IGNORECASE))
     for before, after in (
         (r"\x00\s*[,(,(]?\s*", _ENDS_THERE),
         (
-            r"\x00\s*[,(]?\s*(?:(?:written|set|printed|painted)\s+)?in\s+(?:the\s+colou?r\s+)?",
+            r"\x00\s*[,(]?\s*(?:(?:written|set|printed|painted)\s+)?(?:in|en)\s+(?:the\s+colou?r\s+)?",
             rf"\s+{_LOOK}{_LETTERS}\b|{_ENDS_THERE}",
         ),
     )
