@@ -104,6 +104,7 @@ def test_a_plan_of_the_released_sizes_takes_seconds_and_little_memory() -> None:
     assert lines[8].startswith("Seconds by offload: none "), "memory comes first"
 
 
+@pytest.mark.slow
 def test_a_plan_of_a_rounded_folder_is_of_what_it_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     convert(make_tiny_reference(tmp_path / "model"), tmp_path / "small", {"ar": "int4", "decoder": "int8"})
     show_plan(str(tmp_path / "small"), Size(64, 64), device_name="cpu", as_json=True)

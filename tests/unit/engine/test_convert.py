@@ -208,6 +208,7 @@ def test_a_model_that_sees_is_converted_and_answers_nearly_alike(tmp_path: Path)
         load_vision_model(folder, dtype=torch.bfloat16, device=torch.device("cpu"), quantize="int8")
 
 
+@pytest.mark.slow
 def test_a_forecast_times_the_layers_of_the_folder(narrow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted up from short networks or timed whole; afterwards every layer is back, and a drawing is the same."""
     pipe = GlmImagePipeline.from_pretrained(narrow, device_map="cpu")
