@@ -12,7 +12,7 @@ inkwash=${INKWASH:-.venv/bin/inkwash}
 [ -x "$inkwash" ] || make setup
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}  # waiting threads sleep, which helps wherever other work runs, too
 pages=${NANO_PAGES:-8192}
-reading=$((pages / 4))  # pages full of words, on which it learns to read
+reading=$((pages / 2))  # pages full of words, on which it learns to read
 "$inkwash" train nano-agent-pages --set "work=$work" --set "pages=$pages" --set "reading=$reading"
 "$inkwash" train nano-agent --set "work=$work" --set "pages=$pages" --set "reading=$reading" --set "model=$model" \
   --set "knows=${NANO_KNOWS:-scenes}" \

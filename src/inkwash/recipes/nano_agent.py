@@ -36,7 +36,7 @@ from inkwash.train.vlm import VLMTraining
 PAGES_A_CHUNK = 64
 
 
-def nano_agent_pages(work: Path, pages: int = 8192, reading: int = 2048, seed: int = 0) -> Path:
+def nano_agent_pages(work: Path, pages: int = 8192, reading: int = 4096, seed: int = 0) -> Path:
     """Draw `pages` pictures of panels, and `reading` of pages full of words: `work`/agent/pages.
 
     They lie in chunks of one size; chunks that are there stay.
@@ -73,9 +73,9 @@ def nano_agent(
     work: Path,
     model: str = "nano-v",
     pages: int = 8192,
-    reading: int = 2048,
-    steps: int = 12000,
-    language_from: int = 2000,
+    reading: int = 4096,
+    steps: int = 14000,
+    language_from: int = 4000,
     batch: int = 4,
     lr: float = 6e-4,
     questions: float = 0.2,
