@@ -71,9 +71,7 @@ def chunk_size(number: int) -> tuple[int, int]:
 
 def drawn(world: PanelWorld, rng: random.Random, size: tuple[int, int]) -> list[tuple[Any, dict[str, Any]]]:
     """One panel in some of the states on the way of a task or two."""
-    panel = sample_panel(rng)
-    while (panel.width, panel.height) != size:
-        panel = sample_panel(rng)
+    panel = _panel_of(rng, size)
     world.show(panel)
     start = dict(world.state)
     found = []
@@ -89,16 +87,21 @@ def drawn(world: PanelWorld, rng: random.Random, size: tuple[int, int]) -> list[
 
 def reading_pages(world: PanelWorld, rng: random.Random, size: tuple[int, int]) -> list[tuple[Any, dict[str, Any]]]:
     """Pages in the style of one panel, full of words of the training side: pictures, and facts with their glyphs."""
-    panel = sample_panel(rng)
-    while (panel.width, panel.height) != size:
-        panel = sample_panel(rng)
-    world.show(panel)
+    world.show(_panel_of(rng, size))
     found = []
     for _ in range(FILLED):
         lines = [_line(rng, size[0] // LETTER) for _ in range(size[1] // (LINE + 1))]
         world.browser.page.evaluate(_FILL, lines)
         found.append((_picture(world), {"glyphs": _glyphs(world)}))
     return found
+
+
+def _panel_of(rng: random.Random, size: tuple[int, int]) -> Panel:
+    """The next panel of that size."""
+    panel = sample_panel(rng)
+    while (panel.width, panel.height) != size:
+        panel = sample_panel(rng)
+    return panel
 
 
 def _line(rng: random.Random, letters: int) -> tuple[int, int, list[tuple[str, str]]]:
