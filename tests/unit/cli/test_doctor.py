@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from inkwash.cli.doctor import malloc_in_use
-from inkwash.cli.doctor_plan import show_plan, shown_seconds
+from inkwash.cli.doctor_plan import held_now, show_plan, shown_seconds
 from inkwash.core.errors import WeightsError
 from inkwash.core.types import Size
 from inkwash.engine.convert import convert
@@ -107,10 +107,11 @@ def test_a_plan_of_the_released_sizes_takes_seconds_and_little_memory() -> None:
 @pytest.mark.slow
 def test_a_plan_of_a_rounded_folder_is_of_what_it_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     convert(make_tiny_reference(tmp_path / "model"), tmp_path / "small", {"ar": "int4", "decoder": "int8"})
+    held = held_now() / 1e9  # by this process, after other tests
     show_plan(str(tmp_path / "small"), Size(64, 64), device_name="cpu", as_json=True)
     [plan] = json.loads(capsys.readouterr().out)["plans"]
     assert (plan["offload"], plan["quantize"], plan["fits"]) == ("map", "ar=int4,decoder=int8", True)
-    assert plan["seconds"] > 0 and 0 < plan["peak_gb"] < 2
+    assert plan["seconds"] > 0 and 0 < plan["peak_gb"] - held < 1.5
     show_plan(str(tmp_path / "small"), Size(64, 64), device_name="cpu", as_json=False)
     said = capsys.readouterr().out
     assert "Seconds: map " in said and "hours" not in said and "not timed" not in said
