@@ -19,7 +19,7 @@ import torch
 from tokenizers import Tokenizer
 
 from inkwash.agent.worlds.panels import PanelWorld
-from inkwash.agent.worlds.teaching import PanelTeacher, chunk_size, drawn, reading_pages
+from inkwash.agent.worlds.teaching import PanelTeacher, WordTeacher, chunk_size, drawn, reading_pages
 from inkwash.core.errors import ConfigError
 from inkwash.core.files import write_json
 from inkwash.data.card_questions import CardQuestionBatches
@@ -76,6 +76,7 @@ def nano_agent(
     reading: int = 4096,
     steps: int = 14000,
     language_from: int = 4000,
+    act_from: int = 7000,
     batch: int = 4,
     lr: float = 6e-4,
     questions: float = 0.2,
@@ -84,7 +85,8 @@ def nano_agent(
 ) -> None:
     """Train a checkpoint that sees on panels: `work`/agent/see.pt. A finished run goes on when asked for more steps.
 
-    Before `language_from` the ViT alone learns, mostly to read `reading` pages full of words.
+    Before `language_from` the ViT alone learns, mostly to read `reading` pages full of words; before `act_from` the
+    whole model learns, mostly to find words on them; from then on, mostly to act on panels.
     knows: what it was trained on before, which a share `questions` of the batches asks about: scenes (nano-v) or cards
     (nano-v2). precision: auto measures, bf16 or fp32 stay the same when a run is continued.
     """
@@ -104,8 +106,10 @@ def nano_agent(
         seed=11,
         batch=batch,
         tell=PanelTeacher(),
+        tell_words=WordTeacher(),
         questions=questions,
         talk_from=language_from,
+        act_from=act_from,
         asked=_questions(knows, batch, language_from),
     )
     settings = VLMTraining(steps=steps, language_from=language_from, lr=lr, precision=precision, zero_heads=True)

@@ -1,6 +1,7 @@
 """What a small agent is taught: pictures of panels on the way of someone who knows them, with the next step in words.
 
-Before that it is taught to read: a page full of words has five times the letters of a panel (`reading_pages`).
+Before that it is taught to read and to find: a page full of words has five times the letters of a panel
+(`reading_pages`), and each of its words can be asked for (`WordTeacher`).
 
 A browser draws each page once (`drawn`); what is asked about it is made anew whenever it is shown (`PanelTeacher`): the
 step of the task that led there, steps of other tasks, and what the page shows. The question of a step is the prompt
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import io
 import random
+import string
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +50,8 @@ NAMES = ("What is on this page?", "Name the parts of the page.", "What does the 
 Boxes = dict[str, tuple[float, float, float, float]]
 LINE, LETTER = 24, 8  # pixels that a line of a page full of words takes, and a letter about
 FILLED = 6  # times that an opened page is filled with words
+TOUCHING = 3.0  # pixels between two letters of a word, at most
+NEAR = 0.6  # share of the absent words that are one letter away from one that is there
 MARKED = {"button": 0.15, "a": 0.1}  # share of the words that look like a button or a link
 # Lines, each with its place from the left and from the line before and with [tag, word], instead of all that is shown
 _FILL = """lines => {
@@ -213,6 +217,94 @@ def _other(panel: Panel, state: State, boxes: Boxes, rng: random.Random) -> dict
             return step_facts(panel, task, fresh, (), boxes)
     task = sample_task(panel, rng, kinds=("infeasible",))
     return step_facts(panel, task, fresh, (), boxes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordTeacher:
+    """Questions about one page full of words, which has `glyphs` alone: where words are, with the thought of an act or
+    the act itself; words that are not there; and what stands in a place. `kinds` says how many of each.
+
+    To find a quoted word among sixty is the hard part of every act. Here a picture asks for it ten times, where a panel
+    does so twice.
+    """
+
+    kinds: tuple[tuple[str, int], ...] = (("find", 4), ("hit", 2), ("absent", 2), ("spell", 3))
+
+    def __call__(self, facts: dict[str, Any], rng: random.Random) -> list[dict[str, str]]:
+        size = (facts["width"], facts["height"])
+        found = [each for each in page_words(facts["glyphs"]) if each[1][2] <= size[0] and each[1][3] <= size[1]]
+        texts = {text.lower() for text, _ in found}
+        once = [each for each in found if sum(text.lower() == each[0].lower() for text, _ in found) == 1]
+        rng.shuffle(once)
+        turns: list[dict[str, str]] = []
+        for kind, count in self.kinds:
+            for _ in range(count):
+                if kind == "absent":
+                    turns.append(_absent(texts, rng))
+                elif once:
+                    turns.append(_ASKED[kind](*once.pop(), size, rng))
+        rng.shuffle(turns)
+        return turns
+
+
+def page_words(glyphs: list[list[Any]]) -> list[tuple[str, tuple[float, float, float, float]]]:
+    """The words of a page with their boxes: glyphs that follow each other without a gap."""
+    found: list[tuple[str, tuple[float, float, float, float]]] = []
+    for letter, left, top, right, bottom in glyphs:
+        if found:
+            text, box = found[-1]
+            if abs(left - box[2]) < TOUCHING and abs(top - box[1]) < TOUCHING:
+                found[-1] = (text + letter, (box[0], min(top, box[1]), right, max(bottom, box[3])))
+                continue
+        found.append((letter, (left, top, right, bottom)))
+    return found
+
+
+def _place(box: tuple[float, float, float, float], size: tuple[int, int]) -> str:
+    """Rows and columns of cells of the picture shown, as in `_thought`."""
+    scale = 2 if is_small(*size) else 1
+    left, top, right, bottom = (scale * at for at in box)
+    rows = f"{max(0, int(top // CELL)) + 1} to {int((bottom - 1) // CELL) + 1}"
+    return f"rows {rows}, columns {max(0, int(left // CELL)) + 1} to {int((right - 1) // CELL) + 1}"
+
+
+def _find(word: str, box: Any, size: tuple[int, int], rng: random.Random) -> dict[str, str]:
+    question = rng.choice(('Where is "{}"?', 'Find "{}".', 'Where is the word "{}"?', 'Show me "{}".')).format(word)
+    return {"kind": "find", "question": question, "thought": f'"{word}" is in {_place(box, size)}.', "answer": "Here."}
+
+
+def _hit(word: str, box: Any, size: tuple[int, int], rng: random.Random) -> dict[str, str]:
+    act = Act(kind="click", target=FORM.grid.point((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, size), label=None)
+    return {
+        "kind": "hit",
+        "question": "Task: " + rng.choice(('Click "{}".', 'Press "{}".', 'Hit the word "{}".')).format(word),
+        "thought": f'"{word}" is in {_place(box, size)}.',
+        "answer": f'I click the word "{word}".\n{spell(act, FORM.screen)}',
+    }
+
+
+def _spell(word: str, box: Any, size: tuple[int, int], rng: random.Random) -> dict[str, str]:
+    question = f"What stands in {_place(box, size)}?"
+    return {"kind": "spell", "question": question, "thought": "", "answer": f'"{word}"'}
+
+
+def _absent(texts: set[str], rng: random.Random) -> dict[str, str]:
+    """A word that is not there, often one letter away from one that is."""
+    word = rng.choice(words("train", 3, 7)).capitalize()
+    if texts and rng.random() < NEAR:
+        near = rng.choice(sorted(texts))
+        at = rng.randrange(len(near))
+        word = near[:at] + rng.choice(string.ascii_lowercase) + near[at + 1 :]
+        word = rng.choice((word.upper(), word.capitalize()))
+    if word.lower() in texts:
+        return _absent(texts, rng)
+    question = rng.choice(('Where is "{}"?', 'Find "{}".', 'Task: Click "{}".', 'Task: Press "{}".')).format(word)
+    done = question.startswith("Task")
+    answer = "There is no such thing.\nFAIL()" if done else "There is no such thing."
+    return {"kind": "absent", "question": question, "thought": "I do not see it.", "answer": answer}
+
+
+_ASKED = {"find": _find, "hit": _hit, "spell": _spell}
 
 
 def parts_text(facts: dict[str, Any]) -> str:
