@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The nano agent: nano-v learns to read pages full of words, then to operate panels, small pages that a browser draws.
+# The nano agent: nano-v learns to read pages full of words, to find words on them, then to operate panels, small pages
+# that a browser draws.
 #   bash runs/agent.sh [WORK] [MODEL]   WORK holds pages, state and curves (default work/agent). MODEL is what it begins
 #                                       from: by default runs/agent/reader, nano-v after its reading; nano-v itself, or
 #                                       a checkpoint folder such as that of runs/nano_v.sh, learns to read first.
@@ -13,14 +14,13 @@ inkwash=${INKWASH:-.venv/bin/inkwash}
 [ -x "$inkwash" ] || make setup
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}  # waiting threads sleep, which helps wherever other work runs, too
 pages=${NANO_PAGES:-8192}
-reading=$((pages / 2)) first=4000 steps=14000  # pages full of words, and the steps before anything is said
-if [ "$model" = runs/agent/reader ]; then  # a short reading for the heads of its cells, which are no part of it
-  reading=$((pages / 16)) first=300 steps=10300
-fi
+reading=$((pages / 2))
+first=4000 act=6500 steps=11000  # the steps before anything is said, before panels come in earnest, and all of them
+if [ "$model" = runs/agent/reader ]; then first=2 act=2500 steps=7000; fi
+if [ -n "${NANO_STEPS:-}" ]; then first=1 act=2 steps=$NANO_STEPS; fi
 "$inkwash" train nano-agent-pages --set "work=$work" --set "pages=$pages" --set "reading=$reading"
 "$inkwash" train nano-agent --set "work=$work" --set "pages=$pages" --set "reading=$reading" --set "model=$model" \
-  --set "knows=${NANO_KNOWS:-scenes}" --set "steps=${NANO_STEPS:-$steps}" \
-  --set "language_from=$([ -n "${NANO_STEPS:-}" ] && echo 1 || echo "$first")"
+  --set "knows=${NANO_KNOWS:-scenes}" --set "steps=$steps" --set "language_from=$first" --set "act_from=$act"
 "$inkwash" train nano-agent-export --set "work=$work" --set "model=$model" --set "output=$work/checkpoint"
 "$inkwash" eval agent -n "${NANO_TASKS:-300}" --tasks single --model "$work/checkpoint" --json "$work/single.json"
 "$inkwash" eval agent -n "${NANO_TASKS:-300}" --tasks multi --model "$work/checkpoint" --json "$work/multi.json"

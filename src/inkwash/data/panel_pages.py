@@ -40,8 +40,8 @@ PANEL_LABELS = {
     **dict.fromkeys(HALVES, 1 + len(GLYPHS)),
 }
 READING = "reading"  # the folder of pages full of words, beside the chunks of panels
-READING_SHARE = 0.75  # of the batches before anything is done: pages full of words
-FINDING_SHARE = 0.15  # of the batches afterwards
+# Shares of pages full of words among the batches: before anything is said, before `act_from`, and afterwards
+READING_SHARE, FINDING_SHARE, KEEPING_SHARE = 0.75, 0.4, 0.1
 LARGEST_AREA = 4 * SMALL_AREA  # pixels of a page once it is enlarged
 KEPT_CHUNKS = 16  # open at once
 _Labels = dict[str, NDArray[np.int64]]
@@ -98,8 +98,9 @@ Tell = Callable[[dict[str, Any], random.Random], list[dict[str, str]]]
 class PanelBatches:
     """Batches for `train.vlm`: from step `talk_from` on they say something, and a share `questions` is `asked`'s.
 
-    Before `act_from`, most are pages full of words, of which there are `reading` chunks beside the `chunks` of panels;
-    `tell_words` asks about these, `tell` about panels.
+    At first most are pages full of words, of which there are `reading` chunks beside the `chunks` of panels.
+    `tell_words` asks about these, `tell` about panels, and before `act_from` `tell_words` about panels, too: among
+    their few words one is found sooner.
     """
 
     folder: Path
@@ -119,7 +120,9 @@ class PanelBatches:
         talks = step >= self.talk_from
         if talks and rng.random() < self.questions:
             return self._known(step)
-        reads = self.reading > 0 and rng.random() < (READING_SHARE if step < self.act_from else FINDING_SHARE)
+        acts = step >= max(self.talk_from, self.act_from)
+        share = KEEPING_SHARE if acts else FINDING_SHARE if talks else READING_SHARE
+        reads = self.reading > 0 and rng.random() < share
         folder, chunks = (self.folder / READING, self.reading) if reads else (self.folder, self.chunks)
         pixels, facts = read_chunk(chunk_path(folder, rng.randrange(chunks)))
         chosen = rng.sample(range(len(facts)), min(self.batch, len(facts)))
@@ -127,11 +130,13 @@ class PanelBatches:
         rows, columns = pictures.shape[1] // CELL, pictures.shape[2] // CELL
         scale = pictures.shape[1] / pixels.shape[1]
         labels = [panel_labels(facts[each], rows, columns, scale) for each in chosen]
-        tell, size = (self.tell_words if reads else self.tell), {"width": pixels.shape[2], "height": pixels.shape[1]}
+        size = {"width": pixels.shape[2], "height": pixels.shape[1]}
+        told = [self.tell_words] if reads else [self.tell] if acts else [self.tell, self.tell_words]
         return {
             "pixels": pictures,
             "dialogues": [
-                [_dialogue(turn) for turn in tell(facts[each] | size, rng)] if talks else [] for each in chosen
+                [_dialogue(turn) for tell in told for turn in tell(facts[each] | size, rng)] if talks else []
+                for each in chosen
             ],
         } | {name: np.stack([one[name].ravel() for one in labels]) for name in PANEL_LABELS}
 

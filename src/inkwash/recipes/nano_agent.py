@@ -34,6 +34,7 @@ from inkwash.recipes.nano_v import export_trained, train_to_file
 from inkwash.train.vlm import VLMTraining
 
 PAGES_A_CHUNK = 64
+POINTER = 0.5  # weight of the loss of pointing at what is asked for
 
 
 def nano_agent_pages(work: Path, pages: int = 8192, reading: int = 4096, seed: int = 0) -> Path:
@@ -74,9 +75,9 @@ def nano_agent(
     model: str = "nano-v",
     pages: int = 8192,
     reading: int = 4096,
-    steps: int = 14000,
+    steps: int = 11000,
     language_from: int = 4000,
-    act_from: int = 7000,
+    act_from: int = 6500,
     batch: int = 4,
     lr: float = 6e-4,
     questions: float = 0.2,
@@ -112,7 +113,9 @@ def nano_agent(
         act_from=act_from,
         asked=_questions(knows, batch, language_from),
     )
-    settings = VLMTraining(steps=steps, language_from=language_from, lr=lr, precision=precision, zero_heads=True)
+    settings = VLMTraining(
+        steps=steps, language_from=language_from, lr=lr, precision=precision, zero_heads=True, pointer=POINTER
+    )
     parts.model.requires_grad_(True)
     processor = write_agent_processor(parts.processor, folder / "processor")
     train_to_file(parts.model, processor, PANEL_LABELS, make, folder, settings, everywhere=())

@@ -42,6 +42,7 @@ def train(work: Path, model: Path, kill_at: int | None = None) -> None:
                 reading=0,
                 steps=STEPS,
                 language_from=2,
+                act_from=2,
                 batch=1,
                 questions=0.4,
                 knows="cards",

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -51,6 +52,7 @@ from tests.unit.recipes.agent_stage import STEPS, train
 from tests.unit.recipes.test_nano_v2 import TINY
 
 BOX = (10.0, 70.0, 90.0, 100.0)
+DIGITS = str.maketrans("01234567", "abcdefgh")
 
 
 def facts(seed: int, kind: str, focus: str | None = None) -> dict[str, Any]:
@@ -186,7 +188,8 @@ def chunks(tmp_path: Path) -> Path:
 
 def test_batches_are_pure_and_carry_labels(chunks: Path) -> None:
     tell = teaching.PanelTeacher(tasks=1)
-    make = PanelBatches(folder=chunks, chunks=1, seed=1, batch=3, tell=tell, questions=0.4, talk_from=2)
+    ask = teaching.WordTeacher()
+    make = PanelBatches(folder=chunks, chunks=1, seed=1, batch=3, tell=tell, tell_words=ask, questions=0.4, talk_from=2)
     for step in range(8):
         one, two = make(step), make(step)
         assert np.array_equal(one["pixels"], two["pixels"]) and one["dialogues"] == two["dialogues"]
@@ -205,10 +208,10 @@ def test_batches_are_pure_and_carry_labels(chunks: Path) -> None:
     assert labels["glyph_right"][5, 0:2].tolist() == [1 + GLYPHS.index("A"), 1 + GLYPHS.index("b")]
 
 
-def test_pages_full_of_words_come_first_and_tell_letters_only(chunks: Path) -> None:
+def test_pages_full_of_words_come_first_and_tell_letters_then_where_words_are(chunks: Path) -> None:
     (chunks / READING).mkdir()
     pixels = [np.full((256, 256, 3), number, dtype=np.uint8) for number in range(8)]
-    words = [{"glyphs": [["Z", 2.0, 3.0, 9.0, 14.0]]} for _ in pixels]
+    words = [{"glyphs": [["Z", 2.0, 3.0, 9.0, 14.0], ["o", 9.0, 3.0, 16.0, 14.0]]} for _ in pixels]
     write_chunk(chunk_path(chunks / READING, 0), pixels, words)
     make = PanelBatches(
         folder=chunks,
@@ -217,18 +220,65 @@ def test_pages_full_of_words_come_first_and_tell_letters_only(chunks: Path) -> N
         seed=1,
         batch=3,
         tell=teaching.PanelTeacher(tasks=1),
+        tell_words=teaching.WordTeacher(kinds=(("find", 1), ("absent", 1))),
         questions=0.4,
         talk_from=20,
+        act_from=40,
     )
-    early, late = [make(step) for step in range(20)], [make(step) for step in range(20, 40)]
+    early, finding, late = ([make(step) for step in range(at, at + 20)] for at in (0, 20, 40))
     full = [batch for batch in early if (batch["widget"] == UNKNOWN).all()]
     assert 8 <= len(full) < 20 and all(row == [] for batch in early for row in batch["dialogues"])
     for batch in full:
         assert (batch["glyph_left"][:, 0] == 1 + GLYPHS.index("Z")).all() and batch["glyph_left"].astype(
             bool
         ).sum() == 3
-        assert batch["glyph_right"].sum() == 0
-    assert not any((batch["glyph_left"] == 1 + GLYPHS.index("Z")).any() for batch in late)
+        assert batch["glyph_right"].sum() == 3 * (1 + GLYPHS.index("o"))
+    shares = []
+    for batches in (finding, late):
+        said = [[one.turns[0].kind for one in row] for batch in batches for row in batch["dialogues"]]
+        shares.append(sum({*kinds} == {"find", "absent"} for kinds in said) / len(said))
+        assert all(sorted(kinds) == ["absent", "find"] for kinds in said if {*kinds} <= {"find", "absent"})
+        both = [kinds for kinds in said if {*kinds} & {*KINDS} and "absent" in kinds]
+        assert bool(both) == (batches is finding), "panels are asked for words, too, before acts alone are learnt"
+    assert shares[0] > 0.2 > shares[1]
+
+
+def test_what_is_asked_about_a_page_full_of_words_is_right() -> None:
+    """Places are those of cells of the picture shown, acts hit the word, and what is absent is not there."""
+    rng, size = random.Random(0), (384, 256)
+    glyphs: list[list[Any]] = []
+    for row in range(8):
+        left, cut = 4.0, 7 * (row == 3)  # one line begins left of the page
+        for word in rng.sample(("Aba", "Cedar", "FIG", "Hijk", "lmnop", "Quartz", "Rst", "uvwxyz"), 6):
+            for letter in f"{word}{row}".translate(DIGITS):
+                glyphs.append([letter, left - cut, 6.0 + 30 * row, left + 8.0 - cut, 28.0 + 30 * row])
+                left += 8.0
+            left += 7.0
+    boxes = dict(teaching.page_words(glyphs))
+    assert len(boxes) == 48 and "Cedarzero" not in boxes
+    seen = set()
+    for seed in range(40):
+        page = {"glyphs": glyphs, "width": size[0], "height": size[1]}
+        turns = teaching.WordTeacher()(page, random.Random(seed))
+        assert turns == teaching.WordTeacher()(page, random.Random(seed)) and len(turns) == 11
+        for turn in turns:
+            seen.add(turn["kind"])
+            text = (turn["answer"] if turn["kind"] == "spell" else turn["question"]).split('"')[1]
+            if turn["kind"] == "absent":
+                assert text.lower() not in {each.lower() for each in boxes} and turn["thought"] == "I do not see it."
+                continue
+            box = boxes[text]
+            assert box[2] <= size[0], "what the picture cuts off is not asked for"
+            place = turn["question"] if turn["kind"] == "spell" else turn["thought"]
+            top, bottom, left, right = map(int, re.findall(r"\d+", place.rpartition('"')[2]))
+            assert (top, bottom) == (int(2 * box[1]) // 32 + 1, int(2 * box[3] - 1) // 32 + 1)
+            assert (left, right) == (max(0, int(2 * box[0]) // 32) + 1, int(2 * box[2] - 1) // 32 + 1)
+            if turn["kind"] == "hit":
+                act = read_reply(turn["answer"], FORM).act
+                assert act is not None and isinstance(act.target, Place)
+                x, y = FORM.grid.pixel(act.target, size)
+                assert box[0] <= x <= box[2] and box[1] <= y <= box[3]
+    assert seen == {"find", "hit", "absent", "spell"}
 
 
 def test_damaged_and_missing_pages_are_one_sentence(tmp_path: Path) -> None:

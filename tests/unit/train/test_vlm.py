@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from inkwash.core.errors import ConfigError
 from inkwash.data.questions import Dialogue, DialogueTurn, QuestionBatches, label_sizes, question_lines
 from inkwash.models.glm_v import model as glm_v
 from inkwash.models.glm_v.model import GlmV
@@ -18,9 +19,11 @@ from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.tokenizer_files import train_bpe, write_processor_files
 from inkwash.recipes import nano_v
 from inkwash.train.vlm import (
+    Pointer,
     VLMTraining,
     build_rows,
     cell_loss,
+    cells_of,
     dialogue_texts,
     picture_patches,
     segment_mask,
@@ -71,6 +74,40 @@ def test_a_row_is_the_prompt_of_the_pipeline_and_the_answer(processor: GlmVProce
         assert not weight[: count - 1].any() and weight[count - 1 : -1].all() and weight[-1] == 0
     last = processor.decode(rows.ids[0, rows.segments[0] == 3].tolist())
     assert last.endswith("<think>Row 1.</think>\n2<|user|>") and "<think></think>\nyes<|user|>" in last
+
+
+def test_a_pointer_is_held_to_the_place_that_a_conversation_names(processor: GlmVProcessor) -> None:
+    thought = '"Go" is in rows 2 to 2, columns 3 to 4.'
+    asks = DialogueTurn(kind="spell", question="What stands in rows 1 to 2, columns 1 to 1?", thought="", answer="A")
+    talks = [
+        Dialogue(turns=(DialogueTurn(kind="find", question="Where?", thought=thought, answer="Here."),)),
+        TALKS[0],
+        Dialogue(turns=(asks,), thinking=False),
+    ]
+    rows = build_rows(processor, [talks], (4, 8), pad_id=0)
+    assert rows.places == [[(1, 1, 2, 3), None, (0, 1, 0, 0)]]
+    assert cells_of((1, 1, 2, 3), 8, 4).tolist() == [False] * 6 + [True] * 2
+    with pytest.raises(ConfigError, match="rows 3 to 3, columns 1 to 1 are not in the picture"):
+        cells_of((2, 2, 0, 0), 8, 4)
+    pointer = Pointer(16)
+    with torch.no_grad():
+        for projection in (pointer.query, pointer.key):
+            projection.weight.copy_(torch.eye(64, 16))
+            projection.bias.zero_()
+    hidden = torch.zeros(1, rows.ids.shape[1], 16)
+    cells = hidden[0, rows.modality[0] != 0]
+    cells[6:8, 0], cells[[0, 4], 1] = 100.0, 100.0  # what marks the cells of either place
+    hidden[0, rows.modality[0] != 0] = cells
+    saying = rows.weight[0] > 0
+    hidden[0, saying & (rows.segments[0] == 1), 0] = 100.0
+    hidden[0, saying & (rows.segments[0] == 3), 1] = 100.0
+    loss, right = pointer(hidden, rows, 4)
+    assert loss < 1e-3 and right == {"pointer": 1.0}
+    loss, right = pointer(hidden.flip(-1).roll(1, 1), rows, 4)
+    assert loss > 1.0 and right["pointer"] < 1.0
+    silent = build_rows(processor, [TALKS], (4, 8), pad_id=0)
+    loss, right = pointer(torch.zeros(1, silent.ids.shape[1], 16), silent, 4)
+    assert loss == 0.0 and right == {}
 
 
 def test_a_conversation_does_not_see_its_neighbours(processor: GlmVProcessor) -> None:

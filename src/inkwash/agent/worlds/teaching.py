@@ -221,8 +221,9 @@ def _other(panel: Panel, state: State, boxes: Boxes, rng: random.Random) -> dict
 
 @dataclass(frozen=True, kw_only=True)
 class WordTeacher:
-    """Questions about one page full of words, which has `glyphs` alone: where words are, with the thought of an act or
-    the act itself; words that are not there; and what stands in a place. `kinds` says how many of each.
+    """Questions about one page by its `glyphs` alone: where words are, with the thought of an act, or the act itself
+    where nothing but words is to be clicked; words that are not there; and what stands in a place. `kinds` says how
+    many of each.
 
     To find a quoted word among sixty is the hard part of every act. Here a picture asks for it ten times, where a panel
     does so twice.
@@ -238,7 +239,7 @@ class WordTeacher:
         rng.shuffle(once)
         turns: list[dict[str, str]] = []
         for kind, count in self.kinds:
-            for _ in range(count):
+            for _ in range(0 if kind == "hit" and "widgets" in facts else count):
                 if kind == "absent":
                     turns.append(_absent(texts, rng))
                 elif once:
