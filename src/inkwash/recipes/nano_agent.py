@@ -24,7 +24,16 @@ from inkwash.core.errors import ConfigError
 from inkwash.core.files import write_json
 from inkwash.data.card_questions import CardQuestionBatches
 from inkwash.data.loader import Batch
-from inkwash.data.panel_pages import LARGEST_AREA, PANEL_LABELS, READING, PanelBatches, chunk_path, write_chunk
+from inkwash.data.panel_pages import (
+    GLYPHS,
+    HALVES,
+    LARGEST_AREA,
+    PANEL_LABELS,
+    READING,
+    PanelBatches,
+    chunk_path,
+    write_chunk,
+)
 from inkwash.data.questions import QuestionBatches
 from inkwash.models.glm_image.processor import pre_tokenizer
 from inkwash.models.glm_v.folder import resolve_vision
@@ -34,7 +43,7 @@ from inkwash.recipes.nano_v import export_trained, train_to_file
 from inkwash.train.vlm import VLMTraining
 
 PAGES_A_CHUNK = 64
-POINTER = 0.5  # weight of the loss of pointing at what is asked for
+POINTER, ALIKE = 0.5, 0.5  # weights of the losses that lead to what is asked for (`train/vlm.py`)
 
 
 def nano_agent_pages(work: Path, pages: int = 8192, reading: int = 4096, seed: int = 0) -> Path:
@@ -79,7 +88,7 @@ def nano_agent(
     language_from: int = 4000,
     act_from: int = 6500,
     batch: int = 4,
-    lr: float = 6e-4,
+    lr: float = 1e-3,
     questions: float = 0.2,
     knows: str = "scenes",
     precision: str = "auto",
@@ -114,11 +123,18 @@ def nano_agent(
         asked=_questions(knows, batch, language_from),
     )
     settings = VLMTraining(
-        steps=steps, language_from=language_from, lr=lr, precision=precision, zero_heads=True, pointer=POINTER
+        steps=steps,
+        language_from=language_from,
+        lr=lr,
+        precision=precision,
+        zero_heads=True,
+        pointer=POINTER,
+        alike=ALIKE,
     )
     parts.model.requires_grad_(True)
     processor = write_agent_processor(parts.processor, folder / "processor")
-    train_to_file(parts.model, processor, PANEL_LABELS, make, folder, settings, everywhere=())
+    tokens = {key: [processor.token_id(letter) for letter in GLYPHS] for key in HALVES}
+    train_to_file(parts.model, processor, PANEL_LABELS, make, folder, settings, everywhere=(), tokens=tokens)
 
 
 def _questions(knows: str, batch: int, talk_from: int) -> Callable[[int], Batch]:

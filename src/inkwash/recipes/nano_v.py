@@ -8,7 +8,7 @@ wrapped texts in mixed case, Chinese, and pictures that show nothing known. A ki
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -208,9 +208,10 @@ def train_to_file(
     folder: Path,
     settings: VLMTraining,
     everywhere: Collection[str] = EVERYWHERE,
+    tokens: dict[str, Sequence[int]] | None = None,
 ) -> None:
     """Train, then write `folder`/see.pt."""
-    train_vlm(model, processor, labels, make, folder, settings, device=CPU, everywhere=everywhere)
+    train_vlm(model, processor, labels, make, folder, settings, device=CPU, everywhere=everywhere, tokens=tokens)
     write_result(folder / "see.pt", model.state_dict())
 
 

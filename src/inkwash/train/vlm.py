@@ -5,8 +5,9 @@ the positions it would have alone, so a picture is encoded once for all of them.
 conversation, thought included. Linear heads on the features ask what every cell shows; they lead the ViT to the
 letters within minutes and are thrown away afterwards. So does, where it is asked for, a pointer: while the model
 answers about a place that the conversation names, one of its middle layers must be able to tell the cells of that
-place from all others. Without it, what compares a word that was spelled with those that are seen is not found in
-thousands of steps.
+place from all others. And where labels are letters (`tokens`), the feature of a cell is held close to the text
+decoder's own embeddings of the letters that it shows. Without these two, what compares a word that was spelled with
+those that are seen is not found in thousands of steps.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ REPORTED = (
 )  # labels whose share of right ones is logged
 ABSENT = 0.2
 POINTER_WIDTH = 64
+ALIKE = 16.0  # scale of the cosines between features and embeddings
 PLACE = re.compile(r"rows (\d+) to (\d+), columns (\d+) to (\d+)")  # of cells, from 1, as thoughts and questions say it
 PADDING = -1  # segment of the padding; 0 is the picture, from 1 on the conversations
 
@@ -65,6 +67,7 @@ class VLMTraining:
     ns_steps: int = 3
     workers: int = 1
     save_every_s: float = 120.0
+    alike: float = 0.0  # weight of the likeness of features and the embeddings of what they show
     pointer: float = 0.0  # weight of the pointer's loss; 0 trains without one
     zero_heads: bool = False  # begin the heads at zero, so that features that were learnt are not disturbed by noise
     precision: str = "auto"  # as `train.device.autocast` has it; a measured choice may differ when a run is continued
@@ -124,6 +127,30 @@ class Pointer(nn.Module):
         if not losses:
             return hidden.sum() * 0.0, {}
         return torch.cat(losses).mean(), {"pointer": float(torch.cat(hits).mean())}
+
+
+def likeness(
+    features: Tensor, embeddings: Tensor, truth: dict[str, Tensor], tokens: dict[str, Sequence[int]]
+) -> tuple[Tensor, dict[str, float]]:
+    """Cross-entropy of the letters that cells show, by the cosines of features and embeddings, and the share of cells
+    whose likest letter is one that they show.
+
+    features (B, cells, D), embeddings (V, D). `tokens` has, for labels whose class 0 is nothing, the ids of the other
+    classes, the same for all of them. A cell with two letters is to be like both.
+    """
+    [ids] = {tuple(each) for each in tokens.values()}
+    letters = embeddings[torch.tensor(ids, device=embeddings.device)].float()
+    logits = ALIKE * F.normalize(features.float(), dim=-1) @ F.normalize(letters, dim=-1).T
+    losses, likest = [], logits.argmax(-1) + 1
+    right, shown = torch.zeros_like(likest, dtype=torch.bool), torch.zeros_like(likest, dtype=torch.bool)
+    for name in tokens:
+        there = truth[name] > 0
+        losses.append(F.cross_entropy(logits[there], truth[name][there] - 1, reduction="sum"))
+        right, shown = right | (likest == truth[name]), shown | there
+    count = sum(int((truth[name] > 0).sum()) for name in tokens)
+    if not count:
+        return features.sum() * 0.0, {}
+    return torch.stack(losses).sum() / count, {"alike": float((right & shown).sum() / shown.sum())}
 
 
 def cells_of(place: tuple[int, int, int, int], cells: int, columns: int) -> Tensor:
@@ -281,10 +308,12 @@ def train_vlm(
     *,
     device: torch.device,
     everywhere: Collection[str] = EVERYWHERE,
+    tokens: dict[str, Sequence[int]] | None = None,
 ) -> None:
     """Run or continue the stage; averaged weights are in `model` afterwards.
 
-    `labels` are the classes of the labels of a cell that `make` gives, `everywhere` those that every cell has.
+    `labels` are the classes of the labels of a cell that `make` gives, `everywhere` those that every cell has. `tokens`
+    are the ids of the classes of some of them, for `likeness`.
     """
     single_process_only("training of a model that sees")
     width = model.config.text_config.hidden_size
@@ -321,6 +350,11 @@ def train_vlm(
             logits = heads(features.view(len(pixels), -1, features.shape[-1]))
             loss, right = cell_loss(logits, truth, everywhere)
             numbers |= {"cells": float(loss.detach()), **right}
+            if tokens and config.alike:
+                embeddings = model.model.language_model.embed_tokens.weight
+                unlike, found = likeness(features.view(len(pixels), -1, width), embeddings, truth, tokens)
+                loss = loss + config.alike / config.cells * unlike
+                numbers |= found
             if step >= config.language_from:
                 rows = build_rows(processor, batch["dialogues"], grid, pad_id=pad_id)
                 with _middle_layer(model) as between:

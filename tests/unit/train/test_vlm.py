@@ -25,6 +25,7 @@ from inkwash.train.vlm import (
     cell_loss,
     cells_of,
     dialogue_texts,
+    likeness,
     picture_patches,
     segment_mask,
     train_vlm,
@@ -107,6 +108,21 @@ def test_a_pointer_is_held_to_the_place_that_a_conversation_names(processor: Glm
     assert loss > 1.0 and right["pointer"] < 1.0
     silent = build_rows(processor, [TALKS], (4, 8), pad_id=0)
     loss, right = pointer(torch.zeros(1, silent.ids.shape[1], 16), silent, 4)
+    assert loss == 0.0 and right == {}
+
+
+def test_features_are_held_to_the_embeddings_of_the_letters_that_cells_show() -> None:
+    embeddings = torch.eye(8)
+    tokens = {"left": [5, 2, 7], "right": [5, 2, 7]}
+    truth = {"left": torch.tensor([[1, 3, 0, -100]]), "right": torch.tensor([[0, 2, 0, -100]])}
+    features = torch.stack([3 * embeddings[5], embeddings[7] + embeddings[2], embeddings[0], embeddings[5]])[None]
+    loss, right = likeness(features, embeddings, truth, tokens)
+    two = torch.log_softmax(16 * torch.tensor([0.0, 0.5**0.5, 0.5**0.5]), 0)
+    one = torch.log_softmax(16 * torch.tensor([1.0, 0.0, 0.0]), 0)
+    torch.testing.assert_close(loss, -(one[0] + two[1] + two[2]) / 3)
+    assert right == {"alike": 1.0}
+    assert likeness(features.roll(1, 1), embeddings, truth, tokens)[1]["alike"] < 1.0
+    loss, right = likeness(features, embeddings, {name: torch.zeros_like(each) for name, each in truth.items()}, tokens)
     assert loss == 0.0 and right == {}
 
 
