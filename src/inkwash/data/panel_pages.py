@@ -31,13 +31,17 @@ from inkwash.scenes.world import CELL
 WIDGETS = ("button", "field", "checkbox", "radio", "tab", "link")
 GLYPHS = string.ascii_letters
 HALVES = ("glyph_left", "glyph_right")
-# What a cell knows, 0 being none: the kind of the widget over it, whether it is on, where its edges are, and the letter
-# whose middle is in each of its halves.
+LONGEST_WORD = 7  # letters of a word that its cells know
+SPELLING = tuple(f"spelling_{number}" for number in range(1, LONGEST_WORD + 1))
+LETTERS = HALVES + SPELLING  # what is known of a page full of words
+TOUCHING = 3.0  # pixels between two letters of a word, at most
+# What a cell knows, 0 being none: the kind of the widget over it, whether it is on, where its edges are, the letter
+# whose middle is in each of its halves, and the letters, one after another, of the word of which it shows most.
 PANEL_LABELS = {
     "widget": 1 + len(WIDGETS),
     "widget_on": 3,
     **{f"widget_{edge}": 1 + PLACES for edge in ("left", "top", "right", "bottom")},
-    **dict.fromkeys(HALVES, 1 + len(GLYPHS)),
+    **dict.fromkeys(LETTERS, 1 + len(GLYPHS)),
 }
 READING = "reading"  # the folder of pages full of words, beside the chunks of panels
 # Shares of pages full of words among the batches: before anything is said, before `act_from`, and afterwards
@@ -73,7 +77,9 @@ def panel_labels(facts: dict[str, Any], rows: int, columns: int, scale: float = 
     """The labels of every cell of one picture, which shows the page `scale` times as large as its boxes say."""
     labels: _Labels = {name: np.zeros((rows, columns), dtype=np.int64) for name in PANEL_LABELS}
     if "widgets" not in facts:  # a page full of words: nothing is told but its letters
-        labels |= {name: np.full((rows, columns), UNKNOWN, dtype=np.int64) for name in PANEL_LABELS.keys() - HALVES}
+        labels |= {
+            name: np.full((rows, columns), UNKNOWN, dtype=np.int64) for name in PANEL_LABELS if name not in LETTERS
+        }
     for widget in facts.get("widgets", ()):
         left, top, right, bottom = (scale * at for at in widget["box"])
         edges = [int(left // CELL), int(top // CELL), int((right - 1) // CELL), int((bottom - 1) // CELL)]
@@ -88,7 +94,33 @@ def panel_labels(facts: dict[str, Any], rows: int, columns: int, scale: float = 
         row, column, half = int(y // CELL), int(x // CELL), int(x % CELL >= CELL / 2)
         if letter in GLYPHS and 0 <= row < rows and 0 <= column < columns:
             labels[HALVES[half]][row, column] = 1 + GLYPHS.index(letter)
+    for (row, column), words in _words_of_cells(facts["glyphs"], scale).items():
+        if 0 <= row < rows and 0 <= column < columns:
+            for name, letter in zip(SPELLING, max(words, key=words.count), strict=False):
+                labels[name][row, column] = 1 + GLYPHS.index(letter) if letter in GLYPHS else 0
     return labels
+
+
+def _words_of_cells(glyphs: Sequence[Sequence[Any]], scale: float) -> dict[tuple[int, int], list[str]]:
+    """For every row and column of a cell its words, each as often as the middles of its letters are in it."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for word, boxes in page_words(glyphs):
+        for left, top, right, bottom in boxes:
+            place = int(scale * (top + bottom) / 2 // CELL), int(scale * (left + right) / 2 // CELL)
+            found.setdefault(place, []).append(word)
+    return found
+
+
+def page_words(glyphs: Sequence[Sequence[Any]]) -> list[tuple[str, list[tuple[float, float, float, float]]]]:
+    """The words of a page, each with the boxes of its letters: glyphs that follow each other without a gap."""
+    found: list[tuple[str, list[tuple[float, float, float, float]]]] = []
+    for letter, left, top, right, bottom in glyphs:
+        before = found[-1][1][-1] if found else None
+        if before is not None and abs(left - before[2]) < TOUCHING and abs(top - before[1]) < TOUCHING:
+            found[-1] = (found[-1][0] + letter, [*found[-1][1], (left, top, right, bottom)])
+        else:
+            found.append((letter, [(left, top, right, bottom)]))
+    return found
 
 
 Tell = Callable[[dict[str, Any], random.Random], list[dict[str, str]]]

@@ -26,10 +26,10 @@ from inkwash.data.card_questions import CardQuestionBatches
 from inkwash.data.loader import Batch
 from inkwash.data.panel_pages import (
     GLYPHS,
-    HALVES,
     LARGEST_AREA,
     PANEL_LABELS,
     READING,
+    SPELLING,
     PanelBatches,
     chunk_path,
     write_chunk,
@@ -133,7 +133,7 @@ def nano_agent(
     )
     parts.model.requires_grad_(True)
     processor = write_agent_processor(parts.processor, folder / "processor")
-    tokens = {key: [processor.token_id(letter) for letter in GLYPHS] for key in HALVES}
+    tokens = {key: [processor.token_id(letter) for letter in GLYPHS] for key in SPELLING}
     train_to_file(parts.model, processor, PANEL_LABELS, make, folder, settings, everywhere=(), tokens=tokens)
 
 

@@ -46,6 +46,8 @@ REPORTED = (
     "previous",
     "left",
     "glyph_left",
+    "spelling_1",
+    "spelling_5",
 )  # labels whose share of right ones is logged
 ABSENT = 0.2
 POINTER_WIDTH = 64

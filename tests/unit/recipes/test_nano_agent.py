@@ -34,8 +34,10 @@ from inkwash.data.panel_pages import (
     GLYPHS,
     PANEL_LABELS,
     READING,
+    SPELLING,
     PanelBatches,
     chunk_path,
+    panel_labels,
     read_chunk,
     write_chunk,
 )
@@ -233,6 +235,9 @@ def test_pages_full_of_words_come_first_and_tell_letters_then_where_words_are(ch
             bool
         ).sum() == 3
         assert batch["glyph_right"].sum() == 3 * (1 + GLYPHS.index("o"))
+        for name, letter in zip(SPELLING, "Zo", strict=False):
+            assert (batch[name][:, 0] == 1 + GLYPHS.index(letter)).all() and (batch[name][:, 1:] == 0).all()
+        assert not any(batch[name].any() for name in SPELLING[2:])
     shares = []
     for batches in (finding, late):
         said = [[one.turns[0].kind for one in row] for batch in batches for row in batch["dialogues"]]
@@ -254,7 +259,7 @@ def test_what_is_asked_about_a_page_full_of_words_is_right() -> None:
                 glyphs.append([letter, left - cut, 6.0 + 30 * row, left + 8.0 - cut, 28.0 + 30 * row])
                 left += 8.0
             left += 7.0
-    boxes = dict(teaching.page_words(glyphs))
+    boxes = dict(teaching._words_with_boxes(glyphs))
     assert len(boxes) == 48 and "Cedarzero" not in boxes
     seen = set()
     for seed in range(40):
@@ -279,6 +284,19 @@ def test_what_is_asked_about_a_page_full_of_words_is_right() -> None:
                 x, y = FORM.grid.pixel(act.target, size)
                 assert box[0] <= x <= box[2] and box[1] <= y <= box[3]
     assert seen == {"find", "hit", "absent", "spell"}
+
+
+def test_a_cell_knows_the_word_of_which_it_shows_most() -> None:
+    """The middles of letters decide; what is no letter of the alphabet is nothing."""
+    lefts = {"A": 0, "b": 20, "c": 50, "D": 75, "e": 82, "-": 90}
+    glyphs = [
+        [letter, left, 4, right, 24]
+        for (letter, left), right in zip(lefts.items(), (20, 50, 68, 82, 90, 97), strict=False)
+    ]
+    labels = panel_labels({"glyphs": glyphs}, 1, 4)
+    names = ["", *GLYPHS]
+    spelled = ["".join(names[labels[name][0, column]] for name in SPELLING) for column in range(4)]
+    assert spelled == ["Abc", "Abc", "De", ""]
 
 
 def test_damaged_and_missing_pages_are_one_sentence(tmp_path: Path) -> None:

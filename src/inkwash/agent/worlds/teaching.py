@@ -23,6 +23,7 @@ from inkwash.agent.act import Act
 from inkwash.agent.prompt import Past, short_text
 from inkwash.agent.reply import StepReply, spell
 from inkwash.agent.worlds.panels import FORM, PanelWorld, move_act
+from inkwash.data.panel_pages import page_words
 from inkwash.media.enlarge import is_small
 from inkwash.scenes.panel_tasks import (
     KINDS,
@@ -50,7 +51,6 @@ NAMES = ("What is on this page?", "Name the parts of the page.", "What does the 
 Boxes = dict[str, tuple[float, float, float, float]]
 LINE, LETTER = 24, 8  # pixels that a line of a page full of words takes, and a letter about
 FILLED = 6  # times that an opened page is filled with words
-TOUCHING = 3.0  # pixels between two letters of a word, at most
 NEAR = 0.6  # share of the absent words that are one letter away from one that is there
 MARKED = {"button": 0.15, "a": 0.1}  # share of the words that look like a button or a link
 # Lines, each with its place from the left and from the line before and with [tag, word], instead of all that is shown
@@ -233,7 +233,7 @@ class WordTeacher:
 
     def __call__(self, facts: dict[str, Any], rng: random.Random) -> list[dict[str, str]]:
         size = (facts["width"], facts["height"])
-        found = [each for each in page_words(facts["glyphs"]) if each[1][2] <= size[0] and each[1][3] <= size[1]]
+        found = [each for each in _words_with_boxes(facts["glyphs"]) if each[1][2] <= size[0] and each[1][3] <= size[1]]
         texts = {text.lower() for text, _ in found}
         once = [each for each in found if sum(text.lower() == each[0].lower() for text, _ in found) == 1]
         rng.shuffle(once)
@@ -248,17 +248,11 @@ class WordTeacher:
         return turns
 
 
-def page_words(glyphs: list[list[Any]]) -> list[tuple[str, tuple[float, float, float, float]]]:
-    """The words of a page with their boxes: glyphs that follow each other without a gap."""
-    found: list[tuple[str, tuple[float, float, float, float]]] = []
-    for letter, left, top, right, bottom in glyphs:
-        if found:
-            text, box = found[-1]
-            if abs(left - box[2]) < TOUCHING and abs(top - box[1]) < TOUCHING:
-                found[-1] = (text + letter, (box[0], min(top, box[1]), right, max(bottom, box[3])))
-                continue
-        found.append((letter, (left, top, right, bottom)))
-    return found
+def _words_with_boxes(glyphs: list[list[Any]]) -> list[tuple[str, tuple[float, float, float, float]]]:
+    return [
+        (word, (letters[0][0], min(each[1] for each in letters), letters[-1][2], max(each[3] for each in letters)))
+        for word, letters in page_words(glyphs)
+    ]
 
 
 def _place(box: tuple[float, float, float, float], size: tuple[int, int]) -> str:
