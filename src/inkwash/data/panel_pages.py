@@ -33,19 +33,24 @@ GLYPHS = string.ascii_letters
 HALVES = ("glyph_left", "glyph_right")
 LONGEST_WORD = 7  # letters of a word that its cells know
 SPELLING = tuple(f"spelling_{number}" for number in range(1, LONGEST_WORD + 1))
-LETTERS = HALVES + SPELLING  # what is known of a page full of words
+AXES = ("row", "column")
+LETTERS = HALVES + SPELLING + AXES  # what is known of a page full of words, too
 TOUCHING = 3.0  # pixels between two letters of a word, at most
 # What a cell knows, 0 being none: the kind of the widget over it, whether it is on, where its edges are, the letter
-# whose middle is in each of its halves, and the letters, one after another, of the word of which it shows most.
+# whose middle is in each of its halves, the letters, one after another, of the word of which it shows most, and its own
+# row and column.
 PANEL_LABELS = {
     "widget": 1 + len(WIDGETS),
     "widget_on": 3,
     **{f"widget_{edge}": 1 + PLACES for edge in ("left", "top", "right", "bottom")},
-    **dict.fromkeys(LETTERS, 1 + len(GLYPHS)),
+    **dict.fromkeys(HALVES + SPELLING, 1 + len(GLYPHS)),
+    **dict.fromkeys(AXES, 1 + PLACES),
 }
 READING = "reading"  # the folder of pages full of words, beside the chunks of panels
-# Shares of pages full of words among the batches: before anything is said, before `act_from`, and afterwards
-READING_SHARE, FINDING_SHARE, KEEPING_SHARE = 0.75, 0.4, 0.1
+READING_SHARE, KEEPING_SHARE = 0.75, 0.1  # of pages full of words, before anything is said and afterwards
+# Share of windows before `act_from`, and of pages full of words among them; the sides of one in cells, and how many are
+# taken of a page
+WINDOW_SHARE, WORDS_SHARE, WINDOW, WINDOWS = 0.9, 0.6, 8, 2
 LARGEST_AREA = 4 * SMALL_AREA  # pixels of a page once it is enlarged
 KEPT_CHUNKS = 16  # open at once
 _Labels = dict[str, NDArray[np.int64]]
@@ -80,6 +85,8 @@ def panel_labels(facts: dict[str, Any], rows: int, columns: int, scale: float = 
         labels |= {
             name: np.full((rows, columns), UNKNOWN, dtype=np.int64) for name in PANEL_LABELS if name not in LETTERS
         }
+    for name, places in zip(AXES, np.indices((rows, columns)), strict=True):
+        labels[name] = 1 + places.astype(np.int64)
     for widget in facts.get("widgets", ()):
         left, top, right, bottom = (scale * at for at in widget["box"])
         edges = [int(left // CELL), int(top // CELL), int((right - 1) // CELL), int((bottom - 1) // CELL)]
@@ -131,8 +138,8 @@ class PanelBatches:
     """Batches for `train.vlm`: from step `talk_from` on they say something, and a share `questions` is `asked`'s.
 
     At first most are pages full of words, of which there are `reading` chunks beside the `chunks` of panels.
-    `tell_words` asks about these, `tell` about panels, and before `act_from` `tell_words` about panels, too: among
-    their few words one is found sooner.
+    `tell_words` asks about these, `tell` about panels, and before `act_from` `tell_words` about panels, too, and mostly
+    about small windows of both kinds of pages: among few words one is found sooner.
     """
 
     folder: Path
@@ -153,24 +160,42 @@ class PanelBatches:
         if talks and rng.random() < self.questions:
             return self._known(step)
         acts = step >= max(self.talk_from, self.act_from)
-        share = KEEPING_SHARE if acts else FINDING_SHARE if talks else READING_SHARE
-        reads = self.reading > 0 and rng.random() < share
+        if talks and not acts and rng.random() < WINDOW_SHARE:
+            return self._windows(rng)
+        reads = self.reading > 0 and rng.random() < (KEEPING_SHARE if talks else READING_SHARE)
+        pixels, facts, scale = self._pages(reads, rng)
+        size = {"width": round(pixels[0].width / scale), "height": round(pixels[0].height / scale)}
+        told = [self.tell_words] if reads else [self.tell] if acts else [self.tell, self.tell_words]
+        told = told if talks else []
+        return _batch(pixels, facts, scale, [[turn for tell in told for turn in tell(f | size, rng)] for f in facts])
+
+    def _pages(self, reads: bool, rng: random.Random) -> tuple[list[Image.Image], list[dict[str, Any]], float]:
+        """Some pages of a chunk as they are shown, their facts, and how much they are enlarged."""
         folder, chunks = (self.folder / READING, self.reading) if reads else (self.folder, self.chunks)
         pixels, facts = read_chunk(chunk_path(folder, rng.randrange(chunks)))
         chosen = rng.sample(range(len(facts)), min(self.batch, len(facts)))
-        pictures = np.stack([np.asarray(enlarged(Image.fromarray(pixels[each]))) for each in chosen])
-        rows, columns = pictures.shape[1] // CELL, pictures.shape[2] // CELL
-        scale = pictures.shape[1] / pixels.shape[1]
-        labels = [panel_labels(facts[each], rows, columns, scale) for each in chosen]
-        size = {"width": pixels.shape[2], "height": pixels.shape[1]}
-        told = [self.tell_words] if reads else [self.tell] if acts else [self.tell, self.tell_words]
-        return {
-            "pixels": pictures,
-            "dialogues": [
-                [_dialogue(turn) for tell in told for turn in tell(facts[each] | size, rng)] if talks else []
-                for each in chosen
-            ],
-        } | {name: np.stack([one[name].ravel() for one in labels]) for name in PANEL_LABELS}
+        pictures = [enlarged(Image.fromarray(pixels[each])) for each in chosen]
+        return pictures, [facts[each] for each in chosen], pictures[0].width / pixels.shape[2]
+
+    def _windows(self, rng: random.Random) -> Batch:
+        """Parts of pages around a word, which cost a quarter of a page; nothing is told of widgets."""
+        reads = self.reading > 0 and rng.random() < WORDS_SHARE
+        pictures, facts, scale = self._pages(reads, rng)
+        side = int(WINDOW * CELL / scale)
+        parts: list[Image.Image] = []
+        seen: list[dict[str, Any]] = []
+        said: list[list[dict[str, str]]] = []
+        for picture, fact in zip(pictures * WINDOWS, facts * WINDOWS, strict=True):
+            page = (round(picture.width / scale), round(picture.height / scale))
+            left, top = _around(rng.choice(fact["glyphs"])[1:], side, page, rng)
+            box = (left * scale, top * scale, (left + side) * scale, (top + side) * scale)
+            parts.append(picture.crop(tuple(round(at) for at in box)))  # type: ignore[arg-type]
+            moved = [[x[0], x[1] - left, x[2] - top, x[3] - left, x[4] - top] for x in fact["glyphs"]]
+            whole = [each for word in page_words(moved) if _inside(word[1], side) for each in zip(*word, strict=True)]
+            seen.append({"glyphs": moved})
+            shown = {"glyphs": [[letter, *at] for letter, at in whole], "width": side, "height": side}
+            said.append(self.tell_words(shown, rng))
+        return _batch(parts, seen, scale, said)
 
     def _known(self, step: int) -> Batch:
         """What the model knew before; nothing is told of its cells."""
@@ -178,6 +203,32 @@ class PanelBatches:
         count, cells = len(found["pixels"]), found["kind"].shape[1]
         nothing = {name: np.full((count, cells), UNKNOWN, dtype=np.int64) for name in PANEL_LABELS}
         return {"pixels": found["pixels"], "dialogues": found["dialogues"]} | nothing
+
+
+def _around(box: Sequence[float], side: int, page: tuple[int, int], rng: random.Random) -> tuple[int, int]:
+    """Where a window of `side` begins that shows the middle of a box, mostly, and nothing beyond the page."""
+    middles = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    left, top = (
+        min(max(0, rng.randint(int(middle) - side, int(middle))), length - side)
+        for middle, length in zip(middles, page, strict=True)
+    )
+    return left, top
+
+
+def _inside(letters: Sequence[Sequence[float]], side: int) -> bool:
+    return all(min(box) >= 0 and max(box) <= side for box in letters)
+
+
+def _batch(
+    pictures: Sequence[Image.Image], facts: Sequence[dict[str, Any]], scale: float, said: list[list[dict[str, str]]]
+) -> Batch:
+    """What `train.vlm` trains on, of pictures of one size."""
+    rows, columns = pictures[0].height // CELL, pictures[0].width // CELL
+    labels = [panel_labels(each, rows, columns, scale) for each in facts]
+    return {
+        "pixels": np.stack([np.asarray(picture) for picture in pictures]),
+        "dialogues": [[_dialogue(turn) for turn in turns] for turns in said],
+    } | {name: np.stack([one[name].ravel() for one in labels]) for name in PANEL_LABELS}
 
 
 def _dialogue(turn: dict[str, str]) -> Dialogue:

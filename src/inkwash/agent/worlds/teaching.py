@@ -51,7 +51,7 @@ NAMES = ("What is on this page?", "Name the parts of the page.", "What does the 
 Boxes = dict[str, tuple[float, float, float, float]]
 LINE, LETTER = 24, 8  # pixels that a line of a page full of words takes, and a letter about
 FILLED = 6  # times that an opened page is filled with words
-NEAR = 0.6  # share of the absent words that are one letter away from one that is there
+NEAR = 0.2  # share of the absent words that are one letter away from one that is there
 MARKED = {"button": 0.15, "a": 0.1}  # share of the words that look like a button or a link
 # Lines, each with its place from the left and from the line before and with [tag, word], instead of all that is shown
 _FILL = """lines => {
@@ -229,7 +229,7 @@ class WordTeacher:
     does so twice.
     """
 
-    kinds: tuple[tuple[str, int], ...] = (("find", 4), ("hit", 2), ("absent", 2), ("spell", 3))
+    kinds: tuple[tuple[str, int], ...] = (("find", 4), ("hit", 1), ("absent", 1), ("spell", 0))
 
     def __call__(self, facts: dict[str, Any], rng: random.Random) -> list[dict[str, str]]:
         size = (facts["width"], facts["height"])
@@ -237,14 +237,14 @@ class WordTeacher:
         texts = {text.lower() for text, _ in found}
         once = [each for each in found if sum(text.lower() == each[0].lower() for text, _ in found) == 1]
         rng.shuffle(once)
+        kinds = [kind for kind, count in self.kinds for _ in range(count) if kind != "hit" or "widgets" not in facts]
+        rng.shuffle(kinds)  # where words are few, every kind has its turn
         turns: list[dict[str, str]] = []
-        for kind, count in self.kinds:
-            for _ in range(0 if kind == "hit" and "widgets" in facts else count):
-                if kind == "absent":
-                    turns.append(_absent(texts, rng))
-                elif once:
-                    turns.append(_ASKED[kind](*once.pop(), size, rng))
-        rng.shuffle(turns)
+        for kind in kinds:
+            if kind == "absent":
+                turns.append(_absent(texts, rng))
+            elif once:
+                turns.append(_ASKED[kind](*once.pop(), size, rng))
         return turns
 
 
