@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import random
 import string
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -103,7 +104,7 @@ def panel_labels(facts: dict[str, Any], rows: int, columns: int, scale: float = 
             labels[HALVES[half]][row, column] = 1 + GLYPHS.index(letter)
     for (row, column), words in _words_of_cells(facts["glyphs"], scale).items():
         if 0 <= row < rows and 0 <= column < columns:
-            for name, letter in zip(SPELLING, max(words, key=words.count), strict=False):
+            for name, letter in zip(SPELLING, Counter(words).most_common(1)[0][0], strict=False):
                 labels[name][row, column] = 1 + GLYPHS.index(letter) if letter in GLYPHS else 0
     return labels
 

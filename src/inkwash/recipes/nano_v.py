@@ -8,7 +8,7 @@ wrapped texts in mixed case, Chinese, and pictures that show nothing known. A ki
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -208,7 +208,7 @@ def train_to_file(
     folder: Path,
     settings: VLMTraining,
     everywhere: Collection[str] = EVERYWHERE,
-    tokens: dict[str, Sequence[int]] | None = None,
+    tokens: Mapping[str, Sequence[int]] | None = None,
 ) -> None:
     """Train, then write `folder`/see.pt."""
     train_vlm(model, processor, labels, make, folder, settings, device=CPU, everywhere=everywhere, tokens=tokens)

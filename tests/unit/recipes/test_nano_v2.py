@@ -15,7 +15,7 @@ from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.recipes import nano_v
 from inkwash.recipes.nano_v import NanoVSizes
 from inkwash.scenes.card_meanings import card_signs
-from inkwash.train.vlm import dialogue_texts
+from inkwash.train.vlm_rows import dialogue_texts
 
 TINY = NanoVSizes(
     vision_depth=1, vision_width=32, vision_heads=2, merger=32, width=48, inner=32, layers=1, heads=2, kv_heads=1,

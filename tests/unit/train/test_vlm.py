@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,19 +18,11 @@ from inkwash.models.glm_v import model as glm_v
 from inkwash.models.glm_v.model import GlmV
 from inkwash.models.glm_v.processor import GlmVProcessor
 from inkwash.models.glm_v.tokenizer_files import train_bpe, write_processor_files
+from inkwash.nn.attention import attention
 from inkwash.recipes import nano_v
-from inkwash.train.vlm import (
-    Pointer,
-    VLMTraining,
-    build_rows,
-    cell_loss,
-    cells_of,
-    dialogue_texts,
-    likeness,
-    picture_patches,
-    segment_mask,
-    train_vlm,
-)
+from inkwash.train.vlm import VLMTraining, cell_loss, train_vlm
+from inkwash.train.vlm_guides import Pointer, cells_of, gaze, likeness, middle_of
+from inkwash.train.vlm_rows import build_rows, dialogue_texts, picture_patches, segment_mask
 
 CPU = torch.device("cpu")
 
@@ -108,7 +101,36 @@ def test_a_pointer_is_held_to_the_place_that_a_conversation_names(processor: Glm
     assert loss > 1.0 and right["pointer"] < 1.0
     silent = build_rows(processor, [TALKS], (4, 8), pad_id=0)
     loss, right = pointer(torch.zeros(1, silent.ids.shape[1], 16), silent, 4)
-    assert loss == 0.0 and right == {}
+    assert loss.item() == 0.0 and right == {}
+
+
+def test_the_gaze_is_the_attention_of_the_first_head(processor: GlmVProcessor) -> None:
+    """The loss is that of the attention weights which the network itself computes."""
+    torch.manual_seed(0)
+    model = nano_v.new_model(processor).eval()
+    thought = '"Go" is in rows 2 to 2, columns 3 to 4.'
+    talks = [TALKS[0], Dialogue(turns=(DialogueTurn(kind="find", question="Where?", thought=thought, answer="Here."),))]
+    rows = build_rows(processor, [talks], (4, 8), pad_id=0)
+    pixels = torch.randint(0, 255, (1, 64, 128, 3), dtype=torch.uint8)
+    features = model.see(picture_patches(pixels, processor.pictures), [(1, 4, 8)])
+    weights: list[torch.Tensor] = []
+
+    def shown(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, mask: torch.Tensor, causal: bool) -> torch.Tensor:
+        scores = q @ k.repeat_interleave(q.shape[1] // k.shape[1], 1).mT * q.shape[-1] ** -0.5
+        weights.append(scores.masked_fill(~mask, -9e9).softmax(-1).detach())
+        return attention(q, k, v, mask=mask, causal=causal)
+
+    with middle_of(model) as passed, patch("inkwash.models.glm.decoder.attention", shown):
+        model(rows.ids, rows.positions, features=features, modality=rows.modality, mask=segment_mask(rows.segments))
+    loss, found = gaze(passed, rows, 4)
+    layer = len(model.model.language_model.layers) // 2 + 1
+    cells = torch.nonzero(rows.modality[0] != 0).flatten()[6:8]
+    saying = (rows.weight[0] > 0) & (rows.segments[0] == 2)
+    share = weights[layer][0, 0][saying][:, cells].sum(-1)
+    torch.testing.assert_close(loss.detach(), -share.log().mean(), rtol=1e-4, atol=1e-5)
+    assert found["gaze"] == pytest.approx(float(share.mean()), rel=1e-4)
+    nothing, found = gaze(passed, build_rows(processor, [TALKS], (4, 8), pad_id=0), 4)
+    assert nothing.item() == 0.0 and found == {}
 
 
 def test_features_are_held_to_the_embeddings_of_the_letters_that_cells_show() -> None:
@@ -123,7 +145,7 @@ def test_features_are_held_to_the_embeddings_of_the_letters_that_cells_show() ->
     assert right == {"alike": 1.0}
     assert likeness(features.roll(1, 1), embeddings, truth, tokens)[1]["alike"] < 1.0
     loss, right = likeness(features, embeddings, {name: torch.zeros_like(each) for name, each in truth.items()}, tokens)
-    assert loss == 0.0 and right == {}
+    assert loss.item() == 0.0 and right == {}
 
 
 def test_a_conversation_does_not_see_its_neighbours(processor: GlmVProcessor) -> None:
