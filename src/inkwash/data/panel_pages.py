@@ -27,6 +27,7 @@ from inkwash.data.loader import Batch
 from inkwash.data.questions import PLACES, UNKNOWN, Dialogue, DialogueTurn, QuestionBatches
 from inkwash.data.scenes import step_rng
 from inkwash.media.enlarge import SMALL_AREA, enlarged
+from inkwash.scenes.glyph_words import page_words
 from inkwash.scenes.world import CELL
 
 WIDGETS = ("button", "field", "checkbox", "radio", "tab", "link")
@@ -36,7 +37,6 @@ LONGEST_WORD = 7  # letters of a word that its cells know
 SPELLING = tuple(f"spelling_{number}" for number in range(1, LONGEST_WORD + 1))
 AXES = ("row", "column")
 LETTERS = HALVES + SPELLING + AXES  # what is known of a page full of words, too
-TOUCHING = 3.0  # pixels between two letters of a word, at most
 # What a cell knows, 0 being none: the kind of the widget over it, whether it is on, where its edges are, the letter
 # whose middle is in each of its halves, the letters, one after another, of the word of which it shows most, and its own
 # row and column.
@@ -119,18 +119,6 @@ def _words_of_cells(glyphs: Sequence[Sequence[Any]], scale: float) -> dict[tuple
     return found
 
 
-def page_words(glyphs: Sequence[Sequence[Any]]) -> list[tuple[str, list[tuple[float, float, float, float]]]]:
-    """The words of a page, each with the boxes of its letters: glyphs that follow each other without a gap."""
-    found: list[tuple[str, list[tuple[float, float, float, float]]]] = []
-    for letter, left, top, right, bottom in glyphs:
-        before = found[-1][1][-1] if found else None
-        if before is not None and abs(left - before[2]) < TOUCHING and abs(top - before[1]) < TOUCHING:
-            found[-1] = (found[-1][0] + letter, [*found[-1][1], (left, top, right, bottom)])
-        else:
-            found.append((letter, [(left, top, right, bottom)]))
-    return found
-
-
 Tell = Callable[[dict[str, Any], random.Random], list[dict[str, str]]]
 
 
@@ -166,9 +154,9 @@ class PanelBatches:
         reads = self.reading > 0 and rng.random() < (KEEPING_SHARE if talks else READING_SHARE)
         pixels, facts, scale = self._pages(reads, rng)
         size = {"width": round(pixels[0].width / scale), "height": round(pixels[0].height / scale)}
-        told = [self.tell_words] if reads else [self.tell] if acts else [self.tell, self.tell_words]
-        told = told if talks else []
-        return _batch(pixels, facts, scale, [[turn for tell in told for turn in tell(f | size, rng)] for f in facts])
+        teachers = [self.tell_words] if reads else [self.tell] if acts else [self.tell, self.tell_words]
+        turns = [[turn for tell in teachers if talks for turn in tell(each | size, rng)] for each in facts]
+        return _batch(pixels, facts, scale, turns)
 
     def _pages(self, reads: bool, rng: random.Random) -> tuple[list[Image.Image], list[dict[str, Any]], float]:
         """Some pages of a chunk as they are shown, their facts, and how much they are enlarged."""
@@ -185,7 +173,7 @@ class PanelBatches:
         side = int(WINDOW * CELL / scale)
         parts: list[Image.Image] = []
         seen: list[dict[str, Any]] = []
-        said: list[list[dict[str, str]]] = []
+        turns: list[list[dict[str, str]]] = []
         for picture, fact in zip(pictures * WINDOWS, facts * WINDOWS, strict=True):
             page = (round(picture.width / scale), round(picture.height / scale))
             left, top = _around(rng.choice(fact["glyphs"])[1:], side, page, rng)
@@ -194,9 +182,9 @@ class PanelBatches:
             moved = [[x[0], x[1] - left, x[2] - top, x[3] - left, x[4] - top] for x in fact["glyphs"]]
             whole = [each for word in page_words(moved) if _inside(word[1], side) for each in zip(*word, strict=True)]
             seen.append({"glyphs": moved})
-            shown = {"glyphs": [[letter, *at] for letter, at in whole], "width": side, "height": side}
-            said.append(self.tell_words(shown, rng))
-        return _batch(parts, seen, scale, said)
+            visible = {"glyphs": [[letter, *at] for letter, at in whole], "width": side, "height": side}
+            turns.append(self.tell_words(visible, rng))
+        return _batch(parts, seen, scale, turns)
 
     def _known(self, step: int) -> Batch:
         """What the model knew before; nothing is told of its cells."""
@@ -221,14 +209,14 @@ def _inside(letters: Sequence[Sequence[float]], side: int) -> bool:
 
 
 def _batch(
-    pictures: Sequence[Image.Image], facts: Sequence[dict[str, Any]], scale: float, said: list[list[dict[str, str]]]
+    pictures: Sequence[Image.Image], facts: Sequence[dict[str, Any]], scale: float, turns: list[list[dict[str, str]]]
 ) -> Batch:
     """What `train.vlm` trains on, of pictures of one size."""
     rows, columns = pictures[0].height // CELL, pictures[0].width // CELL
     labels = [panel_labels(each, rows, columns, scale) for each in facts]
     return {
         "pixels": np.stack([np.asarray(picture) for picture in pictures]),
-        "dialogues": [[_dialogue(turn) for turn in turns] for turns in said],
+        "dialogues": [[_dialogue(turn) for turn in each] for each in turns],
     } | {name: np.stack([one[name].ravel() for one in labels]) for name in PANEL_LABELS}
 
 

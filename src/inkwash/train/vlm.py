@@ -123,6 +123,56 @@ def answer_loss(model: GlmV, rows: VLMBatch, features: Tensor, device: torch.dev
     return loss, {kind: sum(values) / len(values) for kind, values in sorted(scores.items())}
 
 
+@dataclass(frozen=True, kw_only=True)
+class VLMNetworks:
+    """What is trained: the model, and what is thrown away afterwards."""
+
+    model: GlmV
+    heads: CellHeads
+    pointer: Pointer | None
+
+    def parts(self) -> dict[str, nn.Module]:
+        """By the names they have in a state."""
+        found: dict[str, nn.Module] = {"model": self.model, "heads": self.heads}
+        return found if self.pointer is None else found | {"pointer": self.pointer}
+
+    def optimizers(self, config: VLMTraining) -> list[torch.optim.Optimizer]:
+        """Muon for the matrices of the blocks of either half, AdamW for the rest."""
+        text: list[nn.Module] = [self.model.model.language_model, self.model.lm_head]
+        halves = (
+            ([self.model.model.visual, self.heads], "blocks."),
+            (text if self.pointer is None else [*text, self.pointer], "layers."),
+        )
+        return [
+            optimizer
+            for half, marker in halves
+            for optimizer in make_optimizers(half, lr=config.lr, muon_marker=marker, ns_steps=config.ns_steps)
+        ]
+
+    def cells(
+        self, features: Tensor, truth: dict[str, Tensor], everywhere: Collection[str]
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The loss of what cells show, features (B, cells, D), with the numbers to be logged."""
+        loss, right = cell_loss(self.heads(features), truth, everywhere)
+        return loss, {"cells": float(loss.detach()), **right}
+
+    def answers(
+        self, rows: VLMBatch, features: Tensor, columns: int, config: VLMTraining
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The loss of the answers and, with a pointer, of what leads to places, with the numbers to be logged.
+
+        `columns` are the cells of a row of the pictures.
+        """
+        with middle_of(self.model) as passed:
+            loss, numbers = answer_loss(self.model, rows, features, features.device)
+        numbers = {"answers": float(loss.detach()), **numbers}
+        if self.pointer is not None:
+            for guide, found in (self.pointer(passed.hidden, rows, columns), gaze(passed, rows, columns)):
+                loss = loss + config.pointer * guide
+                numbers |= found
+        return loss, numbers
+
+
 def train_vlm(
     model: GlmV,
     processor: GlmVProcessor,
@@ -141,57 +191,45 @@ def train_vlm(
     are the ids of the classes of some of them, for `likeness`.
     """
     single_process_only("training of a model that sees")
-    width = model.config.text_config.hidden_size
-    heads = CellHeads(labels, width)
+    heads = CellHeads(labels, model.config.text_config.hidden_size)
     if config.zero_heads:
         for parameter in heads.parameters():
             nn.init.zeros_(parameter)
-    trained: dict[str, nn.Module] = {"model": model, "heads": heads}
-    text: list[nn.Module] = [model.model.language_model, model.lm_head]
-    pointer = Pointer(width) if config.pointer else None
-    if pointer is not None:
-        trained["pointer"] = pointer
-        text.append(pointer)
-    for module in trained.values():
+    networks = VLMNetworks(model=model, heads=heads, pointer=_pointer_of(model, config))
+    for module in networks.parts().values():
         module.train().to(device)
-    halves = (([model.model.visual, heads], "blocks."), (text, "layers."))
-    optimizers = [
-        optimizer
-        for half, marker in halves
-        for optimizer in make_optimizers(half, lr=config.lr, muon_marker=marker, ns_steps=config.ns_steps)
-    ]
+    optimizers = networks.optimizers(config)
     ema = EMA([model], config.ema)
-    run = TrainingRun(folder, trained, optimizers, ema, total=config.steps, save_every_s=config.save_every_s)
-    pad_id: Any = model.config.text_config.pad_token_id
+    run = TrainingRun(folder, networks.parts(), optimizers, ema, total=config.steps, save_every_s=config.save_every_s)
     patch = model.config.vision_config.patch_size
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
         pixels = to_device(batch["pixels"], device)
         grid = (pixels.shape[1] // patch, pixels.shape[2] // patch)
         truth = {name: to_device(batch[name], device) for name in labels}
-        numbers: dict[str, float] = {}
         with autocast(device, config.precision):
             features = model.see(picture_patches(pixels, processor.pictures), [(1, *grid)] * len(pixels))
-            logits = heads(features.view(len(pixels), -1, features.shape[-1]))
-            loss, right = cell_loss(logits, truth, everywhere)
-            numbers |= {"cells": float(loss.detach()), **right}
+            loss, numbers = networks.cells(features.view(len(pixels), -1, features.shape[-1]), truth, everywhere)
             if tokens and config.alike:
                 embeddings = model.model.language_model.embed_tokens.weight
-                unlike, found = likeness(features.view(len(pixels), -1, width), embeddings, truth, tokens)
+                unlike, found = likeness(features.view(len(pixels), -1, features.shape[-1]), embeddings, truth, tokens)
                 loss = loss + config.alike / config.cells * unlike
                 numbers |= found
             if step >= config.language_from:
-                rows = build_rows(processor, batch["dialogues"], grid, pad_id=pad_id)
-                with middle_of(model) as passed:
-                    answers, scores = answer_loss(model, rows, features, device)
+                rows = build_rows(processor, batch["dialogues"], grid, pad_id=_pad_id(model))
+                columns = grid[1] // processor.pictures.merge_size
+                answers, found = networks.answers(rows, features, columns, config)
                 loss = config.cells * loss + answers
-                if pointer is not None:
-                    columns = grid[1] // processor.pictures.merge_size
-                    for guide, found in (pointer(passed.hidden, rows, columns), gaze(passed, rows, columns)):
-                        loss = loss + config.pointer * guide
-                        numbers |= found
-                numbers |= {"answers": float(answers.detach()), **scores}
+                numbers |= found
         descend(loss, optimizers, clip=model.parameters())
         ema.update()
         run.log(step, len(pixels), **numbers)
     ema.swap()
+
+
+def _pointer_of(model: GlmV, config: VLMTraining) -> Pointer | None:
+    return Pointer(model.config.text_config.hidden_size) if config.pointer else None
+
+
+def _pad_id(model: GlmV) -> Any:
+    return model.config.text_config.pad_token_id

@@ -95,15 +95,15 @@ def likeness(
     letters = embeddings[torch.tensor(ids, device=embeddings.device)].float()
     logits = ALIKE * F.normalize(features.float(), dim=-1) @ F.normalize(letters, dim=-1).T
     losses, likest = [], logits.argmax(-1) + 1
-    right, shown = torch.zeros_like(likest, dtype=torch.bool), torch.zeros_like(likest, dtype=torch.bool)
+    right, known = torch.zeros_like(likest, dtype=torch.bool), torch.zeros_like(likest, dtype=torch.bool)
     for name in tokens:
         there = truth[name] > 0
         losses.append(F.cross_entropy(logits[there], truth[name][there] - 1, reduction="sum"))
-        right, shown = right | (likest == truth[name]), shown | there
+        right, known = right | (likest == truth[name]), known | there
     count = sum(int((truth[name] > 0).sum()) for name in tokens)
     if not count:
         return features.sum() * 0.0, {}
-    return torch.stack(losses).sum() / count, {"alike": float((right & shown).sum() / shown.sum())}
+    return torch.stack(losses).sum() / count, {"alike": float((right & known).sum() / known.sum())}
 
 
 def cells_of(place: Place, cells: int, columns: int) -> Tensor:
@@ -145,13 +145,13 @@ def middle_of(model: GlmV) -> Iterator[Passed]:
     after: Any = layers[min(middle + 1, len(layers) - 1)].self_attn
     passed = Passed(attention=after)
 
-    def given(_: nn.Module, __: Any, out: Tensor) -> None:
+    def keep_output(_: nn.Module, __: Any, out: Tensor) -> None:
         passed.hidden = out
 
-    def got(_: nn.Module, taken: tuple[Any, ...]) -> None:
+    def keep_input(_: nn.Module, taken: tuple[Any, ...]) -> None:
         passed.x, passed.rotary = taken[0], taken[1]
 
-    handles = layers[middle].register_forward_hook(given), after.register_forward_pre_hook(got)
+    handles = layers[middle].register_forward_hook(keep_output), after.register_forward_pre_hook(keep_input)
     try:
         yield passed
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,9 +16,13 @@ from tests.server.ui.page import CHROMIUM, FLAGS, Fake, clean, give_reader, open
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_left() -> Iterator[None]:
-    """Collect here what the browser leaves: its warnings, told while a later test parses Python, break that."""
+    """Collect here what the browser and tests before it leave: its warnings, told while a later test parses Python,
+    break that.
+    """
     yield
-    gc.collect()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # loops and sockets of a browser that has gone
+        gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ from inkwash.agent.act import Act
 from inkwash.agent.prompt import Past, short_text
 from inkwash.agent.reply import StepReply, spell
 from inkwash.agent.worlds.panels import FORM, PanelWorld, move_act
-from inkwash.data.panel_pages import page_words
 from inkwash.media.enlarge import is_small
+from inkwash.scenes.glyph_words import page_words
 from inkwash.scenes.panel_tasks import (
     KINDS,
     PARTS,
