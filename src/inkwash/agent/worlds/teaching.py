@@ -225,8 +225,8 @@ class WordTeacher:
     where nothing but words is to be clicked; words that are not there; and what stands in a place. `kinds` says how
     many of each.
 
-    To find a quoted word among sixty is the hard part of every act. Here a picture asks for it ten times, where a panel
-    does so twice.
+    To find a quoted word is the hard part of every act. A window of ten words asks for it five times, where a whole
+    panel does so twice.
     """
 
     kinds: tuple[tuple[str, int], ...] = (("find", 4), ("hit", 1), ("absent", 1), ("spell", 0))
@@ -284,7 +284,7 @@ def _spell(word: str, box: Any, size: tuple[int, int], rng: random.Random) -> di
 
 
 def _absent(texts: set[str], rng: random.Random) -> dict[str, str]:
-    """A word that is not there, often one letter away from one that is."""
+    """A word that is not there, sometimes one letter away from one that is."""
     word = rng.choice(words("train", 3, 7)).capitalize()
     if texts and rng.random() < NEAR:
         near = rng.choice(sorted(texts))
