@@ -8,6 +8,7 @@ is, where it is asked for, what leads to the place that is spoken of (`vlm_guide
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,16 @@ class VLMNetworks:
     heads: CellHeads
     pointer: Pointer | None
 
+    @classmethod
+    def of(cls, model: GlmV, labels: dict[str, int], config: VLMTraining) -> VLMNetworks:
+        """The model with what its settings ask for beside it."""
+        width = model.config.text_config.hidden_size
+        heads = CellHeads(labels, width)
+        if config.zero_heads:
+            for parameter in heads.parameters():
+                nn.init.zeros_(parameter)
+        return cls(model=model, heads=heads, pointer=Pointer(width) if config.pointer else None)
+
     def parts(self) -> dict[str, nn.Module]:
         """By the names they have in a state."""
         found: dict[str, nn.Module] = {"model": self.model, "heads": self.heads}
@@ -149,13 +160,6 @@ class VLMNetworks:
             for optimizer in make_optimizers(half, lr=config.lr, muon_marker=marker, ns_steps=config.ns_steps)
         ]
 
-    def cells(
-        self, features: Tensor, truth: dict[str, Tensor], everywhere: Collection[str]
-    ) -> tuple[Tensor, dict[str, float]]:
-        """The loss of what cells show, features (B, cells, D), with the numbers to be logged."""
-        loss, right = cell_loss(self.heads(features), truth, everywhere)
-        return loss, {"cells": float(loss.detach()), **right}
-
     def answers(
         self, rows: VLMBatch, features: Tensor, columns: int, config: VLMTraining
     ) -> tuple[Tensor, dict[str, float]]:
@@ -163,10 +167,10 @@ class VLMNetworks:
 
         `columns` are the cells of a row of the pictures.
         """
-        with middle_of(self.model) as passed:
-            loss, numbers = answer_loss(self.model, rows, features, features.device)
-        numbers = {"answers": float(loss.detach()), **numbers}
-        if self.pointer is not None:
+        with middle_of(self.model) if self.pointer else nullcontext() as passed:
+            loss, scores = answer_loss(self.model, rows, features, features.device)
+        numbers = {"answers": float(loss.detach()), **scores}
+        if self.pointer is not None and passed is not None:
             for guide, found in (self.pointer(passed.hidden, rows, columns), gaze(passed, rows, columns)):
                 loss = loss + config.pointer * guide
                 numbers |= found
@@ -191,16 +195,13 @@ def train_vlm(
     are the ids of the classes of some of them, for `likeness`.
     """
     single_process_only("training of a model that sees")
-    heads = CellHeads(labels, model.config.text_config.hidden_size)
-    if config.zero_heads:
-        for parameter in heads.parameters():
-            nn.init.zeros_(parameter)
-    networks = VLMNetworks(model=model, heads=heads, pointer=_pointer_of(model, config))
+    networks = VLMNetworks.of(model, labels, config)
     for module in networks.parts().values():
         module.train().to(device)
     optimizers = networks.optimizers(config)
     ema = EMA([model], config.ema)
     run = TrainingRun(folder, networks.parts(), optimizers, ema, total=config.steps, save_every_s=config.save_every_s)
+    pad_id: Any = model.config.text_config.pad_token_id
     patch = model.config.vision_config.patch_size
     for step, batch in run.batches(make, workers=config.workers):
         set_lr(optimizers, config.lr * warmup_cosine(step, total=config.steps, warmup=config.warmup))
@@ -209,14 +210,16 @@ def train_vlm(
         truth = {name: to_device(batch[name], device) for name in labels}
         with autocast(device, config.precision):
             features = model.see(picture_patches(pixels, processor.pictures), [(1, *grid)] * len(pixels))
-            loss, numbers = networks.cells(features.view(len(pixels), -1, features.shape[-1]), truth, everywhere)
+            cells = features.view(len(pixels), -1, features.shape[-1])
+            loss, right = cell_loss(networks.heads(cells), truth, everywhere)
+            numbers = {"cells": float(loss.detach()), **right}
             if tokens and config.alike:
                 embeddings = model.model.language_model.embed_tokens.weight
-                unlike, found = likeness(features.view(len(pixels), -1, features.shape[-1]), embeddings, truth, tokens)
+                unlike, found = likeness(cells, embeddings, truth, tokens)
                 loss = loss + config.alike / config.cells * unlike
                 numbers |= found
             if step >= config.language_from:
-                rows = build_rows(processor, batch["dialogues"], grid, pad_id=_pad_id(model))
+                rows = build_rows(processor, batch["dialogues"], grid, pad_id=pad_id)
                 columns = grid[1] // processor.pictures.merge_size
                 answers, found = networks.answers(rows, features, columns, config)
                 loss = config.cells * loss + answers
@@ -225,11 +228,3 @@ def train_vlm(
         ema.update()
         run.log(step, len(pixels), **numbers)
     ema.swap()
-
-
-def _pointer_of(model: GlmV, config: VLMTraining) -> Pointer | None:
-    return Pointer(model.config.text_config.hidden_size) if config.pointer else None
-
-
-def _pad_id(model: GlmV) -> Any:
-    return model.config.text_config.pad_token_id

@@ -37,11 +37,11 @@ class Pointer(nn.Module):
         """(B, L, D) after a layer -> the loss, minus the log of the share that falls on the cells of a place, and how
         often the first cell is one of them. `columns` are the cells of a row of the picture.
         """
+        queries, keys = self.query(hidden).float(), self.key(hidden).float()
         losses: list[Tensor] = []
         hits: list[Tensor] = []
         for row, tokens, inside in _spoken_of(rows, columns):
-            keys = self.key(hidden[row, rows.modality[row] == PICTURE]).float()
-            logits = self.query(hidden[row, tokens]).float() @ keys.T * POINTER_WIDTH**-0.5
+            logits = queries[row, tokens] @ keys[row, rows.modality[row] == PICTURE].T * POINTER_WIDTH**-0.5
             losses.append(-share_inside(logits, inside))
             hits.append(inside[logits.detach().argmax(-1)].float())
         if not losses:
@@ -89,21 +89,18 @@ def likeness(
     whose likest letter is one that they show.
 
     features (B, cells, D), embeddings (V, D). `tokens` has, for labels whose class 0 is nothing, the ids of the other
-    classes, the same for all of them. A cell with two letters is to be like both.
+    classes, the same for all of them. A cell is to be like each of its letters.
     """
     [ids] = {tuple(each) for each in tokens.values()}
     letters = embeddings[torch.tensor(ids, device=embeddings.device)].float()
     logits = ALIKE * F.normalize(features.float(), dim=-1) @ F.normalize(letters, dim=-1).T
-    losses, likest = [], logits.argmax(-1) + 1
-    right, known = torch.zeros_like(likest, dtype=torch.bool), torch.zeros_like(likest, dtype=torch.bool)
-    for name in tokens:
-        there = truth[name] > 0
-        losses.append(F.cross_entropy(logits[there], truth[name][there] - 1, reduction="sum"))
-        right, known = right | (likest == truth[name]), known | there
-    count = sum(int((truth[name] > 0).sum()) for name in tokens)
-    if not count:
+    wanted = torch.stack([truth[name] for name in tokens])  # (labels, B, cells)
+    there = wanted > 0
+    if not there.any():
         return features.sum() * 0.0, {}
-    return torch.stack(losses).sum() / count, {"alike": float((right & known).sum() / known.sum())}
+    loss = F.cross_entropy(logits.expand(len(wanted), -1, -1, -1)[there], wanted[there] - 1)
+    right = (logits.argmax(-1) + 1 == wanted).any(0).sum() / there.any(0).sum()
+    return loss, {"alike": float(right)}
 
 
 def cells_of(place: Place, cells: int, columns: int) -> Tensor:

@@ -163,7 +163,7 @@ def step_facts(panel: Panel, task: PanelTask, state: State, earlier: tuple[Move,
     return {
         "kind": task.kind,
         "question": short_text(task.text, past, FORM),
-        "thought": _thought(move, boxes, 2 if is_small(*size) else 1),
+        "thought": _thought(move, boxes, _scale(size)),
         "answer": f"{move.words}\n{_call(move, boxes, size)}",
     }
 
@@ -178,10 +178,7 @@ def _call(move: Move, boxes: Boxes, size: tuple[int, int]) -> str:
 def _thought(move: Move, boxes: Boxes, scale: int) -> str:
     """Where the widget of the next act is, in rows and columns of cells of the picture shown, as nano-v thinks."""
     if move.kind == "click":
-        left, top, right, bottom = (scale * at for at in boxes[move.key])
-        rows = f"{int(top // CELL) + 1} to {int((bottom - 1) // CELL) + 1}"
-        columns = f"{int(left // CELL) + 1} to {int((right - 1) // CELL) + 1}"
-        return f'"{key_name(move.key)}" is in rows {rows}, columns {columns}.'
+        return _where(key_name(move.key), boxes[move.key], scale)
     return {"type": "The field has the focus.", "done": "All is as asked.", "fail": "I do not see it."}[move.kind]
 
 
@@ -255,17 +252,31 @@ def _words_with_boxes(glyphs: list[list[Any]]) -> list[tuple[str, tuple[float, f
     ]
 
 
-def _place(box: tuple[float, float, float, float], size: tuple[int, int]) -> str:
-    """Rows and columns of cells of the picture shown, as in `_thought`."""
-    scale = 2 if is_small(*size) else 1
+def _scale(size: tuple[int, int]) -> int:
+    """How much a page of that size is enlarged."""
+    return 2 if is_small(*size) else 1
+
+
+def _place(box: tuple[float, float, float, float], scale: int) -> str:
+    """Rows and columns of cells of the picture shown, which is `scale` times as large as the page."""
     left, top, right, bottom = (scale * at for at in box)
     rows = f"{max(0, int(top // CELL)) + 1} to {int((bottom - 1) // CELL) + 1}"
     return f"rows {rows}, columns {max(0, int(left // CELL)) + 1} to {int((right - 1) // CELL) + 1}"
 
 
+def _where(word: str, box: tuple[float, float, float, float], scale: int) -> str:
+    """The thought of an act: where what it is on can be seen."""
+    return f'"{word}" is in {_place(box, scale)}.'
+
+
 def _find(word: str, box: Any, size: tuple[int, int], rng: random.Random) -> dict[str, str]:
     question = rng.choice(('Where is "{}"?', 'Find "{}".', 'Where is the word "{}"?', 'Show me "{}".')).format(word)
-    return {"kind": "find", "question": question, "thought": f'"{word}" is in {_place(box, size)}.', "answer": "Here."}
+    return {
+        "kind": "find",
+        "question": question,
+        "thought": _where(word, box, _scale(size)),
+        "answer": "Here.",
+    }
 
 
 def _hit(word: str, box: Any, size: tuple[int, int], rng: random.Random) -> dict[str, str]:
@@ -273,13 +284,13 @@ def _hit(word: str, box: Any, size: tuple[int, int], rng: random.Random) -> dict
     return {
         "kind": "hit",
         "question": "Task: " + rng.choice(('Click "{}".', 'Press "{}".', 'Hit the word "{}".')).format(word),
-        "thought": f'"{word}" is in {_place(box, size)}.',
+        "thought": _where(word, box, _scale(size)),
         "answer": f'I click the word "{word}".\n{spell(act, FORM.screen)}',
     }
 
 
 def _spell(word: str, box: Any, size: tuple[int, int], rng: random.Random) -> dict[str, str]:
-    question = f"What stands in {_place(box, size)}?"
+    question = f"What stands in {_place(box, _scale(size))}?"
     return {"kind": "spell", "question": question, "thought": "", "answer": f'"{word}"'}
 
 
